@@ -1,0 +1,48 @@
+"""Every registry of the toolbox: children of mmengine's, scope ``depth``.
+
+``locations`` are imported on first use, so ``import depth`` stays cheap and a
+config only pays for what it names.
+"""
+
+from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
+from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import LOG_PROCESSORS as MMENGINE_LOG_PROCESSORS
+from mmengine.registry import LOOPS as MMENGINE_LOOPS
+from mmengine.registry import METRICS as MMENGINE_METRICS
+from mmengine.registry import MODEL_WRAPPERS as MMENGINE_MODEL_WRAPPERS
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
+from mmengine.registry import PARAM_SCHEDULERS as MMENGINE_PARAM_SCHEDULERS
+from mmengine.registry import RUNNERS as MMENGINE_RUNNERS
+from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine.registry import VISBACKENDS as MMENGINE_VISBACKENDS
+from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
+from mmengine.registry import Registry
+
+MODELS = Registry('model', parent=MMENGINE_MODELS, scope='depth', locations=['depth.models'])
+DATASETS = Registry('dataset', parent=MMENGINE_DATASETS, scope='depth', locations=['depth.datasets'])
+TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, scope='depth', locations=['depth.datasets.transforms'])
+DATA_SAMPLERS = Registry('data sampler', parent=MMENGINE_DATA_SAMPLERS, scope='depth', locations=['depth.datasets'])
+METRICS = Registry('metric', parent=MMENGINE_METRICS, scope='depth', locations=['depth.evaluation'])
+VISUALIZERS = Registry('visualizer', parent=MMENGINE_VISUALIZERS, scope='depth', locations=['depth.visualization'])
+VISBACKENDS = Registry('vis_backend', parent=MMENGINE_VISBACKENDS, scope='depth', locations=['depth.visualization'])
+HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='depth', locations=['depth.engine'])
+LOOPS = Registry('loop', parent=MMENGINE_LOOPS, scope='depth', locations=['depth.engine'])
+RUNNERS = Registry('runner', parent=MMENGINE_RUNNERS, scope='depth', locations=['depth.engine'])
+LOG_PROCESSORS = Registry('log processor', parent=MMENGINE_LOG_PROCESSORS, scope='depth', locations=['depth.engine'])
+MODEL_WRAPPERS = Registry('model_wrapper', parent=MMENGINE_MODEL_WRAPPERS, scope='depth', locations=['depth.engine'])
+OPTIM_WRAPPERS = Registry('optim_wrapper', parent=MMENGINE_OPTIM_WRAPPERS, scope='depth', locations=['depth.engine'])
+OPTIM_WRAPPER_CONSTRUCTORS = Registry(
+    'optimizer wrapper constructor',
+    parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
+    scope='depth',
+    locations=['depth.engine'],
+)
+PARAM_SCHEDULERS = Registry(
+    'parameter scheduler', parent=MMENGINE_PARAM_SCHEDULERS, scope='depth', locations=['depth.engine']
+)
+
+CONVERTERS = Registry('checkpoint converter', scope='depth', locations=['depth.engine.converters'])
+"""Published checkpoint -> ours, one function a METHOD of ``convert_official.py``; projects register theirs here too."""
