@@ -40,6 +40,21 @@ def best_map(depths: np.ndarray) -> np.ndarray:
     return result.reshape(height, width)
 
 
+def mean_abs_rel(pred: np.ndarray, depths: np.ndarray) -> float:
+    """Return abs_rel of one prediction for all images: the mean over valid pixels, then over images that have any.
+
+    Args:
+        pred: Depth in metres, (H, W).
+        depths: Ground truth in metres, (N, H, W), 0 = none.
+
+    Raises:
+        ValueError: If no pixel has ground truth.
+    """
+    scored = (depths > 0).any(axis=(1, 2))
+    errors = np.abs(pred.astype(np.float64) - depths) * _abs_rel_weights(depths)
+    return float(errors.sum(axis=(1, 2))[scored].mean())
+
+
 def _abs_rel_weights(depths: np.ndarray) -> np.ndarray:
     valid = depths > 0
     if not valid.any():

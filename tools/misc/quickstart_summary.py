@@ -1,0 +1,99 @@
+"""Summarise a quickstart run: metrics against two baselines, times, and what was written."""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config that was trained')
+    parser.add_argument('work_dir', type=Path, help='where the quickstart wrote its results')
+    parser.add_argument('--started', type=float, required=True, help='start of the training, seconds since the epoch')
+    parser.add_argument('--trained', type=float, required=True, help='end of the training, seconds since the epoch')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Write ``summary.json`` and print it as a table."""
+    args = parse_args()
+    abs_rel = dict(model=read_abs_rel(args.work_dir / 'test'), **baseline_abs_rel(args.config))
+    summary = dict(
+        abs_rel=abs_rel,
+        train_seconds=round(args.trained - args.started, 1),
+        total_seconds=round(time.time() - args.started, 1),
+        files=[str(path) for path in results(args.work_dir)],
+    )
+    path = args.work_dir / 'summary.json'
+    path.write_text(json.dumps(summary, indent=2) + '\n', encoding='utf-8')
+    print_summary(summary)
+    print(f'This summary: {path}')
+
+
+def read_abs_rel(test_dir: Path) -> float:
+    """Return the ``abs_rel`` of the newest result JSON below ``test_dir``."""
+    newest = max((path for path in test_dir.glob('*/*.json') if path.stem == path.parent.name), default=None)
+    if newest is None:
+        raise FileNotFoundError(f'{test_dir} holds no <timestamp>/<timestamp>.json, did tools/test.py run?')
+    return json.loads(newest.read_text(encoding='utf-8'))['abs_rel']
+
+
+def baseline_abs_rel(config: str) -> dict[str, float]:
+    """Return abs_rel of the best constant and of the training scenes' best map, on the test scenes."""
+    import numpy as np
+
+    from depth.engine.config import load_config
+    from depth.evaluation.baselines import best_constant, best_map, mean_abs_rel
+    from depth.evaluation.protocols import get_protocol
+    from depth.registry import DATASETS
+
+    cfg = load_config(config)
+    protocol = get_protocol(cfg.test_evaluator['protocol'])
+
+    def ground_truth(loader: dict) -> np.ndarray:
+        dataset = DATASETS.build(dict(loader['dataset'], pipeline=[]))
+        depths = np.stack([dataset[index]['gt_depth'] for index in range(len(dataset))])
+        return np.where((depths > protocol.min_depth) & (depths < protocol.max_depth), depths, 0)
+
+    train, test = ground_truth(cfg.train_dataloader), ground_truth(cfg.test_dataloader)
+    return dict(
+        constant=mean_abs_rel(np.full(test.shape[1:], best_constant(test)), test),
+        mean_map=mean_abs_rel(best_map(train), test),
+    )
+
+
+def results(work_dir: Path) -> list[Path]:
+    """Return what a user may want to open, the most telling first."""
+    patterns = [
+        'test/*/*.json',
+        'test/*/vis_data/vis_image/*.png',
+        'inference/**/*.ply',
+        'inference/**/*.png',
+        'best_abs_rel_iter_*.pth',
+        '**/events.out.tfevents.*',
+    ]
+    return [path for pattern in patterns for path in sorted(work_dir.glob(pattern))]
+
+
+def print_summary(summary: dict) -> None:
+    """Print the comparison and the files, one line each."""
+    abs_rel = summary['abs_rel']
+    rows = [
+        ('this model', abs_rel['model']),
+        ('best constant (oracle: chosen on the test scenes)', abs_rel['constant']),
+        ('best per-pixel map of the training scenes', abs_rel['mean_map']),
+    ]
+    print('\nabs_rel on the test scenes (lower is better)')
+    for name, value in rows:
+        print(f'  {value:.4f}  {name}')
+    print(f'The model is at {abs_rel["model"] / abs_rel["constant"]:.2f} of the constant.')
+    print(f'Trained in {summary["train_seconds"]:.0f} s, {summary["total_seconds"]:.0f} s in all after the install.')
+    print('Written:')
+    for path in summary['files']:
+        print(f'  {path}')
+
+
+if __name__ == '__main__':
+    main()
