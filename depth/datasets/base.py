@@ -1,0 +1,141 @@
+"""What every depth data set on disk has in common."""
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from mmengine.dataset import BaseDataset
+
+from depth.registry import DATASETS
+
+from .samplers import SampleIndex
+
+
+def sample_generator(index: int) -> np.random.RandomState:
+    """Return the generator of a sample's augmentation: its own if the sampler keyed it, a fresh one otherwise."""
+    return index.generator() if isinstance(index, SampleIndex) else np.random.RandomState()
+
+
+@DATASETS.register_module()
+class BaseDepthDataset(BaseDataset):
+    """Base of data sets that are listed in a split file.
+
+    A line of the split file names an image and, where there is ground truth, its depth map; further columns are
+    ignored. Paths are relative to ``data_prefix`` below ``data_root``.
+
+    Args:
+        data_root: Folder of the data set.
+        ann_file: Split file, relative to ``data_root`` or absolute.
+        data_prefix: ``img_path`` and ``depth_path``: folders below ``data_root``.
+        min_depth: Near end of the depth range in metres, the class's ``METAINFO`` by default.
+        max_depth: Far end of the depth range in metres, likewise.
+        depth_scale: Stored integers per metre, the class's ``DEPTH_SCALE`` by default.
+        **kwargs: Arguments of mmengine's ``BaseDataset`` (``pipeline``, ``test_mode``, ``indices``, ...).
+
+    Raises:
+        FileNotFoundError: If the root, the split file or the first sample is missing.
+        ValueError: If a line is malformed or no sample is left.
+    """
+
+    METAINFO = dict(dataset_name='depth', min_depth=1e-3, max_depth=10.0)
+    DEPTH_SCALE = 1000.0
+    PREPARE_HINT = 'see docs/get_started.md for the expected layout'
+
+    def __init__(
+        self,
+        data_root: str = '',
+        ann_file: str = '',
+        data_prefix: dict | None = None,
+        min_depth: float | None = None,
+        max_depth: float | None = None,
+        depth_scale: float | None = None,
+        **kwargs,
+    ) -> None:
+        self.depth_scale = float(self.DEPTH_SCALE if depth_scale is None else depth_scale)
+        self.min_depth = float(self.METAINFO['min_depth'] if min_depth is None else min_depth)
+        self.max_depth = float(self.METAINFO['max_depth'] if max_depth is None else max_depth)
+        metainfo = dict(kwargs.pop('metainfo', None) or {}, min_depth=self.min_depth, max_depth=self.max_depth)
+        prefix = dict(img_path='', depth_path='') | dict(data_prefix or {})
+        super().__init__(ann_file=ann_file, data_root=data_root, data_prefix=prefix, metainfo=metainfo, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """Return one dict per usable line of the split file, in the file's order.
+
+        Lines whose depth is ``None`` are left out.
+        """
+        self._check_root()
+        split = Path(self.ann_file)
+        if not split.is_file():
+            raise FileNotFoundError(f'{type(self).__name__}: split file {split} does not exist; {self.PREPARE_HINT}')
+        samples = []
+        for number, line in enumerate(split.read_text(encoding='utf-8').splitlines(), start=1):
+            if not line.strip():
+                continue
+            sample = self.parse_line(line.split(), f'{split}, line {number}')
+            if sample is not None:
+                samples.append(self._complete(sample, f'{split}, line {number}'))
+        if not samples:
+            raise ValueError(f'{type(self).__name__}: {split} lists no image with ground truth')
+        self._check_first(samples[0])
+        return samples
+
+    def parse_line(self, fields: Sequence[str], where: str) -> dict | None:
+        """Return the sample of one line, None if it has no ground truth.
+
+        Raises:
+            ValueError: If the line does not name an image and a depth map.
+        """
+        if len(fields) < 2:
+            raise ValueError(
+                f'{type(self).__name__}: {where} should read "IMAGE DEPTH [...]", it has {len(fields)} field: '
+                f'{" ".join(fields)!r}'
+            )
+        if fields[1] == 'None':
+            return None
+        image, depth = (field.lstrip('/') for field in fields[:2])
+        prefix = self.data_prefix
+        return dict(img_path=str(Path(prefix['img_path'], image)), depth_path=str(Path(prefix['depth_path'], depth)))
+
+    def _complete(self, sample: dict, where: str) -> dict:
+        """Add what all samples carry."""
+        defaults = dict(
+            depth_scale=self.depth_scale,
+            dataset=self.metainfo['dataset_name'],
+            min_depth=self.min_depth,
+            max_depth=self.max_depth,
+            listed_in=where,
+        )
+        return defaults | sample
+
+    def prepare_data(self, idx: int) -> dict:
+        """Return sample ``idx`` after the pipeline; its random numbers follow from the sampler's position."""
+        sample = self.get_data_info(int(idx))
+        sample['rng'] = sample_generator(idx)
+        return self.pipeline(sample)
+
+    def __getitem__(self, idx: int) -> dict:
+        """Return the packed sample; unlike mmengine's, a failure is an error and never another sample."""
+        if not self._fully_initialized:
+            self.full_init()
+        return self.prepare_data(idx)
+
+    def _check_root(self) -> None:
+        if self.data_root and not Path(self.data_root).is_dir():
+            raise FileNotFoundError(
+                f'{type(self).__name__}: data_root {self.data_root} does not exist; {self.PREPARE_HINT}, '
+                'or set data_root in the config'
+            )
+
+    def _check_first(self, sample: dict) -> None:
+        """Fail at the start, not in a worker, if the layout is not the expected one."""
+        for key in ('img_path', 'depth_path'):
+            path = sample.get(key)
+            if path and not Path(path).is_file():
+                raise FileNotFoundError(
+                    f'{type(self).__name__}: {path} ({sample["listed_in"]}) does not exist; {self.PREPARE_HINT}'
+                )
+
+    def get_data_info(self, idx: int) -> dict:
+        """Return a copy of the plain description of sample ``idx``."""
+        return copy.deepcopy(super().get_data_info(idx))

@@ -1,0 +1,94 @@
+"""Any folder of images and depth maps."""
+
+import json
+from pathlib import Path
+
+from depth.registry import DATASETS
+
+from .base import BaseDepthDataset
+
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
+DEPTH_SUFFIXES = ('.png', '.npy', '.npz', '.tif', '.tiff')
+
+
+@DATASETS.register_module()
+class FolderDepthDataset(BaseDepthDataset):
+    """Images and depth maps that are paired by their stems.
+
+    ::
+
+        data_root/
+        ├── images/            any common image type; sub-folders are searched too
+        ├── depth/             16-bit PNG (``depth_scale`` integers a metre), npy, npz, tiff; float files hold metres
+        └── intrinsics.json    optional: {"fx": ..., "fy": ..., "cx": ..., "cy": ...} in pixels for all images,
+                               or such an entry for each stem
+
+    Args:
+        data_root: The folder.
+        data_prefix: Other names for the two sub-folders: ``img_path``, ``depth_path``.
+        **kwargs: See :class:`BaseDepthDataset`; ``ann_file`` is not used.
+
+    Raises:
+        FileNotFoundError: If a folder is missing.
+        ValueError: If there are no images, or an image has no depth map.
+    """
+
+    METAINFO = dict(dataset_name='folder', min_depth=1e-3, max_depth=10.0)
+    PREPARE_HINT = 'it should hold images/ and depth/ with equal stems'
+
+    def __init__(self, data_root: str, data_prefix: dict | None = None, **kwargs) -> None:
+        prefix = dict(img_path='images', depth_path='depth') | dict(data_prefix or {})
+        super().__init__(data_root=data_root, data_prefix=prefix, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """Return one dict per image, sorted by path."""
+        self._check_root()
+        images = self._list('img_path', IMAGE_SUFFIXES)
+        depths = self._list('depth_path', DEPTH_SUFFIXES)
+        if not images:
+            raise ValueError(f'{self.data_prefix["img_path"]} holds no image ({", ".join(IMAGE_SUFFIXES)})')
+        unpaired = [stem for stem in images if stem not in depths]
+        if unpaired:
+            raise ValueError(
+                f'{len(unpaired)} of {len(images)} images in {self.data_prefix["img_path"]} have no depth map of the '
+                f'same stem in {self.data_prefix["depth_path"]}, the first: {images[unpaired[0]].name}'
+            )
+        cameras = self._cameras()
+        samples = []
+        for stem, image in images.items():
+            sample = dict(img_path=str(image), depth_path=str(depths[stem]), **cameras.get(stem, cameras.get('', {})))
+            samples.append(self._complete(sample, self.data_root))
+        return samples
+
+    def _list(self, key: str, suffixes: tuple[str, ...]) -> dict[str, Path]:
+        folder = Path(self.data_prefix[key])
+        if not folder.is_dir():
+            raise FileNotFoundError(f'{type(self).__name__}: folder {folder} does not exist; {self.PREPARE_HINT}')
+        paths = sorted(path for path in folder.rglob('*') if path.suffix.lower() in suffixes)
+        stems: dict[str, Path] = {}
+        for path in paths:
+            stem = path.relative_to(folder).with_suffix('').as_posix()
+            if stem in stems:
+                raise ValueError(f'{stems[stem]} and {path} have the same stem, so it is not clear which one is meant')
+            stems[stem] = path
+        return stems
+
+    def _cameras(self) -> dict[str, dict]:
+        """Return ``cam_intrinsic`` by stem; the key '' stands for all images."""
+        path = Path(self.data_root, 'intrinsics.json')
+        if not path.is_file():
+            return {}
+        try:
+            content = json.loads(path.read_text(encoding='utf-8'))
+            entries = {'': content} if 'fx' in content else content
+            return {stem: dict(cam_intrinsic=_matrix(entry)) for stem, entry in entries.items()}
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f'{path} should hold {{"fx", "fy", "cx", "cy"}} in pixels, for all images or one entry a stem; '
+                f'it does not: {type(error).__name__}: {error}'
+            ) from error
+
+
+def _matrix(entry: dict) -> list[list[float]]:
+    fx, fy, cx, cy = (float(entry[name]) for name in ('fx', 'fy', 'cx', 'cy'))
+    return [[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]]

@@ -1,0 +1,45 @@
+"""KITTI with the Eigen split."""
+
+import re
+
+from depth.registry import DATASETS
+
+from .base import BaseDepthDataset
+
+
+@DATASETS.register_module()
+class KITTIDataset(BaseDepthDataset):
+    """KITTI raw images with the depth benchmark's ground truth: outdoor, about 375x1242, 16-bit PNG, depth * 256.
+
+    ::
+
+        data/kitti/
+        ├── kitti_eigen_train.txt      "DATE/DRIVE/image_02/data/N.png DRIVE/.../image_02/N.png FOCAL" a line
+        ├── kitti_eigen_test.txt       697 lines, 45 of them with "None" as depth (left out: 652)
+        ├── input/DATE/DRIVE/image_02/data/N.png
+        └── gt_depth/DRIVE/proj_depth/groundtruth/image_02/N.png
+
+    The intrinsics are those of the recording day's rectified colour camera (image_02); image_03 shares them.
+
+    Reference: Depth Map Prediction from a Single Image using a Multi-Scale Deep Network (the split),
+    https://arxiv.org/abs/1406.2283; Sparsity Invariant CNNs (the ground truth), https://arxiv.org/abs/1708.06500.
+    """
+
+    METAINFO = dict(dataset_name='kitti', min_depth=1e-3, max_depth=80.0)
+    DEPTH_SCALE = 256.0
+    CAMERAS = {  # recording day: fx = fy, cx, cy in pixels of the full frame, from its calib_cam_to_cam.txt (P_rect_02)
+        '2011_09_26': (721.5377, 609.5593, 172.8540),
+        '2011_09_28': (707.0493, 604.0814, 180.5066),
+        '2011_09_29': (718.3351, 600.3891, 181.5122),
+        '2011_09_30': (707.0912, 601.8873, 183.1104),
+        '2011_10_03': (718.8560, 607.1928, 185.2157),
+    }
+
+    def parse_line(self, fields: list[str], where: str) -> dict | None:
+        """Return the sample of one line; without a known recording day in its path it has no intrinsics."""
+        sample = super().parse_line(fields, where)
+        day = re.search(r'\d{4}_\d\d_\d\d', fields[0])
+        if sample is None or day is None or day.group() not in self.CAMERAS:
+            return sample
+        focal, cx, cy = self.CAMERAS[day.group()]
+        return dict(sample, cam_intrinsic=[[focal, 0.0, cx], [0.0, focal, cy], [0.0, 0.0, 1.0]])

@@ -1,0 +1,31 @@
+"""NYU Depth v2."""
+
+from depth.registry import DATASETS
+
+from .base import BaseDepthDataset
+
+
+@DATASETS.register_module()
+class NYUDataset(BaseDepthDataset):
+    """NYU Depth v2: indoor, 480x640, 16-bit PNG depth in millimetres where 0 means not measured.
+
+    ::
+
+        data/nyu/
+        ├── nyu_train.txt      "/SCENE/rgb_N.jpg /SCENE/sync_depth_N.png FOCAL" a line (24231 lines as published)
+        ├── nyu_test.txt       654 lines, without the leading slash
+        └── SCENE/
+            ├── rgb_00001.jpg
+            └── sync_depth_00001.png
+
+    Reference: Indoor Segmentation and Support Inference from RGBD Images, ECCV 2012.
+    """
+
+    METAINFO = dict(dataset_name='nyu', min_depth=1e-3, max_depth=10.0)
+    DEPTH_SCALE = 1000.0
+    CAM_INTRINSIC = [[518.8579, 0.0, 325.5824], [0.0, 519.4696, 253.7362], [0.0, 0.0, 1.0]]  # pixels, full frame
+
+    def parse_line(self, fields: list[str], where: str) -> dict | None:
+        """Return the sample of one line with the camera of the full frame."""
+        sample = super().parse_line(fields, where)
+        return sample and dict(sample, cam_intrinsic=self.CAM_INTRINSIC)

@@ -1,0 +1,94 @@
+"""Sampling that can be continued anywhere without reading what was passed."""
+
+from collections.abc import Iterator, Sized
+
+import numpy as np
+from mmengine.dist import get_dist_info
+from torch.utils.data import Sampler
+
+from depth.registry import DATA_SAMPLERS
+
+
+class SampleIndex(int):
+    """Index of a sample that also knows its place in the endless training sequence.
+
+    Attributes:
+        key: (seed, position); seeds the random numbers of this sample's augmentation.
+    """
+
+    key: tuple[int, int]
+
+    def __new__(cls, index: int, key: tuple[int, int]) -> 'SampleIndex':
+        """Make an index that behaves as the int ``index``."""
+        self = super().__new__(cls, index)
+        self.key = key
+        return self
+
+    def __getnewargs__(self) -> tuple[int, tuple[int, int]]:
+        return int(self), self.key
+
+    def generator(self) -> np.random.RandomState:
+        """Return the sample's own random number generator."""
+        seed, position = self.key
+        return np.random.RandomState([seed & 0xFFFFFFFF, position & 0xFFFFFFFF, position >> 32])
+
+
+@DATA_SAMPLERS.register_module()
+class ResumableInfiniteSampler(Sampler):
+    """Endless training sequence that is a function of (seed, position) alone.
+
+    The sequence is one permutation of the data set after another. N processes with batch size B take turns in
+    blocks of B, so that together they see exactly the batches of one process with batch size N * B.
+
+    Args:
+        dataset: What to sample from.
+        batch_size: Batch size of each process; it must be the data loader's.
+        shuffle: Permute every pass; otherwise keep the order.
+        seed: Seed of the permutations and of the samples' augmentations.
+        start: Position in the global sequence to begin at, a multiple of N * B.
+
+    Raises:
+        ValueError: If the data set is empty or the start splits a batch.
+    """
+
+    def __init__(self, dataset: Sized, batch_size: int, shuffle: bool = True, seed: int = 0, start: int = 0) -> None:
+        if len(dataset) == 0:
+            raise ValueError('the training data set is empty, there is nothing to sample from')
+        self.rank, self.world_size = get_dist_info()
+        self.size = len(dataset)
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.seed = int(seed or 0)
+        self.set_start(start)
+
+    def set_start(self, position: int) -> None:
+        """Begin the next iteration at ``position`` of the global sequence."""
+        if position % (self.batch_size * self.world_size):
+            raise ValueError(
+                f'cannot start at sample {position}: {self.world_size} processes with batch size {self.batch_size} '
+                f'need a multiple of {self.batch_size * self.world_size}; resume with the global batch size of before'
+            )
+        self.start = position
+
+    def __iter__(self) -> Iterator[SampleIndex]:
+        position = self.start + self.rank * self.batch_size
+        epoch, order = -1, np.empty(0, int)
+        while True:
+            for place in range(position, position + self.batch_size):
+                if place // self.size != epoch:
+                    epoch = place // self.size
+                    order = self._permutation(epoch)
+                yield SampleIndex(order[place % self.size], (self.seed, place))
+            position += self.batch_size * self.world_size
+
+    def _permutation(self, epoch: int) -> np.ndarray:
+        if not self.shuffle:
+            return np.arange(self.size)
+        return np.random.RandomState([self.seed & 0xFFFFFFFF, epoch]).permutation(self.size)
+
+    def __len__(self) -> int:
+        """Return the samples of one pass over the data, as seen by one process."""
+        return -(-self.size // self.world_size)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Do nothing: the position in the sequence already decides the order."""

@@ -1,0 +1,95 @@
+"""Ray intersections with the few shapes that scenes are made of.
+
+Axes are those of a camera that looks straight ahead: x right, y down, z forward, metres.
+Rays are ``origin + t * directions``. With directions whose third camera coordinate is 1, t is
+the depth along the optical axis. Every function returns ``t`` (M,), infinite where a ray misses,
+and the outward normals (M, 3).
+"""
+
+import numpy as np
+
+EPSILON = 1e-9
+
+
+def intersect_room(
+    origin: np.ndarray, directions: np.ndarray, lower: np.ndarray, upper: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Leave an axis-aligned box from inside; also returns which of its six walls is hit, 2 * axis + (1 if upper)."""
+    with np.errstate(divide='ignore', invalid='ignore'):
+        exits = np.where(directions > 0, upper - origin, lower - origin) / directions
+    exits = np.where(np.abs(directions) < EPSILON, np.inf, exits)
+    axis = exits.argmin(axis=1)
+    rows = np.arange(len(directions))
+    towards_upper = directions[rows, axis] > 0
+    normals = np.zeros_like(directions)
+    normals[rows, axis] = np.where(towards_upper, -1.0, 1.0)
+    return exits[rows, axis], normals, 2 * axis + towards_upper
+
+
+def intersect_ground(origin: np.ndarray, directions: np.ndarray, height: float) -> tuple[np.ndarray, np.ndarray]:
+    """Hit the horizontal plane ``y = height`` from above (y points down)."""
+    with np.errstate(divide='ignore', invalid='ignore'):
+        t = (height - origin[1]) / directions[:, 1]
+    normals = np.tile([0.0, -1.0, 0.0], (len(directions), 1))
+    return np.where(directions[:, 1] > EPSILON, t, np.inf), normals
+
+
+def intersect_box(
+    origin: np.ndarray, directions: np.ndarray, center: np.ndarray, size: np.ndarray, yaw: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Enter a box of full extent ``size`` that is turned by ``yaw`` (radians) about the vertical axis."""
+    cos, sin = np.cos(yaw), np.sin(yaw)
+    to_local = np.array([[cos, 0.0, -sin], [0.0, 1.0, 0.0], [sin, 0.0, cos]])
+    local_origin = to_local @ (origin - center)
+    local = directions @ to_local.T
+    local = np.where(np.abs(local) < EPSILON, EPSILON, local)
+    near = (-np.sign(local) * size / 2 - local_origin) / local
+    far = (np.sign(local) * size / 2 - local_origin) / local
+    axis = near.argmax(axis=1)
+    rows = np.arange(len(local))
+    t = near[rows, axis]
+    hit = (t > EPSILON) & (t <= far.min(axis=1))
+    normals = np.zeros_like(local)
+    normals[rows, axis] = -np.sign(local[rows, axis])
+    return np.where(hit, t, np.inf), normals @ to_local
+
+
+def intersect_sphere(
+    origin: np.ndarray, directions: np.ndarray, center: np.ndarray, radius: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Enter a sphere from outside."""
+    offset = origin - center
+    t = _smaller_root((directions**2).sum(axis=1), directions @ offset, offset @ offset - radius**2)
+    return t, _normals_from(origin, directions, t, center) / radius
+
+
+def intersect_cylinder(
+    origin: np.ndarray, directions: np.ndarray, center: np.ndarray, radius: float, height: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Enter an upright cylinder around ``center`` (its middle) with flat ends."""
+    offset = origin - center
+    flat = directions * [1.0, 0.0, 1.0]
+    a, b = (flat**2).sum(axis=1), flat @ offset
+    side = _smaller_root(a, b, offset[0] ** 2 + offset[2] ** 2 - radius**2)
+    with np.errstate(invalid='ignore'):
+        side = np.where(np.abs(offset[1] + side * directions[:, 1]) <= height / 2, side, np.inf)
+    side_normals = _normals_from(origin, directions, side, center) * [1.0, 0.0, 1.0] / radius
+    ends = -np.sign(directions[:, 1])  # the end that faces the ray
+    with np.errstate(divide='ignore', invalid='ignore'):
+        cap = (ends * height / 2 - offset[1]) / directions[:, 1]
+        x, z = offset[0] + cap * directions[:, 0], offset[2] + cap * directions[:, 2]
+        cap = np.where((cap > EPSILON) & (x**2 + z**2 <= radius**2), cap, np.inf)
+    cap_normals = np.stack([np.zeros_like(ends), ends, np.zeros_like(ends)], axis=1)
+    return np.minimum(side, cap), np.where((side < cap)[:, None], side_normals, cap_normals)
+
+
+def _smaller_root(a: np.ndarray, half_b: np.ndarray, c: float) -> np.ndarray:
+    """Return the smaller root of ``a t^2 + 2 half_b t + c``, infinite where there is none in front."""
+    discriminant = half_b**2 - a * c
+    with np.errstate(invalid='ignore', divide='ignore'):
+        t = (-half_b - np.sqrt(np.maximum(discriminant, 0))) / a
+    return np.where((discriminant > 0) & (t > EPSILON), t, np.inf)
+
+
+def _normals_from(origin: np.ndarray, directions: np.ndarray, t: np.ndarray, center: np.ndarray) -> np.ndarray:
+    return origin + np.where(np.isfinite(t), t, 0)[:, None] * directions - center

@@ -1,0 +1,175 @@
+"""Ray-cast a scene: colour, depth, normals, and a second rectified view."""
+
+import functools
+
+import numpy as np
+
+from . import geometry
+from .rooms import draw_room
+from .scene import Material, Scene
+from .streets import draw_street
+
+WORLDS = {'rooms': draw_room, 'streets': draw_street}
+SPLITS = ('train', 'val', 'test')
+FOCAL_SHARE = {'rooms': 0.85, 'streets': 0.75}  # focal length per image width
+BASELINE = {'rooms': 0.1, 'streets': 0.54}  # metres between the two cameras
+AMBIENT = 0.25
+LAMP_RANGE = 3.0  # metres at which the lamp has lost half its light
+HAZE_RANGE = 60.0  # metres at which haze has taken 63 % of the colour
+LIDAR_ELEVATIONS = np.deg2rad(np.linspace(-2.0, 24.9, 64))  # below the horizon, 64 lines as on an HDL-64E
+
+
+def camera_matrix(world: str, image_size: tuple[int, int]) -> np.ndarray:
+    """Return the pinhole matrix (3, 3) in pixels of a world's camera; pixel centres are at whole numbers."""
+    height, width = image_size
+    focal = FOCAL_SHARE[world] * width
+    return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
+
+
+def draw_scene(world: str, seed: int, index: int, split: str = 'train') -> Scene:
+    """Draw scene ``index``; it depends on these four values alone, on every machine.
+
+    Raises:
+        ValueError: If the world or split is unknown or a number is negative.
+    """
+    if world not in WORLDS:
+        raise ValueError(f'unknown world {world!r}, there are {", ".join(WORLDS)}')
+    if split not in SPLITS:
+        raise ValueError(f'unknown split {split!r}, there are {", ".join(SPLITS)}')
+    if seed < 0 or index < 0:
+        raise ValueError(f'seed and index of a scene must not be negative, got {seed} and {index}')
+    # The split is part of the key, so training and test scenes cannot coincide. RandomState's streams are frozen.
+    return WORLDS[world](_generator(world, seed, index, split, 0))
+
+
+def render_scene(
+    world: str,
+    seed: int,
+    index: int,
+    split: str = 'train',
+    image_size: tuple[int, int] = (96, 128),
+    noise: float = 0.01,
+    stereo: bool = False,
+    lidar: bool = False,
+) -> dict:
+    """Render one scene.
+
+    Args:
+        world: ``rooms`` (0.5 to 10 m) or ``streets`` (1 to 80 m).
+        seed: Seed of the data set.
+        index: Number of the scene.
+        split: ``train``, ``val`` or ``test``; different scenes each.
+        image_size: (height, width) in pixels.
+        noise: Standard deviation of the sensor noise, as a share of full scale.
+        stereo: Add a second view, ``baseline`` metres to the right, rectified.
+        lidar: Keep depth on 64 scan lines only.
+
+    Returns:
+        ``img`` (H, W, 3) uint8 BGR; ``gt_depth`` (H, W) float32, metres along the axis, 0 = sky or out of range;
+        ``normals`` (H, W, 3) float32 in camera axes, towards the camera; ``cam_intrinsic`` (3, 3); with ``stereo``
+        also ``img_right``, ``gt_depth_right`` and ``baseline``.
+    """
+    scene = draw_scene(world, seed, index, split)
+    intrinsic = camera_matrix(world, image_size)
+    rng = _generator(world, seed, index, split, 1)
+    img, depth, normals = _render_view(scene, np.zeros(3), intrinsic, image_size, noise, rng)
+    result = dict(img=img, gt_depth=depth, normals=normals, cam_intrinsic=intrinsic)
+    if stereo:
+        position = scene.rotation @ np.array([BASELINE[world], 0.0, 0.0])
+        img, depth, _ = _render_view(scene, position, intrinsic, image_size, noise, rng)
+        result.update(img_right=img, gt_depth_right=depth, baseline=BASELINE[world])
+    if lidar:
+        result['gt_depth'] = result['gt_depth'] * lidar_mask(intrinsic, image_size)
+    return result
+
+
+def lidar_mask(intrinsic: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
+    """Return the pixels (H, W) bool that 64 scan lines of a level scanner at the camera meet."""
+    height, width = image_size
+    mask = np.zeros((height, width), bool)
+    columns = np.arange(width)
+    stretch = np.sqrt(1 + ((columns - intrinsic[0, 2]) / intrinsic[0, 0]) ** 2)
+    rows = np.rint(intrinsic[1, 2] + intrinsic[1, 1] * np.tan(LIDAR_ELEVATIONS)[:, None] * stretch).astype(int)
+    inside = (rows >= 0) & (rows < height)
+    mask[rows[inside], np.broadcast_to(columns, rows.shape)[inside]] = True
+    return mask
+
+
+def _generator(world: str, seed: int, index: int, split: str, stream: int) -> np.random.RandomState:
+    return np.random.RandomState([list(WORLDS).index(world), SPLITS.index(split), seed, index, stream])
+
+
+@functools.lru_cache(maxsize=8)
+def _camera_rays(focal: float, height: int, width: int) -> np.ndarray:
+    """Return ray directions (H * W, 3) in camera axes with third coordinate 1."""
+    v, u = np.mgrid[:height, :width]
+    x, y = (u - (width - 1) / 2) / focal, (v - (height - 1) / 2) / focal
+    return np.stack([x, y, np.ones_like(x)], axis=-1).reshape(-1, 3)
+
+
+def _render_view(
+    scene: Scene,
+    position: np.ndarray,
+    intrinsic: np.ndarray,
+    image_size: tuple[int, int],
+    noise: float,
+    rng: np.random.RandomState,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    directions = _camera_rays(intrinsic[0, 0], *image_size) @ scene.rotation.T
+    depth, normals, material = _trace(scene, position, directions)
+    hit = np.isfinite(depth)
+    points = position + np.where(hit, depth, 0)[:, None] * directions
+    footprint = np.where(hit, depth, 0) / intrinsic[0, 0]
+    color = _shade(scene, points, normals, material, footprint)
+    if scene.world == 'streets':
+        color = _add_haze(color, depth, directions)
+    color = color * scene.brightness + noise * rng.standard_normal(color.shape)
+    img = np.rint(np.clip(color, 0, 1) * 255).astype(np.uint8).reshape(*image_size, 3)
+    depth = np.where(hit & (depth <= scene.max_depth), depth, 0).astype(np.float32)
+    camera_normals = (normals @ scene.rotation).astype(np.float32)
+    return np.ascontiguousarray(img[..., ::-1]), depth.reshape(image_size), camera_normals.reshape(*image_size, 3)
+
+
+def _trace(scene: Scene, origin: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return depth (M,), normals (M, 3) and the number of the material (M,) of the first hit of every ray."""
+    if scene.room is not None:
+        depth, normals, material = geometry.intersect_room(origin, directions, *scene.room)
+    else:
+        depth = np.full(len(directions), np.inf)
+        normals, material = np.zeros_like(directions), np.zeros(len(directions), int)
+    for number, shape in enumerate(scene.shapes, start=len(scene.walls)):
+        t, shape_normals = shape.intersect(origin, directions)
+        nearer = t < depth
+        depth = np.where(nearer, t, depth)
+        normals[nearer] = shape_normals[nearer]
+        material[nearer] = number
+    return depth, normals, material
+
+
+def _shade(
+    scene: Scene, points: np.ndarray, normals: np.ndarray, material: np.ndarray, footprint: np.ndarray
+) -> np.ndarray:
+    """Return Lambertian RGB (M, 3); it depends on the point, not on the view, so that warps are exact."""
+    materials: list[Material] = scene.walls + [shape.material for shape in scene.shapes]
+    frequencies = np.stack([item.frequencies for item in materials])[material]  # (M, waves, 3)
+    phase = np.einsum('mk,mwk->mw', points, frequencies) * (2 * np.pi)
+    phase += np.stack([item.phases for item in materials])[material]
+    # A Gaussian of one pixel's footprint: what the sensor cannot resolve fades instead of aliasing.
+    blur = np.exp(-0.5 * np.square(np.pi * footprint)[:, None] * np.square(frequencies).sum(axis=2))
+    waves = np.sin(phase) * np.stack([item.amplitudes for item in materials])[material] * blur
+    albedo = np.stack([item.color for item in materials])[material] * (1 + waves.sum(axis=1, keepdims=True) / 2)
+    if scene.room is None:
+        return albedo * (0.45 + 0.65 * np.clip(normals @ scene.light, 0, 1)[:, None])
+    to_light = scene.light - points
+    distance = np.linalg.norm(to_light, axis=1)
+    cosine = np.clip((to_light * normals).sum(axis=1) / np.maximum(distance, 1e-6), 0, 1)
+    lamp = (AMBIENT + (1.2 - AMBIENT) * (0.3 + 0.7 * cosine)) / (1 + (distance / LAMP_RANGE) ** 2)
+    return albedo * lamp[:, None]
+
+
+def _add_haze(color: np.ndarray, depth: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    """Mix in the sky's colour with distance; rays that hit nothing get the sky."""
+    upwards = np.clip(-directions[:, 1:2] / np.linalg.norm(directions, axis=1, keepdims=True), 0, 1)
+    sky = np.array([0.80, 0.87, 0.95]) * (1 - upwards) + np.array([0.45, 0.65, 0.95]) * upwards
+    clear = np.exp(-depth / HAZE_RANGE)[:, None]
+    return color * clear + sky * (1 - clear)

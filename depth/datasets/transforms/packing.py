@@ -1,0 +1,48 @@
+"""The end of every pipeline."""
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+
+from depth.registry import TRANSFORMS
+from depth.structures import DepthDataSample
+
+META_KEYS = (
+    'img_path',
+    'depth_path',
+    'ori_shape',
+    'img_shape',
+    'crop_box',
+    'ori_cam_intrinsic',
+    'flip',
+    'dataset',
+    'min_depth',
+    'max_depth',
+    'sample_idx',
+)
+
+
+@TRANSFORMS.register_module()
+class PackDepthInputs(BaseTransform):
+    """Make ``inputs`` (3, H, W) uint8 BGR and a :class:`DepthDataSample` with ``gt_depth``, ``intrinsics`` and metas.
+
+    Args:
+        meta_keys: What goes into the sample's meta information, where it is there.
+    """
+
+    def __init__(self, meta_keys: tuple[str, ...] = META_KEYS) -> None:
+        self.meta_keys = tuple(meta_keys)
+
+    def transform(self, results: dict) -> dict:
+        """Pack one sample."""
+        inputs = torch.from_numpy(np.ascontiguousarray(results['img'].transpose(2, 0, 1)))
+        sample = DepthDataSample(metainfo={key: _plain(results[key]) for key in self.meta_keys if key in results})
+        if 'gt_depth' in results:
+            sample.gt_depth = torch.from_numpy(np.ascontiguousarray(results['gt_depth'], np.float32))
+        if results.get('cam_intrinsic') is not None:
+            sample.intrinsics = torch.tensor(np.asarray(results['cam_intrinsic']), dtype=torch.float32)
+        return dict(inputs=inputs, data_samples=sample)
+
+
+def _plain(value: object) -> object:
+    return value.tolist() if isinstance(value, np.ndarray) else value

@@ -1,0 +1,8 @@
+"""Random numbers of a sample."""
+
+import numpy as np
+
+
+def get_rng(results: dict) -> np.random.RandomState:
+    """Return the sample's own generator, so that augmentation does not depend on workers or on a resume."""
+    return results.setdefault('rng', np.random.RandomState())

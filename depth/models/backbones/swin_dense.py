@@ -1,0 +1,60 @@
+"""Swin for dense prediction at any size: pad the feature map to full windows first, then shift.
+
+timm shifts before it pads, so at sizes that are no multiple of the window its shifted windows
+mix other pixels than the published dense models (Swin Transformer, https://arxiv.org/abs/2103.14030,
+as used for detection and segmentation). Weights are the same; only the order of the two steps moves.
+"""
+
+import types
+
+import torch
+import torch.nn.functional as F
+from timm.models.swin_transformer import SwinTransformerBlock, window_partition, window_reverse
+from torch import Tensor, nn
+
+
+def make_swin_dense(model: nn.Module) -> None:
+    """Let every Swin block of ``model`` pad before it shifts, in place.
+
+    Args:
+        model: A timm Swin model created with ``dynamic_img_size=True, always_partition=True``.
+
+    Raises:
+        ValueError: If the model has no Swin v1 block.
+    """
+    blocks = [module for module in model.modules() if isinstance(module, SwinTransformerBlock)]
+    if not blocks:
+        raise ValueError(f'{type(model).__name__} has no Swin (v1) block, it cannot be used with dense windows')
+    for block in blocks:
+        block._attn = types.MethodType(_padded_window_attention, block)
+        block.register_buffer('attn_mask', None, persistent=False)
+        block.dense_masks = {}
+
+
+def _padded_window_attention(self: SwinTransformerBlock, x: Tensor) -> Tensor:
+    """Window attention on (N, H, W, C); padding is zeros because it follows the first norm."""
+    height, width, channels = x.shape[1:]
+    rows, columns = self.window_size
+    x = F.pad(x, (0, 0, 0, -width % columns, 0, -height % rows))
+    padded_height, padded_width = x.shape[1:3]
+    shifts, mask = [0, 0], None
+    if any(self.shift_size):
+        shifts = [-shift for shift in self.shift_size]
+        x = torch.roll(x, shifts=shifts, dims=(1, 2))
+        mask = _shift_mask(self, x)
+    windows = window_partition(x, self.window_size).view(-1, rows * columns, channels)
+    windows = self.attn(windows, mask=mask).view(-1, rows, columns, channels)
+    x = window_reverse(windows, self.window_size, padded_height, padded_width)
+    if any(shifts):
+        x = torch.roll(x, shifts=[-shift for shift in shifts], dims=(1, 2))
+    return x[:, :height, :width].contiguous()
+
+
+def _shift_mask(block: SwinTransformerBlock, x: Tensor) -> Tensor:
+    """Return the additive mask (windows, L, L) of a shifted map, computed once a size, device and dtype."""
+    key = (*x.shape[1:3], x.device, x.dtype)
+    if key not in block.dense_masks:
+        if len(block.dense_masks) >= 16:  # many test sizes must not fill the memory
+            block.dense_masks.clear()
+        block.dense_masks[key] = block.get_attn_mask(x[:1])
+    return block.dense_masks[key]

@@ -1,0 +1,161 @@
+"""Any timm model with features as a backbone."""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+import timm
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from depth.registry import MODELS
+
+from .swin_dense import make_swin_dense
+
+
+@MODELS.register_module()
+class TimmBackbone(BaseModule):
+    """Feature pyramid of a timm model.
+
+    Swin v1 models take any image size and pad before they shift (see :mod:`.swin_dense`).
+
+    Args:
+        model_name: Name in timm, for example ``resnet50`` or ``swin_tiny_patch4_window7_224``.
+        out_indices: Which feature levels to return, finest first; all of them by default.
+        pretrained: Load timm's weights (from its cache or the network).
+        checkpoint: Local file of weights in timm's naming; excludes ``pretrained``.
+        out_norm: ``'LN'`` puts one LayerNorm on every returned level, as the published Swin decoders expect.
+        norm_eps: Epsilon of the LayerNorms that ``out_norm`` adds.
+        frozen_norm: Keep every BatchNorm in eval mode during training.
+        grad_checkpointing: Recompute activations in the backward pass to save memory.
+        model_args: Further arguments of the timm model (``drop_path_rate``, ``embed_dim``, ...).
+
+    Attributes:
+        out_channels: Channels C of every returned level.
+        out_strides: Stride of every returned level against the image.
+
+    Raises:
+        ValueError: If timm has no such model or level, or weights cannot be had.
+    """
+
+    def __init__(
+        self,
+        model_name: str,
+        out_indices: Sequence[int] | None = None,
+        pretrained: bool = False,
+        checkpoint: str | None = None,
+        out_norm: str | None = None,
+        norm_eps: float = 1e-5,
+        frozen_norm: bool = False,
+        grad_checkpointing: bool = False,
+        model_args: dict | None = None,
+    ) -> None:
+        super().__init__()
+        if pretrained and checkpoint:
+            raise ValueError('TimmBackbone: give pretrained=True or checkpoint=..., not both')
+        if out_norm not in (None, 'LN'):
+            raise ValueError(f"TimmBackbone: out_norm is None or 'LN', got {out_norm!r}")
+        is_swin = model_name.split('.')[0].startswith('swin_') and '_cr_' not in model_name
+        dense = dict(strict_img_size=False, dynamic_img_size=True, always_partition=True) if is_swin else {}
+        arguments = dense | dict(model_args or {})
+        self.net = _create_features(model_name, out_indices, pretrained, arguments)
+        self.patch_size = (1, 1)
+        if is_swin:
+            make_swin_dense(self.net)
+            self.patch_size = self.net.patch_embed.patch_size
+        self.out_channels = list(self.net.feature_info.channels())
+        self.out_strides = list(self.net.feature_info.reduction())
+        self.channels_last = str(getattr(self.net, 'output_fmt', 'NCHW')).endswith('NHWC')
+        self.out_norms = None
+        if out_norm:
+            self.out_norms = nn.ModuleList(nn.LayerNorm(channels, eps=norm_eps) for channels in self.out_channels)
+        self.frozen_norm = frozen_norm
+        if grad_checkpointing:
+            self.net.set_grad_checkpointing(True)
+        if checkpoint:
+            _load_local(self.net, model_name, checkpoint)
+
+    def forward(self, inputs: Tensor) -> list[Tensor]:
+        """Map a normalised image (N, 3, H, W) to feature maps (N, C, h, w), finest first.
+
+        An image whose size is no multiple of the patch size is padded with zeros at the right and bottom (Swin).
+        """
+        height, width = inputs.shape[-2:]
+        feats = self.net(F.pad(inputs, (0, -width % self.patch_size[1], 0, -height % self.patch_size[0])))
+        if self.out_norms is not None:
+            feats = [self._norm(norm, feat) for norm, feat in zip(self.out_norms, feats, strict=True)]
+        if self.channels_last:
+            feats = [feat.permute(0, 3, 1, 2).contiguous() for feat in feats]
+        return list(feats)
+
+    def _norm(self, norm: nn.LayerNorm, feat: Tensor) -> Tensor:
+        if self.channels_last:
+            return norm(feat)
+        return norm(feat.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+    def train(self, mode: bool = True) -> 'TimmBackbone':
+        """Switch to training mode; BatchNorms stay in eval mode if ``frozen_norm``."""
+        super().train(mode)
+        if mode and self.frozen_norm:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
+
+
+def _create_features(
+    model_name: str, out_indices: Sequence[int] | None, pretrained: bool, arguments: dict
+) -> nn.Module:
+    if not timm.is_model(model_name):
+        near = difflib.get_close_matches(model_name, timm.list_models(), n=3, cutoff=0.5)
+        hint = f'did you mean {", ".join(near)}?' if near else "see timm.list_models('*')"
+        raise ValueError(f'TimmBackbone: timm {timm.__version__} has no model {model_name!r}; {hint}')
+    indices = {} if out_indices is None else dict(out_indices=tuple(out_indices))
+    try:
+        return timm.create_model(model_name, features_only=True, pretrained=pretrained, **indices, **arguments)
+    except (IndexError, AssertionError) as error:
+        raise ValueError(f'TimmBackbone: {model_name} does not have the levels {tuple(out_indices or ())}') from error
+    except Exception as error:
+        if not pretrained or isinstance(error, TypeError):
+            raise
+        raise ValueError(
+            f'TimmBackbone: the pretrained weights of {model_name} could not be fetched ({type(error).__name__}). '
+            'Without a network, download them elsewhere and give backbone.checkpoint=FILE, '
+            'or set backbone.pretrained=False to start from random weights.'
+        ) from error
+
+
+def _load_local(net: nn.Module, model_name: str, checkpoint: str) -> None:
+    path = Path(checkpoint)
+    if not path.is_file():
+        raise ValueError(f'TimmBackbone: checkpoint {path} does not exist')
+    if path.suffix == '.safetensors':
+        from safetensors.torch import load_file
+
+        state = load_file(path)
+    else:
+        state = torch.load(path, map_location='cpu', weights_only=True)
+    for key in ('state_dict', 'model'):
+        if isinstance(state.get(key), dict):
+            state = state[key]
+    own = net.state_dict()
+    renamed = {_feature_name(name, own): value for name, value in state.items()}
+    missing = [name for name in own if name not in renamed]
+    wrong = [name for name in own if name in renamed and renamed[name].shape != own[name].shape]
+    if missing or wrong:
+        raise ValueError(
+            f'TimmBackbone: {path} does not hold the weights of {model_name}: '
+            f'{len(missing)} names missing {missing[:5]}, {len(wrong)} shapes differ {wrong[:5]}'
+        )
+    net.load_state_dict({name: renamed[name] for name in own})
+
+
+def _feature_name(name: str, own: dict) -> str:
+    """Return the name that timm's feature wrapper gives to ``name``: its top-level lists are flattened (a.0 -> a_0)."""
+    if name in own:
+        return name
+    head, _, rest = name.partition('.')
+    return f'{head}_{rest}' if f'{head}_{rest}' in own else name

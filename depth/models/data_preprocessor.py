@@ -1,0 +1,82 @@
+"""Batching and normalisation on the device."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseDataPreprocessor
+from torch import Tensor
+
+from depth.registry import MODELS
+from depth.structures import DepthDataSample
+
+
+@MODELS.register_module()
+class DepthDataPreprocessor(BaseDataPreprocessor):
+    """Turn uint8 BGR images into one normalised float batch.
+
+    Images stay uint8 until they are on the device. Where sizes differ, or are no multiple of
+    ``pad_size_divisor``, zeros are added at the right and bottom after the normalisation, and
+    ground truth is padded with 0, which never counts.
+
+    Args:
+        mean: Per channel, in the order after ``bgr_to_rgb``, on the 0..255 scale.
+        std: Likewise.
+        bgr_to_rgb: Reverse the channels first.
+        pad_size_divisor: Height and width of the batch become multiples of it.
+
+    Raises:
+        ValueError: If an image is not (3, H, W).
+    """
+
+    def __init__(
+        self,
+        mean: Sequence[float] = (123.675, 116.28, 103.53),
+        std: Sequence[float] = (58.395, 57.12, 57.375),
+        bgr_to_rgb: bool = True,
+        pad_size_divisor: int = 1,
+    ) -> None:
+        super().__init__(non_blocking=True)
+        self.bgr_to_rgb = bgr_to_rgb
+        self.pad_size_divisor = pad_size_divisor
+        self.register_buffer('mean', torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(std, dtype=torch.float32).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Return ``inputs`` (N, 3, H, W) float32 and ``data_samples`` on the model's device.
+
+        Args:
+            data: ``inputs``: images (3, H, W), as a list or stacked; ``data_samples``: list or None.
+            training: Also pad every ``gt_depth`` to the batch's size.
+        """
+        data = self.cast_data(data)
+        images, samples = list(data['inputs']), data.get('data_samples')
+        for image in images:
+            if image.ndim != 3 or image.shape[0] != 3:
+                raise ValueError(f'an image of the batch has shape {tuple(image.shape)}, expected (3, H, W)')
+        height, width = (self._round_up(max(image.shape[axis] for image in images)) for axis in (1, 2))
+        if len({image.shape for image in images}) == 1:
+            inputs = _pad(self._normalize(torch.stack(images)), height, width)
+        else:
+            inputs = torch.cat([_pad(self._normalize(image[None]), height, width) for image in images])
+        if samples is not None:
+            samples = [self._prepare(sample, (height, width), training) for sample in samples]
+        return dict(inputs=inputs, data_samples=samples)
+
+    def _normalize(self, images: Tensor) -> Tensor:
+        images = images.flip(1) if self.bgr_to_rgb else images
+        return (images.float() - self.mean) / self.std
+
+    def _round_up(self, length: int) -> int:
+        return -(-length // self.pad_size_divisor) * self.pad_size_divisor
+
+    @staticmethod
+    def _prepare(sample: DepthDataSample, size: tuple[int, int], training: bool) -> DepthDataSample:
+        sample.set_metainfo(dict(batch_input_shape=size))
+        if training and 'gt_depth' in sample:
+            sample.gt_depth = _pad(sample.gt_depth, *size)
+        return sample
+
+
+def _pad(tensor: Tensor, height: int, width: int) -> Tensor:
+    return F.pad(tensor, (0, width - tensor.shape[-1], 0, height - tensor.shape[-2]))

@@ -1,0 +1,163 @@
+"""Supervised depth estimator: backbone, optional neck, depth head."""
+
+import difflib
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModel
+from torch import Tensor
+
+from depth.registry import MODELS
+from depth.structures import DepthDataSample
+
+from .sliding_window import slide_inference
+
+_TEST_OPTIONS = ('mode', 'crop_size', 'stride', 'flip')
+
+
+@MODELS.register_module()
+class DepthEstimator(BaseModel):
+    """Metric depth from one image.
+
+    Args:
+        backbone: Config of the backbone.
+        decode_head: Config of the head.
+        neck: Config of the neck, if there is one.
+        data_preprocessor: Config of the preprocessor that batches and normalises.
+        train_cfg: Reserved for method-specific training settings; a plain dict.
+        test_cfg: ``mode``: ``'whole'`` or ``'slide'`` (then ``crop_size`` and ``stride``, (height, width) each);
+            ``flip``: average with the prediction of the mirrored image.
+
+    Raises:
+        ValueError: If ``test_cfg`` holds an unknown option or value.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        decode_head: dict,
+        neck: dict | None = None,
+        data_preprocessor: dict | None = None,
+        train_cfg: dict | None = None,
+        test_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor=data_preprocessor or dict(type='DepthDataPreprocessor'))
+        self.backbone = MODELS.build(backbone)
+        self.neck = MODELS.build(neck) if neck else None
+        self.decode_head = MODELS.build(decode_head)
+        self.train_cfg = dict(train_cfg or {})
+        self.test_cfg = dict(mode='whole', flip=False) | dict(test_cfg or {})
+        _check_test_cfg(self.test_cfg)
+
+    def forward(
+        self, inputs: Tensor, data_samples: list[DepthDataSample] | None = None, mode: str = 'tensor'
+    ) -> Tensor | dict[str, Tensor] | list[DepthDataSample]:
+        """Run the model on normalised images (N, 3, H, W).
+
+        Args:
+            inputs: What the preprocessor gives.
+            data_samples: One an image; needed for ``loss`` and ``predict``.
+            mode: ``'loss'`` -> dict of losses; ``'predict'`` -> the samples with ``pred_depth``;
+                ``'tensor'`` -> depth (N, 1, H, W) in metres at the size of ``inputs``.
+
+        Raises:
+            ValueError: If the mode, the shape of ``inputs`` or the samples do not fit.
+        """
+        if not isinstance(inputs, Tensor) or inputs.ndim != 4 or not inputs.is_floating_point():
+            found = f'{tuple(inputs.shape)} {inputs.dtype}' if isinstance(inputs, Tensor) else type(inputs).__name__
+            raise ValueError(f'inputs must be a normalised float batch of shape (N, 3, H, W), got {found}')
+        if mode == 'tensor':
+            return self.predict_depth(inputs, data_samples)
+        if mode not in ('loss', 'predict'):
+            raise ValueError(f"mode is 'loss', 'predict' or 'tensor', got {mode!r}")
+        if data_samples is None or len(data_samples) != len(inputs):
+            count = 'none' if data_samples is None else len(data_samples)
+            raise ValueError(f'mode {mode!r} needs one data sample an image: {len(inputs)} images, {count} samples')
+        return self.loss(inputs, data_samples) if mode == 'loss' else self.predict(inputs, data_samples)
+
+    def extract_feat(self, inputs: Tensor) -> Sequence[Tensor]:
+        """Return the feature maps that the head takes, finest first."""
+        feats = self.backbone(inputs)
+        return self.neck(feats) if self.neck is not None else feats
+
+    def loss(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> dict[str, Tensor]:
+        """Return the head's losses against the samples' ground truth.
+
+        Raises:
+            ValueError: If a sample has no ground truth.
+        """
+        for sample in data_samples:
+            if 'gt_depth' not in sample:
+                raise ValueError(f'{sample.get("img_path", "a sample")} has no gt_depth, it cannot be trained on')
+        gt_depth = torch.stack([sample.gt_depth for sample in data_samples]).unsqueeze(1)
+        outputs = self.decode_head(self.extract_feat(inputs), data_samples)
+        return self.decode_head.loss(outputs, gt_depth, data_samples)
+
+    def predict_depth(self, inputs: Tensor, data_samples: list[DepthDataSample] | None = None) -> Tensor:
+        """Return depth (N, 1, H, W) in metres of whole images, without test-time augmentation.
+
+        The head's depth is clamped to the depth range first and then resized, as the published evaluation does.
+        """
+        depth = self.decode_head(self.extract_feat(inputs), data_samples)['depth'].float()
+        depth = depth.clamp(self.decode_head.min_depth, self.decode_head.max_depth)
+        return self.decode_head.resize(depth, inputs.shape[-2:])
+
+    @torch.no_grad()
+    def predict(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> list[DepthDataSample]:
+        """Set ``pred_depth`` (H, W) in metres on every sample, at its ``ori_shape``."""
+        depth = self._infer(inputs, data_samples)
+        if self.test_cfg['flip']:
+            depth = self._average_with_mirrored(depth, inputs, data_samples)
+        for index, sample in enumerate(data_samples):
+            height, width = sample.metainfo.get('img_shape', inputs.shape[-2:])
+            cut = depth[index : index + 1, :, :height, :width]
+            sample.pred_depth = self._to_original(cut, sample.metainfo.get('ori_shape', (height, width)))
+        return data_samples
+
+    def _infer(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> Tensor:
+        if self.test_cfg['mode'] == 'whole':
+            return self.predict_depth(inputs, data_samples)
+        return slide_inference(
+            lambda windows: self.predict_depth(windows, data_samples),
+            inputs,
+            self.test_cfg['crop_size'],
+            self.test_cfg['stride'],
+        )
+
+    def _average_with_mirrored(self, depth: Tensor, inputs: Tensor, data_samples: list[DepthDataSample]) -> Tensor:
+        # Only the image is mirrored, not its padding at the right, which has to stay at the right.
+        mirrored = torch.zeros_like(inputs)
+        widths = [sample.metainfo.get('img_shape', inputs.shape[-2:])[1] for sample in data_samples]
+        for index, width in enumerate(widths):
+            mirrored[index, :, :, :width] = inputs[index, :, :, :width].flip(-1)
+        other = self._infer(mirrored, data_samples)
+        for index, width in enumerate(widths):
+            other[index, :, :, :width] = other[index, :, :, :width].flip(-1)
+        return (depth + other) / 2
+
+    @staticmethod
+    def _to_original(depth: Tensor, size: Sequence[int]) -> Tensor:
+        """Resize (1, 1, h, w) to ``size`` with half-pixel centres, as images are resized on the way in."""
+        if tuple(depth.shape[-2:]) != tuple(size):
+            depth = F.interpolate(depth, size=tuple(size), mode='bilinear', align_corners=False)
+        return depth[0, 0]
+
+
+def _check_test_cfg(test_cfg: dict) -> None:
+    for name in test_cfg:
+        if name not in _TEST_OPTIONS:
+            near = difflib.get_close_matches(name, _TEST_OPTIONS, n=1, cutoff=0)
+            raise ValueError(f'model.test_cfg has no option {name!r}, did you mean {near[0]!r}?')
+    if test_cfg['mode'] not in ('whole', 'slide'):
+        raise ValueError(f"model.test_cfg.mode is 'whole' or 'slide', got {test_cfg['mode']!r}")
+    if test_cfg['mode'] == 'slide':
+        for name in ('crop_size', 'stride'):
+            value = test_cfg.get(name)
+            if not isinstance(value, Sequence) or len(value) != 2 or min(value) < 1:
+                raise ValueError(f'model.test_cfg.{name} must be (height, width) in slide mode, got {value!r}')
+        if any(step > size for step, size in zip(test_cfg['stride'], test_cfg['crop_size'], strict=True)):
+            raise ValueError(
+                f'model.test_cfg.stride {test_cfg["stride"]} is larger than crop_size {test_cfg["crop_size"]}: '
+                'pixels between the windows would get no depth'
+            )

@@ -1,0 +1,80 @@
+"""Scale-invariant logarithmic loss."""
+
+import torch
+from mmengine.logging import MessageHub
+from torch import Tensor, nn
+
+from depth.registry import MODELS
+
+
+def silog_loss(
+    pred: Tensor,
+    target: Tensor,
+    mask: Tensor,
+    variance_focus: float = 0.85,
+    eps: float = 1e-3,
+    mean_only: bool = False,
+) -> Tensor:
+    """Return sqrt(var(g) + (1 - variance_focus) * mean(g)^2), g the error of log depth over the whole batch.
+
+    Args:
+        pred: Predicted depth in metres, (N, 1, H, W), not negative.
+        target: Measured depth in metres, same shape; ignored where masked out.
+        mask: Boolean, same shape; True where ``target`` counts.
+        variance_focus: 1 forgives a global scale error; 0 gives about the RMSE of log depth.
+        eps: Added inside the logarithms, in metres.
+        mean_only: Leave out the variance (DepthFormer's warm-up).
+
+    Returns:
+        Scalar float32; without a gradient that matters when fewer than two pixels count.
+
+    Reference: D. Eigen et al. 2014, https://arxiv.org/abs/1406.2283; the weights as in AdaBins,
+    https://arxiv.org/abs/2011.14141.
+    """
+    pred, target = pred.float(), target.float()
+    # Weighted sums, not pred[mask]: boolean indexing and `if mask.any()` would stall the device.
+    count = mask.sum()
+    error = torch.log(torch.where(mask, pred, 1) + eps) - torch.log(torch.where(mask, target, 1) + eps)
+    mean = error.sum() / count.clamp(min=1)
+    total = (1 - variance_focus) * mean.square()
+    if not mean_only:
+        # Unbiased (n - 1) like torch.var; of one pixel it is 0 here, where torch.var is NaN.
+        total = total + torch.where(mask, error - mean, 0).square().sum() / (count - 1).clamp(min=1)
+    # A clamp has slope zero below its limit, so a perfect or an empty batch gives no infinite gradient.
+    return torch.sqrt(total.clamp(min=1e-12))
+
+
+@MODELS.register_module()
+class SILogLoss(nn.Module):
+    """Weighted :func:`silog_loss`.
+
+    Args:
+        loss_weight: Factor of the loss.
+        max_depth: Ground truth beyond it, in metres, does not count; None counts all.
+        warm_up: Train on the mean error alone for the first iterations, a remedy of DepthFormer for heads that
+            die at the start. It follows the runner's iteration, so it is the same after a resume.
+        warm_iter: How many iterations that is.
+    """
+
+    def __init__(
+        self,
+        loss_weight: float = 1.0,
+        max_depth: float | None = None,
+        warm_up: bool = False,
+        warm_iter: int = 100,
+    ) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+        self.max_depth = max_depth
+        self.warm_up = warm_up
+        self.warm_iter = warm_iter
+
+    def forward(self, pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+        """Return the weighted loss of depth in metres, all (N, 1, H, W)."""
+        if self.max_depth is not None:
+            mask = mask & (target <= self.max_depth)
+        return self.loss_weight * silog_loss(pred, target, mask, mean_only=self.warm_up and self._is_warming_up())
+
+    def _is_warming_up(self) -> bool:
+        iteration = MessageHub.get_current_instance().get_info('iter', 0)
+        return iteration < self.warm_iter
