@@ -1,0 +1,41 @@
+"""Evaluation crops: functions of the map's height and width to (top, bottom, left, right), ends excluded."""
+
+from collections.abc import Callable
+
+Box = tuple[int, int, int, int]
+
+
+def no_crop(height: int, width: int) -> Box:
+    """Return the whole map."""
+    return 0, height, 0, width
+
+
+def garg_crop(height: int, width: int) -> Box:
+    """Return the crop of R. Garg et al. 2016, https://arxiv.org/abs/1603.04992."""
+    return (
+        int(0.40810811 * height),
+        int(0.99189189 * height),
+        int(0.03594771 * width),
+        int(0.96405229 * width),
+    )
+
+
+def eigen_crop(height: int, width: int) -> Box:
+    """Return the KITTI crop of D. Eigen et al. 2014, https://arxiv.org/abs/1406.2283."""
+    return int(0.3324324 * height), int(0.91351351 * height), int(0.0359477 * width), int(0.96405229 * width)
+
+
+def nyu_crop(height: int, width: int) -> Box:
+    """Return the NYU rectangle of D. Eigen et al. 2014, rows 45 to 470 and columns 41 to 600 of a 480x640 frame.
+
+    Raises:
+        ValueError: If the map is smaller than the rectangle.
+    """
+    if height < 471 or width < 601:
+        raise ValueError(
+            f'the NYU crop is the fixed rectangle [45:471, 41:601] of a 480x640 map, this map is {height}x{width}'
+        )
+    return 45, 471, 41, 601
+
+
+CROPS: dict[str, Callable[[int, int], Box]] = dict(none=no_crop, garg=garg_crop, eigen=eigen_crop, nyu=nyu_crop)
