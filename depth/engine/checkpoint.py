@@ -1,0 +1,238 @@
+"""Checkpoint files: written whole or not at all, read without running anything."""
+
+import os
+import pickle
+import zipfile
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer, print_log
+from torch import Tensor, nn
+
+_BUFFER = '__history_buffer__'
+_DROP = object()
+
+
+class Replaced:
+    """Stands where a foreign checkpoint held an object of another class; it does nothing."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Accept and forget the arguments."""
+
+    def __setstate__(self, state: Any) -> None:
+        """Forget the state."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> 'Replaced':
+        """Do nothing."""
+        return Replaced()
+
+    def append(self, item: Any) -> None:
+        """Do nothing."""
+
+    def extend(self, items: Any) -> None:
+        """Do nothing."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Do nothing."""
+
+
+def to_plain(value: Any) -> Any:
+    """Return ``value`` with tensors on the CPU and everything else as plain Python values.
+
+    History buffers become dicts that :func:`from_plain` turns back; entries that cannot be plain (a function in a
+    scheduler's state, say) are left out, so that loading keeps what was built from the config.
+    """
+    plain = _plain(value)
+    return None if plain is _DROP else plain
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach().cpu()
+    if isinstance(value, HistoryBuffer):
+        values, counts = value.data
+        content = dict(values=torch.tensor(np.asarray(values, np.float64)), counts=torch.tensor(np.asarray(counts)))
+        return {_BUFFER: dict(content, max_length=int(value.max_length))}
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(value.copy())
+    if isinstance(value, Mapping):
+        items = {key: _plain(item) for key, item in value.items()}
+        return {key: item for key, item in items.items() if item is not _DROP}
+    if isinstance(value, list | tuple | set):
+        return type(value)(item for item in map(_plain, value) if item is not _DROP)
+    if value is None or type(value) in (bool, int, float, complex, str, bytes):
+        return value
+    return _DROP
+
+
+def from_plain(value: Any) -> Any:
+    """Undo :func:`to_plain` where it changed a class (history buffers)."""
+    if isinstance(value, dict):
+        if set(value) == {_BUFFER}:
+            content = value[_BUFFER]
+            return HistoryBuffer(content['values'].numpy(), content['counts'].numpy(), content['max_length'])
+        return {key: from_plain(item) for key, item in value.items()}
+    return value
+
+
+def save_atomically(checkpoint: dict, path: str | Path) -> None:
+    """Write a checkpoint under a temporary name and rename it; a failure leaves what was there.
+
+    Raises:
+        OSError: If the file cannot be written; nothing half-written stays behind.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    try:
+        with temporary.open('wb') as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+        temporary.unlink(missing_ok=True)
+        raise OSError(f'checkpoint {path} could not be written ({error}); earlier checkpoints are untouched') from error
+
+
+def load_checkpoint_file(path: str | Path, map_location: str | torch.device = 'cpu') -> dict:
+    """Read a checkpoint without importing or calling anything that it names.
+
+    Files of this toolbox are read by torch's weights-only reader. Foreign ones that hold other objects are read by a
+    restricted reader that keeps tensors and plain values, puts an inert placeholder for the rest, and reports it.
+
+    Args:
+        path: Checkpoint file.
+        map_location: Where tensors go.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no checkpoint or damaged.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'checkpoint {path} does not exist')
+    try:
+        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+    except pickle.UnpicklingError:
+        checkpoint = _load_foreign(path, map_location)
+    except (RuntimeError, EOFError, zipfile.BadZipFile, OSError) as error:
+        raise ValueError(f'checkpoint {path} is damaged or not a checkpoint: {str(error).splitlines()[0]}') from error
+    if not isinstance(checkpoint, dict):
+        raise ValueError(f'checkpoint {path} holds a {type(checkpoint).__name__}, expected a dict of weights')
+    return checkpoint
+
+
+def _load_foreign(path: Path, map_location: str | torch.device) -> dict:
+    replaced: set[str] = set()
+
+    class Reader(pickle.Unpickler):
+        def find_class(self, module: str, name: str) -> Any:
+            known = _allowed(module, name)
+            if known is None:
+                replaced.add(f'{module}.{name}')
+                # A class of its own for each name: pickle builds objects by calling it or its __new__.
+                return type(name, (Replaced,), {})
+            return known
+
+    reader = type('restricted_pickle', (), dict(Unpickler=Reader, load=staticmethod(lambda f, **kw: Reader(f).load())))
+    try:
+        checkpoint = torch.load(path, map_location=map_location, pickle_module=reader, weights_only=False)
+    except Exception as error:
+        raise ValueError(
+            f'checkpoint {path} is damaged or not a checkpoint: {type(error).__name__}: {str(error)[:200]}'
+        ) from error
+    if replaced:
+        print_log(
+            f'{path}: {len(replaced)} kinds of objects were not read, placeholders stand for them: '
+            f'{", ".join(sorted(replaced))}',
+            logger='current',
+        )
+    return checkpoint
+
+
+def _allowed(module: str, name: str) -> Any:
+    """Return what a pickle may build: tensors, storages, sizes, dtypes, ordered dicts and NumPy numbers."""
+    if (module, name) == ('collections', 'OrderedDict'):
+        return OrderedDict
+    if module == 'torch._utils' and name in ('_rebuild_tensor', '_rebuild_tensor_v2', '_rebuild_parameter'):
+        return getattr(torch._utils, name)
+    if module == 'torch' and name in ('Size', 'device', 'dtype'):
+        return getattr(torch, name)
+    if module in ('torch', 'torch.storage') and name.endswith('Storage'):
+        owner = torch if hasattr(torch, name) else torch.storage
+        return getattr(owner, name, None)
+    if module == 'torch' and isinstance(getattr(torch, name, None), torch.dtype):
+        return getattr(torch, name)
+    if module in ('numpy', 'numpy.core.multiarray', 'numpy._core.multiarray'):
+        numpy_names = dict(dtype=np.dtype, ndarray=np.ndarray, scalar=_numpy_scalar, _reconstruct=_numpy_array)
+        return numpy_names.get(name)
+    return None
+
+
+def _numpy_scalar(dtype: np.dtype, data: bytes) -> Any:
+    if isinstance(data, str):
+        data = data.encode('latin1')
+    if np.dtype(dtype).hasobject:
+        raise ValueError('an array of Python objects')
+    return np.frombuffer(data, dtype)[0].item()
+
+
+def _numpy_array(subtype: type, shape: tuple, dtype: Any) -> np.ndarray:
+    return np.ndarray.__new__(np.ndarray, shape, dtype)
+
+
+def load_model_state(model: nn.Module, state: Mapping[str, Tensor], source: str | Path, strict: bool = True) -> None:
+    """Load weights; anything that does not fit is an error that lists the names.
+
+    Args:
+        model: Model without a distributed wrapper.
+        state: Weights by name; a leading ``module.`` is dropped.
+        source: Where they come from, for the message.
+        strict: Otherwise what fits is loaded and the rest logged.
+
+    Raises:
+        ValueError: If names are missing or unexpected or shapes differ.
+    """
+    state = {name.removeprefix('module.'): value for name, value in state.items()}
+    own = model.state_dict()
+    missing = [name for name in own if name not in state]
+    unexpected = [name for name in state if name not in own]
+    mismatched = [
+        f'{name} {tuple(state[name].shape)} instead of {tuple(own[name].shape)}'
+        for name in own
+        if name in state and state[name].shape != own[name].shape
+    ]
+    problems = dict(missing=missing, unexpected=unexpected, differing_in_shape=mismatched)
+    if any(problems.values()):
+        listed = '; '.join(
+            f'{len(names)} {kind.replace("_", " ")}: {", ".join(names[:6])}{", ..." if len(names) > 6 else ""}'
+            for kind, names in problems.items()
+            if names
+        )
+        message = f'checkpoint {source} does not fit the model ({type(model).__name__} of the config): {listed}'
+        if strict:
+            raise ValueError(f'{message}. Is it a checkpoint of this config?')
+        print_log(message, logger='current')
+        state = {name: value for name, value in state.items() if name in own and value.shape == own[name].shape}
+    model.load_state_dict(state, strict=False)
+
+
+def find_latest_checkpoint(work_dir: str | Path) -> Path | None:
+    """Return the newest readable ``iter_N.pth`` of a work dir, None if there is none."""
+    numbered = []
+    for path in Path(work_dir).glob('iter_*.pth'):
+        number = path.stem.removeprefix('iter_')
+        if number.isdigit():
+            numbered.append((int(number), path))
+    for _, path in sorted(numbered, reverse=True):
+        if zipfile.is_zipfile(path):
+            return path
+        print_log(f'{path} is not a whole checkpoint, trying the one before', logger='current')
+    return None

@@ -1,0 +1,42 @@
+"""How every tool fails: one message and a non-zero exit, never a bare traceback."""
+
+import os
+import re
+import sys
+from collections.abc import Callable
+
+
+def run_tool(main: Callable[[], int | None]) -> None:
+    """Run a tool's ``main`` and leave the process.
+
+    Exit codes: what ``main`` returns (0 by default), 1 after an error, 130 after Ctrl-C. With ``DEPTH_DEBUG=1``
+    an error also prints its traceback.
+    """
+    try:
+        code = main() or 0
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        code = 130
+    except Exception as error:
+        if os.environ.get('DEPTH_DEBUG') == '1':
+            raise
+        print(f'error: {describe(error)}', file=sys.stderr)
+        print('(DEPTH_DEBUG=1 shows where it happened)', file=sys.stderr)
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if code:
+        sys.exit(code)
+
+
+def describe(error: BaseException) -> str:
+    """Return an error's message without what registries and data loader workers wrap around it."""
+    text = str(error).strip() or type(error).__name__
+    # A worker process sends its traceback as text; the original message is its last line.
+    if 'Original Traceback' in text:
+        text = text.splitlines()[-1]
+        text = re.sub(r'^[\w.]*(Error|Exception): ', '', text)
+    text = re.sub(r'^class `\w+` in \S+\.py: ', '', text)
+    if isinstance(error, KeyError | IndexError | AttributeError | TypeError | AssertionError):
+        text = f'{type(error).__name__}: {text}'
+    return text

@@ -1,0 +1,102 @@
+"""Reading configs, with an answer in words for each thing that can be wrong with one."""
+
+import difflib
+import re
+import sys
+from pathlib import Path
+
+from mmengine.config import Config
+
+from .errors import ConfigError
+
+CONFIG_KEYS = frozenset(
+    'model train_dataloader val_dataloader test_dataloader train_cfg val_cfg test_cfg auto_scale_lr optim_wrapper '
+    'param_scheduler val_evaluator test_evaluator default_hooks custom_hooks data_preprocessor load_from resume '
+    'launcher env_cfg log_processor log_level visualizer default_scope randomness experiment_name work_dir '
+    'runner_type custom_imports model_wrapper_cfg sync_bn find_unused_parameters compile activation_checkpointing '
+    'vis_backends min_depth max_depth default_intrinsics load_strict'.split()
+)
+
+
+def load_config(path: str | Path, cfg_options: dict | None = None) -> Config:
+    """Read a config file, apply options, import what ``custom_imports`` names.
+
+    Modules of ``projects`` are found from the place of the config, whatever the working directory.
+
+    Args:
+        path: A ``.py`` config.
+        cfg_options: Values by dotted key, as ``--cfg-options`` gives them.
+
+    Raises:
+        ConfigError: If the file, one of its bases or an imported module is missing, it cannot be executed, or an
+            option's first key is unknown.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(_missing_config(path))
+    make_projects_importable(path)
+    try:
+        cfg = Config.fromfile(str(path), import_custom_modules=False)
+    except FileNotFoundError as error:
+        raise ConfigError(f'{path}: a file that _base_ names does not exist: {_first_path(str(error))}') from error
+    except SyntaxError as error:
+        raise ConfigError(f'{path}: not valid Python, line {error.lineno} of {error.filename}: {error.msg}') from error
+    except Exception as error:
+        raise ConfigError(f'{path} cannot be read: {type(error).__name__}: {error}') from error
+    if cfg_options:
+        _check_options(cfg, cfg_options)
+        cfg.merge_from_dict(cfg_options)
+    import_custom_modules(cfg)
+    return cfg
+
+
+def import_custom_modules(cfg: Config) -> None:
+    """Import what ``custom_imports`` of a config names.
+
+    Raises:
+        ConfigError: If a module cannot be imported.
+    """
+    names = (cfg.get('custom_imports') or {}).get('imports', [])
+    for name in [names] if isinstance(names, str) else names:
+        try:
+            __import__(name)
+        except ImportError as error:
+            raise ConfigError(
+                f'custom_imports.imports names {name!r}, which cannot be imported ({error}); modules of "projects" are '
+                'looked for in the folders above the config'
+            ) from error
+
+
+def make_projects_importable(config: Path) -> None:
+    """Put the nearest folder above ``config`` that holds ``projects/`` onto the import path."""
+    for folder in config.resolve().parents:
+        if (folder / 'projects').is_dir():
+            if str(folder) not in sys.path:
+                sys.path.insert(0, str(folder))
+            return
+
+
+def _missing_config(path: Path) -> str:
+    folder = path.parent
+    if folder.is_dir():
+        names = [item.name for item in folder.glob('*.py')]
+        near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5)
+        hint = f'did you mean {", ".join(str(folder / name) for name in near)}?' if near else f'{folder} has no such'
+    else:
+        hint = f'the folder {folder} does not exist either'
+    return f'config {path} does not exist; {hint}'
+
+
+def _first_path(message: str) -> str:
+    found = re.search(r"[^\s'\"]+\.(?:py|json|ya?ml)", message)
+    return found.group() if found else message
+
+
+def _check_options(cfg: Config, options: dict) -> None:
+    accepted = CONFIG_KEYS | set(cfg.keys())
+    for key in options:
+        first = key.split('.')[0]
+        if first not in accepted:
+            near = difflib.get_close_matches(first, accepted, n=3, cutoff=0.5)
+            hint = f'did you mean {", ".join(near)}?' if near else 'see tools/misc/print_config.py for what there is'
+            raise ConfigError(f'--cfg-options {key}: the config has no {first!r}; {hint}')

@@ -1,0 +1,154 @@
+"""Checks of a whole config before anything is built."""
+
+import difflib
+import inspect
+from collections.abc import Iterator
+
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import Registry
+
+from depth import registry as registries
+
+from .errors import ConfigError
+
+# Which registry a key's dict is built from; keys below it inherit it unless they are listed themselves.
+_REGISTRY_OF = {
+    'model': 'MODELS',
+    'model_wrapper_cfg': 'MODEL_WRAPPERS',
+    'dataset': 'DATASETS',
+    'datasets': 'DATASETS',
+    'pipeline': 'TRANSFORMS',
+    'transforms': 'TRANSFORMS',
+    'sampler': 'DATA_SAMPLERS',
+    'val_evaluator': 'METRICS',
+    'test_evaluator': 'METRICS',
+    'default_hooks': 'HOOKS',
+    'custom_hooks': 'HOOKS',
+    'param_scheduler': 'PARAM_SCHEDULERS',
+    'optim_wrapper': 'OPTIM_WRAPPERS',
+    'optimizer': 'OPTIMIZERS',
+    'visualizer': 'VISUALIZERS',
+    'vis_backends': 'VISBACKENDS',
+    'train_cfg': 'LOOPS',
+    'val_cfg': 'LOOPS',
+    'test_cfg': 'LOOPS',
+    'log_processor': 'LOG_PROCESSORS',
+}
+_UNCHECKED = frozenset({'norm_cfg', 'act_cfg', 'conv_cfg', 'init_cfg', 'paramwise_cfg', 'batch_sampler', 'collate_fn'})
+
+
+def check_config(cfg: Config) -> None:
+    """Check every ``type`` and argument of a config, and that depth ranges agree.
+
+    Raises:
+        ConfigError: At the first thing that is wrong, with its place in the config.
+    """
+    unknown = [key for key in cfg if _looks_misspelt(key)]
+    if unknown:
+        raise ConfigError(f'the config sets {unknown[0]!r}; did you mean {_looks_misspelt(unknown[0])!r}?')
+    for path, node, registry in _typed_dicts(cfg):
+        _check_node(path, node, registry)
+    check_depth_range(cfg)
+
+
+def check_depth_range(cfg: Config) -> None:
+    """Compare the head's depth range with that of every data set.
+
+    Raises:
+        ConfigError: If they differ; both places are named.
+    """
+    head = cfg.get('model', {}).get('decode_head', {})
+    if not isinstance(head, dict) or head.get('max_depth') is None:
+        return
+    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        dataset = (cfg.get(loader) or {}).get('dataset', {})
+        for name in ('min_depth', 'max_depth'):
+            ours, theirs = head.get(name), dataset.get(name) if isinstance(dataset, dict) else None
+            if ours is not None and theirs is not None and ours != theirs:
+                raise ConfigError(
+                    f'model.decode_head.{name} is {ours} m but {loader}.dataset.{name} is {theirs} m; bind both to the '
+                    f'data set: decode_head=dict({name}={{{{_base_.{name}}}}})'
+                )
+
+
+def _looks_misspelt(key: str) -> str | None:
+    """Return the runner's key that an unknown top-level dict key is almost equal to."""
+    from .config import CONFIG_KEYS
+
+    if key in CONFIG_KEYS:
+        return None
+    near = difflib.get_close_matches(key, CONFIG_KEYS, n=1, cutoff=0.9)
+    return near[0] if near else None
+
+
+def _typed_dicts(cfg: Config) -> Iterator[tuple[str, dict, Registry | None]]:
+    stack: list[tuple[str, object, str | None]] = [(key, cfg[key], _REGISTRY_OF.get(key)) for key in cfg]
+    while stack:
+        path, node, registry = stack.pop()
+        if isinstance(node, list | tuple):
+            stack.extend((f'{path}[{index}]', item, registry) for index, item in enumerate(node))
+        elif isinstance(node, dict | ConfigDict):
+            if isinstance(node.get('type'), str):
+                yield path, node, _registry(registry)
+            # Below a model every dict with a type is a part of it, whatever its key is called.
+            keep = registry if registry in ('MODELS', 'METRICS', 'HOOKS') else None
+            for key, value in node.items():
+                if key not in _UNCHECKED:
+                    below = keep if keep == 'MODELS' else _REGISTRY_OF.get(key, keep)
+                    stack.append((f'{path}.{key}', value, below))
+
+
+def _registry(name: str | None) -> Registry | None:
+    if name == 'OPTIMIZERS':
+        from mmengine.registry import OPTIMIZERS
+
+        return OPTIMIZERS
+    return getattr(registries, name) if name else None
+
+
+def _check_node(path: str, node: dict, registry: Registry | None) -> None:
+    if registry is None:
+        return
+    type_name = node['type']
+    registry.import_from_location()
+    component = registry.get(type_name)
+    if component is None:
+        near = difflib.get_close_matches(type_name, _names(registry), n=3, cutoff=0.4)
+        hint = f'did you mean {", ".join(near)}?' if near else 'is its module in custom_imports?'
+        raise ConfigError(f'{path}: there is no {registry.name} called {type_name!r}; {hint}')
+    accepted = _accepted_arguments(component)
+    if accepted is None:
+        return
+    for argument in node:
+        if argument not in accepted and argument not in ('type', '_scope_', '_delete_'):
+            near = difflib.get_close_matches(argument, accepted, n=3, cutoff=0.4) or sorted(accepted)
+            raise ConfigError(
+                f'{path}.{argument}: {type_name} has no argument {argument!r}; did you mean {", ".join(near)}?'
+            )
+
+
+def _names(registry: Registry) -> list[str]:
+    names = list(registry.module_dict)
+    return names + (_names(registry.parent) if registry.parent is not None else [])
+
+
+def _accepted_arguments(component: object) -> set[str] | None:
+    """Return the argument names of a class or function, None if they cannot be told."""
+    if not inspect.isclass(component):
+        return _named(inspect.signature(component)) if callable(component) else None
+    accepted: set[str] = set()
+    for cls in component.__mro__:
+        if '__init__' not in vars(cls):
+            continue
+        signature = inspect.signature(cls.__init__)
+        accepted |= {name for name in signature.parameters if name != 'self'}
+        kinds = [parameter.kind for parameter in signature.parameters.values()]
+        if inspect.Parameter.VAR_KEYWORD not in kinds:
+            return accepted - {'kwargs', 'args'}
+    return None
+
+
+def _named(signature: inspect.Signature) -> set[str] | None:
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in signature.parameters.values()):
+        return None
+    return set(signature.parameters)

@@ -1,0 +1,60 @@
+"""A start that cannot die."""
+
+import math
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from depth.registry import HOOKS
+
+
+@HOOKS.register_module()
+class DepthBiasInitHook(Hook):
+    """Start regression heads at the typical depth of the training data.
+
+    Published heads end in a ReLU. Where its input is negative everywhere at the start there is no gradient and the
+    run is lost (the loss stays near 3, d1 at 0). Before the first iteration of a new run this hook sets the head's
+    last bias to the log-mean of valid depth, and its last weights small; heads without ``init_depth_bias`` and runs
+    that load or resume weights are left alone.
+
+    Args:
+        depth: Metres, or ``'data'`` to measure it; None switches the hook off.
+        num_samples: How many training samples are measured, evenly spread. They are read beside the training stream.
+    """
+
+    def __init__(self, depth: float | str | None = 'data', num_samples: int = 16) -> None:
+        if isinstance(depth, str) and depth != 'data':
+            raise ValueError(f"DepthBiasInitHook: depth is a number of metres, 'data' or None, got {depth!r}")
+        self.depth = depth
+        self.num_samples = num_samples
+
+    def before_train(self, runner: Runner) -> None:
+        """Set the bias, once."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        head = getattr(model, 'decode_head', None)
+        fresh = runner.iter == 0 and not runner._has_loaded
+        if self.depth is None or not fresh or not hasattr(head, 'init_depth_bias'):
+            return
+        depth = self._measure(runner) if self.depth == 'data' else float(self.depth)
+        if depth is None:
+            runner.logger.warning('no valid depth in the measured samples, the head keeps its random start')
+            return
+        head.init_depth_bias(depth)
+        runner.logger.info(f'the depth head starts at {depth:.3f} m')
+
+    def _measure(self, runner: Runner) -> float | None:
+        """Return the log-mean of valid depth in metres; the same on every process, because the samples are."""
+        from depth.datasets import SampleIndex
+
+        dataset = runner.train_dataloader.dataset
+        indices = np.unique(np.linspace(0, len(dataset) - 1, self.num_samples).astype(int))
+        total = count = 0.0
+        for index in indices:
+            gt_depth = dataset[SampleIndex(int(index), (0, int(index)))]['data_samples'].gt_depth
+            valid = gt_depth > 0
+            total += float(torch.where(valid, gt_depth, 1).double().log().sum())
+            count += float(valid.sum())
+        return math.exp(total / count) if count else None

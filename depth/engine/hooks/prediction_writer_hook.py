@@ -1,0 +1,33 @@
+"""Predictions of a test as files."""
+
+from pathlib import Path
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from depth.registry import HOOKS
+from depth.visualization.depth_io import save_depth_png
+
+
+@HOOKS.register_module()
+class PredictionWriterHook(Hook):
+    """Write every test prediction as 16-bit PNG with a side-car JSON that states its scale.
+
+    Args:
+        out_dir: Folder; names repeat the image's path below the part that all images share.
+    """
+
+    def __init__(self, out_dir: str) -> None:
+        self.out_dir = Path(out_dir)
+
+    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs=None) -> None:
+        """Write one batch."""
+        for sample in outputs or []:
+            name = unique_name(sample.metainfo.get('img_path', f'{batch_idx:06d}'))
+            save_depth_png(self.out_dir / f'{name}.png', sample.pred_depth.float().cpu().numpy())
+
+
+def unique_name(img_path: str) -> str:
+    """Return a file name that keeps the last folders of a path apart: ``a/b/c.png`` -> ``a_b_c``."""
+    parts = [part for part in Path(img_path).with_suffix('').parts if part not in ('/', '..', '.')]
+    return '_'.join(parts[-4:])

@@ -1,0 +1,121 @@
+"""The training loop: iterations, continued exactly where they stopped."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from mmengine.runner import IterBasedTrainLoop, Runner
+from torch.utils.data import DataLoader
+
+from depth.registry import LOOPS
+
+
+@LOOPS.register_module()
+class ResumableIterLoop(IterBasedTrainLoop):
+    """Iteration-based training whose data stream starts at any position at once.
+
+    With a :class:`~depth.datasets.ResumableInfiniteSampler` nothing is read twice after a resume. Validation and the
+    start of loader workers leave the random state alone, so neither changes the training.
+
+    Args:
+        runner: The runner.
+        dataloader: Training data loader or its config.
+        max_iters: Iterations in all.
+        val_begin: First iteration after which validation may run.
+        val_interval: Validate every so many iterations, and after the last one.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: DataLoader | dict,
+        max_iters: int,
+        val_begin: int = 1,
+        val_interval: int = 1000,
+    ) -> None:
+        super().__init__(runner, dataloader, max_iters, val_begin=val_begin, val_interval=val_interval)
+        self.dataloader_iterator: Iterator | None = None  # made in run(), when the position is known
+        self.random_state: dict | None = None
+
+    def run(self) -> torch.nn.Module:
+        """Train to the end, or until a hook asks to stop."""
+        runner = self.runner
+        runner.call_hook('before_train')
+        runner.call_hook('before_train_epoch')
+        with preserved_random_state():
+            self._start_data()
+        if self.random_state is not None:
+            set_random_state(self.random_state)
+        if self._iter > 0 and self._is_val_due() and runner.message_hub.get_info('last_val_iter', -1) != self._iter:
+            self._validate()
+        while self._iter < self._max_iters and not self.stop_training:
+            runner.model.train()
+            self.run_iter(next(self.dataloader_iterator))
+            if self._is_val_due() and not self.stop_training:
+                self._validate()
+        runner.call_hook('after_train_epoch')
+        runner.call_hook('after_train')
+        return runner.model
+
+    def _is_val_due(self) -> bool:
+        if self.runner.val_loop is None or self._iter < self.val_begin:
+            return False
+        return self._iter % self.val_interval == 0 or self._iter == self._max_iters
+
+    def _validate(self) -> None:
+        self.runner.message_hub.update_info('last_val_iter', self._iter)
+        with preserved_random_state():
+            self.runner.val_loop.run()
+
+    def _start_data(self) -> None:
+        sampler = self.dataloader.sampler
+        if hasattr(sampler, 'set_start'):
+            sampler.set_start(self._iter * sampler.batch_size * sampler.world_size)
+        elif self._iter > 0:
+            self.runner.logger.warning(
+                f'{type(sampler).__name__} cannot start at iteration {self._iter}, so the data order after this resume '
+                'differs from the uninterrupted run; use ResumableInfiniteSampler'
+            )
+        self.dataloader_iterator = _endless(self.dataloader)
+
+
+def _endless(dataloader: DataLoader) -> Iterator:
+    while True:
+        yield from dataloader
+
+
+@contextmanager
+def preserved_random_state() -> Iterator[None]:
+    """Leave the random state of torch, NumPy and Python as it was before the block."""
+    state = get_random_state()
+    try:
+        yield
+    finally:
+        set_random_state(state)
+
+
+def get_random_state() -> dict:
+    """Return the random states of this process as tensors and plain values."""
+    name, keys, position, has_gauss, gauss = np.random.get_state()
+    version, internal, gauss_next = random.getstate()
+    state = dict(
+        torch=torch.get_rng_state(),
+        numpy=[name, torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), float(gauss)],
+        python=[version, list(internal), gauss_next],
+    )
+    if torch.cuda.is_available():
+        state['cuda'] = torch.cuda.get_rng_state()
+    return state
+
+
+def set_random_state(state: dict) -> None:
+    """Restore what :func:`get_random_state` returned."""
+    torch.set_rng_state(state['torch'].cpu())
+    name, keys, position, has_gauss, gauss = state['numpy']
+    np.random.set_state((name, keys.cpu().numpy().astype(np.uint32), position, has_gauss, gauss))
+    version, internal, gauss_next = state['python']
+    random.setstate((version, tuple(internal), gauss_next))
+    if 'cuda' in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state['cuda'].cpu())

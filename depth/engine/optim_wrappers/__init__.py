@@ -1,0 +1,5 @@
+"""Optimizer wrappers."""
+
+from .amp import AmpOptimWrapper
+
+__all__ = ['AmpOptimWrapper']

@@ -1,0 +1,218 @@
+"""mmengine's runner with safe checkpoints, exact resume and CPU processes."""
+
+import copy
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import mmcv
+import mmengine
+import timm
+import torch
+from mmengine.device import get_device
+from mmengine.dist import get_dist_info, get_rank, is_distributed, master_only
+from mmengine.model import MMDistributedDataParallel, is_model_wrapper, revert_sync_batchnorm
+from mmengine.runner import Runner
+from torch import nn
+from torch.utils.data import DataLoader
+
+import depth
+from depth.registry import RUNNERS
+
+from .checkpoint import (
+    find_latest_checkpoint,
+    from_plain,
+    load_checkpoint_file,
+    load_model_state,
+    save_atomically,
+    to_plain,
+)
+from .distributed import init_cpu_process_group
+from .loops import get_random_state
+
+
+@RUNNERS.register_module()
+class DepthRunner(Runner):
+    """Runner whose checkpoints hold only tensors and plain values and are never half-written.
+
+    A checkpoint carries the config, the data set's meta, the depth range and the versions of what made it. A resumed
+    run continues exactly: random states, log smoothing and the place in the data are restored.
+    """
+
+    def setup_env(self, env_cfg: dict) -> None:
+        """Start gloo processes where there is no GPU; otherwise as mmengine does."""
+        if self.distributed and not is_distributed() and not torch.cuda.is_available():
+            init_cpu_process_group(self.launcher)
+        super().setup_env(env_cfg)
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """Wrap the model for several processes; on CPU without device ids and with plain BatchNorm."""
+        if not self.distributed or torch.cuda.is_available() or is_model_wrapper(model):
+            return super().wrap_model(model_wrapper_cfg, model)
+        if self.cfg.get('sync_bn'):
+            self.logger.info('sync_bn is left out: synchronised BatchNorm needs GPUs, each process uses its own batch')
+        options = dict(broadcast_buffers=False, find_unused_parameters=self.cfg.get('find_unused_parameters', False))
+        options |= {key: value for key, value in (model_wrapper_cfg or {}).items() if key not in ('type', 'device_ids')}
+        return MMDistributedDataParallel(module=revert_sync_batchnorm(model.to(get_device())), **options)
+
+    @staticmethod
+    def build_dataloader(dataloader: DataLoader | dict, *args, **kwargs) -> DataLoader:
+        """Build a data loader; a sampler that needs the batch size is told it."""
+        if isinstance(dataloader, dict):
+            dataloader = copy.deepcopy(dataloader)
+            sampler = dataloader.get('sampler')
+            if isinstance(sampler, dict) and sampler.get('type') == 'ResumableInfiniteSampler':
+                sampler.setdefault('batch_size', dataloader.get('batch_size', 1))
+            if dataloader.get('num_workers', 0) == 0:
+                dataloader['persistent_workers'] = False
+        return Runner.build_dataloader(dataloader, *args, **kwargs)
+
+    def collect_random_states(self) -> None:
+        """Gather every process's random state; to be called by all of them before a checkpoint is saved."""
+        state = get_random_state()
+        self.random_states = [state]
+        if is_distributed():
+            self.random_states = [None] * get_dist_info()[1]
+            torch.distributed.all_gather_object(self.random_states, state)
+
+    @master_only
+    def save_checkpoint(
+        self,
+        out_dir: str,
+        filename: str,
+        file_client_args: dict | None = None,
+        save_optimizer: bool = True,
+        save_param_scheduler: bool = True,
+        meta: dict | None = None,
+        by_epoch: bool = True,
+        backend_args: dict | None = None,
+    ) -> None:
+        """Write a checkpoint atomically; see the class for what it holds.
+
+        Args:
+            out_dir: Folder.
+            filename: Name of the file.
+            file_client_args: Not used; checkpoints are written to a file system.
+            save_optimizer: Save what a resume needs of the optimizer.
+            save_param_scheduler: Save the schedulers' state.
+            meta: ``epoch`` and ``iter`` if they are not the current ones.
+            by_epoch: Whether the step counts epochs.
+            backend_args: Not used.
+        """
+        checkpoint = dict(
+            meta=self._checkpoint_meta(meta or {}, by_epoch),
+            state_dict=self._plain_model().state_dict(),
+            message_hub=self.message_hub.state_dict(),
+        )
+        if save_optimizer:
+            checkpoint['optimizer'] = self.optim_wrapper.state_dict()
+            checkpoint['accumulated_grads'] = self._accumulated_grads(checkpoint['meta']['iter'])
+            checkpoint['random_states'] = getattr(self, 'random_states', [get_random_state()])
+        if save_param_scheduler and self.param_schedulers is not None:
+            checkpoint['param_schedulers'] = [scheduler.state_dict() for scheduler in self.param_schedulers]
+        self.call_hook('before_save_checkpoint', checkpoint=checkpoint)
+        save_atomically(to_plain(checkpoint), Path(out_dir, filename))
+
+    def load_checkpoint(
+        self,
+        filename: str,
+        map_location: str | Callable = 'cpu',
+        strict: bool | None = None,
+        revise_keys: list | None = None,
+    ) -> dict:
+        """Load weights; names that do not fit are an error unless the config says ``load_strict = False``.
+
+        Args:
+            filename: Checkpoint file.
+            map_location: Where tensors go.
+            strict: Overrides ``load_strict`` of the config.
+            revise_keys: Not used; converters rename foreign files.
+
+        Returns:
+            The checkpoint, history buffers restored.
+        """
+        checkpoint = from_plain(load_checkpoint_file(filename, map_location=map_location))
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        strict = self.cfg.get('load_strict', True) if strict is None else strict
+        load_model_state(self._plain_model(), checkpoint.get('state_dict', checkpoint), filename, strict=strict)
+        self._has_loaded = True
+        self._loaded = checkpoint
+        self.logger.info(f'loaded {filename}')
+        return checkpoint
+
+    def load_or_resume(self) -> None:
+        """Resume from the newest whole checkpoint of the work dir, resume from a file, or load one."""
+        if self._resume and self._load_from is None and not self._has_loaded:
+            latest = find_latest_checkpoint(self.work_dir)
+            if latest is None:
+                self.logger.info(f'--resume auto: {self.work_dir} holds no checkpoint yet, starting from the beginning')
+                return
+            self._load_from = str(latest)
+        super().load_or_resume()
+
+    def resume(
+        self,
+        filename: str,
+        resume_optimizer: bool = True,
+        resume_param_scheduler: bool = True,
+        map_location: str | Callable = 'default',
+    ) -> None:
+        """Continue a run from its checkpoint.
+
+        Raises:
+            ValueError: If the file holds weights only, as best checkpoints do.
+        """
+        super().resume(filename, resume_optimizer, resume_param_scheduler, map_location)
+        checkpoint = self._loaded
+        if 'optimizer' not in checkpoint:
+            raise ValueError(
+                f'{filename} holds weights only and cannot be resumed from; resume from an iter_N.pth, or start a new '
+                'run from these weights with --cfg-options load_from=...'
+            )
+        states = checkpoint.get('random_states') or []
+        if get_rank() < len(states):
+            self.train_loop.random_state = states[get_rank()]
+        sampler = self.train_dataloader.sampler
+        if hasattr(sampler, 'seed') and 'sampler_seed' in checkpoint['meta']:
+            sampler.seed = checkpoint['meta']['sampler_seed']
+        self._restore_accumulated_grads(checkpoint.get('accumulated_grads') or {})
+        self._loaded = None
+
+    def _plain_model(self) -> nn.Module:
+        return self.model.module if is_model_wrapper(self.model) else self.model
+
+    def _checkpoint_meta(self, meta: dict, by_epoch: bool) -> dict:
+        head = getattr(self._plain_model(), 'decode_head', None)
+        dataset_meta = getattr(self.train_dataloader.dataset, 'metainfo', None)
+        defaults = dict(
+            epoch=self.epoch + int(by_epoch),
+            iter=self.iter + int(not by_epoch),
+            cfg=self.cfg.pretty_text,
+            seed=self.seed,
+            sampler_seed=getattr(self.train_dataloader.sampler, 'seed', None),
+            experiment_name=self.experiment_name,
+            time=time.strftime('%Y%m%d_%H%M%S', time.localtime()),
+            dataset_meta=dataset_meta,
+            depth_range=[getattr(head, 'min_depth', None), getattr(head, 'max_depth', None)],
+            versions=dict(
+                depth=depth.__version__,
+                torch=torch.__version__,
+                timm=timm.__version__,
+                mmengine=mmengine.__version__,
+                mmcv=mmcv.__version__,
+            ),
+        )
+        return defaults | meta
+
+    def _accumulated_grads(self, iteration: int) -> dict[str, torch.Tensor]:
+        """Return the gradients of a window of gradient accumulation that the checkpoint cuts."""
+        counts = getattr(self.optim_wrapper, '_accumulative_counts', 1)
+        if iteration % counts == 0:
+            return {}
+        parameters = self._plain_model().named_parameters()
+        return {name: parameter.grad for name, parameter in parameters if parameter.grad is not None}
+
+    def _restore_accumulated_grads(self, grads: dict[str, torch.Tensor]) -> None:
+        for name, parameter in self._plain_model().named_parameters():
+            if name in grads:
+                parameter.grad = grads[name].to(parameter.device)
