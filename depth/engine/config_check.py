@@ -90,19 +90,14 @@ def _typed_dicts(cfg: Config) -> Iterator[tuple[str, dict, Registry | None]]:
         elif isinstance(node, dict | ConfigDict):
             if isinstance(node.get('type'), str):
                 yield path, node, _registry(registry)
-            # Below a model every dict with a type is a part of it, whatever its key is called.
+            # Below a model every dict with a type is a part of it, whatever its key is called; likewise for hooks.
             keep = registry if registry in ('MODELS', 'METRICS', 'HOOKS') else None
             for key, value in node.items():
                 if key not in _UNCHECKED:
-                    below = keep if keep == 'MODELS' else _REGISTRY_OF.get(key, keep)
-                    stack.append((f'{path}.{key}', value, below))
+                    stack.append((f'{path}.{key}', value, keep or _REGISTRY_OF.get(key)))
 
 
 def _registry(name: str | None) -> Registry | None:
-    if name == 'OPTIMIZERS':
-        from mmengine.registry import OPTIMIZERS
-
-        return OPTIMIZERS
     return getattr(registries, name) if name else None
 
 

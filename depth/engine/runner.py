@@ -67,6 +67,17 @@ class DepthRunner(Runner):
                 dataloader['persistent_workers'] = False
         return Runner.build_dataloader(dataloader, *args, **kwargs)
 
+    def build_param_scheduler(self, scheduler: dict | list) -> list:
+        """Build the schedulers; those that do not say ``by_epoch`` count iterations, as the training loop does.
+
+        mmengine would count epochs, of which an iteration-based run has one, and end the schedule with the first.
+        """
+        if isinstance(scheduler, dict) and 'type' in scheduler:
+            scheduler = [scheduler]
+        if isinstance(scheduler, list):
+            scheduler = [dict(dict(by_epoch=False), **item) if isinstance(item, dict) else item for item in scheduler]
+        return super().build_param_scheduler(scheduler)
+
     def collect_random_states(self) -> None:
         """Gather every process's random state; to be called by all of them before a checkpoint is saved."""
         state = get_random_state()

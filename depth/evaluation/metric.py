@@ -27,10 +27,13 @@ class DepthMetric(BaseMetric):
         max_depth: Another far end of the range, in metres.
         crop: Another crop. Any change shows in the protocol's name.
         prefix: Goes in front of the metric names.
+        collect_device: Where the processes' rows are gathered.
 
     Raises:
         ValueError: If a prediction does not fit its ground truth, is not finite and positive, or nothing was scored.
     """
+
+    default_prefix = ''
 
     def __init__(
         self,

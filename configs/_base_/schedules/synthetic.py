@@ -10,4 +10,3 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=10, norm_type=2),
 )
 param_scheduler = dict(type='OneCycleRate', total_steps=max_iters, div_factor=10, final_div_factor=100)
-default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=100))

@@ -1,5 +1,9 @@
-"""How every tool fails: one message and a non-zero exit, never a bare traceback."""
+"""What command-line tools share; imports nothing heavy, so that ``--help`` answers at once.
 
+A tool fails with one message and a non-zero exit, never with a bare traceback.
+"""
+
+import argparse
 import os
 import re
 import sys
@@ -40,3 +44,31 @@ def describe(error: BaseException) -> str:
     if isinstance(error, KeyError | IndexError | AttributeError | TypeError | AssertionError):
         text = f'{type(error).__name__}: {text}'
     return text
+
+
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--cfg-options``, read with :func:`parse_cfg_options`."""
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        help='change the config: train_cfg.max_iters=200 model.decode_head.channels=32 "some.list=[1,2]"',
+    )
+
+
+def parse_cfg_options(items: list[str]) -> dict:
+    """Return config values by dotted key.
+
+    Raises:
+        ValueError: If an item is not ``key=value``.
+    """
+    from mmengine.config import DictAction
+
+    options = {}
+    for item in items:
+        key, separator, value = item.partition('=')
+        if not separator or not key:
+            raise ValueError(f'--cfg-options takes KEY=VALUE, got {item!r}')
+        options[key] = DictAction._parse_iterable(value)
+    return options

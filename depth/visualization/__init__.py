@@ -1,0 +1,16 @@
+"""Pictures and files of depth: colour maps, panels, 16-bit PNG, point clouds."""
+
+from .colormap import colorize_depth, colorize_error, draw_color_bar
+from .depth_io import save_depth_png
+from .panel import draw_panel
+from .point_cloud import depth_to_points, write_ply
+
+__all__ = [
+    'colorize_depth',
+    'colorize_error',
+    'depth_to_points',
+    'draw_color_bar',
+    'draw_panel',
+    'save_depth_png',
+    'write_ply',
+]

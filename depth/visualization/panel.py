@@ -1,0 +1,76 @@
+"""Image, ground truth, prediction and error side by side."""
+
+import cv2
+import numpy as np
+
+from .colormap import colorize_depth, colorize_error, draw_color_bar
+
+TITLE_HEIGHT = 22
+MIN_HEIGHT = 240
+MAX_HEIGHT = 480
+GAP = 6
+
+
+def draw_panel(
+    img: np.ndarray,
+    pred_depth: np.ndarray,
+    gt_depth: np.ndarray | None = None,
+    min_depth: float | None = None,
+    max_depth: float | None = None,
+) -> np.ndarray:
+    """Return a BGR uint8 panel; depth maps share one colour bar in metres, the relative error has its own.
+
+    The bar spans the depth that is there, not the whole range of the data set.
+
+    Args:
+        img: BGR uint8, (H, W, 3).
+        pred_depth: Predicted depth in metres, (H, W).
+        gt_depth: Ground truth in metres, (H, W), 0 = none; without it only image and prediction are drawn.
+        min_depth: Metres of the near end of the bar; from the maps by default.
+        max_depth: Upper limit of the far end of the bar in metres; from the maps by default.
+    """
+    known = pred_depth if gt_depth is None or not (gt_depth > 0).any() else gt_depth[gt_depth > 0]
+    low = float(np.percentile(known, 1)) if min_depth is None else min_depth
+    high = float(np.percentile(known, 99))
+    high = max(high if max_depth is None else min(high, max_depth), low + 1e-3)
+    size = _display_size(pred_depth.shape)
+    tiles = [('image', _resize(img, size, smooth=True))]
+    if gt_depth is not None:
+        tiles.append(('ground truth', _resize(colorize_depth(_thicken(gt_depth), low, high), size)))
+    tiles.append(('prediction', _resize(colorize_depth(pred_depth, low, high), size)))
+    tiles.append(('depth', draw_color_bar(size[0], low, high, ' m')))
+    if gt_depth is not None:
+        valid = gt_depth > 0
+        error = np.where(valid, np.abs(pred_depth - gt_depth) / np.where(valid, gt_depth, 1), 0)
+        shown = _thicken(np.where(valid, error + 1e-6, 0))
+        tiles.append(('relative error', _resize(colorize_error(shown, 0.3, shown > 0), size)))
+        tiles.append(('error', draw_color_bar(size[0], 0, 30, ' %', kind='error')))
+    gap = np.full((size[0] + TITLE_HEIGHT, GAP, 3), 255, np.uint8)
+    columns = [column for title, tile in tiles for column in (_titled(title, tile), gap)]
+    return np.hstack(columns[:-1])
+
+
+def _display_size(shape: tuple[int, int]) -> tuple[int, int]:
+    height, width = shape
+    target = min(max(height, MIN_HEIGHT), MAX_HEIGHT)
+    return target, round(width * target / height)
+
+
+def _resize(picture: np.ndarray, size: tuple[int, int], smooth: bool = False) -> np.ndarray:
+    interpolation = cv2.INTER_LINEAR if smooth else cv2.INTER_NEAREST
+    return cv2.resize(picture, (size[1], size[0]), interpolation=interpolation)
+
+
+def _thicken(values: np.ndarray) -> np.ndarray:
+    """Spread sparse values (LiDAR) over their neighbours so that they can be seen; dense maps stay as they are."""
+    if (values > 0).mean() > 0.5:
+        return values
+    size = max(3, values.shape[0] // 120)
+    spread = cv2.dilate(values.astype(np.float32), np.ones((size, size), np.uint8))
+    return np.where(values > 0, values, spread)
+
+
+def _titled(title: str, tile: np.ndarray) -> np.ndarray:
+    bar = np.full((TITLE_HEIGHT, tile.shape[1], 3), 255, np.uint8)
+    cv2.putText(bar, title, (2, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (30, 30, 30), 1, cv2.LINE_AA)
+    return np.vstack([bar, tile])

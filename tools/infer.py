@@ -1,0 +1,65 @@
+"""Depth of your own images: python tools/infer.py INPUT --checkpoint CHECKPOINT --out-dir DIR."""
+
+import argparse
+import sys
+
+from depth.cli import add_cfg_options, parse_cfg_options, run_tool
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description='Predict depth for images', allow_abbrev=False)
+    parser.add_argument('input', help='image, folder or glob (in quotes)')
+    parser.add_argument('--config', help='config file; checkpoints of this toolbox carry theirs')
+    parser.add_argument('--checkpoint', required=True, help='checkpoint file')
+    parser.add_argument('--out-dir', required=True, help='where the results go')
+    parser.add_argument('--device', default='auto', help="'cuda', 'cpu' or 'auto' (a GPU if there is one)")
+    parser.add_argument(
+        '--outputs',
+        nargs='+',
+        default=['png', 'npy', 'color', 'panel', 'ply'],
+        choices=['png', 'npy', 'color', 'panel', 'ply'],
+        help='what to write, everything by default',
+    )
+    camera = parser.add_mutually_exclusive_group()
+    camera.add_argument(
+        '--intrinsics',
+        nargs=4,
+        type=float,
+        metavar=('FX', 'FY', 'CX', 'CY'),
+        help='camera in pixels of the images, for point clouds',
+    )
+    camera.add_argument('--fov', type=float, metavar='DEGREES', help='horizontal field of view, for point clouds')
+    add_cfg_options(parser)
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Predict, write, report; 1 if an input could not be processed."""
+    args = parse_args()
+    from depth.apis import DepthInferencer
+
+    inferencer = DepthInferencer(
+        model=args.config or args.checkpoint,
+        weights=args.checkpoint,
+        device=args.device,
+        cfg_options=parse_cfg_options(args.cfg_options),
+    )
+    result = inferencer(
+        args.input,
+        out_dir=args.out_dir,
+        outputs=args.outputs,
+        intrinsics=args.intrinsics,
+        fov=args.fov,
+        show_progress=True,
+    )
+    print(f'{len(result["predictions"])} images done, {len(result["files"])} files in {args.out_dir}')
+    for note in result['notes']:
+        print(f'note: {note}')
+    for message in result['errors'].values():
+        print(f'error: {message}', file=sys.stderr)
+    return 1 if result['errors'] else 0
+
+
+if __name__ == '__main__':
+    run_tool(main)

@@ -1,0 +1,30 @@
+"""Print what a config is after inheritance: python tools/misc/print_config.py CONFIG."""
+
+import argparse
+
+from depth.cli import add_cfg_options, parse_cfg_options, run_tool
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description='Print a config with everything it inherits', allow_abbrev=False)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--check', action='store_true', help='also check types, arguments and depth ranges')
+    add_cfg_options(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Print the config."""
+    args = parse_args()
+    from depth.engine.config import load_config
+    from depth.engine.config_check import check_config
+
+    cfg = load_config(args.config, parse_cfg_options(args.cfg_options))
+    if args.check:
+        check_config(cfg)
+    print(cfg.pretty_text)
+
+
+if __name__ == '__main__':
+    run_tool(main)
