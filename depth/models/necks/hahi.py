@@ -1,0 +1,128 @@
+"""Hierarchical aggregation and heterogeneous interaction: DepthFormer's neck."""
+
+from collections.abc import Sequence
+
+import torch
+from mmcv.cnn import ConvModule
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from depth.registry import MODELS
+
+from ..layers import MultiScaleDeformableAttention, SinePositionEncoding
+
+
+@MODELS.register_module()
+class HAHINeck(BaseModule):
+    """Let transformer levels attend to each other, then the convolutional stem to all of them.
+
+    The first feature map is the stem's, the others are the transformer's. Queries of the stem look around a reference
+    point that is learned from their position code alone, not around their own place, as published.
+
+    Args:
+        in_channels: Channels of the maps, the stem's first.
+        out_channels: Channels of the results; the same as ``in_channels`` by default.
+        embedding_dim: Channels E of the attention; even.
+        num_heads: Heads of both attentions.
+        num_points: Sampled places per head and level.
+        dropout: Dropout of both attentions.
+
+    Raises:
+        ValueError: If the number of channels is odd or the lists differ in length.
+
+    Reference: DepthFormer, https://arxiv.org/abs/2203.14211
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        out_channels: Sequence[int] | None = None,
+        embedding_dim: int = 256,
+        num_heads: int = 8,
+        num_points: int = 8,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        outs = list(out_channels or in_channels)
+        if embedding_dim % 2 or len(outs) != len(in_channels) or len(outs) < 2:
+            raise ValueError(
+                'HAHINeck: embedding_dim must be even and out_channels as long as in_channels (two at least), got '
+                f'{embedding_dim}, {list(in_channels)} and {outs}'
+            )
+        self.in_channels = list(in_channels)
+        num_levels = len(outs) - 1
+
+        def conv(before: int, after: int, kernel_size: int = 1) -> ConvModule:
+            norm = dict(type='BN', requires_grad=True)
+            return ConvModule(before, after, kernel_size, padding=kernel_size // 2, norm_cfg=norm)
+
+        self.lateral_convs = nn.ModuleList(conv(channels, channels) for channels in in_channels)
+        self.trans_proj = nn.ModuleList(conv(channels, embedding_dim) for channels in in_channels[1:])
+        self.conv_proj = nn.ModuleList([conv(in_channels[0], embedding_dim)])
+        self.trans_fusion = nn.ModuleList(
+            conv(before + embedding_dim, after, 3) for before, after in zip(in_channels[1:], outs[1:], strict=True)
+        )
+        self.conv_fusion = nn.ModuleList([conv(in_channels[0] + embedding_dim, outs[0], 3)])
+        attention = dict(num_heads=num_heads, num_levels=num_levels, num_points=num_points, dropout=dropout)
+        self.self_attn = MultiScaleDeformableAttention(embedding_dim, **attention)
+        self.multi_att = MultiScaleDeformableAttention(embedding_dim, **attention)
+        self.level_embed = nn.Parameter(torch.empty(num_levels, embedding_dim))
+        self.reference_points = nn.Linear(embedding_dim, 2)
+        self.position_encoding = SinePositionEncoding(embedding_dim // 2)
+        nn.init.normal_(self.level_embed)
+        nn.init.xavier_uniform_(self.reference_points.weight)
+        nn.init.zeros_(self.reference_points.bias)
+
+    def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
+        """Map feature maps (N, C, h, w), the stem's first, then fine to coarse, to maps of the same sizes.
+
+        Raises:
+            ValueError: If the maps do not have the configured channels.
+        """
+        found = [feat.shape[1] for feat in feats]
+        if found != self.in_channels:
+            raise ValueError(f'HAHINeck: neck.in_channels is {self.in_channels}, the backbone gives {found}')
+        feats = [conv(feat) for conv, feat in zip(self.lateral_convs, feats, strict=True)]
+        stem, levels = feats[0], feats[1:]
+        shapes = [tuple(level.shape[-2:]) for level in levels]
+        memory = self._interact(levels, shapes)
+        attended_stem = self._cross_interact(stem, memory, shapes)
+        attended = [
+            tokens.transpose(1, 2).unflatten(2, shape)
+            for tokens, shape in zip(memory.split([h * w for h, w in shapes], dim=1), shapes, strict=True)
+        ]
+        fused = [
+            conv(torch.cat([level, tokens], dim=1))
+            for conv, level, tokens in zip(self.trans_fusion, levels, attended, strict=True)
+        ]
+        return [self.conv_fusion[0](torch.cat([attended_stem, stem], dim=1)), *fused]
+
+    def _interact(self, levels: Sequence[Tensor], shapes: list[tuple[int, int]]) -> Tensor:
+        """Return all levels' tokens (N, S, E) after they attended to each other."""
+        tokens = torch.cat(
+            [proj(level).flatten(2).transpose(1, 2) for proj, level in zip(self.trans_proj, levels, strict=True)], dim=1
+        )
+        positions, references = [], []
+        for index, shape in enumerate(shapes):
+            code = self.position_encoding(shape, tokens.device, tokens.dtype)
+            positions.append(code.flatten(2).transpose(1, 2) + self.level_embed[index])
+            references.append(pixel_centers(shape, tokens.device, tokens.dtype))
+        reference = torch.cat(references).view(1, -1, 1, 2)
+        return self.self_attn(tokens, tokens, reference, shapes, query_pos=torch.cat(positions, dim=1))
+
+    def _cross_interact(self, stem: Tensor, memory: Tensor, shapes: list[tuple[int, int]]) -> Tensor:
+        """Return the stem's map (N, E, h, w) after it attended to the levels' tokens."""
+        query = self.conv_proj[0](stem)
+        size = query.shape[-2:]
+        position = self.position_encoding(tuple(size), query.device, query.dtype).flatten(2).transpose(1, 2)
+        reference = self.reference_points(position).sigmoid().unsqueeze(2)  # (1, Q, 1, 2)
+        attended = self.multi_att(query.flatten(2).transpose(1, 2), memory, reference, shapes, query_pos=position)
+        return attended.transpose(1, 2).unflatten(2, size)
+
+
+def pixel_centers(size: tuple[int, int], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return the centres of a map's pixels, (h * w, 2) as (x, y) in [0, 1]."""
+    rows = (torch.arange(size[0], device=device, dtype=dtype) + 0.5) / size[0]
+    columns = (torch.arange(size[1], device=device, dtype=dtype) + 0.5) / size[1]
+    y, x = torch.meshgrid(rows, columns, indexing='ij')
+    return torch.stack([x, y], dim=-1).flatten(0, 1)
