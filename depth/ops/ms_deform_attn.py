@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-from .gather_attention import gather_attention
+from torch.utils.checkpoint import checkpoint
 
 BACKENDS = ('auto', 'reference', 'torch')
+CHUNK_VALUES = 1 << 25  # sampled values that may be in memory at once (128 MB in float32)
 
 
 def ms_deform_attn(
@@ -44,7 +44,7 @@ def ms_deform_attn(
         raise ValueError(f'ms_deform_attn: unknown backend {backend!r}, there are {", ".join(BACKENDS)}')
     if backend == 'reference':
         return _reference(value, shapes, sampling_locations, attention_weights)
-    return gather_attention(value, shapes, sampling_locations, attention_weights)
+    return _chunked(value, shapes, sampling_locations, attention_weights)
 
 
 def _reference(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor) -> Tensor:
@@ -62,6 +62,21 @@ def _reference(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, 
         weight = weights[:, :, :, index].transpose(1, 2).flatten(0, 1).unsqueeze(1)  # (N * H, 1, Q, P)
         result = result + (sampled * weight).sum(dim=-1)
     return result.view(batch, heads, size, queries).permute(0, 3, 1, 2).flatten(2)
+
+
+def _chunked(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor) -> Tensor:
+    """Work through the queries in chunks, recomputing each in the backward pass; half precision sums in float32."""
+    dtype = torch.float64 if value.dtype == torch.float64 else torch.float32
+    tensors = [tensor.to(dtype) for tensor in (value, locations, weights)]
+    per_query = weights[:, :1].numel() * value.shape[-1]
+    step = max(1, CHUNK_VALUES // max(per_query, 1))
+    if step >= locations.shape[1]:
+        return _reference(tensors[0], shapes, *tensors[1:]).to(value.dtype)
+    chunks = [
+        checkpoint(_reference, tensors[0], shapes, part, weight, use_reentrant=False)
+        for part, weight in zip(tensors[1].split(step, dim=1), tensors[2].split(step, dim=1), strict=True)
+    ]
+    return torch.cat(chunks, dim=1).to(value.dtype)
 
 
 def _check(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor) -> None:
