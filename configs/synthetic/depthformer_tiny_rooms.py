@@ -19,7 +19,7 @@ model = dict(
             model_args=dict(embed_dim=32, depths=(2, 2, 2, 2), num_heads=(1, 2, 4, 8), drop_path_rate=0.0),
         ),
     ),
-    neck=dict(type='HAHINeck', in_channels=channels, embedding_dim=32, num_heads=4, num_points=4, dropout=0.0),
+    neck=dict(type='HAHINeck', in_channels=channels, embedding_dim=32, num_heads=2, num_points=2, dropout=0.0),
     decode_head=dict(
         type='DenseDepthHead',
         in_channels=channels,
