@@ -19,7 +19,7 @@ model = dict(
             model_args=dict(embed_dim=32, depths=(2, 2, 2, 2), num_heads=(1, 2, 4, 8), drop_path_rate=0.0),
         ),
     ),
-    neck=dict(type='HAHINeck', in_channels=channels, embedding_dim=32, num_heads=4, num_points=4, dropout=0.0),
+    neck=dict(type='HAHINeck', in_channels=channels, embedding_dim=32, num_heads=2, num_points=2, dropout=0.0),
     decode_head=dict(
         type='DenseDepthHead',
         in_channels=channels,
@@ -33,4 +33,7 @@ model = dict(
 train_dataloader = dict(num_workers=1, dataset=dict(num_scenes=2000))
 val_dataloader = dict(num_workers=0, dataset=dict(num_scenes=40, cache=True))
 test_dataloader = dict(num_workers=1, dataset=dict(num_scenes=100))
+max_iters = 400
+train_cfg = dict(max_iters=max_iters, val_interval=100)
+param_scheduler = dict(total_steps=max_iters)
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=100))

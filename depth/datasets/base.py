@@ -1,15 +1,20 @@
 """What every depth data set on disk has in common."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from mmengine.dataset import BaseDataset
 
-from depth.registry import DATASETS
+from depth.registry import DATASETS, TRANSFORMS
 
 from .samplers import SampleIndex
+
+
+def build_pipeline(pipeline: Sequence[dict | Callable]) -> list[Callable]:
+    """Build transforms from this toolbox's registry, whatever mmengine's current scope is."""
+    return [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
 
 
 def sample_generator(index: int) -> np.random.RandomState:
@@ -57,6 +62,7 @@ class BaseDepthDataset(BaseDataset):
         self.max_depth = float(self.METAINFO['max_depth'] if max_depth is None else max_depth)
         metainfo = dict(kwargs.pop('metainfo', None) or {}, min_depth=self.min_depth, max_depth=self.max_depth)
         prefix = dict(img_path='', depth_path='') | dict(data_prefix or {})
+        kwargs['pipeline'] = build_pipeline(kwargs.get('pipeline', ()))
         super().__init__(ann_file=ann_file, data_root=data_root, data_prefix=prefix, metainfo=metainfo, **kwargs)
 
     def load_data_list(self) -> list[dict]:

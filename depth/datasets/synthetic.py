@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 
 from depth.registry import DATASETS
 
-from .base import sample_generator
+from .base import build_pipeline, sample_generator
 from .scenes import render_scene
 
 DEPTH_RANGES = {'rooms': (1e-3, 10.0), 'streets': (1e-3, 80.0)}  # metres
@@ -71,7 +71,7 @@ class SyntheticDataset(Dataset):
         self.min_depth = float(near if min_depth is None else min_depth)
         self.max_depth = float(far if max_depth is None else max_depth)
         self.metainfo = dict(dataset_name=f'synthetic_{world}', min_depth=self.min_depth, max_depth=self.max_depth)
-        self.pipeline = Compose(list(pipeline))
+        self.pipeline = Compose(build_pipeline(pipeline))
         self.test_mode = test_mode
         self.cache: dict[int, dict] | None = {} if cache else None
 
