@@ -68,7 +68,9 @@ def ms_deform_attn_reference(
     finite = locations.isfinite().all(dim=-1, keepdim=True)
     grids = 2 * torch.where(finite, locations, -1.0).clamp(-1, 2) - 1  # both ends lie outside of any level
     weights = attention_weights.to(dtype)
-    output = value.new_zeros(batch * heads, size, queries, dtype=dtype)
+    # The sums of nothing keep gradients defined (as zero) where every level is empty.
+    nothing = value[:, :0].sum() + locations[:0].sum() + weights[:0].sum()
+    output = value.new_zeros(batch * heads, size, queries, dtype=dtype) + nothing
     start = 0
     for level, (height, width) in enumerate(spatial_shapes):
         if height * width == 0:

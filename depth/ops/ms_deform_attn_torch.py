@@ -140,7 +140,9 @@ class _Geometry:
         """Return where the corners of cell (0, 0) lie in the table of a head, (4, L * P)."""
         pitches = [width + 2 for _, width in self.shapes]
         firsts = [start + pitch + 1 for start, pitch in zip(self.starts, pitches, strict=True)]
-        shifts = [(first, first + 1, first + pitch, first + pitch + 1) for first, pitch in zip(firsts, pitches, strict=True)]
+        shifts = [
+            (first, first + 1, first + pitch, first + pitch + 1) for first, pitch in zip(firsts, pitches, strict=True)
+        ]
         return torch.tensor(shifts, device=device).view(-1, 4).t().repeat_interleave(points, dim=1)
 
     def spans(self, corner: int) -> Iterator[tuple[int, int, int]]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from torch import Tensor
+from torch import Tensor, nn
 
 import depth
 from depth.engine.checkpoint import load_checkpoint_file, save_atomically
@@ -101,10 +101,15 @@ def compare(state: Mapping[str, Tensor], shapes: Shapes) -> str:
 
 def model_shapes(cfg: Config) -> Shapes:
     """Return name and shape of every weight of a config's model, without allocating it."""
-    init_default_scope('depth')
     with torch.device('meta'):
-        model = MODELS.build(without_pretrained(cfg.model.to_dict()))
+        model = build_without_weights(cfg)
     return {name: value.shape for name, value in model.state_dict().items()}
+
+
+def build_without_weights(cfg: Config) -> nn.Module:
+    """Build a config's model without fetching pretrained weights."""
+    init_default_scope('depth')
+    return MODELS.build(without_pretrained(cfg.model.to_dict()))
 
 
 def without_pretrained(node: Any) -> Any:

@@ -54,7 +54,7 @@ class PublishedState:
         """
         if self._left:
             raise ValueError(
-                f'{self.source} has {len(self._left)} entries that this converter does not know: {list_names(self._left)}'
+                f'{self.source} has {len(self._left)} entries that nothing here uses: {list_names(self._left)}'
             )
 
 
