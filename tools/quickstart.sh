@@ -24,7 +24,7 @@ python tools/test.py "$CONFIG" "$CHECKPOINT" --work-dir "$WORK_DIR/test"
 
 echo "== 4/5 Inference on a few images"
 python tools/dataset_converters/render_synthetic.py --world rooms --split test --num-scenes 4 --out "$WORK_DIR/scenes"
-python tools/infer.py "$WORK_DIR/scenes/images" --checkpoint "$CHECKPOINT" --out-dir "$WORK_DIR/inference" --fov 75
+python tools/infer.py "$WORK_DIR/scenes/images" --checkpoint "$CHECKPOINT" --out-dir "$WORK_DIR/inference"
 
 echo "== 5/5 Summary"
 python tools/misc/quickstart_summary.py "$CONFIG" "$WORK_DIR" --started "$STARTED" --trained "$TRAINED"

@@ -30,7 +30,7 @@ def main() -> None:
     args = parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     from depth.engine.config import load_config
-    from depth.engine.config_check import check_config
+    from depth.engine.config_check import check_config, check_data_paths
     from depth.engine.run import build_runner
 
     cfg = load_config(args.config, parse_cfg_options(args.cfg_options))
@@ -44,6 +44,7 @@ def main() -> None:
     if args.out:
         cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='PredictionWriterHook', out_dir=args.out)]
     check_config(cfg)
+    check_data_paths(cfg, ['test_dataloader'])
     build_runner(cfg).test()
 
 

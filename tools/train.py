@@ -33,7 +33,7 @@ def main() -> None:
     args = parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     from depth.engine.config import load_config
-    from depth.engine.config_check import check_config
+    from depth.engine.config_check import check_config, check_data_paths
     from depth.engine.run import build_runner
 
     cfg = load_config(args.config, parse_cfg_options(args.cfg_options))
@@ -50,6 +50,7 @@ def main() -> None:
         seed = cfg.get('randomness', {}).get('seed') if args.seed is None else args.seed
         cfg.randomness = dict(cfg.get('randomness', {}), seed=seed, deterministic=args.deterministic)
     check_config(cfg)
+    check_data_paths(cfg, ['train_dataloader', 'val_dataloader'])
     build_runner(cfg).train()
 
 

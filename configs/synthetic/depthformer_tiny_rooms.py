@@ -30,7 +30,8 @@ model = dict(
     ),
     test_cfg=dict(mode='whole', flip=False),
 )
-train_dataloader = dict(num_workers=1, dataset=dict(num_scenes=2000))
+# One worker that keeps what it has rendered: from the second pass on, both cores belong to the model.
+train_dataloader = dict(num_workers=1, dataset=dict(num_scenes=800, cache=True))
 val_dataloader = dict(num_workers=0, dataset=dict(num_scenes=40, cache=True))
 test_dataloader = dict(num_workers=1, dataset=dict(num_scenes=100))
 max_iters = 400

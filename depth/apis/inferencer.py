@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from depth.datasets.folder import IMAGE_SUFFIXES
+from depth.datasets.folder import IMAGE_SUFFIXES, read_cameras
 from depth.datasets.transforms.loading import read_image
 from depth.structures import DepthDataSample
 from depth.visualization import colorize_depth, draw_color_bar, draw_panel, save_depth_png, write_ply
@@ -78,6 +78,7 @@ class DepthInferencer:
             try:
                 img = image if isinstance(image, np.ndarray) else read_image(image)
                 sample = inference_model(self.model, img)
+                sample.set_metainfo(dict(img_path=None if isinstance(image, np.ndarray) else str(image)))
             except (ValueError, OSError) as error:
                 result['errors'][str(name if isinstance(image, np.ndarray) else image)] = str(error)
                 continue
@@ -109,23 +110,23 @@ class DepthInferencer:
             write_image(files['color'], draw_color_map(depth))
         if 'panel' in outputs:
             write_image(files['panel'], draw_panel(part, depth))
-        matrix = self._camera_matrix(img.shape[:2], *camera)
+        matrix = self._camera_matrix(img.shape[:2], sample.metainfo.get('img_path'), *camera)
         if 'ply' in outputs and matrix is not None:
             matrix[0, 2] -= left
             matrix[1, 2] -= top
             write_ply(files['ply'], depth, matrix, part)
         elif 'ply' in outputs and not result['notes']:
             result['notes'].append(
-                'no point clouds: they need the camera; give --intrinsics FX FY CX CY or --fov DEGREES, '
-                'or default_intrinsics in the config'
+                'no point clouds: they need the camera; give --intrinsics FX FY CX CY or --fov DEGREES, an '
+                'intrinsics.json beside images/, or default_intrinsics in the config'
             )
         written = [files[kind] for kind in OUTPUTS if kind in outputs and (kind != 'ply' or matrix is not None)]
         result['files'].extend(str(path) for path in written)
 
     def _camera_matrix(
-        self, size: tuple[int, int], intrinsics: Sequence[float] | None, fov: float | None
+        self, size: tuple[int, int], path: str | None, intrinsics: Sequence[float] | None, fov: float | None
     ) -> np.ndarray | None:
-        """Return K (3, 3) of the full image from what the user or the config says, None if neither does."""
+        """Return K (3, 3) of the full image from what the user, the folder or the config says, None if nobody does."""
         height, width = size
         if intrinsics is not None:
             fx, fy, cx, cy = intrinsics
@@ -135,6 +136,9 @@ class DepthInferencer:
                 raise ValueError(f'--fov is an angle between 0 and 180 degrees, got {fov}')
             focal = width / 2 / math.tan(math.radians(fov) / 2)
             return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
+        beside = cameras_beside(path) if path else None
+        if beside is not None:
+            return np.array(beside, np.float64)
         default = self.model.cfg.get('default_intrinsics')
         return None if default is None else np.array(default, np.float64).reshape(3, 3)
 
@@ -142,6 +146,19 @@ class DepthInferencer:
 _PLACES = dict(
     png=('depth', '.png'), npy=('npy', '.npy'), color=('color', '.png'), panel=('panel', '.png'), ply=('ply', '.ply')
 )
+
+
+def cameras_beside(path: str | Path) -> list[list[float]] | None:
+    """Return K of an image ``ROOT/images/NAME`` of a folder data set from ``ROOT/intrinsics.json``, None without it."""
+    parents = Path(path).resolve().parents
+    root = next((folder for folder in parents if (folder / 'intrinsics.json').is_file()), None)
+    if root is None or root not in list(parents)[:3]:
+        return None
+    try:
+        cameras = read_cameras(root / 'intrinsics.json')
+    except ValueError:  # some other program's file of that name
+        return None
+    return cameras.get(Path(path).stem, cameras.get(''))
 
 
 def draw_color_map(depth: np.ndarray) -> np.ndarray:

@@ -74,19 +74,26 @@ class FolderDepthDataset(BaseDepthDataset):
         return stems
 
     def _cameras(self) -> dict[str, dict]:
-        """Return ``cam_intrinsic`` by stem; the key '' stands for all images."""
         path = Path(self.data_root, 'intrinsics.json')
-        if not path.is_file():
-            return {}
-        try:
-            content = json.loads(path.read_text(encoding='utf-8'))
-            entries = {'': content} if 'fx' in content else content
-            return {stem: dict(cam_intrinsic=_matrix(entry)) for stem, entry in entries.items()}
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(
-                f'{path} should hold {{"fx", "fy", "cx", "cy"}} in pixels, for all images or one entry a stem; '
-                f'it does not: {type(error).__name__}: {error}'
-            ) from error
+        cameras = read_cameras(path) if path.is_file() else {}
+        return {stem: dict(cam_intrinsic=matrix) for stem, matrix in cameras.items()}
+
+
+def read_cameras(path: Path) -> dict[str, list[list[float]]]:
+    """Return the pinhole matrices (3, 3) of an ``intrinsics.json`` by stem; the key '' stands for all images.
+
+    Raises:
+        ValueError: If the file does not hold ``fx fy cx cy``.
+    """
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+        entries = {'': content} if 'fx' in content else content
+        return {stem: _matrix(entry) for stem, entry in entries.items()}
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f'{path} should hold {{"fx", "fy", "cx", "cy"}} in pixels, for all images or one entry a stem; '
+            f'it does not: {type(error).__name__}: {error}'
+        ) from error
 
 
 def _matrix(entry: dict) -> list[list[float]]:

@@ -66,9 +66,10 @@ def _plain(value: Any) -> Any:
         return {key: item for key, item in items.items() if item is not _DROP}
     if isinstance(value, list | tuple | set):
         return type(value)(item for item in map(_plain, value) if item is not _DROP)
-    if value is None or type(value) in (bool, int, float, complex, str, bytes):
+    if value is None or isinstance(value, bool):
         return value
-    return _DROP
+    # Subclasses too: torch.__version__ is a str of a class of its own.
+    return next((kind(value) for kind in (int, float, complex, str, bytes) if isinstance(value, kind)), _DROP)
 
 
 def from_plain(value: Any) -> Any:
@@ -118,6 +119,8 @@ def load_checkpoint_file(path: str | Path, map_location: str | torch.device = 'c
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f'checkpoint {path} does not exist')
+    if path.stat().st_size == 0:
+        raise ValueError(f'checkpoint {path} is empty')
     try:
         checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError:
@@ -170,15 +173,19 @@ def _allowed(module: str, name: str) -> Any:
         return getattr(owner, name, None)
     if module == 'torch' and isinstance(getattr(torch, name, None), torch.dtype):
         return getattr(torch, name)
+    if (module, name) == ('_codecs', 'encode'):  # old pickle protocols spell bytes as encoded text
+        return _encode
     if module in ('numpy', 'numpy.core.multiarray', 'numpy._core.multiarray'):
         numpy_names = dict(dtype=np.dtype, ndarray=np.ndarray, scalar=_numpy_scalar, _reconstruct=_numpy_array)
         return numpy_names.get(name)
     return None
 
 
+def _encode(text: str, encoding: str) -> bytes:
+    return text.encode(encoding)
+
+
 def _numpy_scalar(dtype: np.dtype, data: bytes) -> Any:
-    if isinstance(data, str):
-        data = data.encode('latin1')
     if np.dtype(dtype).hasobject:
         raise ValueError('an array of Python objects')
     return np.frombuffer(data, dtype)[0].item()

@@ -2,9 +2,11 @@
 
 import difflib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
+from mmengine.hooks import Hook
 from mmengine.registry import Registry
 
 from depth import registry as registries
@@ -49,6 +51,29 @@ def check_config(cfg: Config) -> None:
     for path, node, registry in _typed_dicts(cfg):
         _check_node(path, node, registry)
     check_depth_range(cfg)
+
+
+def check_data_paths(cfg: Config, loaders: Sequence[str]) -> None:
+    """See that the folders and split files of data sets exist, before a model is built or weights are fetched.
+
+    Args:
+        cfg: The config.
+        loaders: Which of its data loaders will be used.
+
+    Raises:
+        ConfigError: If one does not.
+    """
+    for loader in loaders:
+        dataset = (cfg.get(loader) or {}).get('dataset') or {}
+        root = dataset.get('data_root')
+        if root and not Path(root).is_dir():
+            raise ConfigError(
+                f'{loader}.dataset.data_root: {root} does not exist; put the data there (docs/get_started.md draws the '
+                f'trees) or set it with --cfg-options {loader}.dataset.data_root=...'
+            )
+        split = dataset.get('ann_file')
+        if split and not Path(root or '', split).is_file():
+            raise ConfigError(f'{loader}.dataset.ann_file: {Path(root or "", split)} does not exist')
 
 
 def check_depth_range(cfg: Config) -> None:
@@ -131,7 +156,7 @@ def _accepted_arguments(component: object) -> set[str] | None:
     """Return the argument names of a class or function, None if they cannot be told."""
     if not inspect.isclass(component):
         return _named(inspect.signature(component)) if callable(component) else None
-    accepted: set[str] = set()
+    accepted: set[str] = {'priority'} if issubclass(component, Hook) else set()  # the runner takes it from the config
     for cls in component.__mro__:
         if '__init__' not in vars(cls):
             continue

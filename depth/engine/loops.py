@@ -66,8 +66,11 @@ class ResumableIterLoop(IterBasedTrainLoop):
 
     def _validate(self) -> None:
         self.runner.message_hub.update_info('last_val_iter', self._iter)
-        with preserved_random_state():
+        with preserved_random_state() as state:
+            # A best checkpoint may be saved in there; what belongs into it is the training's random state.
+            self.runner.training_random_state = state
             self.runner.val_loop.run()
+            self.runner.training_random_state = None
 
     def _start_data(self) -> None:
         sampler = self.dataloader.sampler
@@ -87,11 +90,11 @@ def _endless(dataloader: DataLoader) -> Iterator:
 
 
 @contextmanager
-def preserved_random_state() -> Iterator[None]:
-    """Leave the random state of torch, NumPy and Python as it was before the block."""
+def preserved_random_state() -> Iterator[dict]:
+    """Leave the random state of torch, NumPy and Python as it was before the block, which is handed that state."""
     state = get_random_state()
     try:
-        yield
+        yield state
     finally:
         set_random_state(state)
 

@@ -39,6 +39,8 @@ class DepthRunner(Runner):
     run continues exactly: random states, log smoothing and the place in the data are restored.
     """
 
+    training_random_state: dict | None = None  # set by the loop while something else uses random numbers
+
     def setup_env(self, env_cfg: dict) -> None:
         """Start gloo processes where there is no GPU; otherwise as mmengine does."""
         if self.distributed and not is_distributed() and not torch.cuda.is_available():
@@ -80,7 +82,7 @@ class DepthRunner(Runner):
 
     def collect_random_states(self) -> None:
         """Gather every process's random state; to be called by all of them before a checkpoint is saved."""
-        state = get_random_state()
+        state = self.training_random_state or get_random_state()
         self.random_states = [state]
         if is_distributed():
             self.random_states = [None] * get_dist_info()[1]

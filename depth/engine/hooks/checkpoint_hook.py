@@ -14,17 +14,43 @@ from depth.registry import HOOKS
 class CheckpointHook(MMEngineCheckpointHook):
     """mmengine's hook, but old checkpoints are removed only after the new one is on the disk.
 
-    It also gathers every process's random state, which an exact resume needs. Options as in mmengine; counted in
-    iterations by default.
+    It also gathers every process's random state, which an exact resume needs. Names of options as in mmengine.
 
     Args:
-        interval: Save every so many iterations.
+        interval: Save every so many iterations; -1 only at the end.
         by_epoch: Count epochs instead.
-        **kwargs: ``max_keep_ckpts``, ``save_best``, ``rule``, ``save_last``, ...
+        save_begin: First step that may be saved.
+        save_last: Save after the last step too.
+        max_keep_ckpts: How many regular checkpoints are kept; -1 keeps all.
+        save_best: Metric whose best checkpoint is kept as well.
+        rule: ``'less'`` or ``'greater'``: which value of the metric is better.
+        save_optimizer: Include what a resume needs of the optimizer.
+        save_param_scheduler: Include the schedulers.
     """
 
-    def __init__(self, interval: int = -1, by_epoch: bool = False, **kwargs) -> None:
-        super().__init__(interval=interval, by_epoch=by_epoch, **kwargs)
+    def __init__(
+        self,
+        interval: int = -1,
+        by_epoch: bool = False,
+        save_begin: int = 0,
+        save_last: bool = True,
+        max_keep_ckpts: int = -1,
+        save_best: str | None = None,
+        rule: str | None = None,
+        save_optimizer: bool = True,
+        save_param_scheduler: bool = True,
+    ) -> None:
+        super().__init__(
+            interval=interval,
+            by_epoch=by_epoch,
+            save_begin=save_begin,
+            save_last=save_last,
+            max_keep_ckpts=max_keep_ckpts,
+            save_best=save_best,
+            rule=rule,
+            save_optimizer=save_optimizer,
+            save_param_scheduler=save_param_scheduler,
+        )
 
     def save_now(self, runner: Runner) -> None:
         """Save a checkpoint after the current training iteration, in between the regular ones."""

@@ -42,7 +42,7 @@ class DepthEstimator(BaseModel):
         train_cfg: dict | None = None,
         test_cfg: dict | None = None,
     ) -> None:
-        super().__init__(data_preprocessor=data_preprocessor or dict(type='DepthDataPreprocessor'))
+        super().__init__(data_preprocessor=MODELS.build(data_preprocessor or dict(type='DepthDataPreprocessor')))
         self.backbone = MODELS.build(backbone)
         self.neck = MODELS.build(neck) if neck else None
         self.decode_head = MODELS.build(decode_head)

@@ -1,0 +1,13 @@
+"""DenseDepth head on ImageNet ResNet-50, KITTI Eigen, 24 epochs in batches of 16 (8 a process on two).
+
+Result: not trained yet.
+"""
+
+_base_ = [
+    '../_base_/models/densedepth_r50.py',
+    '../_base_/datasets/kitti_eigen.py',
+    '../_base_/schedules/onecycle_24e_kitti.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(decode_head=dict(min_depth={{_base_.min_depth}}, max_depth={{_base_.max_depth}}))
+train_dataloader = dict(batch_size=8)

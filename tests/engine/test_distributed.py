@@ -1,0 +1,34 @@
+import json
+import sys
+
+import pytest
+import torch
+
+from .conftest import CONFIG, TINY, run
+
+pytestmark = pytest.mark.slow
+
+
+def metrics(work_dir):
+    path = next(path for path in work_dir.glob('*/*.json') if path.stem == path.parent.name)
+    return json.loads(path.read_text())
+
+
+def test_two_processes_measure_what_one_does_with_an_odd_number_of_images(trained, tmp_path):
+    checkpoint = str(trained / 'iter_9.pth')
+    one = [sys.executable, 'tools/test.py', CONFIG, checkpoint, '--work-dir', str(tmp_path / 'one')]
+    run(*one, '--cfg-options', *TINY)
+    two = ['bash', 'tools/dist_test.sh', CONFIG, checkpoint, '2', '--work-dir', str(tmp_path / 'two')]
+    run(*two, '--cfg-options', *TINY)
+    expected, found = metrics(tmp_path / 'one'), metrics(tmp_path / 'two')
+    for name in ('abs_rel', 'rmse', 'silog', 'd1'):
+        assert found[name] == pytest.approx(expected[name], rel=1e-6), name
+
+
+def test_two_processes_train_and_save_one_checkpoint(tmp_path):
+    options = [*TINY, 'train_cfg.max_iters=4', 'train_cfg.val_interval=4', 'train_dataloader.batch_size=1']
+    output = run('bash', 'tools/dist_train.sh', CONFIG, '2', '--work-dir', str(tmp_path), '--cfg-options', *options)
+    assert 'Iter(train) [4/4]' in output
+    checkpoint = torch.load(tmp_path / 'iter_4.pth', weights_only=True)
+    assert len(checkpoint['random_states']) == 2
+    assert all(torch.isfinite(value).all() for value in checkpoint['state_dict'].values() if value.is_floating_point())

@@ -1,0 +1,52 @@
+import signal
+
+import pytest
+import torch
+
+from depth.engine.checkpoint import find_latest_checkpoint
+
+from .conftest import run, scalars, start, train_command
+
+pytestmark = pytest.mark.slow
+
+
+def wait_for(process, text):
+    """Read the output of a process up to the first line that contains ``text``."""
+    for line in process.stdout:
+        if text in line:
+            return
+    raise AssertionError(f'the process ended before it printed {text!r}')
+
+
+def test_a_killed_run_continues_bit_for_bit(trained, tmp_path):
+    process = start(*train_command(tmp_path))
+    wait_for(process, 'Iter(train) [7/9]')  # one iteration after checkpoint 6 and its validation
+    process.kill()
+    process.wait()
+    run(*train_command(tmp_path, '--resume', 'auto'))
+    expected = torch.load(trained / 'iter_9.pth', weights_only=True)['state_dict']
+    found = torch.load(tmp_path / 'iter_9.pth', weights_only=True)['state_dict']
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert scalars(tmp_path) == scalars(trained)
+
+
+def test_sigterm_saves_and_leaves(tmp_path):
+    process = start(
+        *train_command(tmp_path, options=['train_cfg.max_iters=1000', 'default_hooks.checkpoint.interval=900'])
+    )
+    wait_for(process, '2/1000]')
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert 'continue with --resume auto' in output
+    assert find_latest_checkpoint(tmp_path) is not None
+
+
+def test_a_resume_of_weights_alone_is_refused(trained, tmp_path):
+    best = next(trained.glob('best_abs_rel_iter_*.pth'))
+    process = start(*train_command(tmp_path, '--resume', str(best)))
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert 'holds weights only' in output
+    assert 'Traceback' not in output

@@ -1,0 +1,79 @@
+"""How many runs start well, with and without the data-driven bias of the depth head.
+
+Trains one config with several seeds for a few hundred iterations and compares each with the best constant depth of the
+validation scenes: python tools/analysis_tools/start_study.py CONFIG --seeds 10 --iters 300.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from depth.cli import run_tool
+
+TRAIN = Path(__file__).resolve().parents[1] / 'train.py'
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config on a synthetic data set')
+    parser.add_argument('--seeds', type=int, default=10, help='number of seeds')
+    parser.add_argument('--iters', type=int, default=300, help='iterations of each run')
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/start_study'), help='where the runs go')
+    parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='changes for every run')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run everything and print a table."""
+    args = parse_args()
+    constant = constant_abs_rel(args.config, args.cfg_options)
+    print(f'best constant on the validation scenes: abs_rel {constant:.4f}')
+    table = {}
+    for guard in ('data', None):
+        found = [final_abs_rel(args, seed, guard) for seed in range(args.seeds)]
+        table['guard' if guard else 'no guard'] = found
+        beaten = sum(value < constant for value in found)
+        listed = ' '.join(f'{value:.3f}' for value in found)
+        print(f'depth bias {guard or "left random"}: {beaten} of {len(found)} beat the constant; abs_rel {listed}')
+    (args.work_dir / 'start_study.json').write_text(json.dumps(dict(constant=constant, **table), indent=2) + '\n')
+
+
+def final_abs_rel(args: argparse.Namespace, seed: int, guard: str | None) -> float:
+    """Train one seed and return the last validation's abs_rel."""
+    work_dir = args.work_dir / f'{guard or "none"}_{seed}'
+    options = [
+        f'train_cfg.max_iters={args.iters}',
+        f'train_cfg.val_interval={args.iters}',
+        f'custom_hooks.0.depth={guard}',
+        'default_hooks.visualization.num_images=0',
+        *args.cfg_options,
+    ]
+    command = [sys.executable, str(TRAIN), args.config, '--work-dir', str(work_dir), '--seed', str(seed)]
+    done = subprocess.run([*command, '--cfg-options', *options], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f'seed {seed} failed: {done.stderr[-500:]}')
+    newest = max(work_dir.glob('*/vis_data/scalars.json'))
+    entries = [json.loads(line) for line in newest.read_text().splitlines()]
+    return next(entry['abs_rel'] for entry in reversed(entries) if 'abs_rel' in entry)
+
+
+def constant_abs_rel(config: str, options: list[str]) -> float:
+    """Return abs_rel of the constant that is best on the validation scenes."""
+    import numpy as np
+
+    from depth.cli import parse_cfg_options
+    from depth.engine.config import load_config
+    from depth.evaluation.baselines import best_constant, mean_abs_rel
+    from depth.registry import DATASETS
+
+    cfg = load_config(config, parse_cfg_options(options))
+    dataset = DATASETS.build(dict(cfg.val_dataloader.dataset, pipeline=[]))
+    depths = np.stack([dataset[index]['gt_depth'] for index in range(len(dataset))])
+    return mean_abs_rel(np.full(depths.shape[1:], best_constant(depths)), depths)
+
+
+if __name__ == '__main__':
+    run_tool(main)
