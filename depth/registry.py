@@ -48,5 +48,5 @@ PARAM_SCHEDULERS = Registry(
     'parameter scheduler', parent=MMENGINE_PARAM_SCHEDULERS, scope='depth', locations=['depth.engine']
 )
 
-CONVERTERS = Registry('checkpoint converter', scope='depth')
+CONVERTERS = Registry('checkpoint converter', scope='depth', locations=['depth.engine.converters'])
 """Published checkpoint -> ours, one function a METHOD of ``convert_official.py``; projects register theirs here too."""

@@ -1,7 +1,6 @@
-"""Multi-scale deformable attention: a weighted sum of bilinear samples from several maps.
+"""Multi-scale deformable attention: the entry point and the reference implementation.
 
-Reference: Deformable DETR, https://arxiv.org/abs/2010.04159. A location (x, y) in [0, 1] is the point
-``(x * w - 0.5, y * h - 0.5)`` in pixel centres of a level (``align_corners=False``); outside is zero.
+Reference: Deformable DETR, https://arxiv.org/abs/2010.04159
 """
 
 from collections.abc import Sequence
@@ -9,91 +8,104 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
-BACKENDS = ('auto', 'reference', 'torch')
-CHUNK_VALUES = 1 << 25  # sampled values that may be in memory at once (128 MB in float32)
+from .ms_deform_attn_torch import ms_deform_attn_torch
+
+BACKENDS = ('auto', 'reference', 'torch', 'triton')
 
 
 def ms_deform_attn(
     value: Tensor,
-    spatial_shapes: Sequence[tuple[int, int]],
+    spatial_shapes: Sequence[Sequence[int]],
     sampling_locations: Tensor,
     attention_weights: Tensor,
     backend: str = 'auto',
 ) -> Tensor:
-    """Sample ``value`` around every query and sum with weights.
+    """Sample every level at given places and sum the samples with given weights.
+
+    Sampling is bilinear between pixel centres: (0, 0) is the top left corner of the first pixel and (1, 1) the
+    bottom right corner of the last one (``align_corners=False``). What lies outside a level, NaN and infinite places
+    and empty levels contribute zero. Half precision is summed in float32.
 
     Args:
-        value: (N, S, H, D), the levels' pixels row by row, one level after another; H heads of size D.
-        spatial_shapes: (h, w) of each level; a level may be empty.
-        sampling_locations: (N, Q, H, L, P, 2) as (x, y), 0 to 1 inside a level; NaN counts as outside.
+        value: (N, S, H, D), H heads of size D; the S rows are the levels one after the other, each row by row.
+        spatial_shapes: (h, w) of the L levels; their areas add up to S.
+        sampling_locations: (N, Q, H, L, P, 2), (x, y), P points in each level.
         attention_weights: (N, Q, H, L, P).
-        backend: ``'reference'`` is plain ``grid_sample``, for tests; ``'torch'`` bounds the memory by working through
-            the queries in chunks; ``'auto'`` takes the fastest there is.
+        backend: ``'reference'`` (by ``grid_sample``, any dtype, stores every sample), ``'torch'`` (any device, little
+            memory), ``'triton'`` (CUDA) or ``'auto'``: Triton where it can run, else torch.
 
     Returns:
-        (N, Q, H * D).
+        (N, Q, H * D), dtype of ``value``.
 
     Raises:
-        ValueError: If shapes do not go together or the backend is unknown.
+        ValueError: If shapes do not fit each other or the backend is unknown.
+        RuntimeError: If ``'triton'`` is asked for where it cannot run.
     """
-    shapes = [(int(h), int(w)) for h, w in spatial_shapes]
+    shapes = [(int(height), int(width)) for height, width in spatial_shapes]
     _check(value, shapes, sampling_locations, attention_weights)
     if backend not in BACKENDS:
-        raise ValueError(f'ms_deform_attn: unknown backend {backend!r}, there are {", ".join(BACKENDS)}')
+        raise ValueError(f'backend is one of {", ".join(map(repr, BACKENDS))}, got {backend!r}')
+    if backend == 'auto':
+        backend = _choose(value)
     if backend == 'reference':
-        return _reference(value, shapes, sampling_locations, attention_weights)
-    return _chunked(value, shapes, sampling_locations, attention_weights)
+        return ms_deform_attn_reference(value, shapes, sampling_locations, attention_weights)
+    if backend == 'torch':
+        return ms_deform_attn_torch(value, shapes, sampling_locations, attention_weights)
+    from .ms_deform_attn_triton import ms_deform_attn_triton
+
+    return ms_deform_attn_triton(value, shapes, sampling_locations, attention_weights)
 
 
-def _reference(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor) -> Tensor:
+def ms_deform_attn_reference(
+    value: Tensor, spatial_shapes: list[tuple[int, int]], sampling_locations: Tensor, attention_weights: Tensor
+) -> Tensor:
+    """Plain definition by one ``grid_sample`` a level; arguments as in :func:`ms_deform_attn`."""
     batch, _, heads, size = value.shape
-    queries = locations.shape[1]
-    result = value.new_zeros(batch * heads, size, queries)
-    levels = value.split([h * w for h, w in shapes], dim=1)
-    for index, ((h, w), level) in enumerate(zip(shapes, levels, strict=True)):
-        if h * w == 0:
+    queries, points = sampling_locations.shape[1], sampling_locations.shape[4]
+    dtype = torch.promote_types(value.dtype, torch.float32)
+    locations = sampling_locations.to(dtype)
+    finite = locations.isfinite().all(dim=-1, keepdim=True)
+    grids = 2 * torch.where(finite, locations, -1.0).clamp(-1, 2) - 1  # both ends lie outside of any level
+    weights = attention_weights.to(dtype)
+    # The sums of nothing keep gradients defined (as zero) where every level is empty.
+    nothing = value[:, :0].sum() + locations[:0].sum() + weights[:0].sum()
+    output = value.new_zeros(batch * heads, size, queries, dtype=dtype) + nothing
+    start = 0
+    for level, (height, width) in enumerate(spatial_shapes):
+        if height * width == 0:
             continue
-        image = level.permute(0, 2, 3, 1).reshape(batch * heads, size, h, w)
-        grid = 2 * locations[:, :, :, index].transpose(1, 2).flatten(0, 1) - 1  # (N * H, Q, P, 2)
-        grid = torch.where(grid.isnan().any(dim=-1, keepdim=True), torch.full_like(grid, -9.0), grid)
+        table = value[:, start : start + height * width].to(dtype)
+        start += height * width
+        image = table.permute(0, 2, 3, 1).reshape(batch * heads, size, height, width)
+        grid = grids[:, :, :, level].transpose(1, 2).reshape(batch * heads, queries, points, 2)
         sampled = F.grid_sample(image, grid, mode='bilinear', padding_mode='zeros', align_corners=False)
-        weight = weights[:, :, :, index].transpose(1, 2).flatten(0, 1).unsqueeze(1)  # (N * H, 1, Q, P)
-        result = result + (sampled * weight).sum(dim=-1)
-    return result.view(batch, heads, size, queries).permute(0, 3, 1, 2).flatten(2)
+        weight = weights[:, :, :, level].transpose(1, 2).reshape(batch * heads, 1, queries, points)
+        output = output + (sampled * weight).sum(dim=-1)
+    output = output.view(batch, heads * size, queries).transpose(1, 2)
+    return output.to(value.dtype).contiguous()
 
 
-def _chunked(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor) -> Tensor:
-    """Work through the queries in chunks, recomputing each in the backward pass; half precision sums in float32."""
-    dtype = torch.float64 if value.dtype == torch.float64 else torch.float32
-    tensors = [tensor.to(dtype) for tensor in (value, locations, weights)]
-    per_query = weights[:, :1].numel() * value.shape[-1]
-    step = max(1, CHUNK_VALUES // max(per_query, 1))
-    if step >= locations.shape[1]:
-        return _reference(tensors[0], shapes, *tensors[1:]).to(value.dtype)
-    chunks = [
-        checkpoint(_reference, tensors[0], shapes, part, weight, use_reentrant=False)
-        for part, weight in zip(tensors[1].split(step, dim=1), tensors[2].split(step, dim=1), strict=True)
-    ]
-    return torch.cat(chunks, dim=1).to(value.dtype)
+def _choose(value: Tensor) -> str:
+    if not value.is_cuda:
+        return 'torch'
+    from .ms_deform_attn_triton import is_supported
+
+    return 'triton' if is_supported(value) else 'torch'
 
 
 def _check(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor) -> None:
     if value.ndim != 4:
-        raise ValueError(f'ms_deform_attn: value must be (N, S, H, D), got {tuple(value.shape)}')
-    batch, total, heads, _ = value.shape
-    pixels = sum(h * w for h, w in shapes)
-    if pixels != total:
-        raise ValueError(f'ms_deform_attn: spatial_shapes {shapes} have {pixels} pixels, value has S = {total}')
-    wanted = (batch, heads, len(shapes), 2)
-    found = (*(locations.shape[axis] for axis in (0, 2, 3, 5)),) if locations.ndim == 6 else tuple(locations.shape)
-    if locations.ndim != 6 or found != wanted:
+        raise ValueError(f'value must be (N, S, H, D), got {tuple(value.shape)}')
+    total = sum(height * width for height, width in shapes)
+    if total != value.shape[1]:
+        raise ValueError(f'spatial_shapes {shapes} hold {total} places, but value has {value.shape[1]} rows')
+    if locations.ndim != 6 or weights.shape != locations.shape[:-1] or locations.shape[-1] != 2:
         raise ValueError(
-            f'ms_deform_attn: sampling_locations must be (N={batch}, Q, H={heads}, L={len(shapes)}, P, 2), '
-            f'got {tuple(locations.shape)}'
+            'sampling_locations must be (N, Q, H, L, P, 2) and attention_weights (N, Q, H, L, P), '
+            f'got {tuple(locations.shape)} and {tuple(weights.shape)}'
         )
-    if weights.shape != locations.shape[:-1]:
-        raise ValueError(
-            f'ms_deform_attn: attention_weights must be {tuple(locations.shape[:-1])}, got {tuple(weights.shape)}'
-        )
+    expected = (value.shape[0], value.shape[2], len(shapes))
+    found = (locations.shape[0], *locations.shape[2:4])
+    if found != expected:
+        raise ValueError(f'sampling_locations are for (images, heads, levels) {found}, value and levels for {expected}')

@@ -1,0 +1,12 @@
+"""Published checkpoints to ours: one registered function a method, in ``depth.registry.CONVERTERS``.
+
+``tools/model_converters/convert_official.py METHOD SRC DST`` runs them. A folder of ``projects`` adds its own in
+``projects/<Name>/converters.py``.
+"""
+
+from .convert import convert_official, write_converted
+from .depthformer import convert_depthformer
+from .state import PublishedState
+from .swin import convert_swin
+
+__all__ = ['PublishedState', 'convert_depthformer', 'convert_official', 'convert_swin', 'write_converted']

@@ -1,0 +1,166 @@
+"""Strict conversion: every published weight is accounted for, every weight of ours is filled."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from torch import Tensor, nn
+
+import depth
+from depth.engine.checkpoint import load_checkpoint_file, save_atomically
+from depth.engine.config import load_config, make_projects_importable
+from depth.engine.errors import ConfigError
+from depth.registry import CONVERTERS, MODELS
+
+from .state import PublishedState, list_names
+
+Shapes = dict[str, torch.Size]
+
+
+def convert_official(method: str, state: Mapping[str, Tensor], source: str = 'the checkpoint') -> dict[str, Tensor]:
+    """Return our state dict for a published one.
+
+    Args:
+        method: Name in ``CONVERTERS``.
+        state: Published weights by name.
+        source: Where they come from, for messages.
+
+    Raises:
+        ValueError: If the method is unknown or an entry is neither used nor known to be unused.
+    """
+    CONVERTERS.import_from_location()
+    converter = CONVERTERS.get(method)
+    if converter is None:
+        near = difflib.get_close_matches(method, CONVERTERS.module_dict, n=1)
+        hint = f'did you mean {near[0]}?' if near else f'there are {", ".join(sorted(CONVERTERS.module_dict))}'
+        raise ValueError(f'there is no converter for {method!r}; {hint}')
+    published = PublishedState(state, source)
+    converted = converter(published)
+    published.finish()
+    return converted
+
+
+def write_converted(
+    method: str, source: str | Path, target: str | Path, config: str | Path | None = None, root: Path | None = None
+) -> list[Path]:
+    """Convert a checkpoint file and write ours.
+
+    Args:
+        method: Name in ``CONVERTERS``.
+        source: Published checkpoint.
+        target: Where ours goes.
+        config: Config of the model that it must fill; without it one of the method's shipped configs has to fit.
+        root: Repository with ``configs/`` and ``projects/``.
+
+    Returns:
+        The configs that fit. If it is one, the file carries it and needs no config any more.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If names or shapes do not fit; it lists them.
+    """
+    root = Path(root) if root else Path.cwd()
+    import_project_converters(root)
+    state = convert_official(method, published_weights(load_checkpoint_file(source)), str(source))
+    if config is not None:
+        problems = compare(state, model_shapes(load_config(config)))
+        if problems:
+            raise ValueError(f'{source} does not fill the model of {config}: {problems}')
+        fitting = [Path(config)]
+    else:
+        fitting = find_fitting(method, state, source, root)
+    save_atomically(dict(meta=_meta(method, source, fitting), state_dict=state), target)
+    return fitting
+
+
+def published_weights(checkpoint: dict) -> dict[str, Tensor]:
+    """Return the weights of a checkpoint, which are often one level down."""
+    for key in ('state_dict', 'model', 'model_state_dict'):
+        if isinstance(checkpoint.get(key), Mapping):
+            return dict(checkpoint[key])
+    return checkpoint
+
+
+def compare(state: Mapping[str, Tensor], shapes: Shapes) -> str:
+    """Return what keeps ``state`` from filling a model, in words; empty if nothing does."""
+    missing = [name for name in shapes if name not in state]
+    unexpected = [name for name in state if name not in shapes]
+    differing = [
+        f'{name} {tuple(state[name].shape)} instead of {tuple(shape)}'
+        for name, shape in shapes.items()
+        if name in state and state[name].shape != shape
+    ]
+    groups = dict(missing=missing, unexpected=unexpected, differing=differing)
+    return '; '.join(f'{len(names)} {kind}: {list_names(names)}' for kind, names in groups.items() if names)
+
+
+def model_shapes(cfg: Config) -> Shapes:
+    """Return name and shape of every weight of a config's model, without allocating it."""
+    with torch.device('meta'):
+        model = build_without_weights(cfg)
+    return {name: value.shape for name, value in model.state_dict().items()}
+
+
+def build_without_weights(cfg: Config) -> nn.Module:
+    """Build a config's model without fetching pretrained weights."""
+    init_default_scope('depth')
+    return MODELS.build(without_pretrained(cfg.model.to_dict()))
+
+
+def without_pretrained(node: Any) -> Any:
+    """Return a model config that fetches no weights."""
+    if isinstance(node, dict):
+        fetched = {key: off for key, off in (('pretrained', False), ('checkpoint', None)) if node.get(key)}
+        return {key: without_pretrained(value) for key, value in node.items()} | fetched
+    if isinstance(node, list | tuple):
+        return type(node)(without_pretrained(item) for item in node)
+    return node
+
+
+def find_fitting(method: str, state: Mapping[str, Tensor], source: str | Path, root: Path) -> list[Path]:
+    """Return the shipped configs of a method whose model the weights fill.
+
+    If several do (a data set changes no shape) and one bears the name of the file, it is that one.
+
+    Raises:
+        ValueError: If none fits; it says why for the nearest one.
+    """
+    problems = {path: compare(state, model_shapes(load_config(path))) for path in shipped_configs(method, root)}
+    fitting = [path for path, problem in problems.items() if not problem]
+    if not fitting:
+        nearest = min(problems.items(), key=lambda item: len(item[1]), default=None)
+        reason = f'the nearest is {nearest[0]}: {nearest[1]}' if nearest else f'{root} has none'
+        raise ValueError(f'{source} fits no shipped config of {method}; {reason}. Name yours with --config')
+    named = [path for path in fitting if Path(source).stem.startswith(path.stem)]
+    return sorted(named, key=lambda path: -len(path.stem))[:1] or fitting
+
+
+def shipped_configs(method: str, root: Path) -> Iterator[Path]:
+    """Yield the configs in ``configs/<method>`` and in ``projects/*/configs/<method>``, whatever their case."""
+    for folder in sorted([*root.glob('configs/*'), *root.glob('projects/*/configs/*')]):
+        if folder.is_dir() and folder.name.lower() == method.lower():
+            yield from sorted(folder.glob('*.py'))
+
+
+def import_project_converters(root: Path) -> None:
+    """Import ``projects/*/converters.py``, which register their methods."""
+    for path in sorted(root.glob('projects/*/converters.py')):
+        make_projects_importable(path)
+        try:
+            import_module(f'projects.{path.parent.name}.converters')
+        except ImportError as error:
+            raise ConfigError(f'{path} cannot be imported: {error}') from error
+
+
+def _meta(method: str, source: str | Path, fitting: list[Path]) -> dict:
+    meta = dict(converted_from=Path(source).name, method=method, versions=dict(depth=depth.__version__))
+    if len(fitting) == 1:
+        cfg = load_config(fitting[0])
+        head = cfg.model.get('decode_head') or {}
+        meta |= dict(cfg=cfg.pretty_text, depth_range=[head.get('min_depth'), head.get('max_depth')])
+    return meta
