@@ -5,6 +5,7 @@ mix other pixels than the published dense models (Swin Transformer, https://arxi
 as used for detection and segmentation). Weights are the same; only the order of the two steps moves.
 """
 
+import re
 import types
 
 import torch
@@ -29,6 +30,20 @@ def make_swin_dense(model: nn.Module) -> None:
         block._attn = types.MethodType(_padded_window_attention, block)
         block.register_buffer('attn_mask', None, persistent=False)
         block.dense_masks = {}
+
+
+def rename_official_swin(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of the original Swin release under timm's names; any other state is returned as it is.
+
+    The release counts a patch merging to the stage before it, timm to the stage after it; values are the same.
+    """
+    if not any(name.startswith('layers.0.downsample.') for name in state):
+        return state
+    return {re.sub(r'^layers\.(\d+)\.downsample', _next_stage, name): value for name, value in state.items()}
+
+
+def _next_stage(match: re.Match) -> str:
+    return f'layers.{int(match[1]) + 1}.downsample'
 
 
 def _padded_window_attention(self: SwinTransformerBlock, x: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from depth.registry import MODELS
 
-from .swin_dense import make_swin_dense
+from .swin_dense import make_swin_dense, rename_official_swin
 
 
 @MODELS.register_module()
@@ -26,7 +26,7 @@ class TimmBackbone(BaseModule):
         model_name: Name in timm, for example ``resnet50`` or ``swin_tiny_patch4_window7_224``.
         out_indices: Which feature levels to return, finest first; all of them by default.
         pretrained: Load timm's weights (from its cache or the network).
-        checkpoint: Local file of weights in timm's naming; excludes ``pretrained``.
+        checkpoint: Local file of weights in timm's naming, or of the original Swin release; excludes ``pretrained``.
         out_norm: ``'LN'`` puts one LayerNorm on every returned level, as the published Swin decoders expect.
         norm_eps: Epsilon of the LayerNorms that ``out_norm`` adds.
         frozen_norm: Keep every BatchNorm in eval mode during training.
@@ -62,10 +62,9 @@ class TimmBackbone(BaseModule):
         dense = dict(strict_img_size=False, dynamic_img_size=True, always_partition=True) if is_swin else {}
         arguments = dense | dict(model_args or {})
         self.net = _create_features(model_name, out_indices, pretrained, arguments)
-        self.patch_size = (1, 1)
         if is_swin:
             make_swin_dense(self.net)
-            self.patch_size = self.net.patch_embed.patch_size
+        self.patch_size = _patch_size(self.net, is_swin)
         self.out_channels = list(self.net.feature_info.channels())
         self.out_strides = list(self.net.feature_info.reduction())
         self.channels_last = str(getattr(self.net, 'output_fmt', 'NCHW')).endswith('NHWC')
@@ -74,17 +73,24 @@ class TimmBackbone(BaseModule):
             self.out_norms = nn.ModuleList(nn.LayerNorm(channels, eps=norm_eps) for channels in self.out_channels)
         self.frozen_norm = frozen_norm
         if grad_checkpointing:
-            self.net.set_grad_checkpointing(True)
+            _checkpoint_gradients(self.net, model_name)
         if checkpoint:
             _load_local(self.net, model_name, checkpoint)
 
     def forward(self, inputs: Tensor) -> list[Tensor]:
         """Map a normalised image (N, 3, H, W) to feature maps (N, C, h, w), finest first.
 
-        An image whose size is no multiple of the patch size is padded with zeros at the right and bottom (Swin).
+        An image whose size is no multiple of the patch size is padded with zeros at the right and bottom (Swin, ViT).
         """
         height, width = inputs.shape[-2:]
-        feats = self.net(F.pad(inputs, (0, -width % self.patch_size[1], 0, -height % self.patch_size[0])))
+        padded = F.pad(inputs, (0, -width % self.patch_size[1], 0, -height % self.patch_size[0]))
+        try:
+            feats = self.net(padded)
+        except AssertionError as error:  # how timm refuses a size
+            raise ValueError(
+                f'TimmBackbone: an image of {height}x{width} does not fit the model: {error} '
+                'Set backbone.model_args.img_size, or dynamic_img_size=True where the model knows it.'
+            ) from error
         if self.out_norms is not None:
             feats = [self._norm(norm, feat) for norm, feat in zip(self.out_norms, feats, strict=True)]
         if self.channels_last:
@@ -106,6 +112,25 @@ class TimmBackbone(BaseModule):
         return self
 
 
+def _checkpoint_gradients(net: nn.Module, model_name: str) -> None:
+    switch = getattr(net, 'set_grad_checkpointing', None) or getattr(
+        getattr(net, 'model', None), 'set_grad_checkpointing', None
+    )
+    try:
+        switch(True)
+    except (AssertionError, TypeError) as error:
+        raise ValueError(f'TimmBackbone: timm cannot recompute {model_name}, set grad_checkpointing=False') from error
+
+
+def _patch_size(net: nn.Module, is_swin: bool) -> tuple[int, int]:
+    """Return the (height, width) that an image must be a multiple of."""
+    if is_swin:
+        return net.patch_embed.patch_size
+    # timm wraps plain transformers, whose patches do not overlap, in a feature getter around ``model``.
+    embed = getattr(getattr(net, 'model', None), 'patch_embed', None)
+    return tuple(getattr(embed, 'patch_size', (1, 1)))
+
+
 def _create_features(
     model_name: str, out_indices: Sequence[int] | None, pretrained: bool, arguments: dict
 ) -> nn.Module:
@@ -117,9 +142,12 @@ def _create_features(
     try:
         return timm.create_model(model_name, features_only=True, pretrained=pretrained, **indices, **arguments)
     except (IndexError, AssertionError) as error:
-        raise ValueError(f'TimmBackbone: {model_name} does not have the levels {tuple(out_indices or ())}') from error
+        levels = 'timm gives it by default' if out_indices is None else tuple(out_indices)
+        raise ValueError(f'TimmBackbone: {model_name} does not have the levels {levels}; set out_indices') from error
+    except TypeError as error:
+        raise ValueError(f'TimmBackbone: {model_name} cannot be built with model_args={arguments}: {error}') from error
     except Exception as error:
-        if not pretrained or isinstance(error, TypeError):
+        if not pretrained:
             raise
         raise ValueError(
             f'TimmBackbone: the pretrained weights of {model_name} could not be fetched ({type(error).__name__}). '
@@ -132,15 +160,7 @@ def _load_local(net: nn.Module, model_name: str, checkpoint: str) -> None:
     path = Path(checkpoint)
     if not path.is_file():
         raise ValueError(f'TimmBackbone: checkpoint {path} does not exist')
-    if path.suffix == '.safetensors':
-        from safetensors.torch import load_file
-
-        state = load_file(path)
-    else:
-        state = torch.load(path, map_location='cpu', weights_only=True)
-    for key in ('state_dict', 'model'):
-        if isinstance(state.get(key), dict):
-            state = state[key]
+    state = rename_official_swin(_read_weights(path))
     own = net.state_dict()
     renamed = {_feature_name(name, own): value for name, value in state.items()}
     missing = [name for name in own if name not in renamed]
@@ -153,9 +173,32 @@ def _load_local(net: nn.Module, model_name: str, checkpoint: str) -> None:
     net.load_state_dict({name: renamed[name] for name in own})
 
 
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors or torch file; nothing in it is executed."""
+    try:
+        if path.suffix == '.safetensors':
+            from safetensors.torch import load_file
+
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location='cpu', weights_only=True)
+    except Exception as error:  # torch and safetensors raise half a dozen kinds for a file that is not theirs
+        raise ValueError(
+            f'TimmBackbone: checkpoint {path} is no file of plain weights ({type(error).__name__}); give a '
+            '.safetensors file, or a .pth file that torch.load(weights_only=True) reads'
+        ) from error
+    for key in ('state_dict', 'model'):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict):
+        raise ValueError(f'TimmBackbone: checkpoint {path} holds a {type(state).__name__}, not weights by name')
+    return state
+
+
 def _feature_name(name: str, own: dict) -> str:
-    """Return the name that timm's feature wrapper gives to ``name``: its top-level lists are flattened (a.0 -> a_0)."""
-    if name in own:
-        return name
+    """Return the name that timm's feature wrapper gives to ``name``.
+
+    One wrapper flattens top-level lists (a.0 -> a_0), the other (ViT) puts ``model.`` in front.
+    """
     head, _, rest = name.partition('.')
-    return f'{head}_{rest}' if f'{head}_{rest}' in own else name
+    return next((known for known in (name, f'{head}_{rest}', f'model.{name}') if known in own), name)
