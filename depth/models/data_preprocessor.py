@@ -26,7 +26,8 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
         pad_size_divisor: Height and width of the batch become multiples of it.
 
     Raises:
-        ValueError: If an image is not (3, H, W).
+        ValueError: If mean or std are not three numbers, std not positive; in ``forward`` if an image is not
+            (3, H, W) uint8, or if ground truth to train on has another size than its image.
     """
 
     def __init__(
@@ -37,6 +38,12 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
         pad_size_divisor: int = 1,
     ) -> None:
         super().__init__(non_blocking=True)
+        if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+            raise ValueError(
+                f'DepthDataPreprocessor: mean and std are three numbers each, std above 0, got {mean} and {std}'
+            )
+        if pad_size_divisor < 1:
+            raise ValueError(f'DepthDataPreprocessor: pad_size_divisor is 1 or more, got {pad_size_divisor}')
         self.bgr_to_rgb = bgr_to_rgb
         self.pad_size_divisor = pad_size_divisor
         self.register_buffer('mean', torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1), persistent=False)
@@ -52,14 +59,19 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
         data = self.cast_data(data)
         images, samples = list(data['inputs']), data.get('data_samples')
         for image in images:
-            if image.ndim != 3 or image.shape[0] != 3:
-                raise ValueError(f'an image of the batch has shape {tuple(image.shape)}, expected (3, H, W)')
+            if image.ndim != 3 or image.shape[0] != 3 or image.dtype != torch.uint8:
+                raise ValueError(
+                    f'an image of the batch has shape {tuple(image.shape)} and type {image.dtype}, '
+                    'expected (3, H, W) and torch.uint8: normalisation happens here, not in the pipeline'
+                )
         height, width = (self._round_up(max(image.shape[axis] for image in images)) for axis in (1, 2))
         if len({image.shape for image in images}) == 1:
             inputs = _pad(self._normalize(torch.stack(images)), height, width)
         else:
             inputs = torch.cat([_pad(self._normalize(image[None]), height, width) for image in images])
         if samples is not None:
+            if training:
+                _check_gt_sizes(images, samples)
             samples = [self._prepare(sample, (height, width), training) for sample in samples]
         return dict(inputs=inputs, data_samples=samples)
 
@@ -76,6 +88,16 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
         if training and 'gt_depth' in sample:
             sample.gt_depth = _pad(sample.gt_depth, *size)
         return sample
+
+
+def _check_gt_sizes(images: list[Tensor], samples: list[DepthDataSample]) -> None:
+    """Refuse ground truth that is not on its image's grid; padding it to the batch would shift or cut it."""
+    for image, sample in zip(images, samples, strict=True):
+        if 'gt_depth' in sample and sample.gt_depth.shape[-2:] != image.shape[-2:]:
+            raise ValueError(
+                f'{sample.get("img_path", "a sample")}: gt_depth is {tuple(sample.gt_depth.shape)} but the image is '
+                f'{tuple(image.shape[-2:])}; a train pipeline resizes both (Resize with resize_depth=True)'
+            )
 
 
 def _pad(tensor: Tensor, height: int, width: int) -> Tensor:

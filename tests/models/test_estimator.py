@@ -4,6 +4,7 @@ import torch
 from depth.models import DepthDataPreprocessor
 from depth.models.estimators import DepthEstimator
 from depth.models.estimators.sliding_window import slide_inference, window_starts
+from depth.models.heads import DenseDepthHead
 from depth.registry import MODELS
 from depth.structures import DepthDataSample
 
@@ -171,3 +172,101 @@ def test_the_head_starts_where_it_is_told(scale_up):
     assert depth.mean().item() == pytest.approx(2.5, abs=0.1)
     with pytest.raises(ValueError, match='outside the depth range'):
         head.init_depth_bias(11.0)
+
+
+def test_the_mirrored_prediction_is_turned_back_and_averaged():
+    torch.manual_seed(0)
+    model = tiny_model(test_cfg=dict(flip=True)).eval()
+    model.decode_head.init_depth_bias(3.0)
+    image = torch.randint(0, 255, (3, 32, 48), dtype=torch.uint8)
+    found = predict(model, [image])[0].pred_depth
+    inputs = model.data_preprocessor(dict(inputs=[image]))['inputs']
+    with torch.no_grad():
+        plain, mirrored = model(inputs), model(inputs.flip(-1)).flip(-1)
+    assert not torch.allclose(plain, mirrored)
+    assert torch.allclose(found, ((plain + mirrored) / 2)[0, 0], atol=1e-5)
+    turned = predict(model, [image.flip(-1)])[0].pred_depth
+    assert torch.allclose(turned.flip(-1), found, atol=1e-5)
+
+
+def test_padding_does_not_count_in_the_loss():
+    torch.manual_seed(0)
+    model = brightness_model()
+    model.decode_head = tiny_model().decode_head
+    depth = torch.rand(2, 1, 12, 20) + 1
+    small, large = torch.rand(9, 14) + 1, torch.rand(12, 20) + 1
+    images = [torch.zeros(3, *gt.shape, dtype=torch.uint8) for gt in (small, large)]
+    samples = [DepthDataSample(gt_depth=gt) for gt in (small, large)]
+    batch = model.data_preprocessor(dict(inputs=images, data_samples=samples), training=True)
+    gt_depth = torch.stack([sample.gt_depth for sample in batch['data_samples']])[:, None]
+    found = model.decode_head.loss(dict(depth=depth), gt_depth)['loss_depth']
+    pred = torch.cat([depth[0, 0, :9, :14].flatten(), depth[1, 0].flatten()])
+    error = (pred + 1e-3).log() - (torch.cat([small.flatten(), large.flatten()]) + 1e-3).log()
+    assert found.item() == pytest.approx((error.var() + 0.15 * error.mean() ** 2).sqrt().item(), rel=1e-5)
+
+
+def test_tensor_mode_clamps_before_it_resizes():
+    """Two columns of 1 m and 99 m: clamped to 10 m first, the resized ramp runs from 1 to 10 in even steps."""
+    model = tiny_model().eval()
+    model.decode_head.forward = lambda feats, data_samples=None: dict(depth=torch.tensor([[[[1.0, 99.0]]]]))
+    depth = model(torch.zeros(1, 3, 32, 32))
+    assert torch.allclose(depth[0, 0], torch.linspace(1, 10, 32).expand(32, 32))
+
+
+def test_depth_is_float32_under_autocast():
+    model = tiny_model().eval()
+    with torch.no_grad(), torch.autocast('cpu', dtype=torch.bfloat16):
+        assert model.decode_head(model.extract_feat(torch.zeros(1, 3, 32, 32)))['depth'].dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ('image', 'message'),
+    [
+        (torch.zeros(3, 4, 4), 'float32'),
+        (torch.zeros(1, 4, 4, dtype=torch.uint8), r'\(1, 4, 4\)'),
+        (torch.zeros(4, 4, 3, dtype=torch.uint8), r'\(4, 4, 3\)'),
+    ],
+)
+def test_the_preprocessor_refuses_what_is_no_raw_image(image, message):
+    with pytest.raises(ValueError, match=message):
+        DepthDataPreprocessor()(dict(inputs=[image]))
+
+
+def test_ground_truth_off_its_image_grid_is_refused_in_training_only():
+    def batch():
+        sample = DepthDataSample(metainfo=dict(img_path='a.png'), gt_depth=torch.ones(8, 12))
+        return dict(inputs=[torch.zeros(3, 4, 6, dtype=torch.uint8)], data_samples=[sample])
+
+    with pytest.raises(ValueError, match=r'a\.png: gt_depth is \(8, 12\) but the image is \(4, 6\)'):
+        DepthDataPreprocessor()(batch(), training=True)
+    assert DepthDataPreprocessor()(batch())['data_samples'][0].gt_depth.shape == (8, 12)
+
+
+@pytest.mark.parametrize('options', [dict(mean=(1, 2)), dict(std=(1, 0, 1)), dict(pad_size_divisor=0)])
+def test_wrong_normalisation_is_answered_in_words(options):
+    with pytest.raises(ValueError, match=f'DepthDataPreprocessor: .*{next(iter(options))}'):
+        DepthDataPreprocessor(**options)
+
+
+def test_training_options_nobody_reads_are_refused():
+    with pytest.raises(ValueError, match=r"model\.train_cfg has no option 'warm_up'"):
+        tiny_model(train_cfg=dict(warm_up=True))
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (dict(in_channels=[4, 8], up_sample_channels=[4]), 'one for each feature level'),
+        (dict(in_channels=[4, 8], up_sample_channels=[4, 8], channels=16), 'must be channels=16'),
+        (dict(in_channels=[4, 8], channels=4, max_depth=0), 'min_depth < max_depth'),
+    ],
+)
+def test_wrong_head_arguments_are_answered_in_words(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        DenseDepthHead(**arguments)
+
+
+def test_a_head_names_the_channels_that_do_not_fit():
+    head = DenseDepthHead([4, 8], channels=4)
+    with pytest.raises(ValueError, match=r'in_channels is \[4, 8\], .* maps with \[4, 6\] channels'):
+        head([torch.zeros(1, 4, 8, 8), torch.zeros(1, 6, 4, 4)])

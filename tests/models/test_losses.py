@@ -76,3 +76,18 @@ def test_a_perfect_prediction_has_a_finite_gradient():
     pred = torch.full((1, 1, 3, 3), 2.0, requires_grad=True)
     silog_loss(pred, torch.full_like(pred, 2.0), torch.ones_like(pred, dtype=torch.bool)).backward()
     assert torch.isfinite(pred.grad).all()
+
+
+def test_half_precision_predictions_are_compared_in_float32():
+    torch.manual_seed(0)
+    pred, gt = torch.rand(1, 1, 8, 8) * 60 + 1, torch.rand(1, 1, 8, 8) * 60 + 1
+    mask = torch.ones_like(gt, dtype=torch.bool)
+    pred = pred.bfloat16()
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        loss = SILogLoss()(pred, gt, mask)
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(silog_loss(pred.double().float(), gt, mask).item(), rel=1e-6)
+    assert loss.item() == pytest.approx(
+        (lambda g: (g.var() + 0.15 * g.mean() ** 2).sqrt())((pred.double() + 1e-3).log() - (gt + 1e-3).log()).item(),
+        rel=1e-4,
+    )

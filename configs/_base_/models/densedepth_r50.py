@@ -1,4 +1,4 @@
-"""DenseDepth decoder on ResNet-50, as published: no norm, LeakyReLU 0.01, ReLU regression."""
+"""DenseDepth decoder on ResNet-50, as published: no norm, ReLU throughout, depth = ReLU + min_depth."""
 
 model = dict(
     type='DepthEstimator',

@@ -25,13 +25,15 @@ class DepthEstimator(BaseModel):
         decode_head: Config of the head.
         neck: Config of the neck, if there is one.
         data_preprocessor: Config of the preprocessor that batches and normalises.
-        train_cfg: Reserved for method-specific training settings; a plain dict.
+        train_cfg: Training options that a subclass names in ``TRAIN_OPTIONS``; this class has none.
         test_cfg: ``mode``: ``'whole'`` or ``'slide'`` (then ``crop_size`` and ``stride``, (height, width) each);
             ``flip``: average with the prediction of the mirrored image.
 
     Raises:
-        ValueError: If ``test_cfg`` holds an unknown option or value.
+        ValueError: If ``train_cfg`` or ``test_cfg`` hold an unknown option or value.
     """
+
+    TRAIN_OPTIONS: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -48,6 +50,8 @@ class DepthEstimator(BaseModel):
         self.decode_head = MODELS.build(decode_head)
         self.train_cfg = dict(train_cfg or {})
         self.test_cfg = dict(mode='whole', flip=False) | dict(test_cfg or {})
+        _check_options('train_cfg', self.train_cfg, self.TRAIN_OPTIONS)
+        _check_options('test_cfg', self.test_cfg, _TEST_OPTIONS)
         _check_test_cfg(self.test_cfg)
 
     def forward(
@@ -144,11 +148,15 @@ class DepthEstimator(BaseModel):
         return depth[0, 0]
 
 
+def _check_options(key: str, options: dict, known: Sequence[str]) -> None:
+    for name in options:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0)
+            hint = f'did you mean {near[0]!r}?' if near else 'this estimator takes none'
+            raise ValueError(f'model.{key} has no option {name!r}, {hint}')
+
+
 def _check_test_cfg(test_cfg: dict) -> None:
-    for name in test_cfg:
-        if name not in _TEST_OPTIONS:
-            near = difflib.get_close_matches(name, _TEST_OPTIONS, n=1, cutoff=0)
-            raise ValueError(f'model.test_cfg has no option {name!r}, did you mean {near[0]!r}?')
     if test_cfg['mode'] not in ('whole', 'slide'):
         raise ValueError(f"model.test_cfg.mode is 'whole' or 'slide', got {test_cfg['mode']!r}")
     if test_cfg['mode'] == 'slide':

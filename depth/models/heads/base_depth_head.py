@@ -54,7 +54,7 @@ class BaseDepthHead(BaseModule, metaclass=ABCMeta):
 
     def regress(self, feat: Tensor) -> Tensor:
         """Map the last features (N, C, h, w) to depth (N, 1, h, w) in metres; not clamped to ``max_depth``."""
-        output = self.conv_depth(feat)
+        output = self.conv_depth(feat).float()  # under AMP, metres are resized and compared in float32
         if self.scale_up:
             return output.sigmoid() * self.max_depth
         return output.relu() + self.min_depth

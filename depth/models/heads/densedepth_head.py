@@ -44,14 +44,15 @@ class DenseDepthHead(BaseDepthHead):
 
     Args:
         in_channels: Channels of every feature level, finest first.
-        up_sample_channels: Channels after each decoder level, finest first; the same as ``in_channels`` by default.
+        up_sample_channels: Channels after each decoder level, finest first, so the first entry equals ``channels``;
+            by default ``in_channels`` with ``channels`` at the finest level.
         channels: Channels of the last map, at the finest level.
         norm_cfg: Normalisation in the decoder; the published heads have none.
         act_cfg: Activation in the decoder; LeakyReLU with slope 0.01 as published by default.
         **kwargs: Depth range, ``align_corners``, ``scale_up`` and ``loss_decode``, see :class:`BaseDepthHead`.
 
     Raises:
-        ValueError: If the two channel lists differ in length.
+        ValueError: If the two channel lists differ in length, or ``up_sample_channels`` does not end in ``channels``.
 
     Reference: High Quality Monocular Depth Estimation via Transfer Learning, https://arxiv.org/abs/1812.11941
     """
@@ -71,6 +72,11 @@ class DenseDepthHead(BaseDepthHead):
             raise ValueError(
                 f'DenseDepthHead: up_sample_channels has {len(widths)} entries, in_channels has {len(in_channels)}; '
                 'one for each feature level is needed'
+            )
+        if up_sample_channels and widths[0] != channels:
+            raise ValueError(
+                f'DenseDepthHead: the finest of up_sample_channels {widths} must be channels={channels}, '
+                'both are the width of the last map'
             )
         self.in_channels = list(in_channels)
         act_cfg = act_cfg or dict(type='LeakyReLU', negative_slope=0.01)
