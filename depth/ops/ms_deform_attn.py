@@ -89,9 +89,9 @@ def ms_deform_attn_reference(
 def _choose(value: Tensor) -> str:
     if not value.is_cuda:
         return 'torch'
-    from .ms_deform_attn_triton import is_supported
+    from .ms_deform_attn_triton import why_not
 
-    return 'triton' if is_supported(value) else 'torch'
+    return 'torch' if why_not(value) else 'triton'
 
 
 def _check(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor) -> None:
