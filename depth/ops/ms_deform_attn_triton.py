@@ -176,12 +176,15 @@ if triton is not None:
                 tl.store(grad_location + row * 2, by_x.to(grad_location.dtype.element_ty), mask=query_mask)
                 tl.store(grad_location + row * 2 + 1, by_y.to(grad_location.dtype.element_ty), mask=query_mask)
                 tl.store(grad_weight + row, sampled.to(grad_weight.dtype.element_ty), mask=query_mask)
-                tl.atomic_add(grad_value + top[:, None], ((1 - y) * (1 - x) * share)[:, None] * g, mask=m00[:, None])
-                tl.atomic_add(
-                    grad_value + top[:, None] + HEADS * SIZE, ((1 - y) * x * share)[:, None] * g, mask=m01[:, None]
-                )
-                tl.atomic_add(grad_value + low[:, None], (y * (1 - x) * share)[:, None] * g, mask=m10[:, None])
-                tl.atomic_add(grad_value + low[:, None] + HEADS * SIZE, (y * x * share)[:, None] * g, mask=m11[:, None])
+                top_share = (1 - y) * share
+                low_share = y * share
+                top_place = grad_value + top[:, None]
+                low_place = grad_value + low[:, None]
+                # No order is needed between the sums: relaxed.
+                tl.atomic_add(top_place, ((1 - x) * top_share)[:, None] * g, mask=m00[:, None], sem='relaxed')
+                tl.atomic_add(top_place + HEADS * SIZE, (x * top_share)[:, None] * g, mask=m01[:, None], sem='relaxed')
+                tl.atomic_add(low_place, ((1 - x) * low_share)[:, None] * g, mask=m10[:, None], sem='relaxed')
+                tl.atomic_add(low_place + HEADS * SIZE, (x * low_share)[:, None] * g, mask=m11[:, None], sem='relaxed')
 
 
 @torch.library.custom_op('depth::ms_deform_attn_triton', mutates_args=())

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from depth.engine.checkpoint import find_latest_checkpoint
+from tests.shared import REPO
 
-from .conftest import run, scalars, start, train_command
+from .conftest import CONFIG, run, scalars, start, train_command
 
 pytestmark = pytest.mark.slow
 
@@ -29,6 +30,26 @@ def test_a_killed_run_continues_bit_for_bit(trained, tmp_path):
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], expected[name]) for name in expected)
     assert scalars(tmp_path) == scalars(trained)
+
+
+def test_averaged_weights_accumulation_and_mixed_precision_resume_too(tmp_path):
+    config = tmp_path / 'ema.py'
+    config.write_text(f"_base_ = ['{REPO / CONFIG}']\ncustom_hooks = [dict(type='EMAHook', momentum=0.1)]\n")
+    options = ['optim_wrapper.accumulative_counts=2', 'default_hooks.checkpoint.interval=3', 'train_cfg.max_iters=8']
+
+    def command(work_dir, *extra):
+        return [str(config) if part == CONFIG else part for part in train_command(work_dir, *extra, options=options)]
+
+    run(*command(tmp_path / 'whole', '--amp'))
+    process = start(*command(tmp_path / 'cut', '--amp'))
+    wait_for(process, 'Iter(train) [5/8]')  # checkpoint 3 lies inside a window of accumulation
+    process.kill()
+    process.wait()
+    run(*command(tmp_path / 'cut', '--amp', '--resume', 'auto'))
+    expected, found = (torch.load(tmp_path / name / 'iter_8.pth', weights_only=True) for name in ('whole', 'cut'))
+    for part in ('state_dict', 'ema_state_dict'):
+        assert all(torch.equal(found[part][name], expected[part][name]) for name in expected[part]), part
+    assert scalars(tmp_path / 'cut') == scalars(tmp_path / 'whole')
 
 
 def test_sigterm_saves_and_leaves(tmp_path):
