@@ -33,7 +33,7 @@ def ms_deform_attn(
         sampling_locations: (N, Q, H, L, P, 2), (x, y), P points in each level.
         attention_weights: (N, Q, H, L, P).
         backend: ``'reference'`` (by ``grid_sample``, any dtype, stores every sample), ``'torch'`` (any device, little
-            memory), ``'triton'`` (CUDA) or ``'auto'``: Triton where it can run, else torch.
+            memory), ``'triton'`` (CUDA) or ``'auto'``, which is torch until the Triton kernels have run on a real GPU.
 
     Returns:
         (N, Q, H * D), dtype of ``value``.
@@ -47,7 +47,7 @@ def ms_deform_attn(
     if backend not in BACKENDS:
         raise ValueError(f'backend is one of {", ".join(map(repr, BACKENDS))}, got {backend!r}')
     if backend == 'auto':
-        backend = _choose(value)
+        backend = 'torch'  # until the Triton kernels have run on a real GPU
     if backend == 'reference':
         return ms_deform_attn_reference(value, shapes, sampling_locations, attention_weights)
     if backend == 'torch':
@@ -84,14 +84,6 @@ def ms_deform_attn_reference(
         output = output + (sampled * weight).sum(dim=-1)
     output = output.view(batch, heads * size, queries).transpose(1, 2)
     return output.to(value.dtype).contiguous()
-
-
-def _choose(value: Tensor) -> str:
-    if not value.is_cuda:
-        return 'torch'
-    from .ms_deform_attn_triton import why_not
-
-    return 'torch' if why_not(value) else 'triton'
 
 
 def _check(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor) -> None:
