@@ -36,6 +36,8 @@ _REGISTRY_OF = {
     'test_cfg': 'LOOPS',
     'log_processor': 'LOG_PROCESSORS',
 }
+# Entries that whoever builds a component takes out before its constructor sees the rest.
+_TAKEN_BEFORE = frozenset({'type', '_scope_', '_delete_', 'constructor', 'paramwise_cfg'})
 _UNCHECKED = frozenset({'norm_cfg', 'act_cfg', 'conv_cfg', 'init_cfg', 'paramwise_cfg', 'batch_sampler', 'collate_fn'})
 
 
@@ -140,7 +142,7 @@ def _check_node(path: str, node: dict, registry: Registry | None) -> None:
     if accepted is None:
         return
     for argument in node:
-        if argument not in accepted and argument not in ('type', '_scope_', '_delete_'):
+        if argument not in accepted and argument not in _TAKEN_BEFORE:
             near = difflib.get_close_matches(argument, accepted, n=3, cutoff=0.4) or sorted(accepted)
             raise ConfigError(
                 f'{path}.{argument}: {type_name} has no argument {argument!r}; did you mean {", ".join(near)}?'

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .ms_deform_attn_torch import ms_deform_attn_torch
 
-BACKENDS = ('auto', 'reference', 'torch')
+BACKENDS = ('auto', 'reference', 'torch', 'triton')
 
 
 def ms_deform_attn(
@@ -33,21 +33,28 @@ def ms_deform_attn(
         sampling_locations: (N, Q, H, L, P, 2), (x, y), P points in each level.
         attention_weights: (N, Q, H, L, P).
         backend: ``'reference'`` (by ``grid_sample``, any dtype, stores every sample), ``'torch'`` (any device, little
-            memory) or ``'auto'``, the fastest there is.
+            memory), ``'triton'`` (CUDA) or ``'auto'``, which is torch until the Triton kernels have run on a real GPU.
 
     Returns:
         (N, Q, H * D), dtype of ``value``.
 
     Raises:
         ValueError: If shapes do not fit each other or the backend is unknown.
+        RuntimeError: If ``'triton'`` is asked for where it cannot run.
     """
     shapes = [(int(height), int(width)) for height, width in spatial_shapes]
     _check(value, shapes, sampling_locations, attention_weights)
     if backend not in BACKENDS:
         raise ValueError(f'backend is one of {", ".join(map(repr, BACKENDS))}, got {backend!r}')
+    if backend == 'auto':
+        backend = 'torch'  # until the Triton kernels have run on a real GPU
     if backend == 'reference':
         return ms_deform_attn_reference(value, shapes, sampling_locations, attention_weights)
-    return ms_deform_attn_torch(value, shapes, sampling_locations, attention_weights)
+    if backend == 'torch':
+        return ms_deform_attn_torch(value, shapes, sampling_locations, attention_weights)
+    from .ms_deform_attn_triton import ms_deform_attn_triton
+
+    return ms_deform_attn_triton(value, shapes, sampling_locations, attention_weights)
 
 
 def ms_deform_attn_reference(

@@ -1,7 +1,7 @@
 """Strict conversion: every published weight is accounted for, every weight of ours is filled."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -33,16 +33,25 @@ def convert_official(method: str, state: Mapping[str, Tensor], source: str = 'th
     Raises:
         ValueError: If the method is unknown or an entry is neither used nor known to be unused.
     """
+    published = PublishedState(state, source)
+    converted = find_converter(method)(published)
+    published.finish()
+    return converted
+
+
+def find_converter(method: str) -> Callable[[PublishedState], dict[str, Tensor]]:
+    """Return the function registered for a method.
+
+    Raises:
+        ValueError: If there is none.
+    """
     CONVERTERS.import_from_location()
     converter = CONVERTERS.get(method)
     if converter is None:
         near = difflib.get_close_matches(method, CONVERTERS.module_dict, n=1)
         hint = f'did you mean {near[0]}?' if near else f'there are {", ".join(sorted(CONVERTERS.module_dict))}'
         raise ValueError(f'there is no converter for {method!r}; {hint}')
-    published = PublishedState(state, source)
-    converted = converter(published)
-    published.finish()
-    return converted
+    return converter
 
 
 def write_converted(
@@ -66,6 +75,7 @@ def write_converted(
     """
     root = Path(root) if root else Path.cwd()
     import_project_converters(root)
+    find_converter(method)
     state = convert_official(method, published_weights(load_checkpoint_file(source)), str(source))
     if config is not None:
         problems = compare(state, model_shapes(load_config(config)))

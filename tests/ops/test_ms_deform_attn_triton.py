@@ -1,0 +1,37 @@
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from depth.ops import ms_deform_attn
+from tests.shared import REPO
+
+
+def check(device, **environment):
+    script = [sys.executable, '-m', 'tests.ops.triton_check', device]
+    env = dict(os.environ, PYTHONPATH=str(REPO), **environment)
+    done = subprocess.run(script, cwd=REPO, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert 'largest error' in done.stdout
+
+
+@pytest.mark.slow
+def test_interpreted_kernels_are_the_reference():
+    pytest.importorskip('triton')
+    check('cpu', TRITON_INTERPRET='1')
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='no CUDA device')
+def test_compiled_kernels_are_the_reference():
+    pytest.importorskip('triton')
+    check('cuda')
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='Triton can run here')
+def test_without_a_gpu_it_says_so():
+    value, locations, weights = torch.zeros(1, 4, 1, 16), torch.zeros(1, 1, 1, 1, 1, 2), torch.zeros(1, 1, 1, 1, 1)
+    with pytest.raises(RuntimeError, match=r"'triton' cannot run: Triton (needs a CUDA device|is not installed)"):
+        ms_deform_attn(value, [(2, 2)], locations, weights, backend='triton')
