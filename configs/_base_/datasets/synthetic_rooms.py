@@ -4,7 +4,6 @@ min_depth, max_depth = 1e-3, 10.0
 dataset_type = 'SyntheticDataset'
 train_pipeline = [
     dict(type='RandomFlip', prob=0.5),
-    dict(type='ColorAug', prob=0.5),
     dict(type='PackDepthInputs'),
 ]
 test_pipeline = [dict(type='LoadImage'), dict(type='PackDepthInputs')]
