@@ -25,7 +25,12 @@ def ms_deform_attn_torch(value: Tensor, shapes: list[tuple[int, int]], locations
     return _forward_op(value, [side for shape in shapes for side in shape], locations, weights)
 
 
-@torch.library.custom_op('depth::ms_deform_attn', mutates_args=())
+@torch.library.custom_op(
+    'depth::ms_deform_attn',
+    mutates_args=(),
+    # Written out because torch 2.4 cannot read it off list[int].
+    schema='(Tensor value, int[] sides, Tensor locations, Tensor weights) -> Tensor',
+)
 def _forward_op(value: Tensor, sides: list[int], locations: Tensor, weights: Tensor) -> Tensor:
     geometry = _Geometry.of(value, sides)
     table = geometry.pack(value)
@@ -37,7 +42,12 @@ def _forward_op(value: Tensor, sides: list[int], locations: Tensor, weights: Ten
     return result.flatten(2).to(value.dtype)
 
 
-@torch.library.custom_op('depth::ms_deform_attn_backward', mutates_args=())
+@torch.library.custom_op(
+    'depth::ms_deform_attn_backward',
+    mutates_args=(),
+    # Written out because torch 2.4 cannot read it off list[int].
+    schema='(Tensor grad, Tensor value, int[] sides, Tensor locations, Tensor weights) -> (Tensor, Tensor, Tensor)',
+)
 def _backward_op(
     grad: Tensor, value: Tensor, sides: list[int], locations: Tensor, weights: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:

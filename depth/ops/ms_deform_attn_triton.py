@@ -187,14 +187,24 @@ if triton is not None:
                 tl.atomic_add(low_place + HEADS * SIZE, (x * low_share)[:, None] * g, mask=m11[:, None], sem='relaxed')
 
 
-@torch.library.custom_op('depth::ms_deform_attn_triton', mutates_args=())
+@torch.library.custom_op(
+    'depth::ms_deform_attn_triton',
+    mutates_args=(),
+    # Written out because torch 2.4 cannot read it off list[int].
+    schema='(Tensor value, int[] sides, Tensor locations, Tensor weights) -> Tensor',
+)
 def _forward_op(value: Tensor, sides: list[int], locations: Tensor, weights: Tensor) -> Tensor:
     output = value.new_zeros(*locations.shape[:3], value.shape[-1])
     _launch(_forward_kernel, value, sides, locations, weights, (output,))
     return output.flatten(2)
 
 
-@torch.library.custom_op('depth::ms_deform_attn_triton_backward', mutates_args=())
+@torch.library.custom_op(
+    'depth::ms_deform_attn_triton_backward',
+    mutates_args=(),
+    # Written out because torch 2.4 cannot read it off list[int].
+    schema='(Tensor grad, Tensor value, int[] sides, Tensor locations, Tensor weights) -> (Tensor, Tensor, Tensor)',
+)
 def _backward_op(
     grad: Tensor, value: Tensor, sides: list[int], locations: Tensor, weights: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
