@@ -18,6 +18,7 @@ try:
 except ImportError:  # no Triton on this platform
     triton = None
 
+OLDEST_TRITON = (3, 9)  # the only one the kernels were checked with; 3.0's interpreter computes zeros
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 TILE = 1024  # numbers of a value tile: queries of a block times the size of a head
 
@@ -27,6 +28,9 @@ def why_not(value: Tensor) -> str | None:
     size = value.shape[-1]
     if triton is None:
         return 'Triton is not installed'
+    if tuple(int(part) for part in triton.__version__.split('.')[:2]) < OLDEST_TRITON:
+        wanted = '.'.join(map(str, OLDEST_TRITON))
+        return f'the kernels were checked with Triton {wanted} and newer, Triton {triton.__version__} is installed'
     if not value.is_cuda and os.environ.get('TRITON_INTERPRET') != '1':
         return f'Triton needs a CUDA device, value is on {value.device}'
     if value.dtype not in DTYPES:

@@ -19,19 +19,21 @@ def check(device, **environment):
 
 @pytest.mark.slow
 def test_interpreted_kernels_are_the_reference():
-    pytest.importorskip('triton')
+    pytest.importorskip('triton', minversion='3.9')
     check('cpu', TRITON_INTERPRET='1')
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='no CUDA device')
 def test_compiled_kernels_are_the_reference():
-    pytest.importorskip('triton')
+    pytest.importorskip('triton', minversion='3.9')
     check('cuda')
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='Triton can run here')
 def test_without_a_gpu_it_says_so():
     value, locations, weights = torch.zeros(1, 4, 1, 16), torch.zeros(1, 1, 1, 1, 1, 2), torch.zeros(1, 1, 1, 1, 1)
-    with pytest.raises(RuntimeError, match=r"'triton' cannot run: Triton (needs a CUDA device|is not installed)"):
+    with pytest.raises(
+        RuntimeError, match=r"'triton' cannot run: .*(needs a CUDA device|is not installed|were checked with)"
+    ):
         ms_deform_attn(value, [(2, 2)], locations, weights, backend='triton')
