@@ -29,7 +29,7 @@ def main() -> None:
     """Build the runner of a config, load the checkpoint strictly and test."""
     args = parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    from depth.engine.config import load_config
+    from depth.engine.config import load_config, skip_pretrained
     from depth.engine.config_check import check_config, check_data_paths
     from depth.engine.run import build_runner
 
@@ -39,6 +39,7 @@ def main() -> None:
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs', Path(args.config).stem))
     cfg.load_from, cfg.resume, cfg.load_strict = args.checkpoint, False, True
+    skip_pretrained(cfg)
     if args.tta is not None:
         cfg.model.test_cfg = dict(cfg.model.get('test_cfg') or {}, flip=args.tta)
     if args.out:

@@ -13,7 +13,7 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from depth.engine.checkpoint import load_checkpoint_file, load_model_state
-from depth.engine.config import import_custom_modules, load_config, make_projects_importable
+from depth.engine.config import import_custom_modules, load_config, make_projects_importable, skip_pretrained
 from depth.engine.errors import ConfigError
 from depth.registry import MODELS, TRANSFORMS
 from depth.structures import DepthDataSample
@@ -31,7 +31,8 @@ def init_model(
 
     Args:
         config: Config file or object; or a checkpoint of this toolbox alone, which carries its config.
-        checkpoint: Weights; without them the model starts from its random (or the config's pretrained) ones.
+        checkpoint: Weights; without them the model has random ones. The pretrained weights that a config names are
+            where training starts, they are not fetched here.
         device: Where it runs.
         cfg_options: Values by dotted key that replace those of the config.
 
@@ -51,7 +52,7 @@ def init_model(
         cfg.merge_from_dict(cfg_options)
     if checkpoint is not None:
         state = load_checkpoint_file(checkpoint) if state is None else state
-        _skip_pretrained(cfg)
+    skip_pretrained(cfg)
     _use_scope()
     model = MODELS.build(cfg.model)
     if checkpoint is not None:
@@ -118,16 +119,6 @@ def _describe(image: Image) -> dict:
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(f'an image array must be BGR uint8 of shape (H, W, 3), got {image.dtype} {image.shape}')
     return dict(img=image, img_path='array')
-
-
-def _skip_pretrained(cfg: Config) -> None:
-    """Do not fetch weights that the checkpoint replaces anyway."""
-    backbone = cfg.model.get('backbone', {})
-    for holder in (backbone, backbone.get('backbone', {})):
-        if holder.get('pretrained'):
-            holder['pretrained'] = False
-        if holder.get('checkpoint'):
-            holder['checkpoint'] = None
 
 
 def _use_scope() -> None:

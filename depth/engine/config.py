@@ -67,6 +67,16 @@ def import_custom_modules(cfg: Config) -> None:
             ) from error
 
 
+def skip_pretrained(cfg: Config) -> None:
+    """Take out the weights that only a training starts from, so that testing and inference fetch nothing."""
+    backbone = cfg.model.get('backbone', {})
+    for holder in (backbone, backbone.get('backbone', {})):
+        if holder.get('pretrained'):
+            holder['pretrained'] = False
+        if holder.get('checkpoint'):
+            holder['checkpoint'] = None
+
+
 def make_projects_importable(config: Path) -> None:
     """Put the nearest folder above ``config`` that holds ``projects/`` onto the import path."""
     for folder in config.resolve().parents:

@@ -137,3 +137,8 @@ def test_the_command(weights, images, tmp_path):
     assert failed.returncode == 1
     assert 'no.png does not exist' in failed.stderr
     assert 'Traceback' not in failed.stderr
+
+
+def test_a_shipped_config_builds_without_fetching_pretrained_weights():
+    model = init_model(REPO / 'configs/densedepth/densedepth_r18_folder.py')
+    assert model.cfg.model.backbone.pretrained is False
