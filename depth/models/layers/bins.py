@@ -26,4 +26,5 @@ def bin_centers_from_edges(bin_edges: Tensor) -> Tensor:
 
 def depth_from_bins(bin_probs: Tensor, bin_centers: Tensor) -> Tensor:
     """Return the expected depth (N, 1, h, w) under probabilities (N, D, h, w) of bins with centres (N, D)."""
-    return torch.einsum('ndhw,nd->nhw', bin_probs.float(), bin_centers.float()).unsqueeze(1)
+    with torch.autocast(bin_probs.device.type, enabled=False):
+        return torch.einsum('ndhw,nd->nhw', bin_probs.float(), bin_centers.float()).unsqueeze(1)
