@@ -1,5 +1,6 @@
 """Necks: a list of feature maps, finest first, to another one."""
 
+from .depth_gradient_refinement import DepthGradientRefinement
 from .hahi import HAHINeck
 
-__all__ = ['HAHINeck']
+__all__ = ['DepthGradientRefinement', 'HAHINeck']
