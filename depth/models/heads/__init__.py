@@ -2,5 +2,7 @@
 
 from .base_depth_head import BaseDepthHead
 from .densedepth_head import DenseDepthHead
+from .dpt_head import DPTHead
+from .newcrfs_head import NeWCRFsHead
 
-__all__ = ['BaseDepthHead', 'DenseDepthHead']
+__all__ = ['BaseDepthHead', 'DPTHead', 'DenseDepthHead', 'NeWCRFsHead']

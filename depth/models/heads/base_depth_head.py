@@ -48,6 +48,11 @@ class BaseDepthHead(BaseModule, metaclass=ABCMeta):
         self.conv_depth = nn.Conv2d(channels, 1, kernel_size=3, padding=1)
         self.loss_decode = MODELS.build(loss_decode or dict(type='SILogLoss'))
 
+    @property
+    def last_conv(self) -> nn.Conv2d:
+        """The convolution whose output becomes depth."""
+        return self.conv_depth
+
     @abstractmethod
     def forward(self, feats: Sequence[Tensor], data_samples: list[DepthDataSample] | None = None) -> dict[str, Tensor]:
         """Map features (N, C, h, w), finest first, to a dict with ``depth`` (N, 1, h, w) in metres."""
@@ -89,5 +94,5 @@ class BaseDepthHead(BaseModule, metaclass=ABCMeta):
             )
         share = depth / self.max_depth
         bias = math.log(share / (1 - share)) if self.scale_up else depth - self.min_depth
-        self.conv_depth.bias.fill_(bias)
-        self.conv_depth.weight.mul_(0.01)
+        self.last_conv.bias.fill_(bias)
+        self.last_conv.weight.mul_(0.01)

@@ -2,5 +2,6 @@
 
 from .depth_gradient_refinement import DepthGradientRefinement
 from .hahi import HAHINeck
+from .pyramid_pooling import PyramidPoolingNeck
 
-__all__ = ['DepthGradientRefinement', 'HAHINeck']
+__all__ = ['DepthGradientRefinement', 'HAHINeck', 'PyramidPoolingNeck']
