@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from depth.models.heads import BaseDepthHead
+from depth.models.heads import RegressionHead
 from depth.registry import MODELS
 from depth.structures import DepthDataSample
 
@@ -58,7 +58,7 @@ def shuffle_up(channels: int, factor: int) -> nn.Sequential:
 
 
 @MODELS.register_module()
-class SDConvTransHead(BaseDepthHead):
+class SDConvTransHead(RegressionHead):
     """Two branches with shared weights, joined by boundary diffusion; depth is ``sigmoid * max_depth``.
 
     Published quirk, kept for the weights: the branches use the aggregation modules in opposite order.
@@ -74,7 +74,7 @@ class SDConvTransHead(BaseDepthHead):
         base_edge: Depth steps well above it, in metres, stay in the base depth.
         losses: Configs by name, each with ``(pred, target, mask)``, applied to the detailed and to the base depth;
             published: depth, gradient and normal with weight 1.
-        **kwargs: Depth range and ``align_corners`` of :class:`~depth.models.heads.BaseDepthHead`.
+        **kwargs: Depth range and ``align_corners`` of :class:`~depth.models.heads.RegressionHead`.
 
     Raises:
         ValueError: If ``guidance`` is unknown.
