@@ -14,15 +14,14 @@ from ..layers.bins import bin_centers_from_edges, bin_edges_from_widths, depth_f
 from ..layers.deformable_encoder import DeformableEncoder
 from ..layers.position_encoding import SinePositionEncoding
 from ..layers.transformer import MLP, QueryDecoderLayer
-from ..losses.scene_class_loss import class_accuracy, scene_labels
-from .base_depth_head import BaseDepthHead
+from .query_depth_head import QueryDepthHead
 
 LEVEL_ORDERS = ('//', '%')
 NUM_MEMORIES = 3
 
 
 @MODELS.register_module()
-class BinsFormerHead(BaseDepthHead):
+class BinsFormerHead(QueryDepthHead):
     """Bins and per-pixel probabilities from queries, after every layer of a transformer decoder.
 
     Published quirks, kept for the weights: the pyramid first shrinks the encoded 1/8 map to 1/16 and then grows
@@ -38,11 +37,8 @@ class BinsFormerHead(BaseDepthHead):
         num_heads: Heads of all attentions.
         encoder: Further arguments of :class:`~depth.models.layers.DeformableEncoder`.
         feedforward_channels: Of the decoder layers.
-        aux_layers: Decoder layers whose depth is trained, too.
-        aux_weights: Weight of their depth and chamfer losses; their class losses count fully, as published.
-        loss_class: Config of the loss on scene classes.
         loss_chamfer: Config of a loss on bins, ``BinsChamferLoss``; None for none, as published.
-        **kwargs: Depth range, ``align_corners`` and ``loss_decode``, see :class:`BaseDepthHead`.
+        **kwargs: Auxiliary layers, losses and depth range, see :class:`QueryDepthHead`.
 
     Raises:
         ValueError: If the options do not fit each other.
@@ -61,17 +57,13 @@ class BinsFormerHead(BaseDepthHead):
         num_heads: int = 8,
         encoder: dict | None = None,
         feedforward_channels: int = 2048,
-        aux_layers: Sequence[int] = (2, 5),
-        aux_weights: Sequence[float] = (0.25, 0.5),
-        loss_class: dict | None = None,
         loss_chamfer: dict | None = None,
         **kwargs,
     ) -> None:
-        super().__init__(**kwargs)
-        _check(in_channels, level_order, num_layers, aux_layers, aux_weights)
+        super().__init__(num_layers, num_classes=num_classes, **kwargs)
+        _check(in_channels, level_order, num_layers)
         self.in_channels = list(in_channels)
-        self.num_bins, self.num_classes, self.level_order = num_bins, num_classes, level_order
-        self.aux_weights = dict(zip(aux_layers, aux_weights, strict=True))
+        self.level_order = level_order
 
         def conv(before: int, kernel_size: int, act: str = 'LeakyReLU') -> ConvModule:
             act_cfg = dict(type=act, negative_slope=0.01) if act == 'LeakyReLU' else dict(type=act)
@@ -102,7 +94,6 @@ class BinsFormerHead(BaseDepthHead):
         self.bins_embed = nn.Linear(channels, 1)
         self.mask_embed = MLP(channels, channels, channels)
         self.class_embed = MLP(channels, channels, num_classes) if num_classes else None
-        self.loss_class = MODELS.build(loss_class or dict(type='SceneClassLoss')) if num_classes else None
         self.loss_chamfer = MODELS.build(loss_chamfer) if loss_chamfer else None
 
     def forward(
@@ -128,17 +119,11 @@ class BinsFormerHead(BaseDepthHead):
             )
         encoded = self.encoder([proj(feat) for proj, feat in zip(self.skip_proj, feats[1:], strict=True)])
         pixels = self._pixel_map(encoded[0], feats)
-        chosen = self._predicting_layers(all_layers)
+        chosen = self.predicting_layers(all_layers)
         queries = self._decode(encoded[::-1], chosen)
         predictions = [self._predict(query, pixels) for query in queries]
         outputs = {name: torch.stack([one[name] for one in predictions], dim=1) for name in predictions[0]}
         return dict(outputs, depth=outputs['layer_depths'][:, -1:], layers=chosen)
-
-    def _predicting_layers(self, all_layers: bool) -> list[int]:
-        last = len(self.layers) - 1
-        if all_layers:
-            return list(range(last + 1))
-        return [*self.aux_weights, last] if self.training else [last]
 
     def _pixel_map(self, finest: Tensor, feats: Sequence[Tensor]) -> Tensor:
         """Return the map (N, E, h, w) at stride 4 from the encoded map at stride 8."""
@@ -179,56 +164,25 @@ class BinsFormerHead(BaseDepthHead):
         depth = depth_from_bins(pixel_logits.softmax(dim=1), bin_centers_from_edges(edges))
         return dict(outputs, layer_depths=depth[:, 0], bin_edges=edges, bin_logits=bin_logits)
 
-    def loss(
-        self, outputs: dict[str, Tensor], gt_depth: Tensor, data_samples: list[DepthDataSample] | None = None
+    def depth_losses(
+        self,
+        outputs: dict[str, Tensor],
+        place: int,
+        gt_depth: Tensor,
+        data_samples: list[DepthDataSample] | None,
+        is_last: bool,
     ) -> dict[str, Tensor]:
-        """Return the losses of all predicting layers against ``gt_depth`` (N, 1, H, W), metres, 0 = none.
-
-        Those of the last layer are ``loss_depth``, ``loss_class`` and ``loss_chamfer``; an auxiliary layer i adds
-        ``aux_loss_depth_i`` and so on. ``top1`` and ``top5`` are the last layer's accuracies in per cent.
-        """
-        labels = None
-        if self.class_embed is not None:
-            labels = scene_labels(data_samples, self.num_classes, gt_depth.device)
-        losses = {}
-        for place, layer in enumerate(outputs['layers']):
-            weight = self.aux_weights.get(layer, 1.0)
-            auxiliary = layer != len(self.layers) - 1
-            for name, value in self._layer_losses(outputs, place, weight, gt_depth, labels).items():
-                losses[f'aux_loss_{name}_{layer}' if auxiliary else f'loss_{name}'] = value
-        if labels is not None:
-            logits = outputs['class_logits'][:, -1]
-            losses |= {f'top{top}': class_accuracy(logits, labels, top) for top in (1, 5)}
-        return losses
-
-    def _layer_losses(
-        self, outputs: dict[str, Tensor], place: int, weight: float, gt_depth: Tensor, labels: Tensor | None
-    ) -> dict[str, Tensor]:
-        mask = gt_depth > 0
-        depth = self.resize(outputs['layer_depths'][:, place, None], gt_depth.shape[-2:])
-        losses = dict(depth=weight * self.loss_decode(depth, gt_depth, mask))
-        if labels is not None:
-            losses['class'] = self.loss_class(outputs['class_logits'][:, place], labels)
+        """Return the loss on depth and, if there is one, the loss on bins."""
+        losses = dict(depth=self.loss_on_depth(outputs['layer_depths'][:, place], gt_depth))
         if self.loss_chamfer is not None:
-            losses['chamfer'] = weight * self.loss_chamfer(outputs['bin_edges'][:, place], gt_depth, mask)
+            losses['chamfer'] = self.loss_chamfer(outputs['bin_edges'][:, place], gt_depth, gt_depth > 0)
         return losses
 
 
-def _check(
-    in_channels: Sequence[int],
-    level_order: str,
-    num_layers: int,
-    aux_layers: Sequence[int],
-    aux_weights: Sequence[float],
-) -> None:
+def _check(in_channels: Sequence[int], level_order: str, num_layers: int) -> None:
     if len(in_channels) != NUM_MEMORIES + 1:
         raise ValueError(f'BinsFormerHead: in_channels must name four levels, got {list(in_channels)}')
     if level_order not in LEVEL_ORDERS:
         raise ValueError(f'BinsFormerHead: level_order is one of {LEVEL_ORDERS}, got {level_order!r}')
     if level_order == '//' and num_layers > NUM_MEMORIES**2:
         raise ValueError(f"BinsFormerHead: level_order '//' allows {NUM_MEMORIES**2} layers, got {num_layers}")
-    if len(aux_layers) != len(aux_weights) or any(not 0 <= layer < num_layers - 1 for layer in aux_layers):
-        raise ValueError(
-            f'BinsFormerHead: aux_layers are below the last of {num_layers} layers and have one weight each, '
-            f'got {list(aux_layers)} with {list(aux_weights)}'
-        )
