@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from depth.registry import MODELS
 
 from ..layers.dpt import FusionBlock, Reassemble, double
-from .base_depth_head import BaseDepthHead
+from .regression_head import RegressionHead
 
 
 class Double(nn.Module):
@@ -21,7 +21,7 @@ class Double(nn.Module):
 
 
 @MODELS.register_module()
-class DPTHead(BaseDepthHead):
+class DPTHead(RegressionHead):
     """Readout, reassemble and fusion of vision transformer blocks, with a regression output.
 
     The backbone gives (map, class token) of four blocks, all on one patch grid:
@@ -34,7 +34,7 @@ class DPTHead(BaseDepthHead):
         channels: Channels of the fusion; even.
         readout: How tokens meet the class token: ``'project'``, ``'add'`` or ``'ignore'``.
         align_corners: Convention of the final resize alone; inside, maps are doubled with True, as published.
-        **kwargs: Depth range, ``scale_up`` and ``loss_decode``, see :class:`BaseDepthHead`.
+        **kwargs: ``scale_up``, depth range and ``loss_decode``, see :class:`RegressionHead`.
 
     Raises:
         ValueError: If the blocks have different channels or there are not four of them.

@@ -8,11 +8,11 @@ from torch import Tensor
 from depth.registry import MODELS
 
 from ..layers.window_crf import WindowCRF
-from .base_depth_head import BaseDepthHead
+from .regression_head import RegressionHead
 
 
 @MODELS.register_module()
-class NeWCRFsHead(BaseDepthHead):
+class NeWCRFsHead(RegressionHead):
     """Refine four backbone levels from coarse to fine, each by the result of the level before.
 
     Between two levels a result is rearranged to twice the size and a quarter of the channels; a row or column that an
@@ -25,7 +25,7 @@ class NeWCRFsHead(BaseDepthHead):
         window_size: Rows and columns of a window.
         depth_per_level: Blocks of each level, every second one shifted.
         align_corners: Convention of the final resize.
-        **kwargs: Depth range, ``scale_up`` and ``loss_decode``, see :class:`BaseDepthHead`.
+        **kwargs: ``scale_up``, depth range and ``loss_decode``, see :class:`RegressionHead`.
 
     Raises:
         ValueError: If the lists do not fit each other.
