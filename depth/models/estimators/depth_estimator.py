@@ -34,6 +34,7 @@ class DepthEstimator(BaseModel):
     """
 
     TRAIN_OPTIONS: tuple[str, ...] = ()
+    prediction_type = 'metric'  # see depth.evaluation.PredictionType
 
     def __init__(
         self,
@@ -109,13 +110,16 @@ class DepthEstimator(BaseModel):
 
     @torch.no_grad()
     def predict(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> list[DepthDataSample]:
-        """Set ``pred_depth`` (H, W) in metres on every sample, at its ``ori_shape``."""
+        """Set ``pred_depth`` (H, W) in metres on every sample, at its ``ori_shape``, and how it was made in its meta."""
         depth = self._infer(inputs, data_samples)
         if self.test_cfg['flip']:
             depth = self._average_with_mirrored(depth, inputs, data_samples)
         for index, sample in enumerate(data_samples):
             height, width = sample.metainfo.get('img_shape', inputs.shape[-2:])
             cut = depth[index : index + 1, :, :height, :width]
+            sample.set_metainfo(
+                dict(prediction_type=self.prediction_type, tta='flip' if self.test_cfg['flip'] else 'none')
+            )
             sample.pred_depth = self._to_original(cut, sample.metainfo.get('ori_shape', (height, width)))
         return data_samples
 
