@@ -18,5 +18,5 @@ class DepthDataSample(BaseDataElement):
         crop_box: (top, left, height, width) in the loaded image, if the pipeline cropped it.
         ori_cam_intrinsic: (3, 3) nested list, pixels, that belongs to ``ori_shape``.
         dataset: Name of the data set; min_depth, max_depth: its range in metres.
-        prediction_type: What ``pred_depth`` means, see ``depth.evaluation.PredictionType``; tta: ``'flip'`` or ``'none'``.
+        prediction_type: What ``pred_depth`` means (``depth.evaluation.PredictionType``); tta: ``'flip'`` or ``'none'``.
     """

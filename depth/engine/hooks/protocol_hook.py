@@ -13,8 +13,8 @@ from depth.registry import HOOKS
 class ProtocolHook(Hook):
     """After a test write ``protocol.json`` beside the metrics, under which definition they were obtained.
 
-    ``per_image.json`` beside it holds every image's values; ``tools/analysis_tools/compare_results.py`` reads it. If a test
-    has several metrics, those after the first write ``protocol_1.json``, ``per_image_1.json`` and so on.
+    ``per_image.json`` beside it holds every image's values; ``tools/analysis_tools/compare_results.py`` reads it. If a
+    test has several metrics, those after the first write ``protocol_1.json``, ``per_image_1.json`` and so on.
     """
 
     @master_only

@@ -39,7 +39,7 @@ class Protocol:
         description: What it is, in a line.
         min_depth: Near end of the ground truth that counts, in metres.
         max_depth: Far end, in metres; ``inf`` for no limit.
-        include_ends: Whether ground truth exactly at an end counts; published protocols compare strictly.
+        strict: At which ends ground truth exactly at the end does not count: ``both``, ``near``, ``far``, ``none``.
         datasets: ``dataset_name`` of the data sets it is made for; empty: any.
         num_images: Images of the published list, None where it has none.
         view: What the test pipeline must leave of a frame, see ``VIEWS``.
@@ -63,7 +63,7 @@ class Protocol:
     description: str
     min_depth: float
     max_depth: float
-    include_ends: bool = False
+    strict: str = 'both'
     datasets: tuple[str, ...] = ()
     num_images: int | None = None
     view: str = 'any'
@@ -140,9 +140,9 @@ class Protocol:
         top, bottom, left, right = CROPS[self.crop](*gt_depth.shape[-2:])
         inside = torch.zeros(gt_depth.shape[-2:], dtype=torch.bool, device=gt_depth.device)
         inside[top:bottom, left:right] = True
-        if self.include_ends:
-            return inside & (gt_depth >= self.min_depth) & (gt_depth <= self.max_depth) & (gt_depth > 0)
-        return inside & (gt_depth > self.min_depth) & (gt_depth < self.max_depth)
+        beyond_near = gt_depth > self.min_depth if self.strict in ('both', 'near') else gt_depth >= self.min_depth
+        before_far = gt_depth < self.max_depth if self.strict in ('both', 'far') else gt_depth <= self.max_depth
+        return inside & beyond_near & before_far & (gt_depth > 0)
 
     def prepare(
         self, pred: Tensor, gt_depth: Tensor, kind: str | PredictionType = PredictionType.METRIC
@@ -219,7 +219,15 @@ class Protocol:
 
 
 _OPTIONS = dict(
-    view=VIEWS, crop=CROPS, resize=RESIZES, alignment=ALIGNMENTS, average=AVERAGES, silog=SILOGS, log10=LOG10S, tta=TTAS
+    strict=('both', 'near', 'far', 'none'),
+    view=VIEWS,
+    crop=CROPS,
+    resize=RESIZES,
+    alignment=ALIGNMENTS,
+    average=AVERAGES,
+    silog=SILOGS,
+    log10=LOG10S,
+    tta=TTAS,
 )
 
 

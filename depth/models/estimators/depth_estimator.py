@@ -110,7 +110,7 @@ class DepthEstimator(BaseModel):
 
     @torch.no_grad()
     def predict(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> list[DepthDataSample]:
-        """Set ``pred_depth`` (H, W) in metres on every sample, at its ``ori_shape``, and how it was made in its meta."""
+        """Set ``pred_depth`` (H, W) in metres at ``ori_shape`` on every sample, and in its meta how it was made."""
         depth = self._infer(inputs, data_samples)
         if self.test_cfg['flip']:
             depth = self._average_with_mirrored(depth, inputs, data_samples)
