@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 BIN_METRICS = ('abs_rel', 'rmse', 'd1')
+NUM_BIN_MOMENTS = 4
 BOUNDARY_METRICS = ('boundary_precision', 'boundary_recall', 'boundary_f1')
 
 
@@ -25,6 +26,30 @@ def check_bins(edges: Sequence[float]) -> tuple[float, ...]:
     if len(edges) < 2 or any(near >= far for near, far in pairwise(edges)):
         raise ValueError(f'distance_bins: need at least two growing distances in metres, got {list(edges)}')
     return edges
+
+
+def bin_moments(pred: Tensor, target: Tensor, mask: Tensor, edges: Sequence[float]) -> Tensor:
+    """Return count, mean |p - g| / g, mean (p - g)^2 and the share within 1.25 of each bin of true depth.
+
+    Args:
+        pred: Predicted depth in metres, (N, H, W), positive where it counts.
+        target: Ground truth in metres, same shape.
+        mask: Boolean, same shape.
+        edges: Of the bins, in metres; a bin includes its near edge.
+
+    Returns:
+        (N, 4 * number of bins) float64, bin after bin; zeros where a bin is empty.
+    """
+    mask, p, g = (values.flatten(1) for values in (mask, pred, target))
+    p, g = torch.where(mask, p, 1).double(), torch.where(mask, g, 1).double()
+    absolute = (p - g).abs()
+    errors = torch.stack([torch.ones_like(p), absolute / g, absolute.square(), torch.maximum(p / g, g / p) < 1.25])
+    columns = []
+    for near, far in pairwise(edges):
+        inside = mask & (g >= near) & (g < far)
+        count, *sums = torch.where(inside, errors, 0).sum(dim=2)
+        columns.extend([count, *(total / count.clamp(min=1) for total in sums)])
+    return torch.stack(columns, dim=1)
 
 
 def boundary_counts(pred: Tensor, target: Tensor, mask: Tensor, ratio: float) -> Tensor:

@@ -98,25 +98,30 @@ def depth_moments(pred: Tensor, target: Tensor, mask: Tensor, eps_ratio: float =
         eps_log: Metres added inside the logarithms.
     """
     mask = mask.flatten(1)
+    # Where nothing counts both are 1, so that every error is 0 there and sums need no mask.
     p = torch.where(mask, pred.flatten(1), 1).double()
     g = torch.where(mask, target.flatten(1), 1).double()
-    number = mask.sum(dim=1)
+    number = mask.count_nonzero(dim=1)
     count = number.clamp(min=1)
 
     def mean(values: Tensor) -> Tensor:
-        return torch.where(mask, values, 0).sum(dim=1) / count
+        return values.sum(dim=1) / count
 
-    difference, log_difference = p - g, ((p + eps_log) / (g + eps_log)).log()
-    absolute, square = difference.abs(), difference.square()
-    log_mean = mean(log_difference)
+    quotient, absolute = p / g, (p - g).abs()
+    log_difference = (((p + eps_log) / (g + eps_log)) if eps_log else quotient).log()
+    square, log_mean = absolute.square(), mean(log_difference)
     # Centred: mean(e^2) - mean(e)^2 loses all digits where a prediction is off by a factor only.
-    log_variance = mean((log_difference - log_mean[:, None]).square())
-    ratio = torch.maximum(p / (g + eps_ratio), g / (p + eps_ratio))
-    inverse = absolute * 1000 / (p * g)
+    log_variance = mean(torch.where(mask, log_difference - log_mean[:, None], 0).square())
+    if eps_ratio:
+        relative, ratio = absolute / (g + eps_ratio), torch.maximum(p / (g + eps_ratio), g / (p + eps_ratio))
+    else:
+        relative, ratio = absolute / g, torch.maximum(quotient, g / p)
+    inverse = absolute / (p * g) * 1000
+    missing = mask.shape[1] - number  # pixels whose ratio of 1 lies below every threshold
     columns = [
         number.double(),
-        (~(torch.isfinite(p) & (p > 0))).sum(dim=1).double(),
-        mean(absolute / (g + eps_ratio)),
+        (mask.shape[1] - ((p > 0) & (p < torch.inf)).count_nonzero(dim=1)).double(),
+        mean(relative),
         mean(square / g),
         mean(square),
         mean(log_difference.square()),
@@ -125,7 +130,7 @@ def depth_moments(pred: Tensor, target: Tensor, mask: Tensor, eps_ratio: float =
         log_variance,
         mean(inverse.square()),
         mean(inverse),
-        *(((ratio < threshold) & mask).sum(dim=1) / count.double() for threshold in _THRESHOLDS.values()),
+        *(((ratio < threshold).count_nonzero(dim=1) - missing) / count.double() for threshold in _THRESHOLDS.values()),
     ]
     return torch.stack(columns, dim=1)
 

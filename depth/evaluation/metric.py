@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from itertools import groupby, pairwise
+from itertools import groupby
 from pathlib import Path
 
 import torch
@@ -12,11 +12,11 @@ from torch import Tensor
 
 from depth.registry import METRICS
 
-from .detail import bin_names, boundary_counts, check_bins
+from .detail import bin_moments, bin_names, boundary_counts, check_bins
 from .functional import MOMENTS, depth_moments
 from .protocols import Protocol, applicable_protocols, get_protocol
 from .report import ProtocolResult, side_by_side, table
-from .summary import DETAIL_BINS, summarize
+from .summary import summarize
 
 ALL = 'all'
 
@@ -109,7 +109,7 @@ class DepthMetric(BaseMetric):
     def _choose(self, sample: dict) -> None:
         """Find the protocols that apply to the first sample; they are used for all."""
         self.wants_all = False
-        for other in applicable_protocols(sample.get('dataset', ''), self._kind(sample)):
+        for other in applicable_protocols(sample.get('dataset', ''), self._kind(sample), sample.get('max_depth')):
             if other.name == self.protocol.name:
                 continue
             try:
@@ -138,9 +138,8 @@ class DepthMetric(BaseMetric):
 
     def _details(self, pred: Tensor, gt_depth: Tensor, mask: Tensor) -> list[Tensor]:
         columns = []
-        for near, far in pairwise(self.distance_bins or ()):
-            inside = mask & (gt_depth >= near) & (gt_depth < far)
-            columns.append(depth_moments(pred, gt_depth, inside)[:, DETAIL_BINS])
+        if self.distance_bins is not None:
+            columns.append(bin_moments(pred, gt_depth, mask, self.distance_bins))
         if self.boundary_ratio is not None:
             columns.append(boundary_counts(pred, gt_depth, mask, self.boundary_ratio))
         return columns

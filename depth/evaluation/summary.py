@@ -5,13 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .detail import BIN_METRICS, boundary_metrics
+from .detail import BIN_METRICS, NUM_BIN_MOMENTS, boundary_metrics
 from .functional import ALL_METRIC_NAMES, MOMENTS, combine_moments, metrics_from_moments
 from .protocols import Protocol
 from .report import ProtocolResult
-
-_BIN_MOMENTS = ('count', 'abs_rel', 'square', 'd1')
-DETAIL_BINS = [MOMENTS.index(name) for name in _BIN_MOMENTS]
 
 
 def summarize(
@@ -21,14 +18,14 @@ def summarize(
 
     Args:
         results: One dict an image: ``name``, ``kind``, ``tta`` and ``row``: the protocol's moments, its bins'
-            (``DETAIL_BINS`` each), its three boundary counts if there are any, then the others' moments.
+            (``NUM_BIN_MOMENTS`` each), its three boundary counts if there are any, then the others' moments.
         protocol: The first protocol.
         others: Further ones.
         bins: Names of the distance bins.
         boundary: Whether there are boundary counts.
     """
     rows = torch.stack([torch.as_tensor(result['row']) for result in results])
-    widths = [len(MOMENTS), *[len(_BIN_MOMENTS)] * len(bins), *[3] * boundary, *[len(MOMENTS)] * len(others)]
+    widths = [len(MOMENTS), *[NUM_BIN_MOMENTS] * len(bins), *[3] * boundary, *[len(MOMENTS)] * len(others)]
     first, *rest = rows.split(widths, dim=1)
     details, moments = rest[: len(rest) - len(others)], rest[len(rest) - len(others) :]
     outcome = [_result(results, first, protocol)]

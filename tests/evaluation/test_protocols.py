@@ -127,19 +127,21 @@ def test_a_disparity_of_zero_or_less_is_as_far_as_the_protocol_goes():
     assert pred.tolist() == pytest.approx([80, 80, 2])
 
 
+def resized(name, pred, size, kind='metric'):
+    protocol = dataclasses.replace(get_protocol(name), crop='none')
+    return protocol.prepare(pred, torch.ones(1, *size), kind)[0][0]
+
+
 def test_resizing_as_inverse_depth_differs_from_resizing_depth():
-    gt = torch.ones(1, 1, 4)
     coarse = torch.tensor([[[1.0, 4.0]]])
-    depth = get_protocol('cityscapes_200').prepare(coarse, gt)[0]
-    inverse = get_protocol('epcdepth_stereo').prepare(coarse, gt)[0]
-    assert depth[0, 0].tolist() == pytest.approx([1, 1.75, 3.25, 4])
-    assert inverse[0, 0].tolist() == pytest.approx([1, 1 / 0.8125, 1 / 0.4375, 4])
+    assert resized('cityscapes_200', coarse, (1, 4))[0].tolist() == pytest.approx([1, 1.75, 3.25, 4])
+    assert resized('epcdepth_stereo', coarse, (1, 4))[0].tolist() == pytest.approx([1, 1 / 0.8125, 1 / 0.4375, 4])
 
 
 def test_corner_aligned_resize_is_the_published_quirk():
-    gt, coarse = torch.ones(1, 1, 4), torch.tensor([[[1.0, 4.0]]])
-    assert get_protocol('zoedepth_kitti').prepare(coarse, gt)[0][0, 0].tolist() == pytest.approx([1, 2, 3, 4])
-    assert get_protocol('zoedepth_kitti_v2').prepare(coarse, gt)[0][0, 0].tolist() == pytest.approx([1, 1.75, 3.25, 4])
+    coarse = torch.tensor([[[1.0, 4.0]]])
+    assert resized('zoedepth_kitti', coarse, (1, 4))[0].tolist() == pytest.approx([1, 2, 3, 4])
+    assert resized('zoedepth_kitti_v2', coarse, (1, 4))[0].tolist() == pytest.approx([1, 1.75, 3.25, 4])
 
 
 def test_full_frame_protocols_refuse_a_crop():
@@ -153,6 +155,9 @@ def test_what_applies_to_a_data_set():
     assert 'nyu_eigen_10' in names
     assert 'midas_disparity_lsq' in names
     assert 'kitti_eigen_garg_80' not in names
+    names = [protocol.name for protocol in applicable_protocols('nyu', 'metric', max_depth=10.0)]
+    assert 'midas_disparity_lsq_10' in names
+    assert 'midas_disparity_lsq' not in names
     names = [protocol.name for protocol in applicable_protocols('kitti_raw', 'scale_invariant')]
     assert 'monodepth2_median' in names
     assert 'epcdepth_stereo' not in names
@@ -231,7 +236,5 @@ def test_sdconvtrans_gives_the_published_values():
 def test_opencv_and_the_resize_rule_agree_on_the_published_resize():
     disparity = np.random.RandomState(0).rand(5, 9).astype(np.float32) + 0.1
     expected = 1 / cv2.resize(disparity, (40, 17))
-    found = get_protocol('epcdepth_stereo').prepare(
-        torch.from_numpy(disparity)[None], torch.ones(1, 17, 40), 'inverse_depth'
-    )[0]
-    assert found[0].numpy() == pytest.approx(expected, rel=1e-5)
+    found = resized('epcdepth_stereo', torch.from_numpy(disparity)[None], (17, 40), 'inverse_depth')
+    assert found.numpy() == pytest.approx(expected, rel=1e-5)

@@ -155,7 +155,7 @@ class Protocol:
             kind: Type of the predictions.
 
         Returns:
-            Depth in metres (N, H, W), ground truth in metres and the boolean mask, same shape.
+            Depth in metres, ground truth in metres and the boolean mask, of the part that the crop leaves.
 
         Raises:
             ValueError: If the type cannot be scored, or the sizes differ and the protocol has no rule for it.
@@ -169,6 +169,8 @@ class Protocol:
             wanted = inverse if get_prediction_type(kind).ambiguity == 2 else self.resize_inverse
             pred, inverse = _invert_if(pred, inverse != wanted), wanted
             pred = self._resize(pred, gt_depth.shape[-2:])
+        top, bottom, left, right = CROPS[self.crop](*gt_depth.shape[-2:])
+        pred, gt_depth, mask = (values[..., top:bottom, left:right] for values in (pred, gt_depth, mask))
         fit_inverse = ALIGNMENTS[self.alignment].inverse
         pred = _invert_if(pred, inverse != fit_inverse)
         pred = align(pred, gt_depth.reciprocal() if fit_inverse else gt_depth, mask, self.alignment)
