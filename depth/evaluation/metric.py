@@ -74,6 +74,7 @@ class DepthMetric(BaseMetric):
         named = [] if self.wants_all else [get_protocol(name) for name in protocols]
         self.others: list[Protocol] = [other for other in named if other.name != self.protocol.name]
         self.left_out: dict[str, str] = {}
+        self.chosen_for: str | None = None  # the data set whose protocols 'all' stands for
         self.distance_bins = None if distance_bins is None else check_bins(distance_bins)
         if boundary_ratio is not None and not boundary_ratio > 1:
             raise ValueError(f'boundary_ratio is how many times as far one neighbour is, above 1, got {boundary_ratio}')
@@ -96,6 +97,11 @@ class DepthMetric(BaseMetric):
         if 'gt_depth' not in sample:
             raise ValueError(f'{name} has no gt_depth, so it cannot be scored; does the test pipeline load depth?')
         self.protocol.check_view(sample.get('crop_box'), name)
+        if self.chosen_for not in (None, sample.get('dataset', '')):
+            raise ValueError(
+                f"protocols='all' means those of one data set, but {name} is of {sample.get('dataset', '')!r} after images "
+                f'of {self.chosen_for!r}; test the data sets one by one or name the protocols'
+            )
         if self.protocol.resize == 'none' and sample['pred_depth'].shape != sample['gt_depth'].shape:
             raise ValueError(
                 f'{name}: the prediction is {tuple(sample["pred_depth"].shape)}, the ground truth '
@@ -108,7 +114,7 @@ class DepthMetric(BaseMetric):
 
     def _choose(self, sample: dict) -> None:
         """Find the protocols that apply to the first sample; they are used for all."""
-        self.wants_all = False
+        self.wants_all, self.chosen_for = False, sample.get('dataset', '')
         for other in applicable_protocols(sample.get('dataset', ''), self._kind(sample), sample.get('max_depth')):
             if other.name == self.protocol.name:
                 continue

@@ -45,6 +45,13 @@ def test_all_takes_every_protocol_that_applies_and_says_what_it_left_out():
     assert '480x640' in small.left_out['nyu_eigen_10']
 
 
+def test_all_is_refused_for_a_mixture():
+    items = [*samples(1, size=(40, 50)), dict(next(samples(1, size=(40, 50))), dataset='kitti')]
+    run(DepthMetric('rooms_10'), items)
+    with pytest.raises(ValueError, match="is of 'kitti' after images of 'nyu'"):
+        run(DepthMetric('rooms_10', protocols='all'), items)
+
+
 def test_a_batch_is_scored_as_its_images_are():
     metric, batched = DepthMetric('rooms_10'), DepthMetric('rooms_10')
     items = [*samples(2, size=(40, 50)), *samples(2, size=(30, 50))]
