@@ -99,8 +99,8 @@ class DepthMetric(BaseMetric):
         self.protocol.check_view(sample.get('crop_box'), name)
         if self.chosen_for not in (None, sample.get('dataset', '')):
             raise ValueError(
-                f"protocols='all' means those of one data set, but {name} is of {sample.get('dataset', '')!r} after images "
-                f'of {self.chosen_for!r}; test the data sets one by one or name the protocols'
+                f"protocols='all' means those of one data set, but {name} is of {sample.get('dataset', '')!r} after "
+                f'images of {self.chosen_for!r}; test the data sets one by one or name the protocols'
             )
         if self.protocol.resize == 'none' and sample['pred_depth'].shape != sample['gt_depth'].shape:
             raise ValueError(
