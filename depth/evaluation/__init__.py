@@ -2,6 +2,17 @@
 
 from .functional import METRIC_NAMES, batched_depth_metrics, depth_metrics
 from .metric import DepthMetric
+from .mixed import MixedDepthMetric
 from .protocols import Protocol, get_protocol
+from .unscored import UnscoredPredictions
 
-__all__ = ['METRIC_NAMES', 'DepthMetric', 'Protocol', 'batched_depth_metrics', 'depth_metrics', 'get_protocol']
+__all__ = [
+    'METRIC_NAMES',
+    'DepthMetric',
+    'MixedDepthMetric',
+    'Protocol',
+    'UnscoredPredictions',
+    'batched_depth_metrics',
+    'depth_metrics',
+    'get_protocol',
+]
