@@ -4,6 +4,8 @@ The data set states no range, so that a model of any range can be tested; ``max_
 """
 
 min_depth, max_depth = 1e-3, 10.0
+dataset_type = 'SUNRGBDDataset'
+data_root = 'data/sunrgbd'
 test_pipeline = [
     dict(type='LoadImage'),
     dict(type='LoadDepth'),
@@ -15,8 +17,8 @@ test_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='SUNRGBDDataset',
-        data_root='data/sunrgbd',
+        type=dataset_type,
+        data_root=data_root,
         ann_file='SUNRGBD_val_splits.txt',
         test_mode=True,
         pipeline=test_pipeline,
