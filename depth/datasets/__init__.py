@@ -11,6 +11,7 @@ from .hypersim import HypersimDataset
 from .ibims import IBimsDataset
 from .kitti import KITTIDataset
 from .kitti_benchmark import KITTIBenchmarkDataset
+from .mixed import MixedDepthDataset
 from .nyu import NYUDataset
 from .nyu_labeled import NYULabeledDataset
 from .samplers import ResumableInfiniteSampler, SampleIndex
@@ -30,6 +31,7 @@ __all__ = [
     'IBimsDataset',
     'KITTIBenchmarkDataset',
     'KITTIDataset',
+    'MixedDepthDataset',
     'NYUDataset',
     'NYULabeledDataset',
     'ResumableInfiniteSampler',

@@ -20,6 +20,7 @@ META_KEYS = (
     'max_depth',
     'sample_idx',
     'scene',
+    'scene_class',
 )
 
 

@@ -32,7 +32,7 @@ class DPTHead(RegressionHead):
         in_channels: Channels E of the tokens of every block; all the same.
         post_process_channels: Channels of the four reassembled levels, finest first.
         channels: Channels of the fusion; even.
-        readout: ``'project'``, ``'add'`` or ``'ignore'`` the class token, see :class:`~depth.models.layers.dpt.Reassemble`.
+        readout: How tokens meet the class token: ``'project'``, ``'add'`` or ``'ignore'``.
         align_corners: Convention of the final resize alone; inside, maps are doubled with True, as published.
         **kwargs: ``scale_up``, depth range and ``loss_decode``, see :class:`RegressionHead`.
 
@@ -75,9 +75,7 @@ class DPTHead(RegressionHead):
         """The convolution whose output becomes depth."""
         return self.conv_depth.head[-1]
 
-    def forward(
-        self, feats: Sequence[tuple[Tensor, Tensor]], data_samples: list | None = None
-    ) -> dict[str, Tensor]:
+    def forward(self, feats: Sequence[tuple[Tensor, Tensor]], data_samples: list | None = None) -> dict[str, Tensor]:
         """Map (map (N, E, h, w), class token (N, E)) of four blocks to ``depth`` in metres.
 
         Returns:

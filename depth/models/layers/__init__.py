@@ -2,15 +2,30 @@
 
 from .bins import bin_centers_from_edges, bin_edges_from_widths, depth_from_bins
 from .deformable_attention import MultiScaleDeformableAttention
+from .deformable_encoder import DeformableEncoder
+from .masked_decoder import MaskedQueryDecoder, QueryState
+from .pixel_decoder import DeformablePixelDecoder
 from .position_encoding import SinePositionEncoding
 from .surface_normals import back_project, normals_from_depth
+from .tokens import flatten_levels, pixel_centers, split_levels
+from .transformer import MLP, FeedForward, QueryDecoderLayer
 
 __all__ = [
+    'MLP',
+    'DeformableEncoder',
+    'DeformablePixelDecoder',
+    'FeedForward',
+    'MaskedQueryDecoder',
     'MultiScaleDeformableAttention',
+    'QueryDecoderLayer',
+    'QueryState',
     'SinePositionEncoding',
     'back_project',
     'bin_centers_from_edges',
     'bin_edges_from_widths',
     'depth_from_bins',
+    'flatten_levels',
     'normals_from_depth',
+    'pixel_centers',
+    'split_levels',
 ]
