@@ -17,5 +17,17 @@ __all__ = [
     'batched_depth_metrics',
     'depth_metrics',
     'get_prediction_type',
+from .mixed import MixedDepthMetric
+from .protocols import Protocol, get_protocol
+from .unscored import UnscoredPredictions
+
+__all__ = [
+    'METRIC_NAMES',
+    'DepthMetric',
+    'MixedDepthMetric',
+    'Protocol',
+    'UnscoredPredictions',
+    'batched_depth_metrics',
+    'depth_metrics',
     'get_protocol',
 ]
