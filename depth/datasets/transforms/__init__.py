@@ -5,9 +5,11 @@ from .geometry import KBCrop, NYUCrop, RandomCrop, RandomFlip, RandomRotate, Res
 from .loading import LoadDepth, LoadImage
 from .packing import PackDepthInputs
 from .photometric import RandomBrightnessContrast, RandomGamma, RandomHueSaturationValue
+from .strip_mix import DepthStripMix
 
 __all__ = [
     'ColorAug',
+    'DepthStripMix',
     'KBCrop',
     'LoadDepth',
     'LoadImage',

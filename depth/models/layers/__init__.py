@@ -3,6 +3,7 @@
 from .bins import bin_centers_from_edges, bin_edges_from_widths, depth_from_bins
 from .deformable_attention import MultiScaleDeformableAttention
 from .deformable_encoder import DeformableEncoder
+from .fpn_pixel_decoder import FPNPixelDecoder
 from .masked_decoder import MaskedQueryDecoder, QueryState
 from .pixel_decoder import DeformablePixelDecoder
 from .position_encoding import SinePositionEncoding
@@ -14,6 +15,7 @@ __all__ = [
     'MLP',
     'DeformableEncoder',
     'DeformablePixelDecoder',
+    'FPNPixelDecoder',
     'FeedForward',
     'MaskedQueryDecoder',
     'MultiScaleDeformableAttention',
