@@ -10,6 +10,7 @@ class DepthDataSample(BaseDataElement):
         gt_depth: (H, W) float32, metres, 0 = no ground truth.
         pred_depth: (H, W) float32, metres (or what ``prediction_type`` says), at ``ori_shape``.
         intrinsics: (3, 3) float32, pixels, of the network's input image.
+        normals: (3, H, W) float32, unit surface normals in camera axes (x right, y down, z forward), 0 = none.
 
     Meta fields:
         img_path, depth_path: Where the sample came from.

@@ -3,6 +3,7 @@
 from .color import ColorAug
 from .geometry import KBCrop, NYUCrop, RandomCrop, RandomFlip, RandomRotate, Resize
 from .loading import LoadDepth, LoadImage
+from .normals import LoadNormals
 from .packing import PackDepthInputs
 from .photometric import RandomBrightnessContrast, RandomGamma, RandomHueSaturationValue
 from .strip_mix import DepthStripMix
@@ -13,6 +14,7 @@ __all__ = [
     'KBCrop',
     'LoadDepth',
     'LoadImage',
+    'LoadNormals',
     'NYUCrop',
     'PackDepthInputs',
     'RandomBrightnessContrast',

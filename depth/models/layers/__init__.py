@@ -7,7 +7,7 @@ from .fpn_pixel_decoder import FPNPixelDecoder
 from .masked_decoder import MaskedQueryDecoder, QueryState
 from .pixel_decoder import DeformablePixelDecoder
 from .position_encoding import SinePositionEncoding
-from .surface_normals import back_project, normals_from_depth
+from .surface_normals import back_project, normals_from_depth, normals_from_planes
 from .tokens import flatten_levels, pixel_centers, split_levels
 from .transformer import MLP, FeedForward, QueryDecoderLayer
 
@@ -28,6 +28,7 @@ __all__ = [
     'depth_from_bins',
     'flatten_levels',
     'normals_from_depth',
+    'normals_from_planes',
     'pixel_centers',
     'split_levels',
 ]
