@@ -3,7 +3,7 @@
 from .functional import ALL_METRIC_NAMES, EXTRA_METRIC_NAMES, METRIC_NAMES, batched_depth_metrics, depth_metrics
 from .metric import DepthMetric
 from .prediction_types import PredictionType, get_prediction_type
-from .protocols import PROTOCOLS, Protocol, applicable_protocols, get_protocol
+from .protocols import PROTOCOLS, Protocol, applicable_protocols, get_protocol, register_protocol
 
 __all__ = [
     'ALL_METRIC_NAMES',
@@ -18,4 +18,5 @@ __all__ = [
     'depth_metrics',
     'get_prediction_type',
     'get_protocol',
+    'register_protocol',
 ]

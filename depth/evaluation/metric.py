@@ -14,6 +14,7 @@ from depth.registry import METRICS
 
 from .detail import bin_moments, bin_names, boundary_counts, check_bins
 from .functional import MOMENTS, depth_moments
+from .prediction_types import get_prediction_type
 from .protocols import Protocol, applicable_protocols, get_protocol
 from .report import ProtocolResult, side_by_side, table
 from .summary import summarize
@@ -102,12 +103,7 @@ class DepthMetric(BaseMetric):
                 f"protocols='all' means those of one data set, but {name} is of {sample.get('dataset', '')!r} after "
                 f'images of {self.chosen_for!r}; test the data sets one by one or name the protocols'
             )
-        if self.protocol.resize == 'none' and sample['pred_depth'].shape != sample['gt_depth'].shape:
-            raise ValueError(
-                f'{name}: the prediction is {tuple(sample["pred_depth"].shape)}, the ground truth '
-                f'{tuple(sample["gt_depth"].shape)}, and protocol {self.protocol.name} has no rule for resizing; test '
-                'pipelines crop both alike and resize the image only (resize_depth=False)'
-            )
+        self.protocol.check_size(sample['pred_depth'].shape, sample['gt_depth'].shape, name)
 
     def _kind(self, sample: dict) -> str:
         return sample.get('prediction_type', self.prediction_type)
@@ -128,7 +124,7 @@ class DepthMetric(BaseMetric):
                 self.others.append(other)
 
     def _score(self, samples: list[dict]) -> None:
-        kind = self._kind(samples[0])
+        kind = get_prediction_type(self._kind(samples[0]))
         pred = torch.stack([sample['pred_depth'] for sample in samples])
         gt_depth = torch.stack([sample['gt_depth'] for sample in samples]).to(pred.device)
         columns = []
@@ -140,7 +136,7 @@ class DepthMetric(BaseMetric):
         rows = torch.cat(columns, dim=1)
         for sample, row in zip(samples, rows, strict=True):
             name = str(sample.get('img_path', sample.get('sample_idx', len(self.results))))
-            self.results.append(dict(name=name, kind=str(kind), tta=sample.get('tta', 'unknown'), row=row))
+            self.results.append(dict(name=name, kind=kind.value, tta=sample.get('tta', 'unknown'), row=row))
 
     def _details(self, pred: Tensor, gt_depth: Tensor, mask: Tensor) -> list[Tensor]:
         columns = []
