@@ -5,7 +5,6 @@ from .metric import DepthMetric
 from .mixed import MixedDepthMetric
 from .prediction_types import PredictionType, get_prediction_type
 from .protocols import PROTOCOLS, Protocol, applicable_protocols, get_protocol, register_protocol
-from .protocols import PROTOCOLS, Protocol, applicable_protocols, get_protocol
 from .unscored import UnscoredPredictions
 
 __all__ = [

@@ -148,19 +148,8 @@ class DepthMetric(BaseMetric):
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Return the metrics of ``size`` images, from all processes; see mmengine's ``BaseMetric``."""
-        if self.results:
-            # One transfer for all images.
-            rows = torch.stack([result['row'] for result in self.results]).cpu()
-            for result, row in zip(self.results, rows, strict=True):
-                result['row'] = row
-            self._check_rows()
+        fetch_rows(self.results)
         return super().evaluate(size)
-
-    def _check_rows(self) -> None:
-        for result in self.results:
-            count, bad = (int(result['row'][MOMENTS.index(name)]) for name in ('count', 'bad'))
-            if bad:
-                raise ValueError(f'{result["name"]}: {bad} of {count} scored predictions are not finite and positive')
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Average over images and print the table."""
@@ -192,6 +181,22 @@ class DepthMetric(BaseMetric):
         """Write every image's metrics as JSON, one entry a protocol; ``compare_results.py`` reads it."""
         content = dict(results=[result.per_image() for result in self.outcome])
         Path(path).write_text(json.dumps(content) + '\n', encoding='utf-8')
+
+
+def fetch_rows(results: Sequence[dict]) -> None:
+    """Bring the rows of images scored by one metric to the CPU, in one transfer, and check them.
+
+    Raises:
+        ValueError: If a prediction is not finite and positive where it counts.
+    """
+    if not results:
+        return
+    rows = torch.stack([result['row'] for result in results]).cpu()
+    for result, row in zip(results, rows, strict=True):
+        result['row'] = row
+        count, bad = (int(row[MOMENTS.index(name)]) for name in ('count', 'bad'))
+        if bad:
+            raise ValueError(f'{result["name"]}: {bad} of {count} scored predictions are not finite and positive')
 
 
 def _equal_shapes(samples: Sequence[dict]) -> list[list[dict]]:
