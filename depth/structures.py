@@ -8,7 +8,7 @@ class DepthDataSample(BaseDataElement):
 
     Data fields (tensors, set when they are known):
         gt_depth: (H, W) float32, metres, 0 = no ground truth.
-        pred_depth: (H, W) float32, metres, at ``ori_shape``.
+        pred_depth: (H, W) float32, metres (or what ``prediction_type`` says), at ``ori_shape``.
         intrinsics: (3, 3) float32, pixels, of the network's input image.
 
     Meta fields:
@@ -19,4 +19,5 @@ class DepthDataSample(BaseDataElement):
         ori_cam_intrinsic: (3, 3) nested list, pixels, that belongs to ``ori_shape``.
         scene_class: Number of the scene's class, where the data set knows it.
         dataset: Name of the data set; min_depth, max_depth: its range in metres.
+        prediction_type: What ``pred_depth`` means (``depth.evaluation.PredictionType``); tta: ``'flip'`` or ``'none'``.
     """

@@ -19,6 +19,11 @@ def parse_args() -> argparse.Namespace:
         action=argparse.BooleanOptionalAction,
         help='average with the mirrored image, as the published numbers do; as the config says by default',
     )
+    parser.add_argument(
+        '--all-protocols',
+        action='store_true',
+        help='also score the same predictions under every other protocol that applies to the data set',
+    )
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='job launcher')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by older torch launchers')
     add_cfg_options(parser)
@@ -42,6 +47,11 @@ def main() -> None:
     skip_pretrained(cfg)
     if args.tta is not None:
         cfg.model.test_cfg = dict(cfg.model.get('test_cfg') or {}, flip=args.tta)
+    if args.all_protocols:
+        evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+        for evaluator in evaluators:
+            if evaluator['type'] == 'DepthMetric':
+                evaluator['protocols'] = 'all'
     if args.out:
         cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='PredictionWriterHook', out_dir=args.out)]
     check_config(cfg)

@@ -4,6 +4,7 @@ from .color import ColorAug
 from .geometry import KBCrop, NYUCrop, RandomCrop, RandomFlip, RandomRotate, Resize
 from .loading import LoadDepth, LoadImage
 from .packing import PackDepthInputs
+from .photometric import RandomBrightnessContrast, RandomGamma, RandomHueSaturationValue
 
 __all__ = [
     'ColorAug',
@@ -12,8 +13,11 @@ __all__ = [
     'LoadImage',
     'NYUCrop',
     'PackDepthInputs',
+    'RandomBrightnessContrast',
     'RandomCrop',
     'RandomFlip',
+    'RandomGamma',
+    'RandomHueSaturationValue',
     'RandomRotate',
     'Resize',
 ]
