@@ -2,8 +2,10 @@
 
 from .functional import ALL_METRIC_NAMES, EXTRA_METRIC_NAMES, METRIC_NAMES, batched_depth_metrics, depth_metrics
 from .metric import DepthMetric
+from .mixed import MixedDepthMetric
 from .prediction_types import PredictionType, get_prediction_type
 from .protocols import PROTOCOLS, Protocol, applicable_protocols, get_protocol
+from .unscored import UnscoredPredictions
 
 __all__ = [
     'ALL_METRIC_NAMES',
@@ -11,23 +13,13 @@ __all__ = [
     'METRIC_NAMES',
     'PROTOCOLS',
     'DepthMetric',
+    'MixedDepthMetric',
     'PredictionType',
     'Protocol',
+    'UnscoredPredictions',
     'applicable_protocols',
     'batched_depth_metrics',
     'depth_metrics',
     'get_prediction_type',
-from .mixed import MixedDepthMetric
-from .protocols import Protocol, get_protocol
-from .unscored import UnscoredPredictions
-
-__all__ = [
-    'METRIC_NAMES',
-    'DepthMetric',
-    'MixedDepthMetric',
-    'Protocol',
-    'UnscoredPredictions',
-    'batched_depth_metrics',
-    'depth_metrics',
     'get_protocol',
 ]

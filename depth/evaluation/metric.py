@@ -152,16 +152,16 @@ class DepthMetric(BaseMetric):
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Return the metrics of ``size`` images, from all processes; see mmengine's ``BaseMetric``."""
-        if self.results:
-            # One transfer for all images.
-            rows = torch.stack([result['row'] for result in self.results]).cpu()
-            for result, row in zip(self.results, rows, strict=True):
-                result['row'] = row
-            self._check_rows()
+        self.finish_rows()
         return super().evaluate(size)
 
-    def _check_rows(self) -> None:
-        for result in self.results:
+    def finish_rows(self) -> None:
+        """Bring the rows of this process to the host, all in one transfer, and check the predictions they are of."""
+        if not self.results:
+            return
+        rows = torch.stack([result['row'] for result in self.results]).cpu()
+        for result, row in zip(self.results, rows, strict=True):
+            result['row'] = row
             count, bad = (int(result['row'][MOMENTS.index(name)]) for name in ('count', 'bad'))
             if bad:
                 raise ValueError(f'{result["name"]}: {bad} of {count} scored predictions are not finite and positive')

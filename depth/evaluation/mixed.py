@@ -9,6 +9,8 @@ from mmengine.logging import MMLogger
 
 from depth.registry import METRICS
 
+from .metric import DepthMetric
+
 
 @METRICS.register_module()
 class MixedDepthMetric(BaseMetric):
@@ -32,13 +34,15 @@ class MixedDepthMetric(BaseMetric):
         self, protocols: dict[str, str | dict], prefix: str | None = None, collect_device: str = 'cpu'
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        self.parts = {}
+        self.parts: dict[str, DepthMetric] = {}
+        self.order: list[str] = []  # the data set of every sample that was scored
         for dataset, protocol in protocols.items():
             arguments = dict(protocol=protocol) if isinstance(protocol, str) else dict(protocol)
-            self.parts[dataset] = METRICS.build(dict(dict(type='DepthMetric'), **arguments))
+            self.parts[dataset] = DepthMetric(**arguments)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Score one batch; a row a sample is kept, in the samples' order."""
+        """Score one batch; a row a sample is kept by the metric of its data set."""
+        groups: dict[str, list[dict]] = {}
         for sample in data_samples:
             name = sample.get('dataset')
             if name not in self.parts:
@@ -46,9 +50,22 @@ class MixedDepthMetric(BaseMetric):
                     f'{sample.get("img_path", "a sample")} is of data set {name!r}, but MixedDepthMetric.protocols '
                     f'only names {", ".join(self.parts)}'
                 )
-            part = self.parts[name]
-            part.process(data_batch, [sample])
-            self.results.append((name, part.results.pop()))
+            groups.setdefault(name, []).append(sample)
+            self.order.append(name)
+        for name, samples in groups.items():
+            self.parts[name].process(data_batch, samples)
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """Return the metrics of ``size`` images, from all processes; see mmengine's ``BaseMetric``."""
+        for part in self.parts.values():
+            part.finish_rows()
+        rows = {name: iter(part.results) for name, part in self.parts.items()}
+        # In the samples' order, one entry each: that is how the processes' lists are put together.
+        self.results = [(name, next(rows[name])) for name in self.order]
+        self.order.clear()
+        for part in self.parts.values():
+            part.results.clear()
+        return super().evaluate(size)
 
     def compute_metrics(self, results: list[tuple[str, dict]]) -> dict[str, float]:
         """Average within each data set, then over the data sets."""
@@ -68,6 +85,11 @@ class MixedDepthMetric(BaseMetric):
         """Write what describes the last numbers, one JSON file a data set (``protocol_nyu.json``)."""
         for name, part in self.parts.items():
             part.write_protocol(_beside(path, name))
+
+    def write_per_image(self, path: str | Path) -> None:
+        """Write every image's metrics, one JSON file a data set (``per_image_nyu.json``)."""
+        for name, part in self.parts.items():
+            part.write_per_image(_beside(path, name))
 
 
 def _beside(path: str | Path, name: str) -> Path:

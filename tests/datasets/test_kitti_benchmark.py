@@ -5,6 +5,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from depth.apis import inference_model, init_model
 from depth.datasets import KITTIBenchmarkDataset
@@ -72,31 +73,15 @@ def test_lines_with_ground_truth_are_those_of_the_raw_set(tmp_path):
 
 @pytest.mark.slow
 def test_the_test_tool_writes_predictions_and_says_that_none_is_scored(benchmark, tmp_path):
-    bases = [
-        'models/densedepth_r18.py',
-        'datasets/kitti_benchmark_test.py',
-        'schedules/synthetic.py',
-        'default_runtime.py',
-    ]
-    config = tmp_path / 'benchmark.py'
-    config.write_text(
-        f'_base_ = {[str(REPO / "configs/_base_" / base) for base in bases]}\n'
-        'model = dict(decode_head=dict(min_depth={{_base_.min_depth}}, max_depth={{_base_.max_depth}}))\n'
-        f"test_dataloader = dict(num_workers=0, dataset=dict(data_root='{benchmark}'))\n"
-    )
-    import torch
-
+    config = REPO / 'configs/densedepth/densedepth_r18_rooms.py'
     model = init_model(str(config))
     torch.save(dict(state_dict=model.state_dict()), tmp_path / 'model.pth')
     command = [
-        sys.executable,
-        'tools/test.py',
-        str(config),
-        str(tmp_path / 'model.pth'),
-        '--work-dir',
-        str(tmp_path / 'w'),
+        *(sys.executable, 'tools/test.py', str(config), str(tmp_path / 'model.pth'), '--work-dir', str(tmp_path / 'w')),
+        *('--data', 'configs/_base_/datasets/kitti_benchmark_test.py', '--out', str(tmp_path / 'out')),
+        *('--cfg-options', f'test_dataloader.dataset.data_root={benchmark}', 'test_dataloader.num_workers=0'),
     ]
-    done = subprocess.run([*command, '--out', str(tmp_path / 'out')], cwd=REPO, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert '3 predictions, not scored: this list has no ground truth' in done.stdout + done.stderr
     written = sorted((tmp_path / 'out').glob('*.png'))
