@@ -26,6 +26,7 @@ from depth.datasets import (
 )
 from depth.datasets.cameras import distance_to_depth
 from depth.datasets.scenes import render_scene
+from depth.engine.hooks.prediction_writer_hook import unique_name
 from tests.shared import SAMPLES, needs_samples
 
 LOAD = [dict(type='LoadImage'), dict(type='LoadDepth')]
@@ -253,6 +254,8 @@ def test_vkitti2_reads_centimetres_and_no_sky(tmp_path, street):
     assert len(dataset) == 12
     check(dataset[0], street, 'vkitti2', 5.01e-3)
     assert dataset[0]['scene'] == 'outdoor_scene'
+    names = {unique_name(dataset.get_data_info(index)['img_path']) for index in range(12)}
+    assert len(names) == 12  # predictions do not overwrite each other
     assert len(VirtualKITTI2Dataset(**options, variations=['fog'], cameras=[0], step=2)) == 2
     (tmp_path / 'test.txt').write_text('Scene20/fog/frames/rgb/Camera_1/rgb_00002.jpg\n')
     listed = VirtualKITTI2Dataset(**options, ann_file='test.txt')
