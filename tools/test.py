@@ -15,6 +15,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--work-dir', help='where the metrics go, work_dirs/<config name> by default')
     parser.add_argument('--out', help='also write every prediction as 16-bit PNG into this folder')
     parser.add_argument(
+        '--data',
+        metavar='CONFIG',
+        help='take test set and metric from another config, such as configs/_base_/datasets/ibims.py (zero-shot)',
+    )
+    parser.add_argument(
         '--tta',
         action=argparse.BooleanOptionalAction,
         help='average with the mirrored image, as the published numbers do; as the config says by default',
@@ -38,7 +43,7 @@ def main() -> None:
     from depth.engine.config_check import check_config, check_data_paths
     from depth.engine.run import build_runner
 
-    cfg = load_config(args.config, parse_cfg_options(args.cfg_options))
+    cfg = load_config(args.config, parse_cfg_options(args.cfg_options), test_data=args.data)
     if not Path(args.checkpoint).is_file():
         raise FileNotFoundError(f'checkpoint {args.checkpoint} does not exist')
     cfg.launcher = args.launcher
