@@ -11,7 +11,8 @@ from .swin import convert_swin
 
 # What the published network holds and never uses.
 UNUSED = (
-    r'^decode_head\.(conv_depth|transformer_decoder\.(decoder\.)?post_norm|transformer_encoder\.reference_points)\.'
+    r'^decode_head\.'
+    r'(conv_depth|transformer_decoder\.(decoder\.)?post_norm|transformer_encoder\.reference_points)\.'
 )
 _RULES = (
     (r'^transformer_encoder\.level_embeds$', 'encoder.level_embed'),
