@@ -13,8 +13,6 @@ from depth.structures import DepthDataSample
 
 from .sliding_window import slide_inference
 
-_TEST_OPTIONS = ('mode', 'crop_size', 'stride', 'flip')
-
 
 @MODELS.register_module()
 class DepthEstimator(BaseModel):
@@ -34,6 +32,7 @@ class DepthEstimator(BaseModel):
     """
 
     TRAIN_OPTIONS: tuple[str, ...] = ()
+    TEST_OPTIONS: tuple[str, ...] = ('mode', 'crop_size', 'stride', 'flip')
 
     def __init__(
         self,
@@ -51,7 +50,7 @@ class DepthEstimator(BaseModel):
         self.train_cfg = dict(train_cfg or {})
         self.test_cfg = dict(mode='whole', flip=False) | dict(test_cfg or {})
         _check_options('train_cfg', self.train_cfg, self.TRAIN_OPTIONS)
-        _check_options('test_cfg', self.test_cfg, _TEST_OPTIONS)
+        _check_options('test_cfg', self.test_cfg, self.TEST_OPTIONS)
         _check_test_cfg(self.test_cfg)
 
     def forward(

@@ -2,5 +2,7 @@
 
 from .base_depth_head import BaseDepthHead
 from .densedepth_head import DenseDepthHead
+from .monodepth_head import MonodepthHead
+from .sigmoid_depth_head import SigmoidDepthHead, reflect_conv
 
-__all__ = ['BaseDepthHead', 'DenseDepthHead']
+__all__ = ['BaseDepthHead', 'DenseDepthHead', 'MonodepthHead', 'SigmoidDepthHead', 'reflect_conv']

@@ -2,12 +2,30 @@
 
 from .bins import bin_centers_from_edges, bin_edges_from_widths, depth_from_bins
 from .deformable_attention import MultiScaleDeformableAttention
+from .inverse_depth import (
+    depth_to_disparity,
+    disparity_to_depth,
+    inverse_depth_to_sigmoid,
+    sigmoid_to_inverse_depth,
+)
 from .position_encoding import SinePositionEncoding
+from .resize import resize_map
+from .view_synthesis import backproject, project_points, sample_pixels, synthesize_view, transform_points
 
 __all__ = [
     'MultiScaleDeformableAttention',
     'SinePositionEncoding',
+    'backproject',
     'bin_centers_from_edges',
     'bin_edges_from_widths',
     'depth_from_bins',
+    'depth_to_disparity',
+    'disparity_to_depth',
+    'inverse_depth_to_sigmoid',
+    'project_points',
+    'resize_map',
+    'sample_pixels',
+    'sigmoid_to_inverse_depth',
+    'synthesize_view',
+    'transform_points',
 ]
