@@ -131,7 +131,8 @@ def hint_steps(pipeline: Sequence[dict], width: int, height: int) -> tuple[list[
 
     Args:
         pipeline: A train pipeline with ``LoadDepthHint``; its ``NominalIntrinsics``, if it has one, is kept.
-        width, height: At which size to match, pixels.
+        width: At which size to match, pixels.
+        height: Likewise.
 
     Raises:
         ValueError: If the pipeline reads no hints.
