@@ -9,3 +9,4 @@ _base_ = [
     '../../../../configs/_base_/default_runtime.py',
     '../_base_/adam_20e.py',
 ]
+default_hooks = dict(checkpoint=dict(interval=5650))  # once an epoch
