@@ -13,7 +13,7 @@ size = (96, 320)
 model = dict(
     backbone=dict(model_name='resnet18', pretrained=False),
     decode_head=dict(
-        _delete_=True, type='MonodepthHead', in_channels=[64, 64, 128, 256, 512], output_range=(2.0, 100.0)
+        _delete_=True, type='MonodepthHead', in_channels=[64, 64, 128, 256, 512], output_range=(3.0, 100.0)
     ),
     view_loss=dict(hint_weight=0.0, smoothness_weight=1e-3),
 )
