@@ -21,17 +21,27 @@ NUM_DISPARITIES = (64, 96, 128, 160)
 def match_all(target: np.ndarray, other: np.ndarray, side: str) -> np.ndarray:
     """Return disparities (8, H, W) float32 in pixels of every matcher, not positive where it found nothing.
 
+    Matchers whose range does not fit into the width are left out.
+
     Args:
         target: The view to match, (H, W, 3) uint8.
         other: The other view.
         side: ``left`` or ``right``: which view ``target`` is. A right one is matched as the left one of the mirror.
+
+    Raises:
+        ValueError: If the image is too narrow for any matcher.
     """
     if side == 'right':
         mirrored = (np.ascontiguousarray(view[:, ::-1]) for view in (target, other))
         return np.ascontiguousarray(match_all(*mirrored, 'left')[..., ::-1])
+    ranges = [number for number in NUM_DISPARITIES if number + max(BLOCK_SIZES) < target.shape[1]]
+    if not ranges:
+        raise ValueError(
+            f'a view of {target.shape[1]} columns is too narrow to be matched, use {NUM_DISPARITIES[0] + 4}'
+        )
     maps = []
     for block_size in BLOCK_SIZES:
-        for num_disparities in NUM_DISPARITIES:
+        for num_disparities in ranges:
             matcher = cv2.StereoSGBM_create(
                 minDisparity=0,
                 numDisparities=num_disparities,
