@@ -10,9 +10,12 @@ from depth.datasets.transforms import (
     ColorJitterPair,
     CropPair,
     LoadDepthHint,
+    LoadImage,
     LoadPair,
     LoadStereoDepth,
+    LoadVelodyneDepth,
     NominalIntrinsics,
+    PackDepthInputs,
     PackStereoInputs,
     PairFromScene,
     RandomFlipPair,
@@ -131,6 +134,34 @@ def test_kitti_raw_lists_pairs_of_either_type(kitti_root):
     assert left['img'].mean() < 20 < 180 < left['other_img'].mean()
     calibrated = KITTIRawDataset(**options, baseline=None)
     assert calibrated[0]['baseline'] == pytest.approx((44.85 + 339.5) / 721.5)
+
+
+def test_a_scan_becomes_ground_truth_of_one_size(kitti_root):
+    calib_file = kitti_root / '2011_09_26' / 'calib_cam_to_cam.txt'
+    calib_file.write_text(calib_file.read_text() + 'R_rect_00: 1 0 0 0 1 0 0 0 1\nS_rect_02: 124 37\n')
+    axes = 'R: 0 -1 0 0 0 -1 1 0 0\nT: 0 0 -0.27\n'  # the camera looks along the scanner's forward axis
+    (kitti_root / '2011_09_26' / 'calib_velo_to_cam.txt').write_text(axes)
+    scan = kitti_root / DRIVE / 'velodyne_points' / 'data' / '0000000042.bin'
+    scan.parent.mkdir(parents=True)
+    np.array([[400.0, 300, 90, 0.5]], np.float32).tofile(scan)
+    options = dict(data_root=str(kitti_root), ann_file='split.txt')
+    expected = {'forward': 400.0, 'camera': 399.73}
+    for axis, depth in expected.items():
+        pipeline = [LoadImage(), ResizePair(scale=(64, 32)), LoadVelodyneDepth(axis), PackDepthInputs()]
+        packed = KITTIRawDataset(**options, pipeline=pipeline)[0]
+        gt_depth = packed['data_samples'].gt_depth
+        assert packed['inputs'].shape == (3, 32, 64)
+        assert gt_depth.shape == packed['data_samples'].ori_shape == (375, 1242)
+        assert gt_depth.max().item() == pytest.approx(depth, abs=0.01)
+        # Column 609.5 - 721.5 * 300 / 399.73 plus the baseline's share, 67 from 0, and ten times as many pixels.
+        assert abs(gt_depth.nonzero().float().mean(dim=0)[1].item() - 675) < 10
+    native = KITTIRawDataset(**options, pipeline=[LoadImage(), LoadVelodyneDepth(size=None)])[0]
+    assert native['gt_depth'].shape == (37, 124)
+    scan.unlink()
+    with pytest.raises(FileNotFoundError, match=r'laser scan .*0000000042\.bin does not exist'):
+        KITTIRawDataset(**options, pipeline=[LoadImage(), LoadVelodyneDepth()])[0]
+    with pytest.raises(ValueError, match='depth_axis'):
+        LoadVelodyneDepth('x')
 
 
 @pytest.mark.parametrize('line', ['2011_09_26 42 l', f'{DRIVE} 42', f'{DRIVE} 42 x', f'{DRIVE} a l'])

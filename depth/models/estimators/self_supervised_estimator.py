@@ -12,7 +12,7 @@ from depth.structures import DepthDataSample, ViewBatch
 from .depth_estimator import DepthEstimator
 from .mirror_blend import blend_mirrored
 
-PRED_TYPES = ('metric', 'up_to_scale')
+PRED_TYPES = ('metric', 'scale_invariant')
 
 
 @MODELS.register_module()
@@ -32,7 +32,7 @@ class SelfSupervisedEstimator(DepthEstimator):
         test_cfg: ``flip``: blend with the prediction of the mirrored image, see :func:`blend_mirrored`;
             ``output_scale``: which output is taken, 0 the finest, -1 the mean of the three finest;
             ``resize_as``: ``'inverse_depth'`` or ``'depth'``, what is interpolated on the way to the original size.
-        pred_type: ``'metric'`` if the baseline of the training pairs fixes the scale, ``'up_to_scale'`` if the
+        pred_type: ``'metric'`` if the baseline of the training pairs fixes the scale, ``'scale_invariant'`` if the
             prediction has to be aligned (by the median, say) before it is compared with metres.
 
     Raises:

@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def run(jobs: list[tuple], workers: int) -> None:
-    """Compute hints in several processes, with a bar that shows the remaining time."""
+    """Compute hints, in several processes if asked to, with a bar that shows the remaining time."""
     import multiprocessing
 
     from mmengine.utils import ProgressBar
@@ -54,8 +54,13 @@ def run(jobs: list[tuple], workers: int) -> None:
     if not jobs:
         return
     bar = ProgressBar(len(jobs))
-    with multiprocessing.get_context('spawn').Pool(min(workers, len(jobs))) as pool:
-        for _ in pool.imap_unordered(_write, jobs):
+    if workers > 1:
+        with multiprocessing.get_context('spawn').Pool(min(workers, len(jobs))) as pool:
+            for _ in pool.imap_unordered(_write, jobs):
+                bar.update()
+    else:
+        for job in jobs:
+            _write(job)
             bar.update()
     print()
 

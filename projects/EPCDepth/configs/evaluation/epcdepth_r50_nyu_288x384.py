@@ -7,7 +7,7 @@ _base_ = ['../EPCDepth/epcdepth_r50_kitti_320x1024.py']
 model = dict(
     decode_head=dict(output_range=(0.1, 10.0)),
     test_cfg=dict(resize_as='depth'),
-    pred_type='up_to_scale',
+    pred_type='scale_invariant',
 )
 test_dataloader = dict(
     dataset=dict(
