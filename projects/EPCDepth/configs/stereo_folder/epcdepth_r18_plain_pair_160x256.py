@@ -1,6 +1,6 @@
 """The plain decoder overfits one real pair: a minute or two on a CPU, a check that training works on real images.
 
-Set ``data_root`` to a stereo folder (see StereoFolderDataset); ``indices`` picks a pair, which should have ground truth.
+Set ``data_root`` to a stereo folder (see StereoFolderDataset); ``indices`` picks a pair with ground truth.
 Result: see projects/EPCDepth/README.md.
 """
 
