@@ -29,7 +29,6 @@ class DepthDataSample(BaseDataElement):
         crop_box: (top, left, height, width) in the loaded image, if the pipeline cropped it.
         ori_cam_intrinsic: (3, 3) nested list, pixels, that belongs to ``ori_shape``.
         dataset: Name of the data set; min_depth, max_depth: its range in metres.
-        pred_type: ``'metric'``, or ``'scale_invariant'`` if a prediction has to be aligned before it is compared.
     """
 
 

@@ -81,7 +81,7 @@ def test_output_scale_and_what_is_resized(scale, resize_as):
     expected = 1 / resize(inverse, (50, 90)) if resize_as == 'inverse_depth' else resize(1 / inverse, (50, 90))
     torch.testing.assert_close(found.pred_depth, expected[0, 0])
     torch.testing.assert_close(found.pred_inverse_depth, inverse[0, 0])
-    assert found.metainfo['pred_type'] == 'metric'
+    assert (found.metainfo['prediction_type'], found.metainfo['tta']) == ('metric', 'none')
 
 
 def test_blending_takes_each_border_from_the_better_map():
@@ -107,7 +107,7 @@ def test_flip_blends_with_the_mirrored_image():
         (dict(test_cfg=dict(output_sacle=1)), "did you mean 'output_scale'"),
         (dict(test_cfg=dict(mode='slide', crop_size=(8, 8), stride=(4, 4))), 'no option'),
         (dict(test_cfg=dict(resize_as='log')), 'resize_as'),
-        (dict(pred_type='metres'), 'pred_type is one of'),
+        (dict(prediction_type='metres'), 'prediction_type is one of'),
         (dict(train_cfg=dict(graft=True)), 'takes none'),
     ],
 )

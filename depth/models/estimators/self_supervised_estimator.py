@@ -12,7 +12,7 @@ from depth.structures import DepthDataSample, ViewBatch
 from .depth_estimator import DepthEstimator
 from .mirror_blend import blend_mirrored
 
-PRED_TYPES = ('metric', 'scale_invariant')
+PREDICTION_TYPES = ('metric', 'scale_invariant')
 
 
 @MODELS.register_module()
@@ -32,8 +32,8 @@ class SelfSupervisedEstimator(DepthEstimator):
         test_cfg: ``flip``: blend with the prediction of the mirrored image, see :func:`blend_mirrored`;
             ``output_scale``: which output is taken, 0 the finest, -1 the mean of the three finest;
             ``resize_as``: ``'inverse_depth'`` or ``'depth'``, what is interpolated on the way to the original size.
-        pred_type: ``'metric'`` if the baseline of the training pairs fixes the scale, ``'scale_invariant'`` if the
-            prediction has to be aligned (by the median, say) before it is compared with metres.
+        prediction_type: ``'metric'`` if the baseline of the training pairs fixes the scale, ``'scale_invariant'`` if
+            the prediction has to be aligned (by the median, say) before it is compared with metres.
 
     Raises:
         ValueError: If an option is unknown or has an unknown value.
@@ -50,7 +50,7 @@ class SelfSupervisedEstimator(DepthEstimator):
         data_preprocessor: dict | None = None,
         train_cfg: dict | None = None,
         test_cfg: dict | None = None,
-        pred_type: str = 'metric',
+        prediction_type: str = 'metric',
     ) -> None:
         test_cfg = dict(output_scale=0, resize_as='inverse_depth') | dict(test_cfg or {})
         super().__init__(backbone, decode_head, neck, data_preprocessor, train_cfg, test_cfg)
@@ -60,9 +60,9 @@ class SelfSupervisedEstimator(DepthEstimator):
             raise ValueError(
                 f"model.test_cfg.resize_as is 'inverse_depth' or 'depth', got {self.test_cfg['resize_as']!r}"
             )
-        if pred_type not in PRED_TYPES:
-            raise ValueError(f'model.pred_type is one of {", ".join(PRED_TYPES)}, got {pred_type!r}')
-        self.pred_type = pred_type
+        if prediction_type not in PREDICTION_TYPES:
+            raise ValueError(f'model.prediction_type is one of {", ".join(PREDICTION_TYPES)}, got {prediction_type!r}')
+        self.prediction_type = prediction_type
         self.view_loss = MODELS.build(view_loss or dict(type='ViewSynthesisLoss'))
 
     def loss(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> dict[str, Tensor]:
@@ -110,7 +110,7 @@ class SelfSupervisedEstimator(DepthEstimator):
 
     @torch.no_grad()
     def predict(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> list[DepthDataSample]:
-        """Set ``pred_depth`` (H, W) in metres at ``ori_shape``, ``pred_inverse_depth`` and the meta ``pred_type``.
+        """Set ``pred_depth`` (H, W) in metres at ``ori_shape``, ``pred_inverse_depth``, and how they were made as meta.
 
         Raises:
             ValueError: If the images of the batch had to be padded.
@@ -129,7 +129,8 @@ class SelfSupervisedEstimator(DepthEstimator):
             one = inverse[index : index + 1]
             sample.pred_inverse_depth = one[0, 0]
             sample.pred_depth = self._at_size(one, sample.metainfo.get('ori_shape', inputs.shape[-2:]))[0, 0]
-            sample.set_metainfo(dict(pred_type=self.pred_type))
+            tta = 'flip_ramps' if self.test_cfg['flip'] else 'none'
+            sample.set_metainfo(dict(prediction_type=self.prediction_type, tta=tta))
         return data_samples
 
     def predict_inverse_depth(self, inputs: Tensor) -> Tensor:

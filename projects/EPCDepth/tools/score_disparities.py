@@ -37,7 +37,8 @@ def main() -> None:
     metric = METRICS.build(cfg.test_evaluator)
     metric.dataset_meta = dataset.metainfo
     values = score_disparities(np.load(args.disparities), dataset, metric, args.unit, args.resize_as)
-    print(metric.table(values))
+    print(' '.join(f'{name:>8}' for name in values))
+    print(' '.join(f'{value:8.4f}' for value in values.values()))
 
 
 if __name__ == '__main__':

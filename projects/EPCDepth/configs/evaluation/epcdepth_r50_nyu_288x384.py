@@ -7,7 +7,7 @@ _base_ = ['../EPCDepth/epcdepth_r50_kitti_320x1024.py']
 model = dict(
     decode_head=dict(output_range=(0.1, 10.0)),
     test_cfg=dict(resize_as='depth'),
-    pred_type='scale_invariant',
+    prediction_type='scale_invariant',
 )
 test_dataloader = dict(
     dataset=dict(
@@ -22,4 +22,4 @@ test_dataloader = dict(
         ],
     )
 )
-test_evaluator = dict(type='DepthMetric', protocol='monodepth2_median', min_depth=0.1, max_depth=10.0, crop='none')
+test_evaluator = dict(type='DepthMetric', protocol='epcdepth_nyu')
