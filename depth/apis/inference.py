@@ -98,12 +98,23 @@ def inference_model(model: nn.Module, images: Image | Sequence[Image]) -> DepthD
     pipeline = inference_pipeline(model.cfg)
     samples = []
     for image in [images] if single else images:
-        data = pipeline(_describe(image))
-        batch = model.data_preprocessor(dict(inputs=[data['inputs']], data_samples=[data['data_samples']]))
+        batch = prepare_image(model, image, pipeline)
         with torch.inference_mode():
             sample = model(batch['inputs'], batch['data_samples'], mode='predict')[0]
         samples.append(sample.to('cpu'))
     return samples[0] if single else samples
+
+
+def prepare_image(model: nn.Module, image: Image, pipeline: Compose | None = None) -> dict:
+    """Return what the model takes: ``inputs`` (1, 3, H, W) normalised on its device, and ``data_samples``.
+
+    Args:
+        model: From :func:`init_model`.
+        image: Path or BGR uint8 array (H, W, 3).
+        pipeline: From :func:`inference_pipeline`, to build it once for many images.
+    """
+    data = (pipeline or inference_pipeline(model.cfg))(_describe(image))
+    return model.data_preprocessor(dict(inputs=[data['inputs']], data_samples=[data['data_samples']]))
 
 
 def inference_pipeline(cfg: Config) -> Compose:

@@ -4,6 +4,7 @@ import difflib
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
@@ -69,12 +70,17 @@ def import_custom_modules(cfg: Config) -> None:
 
 def skip_pretrained(cfg: Config) -> None:
     """Take out the weights that only a training starts from, so that testing and inference fetch nothing."""
-    backbone = cfg.model.get('backbone', {})
-    for holder in (backbone, backbone.get('backbone', {})):
-        if holder.get('pretrained'):
-            holder['pretrained'] = False
-        if holder.get('checkpoint'):
-            holder['checkpoint'] = None
+    cfg.model = without_pretrained(cfg.model.to_dict())
+
+
+def without_pretrained(node: Any) -> Any:
+    """Return a model config, or a part of one, that fetches no weights."""
+    if isinstance(node, dict):
+        fetched = {key: off for key, off in (('pretrained', False), ('checkpoint', None)) if node.get(key)}
+        return {key: without_pretrained(value) for key, value in node.items()} | fetched
+    if isinstance(node, list | tuple):
+        return type(node)(without_pretrained(item) for item in node)
+    return node
 
 
 def make_projects_importable(config: Path) -> None:

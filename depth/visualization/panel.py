@@ -1,5 +1,7 @@
 """Image, ground truth, prediction and error side by side."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -45,7 +47,12 @@ def draw_panel(
         shown = _thicken(np.where(valid, error + 1e-6, 0))
         tiles.append(('relative error', _resize(colorize_error(shown, 0.3, shown > 0), size)))
         tiles.append(('error', draw_color_bar(size[0], 0, 30, ' %', kind='error')))
-    gap = np.full((size[0] + TITLE_HEIGHT, GAP, 3), 255, np.uint8)
+    return join_tiles(tiles)
+
+
+def join_tiles(tiles: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
+    """Return pictures of one height, BGR uint8 (H, W_i, 3), side by side, each below its title."""
+    gap = np.full((tiles[0][1].shape[0] + TITLE_HEIGHT, GAP, 3), 255, np.uint8)
     columns = [column for title, tile in tiles for column in (_titled(title, tile), gap)]
     return np.hstack(columns[:-1])
 

@@ -6,7 +6,17 @@
 
 from .convert import convert_official, write_converted
 from .depthformer import convert_depthformer
+from .dpt import convert_dpt
+from .newcrfs import convert_newcrfs
 from .state import PublishedState
 from .swin import convert_swin
 
-__all__ = ['PublishedState', 'convert_depthformer', 'convert_official', 'convert_swin', 'write_converted']
+__all__ = [
+    'PublishedState',
+    'convert_depthformer',
+    'convert_dpt',
+    'convert_newcrfs',
+    'convert_official',
+    'convert_swin',
+    'write_converted',
+]

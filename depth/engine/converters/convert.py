@@ -4,7 +4,6 @@ import difflib
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 
 import depth
 from depth.engine.checkpoint import load_checkpoint_file, save_atomically
-from depth.engine.config import load_config, make_projects_importable
+from depth.engine.config import load_config, make_projects_importable, without_pretrained
 from depth.engine.errors import ConfigError
 from depth.registry import CONVERTERS, MODELS
 
@@ -130,16 +129,6 @@ def build_without_weights(cfg: Config) -> nn.Module:
     """Build a config's model without fetching pretrained weights."""
     init_default_scope('depth')
     return MODELS.build(without_pretrained(cfg.model.to_dict()))
-
-
-def without_pretrained(node: Any) -> Any:
-    """Return a model config that fetches no weights."""
-    if isinstance(node, dict):
-        fetched = {key: off for key, off in (('pretrained', False), ('checkpoint', None)) if node.get(key)}
-        return {key: without_pretrained(value) for key, value in node.items()} | fetched
-    if isinstance(node, list | tuple):
-        return type(node)(without_pretrained(item) for item in node)
-    return node
 
 
 def find_fitting(method: str, state: Mapping[str, Tensor], source: str | Path, root: Path) -> list[Path]:

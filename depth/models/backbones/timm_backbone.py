@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from depth.registry import MODELS
 
 from .swin_dense import make_swin_dense, rename_official_swin
+from .vit_dense import features_with_class_token, find_vit, use_plain_bicubic
 
 
 @MODELS.register_module()
@@ -29,6 +30,10 @@ class TimmBackbone(BaseModule):
         checkpoint: Local file of weights in timm's naming, or of the original Swin release; excludes ``pretrained``.
         out_norm: ``'LN'`` puts one LayerNorm on every returned level, as the published Swin decoders expect.
         norm_eps: Epsilon of the LayerNorms that ``out_norm`` adds.
+        net_norm_eps: Epsilon of the network's own LayerNorms; timm's value by default (1e-6 in a ViT).
+        class_token: Return (map, class token) of every block instead of maps; plain vision transformers only.
+        pos_embed_antialias: False resizes a ViT's position embedding by plain bicubic interpolation, without timm's
+            antialiasing, as the published DPT does; the image may then have any size.
         frozen_norm: Keep every BatchNorm in eval mode during training.
         grad_checkpointing: Recompute activations in the backward pass to save memory.
         model_args: Further arguments of the timm model (``drop_path_rate``, ``embed_dim``, ...).
@@ -49,6 +54,9 @@ class TimmBackbone(BaseModule):
         checkpoint: str | None = None,
         out_norm: str | None = None,
         norm_eps: float = 1e-5,
+        net_norm_eps: float | None = None,
+        class_token: bool = False,
+        pos_embed_antialias: bool = True,
         frozen_norm: bool = False,
         grad_checkpointing: bool = False,
         model_args: dict | None = None,
@@ -58,12 +66,23 @@ class TimmBackbone(BaseModule):
             raise ValueError('TimmBackbone: give pretrained=True or checkpoint=..., not both')
         if out_norm not in (None, 'LN'):
             raise ValueError(f"TimmBackbone: out_norm is None or 'LN', got {out_norm!r}")
+        if out_norm and class_token:
+            raise ValueError('TimmBackbone: out_norm is for maps alone, set class_token=False or out_norm=None')
         is_swin = model_name.split('.')[0].startswith('swin_') and '_cr_' not in model_name
         dense = dict(strict_img_size=False, dynamic_img_size=True, always_partition=True) if is_swin else {}
+        if not pos_embed_antialias:
+            dense = dense | dict(dynamic_img_size=True)
         arguments = dense | dict(model_args or {})
         self.net = _create_features(model_name, out_indices, pretrained, arguments)
         if is_swin:
             make_swin_dense(self.net)
+        if not pos_embed_antialias:
+            use_plain_bicubic(find_vit(self.net, 'pos_embed_antialias=False'))
+        if class_token and not find_vit(self.net, 'class_token=True').has_class_token:
+            raise ValueError(f'TimmBackbone: {model_name} has no class token, set class_token=False')
+        self.class_token = class_token
+        if net_norm_eps is not None:
+            _set_norm_eps(self.net, net_norm_eps)
         self.patch_size = _patch_size(self.net, is_swin)
         self.out_channels = list(self.net.feature_info.channels())
         self.out_strides = list(self.net.feature_info.reduction())
@@ -77,15 +96,17 @@ class TimmBackbone(BaseModule):
         if checkpoint:
             _load_local(self.net, model_name, checkpoint)
 
-    def forward(self, inputs: Tensor) -> list[Tensor]:
+    def forward(self, inputs: Tensor) -> list[Tensor] | list[tuple[Tensor, Tensor]]:
         """Map a normalised image (N, 3, H, W) to feature maps (N, C, h, w), finest first.
+
+        With ``class_token`` every entry is a pair of the map and the class token (N, C) of one block.
 
         An image whose size is no multiple of the patch size is padded with zeros at the right and bottom (Swin, ViT).
         """
         height, width = inputs.shape[-2:]
         padded = F.pad(inputs, (0, -width % self.patch_size[1], 0, -height % self.patch_size[0]))
         try:
-            feats = self.net(padded)
+            feats = features_with_class_token(self.net, padded) if self.class_token else self.net(padded)
         except AssertionError as error:  # how timm refuses a size
             raise ValueError(
                 f'TimmBackbone: an image of {height}x{width} does not fit the model: {error} '
@@ -110,6 +131,12 @@ class TimmBackbone(BaseModule):
                 if isinstance(module, _BatchNorm):
                     module.eval()
         return self
+
+
+def _set_norm_eps(net: nn.Module, eps: float) -> None:
+    for module in net.modules():
+        if isinstance(module, nn.LayerNorm):
+            module.eps = eps
 
 
 def _checkpoint_gradients(net: nn.Module, model_name: str) -> None:

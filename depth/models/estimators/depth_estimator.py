@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from depth.registry import MODELS
 from depth.structures import DepthDataSample
@@ -21,7 +21,8 @@ class DepthEstimator(BaseModel):
     Args:
         backbone: Config of the backbone.
         decode_head: Config of the head.
-        neck: Config of the neck, if there is one.
+        neck: Config of the neck, if there is one, or a list of them, applied in order. The last keeps the name
+            ``neck`` in checkpoints, the others come as ``pre_necks``, so that weights still fit after an insertion.
         data_preprocessor: Config of the preprocessor that batches and normalises.
         train_cfg: Training options that a subclass names in ``TRAIN_OPTIONS``; this class has none.
         test_cfg: ``mode``: ``'whole'`` or ``'slide'`` (then ``crop_size`` and ``stride``, (height, width) each);
@@ -38,13 +39,15 @@ class DepthEstimator(BaseModel):
         self,
         backbone: dict,
         decode_head: dict,
-        neck: dict | None = None,
+        neck: dict | Sequence[dict] | None = None,
         data_preprocessor: dict | None = None,
         train_cfg: dict | None = None,
         test_cfg: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor=MODELS.build(data_preprocessor or dict(type='DepthDataPreprocessor')))
         self.backbone = MODELS.build(backbone)
+        *pre_necks, neck = neck if isinstance(neck, list | tuple) and neck else [neck]
+        self.pre_necks = nn.ModuleList(MODELS.build(pre_neck) for pre_neck in pre_necks)
         self.neck = MODELS.build(neck) if neck else None
         self.decode_head = MODELS.build(decode_head)
         self.train_cfg = dict(train_cfg or {})
@@ -82,6 +85,8 @@ class DepthEstimator(BaseModel):
     def extract_feat(self, inputs: Tensor) -> Sequence[Tensor]:
         """Return the feature maps that the head takes, finest first."""
         feats = self.backbone(inputs)
+        for pre_neck in self.pre_necks:
+            feats = pre_neck(feats)
         return self.neck(feats) if self.neck is not None else feats
 
     def loss(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> dict[str, Tensor]:

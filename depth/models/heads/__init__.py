@@ -6,3 +6,8 @@ from .monodepth_head import MonodepthHead
 from .sigmoid_depth_head import SigmoidDepthHead, reflect_conv
 
 __all__ = ['BaseDepthHead', 'DenseDepthHead', 'MonodepthHead', 'SigmoidDepthHead', 'reflect_conv']
+from .dpt_head import DPTHead
+from .newcrfs_head import NeWCRFsHead
+from .regression_head import RegressionHead
+
+__all__ = ['BaseDepthHead', 'DPTHead', 'DenseDepthHead', 'NeWCRFsHead', 'RegressionHead']

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from depth.registry import MODELS
 
-from .base_depth_head import BaseDepthHead
+from .regression_head import RegressionHead
 
 
 class UpSample(nn.Module):
@@ -39,7 +39,7 @@ class UpSample(nn.Module):
 
 
 @MODELS.register_module()
-class DenseDepthHead(BaseDepthHead):
+class DenseDepthHead(RegressionHead):
     """Decoder of DenseDepth with a regression output.
 
     Args:
@@ -49,7 +49,7 @@ class DenseDepthHead(BaseDepthHead):
         channels: Channels of the last map, at the finest level.
         norm_cfg: Normalisation in the decoder; the published heads have none.
         act_cfg: Activation in the decoder; LeakyReLU with slope 0.01 as published by default.
-        **kwargs: Depth range, ``align_corners``, ``scale_up`` and ``loss_decode``, see :class:`BaseDepthHead`.
+        **kwargs: ``scale_up``, depth range, ``align_corners`` and ``loss_decode``, see :class:`RegressionHead`.
 
     Raises:
         ValueError: If the two channel lists differ in length, or ``up_sample_channels`` does not end in ``channels``.

@@ -11,6 +11,7 @@ from .inverse_depth import (
 from .position_encoding import SinePositionEncoding
 from .resize import resize_map
 from .view_synthesis import backproject, project_points, sample_pixels, synthesize_view, transform_points
+from .surface_normals import back_project, normals_from_depth
 
 __all__ = [
     'MultiScaleDeformableAttention',
@@ -28,4 +29,9 @@ __all__ = [
     'sigmoid_to_inverse_depth',
     'synthesize_view',
     'transform_points',
+    'back_project',
+    'bin_centers_from_edges',
+    'bin_edges_from_widths',
+    'depth_from_bins',
+    'normals_from_depth',
 ]

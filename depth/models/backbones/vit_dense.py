@@ -1,0 +1,73 @@
+"""Plain vision transformers for dense prediction: class tokens, and position codes for any grid.
+
+timm resamples a position embedding with antialiasing. The published dense models (DPT, https://arxiv.org/abs/2103.13413,
+as ported to segmentation and depth toolboxes) take plain bicubic interpolation; the two differ by several percent.
+"""
+
+import types
+
+import torch
+import torch.nn.functional as F
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+
+def find_vit(net: nn.Module, option: str) -> VisionTransformer:
+    """Return the transformer inside timm's feature getter.
+
+    Args:
+        net: What ``timm.create_model(..., features_only=True)`` gives.
+        option: Which option asks for it, for the message.
+
+    Raises:
+        ValueError: If the network is no plain vision transformer with a position embedding.
+    """
+    model = getattr(net, 'model', None)
+    if not isinstance(model, VisionTransformer) or model.pos_embed is None:
+        raise ValueError(
+            f'TimmBackbone: {option} is for plain vision transformers with a position embedding, '
+            f'{type(net if model is None else model).__name__} is none'
+        )
+    return model
+
+
+def use_plain_bicubic(model: VisionTransformer) -> None:
+    """Resize the position embedding of ``model`` without antialiasing, in place.
+
+    Args:
+        model: A timm VisionTransformer created with ``dynamic_img_size=True``.
+    """
+    model._pos_embed = types.MethodType(_add_position, model)
+
+
+def features_with_class_token(net: nn.Module, images: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Return (map (N, C, h, w), class token (N, C)) of every block that ``net`` was made for.
+
+    Args:
+        net: timm's feature getter around a vision transformer.
+        images: (N, 3, H, W), H and W multiples of the patch.
+    """
+    feats = net.model.forward_intermediates(
+        images, indices=net.out_indices, return_prefix_tokens=True, intermediates_only=True
+    )
+    return [(feat, prefix[:, 0]) for feat, prefix in feats]
+
+
+def resize_position(position: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
+    """Resize position codes (1, h * w, C) of grid ``old`` (h, w) to those of grid ``new``, bicubic, half-pixel centres."""
+    if tuple(old) == tuple(new):
+        return position
+    grid = position.transpose(1, 2).unflatten(2, tuple(old))
+    resized = F.interpolate(grid.float(), size=tuple(new), mode='bicubic', align_corners=False, antialias=False)
+    return resized.to(position.dtype).flatten(2).transpose(1, 2)
+
+
+def _add_position(self: VisionTransformer, x: Tensor) -> Tensor:
+    """Map patches (N, h, w, C) to tokens (N, prefix + h * w, C): class and register tokens first, position added."""
+    tokens = x.flatten(1, 2)
+    prefix = [token.expand(len(x), -1, -1) for token in (self.cls_token, self.reg_token) if token is not None]
+    coded = 0 if self.no_embed_class else self.num_prefix_tokens  # how many prefix tokens have a position of their own
+    grid = resize_position(self.pos_embed[:, coded:], self.patch_embed.grid_size, tuple(x.shape[1:3]))
+    if self.no_embed_class:
+        return self.pos_drop(torch.cat([*prefix, tokens + grid], dim=1))
+    return self.pos_drop(torch.cat([*prefix, tokens], dim=1) + torch.cat([self.pos_embed[:, :coded], grid], dim=1))

@@ -1,0 +1,69 @@
+"""Pyramid pooling of the coarsest level."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn import ConvModule
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from depth.registry import MODELS
+
+
+@MODELS.register_module()
+class PyramidPoolingNeck(BaseModule):
+    """Append a map of the coarsest level's size that has seen the whole image.
+
+    Every branch has a GroupNorm. Published code meant it for the 1x1 branch, where a BatchNorm cannot train with one
+    image, but its assignment leaks into the branches that follow; the weights expect it.
+
+    Args:
+        in_channels: Channels of the feature levels, finest first.
+        channels: Channels of the appended map and of each branch.
+        pool_scales: The coarsest level is averaged to this many rows and columns, one branch each.
+        num_groups: Groups of the GroupNorms; divides ``channels``.
+
+    Attributes:
+        out_channels: Channels of the maps that come out, the appended one last.
+
+    Raises:
+        ValueError: If ``num_groups`` does not divide ``channels``.
+
+    Reference: Pyramid Scene Parsing Network, https://arxiv.org/abs/1612.01105
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        channels: int = 512,
+        pool_scales: Sequence[int] = (1, 2, 3, 6),
+        num_groups: int = 256,
+    ) -> None:
+        super().__init__()
+        if channels % num_groups:
+            raise ValueError(f'PyramidPoolingNeck: num_groups {num_groups} does not divide channels {channels}')
+        self.in_channels = list(in_channels)
+        self.out_channels = [*in_channels, channels]
+        norm_cfg = dict(type='GN', num_groups=num_groups)
+        self.psp_modules = nn.ModuleList(
+            nn.Sequential(nn.AdaptiveAvgPool2d(scale), ConvModule(in_channels[-1], channels, 1, norm_cfg=norm_cfg))
+            for scale in pool_scales
+        )
+        self.bottleneck = ConvModule(in_channels[-1] + len(pool_scales) * channels, channels, 3, padding=1)
+
+    def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
+        """Map features (N, C, h, w), finest first, to the same features and the pooled one.
+
+        Raises:
+            ValueError: If the maps do not have the configured channels.
+        """
+        found = [feat.shape[1] for feat in feats]
+        if found != self.in_channels:
+            raise ValueError(f'PyramidPoolingNeck: neck.in_channels is {self.in_channels}, the backbone gives {found}')
+        coarsest = feats[-1]
+        pooled = [
+            F.interpolate(branch(coarsest), size=coarsest.shape[-2:], mode='bilinear', align_corners=False)
+            for branch in self.psp_modules
+        ]
+        return [*feats, self.bottleneck(torch.cat([coarsest, *pooled], dim=1))]

@@ -1,0 +1,18 @@
+"""SD-ConvTrans, ResNet-101 and MiT-B0, KITTI Eigen split: ours, the authors have none. Not trained yet."""
+
+_base_ = [
+    '../_base_/sdconvtrans_r101_mitb0.py',
+    '../../../../configs/_base_/datasets/kitti_eigen.py',
+    '../../../../configs/_base_/schedules/onecycle_24e_kitti.py',
+    '../../../../configs/_base_/default_runtime.py',
+]
+# Steps and gradients are measured against the range: 80 m outdoors, 10 m indoors.
+losses = dict(
+    depth=dict(type='RMSELogLoss'),
+    gradient=dict(type='SobelGradientLoss', unit=80.0),
+    normal=dict(type='SobelNormalLoss', unit=80.0),
+)
+model = dict(
+    decode_head=dict(min_depth={{_base_.min_depth}}, max_depth={{_base_.max_depth}}, base_edge=1.0, losses=losses)
+)
+train_dataloader = dict(batch_size=8)

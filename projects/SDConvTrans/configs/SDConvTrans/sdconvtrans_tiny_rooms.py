@@ -1,0 +1,27 @@
+"""A tiny SD-ConvTrans on synthetic rooms: minutes on two CPU cores, no data needed."""
+
+_base_ = [
+    '../_base_/sdconvtrans_r101_mitb0.py',
+    '../../../../configs/_base_/datasets/synthetic_rooms.py',
+    '../../../../configs/_base_/schedules/synthetic.py',
+    '../../../../configs/_base_/default_runtime.py',
+]
+widths = (8, 16, 32, 64)
+model = dict(
+    backbone=dict(
+        conv=dict(model_name='resnet18', pretrained=False),
+        transformer=dict(model_args=dict(embed_dims=widths, num_heads=(1, 2, 4, 8), drop_path_rate=0.0)),
+    ),
+    decode_head=dict(
+        conv_channels=(64, 128, 256, 512),
+        transformer_channels=widths,
+        pyramid_channels=32,
+        channels=16,
+        base_radius=5,
+        min_depth={{_base_.min_depth}},
+        max_depth={{_base_.max_depth}},
+    ),
+)
+train_dataloader = dict(num_workers=1, dataset=dict(num_scenes=800, cache=True))
+val_dataloader = dict(num_workers=0, dataset=dict(num_scenes=40, cache=True))
+test_dataloader = dict(num_workers=1, dataset=dict(num_scenes=100))

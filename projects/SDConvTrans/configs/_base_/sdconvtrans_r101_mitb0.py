@@ -1,0 +1,18 @@
+"""SD-ConvTrans on ResNet-101 and MiT-B0. Leaf configs bind the depth range."""
+
+custom_imports = dict(imports=['projects.SDConvTrans.sdconvtrans'])
+model = dict(
+    type='SDConvTransEstimator',
+    # The published network sees [0, 1] without mean and deviation.
+    data_preprocessor=dict(type='DepthDataPreprocessor', mean=(0.0, 0.0, 0.0), std=(255.0, 255.0, 255.0)),
+    backbone=dict(
+        type='SDConvTransBackbone',
+        conv=dict(type='TimmBackbone', model_name='resnet101', out_indices=(1, 2, 3, 4), pretrained=True),
+        # timm has no MiT; this is the same network. Its own weights have other MLP ratios, so there are none to load.
+        transformer=dict(
+            type='TimmBackbone', model_name='pvt_v2_b0', model_args=dict(mlp_ratios=(4, 4, 4, 4), drop_path_rate=0.1)
+        ),
+    ),
+    decode_head=dict(type='SDConvTransHead', transformer_channels=(32, 64, 160, 256)),
+    test_cfg=dict(mode='whole', flip=False),
+)

@@ -1,0 +1,16 @@
+"""SD-ConvTrans: a base depth from a small view, its detail from a large one. Importing registers the classes."""
+
+from .backbone import SDConvTransBackbone
+from .estimator import SDConvTransEstimator
+from .head import SDConvTransHead
+from .losses import RMSELogLoss, SobelGradientLoss, SobelNormalLoss, SurfaceNormalLoss
+
+__all__ = [
+    'RMSELogLoss',
+    'SDConvTransBackbone',
+    'SDConvTransEstimator',
+    'SDConvTransHead',
+    'SobelGradientLoss',
+    'SobelNormalLoss',
+    'SurfaceNormalLoss',
+]

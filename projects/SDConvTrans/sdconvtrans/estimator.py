@@ -1,0 +1,41 @@
+"""The estimator that also takes both views ready-made."""
+
+from torch import Tensor
+
+from depth.models.estimators import DepthEstimator
+from depth.registry import MODELS
+from depth.structures import DepthDataSample
+
+
+@MODELS.register_module()
+class SDConvTransEstimator(DepthEstimator):
+    """:class:`DepthEstimator` that takes ``dict(low=..., high=...)`` in tensor mode besides an image.
+
+    Args:
+        **kwargs: As :class:`DepthEstimator`.
+    """
+
+    def forward(
+        self,
+        inputs: Tensor | dict[str, Tensor],
+        data_samples: list[DepthDataSample] | None = None,
+        mode: str = 'tensor',
+    ) -> Tensor | dict[str, Tensor] | list[DepthDataSample]:
+        """Run the model; two views, each (N, 3, H, W) in [0, 1], give detailed depth (N, 1, H, W) of ``high``.
+
+        Raises:
+            ValueError: If the views are incomplete or the mode is not ``'tensor'``.
+        """
+        if not isinstance(inputs, dict):
+            return super().forward(inputs, data_samples, mode)
+        if mode != 'tensor' or set(inputs) != {'low', 'high'}:
+            raise ValueError(
+                f"two views are dict(low=..., high=...) in mode 'tensor', got {sorted(inputs)} in mode {mode!r}"
+            )
+        depth = self.outputs(inputs)['depth'].clamp(self.decode_head.min_depth, self.decode_head.max_depth)
+        return self.decode_head.resize(depth, inputs['high'].shape[-2:])
+
+    def outputs(self, inputs: Tensor | dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return all outputs of the head for an image or for two views, see :class:`SDConvTransHead`."""
+        feats = self.backbone.encode(**inputs) if isinstance(inputs, dict) else self.backbone(inputs)
+        return self.decode_head(feats)

@@ -1,0 +1,38 @@
+"""The branches of SD-ConvTrans side by side."""
+
+import cv2
+import numpy as np
+
+from depth.visualization.colormap import colorize_depth, colorize_error, draw_color_bar
+from depth.visualization.panel import join_tiles
+
+
+def draw_branches(image: np.ndarray, maps: dict[str, np.ndarray]) -> np.ndarray:
+    """Return a BGR uint8 picture of image, base depth, detailed depth, what the detail adds, and the boundaries.
+
+    Args:
+        image: BGR uint8 (H, W, 3).
+        maps: ``base_depth``, ``depth`` (metres) and ``boundary``, each (h, w), as the head gives them.
+    """
+    height, width = image.shape[:2]
+    base, depth, boundary = (
+        cv2.resize(maps[name], (width, height), interpolation=cv2.INTER_LINEAR)
+        for name in ('base_depth', 'depth', 'boundary')
+    )
+    low, high = np.percentile(depth, [1, 99])
+    high = max(high, low + 1e-3)
+    detail = np.abs(depth - base)
+    largest = max(float(np.percentile(detail, 99)), 1e-3)
+    strongest = max(float(np.percentile(boundary, 99)), 1e-12)
+    everywhere = np.ones_like(depth, dtype=bool)
+    return join_tiles(
+        [
+            ('image', image),
+            ('base depth', colorize_depth(base, low, high)),
+            ('detailed depth', colorize_depth(depth, low, high)),
+            ('depth', draw_color_bar(height, low, high, ' m')),
+            ('detail adds', colorize_error(detail, largest, everywhere)),
+            ('metres', draw_color_bar(height, 0, largest, ' m', kind='error')),
+            ('boundary', colorize_error(boundary, strongest, everywhere)),
+        ]
+    )

@@ -1,0 +1,145 @@
+"""The study from a checkpoint to numbers and pictures."""
+
+import argparse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from depth.apis import init_model
+from depth.registry import DATASETS
+from depth.visualization import colorize_depth
+from depth.visualization.files import write_image
+from depth.visualization.panel import join_tiles
+
+from .mask_network import MaskNetwork, show_pixels
+from .study import keep_best_pixels, masked_rmse, train_mask_network
+
+TILE = (240, 320)  # height and width of a picture, pixels
+
+
+def scene_batches(model: nn.Module, split: str, batch_size: int, num_scenes: int) -> Iterator[dict]:
+    """Yield preprocessed batches of the synthetic scenes of a model's config, once."""
+    loader = model.cfg.train_dataloader if split == 'train' else model.cfg.val_dataloader
+    pipeline = [dict(type='PackDepthInputs')]
+    dataset = DATASETS.build(dict(loader.dataset, num_scenes=num_scenes, pipeline=pipeline, cache=False))
+    for start in range(0, num_scenes, batch_size):
+        items = [dataset[index] for index in range(start, min(start + batch_size, num_scenes))]
+        samples = [item['data_samples'] for item in items]
+        yield model.data_preprocessor(dict(inputs=[item['inputs'] for item in items], data_samples=samples))
+
+
+def image_gradient(inputs: Tensor) -> Tensor:
+    """Return the magnitude of the grey image's gradient, (N, 1, H, W), as a score of pixels."""
+    gray = inputs.mean(dim=1, keepdim=True)
+    by_y, by_x = torch.gradient(gray, dim=(2, 3))
+    return (by_y.square() + by_x.square()).sqrt()
+
+
+def random_score(inputs: Tensor) -> Tensor:
+    """Return the same random scores (N, 1, H, W) in every call."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand(len(inputs), 1, *inputs.shape[-2:], generator=generator).to(inputs)
+
+
+def run_model(name: str, checkpoint: str | Path, args: argparse.Namespace) -> tuple[nn.Module, list[MaskNetwork], dict]:
+    """Train one mask network a sparsity weight; return the depth model, the networks and the table of errors."""
+    model = init_model(checkpoint, device=args.device)
+    # Rendered once: the same scenes train every mask network, and are looked through in the same order.
+    train = list(scene_batches(model, 'train', args.batch_size, args.batch_size * args.iters))
+    val = list(scene_batches(model, 'val', args.batch_size, args.num_val))
+    networks, points = [], []
+    for weight in args.sparsity:
+        torch.manual_seed(0)
+        network = train_mask_network(model, iter(train), weight, args.iters, report=_printer(name, weight, args.iters))
+        share = _mean_share(network, val)
+        scores = dict(learned=network, gradient=image_gradient, random=random_score)
+        errors = {kind: masked_rmse(model, val, score, [share])[share] for kind, score in scores.items()}
+        points.append(dict(sparsity_weight=weight, share=share, **errors))
+        networks.append(network)
+        listed = ', '.join(f'{kind} {error:.3f}' for kind, error in errors.items())
+        print(f'{name}, weight {weight:g}: {100 * share:.1f} % visible, rmse in metres: {listed}', flush=True)
+    all_pixels = masked_rmse(model, val, image_gradient, [1.0])[1.0]
+    return model, networks, dict(checkpoint=str(checkpoint), rmse_all_pixels=all_pixels, points=points)
+
+
+@torch.no_grad()
+def _mean_share(network: MaskNetwork, batches: list[dict]) -> float:
+    return torch.cat([network(batch['inputs']).mean(dim=(1, 2, 3)) for batch in batches]).mean().item()
+
+
+def _printer(name: str, weight: float, iterations: int) -> Callable[[int, float, float], None]:
+    def report(iteration: int, loss: float, share: float) -> None:
+        if (iteration + 1) % 50 == 0:
+            print(
+                f'{name}, weight {weight:g}: {iteration + 1}/{iterations} loss {loss:.3f} visible {share:.3f}',
+                flush=True,
+            )
+
+    return report
+
+
+def draw_curves(results: dict, path: Path) -> None:
+    """Plot error against the share of visible pixels for every model and way of choosing them."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout='tight')
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for color, (name, result) in zip(('tab:blue', 'tab:orange'), results.items(), strict=False):
+        points = sorted(result['points'], key=lambda point: point['share'])
+        shares = [100 * point['share'] for point in points]
+        for kind, style in (('learned', 'o-'), ('gradient', 's--'), ('random', 'x:')):
+            axes.plot(shares, [point[kind] for point in points], style, color=color, label=f'{name}, {kind}')
+        axes.axhline(result['rmse_all_pixels'], color=color, linewidth=0.5)
+    axes.set(xscale='log', xlabel='visible pixels, %', ylabel='rmse, m', title='thin lines: all pixels')
+    axes.legend(fontsize=7)
+    figure.savefig(path, dpi=150)
+
+
+@torch.no_grad()
+def draw_masks(
+    models: dict[str, nn.Module],
+    networks: dict[str, list[MaskNetwork]],
+    path: Path,
+    count: int = 4,
+    device: str = 'cpu',
+) -> None:
+    """Draw image, its gradient, and for each model the pixels it keeps and the depth from them, one scene a row."""
+    first = next(iter(models.values()))
+    inputs = next(scene_batches(first, 'val', count, count))['inputs'].to(device)
+    rows = []
+    for index in range(count):
+        image = inputs[index : index + 1]
+        tiles = [('image', _picture(image, first)), ('its gradient', _gray(image_gradient(image)))]
+        for name, model in models.items():
+            scores = networks[name][len(networks[name]) // 2](image)
+            share = scores.mean().item()
+            mask = keep_best_pixels(scores, share)
+            depth = model(show_pixels(image, mask))[0, 0].cpu().numpy()
+            low, high = np.percentile(depth, [1, 99])
+            tiles.append((f'{name}: {100 * share:.0f} % of the pixels', _gray(mask)))
+            tiles.append((f'{name}: depth from them', _tile(colorize_depth(depth, low, max(high, low + 1e-3)))))
+        rows.append(join_tiles(tiles))
+    write_image(path, np.vstack(rows))
+
+
+def _picture(image: Tensor, model: nn.Module) -> np.ndarray:
+    preprocessor = model.data_preprocessor
+    pixels = image * preprocessor.std + preprocessor.mean
+    pixels = pixels.flip(1) if preprocessor.bgr_to_rgb else pixels
+    return _tile(pixels[0].clamp(0, 255).round().byte().permute(1, 2, 0).cpu().numpy())
+
+
+def _gray(values: Tensor) -> np.ndarray:
+    values = values[0, 0].cpu().numpy()
+    scaled = (255 * values / max(np.percentile(values, 99.5), 1e-6)).clip(0, 255).astype(np.uint8)
+    return _tile(cv2.cvtColor(scaled, cv2.COLOR_GRAY2BGR))
+
+
+def _tile(picture: np.ndarray) -> np.ndarray:
+    return cv2.resize(np.ascontiguousarray(picture), (TILE[1], TILE[0]), interpolation=cv2.INTER_NEAREST)
