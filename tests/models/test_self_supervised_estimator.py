@@ -64,6 +64,17 @@ def test_every_parameter_learns_from_the_other_view():
     assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())
 
 
+def test_the_loss_stays_in_float32_under_autocast():
+    model = passing_model(view_loss=dict(type='ViewSynthesisLoss', auto_mask_noise=0.0))
+    inputs, samples = torch.rand(2, 3, *SIZE), [pair(0), pair(1)]
+    plain = model(inputs, samples, mode='loss')
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        mixed = model(inputs, samples, mode='loss')
+    for name, value in plain.items():
+        assert mixed[name].dtype == torch.float32
+        torch.testing.assert_close(mixed[name], value)
+
+
 @pytest.mark.parametrize('scale', [0, 1, 2, -1])
 @pytest.mark.parametrize('resize_as', ['inverse_depth', 'depth'])
 def test_output_scale_and_what_is_resized(scale, resize_as):

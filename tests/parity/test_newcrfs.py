@@ -33,7 +33,9 @@ def pool(s, x):
         normed = (pairs - pairs.mean(2, keepdim=True)) / (pairs.var(2, unbiased=False, keepdim=True) + 1e-5).sqrt()
         y = normed.view_as(y) * s[f'{name}.gn.weight'][:, None, None] + s[f'{name}.gn.bias'][:, None, None]
         outputs.append(F.interpolate(F.relu(y), size=x.shape[2:], mode='bilinear', align_corners=False))
-    return F.relu(F.conv2d(torch.cat(outputs, 1), s['neck.bottleneck.conv.weight'], s['neck.bottleneck.conv.bias'], padding=1))
+    return F.relu(
+        F.conv2d(torch.cat(outputs, 1), s['neck.bottleneck.conv.weight'], s['neck.bottleneck.conv.bias'], padding=1)
+    )
 
 
 def potentials(rows, columns, shift):

@@ -72,7 +72,9 @@ class SelfSupervisedEstimator(DepthEstimator):
     def view_losses(self, inputs: Tensor, views: ViewBatch) -> dict[str, Tensor]:
         """Run the network and return the losses."""
         sigmoids = self.decode_head(self.extract_feat(inputs))['sigmoids']
-        return self.view_loss(sigmoids, views, self.decode_head.to_depth)
+        # Variances of 3x3 windows and neighbouring columns of a wide image drown in half precision.
+        with torch.autocast(inputs.device.type, enabled=False):
+            return self.view_loss([sigmoid.float() for sigmoid in sigmoids], views, self.decode_head.to_depth)
 
     def collect_views(self, data_samples: list[DepthDataSample]) -> ViewBatch:
         """Return the batch of stereo pairs.

@@ -75,9 +75,7 @@ class DPTHead(RegressionHead):
         """The convolution whose output becomes depth."""
         return self.conv_depth.head[-1]
 
-    def forward(
-        self, feats: Sequence[tuple[Tensor, Tensor]], data_samples: list | None = None
-    ) -> dict[str, Tensor]:
+    def forward(self, feats: Sequence[tuple[Tensor, Tensor]], data_samples: list | None = None) -> dict[str, Tensor]:
         """Map (map (N, E, h, w), class token (N, E)) of four blocks to ``depth`` in metres.
 
         Returns:

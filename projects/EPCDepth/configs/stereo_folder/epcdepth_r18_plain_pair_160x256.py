@@ -15,7 +15,10 @@ model = dict(
     decode_head=dict(
         _delete_=True, type='MonodepthHead', in_channels=[64, 64, 128, 256, 512], output_range=(1.0, 20.0)
     ),
-    view_loss=dict(hint_weight=0.0, smoothness_weight=1e-3),
+    # Where the principal points differ, standing still is a depth like any other: no auto-mask.
+    view_loss=dict(hint_weight=0.0, smoothness_weight=1e-3, auto_mask=False),
+    # The batch is one image over and over, there is nobody to exchange rows with.
+    train_cfg=dict(graft=False),
 )
 pair = dict(type='StereoFolderDataset', data_root='data/stereo', indices=[0], min_depth=min_depth, max_depth=max_depth)
 resize = dict(type='ResizePair', scale=(256, 160))
@@ -36,7 +39,7 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 val_evaluator = dict(type='DepthMetric', protocol='folder', max_depth=max_depth)
 test_evaluator = val_evaluator
-optim_wrapper = dict(_delete_=True, type='OptimWrapper', optimizer=dict(type='Adam', lr=5e-4))
+optim_wrapper = dict(_delete_=True, type='OptimWrapper', optimizer=dict(type='Adam', lr=1e-3))
 max_iters = 200
 train_cfg = dict(max_iters=max_iters, val_interval=50)
 param_scheduler = dict(total_steps=max_iters)
