@@ -101,7 +101,7 @@ def published_weights(checkpoint: dict) -> dict[str, Tensor]:
     return {f'{key}.{name}': value for key, part in parts.items() for name, value in part.items()}
 
 
-def _is_state_dict(value: Any) -> bool:
+def _is_state_dict(value: object) -> bool:
     return isinstance(value, Mapping) and bool(value) and all(isinstance(item, Tensor) for item in value.values())
 
 

@@ -10,28 +10,24 @@ from .inverse_depth import (
 )
 from .position_encoding import SinePositionEncoding
 from .resize import resize_map
-from .view_synthesis import backproject, project_points, sample_pixels, synthesize_view, transform_points
 from .surface_normals import back_project, normals_from_depth
+from .view_synthesis import project_points, sample_pixels, synthesize_view, transform_points
 
 __all__ = [
     'MultiScaleDeformableAttention',
     'SinePositionEncoding',
-    'backproject',
+    'back_project',
     'bin_centers_from_edges',
     'bin_edges_from_widths',
     'depth_from_bins',
     'depth_to_disparity',
     'disparity_to_depth',
     'inverse_depth_to_sigmoid',
+    'normals_from_depth',
     'project_points',
     'resize_map',
     'sample_pixels',
     'sigmoid_to_inverse_depth',
     'synthesize_view',
     'transform_points',
-    'back_project',
-    'bin_centers_from_edges',
-    'bin_edges_from_widths',
-    'depth_from_bins',
-    'normals_from_depth',
 ]

@@ -9,25 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-
-def pixel_grid(height: int, width: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the columns (1, 1, W) and rows (1, H, 1) of all pixels, of the type and device of ``like``."""
-    columns = torch.arange(width, dtype=like.dtype, device=like.device)
-    rows = torch.arange(height, dtype=like.dtype, device=like.device)
-    return columns.view(1, 1, width), rows.view(1, height, 1)
-
-
-def backproject(depth: Tensor, intrinsics: Tensor) -> Tensor:
-    """Return the points (N, 3, H, W), in metres and camera axes, that pixels of known depth see.
-
-    Args:
-        depth: (N, 1, H, W), metres along the axis.
-        intrinsics: K, (N, 3, 3), pixels.
-    """
-    columns, rows = pixel_grid(*depth.shape[-2:], depth)
-    fx, fy, cx, cy = (intrinsics[:, i, j].view(-1, 1, 1) for i, j in ((0, 0), (1, 1), (0, 2), (1, 2)))
-    z = depth[:, 0]
-    return torch.stack([(columns - cx) / fx * z, (rows - cy) / fy * z, z], dim=1)
+from .surface_normals import back_project
 
 
 def transform_points(points: Tensor, transform: Tensor) -> Tensor:
@@ -75,6 +57,6 @@ def synthesize_view(
     """
     # Half precision cannot tell neighbouring columns of a wide image apart.
     with torch.autocast(source.device.type, enabled=False):
-        points = transform_points(backproject(depth.float(), intrinsics), transform)
+        points = transform_points(back_project(depth.float(), intrinsics), transform)
         pixels = project_points(points, intrinsics if source_intrinsics is None else source_intrinsics)
         return sample_pixels(source.float(), pixels)

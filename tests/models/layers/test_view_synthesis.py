@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from depth.models.layers import (
-    backproject,
+    back_project,
     depth_to_disparity,
     disparity_to_depth,
     inverse_depth_to_sigmoid,
@@ -62,7 +62,7 @@ def test_general_motion_agrees_with_homogeneous_coordinates():
     motion[:3, 3] = rng.randn(3) * 0.3
     depth = rng.rand(HEIGHT, WIDTH) * 5 + 2
     calibration = K[0].double().numpy()
-    points = backproject(torch.from_numpy(depth)[None, None], K.double())
+    points = back_project(torch.from_numpy(depth)[None, None], K.double())
     moved = transform_points(points, torch.from_numpy(motion)[None])
     found = project_points(moved, K.double())[0].numpy()
     for row, column in ((0, 0), (3, 17), (5, 39)):
