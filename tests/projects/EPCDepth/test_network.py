@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from depth.apis import inference_model, init_model
 from depth.engine.config import load_config
 from depth.engine.config_check import check_config
 from depth.engine.converters import convert_official, write_converted
@@ -146,6 +147,17 @@ def test_sizes_that_do_not_fit_are_refused_in_words(size):
     model = build_without_weights(config('epcdepth_r18_kitti_192x640')).eval()
     with pytest.raises(ValueError, match='multiples of 32 and at least 160'):
         model(torch.zeros(1, 3, *size), mode='tensor')
+
+
+def test_images_of_any_size_are_inferred_without_ground_truth():
+    torch.manual_seed(0)
+    model = init_model(config('epcdepth_r18_kitti_192x640'))
+    image = np.random.RandomState(0).randint(0, 256, (94, 311, 3), dtype=np.uint8)
+    sample = inference_model(model, image)
+    assert sample.pred_depth.shape == (94, 311)
+    assert sample.pred_inverse_depth.shape == (192, 640)
+    assert sample.metainfo['tta'] == 'flip_ramps'
+    assert 0.54 <= sample.pred_depth.min() <= sample.pred_depth.max() <= 540
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
