@@ -23,9 +23,20 @@ class NYUDataset(BaseDepthDataset):
 
     METAINFO = dict(dataset_name='nyu', min_depth=1e-3, max_depth=10.0)
     DEPTH_SCALE = 1000.0
+    # What comes before the first "_" of a scene's folder, numbered as in the published training list.
+    SCENE_CLASSES = (
+        'kitchen living playroom bedroom furniture bookstore dining office reception basement nyu home classroom student '
+        'bathroom printer study dinette cafe conference indoor computer excercise foyer laundry'
+    ).split()
     CAM_INTRINSIC = [[518.8579, 0.0, 325.5824], [0.0, 519.4696, 253.7362], [0.0, 0.0, 1.0]]  # pixels, full frame
 
     def parse_line(self, fields: list[str], where: str) -> dict | None:
-        """Return the sample of one line with the camera of the full frame."""
+        """Return the sample of one line with the camera of the full frame and, if it is a known one, its class."""
         sample = super().parse_line(fields, where)
-        return sample and dict(sample, cam_intrinsic=self.CAM_INTRINSIC)
+        if sample is None:
+            return None
+        sample['cam_intrinsic'] = self.CAM_INTRINSIC
+        scene = fields[0].lstrip('/').split('_')[0]
+        if scene in self.SCENE_CLASSES:
+            sample['scene_class'] = self.SCENE_CLASSES.index(scene)
+        return sample

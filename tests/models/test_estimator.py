@@ -4,7 +4,7 @@ import torch
 from depth.models import DepthDataPreprocessor
 from depth.models.estimators import DepthEstimator
 from depth.models.estimators.sliding_window import slide_inference, window_starts
-from depth.models.heads import DenseDepthHead
+from depth.models.heads import BaseDepthHead, DenseDepthHead
 from depth.registry import MODELS
 from depth.structures import DepthDataSample
 
@@ -18,17 +18,25 @@ class PixelBackbone(torch.nn.Module):
 
 
 @MODELS.register_module()
-class BrightnessHead(torch.nn.Module):
+class BrightnessHead(BaseDepthHead):
     """Depth is three times the mean of the channels: what every pixel says, wherever its window is."""
-
-    min_depth, max_depth, align_corners = 0.5, 6.0, False
 
     def forward(self, feats, data_samples=None):
         return dict(depth=3 * feats[0].mean(dim=1, keepdim=True))
 
-    def resize(self, depth, size):
-        assert depth.shape[-2:] == tuple(size)
-        return depth
+
+@MODELS.register_module()
+class RayHead(BaseDepthHead):
+    """Depth is one metre plus the distance of a pixel's ray from the axis: what the camera says, whatever is seen."""
+
+    def forward(self, feats, data_samples=None):
+        height, width = feats[0].shape[-2:]
+        y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing='ij')
+        maps = []
+        for sample in data_samples:
+            focal, center_x, center_y = (sample.intrinsics[place] for place in ((0, 0), (0, 2), (1, 2)))
+            maps.append(1 + (((x - center_x) ** 2 + (y - center_y) ** 2).sqrt() / focal))
+        return dict(depth=torch.stack(maps).unsqueeze(1))
 
 
 NO_GROUND_TRUTH = [DepthDataSample(metainfo=dict(img_path='a.png'))]
@@ -37,7 +45,10 @@ NO_GROUND_TRUTH = [DepthDataSample(metainfo=dict(img_path='a.png'))]
 def brightness_model(**test_cfg):
     preprocessor = dict(type='DepthDataPreprocessor', mean=(0, 0, 0), std=(1, 1, 1))
     return DepthEstimator(
-        dict(type='PixelBackbone'), dict(type='BrightnessHead'), data_preprocessor=preprocessor, test_cfg=test_cfg
+        dict(type='PixelBackbone'),
+        dict(type='BrightnessHead', min_depth=0.5, max_depth=6.0),
+        data_preprocessor=preprocessor,
+        test_cfg=test_cfg,
     ).eval()
 
 
@@ -75,7 +86,7 @@ def test_sliding_windows_of_a_pixelwise_model_are_the_whole_image(size):
     torch.manual_seed(0)
     image = torch.rand(2, 3, *size) * 2
     model = brightness_model()
-    found = slide_inference(model.predict_depth, image, (24, 32), (16, 20))
+    found = slide_inference(lambda part, top, left: model.predict_depth(part), image, (24, 32), (16, 20))
     assert torch.allclose(found, model.predict_depth(image), atol=1e-6)
 
 
@@ -107,6 +118,26 @@ def test_images_of_unequal_size_are_predicted_as_if_alone(test_cfg):
         alone = predict(model, [image])[0].pred_depth
         assert torch.allclose(sample.pred_depth, alone)
         assert torch.allclose(sample.pred_depth, (3 * image[0].float()).clamp(0.5, 6))
+
+
+@pytest.mark.parametrize('flip', [False, True])
+@pytest.mark.parametrize('window', [{}, dict(mode='slide', crop_size=(9, 10), stride=(4, 7))])
+def test_cameras_follow_windows_and_mirror_images(flip, window):
+    preprocessor = dict(type='DepthDataPreprocessor', mean=(0, 0, 0), std=(1, 1, 1))
+    parts = dict(type='PixelBackbone'), dict(type='RayHead', max_depth=100.0)
+    model = DepthEstimator(*parts, data_preprocessor=preprocessor, test_cfg=dict(window, flip=flip)).eval()
+    samples = []
+    for width, center_x in ((24, 7.3), (19, 12.1)):
+        sample = DepthDataSample(metainfo=dict(img_shape=(16, width), ori_shape=(16, width)))
+        sample.intrinsics = torch.tensor([[20.0, 0, center_x], [0, 20.0, 6.6], [0, 0, 1]])
+        samples.append(sample)
+    images = [torch.zeros(3, 16, width, dtype=torch.uint8) for width in (24, 19)]
+    batch = model.data_preprocessor(dict(inputs=images, data_samples=samples))
+    whole = model.decode_head([batch['inputs']], batch['data_samples'])['depth']
+    found = model(batch['inputs'], batch['data_samples'], mode='predict')
+    for sample, expected, image in zip(found, whole, images, strict=True):
+        assert torch.allclose(sample.pred_depth, expected[0, :, : image.shape[-1]], atol=1e-5)
+        assert sample.intrinsics[1, 2] == pytest.approx(6.6)
 
 
 def test_prediction_goes_back_to_the_original_size():

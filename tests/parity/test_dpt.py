@@ -1,4 +1,4 @@
-"""DPT against a second implementation: plain functions on the published names, written from the method's description."""
+"""DPT against a second implementation: plain functions on the published names, written from a description."""
 
 import json
 

@@ -39,7 +39,7 @@ def pool(s, x):
 
 
 def potentials(rows, columns, shift):
-    """For all pairs of pixels of a padded map: the index into the bias table, and what is added (-inf: other window)."""
+    """For pairs of pixels of a padded map: the row of the bias table, and what is added (-inf: other window)."""
     places = []
     for length in (rows, columns):
         moved = (torch.arange(length) - shift) % length

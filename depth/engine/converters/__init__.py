@@ -4,6 +4,7 @@
 ``projects/<Name>/converters.py``.
 """
 
+from .binsformer import convert_binsformer
 from .convert import convert_official, write_converted
 from .depthformer import convert_depthformer
 from .dpt import convert_dpt
@@ -13,6 +14,7 @@ from .swin import convert_swin
 
 __all__ = [
     'PublishedState',
+    'convert_binsformer',
     'convert_depthformer',
     'convert_dpt',
     'convert_newcrfs',

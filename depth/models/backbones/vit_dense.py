@@ -54,7 +54,7 @@ def features_with_class_token(net: nn.Module, images: Tensor) -> list[tuple[Tens
 
 
 def resize_position(position: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
-    """Resize position codes (1, h * w, C) of grid ``old`` (h, w) to those of grid ``new``, bicubic, half-pixel centres."""
+    """Resize position codes (1, h * w, C) from grid ``old`` (h, w) to grid ``new``: bicubic, half-pixel centres."""
     if tuple(old) == tuple(new):
         return position
     grid = position.transpose(1, 2).unflatten(2, tuple(old))

@@ -12,6 +12,7 @@ from depth.registry import MODELS
 from depth.structures import DepthDataSample
 
 from .sliding_window import slide_inference
+from .views import mirrored_samples, shifted_samples
 
 
 @MODELS.register_module()
@@ -108,15 +109,12 @@ class DepthEstimator(BaseModel):
         The head's depth is clamped to the depth range first and then resized, as the published evaluation does.
         """
         depth = self.decode_head(self.extract_feat(inputs), data_samples)['depth'].float()
-        depth = depth.clamp(self.decode_head.min_depth, self.decode_head.max_depth)
-        return self.decode_head.resize(depth, inputs.shape[-2:])
+        return self.decode_head.resize(self.decode_head.clamp(depth), inputs.shape[-2:])
 
     @torch.no_grad()
     def predict(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> list[DepthDataSample]:
         """Set ``pred_depth`` (H, W) in metres on every sample, at its ``ori_shape``."""
         depth = self._infer(inputs, data_samples)
-        if self.test_cfg['flip']:
-            depth = self._average_with_mirrored(depth, inputs, data_samples)
         for index, sample in enumerate(data_samples):
             height, width = sample.metainfo.get('img_shape', inputs.shape[-2:])
             cut = depth[index : index + 1, :, :height, :width]
@@ -124,25 +122,26 @@ class DepthEstimator(BaseModel):
         return data_samples
 
     def _infer(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> Tensor:
+        predict = self._average_with_mirrored if self.test_cfg['flip'] else self.predict_depth
         if self.test_cfg['mode'] == 'whole':
-            return self.predict_depth(inputs, data_samples)
+            return predict(inputs, data_samples)
         return slide_inference(
-            lambda windows: self.predict_depth(windows, data_samples),
+            lambda windows, top, left: predict(windows, shifted_samples(data_samples, top, left)),
             inputs,
             self.test_cfg['crop_size'],
             self.test_cfg['stride'],
         )
 
-    def _average_with_mirrored(self, depth: Tensor, inputs: Tensor, data_samples: list[DepthDataSample]) -> Tensor:
-        # Only the image is mirrored, not its padding at the right, which has to stay at the right.
-        mirrored = torch.zeros_like(inputs)
-        widths = [sample.metainfo.get('img_shape', inputs.shape[-2:])[1] for sample in data_samples]
-        for index, width in enumerate(widths):
-            mirrored[index, :, :, :width] = inputs[index, :, :, :width].flip(-1)
-        other = self._infer(mirrored, data_samples)
-        for index, width in enumerate(widths):
-            other[index, :, :, :width] = other[index, :, :, :width].flip(-1)
-        return (depth + other) / 2
+    def _average_with_mirrored(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> Tensor:
+        """Return the mean of the prediction and of the mirrored image's; both run as one batch."""
+        widths = [inputs.shape[-1]] * len(inputs)
+        if self.test_cfg['mode'] == 'whole':
+            # Only the image is mirrored, not its padding at the right, which has to stay at the right.
+            widths = [sample.metainfo.get('img_shape', inputs.shape[-2:])[1] for sample in data_samples]
+        both = torch.cat([inputs, _mirror(inputs, widths)])
+        depth = self.predict_depth(both, [*data_samples, *mirrored_samples(data_samples, widths)])
+        depth, mirrored = depth.chunk(2)
+        return (depth + _mirror(mirrored, widths)) / 2
 
     @staticmethod
     def _to_original(depth: Tensor, size: Sequence[int]) -> Tensor:
@@ -150,6 +149,16 @@ class DepthEstimator(BaseModel):
         if tuple(depth.shape[-2:]) != tuple(size):
             depth = F.interpolate(depth, size=tuple(size), mode='bilinear', align_corners=False)
         return depth[0, 0]
+
+
+def _mirror(maps: Tensor, widths: Sequence[int]) -> Tensor:
+    """Mirror the first ``widths`` columns of each map (N, C, H, W); the others keep their place."""
+    if all(width == maps.shape[-1] for width in widths):
+        return maps.flip(-1)
+    mirrored = maps.clone()
+    for index, width in enumerate(widths):
+        mirrored[index, :, :, :width] = maps[index, :, :, :width].flip(-1)
+    return mirrored
 
 
 def _check_options(key: str, options: dict, known: Sequence[str]) -> None:

@@ -124,9 +124,11 @@ class SelfSupervisedEstimator(DepthEstimator):
                     f'{tuple(inputs.shape[-2:])}; the test pipeline of a self-supervised model resizes to one size '
                     '(ResizePair)'
                 )
-        inverse = self.predict_inverse_depth(inputs)
         if self.test_cfg['flip']:
-            inverse = blend_mirrored(inverse, self.predict_inverse_depth(inputs.flip(-1)).flip(-1))
+            direct, mirrored = self.predict_inverse_depth(torch.cat([inputs, inputs.flip(-1)])).chunk(2)
+            inverse = blend_mirrored(direct, mirrored.flip(-1))
+        else:
+            inverse = self.predict_inverse_depth(inputs)
         for index, sample in enumerate(data_samples):
             one = inverse[index : index + 1]
             sample.pred_inverse_depth = one[0, 0]

@@ -16,12 +16,12 @@ def window_starts(length: int, window: int, stride: int) -> list[int]:
 
 
 def slide_inference(
-    predict: Callable[[Tensor], Tensor], inputs: Tensor, crop_size: tuple[int, int], stride: tuple[int, int]
+    predict: Callable[[Tensor, int, int], Tensor], inputs: Tensor, crop_size: tuple[int, int], stride: tuple[int, int]
 ) -> Tensor:
     """Average the depth of overlapping windows.
 
     Args:
-        predict: Maps images (N, 3, h, w) to depth (N, 1, h, w).
+        predict: Maps a window (N, 3, h, w) with its first row and first column to depth (N, 1, h, w).
         inputs: Normalised images (N, 3, H, W).
         crop_size: Window (height, width); cut to the image where it is larger.
         stride: Step between windows (vertical, horizontal), at most the window.
@@ -36,6 +36,6 @@ def slide_inference(
     for top in window_starts(height, window_h, stride[0]):
         for left in window_starts(width, window_w, stride[1]):
             place = (..., slice(top, top + window_h), slice(left, left + window_w))
-            total[place] += predict(inputs[place]).float()
+            total[place] += predict(inputs[place], top, left).float()
             count[place] += 1
     return total / count

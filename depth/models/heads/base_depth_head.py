@@ -50,6 +50,10 @@ class BaseDepthHead(BaseModule, metaclass=ABCMeta):
         depth = self.resize(outputs['depth'], gt_depth.shape[-2:])
         return dict(loss_depth=self.loss_decode(depth, gt_depth, gt_depth > 0))
 
+    def clamp(self, depth: Tensor) -> Tensor:
+        """Bring depth in metres into the depth range."""
+        return depth.clamp(self.min_depth, self.max_depth)
+
     def resize(self, depth: Tensor, size: Sequence[int]) -> Tensor:
         """Resize depth (N, 1, h, w) bilinearly to ``size`` (H, W)."""
         if tuple(depth.shape[-2:]) == tuple(size):

@@ -32,7 +32,7 @@ class DPTHead(RegressionHead):
         in_channels: Channels E of the tokens of every block; all the same.
         post_process_channels: Channels of the four reassembled levels, finest first.
         channels: Channels of the fusion; even.
-        readout: ``'project'``, ``'add'`` or ``'ignore'`` the class token, see :class:`~depth.models.layers.dpt.Reassemble`.
+        readout: How tokens meet the class token: ``'project'``, ``'add'`` or ``'ignore'``.
         align_corners: Convention of the final resize alone; inside, maps are doubled with True, as published.
         **kwargs: ``scale_up``, depth range and ``loss_decode``, see :class:`RegressionHead`.
 

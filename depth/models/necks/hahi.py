@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from depth.registry import MODELS
 
 from ..layers import MultiScaleDeformableAttention, SinePositionEncoding
+from ..layers.tokens import flatten_levels, pixel_centers, split_levels
 
 
 @MODELS.register_module()
@@ -87,21 +88,15 @@ class HAHINeck(BaseModule):
         shapes = [tuple(level.shape[-2:]) for level in levels]
         memory = self._interact(levels, shapes)
         attended_stem = self._cross_interact(stem, memory, shapes)
-        attended = [
-            tokens.transpose(1, 2).unflatten(2, shape)
-            for tokens, shape in zip(memory.split([h * w for h, w in shapes], dim=1), shapes, strict=True)
-        ]
         fused = [
-            conv(torch.cat([level, tokens], dim=1))
-            for conv, level, tokens in zip(self.trans_fusion, levels, attended, strict=True)
+            conv(torch.cat([level, attended], dim=1))
+            for conv, level, attended in zip(self.trans_fusion, levels, split_levels(memory, shapes), strict=True)
         ]
         return [self.conv_fusion[0](torch.cat([attended_stem, stem], dim=1)), *fused]
 
     def _interact(self, levels: Sequence[Tensor], shapes: list[tuple[int, int]]) -> Tensor:
         """Return all levels' tokens (N, S, E) after they attended to each other."""
-        tokens = torch.cat(
-            [proj(level).flatten(2).transpose(1, 2) for proj, level in zip(self.trans_proj, levels, strict=True)], dim=1
-        )
+        tokens, _ = flatten_levels([proj(level) for proj, level in zip(self.trans_proj, levels, strict=True)])
         positions, references = [], []
         for index, shape in enumerate(shapes):
             code = self.position_encoding(shape, tokens.device, tokens.dtype)
@@ -118,11 +113,3 @@ class HAHINeck(BaseModule):
         reference = self.reference_points(position).sigmoid().unsqueeze(2)  # (1, Q, 1, 2)
         attended = self.multi_att(query.flatten(2).transpose(1, 2), memory, reference, shapes, query_pos=position)
         return attended.transpose(1, 2).unflatten(2, size)
-
-
-def pixel_centers(size: tuple[int, int], device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Return the centres of a map's pixels, (h * w, 2) as (x, y) in [0, 1]."""
-    rows = (torch.arange(size[0], device=device, dtype=dtype) + 0.5) / size[0]
-    columns = (torch.arange(size[1], device=device, dtype=dtype) + 0.5) / size[1]
-    y, x = torch.meshgrid(rows, columns, indexing='ij')
-    return torch.stack([x, y], dim=-1).flatten(0, 1)

@@ -32,7 +32,7 @@ class SDConvTransEstimator(DepthEstimator):
             raise ValueError(
                 f"two views are dict(low=..., high=...) in mode 'tensor', got {sorted(inputs)} in mode {mode!r}"
             )
-        depth = self.outputs(inputs)['depth'].clamp(self.decode_head.min_depth, self.decode_head.max_depth)
+        depth = self.decode_head.clamp(self.outputs(inputs)['depth'])
         return self.decode_head.resize(depth, inputs['high'].shape[-2:])
 
     def outputs(self, inputs: Tensor | dict[str, Tensor]) -> dict[str, Tensor]:

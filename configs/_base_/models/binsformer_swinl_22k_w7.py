@@ -1,0 +1,7 @@
+"""BinsFormer on Swin-L, pre-trained on ImageNet-22k. Leaf configs bind the depth range."""
+
+_base_ = './binsformer_swint_w7.py'
+model = dict(
+    backbone=dict(model_name='swin_large_patch4_window7_224.ms_in22k'),
+    decode_head=dict(in_channels=[192, 384, 768, 1536], channels=512, level_order='%'),
+)

@@ -1,0 +1,91 @@
+"""How many parameters and floating point operations a model has."""
+
+from math import prod
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+import depth.ops  # noqa: F401, registers the operators that are counted by a formula of their own
+
+COUNTED = (
+    'counted: matrix products, convolutions, attention, and the sampling of deformable attention (4 corners x head '
+    'size multiply-adds a point); not counted: norms, activations, softmax, resizing and other elementwise work'
+)
+
+
+def measure_complexity(model: nn.Module, size: tuple[int, int], device: str = 'meta') -> dict:
+    """Count parameters and the operations of one forward pass, per part.
+
+    Args:
+        model: Estimator on ``device``; it is called as ``model(images, mode='tensor')`` and left in eval mode.
+        size: (H, W) of the one image, in pixels.
+        device: ``'meta'`` passes shapes alone, without memory or time; a model that looks at values needs ``'cpu'``.
+
+    Returns:
+        ``shape`` (1, 3, H, W); ``parts`` and ``total``, each with ``parameters``, ``flops`` and ``macs`` (a
+        multiply-add is one MAC and two FLOPs); ``operators``: FLOPs by operator; ``counted``: what that includes.
+
+    Raises:
+        ValueError: If the size is not positive.
+    """
+    if len(size) != 2 or min(size) < 1:
+        raise ValueError(f'the size of an image is (height, width) in pixels, got {tuple(size)}')
+    counter = FlopCounterMode(
+        display=False, custom_mapping={torch.ops.depth.ms_deform_attn: deformable_attention_flops}
+    )
+    with torch.device(device), torch.no_grad(), counter:
+        model.eval()(torch.zeros(1, 3, *size), mode='tensor')
+    by_module = {name: sum(flops.values()) for name, flops in counter.get_flop_counts().items()}
+    parts = {
+        name: _entry(part, by_module.get(f'{type(model).__name__}.{name}', 0))
+        for name, part in model.named_children()
+        if any(True for _ in part.parameters())
+    }
+    operators = {str(operator): flops for operator, flops in counter.get_flop_counts()['Global'].items()}
+    total = _entry(model, counter.get_total_flops())
+    return dict(shape=[1, 3, *size], parts=parts, total=total, operators=operators, counted=COUNTED)
+
+
+def deformable_attention_flops(
+    value_shape: torch.Size,
+    sides: list[int],
+    location_shape: torch.Size,
+    weight_shape: torch.Size,
+    out_shape: torch.Size | None = None,
+    **kwargs,
+) -> int:
+    """Return the FLOPs of sampling: a weighted sum of 4 rows of D numbers for every point.
+
+    Args:
+        value_shape: (N, S, H, D).
+        sides: h and w of every level, one after the other.
+        location_shape: (N, Q, H, L, P, 2).
+        weight_shape: (N, Q, H, L, P).
+        out_shape: (N, Q, H * D).
+        **kwargs: Whatever else torch's counter passes on.
+    """
+    return 2 * 4 * prod(weight_shape) * value_shape[-1]
+
+
+def format_complexity(measured: dict) -> str:
+    """Return a table of what :func:`measure_complexity` gives."""
+    height, width = measured['shape'][2:]
+    lines = [
+        f'one image of {height}x{width}',
+        f'{"part":<16}{"parameters":>14}{"GFLOPs":>12}{"GMACs":>12}',
+        *(_line(name, entry) for name, entry in measured['parts'].items()),
+        _line('total', measured['total']),
+        *(f'  {name}: {flops / 1e9:.3f} GFLOPs' for name, flops in measured['operators'].items()),
+        measured['counted'],
+    ]
+    return '\n'.join(lines)
+
+
+def _line(name: str, entry: dict) -> str:
+    return f'{name:<16}{entry["parameters"]:>14,}{entry["flops"] / 1e9:>12.3f}{entry["macs"] / 1e9:>12.3f}'
+
+
+def _entry(module: nn.Module, flops: int) -> dict[str, int]:
+    parameters: list[Tensor] = list(module.parameters())
+    return dict(parameters=sum(parameter.numel() for parameter in parameters), flops=flops, macs=flops // 2)

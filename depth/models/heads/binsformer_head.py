@@ -1,0 +1,188 @@
+"""BinsFormer: queries that are bins, decoded over multi-scale memories."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn import ConvModule
+from torch import Tensor, nn
+
+from depth.registry import MODELS
+from depth.structures import DepthDataSample
+
+from ..layers.bins import bin_centers_from_edges, bin_edges_from_widths, depth_from_bins
+from ..layers.deformable_encoder import DeformableEncoder
+from ..layers.position_encoding import SinePositionEncoding
+from ..layers.transformer import MLP, QueryDecoderLayer
+from .query_depth_head import QueryDepthHead
+
+LEVEL_ORDERS = ('//', '%')
+NUM_MEMORIES = 3
+
+
+@MODELS.register_module()
+class BinsFormerHead(QueryDepthHead):
+    """Bins and per-pixel probabilities from queries, after every layer of a transformer decoder.
+
+    Published quirks, kept for the weights: the pyramid first shrinks the encoded 1/8 map to 1/16 and then grows
+    again. Parameters of the published network that nothing uses are not built.
+
+    Args:
+        in_channels: Channels of four levels at strides 4 to 32.
+        channels: Width E of everything inside; a multiple of 4 and of ``num_heads``.
+        num_bins: Bins D, one query each.
+        num_classes: Scene classes K, told by one more query; 0 leaves the classification out.
+        num_layers: Decoder layers.
+        level_order: Which memory layer i looks at, coarsest first: ``'//'`` is ``i // 3``, ``'%'`` is ``i % 3``.
+        num_heads: Heads of all attentions.
+        encoder: Further arguments of :class:`~depth.models.layers.DeformableEncoder`.
+        feedforward_channels: Of the decoder layers.
+        loss_chamfer: Config of a loss on bins, ``BinsChamferLoss``; None for none, as published.
+        **kwargs: Auxiliary layers, losses and depth range, see :class:`QueryDepthHead`.
+
+    Raises:
+        ValueError: If the options do not fit each other.
+
+    Reference: BinsFormer, https://arxiv.org/abs/2204.00987
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        channels: int = 256,
+        num_bins: int = 64,
+        num_classes: int = 25,
+        num_layers: int = 9,
+        level_order: str = '%',
+        num_heads: int = 8,
+        encoder: dict | None = None,
+        feedforward_channels: int = 2048,
+        loss_chamfer: dict | None = None,
+        **kwargs,
+    ) -> None:
+        super().__init__(num_layers, num_classes=num_classes, **kwargs)
+        _check(in_channels, level_order, num_layers)
+        self.in_channels = list(in_channels)
+        self.level_order = level_order
+
+        def conv(before: int, kernel_size: int, act: str = 'LeakyReLU') -> ConvModule:
+            act_cfg = dict(type=act, negative_slope=0.01) if act == 'LeakyReLU' else dict(type=act)
+            norm_cfg = dict(type='BN')
+            return ConvModule(
+                before, channels, kernel_size, padding=kernel_size // 2, norm_cfg=norm_cfg, act_cfg=act_cfg
+            )
+
+        self.skip_proj = nn.ModuleList(conv(before, 1) for before in in_channels[1:])
+        self.encoder = DeformableEncoder(
+            channels,
+            NUM_MEMORIES,
+            num_heads=num_heads,
+            **dict(num_points=8, attn_dropout=0.1, ffn_dropout=0.1) | (encoder or {}),
+        )
+        self.lateral_convs = nn.ModuleList(conv(before, 1, 'ReLU') for before in reversed(in_channels[:3]))
+        self.output_convs = nn.ModuleList(conv(channels, 3) for _ in range(3))
+
+        num_queries = num_bins + bool(num_classes)
+        self.query_feat = nn.Embedding(num_queries, channels)
+        self.query_embed = nn.Embedding(num_queries, channels)
+        self.level_embed = nn.Embedding(NUM_MEMORIES, channels)
+        self.position_encoding = SinePositionEncoding(channels // 2, normalize=True)
+        self.layers = nn.ModuleList(
+            QueryDecoderLayer(channels, num_heads, feedforward_channels) for _ in range(num_layers)
+        )
+        self.decoder_norm = nn.LayerNorm(channels)
+        self.bins_embed = nn.Linear(channels, 1)
+        self.mask_embed = MLP(channels, channels, channels)
+        self.class_embed = MLP(channels, channels, num_classes) if num_classes else None
+        self.loss_chamfer = MODELS.build(loss_chamfer) if loss_chamfer else None
+
+    def forward(
+        self, feats: Sequence[Tensor], data_samples: list[DepthDataSample] | None = None, all_layers: bool = False
+    ) -> dict[str, Tensor]:
+        """Map features, finest (N, C, h, w) first, to depth in metres.
+
+        Args:
+            feats: Four levels.
+            data_samples: Not used.
+            all_layers: Predict after every decoder layer; otherwise after those that are trained, and in eval mode
+                after the last one only.
+
+        Returns:
+            ``depth`` (N, 1, h, w), not clamped; of each of M predicting layers, the last one last: ``layer_depths``
+            (N, M, h, w), ``bin_edges`` (N, M, D + 1), ``bin_logits`` (N, M, D) and, with classes, ``class_logits``
+            (N, M, K); ``layers``: the numbers of these layers.
+        """
+        found = [feat.shape[1] for feat in feats]
+        if found != self.in_channels:
+            raise ValueError(
+                f'BinsFormerHead: decode_head.in_channels is {self.in_channels}, the backbone gives {found}'
+            )
+        encoded = self.encoder([proj(feat) for proj, feat in zip(self.skip_proj, feats[1:], strict=True)])
+        pixels = self._pixel_map(encoded[0], feats)
+        chosen = self.predicting_layers(all_layers)
+        queries = self._decode(encoded[::-1], chosen)
+        predictions = [self._predict(query, pixels) for query in queries]
+        outputs = {name: torch.stack([one[name] for one in predictions], dim=1) for name in predictions[0]}
+        return dict(outputs, depth=outputs['layer_depths'][:, -1:], layers=chosen)
+
+    def _pixel_map(self, finest: Tensor, feats: Sequence[Tensor]) -> Tensor:
+        """Return the map (N, E, h, w) at stride 4 from the encoded map at stride 8."""
+        result = finest
+        for lateral, output, feat in zip(self.lateral_convs, self.output_convs, feats[2::-1], strict=True):
+            skip = lateral(feat)
+            result = F.interpolate(result, size=skip.shape[-2:], mode='bilinear', align_corners=True)
+            result = output(skip + result)
+        return result
+
+    def _decode(self, memories: Sequence[Tensor], chosen: Sequence[int]) -> list[Tensor]:
+        """Return the queries (N, Q, E) after the chosen layers; memories are coarsest first."""
+        tokens = [memory.flatten(2).transpose(1, 2) for memory in memories]
+        positions = []
+        for memory, embed in zip(memories, self.level_embed.weight, strict=True):
+            code = self.position_encoding(tuple(memory.shape[-2:]), memory.device, memory.dtype)
+            positions.append(code.flatten(2).transpose(1, 2) + embed)
+        queries = self.query_feat.weight.expand(len(tokens[0]), -1, -1)
+        query_pos = self.query_embed.weight.unsqueeze(0)
+        kept = []
+        for index, layer in enumerate(self.layers):
+            level = index // NUM_MEMORIES if self.level_order == '//' else index % NUM_MEMORIES
+            queries = layer(queries, tokens[level], query_pos, positions[level])
+            if index in chosen:
+                kept.append(queries)
+        return kept
+
+    def _predict(self, queries: Tensor, pixels: Tensor) -> dict[str, Tensor]:
+        """Return one layer's depth (N, h, w), bins and class logits."""
+        queries = self.decoder_norm(queries)
+        outputs = {}
+        if self.class_embed is not None:
+            outputs['class_logits'] = self.class_embed(queries[:, 0])
+            queries = queries[:, 1:]
+        bin_logits = self.bins_embed(queries).squeeze(-1).float()
+        pixel_logits = torch.einsum('nde,nehw->ndhw', self.mask_embed(queries), pixels).float()
+        edges = bin_edges_from_widths(bin_logits.softmax(dim=1), self.min_depth, self.max_depth)
+        depth = depth_from_bins(pixel_logits.softmax(dim=1), bin_centers_from_edges(edges))
+        return dict(outputs, layer_depths=depth[:, 0], bin_edges=edges, bin_logits=bin_logits)
+
+    def depth_losses(
+        self,
+        outputs: dict[str, Tensor],
+        place: int,
+        gt_depth: Tensor,
+        data_samples: list[DepthDataSample] | None,
+        is_last: bool,
+    ) -> dict[str, Tensor]:
+        """Return the loss on depth and, if there is one, the loss on bins."""
+        losses = dict(depth=self.loss_on_depth(outputs['layer_depths'][:, place], gt_depth))
+        if self.loss_chamfer is not None:
+            losses['chamfer'] = self.loss_chamfer(outputs['bin_edges'][:, place], gt_depth, gt_depth > 0)
+        return losses
+
+
+def _check(in_channels: Sequence[int], level_order: str, num_layers: int) -> None:
+    if len(in_channels) != NUM_MEMORIES + 1:
+        raise ValueError(f'BinsFormerHead: in_channels must name four levels, got {list(in_channels)}')
+    if level_order not in LEVEL_ORDERS:
+        raise ValueError(f'BinsFormerHead: level_order is one of {LEVEL_ORDERS}, got {level_order!r}')
+    if level_order == '//' and num_layers > NUM_MEMORIES**2:
+        raise ValueError(f"BinsFormerHead: level_order '//' allows {NUM_MEMORIES**2} layers, got {num_layers}")

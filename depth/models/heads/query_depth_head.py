@@ -1,0 +1,97 @@
+"""What heads share that predict depth after several decoder layers."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from depth.registry import MODELS
+from depth.structures import DepthDataSample
+
+from ..losses.scene_class_loss import class_accuracy, scene_labels
+from .base_depth_head import BaseDepthHead
+
+
+class QueryDepthHead(BaseDepthHead):
+    """Base of heads with several predictions, of which the last one counts and some earlier ones are trained, too.
+
+    The outputs of :meth:`forward` hold, besides ``depth``, stacks over M predictions in dimension 1 and ``layers``, the
+    numbers of these predictions, the last one last.
+
+    Args:
+        num_predictions: How many predictions there can be.
+        aux_layers: Numbers of the predictions that are trained besides the last one.
+        aux_weights: Weight of their losses on depth.
+        num_classes: Scene classes K; 0 for none.
+        loss_class: Config of the loss on scene classes.
+        **kwargs: Depth range, ``align_corners`` and ``loss_decode``, see :class:`BaseDepthHead`.
+
+    Raises:
+        ValueError: If the auxiliary predictions are not earlier ones with one weight each.
+    """
+
+    def __init__(
+        self,
+        num_predictions: int,
+        aux_layers: Sequence[int] = (2, 5),
+        aux_weights: Sequence[float] = (0.25, 0.5),
+        num_classes: int = 0,
+        loss_class: dict | None = None,
+        **kwargs,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.last_layer = num_predictions - 1
+        if len(aux_layers) != len(aux_weights) or any(not 0 <= layer < self.last_layer for layer in aux_layers):
+            raise ValueError(
+                f'{type(self).__name__}: aux_layers are below {self.last_layer} and have one weight each, '
+                f'got {list(aux_layers)} with {list(aux_weights)}'
+            )
+        self.aux_weights = dict(zip(aux_layers, aux_weights, strict=True))
+        self.num_classes = num_classes
+        self.loss_class = MODELS.build(loss_class or dict(type='SceneClassLoss')) if num_classes else None
+
+    def predicting_layers(self, all_layers: bool) -> list[int]:
+        """Return which predictions to make: all, those that are trained, or in eval mode the last one only."""
+        if all_layers:
+            return list(range(self.last_layer + 1))
+        return [*self.aux_weights, self.last_layer] if self.training else [self.last_layer]
+
+    def loss(
+        self, outputs: dict[str, Tensor], gt_depth: Tensor, data_samples: list[DepthDataSample] | None = None
+    ) -> dict[str, Tensor]:
+        """Return the losses of all predictions against ``gt_depth`` (N, 1, H, W), metres, 0 = none.
+
+        Those of the last one are called ``loss_depth`` and so on, those of an earlier one i ``aux_loss_depth_i``.
+        With classes, ``top1`` and ``top5`` are the last one's accuracies in per cent. Losses on classes are not
+        weighted in earlier predictions, as published.
+        """
+        labels = None
+        if self.num_classes:
+            labels = scene_labels(data_samples, self.num_classes, gt_depth.device)
+        losses = {}
+        for place, layer in enumerate(outputs['layers']):
+            values = self.depth_losses(outputs, place, gt_depth, data_samples, layer == self.last_layer)
+            values = {name: self.aux_weights.get(layer, 1.0) * value for name, value in values.items()}
+            if labels is not None:
+                values['class'] = self.loss_class(outputs['class_logits'][:, place], labels)
+            for name, value in values.items():
+                losses[f'loss_{name}' if layer == self.last_layer else f'aux_loss_{name}_{layer}'] = value
+        if labels is not None:
+            logits = outputs['class_logits'][:, -1]
+            losses |= {f'top{top}': class_accuracy(logits, labels, top) for top in (1, 5)}
+        return losses
+
+    @abstractmethod
+    def depth_losses(
+        self,
+        outputs: dict[str, Tensor],
+        place: int,
+        gt_depth: Tensor,
+        data_samples: list[DepthDataSample] | None,
+        is_last: bool,
+    ) -> dict[str, Tensor]:
+        """Return the losses by name of the prediction at ``place`` in the stacks; ``is_last`` for the final one."""
+
+    def loss_on_depth(self, depth: Tensor, gt_depth: Tensor) -> Tensor:
+        """Return ``loss_decode`` of depth (N, h, w) at the size of ``gt_depth`` (N, 1, H, W)."""
+        return self.loss_decode(self.resize(depth.unsqueeze(1), gt_depth.shape[-2:]), gt_depth, gt_depth > 0)

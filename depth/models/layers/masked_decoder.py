@@ -1,0 +1,101 @@
+"""Queries that look only where they found themselves before."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .position_encoding import SinePositionEncoding
+from .transformer import MLP, QueryDecoderLayer
+
+
+class QueryState(NamedTuple):
+    """Queries before or after a decoder layer.
+
+    Attributes:
+        queries: All of them, (N, Q, E), as they leave the layer.
+        normed: Those with a mask, (N, Q - free, E), after the shared LayerNorm.
+        mask_logits: (N, Q - free, h, w), where each of these finds itself.
+    """
+
+    queries: Tensor
+    normed: Tensor
+    mask_logits: Tensor
+
+
+class MaskedQueryDecoder(nn.Module):
+    """Decoder layers with masked cross-attention; layer i looks at memory i % L.
+
+    Each query may look at places where its own mask was more likely than not (logit above 0) in the prediction before;
+    a query that may look nowhere looks everywhere. The last ``num_free`` queries have no mask.
+
+    Args:
+        channels: Channels E.
+        num_queries: Queries Q in all.
+        num_free: How many of them, the last ones, have no mask.
+        num_levels: Memories L.
+        num_layers: Decoder layers.
+        num_heads: Heads of the attentions.
+        feedforward_channels: Of the layers.
+
+    Reference: Masked-attention Mask Transformer, https://arxiv.org/abs/2112.01527
+    """
+
+    def __init__(
+        self,
+        channels: int = 256,
+        num_queries: int = 64,
+        num_free: int = 0,
+        num_levels: int = 3,
+        num_layers: int = 9,
+        num_heads: int = 8,
+        feedforward_channels: int = 2048,
+    ) -> None:
+        super().__init__()
+        self.num_masked, self.num_free = num_queries - num_free, num_free
+        self.query_feat = nn.Embedding(num_queries, channels)
+        self.query_embed = nn.Embedding(num_queries, channels)
+        self.level_embed = nn.Embedding(num_levels, channels)
+        self.position_encoding = SinePositionEncoding(channels // 2, normalize=True)
+        self.layers = nn.ModuleList(
+            QueryDecoderLayer(channels, num_heads, feedforward_channels) for _ in range(num_layers)
+        )
+        self.post_norm = nn.LayerNorm(channels)
+        self.mask_embed = MLP(channels, channels, channels)
+
+    def forward(self, memories: Sequence[Tensor], pixel_embeddings: Tensor) -> list[QueryState]:
+        """Return the state before the first layer and after each one.
+
+        Args:
+            memories: (N, E, h, w), in the order in which they are looked at.
+            pixel_embeddings: (N, E, h, w), dotted with the queries to give masks.
+        """
+        tokens, positions = [], []
+        for memory, embed in zip(memories, self.level_embed.weight, strict=True):
+            code = self.position_encoding(tuple(memory.shape[-2:]), memory.device, memory.dtype)
+            tokens.append(memory.flatten(2).transpose(1, 2) + embed)
+            positions.append(code.flatten(2).transpose(1, 2))
+        query_pos = self.query_embed.weight.unsqueeze(0)
+        queries = self.query_feat.weight.expand(len(pixel_embeddings), -1, -1)
+        states = [self._state(queries, pixel_embeddings)]
+        for index, layer in enumerate(self.layers):
+            level = index % len(memories)
+            hidden = self.hidden_places(states[-1].mask_logits, memories[level].shape[-2:])
+            queries = layer(queries, tokens[level], query_pos, positions[level], hidden)
+            states.append(self._state(queries, pixel_embeddings))
+        return states
+
+    def _state(self, queries: Tensor, pixel_embeddings: Tensor) -> QueryState:
+        normed = self.post_norm(queries[:, : self.num_masked])
+        logits = torch.einsum('nqe,nehw->nqhw', self.mask_embed(normed), pixel_embeddings)
+        return QueryState(queries, normed, logits)
+
+    @torch.no_grad()
+    def hidden_places(self, mask_logits: Tensor, size: Sequence[int]) -> Tensor:
+        """Return where each query must not look, boolean (N, Q, h * w), for a memory of ``size`` (h, w)."""
+        logits = F.interpolate(mask_logits, size=tuple(size), mode='bilinear', align_corners=False).flatten(2)
+        hidden = logits.sigmoid() < 0.5
+        hidden = hidden & ~hidden.all(dim=-1, keepdim=True)
+        return F.pad(hidden, (0, 0, 0, self.num_free))

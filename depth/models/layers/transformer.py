@@ -1,0 +1,118 @@
+"""Post-norm transformer layers, as detection transformers have them."""
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+
+class MLP(nn.Sequential):
+    """Linear layers with ReLU between them.
+
+    Args:
+        in_channels: Channels of the input.
+        hidden_channels: Channels in between.
+        out_channels: Channels of the result.
+        num_layers: Linear layers.
+    """
+
+    def __init__(self, in_channels: int, hidden_channels: int, out_channels: int, num_layers: int = 3) -> None:
+        widths = [in_channels, *[hidden_channels] * (num_layers - 1), out_channels]
+        layers = []
+        for before, after in pairwise(widths):
+            layers += [nn.Linear(before, after), nn.ReLU()]
+        super().__init__(*layers[:-1])
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with ReLU, and the input added.
+
+    Args:
+        embed_dims: Channels E.
+        feedforward_channels: Channels in between.
+        dropout: Dropout after each layer.
+    """
+
+    def __init__(self, embed_dims: int, feedforward_channels: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(embed_dims, feedforward_channels),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(feedforward_channels, embed_dims),
+            nn.Dropout(dropout),
+        )
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map tokens (N, L, E) to the same shape."""
+        return tokens + self.layers(tokens)
+
+
+class QueryDecoderLayer(nn.Module):
+    """Queries look at a memory, then at each other (or the other way round), then through a feed-forward layer.
+
+    Args:
+        embed_dims: Channels E.
+        num_heads: Heads of both attentions.
+        feedforward_channels: Channels of the feed-forward layer.
+        dropout: Dropout of all parts.
+        cross_first: Cross-attention comes before self-attention, as in Mask2Former and BinsFormer; DETR has it after.
+
+    Reference: Masked-attention Mask Transformer, https://arxiv.org/abs/2112.01527; End-to-End Object Detection with
+    Transformers, https://arxiv.org/abs/2005.12872.
+    """
+
+    def __init__(
+        self,
+        embed_dims: int,
+        num_heads: int = 8,
+        feedforward_channels: int = 2048,
+        dropout: float = 0.0,
+        cross_first: bool = True,
+    ) -> None:
+        super().__init__()
+        self.cross_first = cross_first
+        self.cross_attn = nn.MultiheadAttention(embed_dims, num_heads, dropout, batch_first=True)
+        self.self_attn = nn.MultiheadAttention(embed_dims, num_heads, dropout, batch_first=True)
+        self.ffn = FeedForward(embed_dims, feedforward_channels, dropout)
+        self.norms = nn.ModuleList(nn.LayerNorm(embed_dims) for _ in range(3))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self,
+        queries: Tensor,
+        memory: Tensor,
+        query_pos: Tensor,
+        memory_pos: Tensor,
+        hidden: Tensor | None = None,
+    ) -> Tensor:
+        """Return queries (N, Q, E).
+
+        Args:
+            queries: (N, Q, E).
+            memory: (N, S, E), what the queries look at.
+            query_pos: (N or 1, Q, E), added to queries and keys of self-attention and to queries of cross-attention.
+            memory_pos: (N or 1, S, E), added to the keys of cross-attention, not to the values.
+            hidden: Boolean (N, Q, S); True where a query must not look.
+        """
+        steps = [self._look_at_memory, self._look_at_each_other]
+        if not self.cross_first:
+            steps.reverse()
+        for step, norm in zip(steps, self.norms, strict=False):
+            queries = norm(step(queries, memory, query_pos, memory_pos, hidden))
+        return self.norms[2](self.ffn(queries))
+
+    def _look_at_memory(
+        self, queries: Tensor, memory: Tensor, query_pos: Tensor, memory_pos: Tensor, hidden: Tensor | None
+    ) -> Tensor:
+        if hidden is not None:
+            hidden = hidden.repeat_interleave(self.cross_attn.num_heads, dim=0)
+        keys = memory + memory_pos
+        attended, _ = self.cross_attn(queries + query_pos, keys, memory, attn_mask=hidden, need_weights=False)
+        return queries + self.dropout(attended)
+
+    def _look_at_each_other(
+        self, queries: Tensor, memory: Tensor, query_pos: Tensor, memory_pos: Tensor, hidden: Tensor | None
+    ) -> Tensor:
+        placed = queries + query_pos
+        attended, _ = self.self_attn(placed, placed, queries, need_weights=False)
+        return queries + self.dropout(attended)

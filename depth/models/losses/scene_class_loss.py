@@ -1,0 +1,50 @@
+"""Cross-entropy of the scene's class."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from depth.registry import MODELS
+from depth.structures import DepthDataSample
+
+
+@MODELS.register_module()
+class SceneClassLoss(nn.Module):
+    """Cross-entropy between class logits and the scene's class.
+
+    Args:
+        loss_weight: Factor of the loss.
+    """
+
+    def __init__(self, loss_weight: float = 0.01) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the weighted loss of logits (N, K) against class numbers (N,), averaged over images."""
+        return self.loss_weight * F.cross_entropy(logits.float(), labels)
+
+
+def scene_labels(data_samples: Sequence[DepthDataSample], num_classes: int, device: torch.device) -> Tensor:
+    """Return the samples' ``scene_class`` as class numbers (N,).
+
+    Raises:
+        ValueError: If a sample has none or it is not below ``num_classes``.
+    """
+    labels = [sample.get('scene_class') for sample in data_samples or ()]
+    for sample, label in zip(data_samples or (), labels, strict=True):
+        if label is None or not 0 <= label < num_classes:
+            raise ValueError(
+                f'{sample.get("img_path", "a sample")}: the head learns {num_classes} scene classes, but scene_class '
+                f'is {label}; use a data set that names scenes, or switch the classification off (num_classes=0)'
+            )
+    return torch.tensor(labels, device=device)
+
+
+@torch.no_grad()
+def class_accuracy(logits: Tensor, labels: Tensor, top: int = 1) -> Tensor:
+    """Return in how many per cent of images the class is among the ``top`` most likely ones."""
+    best = logits.topk(min(top, logits.shape[1]), dim=1).indices
+    return 100 * (best == labels.unsqueeze(1)).any(dim=1).float().mean()

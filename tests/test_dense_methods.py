@@ -1,0 +1,86 @@
+"""DPT and NeWCRFs learn: tiny variants on synthetic rooms and on real frames."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+from depth.datasets import SampleIndex
+from depth.engine.config import load_config
+from depth.engine.converters.convert import build_without_weights
+from depth.registry import DATASETS
+from tests.shared import REPO, SAMPLES, needs_samples
+from tests.test_real_input import train
+
+METHODS = ['dpt', 'newcrfs']
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_four_rooms_are_learned_and_gradients_reach_every_parameter(method):
+    torch.manual_seed(0)
+    cfg = load_config(REPO / f'configs/synthetic/{method}_tiny_rooms.py')
+    model = build_without_weights(cfg).train()
+    model.decode_head.init_depth_bias(3.0)
+    rooms = DATASETS.build(dict(cfg.train_dataloader.dataset, num_scenes=4, image_size=(64, 64)))
+    samples = [rooms[SampleIndex(index, (0, index))] for index in range(4)]
+    batch = {key: [sample[key] for sample in samples] for key in ('inputs', 'data_samples')}
+    batch = model.data_preprocessor(batch, training=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    losses, reached = [], set()
+    for _ in range(30):
+        loss = model(**batch, mode='loss')['loss_depth']
+        optimizer.zero_grad()
+        loss.backward()
+        reached |= {name for name, parameter in model.named_parameters() if parameter.grad.abs().sum() > 0}
+        optimizer.step()
+        losses.append(loss.item())
+    assert reached == {name for name, _ in model.named_parameters()}
+    assert np.mean(losses[-3:]) < 0.65 * losses[0]
+
+
+def on_samples(method, dataset, work_dir, root, split, size, **prefix):
+    """Return the tiny config of a method with a shipped data set's pipelines on the samples, for 20 iterations."""
+    cfg = Config.fromfile(REPO / f'configs/synthetic/{method}_tiny_rooms.py')
+    data = Config.fromfile(REPO / f'configs/_base_/datasets/{dataset}.py')
+    for key in ('train_dataloader', 'val_dataloader', 'test_dataloader', 'val_evaluator', 'test_evaluator'):
+        cfg[key] = data[key]
+    cfg.model.decode_head.update(min_depth=data.min_depth, max_depth=data.max_depth)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        loader.update(num_workers=0, persistent_workers=False)
+        loader.dataset.update(data_root=str(root), ann_file=str(split), **prefix)
+    steps = [dict(step, prob=0.0) if 'prob' in step else step for step in cfg.train_dataloader.dataset.pipeline]
+    # Whole frames instead of random parts: what is left of the loss's course is learning.
+    resize = dict(type='Resize', scale=size)
+    cfg.train_dataloader.dataset.pipeline = [resize if step['type'] == 'RandomCrop' else step for step in steps]
+    cfg.work_dir = str(work_dir)
+    cfg.train_cfg.update(max_iters=20, val_interval=20)
+    cfg.default_hooks.logger.interval = cfg.log_processor.window_size = 1
+    cfg.param_scheduler = []
+    cfg.train_dataloader.batch_size = len(Path(split).read_text().splitlines())  # so that losses can be compared
+    return cfg
+
+
+@needs_samples
+@pytest.mark.slow
+@pytest.mark.parametrize('method', METHODS)
+def test_twenty_iterations_on_indoor_pairs(method, tmp_path):
+    stems = ['nyu_00000', 'nyu_00050', 'nyu_00100', 'redwood_00000', 'redwood_00001', 'redwood_00002']
+    (tmp_path / 'split.txt').write_text(''.join(f'/rgb/{stem}.jpg /depth/{stem}.png 518.8579\n' for stem in stems))
+    split = tmp_path / 'split.txt'
+    _, losses, metrics = train(on_samples(method, 'nyu', tmp_path / 'work', SAMPLES / 'indoor_rgbd', split, (256, 192)))
+    assert np.mean(losses[-3:]) < 0.95 * losses[0]
+    assert 0 < metrics['abs_rel'] < 0.6
+
+
+@needs_samples
+@pytest.mark.slow
+@pytest.mark.parametrize('method', METHODS)
+def test_twenty_iterations_on_kitti_frames(method, tmp_path):
+    prefix = dict(data_prefix=dict(img_path='', depth_path=''))
+    root = SAMPLES / 'kitti'
+    cfg = on_samples(method, 'kitti_eigen', tmp_path / 'work', root, root / 'split.txt', (512, 160), **prefix)
+    _, losses, metrics = train(cfg)
+    assert np.mean(losses[-3:]) < 0.95 * losses[0]
+    assert 0 < metrics['abs_rel'] < 0.8
