@@ -226,10 +226,11 @@ class NominalIntrinsics(BaseTransform):
 
 @TRANSFORMS.register_module()
 class LoadStereoDepth(BaseTransform):
-    """Ground truth of a pair, where it has any; sets ``gt_depth`` (H, W) in metres. Follows :class:`LoadPair`.
+    """Ground truth of a pair, where it has any; sets ``gt_depth`` (H, W) in metres.
 
-    A disparity map (``disparity_path``: npy, npz or tiff, pixels, not finite or 0 = none) becomes depth by focal
-    length, ``baseline`` and the difference of the principal points; a depth map is read by :class:`LoadDepth`.
+    Follows :class:`LoadPair` or ``LoadImage``. A disparity map (``disparity_path``: npy, npz or tiff, pixels, not
+    finite or 0 = none) becomes depth by focal length, ``baseline`` and the difference of the principal points; a depth
+    map is read by :class:`LoadDepth`.
     """
 
     def transform(self, results: dict) -> dict:

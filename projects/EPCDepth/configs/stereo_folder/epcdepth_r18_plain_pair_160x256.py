@@ -33,7 +33,7 @@ val_dataloader = dict(
     num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        **pair, pipeline=[dict(type='LoadPair'), dict(type='LoadStereoDepth'), resize, dict(type='PackDepthInputs')]
+        **pair, pipeline=[dict(type='LoadImage'), dict(type='LoadStereoDepth'), resize, dict(type='PackDepthInputs')]
     ),
 )
 test_dataloader = val_dataloader
