@@ -58,6 +58,16 @@ def test_geometry_holds_after_crop_mirror_and_sides(side, mirrored):
         assert none < wrong
 
 
+def test_colours_may_change_before_the_geometry():
+    geometry = [CropPair(crop_size=(48, 100)), RandomFlipPair(prob=1.0), ResizePair(scale=(50, 24))]
+    pipeline = [PairFromScene(), ColorJitterPair(prob=0.0), *geometry, PackStereoInputs()]
+    packed = SyntheticDataset('rooms', 1, image_size=(64, 128), stereo=True, pipeline=pipeline)[0]
+    sample = packed['data_samples']
+    assert sample.clean_img.shape == (3, 24, 50)
+    assert torch.equal(sample.clean_img, packed['inputs'])
+    assert torch.equal(sample.clean_other_img, sample.other_img)
+
+
 def test_resizing_keeps_the_geometry():
     pipeline = [PairFromScene(), ResizePair(scale=(96, 64)), PackStereoInputs()]
     dataset = SyntheticDataset('rooms', 1, image_size=(128, 192), stereo=True, noise=0.0, pipeline=pipeline)

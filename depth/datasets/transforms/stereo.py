@@ -2,8 +2,9 @@
 
 Keys of a pair: ``img`` and ``other_img`` (H, W, 3) uint8 BGR; ``cam_intrinsic`` and ``other_cam_intrinsic`` (3, 3);
 ``stereo_extrinsics`` (4, 4), metres, camera of ``img`` to camera of ``other_img``; ``depth_hint`` (H, W) float32,
-metres, 0 = no hint. In a rectified pair the extrinsics are the identity but for ``[0, 3]``: minus the baseline if
-``img`` is the left view, plus the baseline if it is the right one, and the other way round once the pair is mirrored.
+metres, 0 = no hint; ``clean_img`` and ``clean_other_img`` once the colours were changed. In a rectified pair the
+extrinsics are the identity but for ``[0, 3]``: minus the baseline if ``img`` is the left view, plus the baseline if it
+is the right one, and the other way round once the pair is mirrored.
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ from .geometry import RandomFlip, apply_affine
 from .loading import LoadDepth, LoadImage, read_depth, read_image
 from .packing import META_KEYS, PackDepthInputs
 from .random import get_rng
+
+VIEW_KEYS = ('img', 'other_img', 'clean_img', 'clean_other_img')
 
 
 def stereo_extrinsics(side: str, baseline: float) -> np.ndarray:
@@ -132,7 +135,7 @@ class RandomFlipPair(RandomFlip):
         results = super().transform(results)
         if not results['flip']:
             return results
-        for key in results.keys() & {'other_img', 'depth_hint'}:
+        for key in results.keys() & {*VIEW_KEYS[1:], 'depth_hint'}:  # the base class mirrors `img`
             results[key] = np.ascontiguousarray(results[key][:, ::-1])
         if results.get('other_cam_intrinsic') is not None:
             matrix = np.array(results['other_cam_intrinsic'], np.float64)
@@ -166,7 +169,7 @@ class CropPair(BaseTransform):
         rng, shape = get_rng(results), results['img'].shape[:2]
         height, width = (min(size, whole) for size, whole in zip(self.crop_size, shape, strict=True))
         top, left = rng.randint(0, shape[0] - height + 1), rng.randint(0, shape[1] - width + 1)
-        for key in results.keys() & {'img', 'other_img', 'gt_depth', 'depth_hint'}:
+        for key in results.keys() & {*VIEW_KEYS, 'gt_depth', 'depth_hint'}:
             if results[key].shape[:2] != shape:
                 raise ValueError(f'CropPair: {key} is {results[key].shape[:2]}, the image {shape}')
             results[key] = np.ascontiguousarray(results[key][top : top + height, left : left + width])
@@ -192,7 +195,7 @@ class ResizePair(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Resize what is there of a pair (or a single image) and its intrinsics; sets ``img_shape``."""
         height, width = results['img'].shape[:2]
-        for key in ('img', 'other_img'):
+        for key in VIEW_KEYS:
             if key in results:
                 results[key] = np.asarray(Image.fromarray(results[key]).resize(self.scale, Image.Resampling.LANCZOS))
         if 'depth_hint' in results:
