@@ -1,6 +1,7 @@
 """Transforms of a sample: loading, geometry, colour, packing."""
 
 from .color import ColorAug
+from .color_jitter import ColorJitterPair
 from .geometry import KBCrop, NYUCrop, RandomCrop, RandomFlip, RandomRotate, Resize
 from .loading import LoadDepth, LoadImage
 from .normals import LoadNormals
@@ -11,17 +12,45 @@ from .strip_mix import DepthStripMix
 __all__ = [
     'ColorAug',
     'DepthStripMix',
+from .stereo import (
+    CropPair,
+    LoadDepthHint,
+    LoadPair,
+    LoadStereoDepth,
+    NominalIntrinsics,
+    PackStereoInputs,
+    PairFromScene,
+    RandomFlipPair,
+    ResizePair,
+)
+from .velodyne import LoadVelodyneDepth
+
+__all__ = [
+    'ColorAug',
+    'ColorJitterPair',
+    'CropPair',
     'KBCrop',
     'LoadDepth',
+    'LoadDepthHint',
     'LoadImage',
     'LoadNormals',
+    'LoadPair',
+    'LoadStereoDepth',
+    'LoadVelodyneDepth',
     'NYUCrop',
+    'NominalIntrinsics',
     'PackDepthInputs',
     'RandomBrightnessContrast',
     'RandomCrop',
     'RandomFlip',
     'RandomGamma',
     'RandomHueSaturationValue',
+    'PackStereoInputs',
+    'PairFromScene',
+    'RandomCrop',
+    'RandomFlip',
+    'RandomFlipPair',
     'RandomRotate',
     'Resize',
+    'ResizePair',
 ]

@@ -5,9 +5,11 @@ from .bins_maskformer_head import BinsMaskFormerHead
 from .binsformer_head import BinsFormerHead
 from .densedepth_head import DenseDepthHead
 from .dpt_head import DPTHead
+from .monodepth_head import MonodepthHead
 from .newcrfs_head import NeWCRFsHead
 from .query_depth_head import QueryDepthHead
 from .regression_head import RegressionHead
+from .sigmoid_depth_head import SigmoidDepthHead, reflect_conv
 
 __all__ = [
     'BaseDepthHead',
@@ -15,7 +17,10 @@ __all__ = [
     'BinsMaskFormerHead',
     'DPTHead',
     'DenseDepthHead',
+    'MonodepthHead',
     'NeWCRFsHead',
     'QueryDepthHead',
     'RegressionHead',
+    'SigmoidDepthHead',
+    'reflect_conv',
 ]
