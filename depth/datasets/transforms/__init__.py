@@ -7,11 +7,6 @@ from .loading import LoadDepth, LoadImage
 from .normals import LoadNormals
 from .packing import PackDepthInputs
 from .photometric import RandomBrightnessContrast, RandomGamma, RandomHueSaturationValue
-from .strip_mix import DepthStripMix
-
-__all__ = [
-    'ColorAug',
-    'DepthStripMix',
 from .stereo import (
     CropPair,
     LoadDepthHint,
@@ -23,12 +18,14 @@ from .stereo import (
     RandomFlipPair,
     ResizePair,
 )
+from .strip_mix import DepthStripMix
 from .velodyne import LoadVelodyneDepth
 
 __all__ = [
     'ColorAug',
     'ColorJitterPair',
     'CropPair',
+    'DepthStripMix',
     'KBCrop',
     'LoadDepth',
     'LoadDepthHint',
@@ -40,16 +37,14 @@ __all__ = [
     'NYUCrop',
     'NominalIntrinsics',
     'PackDepthInputs',
+    'PackStereoInputs',
+    'PairFromScene',
     'RandomBrightnessContrast',
     'RandomCrop',
     'RandomFlip',
+    'RandomFlipPair',
     'RandomGamma',
     'RandomHueSaturationValue',
-    'PackStereoInputs',
-    'PairFromScene',
-    'RandomCrop',
-    'RandomFlip',
-    'RandomFlipPair',
     'RandomRotate',
     'Resize',
     'ResizePair',

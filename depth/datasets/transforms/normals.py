@@ -40,7 +40,9 @@ class LoadNormals(BaseTransform):
         """Read and check the map."""
         path = results.get('normals_path') or self._beside(results['img_path'])
         if not Path(path).is_file():
-            raise FileNotFoundError(f'normals {path} of {results["img_path"]} do not exist; LoadNormals.replace says where')
+            raise FileNotFoundError(
+                f'normals {path} of {results["img_path"]} do not exist; LoadNormals.replace says where'
+            )
         stored = read_stored(path)
         if stored.dtype != np.uint8 or stored.shape != (*results['img'].shape[:2], 3):
             raise ValueError(

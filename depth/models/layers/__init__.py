@@ -4,10 +4,6 @@ from .bins import bin_centers_from_edges, bin_edges_from_widths, depth_from_bins
 from .deformable_attention import MultiScaleDeformableAttention
 from .deformable_encoder import DeformableEncoder
 from .fpn_pixel_decoder import FPNPixelDecoder
-from .masked_decoder import MaskedQueryDecoder, QueryState
-from .pixel_decoder import DeformablePixelDecoder
-from .position_encoding import SinePositionEncoding
-from .surface_normals import back_project, normals_from_depth, normals_from_planes
 from .inverse_depth import (
     depth_to_disparity,
     disparity_to_depth,
@@ -18,7 +14,7 @@ from .masked_decoder import MaskedQueryDecoder, QueryState
 from .pixel_decoder import DeformablePixelDecoder
 from .position_encoding import SinePositionEncoding
 from .resize import resize_map
-from .surface_normals import back_project, normals_from_depth
+from .surface_normals import back_project, normals_from_depth, normals_from_planes
 from .tokens import flatten_levels, pixel_centers, split_levels
 from .transformer import MLP, FeedForward, QueryDecoderLayer
 from .view_synthesis import project_points, sample_pixels, synthesize_view, transform_points

@@ -167,7 +167,9 @@ class Plane2DepthHead(QueryDepthHead):
 
     def loss_on_depth(self, depth: Tensor, gt_depth: Tensor) -> Tensor:
         """Return ``loss_decode`` of depth (N, h, w) where ``gt_depth`` (N, 1, H, W) is beyond ``min_depth``."""
-        return self.loss_decode(self.resize(depth.unsqueeze(1), gt_depth.shape[-2:]), gt_depth, gt_depth > self.min_depth)
+        return self.loss_decode(
+            self.resize(depth.unsqueeze(1), gt_depth.shape[-2:]), gt_depth, gt_depth > self.min_depth
+        )
 
     def plane_losses(
         self, outputs: dict[str, Tensor], gt_depth: Tensor, data_samples: list[DepthDataSample] | None
