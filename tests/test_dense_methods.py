@@ -43,6 +43,11 @@ def test_four_rooms_are_learned_and_gradients_reach_every_parameter(method):
 def on_samples(method, dataset, work_dir, root, split, size, **prefix):
     """Return the tiny config of a method with a shipped data set's pipelines on the samples, for 20 iterations."""
     cfg = Config.fromfile(REPO / f'configs/synthetic/{method}_tiny_rooms.py')
+    return put_on_samples(cfg, dataset, work_dir, root, split, size, **prefix)
+
+
+def put_on_samples(cfg, dataset, work_dir, root, split, size, **prefix):
+    """Give a config the pipelines of a shipped data set on the samples, for 20 iterations."""
     data = Config.fromfile(REPO / f'configs/_base_/datasets/{dataset}.py')
     for key in ('train_dataloader', 'val_dataloader', 'test_dataloader', 'val_evaluator', 'test_evaluator'):
         cfg[key] = data[key]
