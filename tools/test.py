@@ -55,13 +55,22 @@ def main() -> None:
     if args.all_protocols:
         evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
         for evaluator in evaluators:
-            if evaluator['type'] == 'DepthMetric':
-                evaluator['protocols'] = 'all'
+            add_all_protocols(evaluator)
     if args.out:
         cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='PredictionWriterHook', out_dir=args.out)]
     check_config(cfg)
     check_data_paths(cfg, ['test_dataloader'])
     build_runner(cfg).test()
+
+
+def add_all_protocols(evaluator: dict) -> None:
+    """Make an evaluator's config score every protocol that applies, for each data set of a mixed one."""
+    if evaluator['type'] == 'DepthMetric':
+        evaluator['protocols'] = 'all'
+    elif evaluator['type'] == 'MixedDepthMetric':
+        for name, part in evaluator['protocols'].items():
+            part = dict(protocol=part) if isinstance(part, str) else part
+            evaluator['protocols'][name] = dict(part, protocols='all')
 
 
 if __name__ == '__main__':

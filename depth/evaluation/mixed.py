@@ -9,7 +9,7 @@ from mmengine.logging import MMLogger
 
 from depth.registry import METRICS
 
-from .metric import DepthMetric
+from .metric import fetch_rows
 
 
 @METRICS.register_module()
@@ -34,15 +34,13 @@ class MixedDepthMetric(BaseMetric):
         self, protocols: dict[str, str | dict], prefix: str | None = None, collect_device: str = 'cpu'
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        self.parts: dict[str, DepthMetric] = {}
-        self.order: list[str] = []  # the data set of every sample that was scored
+        self.parts = {}
         for dataset, protocol in protocols.items():
             arguments = dict(protocol=protocol) if isinstance(protocol, str) else dict(protocol)
-            self.parts[dataset] = DepthMetric(**arguments)
+            self.parts[dataset] = METRICS.build(dict(dict(type='DepthMetric'), **arguments))
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Score one batch; a row a sample is kept by the metric of its data set."""
-        groups: dict[str, list[dict]] = {}
+        """Score one batch; a row a sample is kept, in the samples' order."""
         for sample in data_samples:
             name = sample.get('dataset')
             if name not in self.parts:
@@ -50,21 +48,14 @@ class MixedDepthMetric(BaseMetric):
                     f'{sample.get("img_path", "a sample")} is of data set {name!r}, but MixedDepthMetric.protocols '
                     f'only names {", ".join(self.parts)}'
                 )
-            groups.setdefault(name, []).append(sample)
-            self.order.append(name)
-        for name, samples in groups.items():
-            self.parts[name].process(data_batch, samples)
+            part = self.parts[name]
+            part.process(data_batch, [sample])
+            self.results.append((name, part.results.pop()))
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Return the metrics of ``size`` images, from all processes; see mmengine's ``BaseMetric``."""
-        for part in self.parts.values():
-            part.finish_rows()
-        rows = {name: iter(part.results) for name, part in self.parts.items()}
-        # In the samples' order, one entry each: that is how the processes' lists are put together.
-        self.results = [(name, next(rows[name])) for name in self.order]
-        self.order.clear()
-        for part in self.parts.values():
-            part.results.clear()
+        for name in self.parts:
+            fetch_rows([row for dataset, row in self.results if dataset == name])
         return super().evaluate(size)
 
     def compute_metrics(self, results: list[tuple[str, dict]]) -> dict[str, float]:

@@ -88,11 +88,21 @@ def write_converted(
 
 
 def published_weights(checkpoint: dict) -> dict[str, Tensor]:
-    """Return the weights of a checkpoint, which are often one level down."""
+    """Return the weights of a checkpoint, which are often one level down.
+
+    Several state dicts side by side become one, named ``<dict>.<name>``; what is no state dict is left out.
+    """
     for key in ('state_dict', 'model', 'model_state_dict'):
         if isinstance(checkpoint.get(key), Mapping):
             return dict(checkpoint[key])
-    return checkpoint
+    parts = {key: value for key, value in checkpoint.items() if _is_state_dict(value)}
+    if not parts:
+        return checkpoint
+    return {f'{key}.{name}': value for key, part in parts.items() for name, value in part.items()}
+
+
+def _is_state_dict(value: object) -> bool:
+    return isinstance(value, Mapping) and bool(value) and all(isinstance(item, Tensor) for item in value.values())
 
 
 def compare(state: Mapping[str, Tensor], shapes: Shapes) -> str:
