@@ -160,7 +160,7 @@ def pack_submission(
     unfinished = out.with_name(out.name + '.part')
     try:
         with zipfile.ZipFile(unfinished, 'w', zipfile.ZIP_STORED) as archive:
-            for name in progress(NAMES):
+            for name in progress(list(NAMES)):
                 depth = average_depth(
                     [read_prediction(model[name], depth_scale) for model in models], weights, log_depth
                 )
