@@ -12,10 +12,12 @@ from .ibims import IBimsDataset
 from .kitti import KITTIDataset
 from .kitti_benchmark import KITTIBenchmarkDataset
 from .mixed import MixedDepthDataset
+from .kitti_raw import KITTIRawDataset
 from .nyu import NYUDataset
 from .nyu_labeled import NYULabeledDataset
 from .samplers import ResumableInfiniteSampler, SampleIndex
 from .sunrgbd import SUNRGBDDataset
+from .stereo_folder import StereoFolderDataset
 from .synthetic import SyntheticDataset
 from .vkitti2 import VirtualKITTI2Dataset
 
@@ -32,11 +34,13 @@ __all__ = [
     'KITTIBenchmarkDataset',
     'KITTIDataset',
     'MixedDepthDataset',
+    'KITTIRawDataset',
     'NYUDataset',
     'NYULabeledDataset',
     'ResumableInfiniteSampler',
     'SUNRGBDDataset',
     'SampleIndex',
+    'StereoFolderDataset',
     'SyntheticDataset',
     'VirtualKITTI2Dataset',
     'transforms',

@@ -15,13 +15,13 @@ from .samplers import SampleIndex
 class MixedDepthDataset(Dataset):
     """Concatenation of data sets, each with its own pipeline, depth range and weight.
 
-    Every sample keeps the ``dataset`` name and the depth range of its own set. Without weights each image comes once in
-    a pass. With weights a pass is as long as the sets together and gives each set its share; a set that is asked for
-    less than it has continues in the next pass where it stopped, one that is asked for more begins again, so that within
-    a set no image comes a second time before all others came.
+    Every sample keeps the ``dataset`` name and the depth range of its own set. Without weights each image comes once
+    in a pass. With weights a pass is as long as the sets together and gives each set its share; a set that is asked for
+    less than it has continues in the next pass where it stopped, one that is asked for more begins again, so that
+    within a set all images come equally often.
 
-    Which image is read follows from the index and, if the sampler keyed it, from (seed, position) alone: training resumes
-    exactly. The images of one batch must have one size after the pipelines; usually the pipelines end in the same crop.
+    Which image is read follows from the index and, if the sampler keyed it, from (seed, position) alone: training
+    resumes exactly. The images of one batch must have one size after the pipelines, which usually end in one crop.
 
     Args:
         datasets: Data sets or their configs.

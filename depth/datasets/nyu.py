@@ -30,8 +30,8 @@ class NYUDataset(BaseDepthDataset):
     DEPTH_SCALE = 1000.0
     # What comes before the first "_" of a scene's folder, numbered as in the published training list.
     SCENE_CLASSES = (
-        'kitchen living playroom bedroom furniture bookstore dining office reception basement nyu home classroom student '
-        'bathroom printer study dinette cafe conference indoor computer excercise foyer laundry'
+        'kitchen living playroom bedroom furniture bookstore dining office reception basement nyu home classroom '
+        'student bathroom printer study dinette cafe conference indoor computer excercise foyer laundry'
     ).split()
     CAM_INTRINSIC = [[518.8579, 0.0, 325.5824], [0.0, 519.4696, 253.7362], [0.0, 0.0, 1.0]]  # pixels, full frame
 

@@ -4,16 +4,21 @@ from .base_depth_head import BaseDepthHead
 from .binsformer_head import BinsFormerHead
 from .densedepth_head import DenseDepthHead
 from .dpt_head import DPTHead
+from .monodepth_head import MonodepthHead
 from .newcrfs_head import NeWCRFsHead
 from .query_depth_head import QueryDepthHead
 from .regression_head import RegressionHead
+from .sigmoid_depth_head import SigmoidDepthHead, reflect_conv
 
 __all__ = [
     'BaseDepthHead',
     'BinsFormerHead',
     'DPTHead',
     'DenseDepthHead',
+    'MonodepthHead',
     'NeWCRFsHead',
     'QueryDepthHead',
     'RegressionHead',
+    'SigmoidDepthHead',
+    'reflect_conv',
 ]
