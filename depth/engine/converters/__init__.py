@@ -4,6 +4,7 @@
 ``projects/<Name>/converters.py``.
 """
 
+from .adabins import convert_adabins
 from .binsformer import convert_binsformer
 from .convert import convert_official, write_converted
 from .depthformer import convert_depthformer
@@ -14,6 +15,7 @@ from .swin import convert_swin
 
 __all__ = [
     'PublishedState',
+    'convert_adabins',
     'convert_binsformer',
     'convert_depthformer',
     'convert_dpt',

@@ -1,5 +1,6 @@
 """Depth heads: feature maps to metric depth."""
 
+from .adabins_head import AdaBinsHead
 from .base_depth_head import BaseDepthHead
 from .binsformer_head import BinsFormerHead
 from .densedepth_head import DenseDepthHead
@@ -9,6 +10,7 @@ from .query_depth_head import QueryDepthHead
 from .regression_head import RegressionHead
 
 __all__ = [
+    'AdaBinsHead',
     'BaseDepthHead',
     'BinsFormerHead',
     'DPTHead',

@@ -3,7 +3,9 @@
 from .bins import bin_centers_from_edges, bin_edges_from_widths, depth_from_bins
 from .deformable_attention import MultiScaleDeformableAttention
 from .deformable_encoder import DeformableEncoder
+from .densedepth import DenseDepthDecoder, UpSample
 from .masked_decoder import MaskedQueryDecoder, QueryState
+from .mini_vit import MiniViT, PatchTransformer
 from .pixel_decoder import DeformablePixelDecoder
 from .position_encoding import SinePositionEncoding
 from .surface_normals import back_project, normals_from_depth
@@ -14,12 +16,16 @@ __all__ = [
     'MLP',
     'DeformableEncoder',
     'DeformablePixelDecoder',
+    'DenseDepthDecoder',
     'FeedForward',
     'MaskedQueryDecoder',
+    'MiniViT',
     'MultiScaleDeformableAttention',
+    'PatchTransformer',
     'QueryDecoderLayer',
     'QueryState',
     'SinePositionEncoding',
+    'UpSample',
     'back_project',
     'bin_centers_from_edges',
     'bin_edges_from_widths',
