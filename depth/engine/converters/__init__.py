@@ -6,6 +6,7 @@
 
 from .adabins import convert_adabins
 from .binsformer import convert_binsformer
+from .bts import convert_bts
 from .convert import convert_official, write_converted
 from .depthformer import convert_depthformer
 from .dpt import convert_dpt
@@ -17,6 +18,7 @@ __all__ = [
     'PublishedState',
     'convert_adabins',
     'convert_binsformer',
+    'convert_bts',
     'convert_depthformer',
     'convert_dpt',
     'convert_newcrfs',

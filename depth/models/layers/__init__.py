@@ -3,7 +3,9 @@
 from .bins import bin_centers_from_edges, bin_edges_from_widths, depth_from_bins
 from .deformable_attention import MultiScaleDeformableAttention
 from .deformable_encoder import DeformableEncoder
+from .dense_aspp import AtrousBlock, DenseASPP
 from .densedepth import DenseDepthDecoder, UpSample
+from .local_planar_guidance import PlaneRegression, local_planar_guidance
 from .masked_decoder import MaskedQueryDecoder, QueryState
 from .mini_vit import MiniViT, PatchTransformer
 from .pixel_decoder import DeformablePixelDecoder
@@ -14,14 +16,17 @@ from .transformer import MLP, FeedForward, QueryDecoderLayer
 
 __all__ = [
     'MLP',
+    'AtrousBlock',
     'DeformableEncoder',
     'DeformablePixelDecoder',
+    'DenseASPP',
     'DenseDepthDecoder',
     'FeedForward',
     'MaskedQueryDecoder',
     'MiniViT',
     'MultiScaleDeformableAttention',
     'PatchTransformer',
+    'PlaneRegression',
     'QueryDecoderLayer',
     'QueryState',
     'SinePositionEncoding',
@@ -31,6 +36,7 @@ __all__ = [
     'bin_edges_from_widths',
     'depth_from_bins',
     'flatten_levels',
+    'local_planar_guidance',
     'normals_from_depth',
     'pixel_centers',
     'split_levels',

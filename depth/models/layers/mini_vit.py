@@ -100,6 +100,6 @@ class MiniViT(nn.Module):
         if not self.num_queries < found <= most:
             raise ValueError(
                 f'mini-ViT: a map of {height}x{width} (half of the image) has {found} patches of '
-                f'{patch[0]}x{patch[1]}, but {self.num_queries + 1} to {most} are needed; use images of another size, or set '
-                'decode_head.mini_vit (num_queries, patch_size, max_tokens)'
+                f'{patch[0]}x{patch[1]}, but {self.num_queries + 1} to {most} are needed; '
+                'use images of another size, or set decode_head.mini_vit (num_queries, patch_size, max_tokens)'
             )
