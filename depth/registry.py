@@ -50,3 +50,6 @@ PARAM_SCHEDULERS = Registry(
 
 CONVERTERS = Registry('checkpoint converter', scope='depth', locations=['depth.engine.converters'])
 """Published checkpoint -> ours, one function a METHOD of ``convert_official.py``; projects register theirs here too."""
+
+READERS = Registry('file reader', scope='depth', locations=['depth.datasets'])
+"""Functions of a sample that a data set names as ``img_reader`` or ``depth_reader``, see ``transforms/loading.py``."""

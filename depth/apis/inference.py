@@ -19,6 +19,7 @@ from depth.registry import MODELS, TRANSFORMS
 from depth.structures import DepthDataSample
 
 Image = str | Path | np.ndarray
+GROUND_TRUTH_STEPS = ('LoadDepth', 'LoadStereoDepth', 'LoadVelodyneDepth')
 
 
 def init_model(
@@ -121,7 +122,8 @@ def inference_pipeline(cfg: Config) -> Compose:
     _use_scope()
     loader = cfg.get('test_dataloader') or {}
     steps = (loader.get('dataset') or {}).get('pipeline') or [dict(type='LoadImage'), dict(type='PackDepthInputs')]
-    return Compose([TRANSFORMS.build(step) for step in copy.deepcopy(list(steps)) if step['type'] != 'LoadDepth'])
+    kept = [step for step in copy.deepcopy(list(steps)) if step['type'] not in GROUND_TRUTH_STEPS]
+    return Compose([TRANSFORMS.build(step) for step in kept])
 
 
 def _describe(image: Image) -> dict:

@@ -2,19 +2,46 @@
 
 from . import transforms
 from .base import BaseDepthDataset
+from .cityscapes import CityscapesDataset
+from .ddad import DDADDataset
+from .diml import DIMLOutdoorDataset
+from .diode import DIODEIndoorDataset, DIODEOutdoorDataset
 from .folder import FolderDepthDataset
+from .hypersim import HypersimDataset
+from .ibims import IBimsDataset
 from .kitti import KITTIDataset
+from .kitti_benchmark import KITTIBenchmarkDataset
+from .mixed import MixedDepthDataset
+from .kitti_raw import KITTIRawDataset
 from .nyu import NYUDataset
+from .nyu_labeled import NYULabeledDataset
 from .samplers import ResumableInfiniteSampler, SampleIndex
+from .sunrgbd import SUNRGBDDataset
+from .stereo_folder import StereoFolderDataset
 from .synthetic import SyntheticDataset
+from .vkitti2 import VirtualKITTI2Dataset
 
 __all__ = [
     'BaseDepthDataset',
+    'CityscapesDataset',
+    'DDADDataset',
+    'DIMLOutdoorDataset',
+    'DIODEIndoorDataset',
+    'DIODEOutdoorDataset',
     'FolderDepthDataset',
+    'HypersimDataset',
+    'IBimsDataset',
+    'KITTIBenchmarkDataset',
     'KITTIDataset',
+    'MixedDepthDataset',
+    'KITTIRawDataset',
     'NYUDataset',
+    'NYULabeledDataset',
     'ResumableInfiniteSampler',
+    'SUNRGBDDataset',
     'SampleIndex',
+    'StereoFolderDataset',
     'SyntheticDataset',
+    'VirtualKITTI2Dataset',
     'transforms',
 ]

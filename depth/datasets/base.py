@@ -1,7 +1,7 @@
 """What every depth data set on disk has in common."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +24,12 @@ def sample_generator(index: int) -> np.random.RandomState:
 
 @DATASETS.register_module()
 class BaseDepthDataset(BaseDataset):
-    """Base of data sets that are listed in a split file.
+    """Base of data sets on disk.
 
     A line of the split file names an image and, where there is ground truth, its depth map; further columns are
-    ignored. Paths are relative to ``data_prefix`` below ``data_root``.
+    ignored. Paths are relative to ``data_prefix`` below ``data_root``. A data set without split files overrides
+    :meth:`find_samples`; one whose depth is no plain PNG, npy or tiff sets ``DEPTH_READER``, the name of a function
+    in the ``READERS`` registry.
 
     Args:
         data_root: Folder of the data set.
@@ -45,7 +47,8 @@ class BaseDepthDataset(BaseDataset):
 
     METAINFO = dict(dataset_name='depth', min_depth=1e-3, max_depth=10.0)
     DEPTH_SCALE = 1000.0
-    PREPARE_HINT = 'see docs/get_started.md for the expected layout'
+    DEPTH_READER: str | None = None
+    PREPARE_HINT = 'docs/dataset_prepare.md draws the expected layout'
 
     def __init__(
         self,
@@ -66,25 +69,28 @@ class BaseDepthDataset(BaseDataset):
         super().__init__(ann_file=ann_file, data_root=data_root, data_prefix=prefix, metainfo=metainfo, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """Return one dict per usable line of the split file, in the file's order.
-
-        Lines whose depth is ``None`` are left out.
-        """
+        """Return one dict per image with ground truth, in the order of :meth:`find_samples`."""
         self._check_root()
+        samples = [self._complete(sample, where) for sample, where in self.find_samples()]
+        if not samples:
+            raise ValueError(
+                f'{type(self).__name__}: {self.ann_file or self.data_root} lists no image with ground truth'
+            )
+        self._check_first(samples[0])
+        return samples
+
+    def find_samples(self) -> Iterator[tuple[dict, str]]:
+        """Yield each sample and where it is listed; the lines of the split file here, folders in other data sets."""
         split = Path(self.ann_file)
         if not split.is_file():
             raise FileNotFoundError(f'{type(self).__name__}: split file {split} does not exist; {self.PREPARE_HINT}')
-        samples = []
         for number, line in enumerate(split.read_text(encoding='utf-8').splitlines(), start=1):
             if not line.strip():
                 continue
-            sample = self.parse_line(line.split(), f'{split}, line {number}')
+            where = f'{split}, line {number}'
+            sample = self.parse_line(line.split(), where)
             if sample is not None:
-                samples.append(self._complete(sample, f'{split}, line {number}'))
-        if not samples:
-            raise ValueError(f'{type(self).__name__}: {split} lists no image with ground truth')
-        self._check_first(samples[0])
-        return samples
+                yield sample, where
 
     def parse_line(self, fields: Sequence[str], where: str) -> dict | None:
         """Return the sample of one line, None if it has no ground truth.
@@ -112,11 +118,17 @@ class BaseDepthDataset(BaseDataset):
             max_depth=self.max_depth,
             listed_in=where,
         )
+        if self.DEPTH_READER:
+            defaults['depth_reader'] = self.DEPTH_READER
         return defaults | sample
+
+    def add_details(self, sample: dict) -> dict:
+        """Return the sample with what is read only when it is used, such as a camera file of its own."""
+        return sample
 
     def prepare_data(self, idx: int) -> dict:
         """Return sample ``idx`` after the pipeline; its random numbers follow from the sampler's position."""
-        sample = self.get_data_info(int(idx))
+        sample = self.add_details(self.get_data_info(int(idx)))
         sample['rng'] = sample_generator(idx)
         return self.pipeline(sample)
 

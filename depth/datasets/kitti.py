@@ -1,10 +1,13 @@
 """KITTI with the Eigen split."""
 
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 from depth.registry import DATASETS
 
 from .base import BaseDepthDataset
+from .cameras import pinhole
 
 
 @DATASETS.register_module()
@@ -16,7 +19,7 @@ class KITTIDataset(BaseDepthDataset):
         data/kitti/
         ├── kitti_eigen_train.txt      "DATE/DRIVE/image_02/data/N.png DRIVE/.../image_02/N.png FOCAL" a line
         ├── kitti_eigen_test.txt       697 lines, 45 of them with "None" as depth (left out: 652)
-        ├── input/DATE/DRIVE/image_02/data/N.png
+        ├── input/DATE/DRIVE/image_02/data/N.png      or N.jpg: whether a drive was converted is found by itself
         └── gt_depth/DRIVE/proj_depth/groundtruth/image_02/N.png
 
     The intrinsics are those of the recording day's rectified colour camera (image_02); image_03 shares them.
@@ -35,6 +38,19 @@ class KITTIDataset(BaseDepthDataset):
         '2011_10_03': (718.8560, 607.1928, 185.2157),
     }
 
+    SCENE = 'outdoor_scene'  # the category of every frame, for methods that learn scene categories
+
+    def find_samples(self) -> Iterator[tuple[dict, str]]:
+        """Yield each sample; images that were converted to JPEG are found under their listed PNG names."""
+        converted: dict[Path, bool] = {}
+        for sample, where in super().find_samples():
+            image = Path(sample['img_path'])
+            if image.parent not in converted:
+                converted[image.parent] = not image.is_file() and image.with_suffix('.jpg').is_file()
+            if converted[image.parent]:
+                sample['img_path'] = str(image.with_suffix('.jpg'))
+            yield dict(sample, scene=self.SCENE), where
+
     def parse_line(self, fields: list[str], where: str) -> dict | None:
         """Return the sample of one line; without a known recording day in its path it has no intrinsics."""
         sample = super().parse_line(fields, where)
@@ -42,4 +58,4 @@ class KITTIDataset(BaseDepthDataset):
         if sample is None or day is None or day.group() not in self.CAMERAS:
             return sample
         focal, cx, cy = self.CAMERAS[day.group()]
-        return dict(sample, cam_intrinsic=[[focal, 0.0, cx], [0.0, focal, cy], [0.0, 0.0, 1.0]])
+        return dict(sample, cam_intrinsic=pinhole(focal, focal, cx, cy))

@@ -1,5 +1,7 @@
 """NYU Depth v2."""
 
+import re
+
 from depth.registry import DATASETS
 
 from .base import BaseDepthDataset
@@ -18,6 +20,9 @@ class NYUDataset(BaseDepthDataset):
             ├── rgb_00001.jpg
             └── sync_depth_00001.png
 
+    A list of one's own, for instance of all synchronised frames of the raw set, goes into ``ann_file``. The labelled
+    set in its original file is :class:`NYULabeledDataset`.
+
     Reference: Indoor Segmentation and Support Inference from RGBD Images, ECCV 2012.
     """
 
@@ -25,18 +30,23 @@ class NYUDataset(BaseDepthDataset):
     DEPTH_SCALE = 1000.0
     # What comes before the first "_" of a scene's folder, numbered as in the published training list.
     SCENE_CLASSES = (
-        'kitchen living playroom bedroom furniture bookstore dining office reception basement nyu home classroom student '
-        'bathroom printer study dinette cafe conference indoor computer excercise foyer laundry'
+        'kitchen living playroom bedroom furniture bookstore dining office reception basement nyu home classroom '
+        'student bathroom printer study dinette cafe conference indoor computer excercise foyer laundry'
     ).split()
     CAM_INTRINSIC = [[518.8579, 0.0, 325.5824], [0.0, 519.4696, 253.7362], [0.0, 0.0, 1.0]]  # pixels, full frame
 
     def parse_line(self, fields: list[str], where: str) -> dict | None:
-        """Return the sample of one line with the camera of the full frame and, if it is a known one, its class."""
+        """Return the sample of one line with the camera of the full frame, its category and, if known, its class."""
         sample = super().parse_line(fields, where)
         if sample is None:
             return None
-        sample['cam_intrinsic'] = self.CAM_INTRINSIC
-        scene = fields[0].lstrip('/').split('_')[0]
-        if scene in self.SCENE_CLASSES:
-            sample['scene_class'] = self.SCENE_CLASSES.index(scene)
+        sample.update(cam_intrinsic=self.CAM_INTRINSIC, scene=scene_category(fields[0]))
+        first_word = fields[0].lstrip('/').split('_')[0]
+        if first_word in self.SCENE_CLASSES:
+            sample['scene_class'] = self.SCENE_CLASSES.index(first_word)
         return sample
+
+
+def scene_category(path: str) -> str:
+    """Return the category in a scene's folder name: ``/living_room_0019/rgb_00111.jpg`` -> ``living_room``."""
+    return re.sub(r'_?\d.*$', '', path.lstrip('/').split('/')[0])

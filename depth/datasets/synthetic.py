@@ -12,6 +12,7 @@ from .base import build_pipeline, sample_generator
 from .scenes import render_scene
 
 DEPTH_RANGES = {'rooms': (1e-3, 10.0), 'streets': (1e-3, 80.0)}  # metres
+SCENES = {'rooms': 'room', 'streets': 'outdoor_scene'}  # categories, for methods that learn them
 
 
 @DATASETS.register_module()
@@ -91,6 +92,7 @@ class SyntheticDataset(Dataset):
             depth_path=None,
             depth_scale=1.0,
             dataset=self.metainfo['dataset_name'],
+            scene=SCENES[self.options['world']],
             min_depth=self.min_depth,
             max_depth=self.max_depth,
             img_shape=shape,

@@ -198,6 +198,8 @@ def _numpy_array(subtype: type, shape: tuple, dtype: Any) -> np.ndarray:
 def load_model_state(model: nn.Module, state: Mapping[str, Tensor], source: str | Path, strict: bool = True) -> None:
     """Load weights; anything that does not fit is an error that lists the names.
 
+    What a module names in ``OPTIONAL_STATE`` may be missing, left over or of another shape; it is logged.
+
     Args:
         model: Model without a distributed wrapper.
         state: Weights by name; a leading ``module.`` is dropped.
@@ -209,6 +211,12 @@ def load_model_state(model: nn.Module, state: Mapping[str, Tensor], source: str 
     """
     state = {name.removeprefix('module.'): value for name, value in state.items()}
     own = model.state_dict()
+    for name in optional_names(model):
+        if name in state and (name not in own or state[name].shape != own[name].shape):
+            print_log(f'{name} of {source} does not belong to this config and is left out', logger='current')
+            del state[name]
+        if name not in state:
+            own.pop(name, None)
     missing = [name for name in own if name not in state]
     unexpected = [name for name in state if name not in own]
     mismatched = [
@@ -229,6 +237,15 @@ def load_model_state(model: nn.Module, state: Mapping[str, Tensor], source: str 
         print_log(message, logger='current')
         state = {name: value for name, value in state.items() if name in own and value.shape == own[name].shape}
     model.load_state_dict(state, strict=False)
+
+
+def optional_names(model: nn.Module) -> set[str]:
+    """Return the weights that a checkpoint need not have: what modules list in ``OPTIONAL_STATE``."""
+    return {
+        f'{prefix}.{name}'.lstrip('.')
+        for prefix, module in model.named_modules()
+        for name in getattr(module, 'OPTIONAL_STATE', ())
+    }
 
 
 def find_latest_checkpoint(work_dir: str | Path) -> Path | None:

@@ -66,16 +66,26 @@ def check_data_paths(cfg: Config, loaders: Sequence[str]) -> None:
         ConfigError: If one does not.
     """
     for loader in loaders:
-        dataset = (cfg.get(loader) or {}).get('dataset') or {}
-        root = dataset.get('data_root')
-        if root and not Path(root).is_dir():
-            raise ConfigError(
-                f'{loader}.dataset.data_root: {root} does not exist; put the data there (docs/get_started.md draws the '
-                f'trees) or set it with --cfg-options {loader}.dataset.data_root=...'
-            )
-        split = dataset.get('ann_file')
-        if split and not Path(root or '', split).is_file():
-            raise ConfigError(f'{loader}.dataset.ann_file: {Path(root or "", split)} does not exist')
+        for place, dataset in _datasets(f'{loader}.dataset', (cfg.get(loader) or {}).get('dataset') or {}):
+            root = dataset.get('data_root')
+            if root and not Path(root).is_dir():
+                raise ConfigError(
+                    f'{place}.data_root: {root} does not exist; put the data there (docs/dataset_prepare.md draws the '
+                    f'trees) or set it with --cfg-options {place}.data_root=...'
+                )
+            split = dataset.get('ann_file')
+            if split and not Path(root or '', split).is_file():
+                raise ConfigError(f'{place}.ann_file: {Path(root or "", split)} does not exist')
+
+
+def _datasets(place: str, dataset: dict) -> Iterator[tuple[str, dict]]:
+    """Yield a data set's config and its place, or those of the sets that it mixes."""
+    parts = dataset.get('datasets')
+    if not parts:
+        yield place, dataset
+        return
+    for index, part in enumerate(parts):
+        yield from _datasets(f'{place}.datasets.{index}', part)
 
 
 def check_depth_range(cfg: Config) -> None:

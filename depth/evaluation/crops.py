@@ -38,4 +38,29 @@ def nyu_crop(height: int, width: int) -> Box:
     return 45, 471, 41, 601
 
 
-CROPS: dict[str, Callable[[int, int], Box]] = dict(none=no_crop, garg=garg_crop, eigen=eigen_crop, nyu=nyu_crop)
+def nyu_absolute_crop(height: int, width: int) -> Box:
+    """Return the NYU rectangle in absolute pixels of a map of any size, cut to the map.
+
+    This is what the published evaluations of other indoor sets do; on a 768x1024 map it keeps the upper left part.
+    """
+    return min(45, height), min(471, height), min(41, width), min(601, width)
+
+
+def nyu_relative_crop(height: int, width: int) -> Box:
+    """Return the same share of a map of any size as the NYU rectangle has of 480x640, where both are equal."""
+    return (
+        round(45 / 480 * height),
+        round(471 / 480 * height),
+        round(41 / 640 * width),
+        round(601 / 640 * width),
+    )
+
+
+CROPS: dict[str, Callable[[int, int], Box]] = dict(
+    none=no_crop,
+    garg=garg_crop,
+    eigen=eigen_crop,
+    nyu=nyu_crop,
+    nyu_absolute=nyu_absolute_crop,
+    nyu_relative=nyu_relative_crop,
+)

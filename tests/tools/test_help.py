@@ -6,7 +6,7 @@ import pytest
 
 from tests.shared import REPO
 
-TOOLS = sorted(path for path in (REPO / 'tools').rglob('*.py'))
+TOOLS = sorted([*(REPO / 'tools').rglob('*.py'), *REPO.glob('projects/*/tools/*.py')])
 
 
 @pytest.mark.parametrize('tool', TOOLS, ids=lambda path: path.stem)

@@ -1,12 +1,19 @@
-"""Reading images and depth maps, with an answer in words for each file that cannot be used."""
+"""Reading images and depth maps, with an answer in words for each file that cannot be used.
 
+A data set whose files are no common images names a reader in its samples: ``img_reader`` or ``depth_reader``, the name
+of a function in the ``READERS`` registry that is given the sample and returns BGR uint8 (H, W, 3), or depth as float32
+metres (H, W) with 0 = no ground truth. Without one :func:`read_image` and :func:`read_depth` read the paths.
+"""
+
+import zipfile
+import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from depth.registry import TRANSFORMS
+from depth.registry import READERS, TRANSFORMS
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -21,9 +28,9 @@ def read_image(path: str | Path) -> np.ndarray:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'image {path} does not exist')
-    img = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    img = _decode(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if img is None:
-        raise ValueError(f'image {path} cannot be decoded, it is damaged or not an image')
+        raise ValueError(f'image {path} cannot be decoded, it is empty, cut off or not an image')
     return img
 
 
@@ -41,39 +48,104 @@ def read_depth(path: str | Path, depth_scale: float) -> np.ndarray:
         FileNotFoundError: If there is no such file.
         ValueError: If it is damaged, of a type that holds no depth, or not one channel.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f'depth map {path} does not exist')
-    stored = _read_array(path)
+    stored = read_stored(path)
     if stored.ndim == 3 and stored.shape[2] == 1:
         stored = stored[..., 0]
     if stored.ndim != 2:
         raise ValueError(f'depth map {path} has shape {stored.shape}, expected one channel (H, W)')
     if stored.dtype == np.uint8:
         raise ValueError(f'depth map {path} has 8 bits, which cannot hold metric depth; a 16-bit PNG is needed')
+    if stored.dtype.kind not in 'uif':
+        raise ValueError(
+            f'depth map {path} holds {stored.dtype} values, which are no depth; save metres as float32 or '
+            'integers that depth_scale turns into metres (uint16)'
+        )
     depth = stored.astype(np.float32)
-    if np.issubdtype(stored.dtype, np.integer):
+    if stored.dtype.kind != 'f':
         depth /= np.float32(depth_scale)
+    return without_invalid(depth)
+
+
+def without_invalid(depth: np.ndarray) -> np.ndarray:
+    """Set depth (H, W) in metres to 0 where it is negative or not finite, in place."""
     depth[~np.isfinite(depth) | (depth < 0)] = 0
     return depth
 
 
-def _read_array(path: Path) -> np.ndarray:
+def read_stored(path: str | Path) -> np.ndarray:
+    """Return what a png, tiff, npy or npz (first array) holds, unchanged.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged or of another type.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'depth map {path} does not exist')
     suffix = path.suffix.lower()
-    try:
-        if suffix == '.npy':
-            return np.load(path, allow_pickle=False)
-        if suffix == '.npz':
-            with np.load(path, allow_pickle=False) as archive:
-                return archive[archive.files[0]]
-    except (ValueError, OSError, IndexError, EOFError) as error:
-        raise ValueError(f'depth map {path} cannot be read: {error}') from error
-    if suffix not in ('.png', '.tif', '.tiff'):
+    if suffix not in ('.png', '.tif', '.tiff', '.npy', '.npz'):
         raise ValueError(f'depth map {path}: type {suffix!r} is not read; png (16 bit), npy, npz and tiff are')
-    stored = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    if path.stat().st_size == 0:
+        raise ValueError(f'depth map {path} is empty (0 bytes); copy or unpack it again')
+    if suffix in ('.npy', '.npz'):
+        return _read_numpy(path)
+    stored = _decode(path, cv2.IMREAD_UNCHANGED)
     if stored is None:
-        raise ValueError(f'depth map {path} cannot be decoded, it is damaged or not an image')
+        raise ValueError(f'depth map {path} cannot be decoded, it is empty, cut off or not an image')
     return stored
+
+
+def _read_numpy(path: Path) -> np.ndarray:
+    try:
+        stored = np.load(path, allow_pickle=False)
+        if isinstance(stored, np.ndarray):
+            return stored
+        with stored as archive:
+            return archive[archive.files[0]]
+    except (ValueError, OSError, IndexError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(
+            f'depth map {path} cannot be read, it is cut off or no array: {error}; copy or unpack it again'
+        ) from error
+
+
+def _decode(path: str | Path, flags: int) -> np.ndarray | None:
+    """Return the decoded image, None if the file holds none or is a PNG without its end.
+
+    OpenCV would fill what a cut-off PNG lacks with zeros and only print a warning.
+    """
+    content = np.fromfile(path, np.uint8)
+    is_cut_off = content[:4].tobytes() == b'\x89PNG' and b'IEND' not in content[-1024:].tobytes()
+    return None if is_cut_off or not content.size else cv2.imdecode(content, flags)
+
+
+def load_image(sample: dict) -> np.ndarray:
+    """Return the image of a sample, BGR uint8 (H, W, 3), by the sample's ``img_reader`` if it names one."""
+    reader = sample.get('img_reader')
+    return _reader(reader)(sample) if reader else read_image(sample['img_path'])
+
+
+def load_depth(sample: dict) -> np.ndarray:
+    """Return the depth of a sample, float32 metres (H, W), 0 = no ground truth, by its ``depth_reader`` if it has one.
+
+    Raises:
+        FileNotFoundError: If the file is missing.
+        ValueError: If it cannot be read, or the sample has no ground truth.
+    """
+    if sample.get('depth_reader'):
+        return _reader(sample['depth_reader'])(sample)
+    if not sample.get('depth_path'):
+        raise ValueError(
+            f'{sample.get("img_path", "the sample")} has no ground truth; leave LoadDepth out of the pipeline of a '
+            'list without ground truth'
+        )
+    return read_depth(sample['depth_path'], sample['depth_scale'])
+
+
+def _reader(name: str):
+    reader = READERS.get(name)
+    if reader is None:
+        raise ValueError(f'no file reader is called {name!r}; there are {", ".join(sorted(READERS.module_dict))}')
+    return reader
 
 
 @TRANSFORMS.register_module()
@@ -90,7 +162,7 @@ class LoadImage(BaseTransform):
         """Read the image."""
         if 'img' not in results:
             try:
-                results['img'] = read_image(results['img_path'])
+                results['img'] = load_image(results)
             except (FileNotFoundError, ValueError) as error:
                 raise type(error)(f'{error} (listed in {results.get("listed_in", "the inputs")})') from error
         results['img_shape'] = results['ori_shape'] = results['img'].shape[:2]
@@ -102,7 +174,9 @@ class LoadImage(BaseTransform):
 
 @TRANSFORMS.register_module()
 class LoadDepth(BaseTransform):
-    """Read ``depth_path`` by ``depth_scale``; sets ``gt_depth`` (H, W) float32 in metres. Follows ``LoadImage``.
+    """Read ``depth_path`` by ``depth_scale`` or as the sample's ``depth_reader`` does; follows ``LoadImage``.
+
+    Sets ``gt_depth`` (H, W) float32 in metres.
 
     Raises:
         FileNotFoundError: If the file is missing.
@@ -113,17 +187,17 @@ class LoadDepth(BaseTransform):
         """Read and check the depth map."""
         if 'gt_depth' in results:
             return results
-        path = results['depth_path']
         try:
-            depth = read_depth(path, results['depth_scale'])
+            depth = load_depth(results)
         except (FileNotFoundError, ValueError) as error:
             raise type(error)(f'{error} (listed in {results.get("listed_in", "the inputs")})') from error
         if depth.shape != tuple(results['img'].shape[:2]):
             raise ValueError(
-                f'depth map {path} has size {depth.shape[1]}x{depth.shape[0]}, its image {results["img_path"]} '
-                f'{results["img"].shape[1]}x{results["img"].shape[0]}; they must be equal'
+                f'depth map {results["depth_path"]} has size {depth.shape[1]}x{depth.shape[0]}, its image '
+                f'{results["img_path"]} {results["img"].shape[1]}x{results["img"].shape[0]}; they must be equal'
             )
-        self._check_scale(depth, results)
+        if not results.get('depth_reader'):  # those know their unit, depth_scale is a setting
+            self._check_scale(depth, results)
         results['gt_depth'] = depth
         return results
 

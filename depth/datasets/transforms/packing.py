@@ -19,6 +19,7 @@ META_KEYS = (
     'min_depth',
     'max_depth',
     'sample_idx',
+    'scene',
     'scene_class',
 )
 

@@ -10,7 +10,10 @@ from .state import PublishedState
 from .swin import convert_swin
 
 # What the published network holds and never uses.
-UNUSED = r'^decode_head\.(conv_depth|transformer_decoder\.(decoder\.)?post_norm|transformer_encoder\.reference_points)\.'
+UNUSED = (
+    r'^decode_head\.'
+    r'(conv_depth|transformer_decoder\.(decoder\.)?post_norm|transformer_encoder\.reference_points)\.'
+)
 _RULES = (
     (r'^transformer_encoder\.level_embeds$', 'encoder.level_embed'),
     (r'^transformer_encoder\.encoder\.layers\.(\d+)\.attentions\.0\.', r'encoder.layers.\1.self_attn.'),

@@ -11,7 +11,7 @@ from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
 import depth
-from depth.engine.checkpoint import load_checkpoint_file, save_atomically
+from depth.engine.checkpoint import load_checkpoint_file, optional_names, save_atomically
 from depth.engine.config import load_config, make_projects_importable, without_pretrained
 from depth.engine.errors import ConfigError
 from depth.registry import CONVERTERS, MODELS
@@ -77,7 +77,7 @@ def write_converted(
     find_converter(method)
     state = convert_official(method, published_weights(load_checkpoint_file(source)), str(source))
     if config is not None:
-        problems = compare(state, model_shapes(load_config(config)))
+        problems = find_problems(state, load_config(config), lenient=True)
         if problems:
             raise ValueError(f'{source} does not fill the model of {config}: {problems}')
         fitting = [Path(config)]
@@ -88,11 +88,21 @@ def write_converted(
 
 
 def published_weights(checkpoint: dict) -> dict[str, Tensor]:
-    """Return the weights of a checkpoint, which are often one level down."""
+    """Return the weights of a checkpoint, which are often one level down.
+
+    Several state dicts side by side become one, named ``<dict>.<name>``; what is no state dict is left out.
+    """
     for key in ('state_dict', 'model', 'model_state_dict'):
         if isinstance(checkpoint.get(key), Mapping):
             return dict(checkpoint[key])
-    return checkpoint
+    parts = {key: value for key, value in checkpoint.items() if _is_state_dict(value)}
+    if not parts:
+        return checkpoint
+    return {f'{key}.{name}': value for key, part in parts.items() for name, value in part.items()}
+
+
+def _is_state_dict(value: object) -> bool:
+    return isinstance(value, Mapping) and bool(value) and all(isinstance(item, Tensor) for item in value.values())
 
 
 def compare(state: Mapping[str, Tensor], shapes: Shapes) -> str:
@@ -121,17 +131,37 @@ def build_without_weights(cfg: Config) -> nn.Module:
     return MODELS.build(without_pretrained(cfg.model.to_dict()))
 
 
+def find_problems(state: Mapping[str, Tensor], cfg: Config, lenient: bool = False) -> str:
+    """Return what keeps ``state`` from filling a config's model, in words.
+
+    Args:
+        state: Weights by our names.
+        cfg: Config with a model.
+        lenient: Weights that modules call optional (``OPTIONAL_STATE``) need not fit.
+    """
+    with torch.device('meta'):
+        model = build_without_weights(cfg)
+    optional = optional_names(model) if lenient else set()
+    shapes = {name: value.shape for name, value in model.state_dict().items() if name not in optional}
+    return compare({name: value for name, value in state.items() if name not in optional}, shapes)
+
+
 def find_fitting(method: str, state: Mapping[str, Tensor], source: str | Path, root: Path) -> list[Path]:
     """Return the shipped configs of a method whose model the weights fill.
 
-    If several do (a data set changes no shape) and one bears the name of the file, it is that one.
+    If several do (a data set changes no shape) and one bears the name of the file, it is that one. Optional weights
+    need not fit where no config takes all of them.
 
     Raises:
         ValueError: If none fits; it says why for the nearest one.
     """
-    problems = {path: compare(state, model_shapes(load_config(path))) for path in shipped_configs(method, root)}
-    fitting = [path for path, problem in problems.items() if not problem]
-    if not fitting:
+    configs = {path: load_config(path) for path in shipped_configs(method, root)}
+    for lenient in (False, True):
+        problems = {path: find_problems(state, cfg, lenient) for path, cfg in configs.items()}
+        fitting = [path for path, problem in problems.items() if not problem]
+        if fitting:
+            break
+    else:
         nearest = min(problems.items(), key=lambda item: len(item[1]), default=None)
         reason = f'the nearest is {nearest[0]}: {nearest[1]}' if nearest else f'{root} has none'
         raise ValueError(f'{source} fits no shipped config of {method}; {reason}. Name yours with --config')

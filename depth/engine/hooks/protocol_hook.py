@@ -11,11 +11,17 @@ from depth.registry import HOOKS
 
 @HOOKS.register_module()
 class ProtocolHook(Hook):
-    """After a test write ``protocol.json`` beside the metrics: under which definition they were obtained."""
+    """After a test write ``protocol.json`` beside the metrics, under which definition they were obtained.
+
+    ``per_image.json`` beside it holds every image's values; ``tools/analysis_tools/compare_results.py`` reads it. If a
+    test has several metrics, those after the first write ``protocol_1.json``, ``per_image_1.json`` and so on.
+    """
 
     @master_only
     def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
-        """Write the file."""
-        for metric in runner.test_evaluator.metrics:
-            if hasattr(metric, 'write_protocol'):
-                metric.write_protocol(Path(runner.log_dir, 'protocol.json'))
+        """Write the files."""
+        metrics = [metric for metric in runner.test_evaluator.metrics if hasattr(metric, 'write_protocol')]
+        for index, metric in enumerate(metrics):
+            number = f'_{index}' if index else ''
+            metric.write_protocol(Path(runner.log_dir, f'protocol{number}.json'))
+            metric.write_per_image(Path(runner.log_dir, f'per_image{number}.json'))

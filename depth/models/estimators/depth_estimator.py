@@ -34,6 +34,7 @@ class DepthEstimator(BaseModel):
     """
 
     TRAIN_OPTIONS: tuple[str, ...] = ()
+    prediction_type = 'metric'  # see depth.evaluation.PredictionType
     TEST_OPTIONS: tuple[str, ...] = ('mode', 'crop_size', 'stride', 'flip')
 
     def __init__(
@@ -113,11 +114,14 @@ class DepthEstimator(BaseModel):
 
     @torch.no_grad()
     def predict(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> list[DepthDataSample]:
-        """Set ``pred_depth`` (H, W) in metres on every sample, at its ``ori_shape``."""
+        """Set ``pred_depth`` (H, W) in metres at ``ori_shape`` on every sample, and in its meta how it was made."""
         depth = self._infer(inputs, data_samples)
         for index, sample in enumerate(data_samples):
             height, width = sample.metainfo.get('img_shape', inputs.shape[-2:])
             cut = depth[index : index + 1, :, :height, :width]
+            sample.set_metainfo(
+                dict(prediction_type=self.prediction_type, tta='flip' if self.test_cfg['flip'] else 'none')
+            )
             sample.pred_depth = self._to_original(cut, sample.metainfo.get('ori_shape', (height, width)))
         return data_samples
 

@@ -6,9 +6,11 @@ from .binsformer_head import BinsFormerHead
 from .bts_head import BTSHead
 from .densedepth_head import DenseDepthHead
 from .dpt_head import DPTHead
+from .monodepth_head import MonodepthHead
 from .newcrfs_head import NeWCRFsHead
 from .query_depth_head import QueryDepthHead
 from .regression_head import RegressionHead
+from .sigmoid_depth_head import SigmoidDepthHead, reflect_conv
 
 __all__ = [
     'AdaBinsHead',
@@ -17,7 +19,10 @@ __all__ = [
     'BinsFormerHead',
     'DPTHead',
     'DenseDepthHead',
+    'MonodepthHead',
     'NeWCRFsHead',
     'QueryDepthHead',
     'RegressionHead',
+    'SigmoidDepthHead',
+    'reflect_conv',
 ]

@@ -6,13 +6,21 @@ from .deformable_encoder import DeformableEncoder
 from .dense_aspp import AtrousBlock, DenseASPP
 from .densedepth import DenseDepthDecoder, UpSample
 from .local_planar_guidance import PlaneRegression, local_planar_guidance
+from .inverse_depth import (
+    depth_to_disparity,
+    disparity_to_depth,
+    inverse_depth_to_sigmoid,
+    sigmoid_to_inverse_depth,
+)
 from .masked_decoder import MaskedQueryDecoder, QueryState
 from .mini_vit import MiniViT, PatchTransformer
 from .pixel_decoder import DeformablePixelDecoder
 from .position_encoding import SinePositionEncoding
+from .resize import resize_map
 from .surface_normals import back_project, normals_from_depth
 from .tokens import flatten_levels, pixel_centers, split_levels
 from .transformer import MLP, FeedForward, QueryDecoderLayer
+from .view_synthesis import project_points, sample_pixels, synthesize_view, transform_points
 
 __all__ = [
     'MLP',
@@ -35,9 +43,18 @@ __all__ = [
     'bin_centers_from_edges',
     'bin_edges_from_widths',
     'depth_from_bins',
+    'depth_to_disparity',
+    'disparity_to_depth',
     'flatten_levels',
     'local_planar_guidance',
+    'inverse_depth_to_sigmoid',
     'normals_from_depth',
     'pixel_centers',
+    'project_points',
+    'resize_map',
+    'sample_pixels',
+    'sigmoid_to_inverse_depth',
     'split_levels',
+    'synthesize_view',
+    'transform_points',
 ]

@@ -1,0 +1,52 @@
+"""NYU Depth v2 in its original file: 795 labelled training images, 654 official test images."""
+
+min_depth, max_depth = 1e-3, 10.0
+dataset_type = 'NYULabeledDataset'
+data_root = 'data/nyu_labeled'
+train_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='LoadDepth'),
+    dict(type='NYUCrop'),
+    dict(type='RandomRotate', prob=0.5, degree=2.5),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='RandomCrop', crop_size=(416, 544)),
+    dict(type='ColorAug', prob=0.5, gamma_range=(0.9, 1.1), brightness_range=(0.75, 1.25), color_range=(0.9, 1.1)),
+    dict(type='PackDepthInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='LoadDepth'),
+    dict(type='PackDepthInputs'),
+]
+train_dataloader = dict(
+    batch_size=2,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='ResumableInfiniteSampler', shuffle=True),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        split='train',
+        min_depth=min_depth,
+        max_depth=max_depth,
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=4,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        split='test',
+        min_depth=min_depth,
+        max_depth=max_depth,
+        test_mode=True,
+        pipeline=test_pipeline,
+    ),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(type='DepthMetric', protocol='nyu_eigen_10')
+test_evaluator = val_evaluator

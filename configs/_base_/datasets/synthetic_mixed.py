@@ -1,0 +1,61 @@
+"""Synthetic rooms and streets together, the same share of each: rendered on demand, nothing to download."""
+
+min_depth, max_depth = 1e-3, 80.0
+dataset_type = 'SyntheticDataset'
+train_pipeline = [
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackDepthInputs'),
+]
+test_pipeline = [dict(type='LoadImage'), dict(type='PackDepthInputs')]
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='ResumableInfiniteSampler', shuffle=True),
+    dataset=dict(
+        type='MixedDepthDataset',
+        weights=[1, 1],
+        min_depth=min_depth,
+        max_depth=max_depth,
+        datasets=[
+            dict(type=dataset_type, world='rooms', split='train', num_scenes=1000, pipeline=train_pipeline),
+            dict(type=dataset_type, world='streets', split='train', num_scenes=1000, pipeline=train_pipeline),
+        ],
+    ),
+)
+val_dataloader = dict(
+    batch_size=8,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='MixedDepthDataset',
+        min_depth=min_depth,
+        max_depth=max_depth,
+        test_mode=True,
+        datasets=[
+            dict(type=dataset_type, world='rooms', split='val', num_scenes=50, pipeline=test_pipeline),
+            dict(type=dataset_type, world='streets', split='val', num_scenes=50, pipeline=test_pipeline),
+        ],
+    ),
+)
+test_dataloader = dict(
+    batch_size=1,
+    num_workers=2,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='MixedDepthDataset',
+        min_depth=min_depth,
+        max_depth=max_depth,
+        test_mode=True,
+        datasets=[
+            dict(type=dataset_type, world='rooms', split='test', num_scenes=50, pipeline=test_pipeline),
+            dict(type=dataset_type, world='streets', split='test', num_scenes=50, pipeline=test_pipeline),
+        ],
+    ),
+)
+val_evaluator = dict(
+    type='MixedDepthMetric',
+    protocols=dict(synthetic_rooms='rooms_10', synthetic_streets='streets_80'),
+)
+test_evaluator = val_evaluator

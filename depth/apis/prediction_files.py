@@ -1,0 +1,159 @@
+"""Predictions of any model as files, found by the images they belong to."""
+
+import json
+from pathlib import Path, PurePath
+
+import cv2
+import numpy as np
+
+SUFFIXES = ('.png', '.npy', '.npz')
+
+
+class PredictionFiles:
+    """Predictions in a folder or in one file.
+
+    A folder is searched with its sub-folders for 16-bit PNG, npy and npz (first array), one map each. A file is an npz
+    with one map a key, or an npy or npz with one array (N, H, W) in the data set's order.
+
+    A map belongs to an image if its path below the folder (or its key), without suffix, equals the end of the path of
+    the image or of its ground truth: ``scene/0001`` or ``0001`` for ``.../scene/0001.jpg``; folders may also be joined
+    by ``_``, as ``tools/test.py --out`` does. The longest match counts.
+
+    PNG holds integers: their number per unit is in the side-car ``NAME.json`` (``depth_scale``), as this toolbox writes
+    it, or given as ``depth_scale``.
+
+    Args:
+        path: Folder or file.
+        depth_scale: Stored values are divided by it; overrides side-cars.
+
+    Raises:
+        FileNotFoundError: If there is no such path or no prediction in it.
+        ValueError: If a file has another type.
+    """
+
+    def __init__(self, path: str | Path, depth_scale: float | None = None) -> None:
+        self.path = Path(path)
+        self.depth_scale = depth_scale
+        self.ordered: np.ndarray | None = None
+        self.paths: dict[str, Path | str] = {}
+        if depth_scale is not None and not depth_scale > 0:
+            raise ValueError(f'depth_scale must be above 0, got {depth_scale}')
+        if self.path.is_dir():
+            self._list_folder()
+        elif self.path.is_file():
+            self._open_file()
+        else:
+            raise FileNotFoundError(f'predictions {path} do not exist')
+
+    def _list_folder(self) -> None:
+        files = sorted(file for file in self.path.rglob('*') if file.suffix.lower() in SUFFIXES)
+        if not files:
+            raise FileNotFoundError(f'{self.path} holds no prediction ({", ".join(SUFFIXES)})')
+        for file in files:
+            name = file.relative_to(self.path).with_suffix('').as_posix()
+            if name in self.paths:
+                raise ValueError(
+                    f'{self.paths[name]} and {file} have the same name, so it is not clear which one counts'
+                )
+            self.paths[name] = file
+
+    def _open_file(self) -> None:
+        if self.path.suffix not in ('.npy', '.npz'):
+            raise ValueError(f'{self.path}: one file of predictions is npy or npz; give a folder for single maps')
+        loaded = np.load(self.path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            self.ordered = loaded
+        elif len(loaded.files) == 1 and loaded[loaded.files[0]].ndim > 2:
+            self.ordered = loaded[loaded.files[0]]
+        else:
+            self.archive = loaded
+            self.paths = {PurePath(key).as_posix(): key for key in loaded.files}
+        if self.ordered is not None:
+            if self.ordered.ndim == 4 and 1 in (self.ordered.shape[1], self.ordered.shape[3]):
+                self.ordered = self.ordered.squeeze(1 if self.ordered.shape[1] == 1 else 3)
+            if self.ordered.ndim != 3:
+                raise ValueError(f'{self.path} has shape {self.ordered.shape}, expected (N, H, W), one map an image')
+            self.paths = {str(index): str(index) for index in range(len(self.ordered))}
+
+    def match(self, images: list[tuple[str | None, ...]]) -> list[str | None]:
+        """Return the name of each image's prediction, None where there is none.
+
+        Args:
+            images: For each image of the data set the paths by which it is known: image, ground truth.
+
+        Raises:
+            ValueError: If one prediction would belong to several images, or an array has another number of maps.
+        """
+        if self.ordered is not None:
+            if len(self.ordered) != len(images):
+                raise ValueError(f'{self.path} holds {len(self.ordered)} maps, the data set {len(images)} images')
+            return list(self.paths)
+        owners: dict[str, str] = {}
+        names = []
+        for known_as in images:
+            name = next((found for path in known_as if path and (found := self._find(path))), None)
+            if name is not None and name in owners:
+                raise ValueError(
+                    f'{self.path}: prediction {name!r} would belong to both {owners[name]} and {known_as[0]}; keep '
+                    "the images' folders in the predictions' names (scene/0001.png or scene_0001.png)"
+                )
+            owners[name] = known_as[0]
+            names.append(name)
+        return names
+
+    def _find(self, path: str) -> str | None:
+        parts = [part for part in PurePath(path).with_suffix('').parts if part not in ('/', '.', '..')]
+        for start in range(len(parts)):
+            for separator in '/', '_':
+                if separator.join(parts[start:]) in self.paths:
+                    return separator.join(parts[start:])
+        return None
+
+    def read(self, name: str) -> np.ndarray:
+        """Return one map (h, w) float32, divided by the scale.
+
+        Raises:
+            ValueError: If it cannot be read, is no single map, or is a PNG without a scale.
+        """
+        scale = self.depth_scale
+        if self.ordered is not None:
+            stored, where = self.ordered[int(name)], f'{self.path}[{name}]'
+        elif isinstance(self.paths[name], str):
+            stored, where = self.archive[self.paths[name]], f'{self.path}[{name!r}]'
+        else:
+            where = str(self.paths[name])
+            stored = _read_file(self.paths[name])
+            if self.paths[name].suffix.lower() == '.png' and scale is None:
+                scale = _side_car_scale(self.paths[name])
+        stored = np.squeeze(stored)
+        if stored.ndim != 2:
+            raise ValueError(f'prediction {where} has shape {stored.shape}, expected one map (H, W)')
+        return stored.astype(np.float32) / np.float32(1 if scale is None else scale)
+
+
+def _read_file(path: Path) -> np.ndarray:
+    if path.suffix.lower() == '.png':
+        stored = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+        if stored is None:
+            raise ValueError(f'prediction {path} cannot be decoded, it is damaged or no PNG')
+        if stored.dtype != np.uint16:
+            raise ValueError(f'prediction {path} has {8 * stored.itemsize} bits a channel; a PNG of depth needs 16')
+        return stored
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        return loaded if isinstance(loaded, np.ndarray) else loaded[loaded.files[0]]
+    except (ValueError, OSError, IndexError, EOFError) as error:
+        raise ValueError(f'prediction {path} cannot be read: {error}') from error
+
+
+def _side_car_scale(path: Path) -> float:
+    side_car = path.with_suffix('.json')
+    if not side_car.is_file():
+        raise ValueError(
+            f'prediction {path} holds integers, and neither {side_car.name} beside it nor --depth-scale says how many '
+            'make a metre (1000 for millimetres, 256 for KITTI)'
+        )
+    try:
+        return float(json.loads(side_car.read_text(encoding='utf-8'))['depth_scale'])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f'{side_car} should be {{"depth_scale": ...}}: {error}') from error

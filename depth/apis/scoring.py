@@ -1,0 +1,276 @@
+"""Scoring anybody's predictions against a data set: what is odd about them is said before the numbers."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from depth.engine.config import load_config
+from depth.evaluation import DepthMetric, PredictionType, get_prediction_type
+from depth.registry import DATASETS, METRICS
+
+from .prediction_files import PredictionFiles
+
+SUSPICIOUS_FACTORS = (256.0, 1000.0, 1 / 256, 1 / 1000)
+NEAR = 1.5  # a factor counts as near up to that ratio
+NUM_PROBES = 8
+
+
+@dataclass
+class Score:
+    """What came out.
+
+    Attributes:
+        metrics: Value by metric.
+        notes: What was odd.
+        metric: The metric, for its tables and files.
+    """
+
+    metrics: dict[str, float]
+    notes: list[str]
+    metric: DepthMetric
+
+
+@dataclass
+class _Probes:
+    """Medians and correlations of the first images."""
+
+    ratios: list[float] = field(default_factory=list)
+    correlations: list[float] = field(default_factory=list)
+
+
+def score_predictions(
+    predictions: str | Path,
+    dataset_config: str | Path | Config,
+    protocol: str | None = None,
+    prediction_type: str = 'metric',
+    protocols: Sequence[str] | str = (),
+    depth_scale: float | None = None,
+    resize: str | None = None,
+    force: bool = False,
+    cfg_options: dict | None = None,
+    report: Callable[[str], None] = print,
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> Score:
+    """Score files of predictions.
+
+    Args:
+        predictions: Folder or file, see :class:`~depth.apis.prediction_files.PredictionFiles`.
+        dataset_config: Config whose ``test_dataloader.dataset`` has the ground truth; the base config of a data set
+            will do.
+        protocol: Name; by default what the config's ``test_evaluator`` says.
+        prediction_type: What the predictions mean, see ``depth.evaluation.PredictionType``.
+        protocols: Further protocols or ``'all'``, see ``DepthMetric``.
+        depth_scale: Stored values per metre (or per 1/m).
+        resize: Rule for predictions of another size where the protocol has none.
+        force: Score although predictions are missing or their scale is suspicious.
+        cfg_options: Values by dotted key that replace those of the config.
+        report: Receives each note as it is found, before the numbers.
+        progress: Wraps the loop.
+
+    Raises:
+        FileNotFoundError, ValueError: If files or options do not fit; if predictions are missing or look as if they
+            were stored with another scale or meant another type, unless ``force``.
+    """
+    kind = get_prediction_type(prediction_type)
+    init_default_scope('depth')
+    cfg = dataset_config if isinstance(dataset_config, Config) else load_config(dataset_config, cfg_options)
+    metric = _build_metric(cfg, protocol, protocols, resize, kind)
+    metric.protocol.check_type(kind)
+    dataset = _build_dataset(cfg)
+    files = PredictionFiles(predictions, depth_scale)
+    scorer = _Scorer(metric, files, kind, force, report)
+    names = scorer.match(_known_paths(dataset))
+    indices = [index for index, name in enumerate(names) if name is not None]
+    scorer.num_probes = min(NUM_PROBES, len(indices))
+    for index in progress(indices):
+        scorer.score(dataset[index]['data_samples'], names[index])
+    scorer.report_sizes()
+    return Score(metric.evaluate(len(indices)), scorer.notes, metric)
+
+
+class _Scorer:
+    """Reads each pair once; checks the first ones before it goes on."""
+
+    def __init__(
+        self,
+        metric: DepthMetric,
+        files: PredictionFiles,
+        kind: PredictionType,
+        force: bool,
+        report: Callable[[str], None],
+    ) -> None:
+        self.metric, self.files, self.kind, self.force = metric, files, kind, force
+        self.report = report
+        self.notes: list[str] = []
+        self.probes = _Probes()
+        self.num_probes = NUM_PROBES
+        self.sizes: dict[str, tuple[int, str]] = {}
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+        self.report(text)
+
+    def object_to(self, text: str) -> None:
+        """Refuse, or only note it if forced."""
+        if not self.force:
+            raise ValueError(f'{text}. Nothing was scored; --force scores nevertheless')
+        self.note(text)
+
+    def match(self, images: list[tuple[str | None, ...]]) -> list[str | None]:
+        names = self.files.match(images)
+        missing = [known_as[0] for known_as, name in zip(images, names, strict=True) if name is None]
+        extra = sorted(set(self.files.paths) - {name for name in names if name is not None})
+        if extra:
+            self.note(f'{len(extra)} predictions belong to no image of the data set: {_some(extra)}')
+        if len(missing) == len(images):
+            raise ValueError(
+                f'none of the {len(images)} images has a prediction in {self.files.path}; names are compared without '
+                f'suffix, an image is {images[0][0]}, a prediction {next(iter(self.files.paths))}'
+            )
+        if missing:
+            self.object_to(f'{len(missing)} of {len(images)} images have no prediction: {_some(missing)}')
+        return names
+
+    def score(self, sample: object, name: str) -> None:
+        pred = torch.from_numpy(self.files.read(name))
+        gt_depth = sample.gt_depth
+        cut = cut_like(pred, gt_depth.shape, sample.metainfo.get('crop_box'))
+        if cut is not pred:
+            self._count_size('cut to the crop of the test pipeline', pred, gt_depth)
+        elif pred.shape != gt_depth.shape:
+            self._count_size(f'resized ({self.metric.protocol.resize})', pred, gt_depth)
+        if len(self.probes.ratios) < self.num_probes:
+            self._probe(cut, gt_depth)
+        self.metric.process({}, [dict(sample.to_dict(), pred_depth=cut, prediction_type=self.kind.value)])
+
+    def _count_size(self, what: str, pred: torch.Tensor, gt_depth: torch.Tensor) -> None:
+        example = f'{tuple(pred.shape)} for ground truth {tuple(gt_depth.shape)}'
+        count, first = self.sizes.get(what, (0, example))
+        self.sizes[what] = count + 1, first
+
+    def report_sizes(self) -> None:
+        """Say how many predictions had another size."""
+        for what, (count, first) in self.sizes.items():
+            self.note(
+                f'{count} predictions have another size than the ground truth and were {what}, the first: {first}'
+            )
+
+    def _probe(self, pred: torch.Tensor, gt_depth: torch.Tensor) -> None:
+        found = compare_scale(pred.numpy(), gt_depth.numpy(), self.kind.is_inverse)
+        if found is None:
+            self.num_probes -= 1
+        else:
+            self.probes.ratios.append(found[0])
+            self.probes.correlations.append(found[1])
+        if self.num_probes and len(self.probes.ratios) >= self.num_probes:
+            for text in suspicions(self.probes.ratios, self.probes.correlations, self.kind):
+                self.object_to(text)
+
+
+def compare_scale(pred: np.ndarray, gt_depth: np.ndarray, inverse: bool) -> tuple[float, float] | None:
+    """Return median(prediction) / median(ground truth) and their correlation, None if nothing can be compared.
+
+    Args:
+        pred: (h, w), any size.
+        gt_depth: Metres, (H, W), 0 = none.
+        inverse: Whether to compare with inverse depth.
+    """
+    rows, columns = np.nonzero(gt_depth > 0)
+    if not len(rows):
+        return None
+    # Nearest pixels, so that a map of another size can be compared too.
+    height, width = gt_depth.shape
+    values = pred[rows * pred.shape[0] // height, columns * pred.shape[1] // width].astype(np.float64)
+    true = gt_depth[rows, columns].astype(np.float64)
+    true = 1 / true if inverse else true
+    kept = np.isfinite(values)
+    if not kept.any():
+        return None
+    values, true = values[kept], true[kept]
+    spread = values.std() * true.std()
+    correlation = float(((values - values.mean()) * (true - true.mean())).mean() / spread) if spread > 0 else 0.0
+    return float(np.median(values) / np.median(true)), correlation
+
+
+def suspicions(ratios: Sequence[float], correlations: Sequence[float], kind: PredictionType) -> list[str]:
+    """Return what is odd about the scale and the direction of predictions, in words.
+
+    Args:
+        ratios: median(prediction) / median(ground truth) of some images.
+        correlations: Of the same images.
+        kind: What the predictions are said to be.
+    """
+    found = []
+    ratio, correlation = float(np.median(ratios)), float(np.median(correlations))
+    for factor in SUSPICIOUS_FACTORS if kind.ambiguity == 0 else ():
+        if 1 / NEAR < ratio / factor < NEAR:
+            name = f'{factor:g}' if factor > 1 else f'1/{1 / factor:g}'
+            found.append(
+                f'predictions are {ratio:.4g} times the ground truth in the median, which is near {name}: they were '
+                'probably stored with another scale; see --depth-scale'
+            )
+    if correlation < -0.5:
+        direction = 'depth falls' if kind.is_inverse else 'inverse depth falls'
+        found.append(
+            f'predictions fall where they should rise (correlation {correlation:.2f}): they look like values that grow '
+            f'where {direction}, not like {kind.value} ({kind.meaning}); see --type'
+        )
+    return found
+
+
+def cut_like(pred: torch.Tensor, size: Sequence[int], crop_box: Sequence[int] | None) -> torch.Tensor:
+    """Return the part of a full-frame prediction that a bottom, central crop (KITTI's) left of the ground truth.
+
+    Args:
+        pred: (h, w).
+        size: (H, W) of the cropped ground truth.
+        crop_box: (top, left, height, width) in the frame, None if it was not cropped.
+
+    Returns:
+        ``pred`` itself unless it has the frame's size.
+    """
+    if crop_box is None or tuple(pred.shape) == tuple(size):
+        return pred
+    top, left, height, width = crop_box
+    if pred.shape[0] != top + height or pred.shape[1] - width - 2 * left not in (0, 1):
+        return pred
+    return pred[top : top + height, left : left + width]
+
+
+def _build_metric(
+    cfg: Config, protocol: str | None, protocols: Sequence[str] | str, resize: str | None, kind: PredictionType
+) -> DepthMetric:
+    evaluators = cfg.get('test_evaluator') or cfg.get('val_evaluator') or []
+    evaluators = evaluators if isinstance(evaluators, list) else [evaluators]
+    options = next((dict(evaluator) for evaluator in evaluators if evaluator.get('type') == 'DepthMetric'), None)
+    if protocol is not None:
+        options = dict(type='DepthMetric', protocol=protocol)
+    if options is None:
+        raise ValueError('the config names no DepthMetric, so say which --protocol; docs/evaluation.md lists them')
+    return METRICS.build(options | dict(protocols=protocols, resize=resize, prediction_type=kind.value))
+
+
+def _build_dataset(cfg: Config) -> Sequence:
+    loader = cfg.get('test_dataloader') or cfg.get('val_dataloader')
+    if not loader:
+        raise ValueError('the config has no test_dataloader, so there is no ground truth to score against')
+    return DATASETS.build(loader['dataset'])
+
+
+def _known_paths(dataset: Sequence) -> list[tuple[str | None, ...]]:
+    if hasattr(dataset, 'full_init'):
+        dataset.full_init()
+    if hasattr(dataset, 'get_data_info'):
+        infos = (dataset.get_data_info(index) for index in range(len(dataset)))
+        return [(info['img_path'], info.get('depth_path')) for info in infos]
+    samples = (dataset[index]['data_samples'] for index in range(len(dataset)))
+    return [(sample.img_path, None) for sample in samples]
+
+
+def _some(names: Sequence[str]) -> str:
+    return ', '.join(names[:3]) + (', ...' if len(names) > 3 else '')

@@ -1,0 +1,115 @@
+"""Cityscapes."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from depth.registry import DATASETS, READERS
+
+from .base import BaseDepthDataset
+from .cameras import pinhole
+from .transforms.loading import read_stored
+
+SPLITS = ('train', 'val', 'test', 'train_extra')
+DAMAGED = 'troisdorf_000000_000073'  # a black image in the published train_extra archive
+
+
+@READERS.register_module(name='cityscapes')
+def read_cityscapes_depth(sample: dict) -> np.ndarray:
+    """Turn a stored disparity into depth, float32 metres (H, W).
+
+    A stored p > 0 is a disparity of (p - 1) / 256 pixels; depth is baseline * fx / disparity. 0, and a disparity of
+    0, are no ground truth.
+
+    Raises:
+        ValueError: If the file is no 16-bit image.
+    """
+    path = sample['depth_path']
+    stored = read_stored(path)
+    if stored.dtype != np.uint16 or stored.ndim != 2:
+        raise ValueError(f'disparity {path} is {stored.dtype} {stored.shape}, expected a 16-bit PNG of one channel')
+    disparity = (stored.astype(np.float32) - 1) / np.float32(256)
+    known = disparity > 0
+    depth = np.zeros_like(disparity)
+    np.divide(np.float32(sample['baseline_fx']), disparity, out=depth, where=known)
+    return depth
+
+
+@DATASETS.register_module()
+class CityscapesDataset(BaseDepthDataset):
+    """Cityscapes: outdoor, 1024x2048; depth from the published stereo disparities.
+
+    ::
+
+        data/cityscapes/
+        ├── leftImg8bit/SPLIT/CITY/X_leftImg8bit.png
+        ├── disparity/SPLIT/CITY/X_disparity.png      16 bit, see :func:`read_cityscapes_depth`
+        └── camera/SPLIT/CITY/X_camera.json
+
+    The folders are the split: train 2975 images, val 500, train_extra 19998 (one of them damaged, left out: 19997).
+    Depth is at the disparity's own size and is never interpolated.
+
+    Args:
+        split: ``train``, ``val``, ``test`` or ``train_extra``.
+        **kwargs: See :class:`BaseDepthDataset`; ``ann_file`` is not used.
+
+    Raises:
+        FileNotFoundError: If the folder of the split is missing.
+        ValueError: If the split is unknown or empty.
+
+    Licence: Cityscapes' own, non-commercial. Reference: The Cityscapes Dataset for Semantic Urban Scene Understanding,
+    https://arxiv.org/abs/1604.01685, https://www.cityscapes-dataset.com
+    """
+
+    METAINFO = dict(dataset_name='cityscapes', min_depth=1e-3, max_depth=200.0)
+    DEPTH_READER = 'cityscapes'
+    PREPARE_HINT = 'it should hold leftImg8bit/, disparity/ and camera/ as unpacked from the published archives'
+
+    def __init__(self, data_root: str = '', split: str = 'train', **kwargs) -> None:
+        if split not in SPLITS:
+            raise ValueError(f'CityscapesDataset: split is one of {", ".join(SPLITS)}, got {split!r}')
+        self.split = split
+        super().__init__(data_root=data_root, **kwargs)
+
+    def find_samples(self) -> Iterator[tuple[dict, str]]:
+        """Yield the images of the split, sorted by path."""
+        root = Path(self.data_root)
+        folder = root / 'leftImg8bit' / self.split
+        if not folder.is_dir():
+            raise FileNotFoundError(f'{type(self).__name__}: folder {folder} does not exist; {self.PREPARE_HINT}')
+        for image in sorted(folder.glob('*/*_leftImg8bit.png')):
+            name = image.name.removesuffix('_leftImg8bit.png')
+            if name == DAMAGED:
+                continue
+            city = Path(self.split, image.parent.name)
+            sample = dict(
+                img_path=str(image),
+                depth_path=str(root / 'disparity' / city / f'{name}_disparity.png'),
+                camera_path=str(root / 'camera' / city / f'{name}_camera.json'),
+                scene='outdoor_scene',
+            )
+            yield sample, str(folder)
+
+    def add_details(self, sample: dict) -> dict:
+        """Add the camera of the image: ``cam_intrinsic`` and ``baseline_fx`` in metres times pixels.
+
+        Raises:
+            FileNotFoundError: If there is no camera file.
+            ValueError: If it lacks what is needed.
+        """
+        path = Path(sample['camera_path'])
+        if not path.is_file():
+            raise FileNotFoundError(f'camera file {path} does not exist; {self.PREPARE_HINT}')
+        try:
+            camera = json.loads(path.read_text(encoding='utf-8'))
+            inner = camera['intrinsic']
+            matrix = pinhole(inner['fx'], inner['fy'], inner['u0'], inner['v0'])
+            baseline = float(camera['extrinsic']['baseline'])
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise ValueError(
+                f'camera file {path} should hold intrinsic (fx, fy, u0, v0) and extrinsic (baseline): '
+                f'{type(error).__name__}: {error}'
+            ) from error
+        return dict(sample, cam_intrinsic=matrix, baseline_fx=baseline * matrix[0][0])

@@ -1,0 +1,96 @@
+"""DIODE."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from depth.registry import DATASETS, READERS
+
+from .base import BaseDepthDataset
+from .cameras import pinhole
+from .transforms.loading import read_stored, without_invalid
+
+
+@READERS.register_module(name='diode')
+def read_diode_depth(sample: dict) -> np.ndarray:
+    """Return depth, float32 metres (H, W), 0 where the mask beside it is 0.
+
+    Raises:
+        FileNotFoundError: If the map or its mask is missing.
+        ValueError: If their sizes differ.
+    """
+    path = sample['depth_path']
+    depth = read_stored(path)
+    mask = read_stored(path.removesuffix('.npy') + '_mask.npy')
+    depth, mask = (array[..., 0] if array.ndim == 3 else array for array in (depth, mask))
+    if depth.shape != mask.shape:
+        raise ValueError(f'depth map {path} is {depth.shape}, its mask {mask.shape}; they must be equal')
+    return without_invalid(np.where(mask > 0, depth, 0).astype(np.float32))
+
+
+class DIODEDataset(BaseDepthDataset):
+    """DIODE, 768x1024, one laser scanner in- and outdoors; depth in metres as float32 npy with a mask beside it.
+
+    ::
+
+        data/diode/
+        └── SPLIT/indoors|outdoor/scene_N/scan_N/
+            ├── X.png
+            ├── X_depth.npy             (768, 1024, 1)
+            └── X_depth_mask.npy        1 = measured
+
+    Args:
+        split: ``train`` or ``val`` (325 images indoors, 446 outdoors; what is published as the test set).
+        **kwargs: See :class:`BaseDepthDataset`; lines "IMAGE ..." of an ``ann_file`` choose, otherwise the folders do.
+
+    Raises:
+        FileNotFoundError: If the folder of the split is missing.
+        ValueError: If it holds no image.
+
+    Licence: MIT. Reference: DIODE: A Dense Indoor and Outdoor DEpth Dataset, https://arxiv.org/abs/1908.00463
+    """
+
+    DEPTH_READER = 'diode'
+    FOLDER = ''
+    CAM_INTRINSIC = pinhole(886.81, 927.06, 512, 384)  # pixels; intrinsics.txt of the published development kit
+    PREPARE_HINT = 'it should hold train/ or val/ with indoors/ and outdoor/ as unpacked from the published archives'
+
+    def __init__(self, data_root: str = '', split: str = 'val', **kwargs) -> None:
+        self.split = split
+        super().__init__(data_root=data_root, **kwargs)
+
+    def find_samples(self) -> Iterator[tuple[dict, str]]:
+        """Yield the listed images, or those of the split's folder, sorted by path."""
+        if self.ann_file:
+            yield from super().find_samples()
+            return
+        folder = Path(self.data_root, self.split, self.FOLDER)
+        if not folder.is_dir():
+            raise FileNotFoundError(f'{type(self).__name__}: folder {folder} does not exist; {self.PREPARE_HINT}')
+        for image in sorted(folder.glob('scene_*/scan_*/*.png')):
+            yield self._sample(image), str(folder)
+
+    def parse_line(self, fields: list[str], where: str) -> dict:
+        """Return the sample of an image relative to ``data_root``."""
+        return self._sample(Path(self.data_root, fields[0]))
+
+    def _sample(self, image: Path) -> dict:
+        depth = image.with_name(f'{image.stem}_depth.npy')
+        return dict(img_path=str(image), depth_path=str(depth), cam_intrinsic=self.CAM_INTRINSIC)
+
+
+@DATASETS.register_module()
+class DIODEIndoorDataset(DIODEDataset):
+    """The indoor part of :class:`DIODEDataset`; range 10 m in its protocol."""
+
+    METAINFO = dict(dataset_name='diode_indoor', min_depth=1e-3, max_depth=10.0)
+    FOLDER = 'indoors'
+
+
+@DATASETS.register_module()
+class DIODEOutdoorDataset(DIODEDataset):
+    """The outdoor part of :class:`DIODEDataset`; range 80 m in its protocol."""
+
+    METAINFO = dict(dataset_name='diode_outdoor', min_depth=1e-3, max_depth=80.0)
+    FOLDER = 'outdoor'

@@ -1,0 +1,75 @@
+"""Findings about files: missing, truncated, unreadable, sizes that differ, 8-bit depth."""
+
+from collections.abc import Iterator
+
+from .finding import Finding, some
+from .listing import Split
+from .probe import FileProbe, Record
+
+COPY_AGAIN = 'copy or unpack these files again; tools/dataset_converters/prepare.py checks archives by size and hash'
+
+
+def missing_files(split: Split, records: list[Record]) -> Iterator[Finding]:
+    """Find listed files that are not there."""
+    for what, probes in _kinds(records):
+        lost = [probe.path for probe in probes if probe.problem == 'missing']
+        if lost:
+            every = ' (every one: is data_root or data_prefix right?)' if len(lost) == len(probes) else ''
+            yield Finding(
+                'error',
+                'missing',
+                split.name,
+                f'{len(lost)} of {len(probes)} {what}s do not exist{every}',
+                f'compare data_root, data_prefix and {split.ann_file or "the folders"} with docs/dataset_prepare.md',
+                len(lost),
+                some(lost),
+            )
+
+
+def damaged_files(split: Split, records: list[Record]) -> Iterator[Finding]:
+    """Find files that are empty, cut off or no image or depth map."""
+    for what, probes in _kinds(records):
+        for kind, words in (('empty', 'are empty'), ('truncated', 'are cut off'), ('unreadable', 'cannot be read')):
+            bad = [probe for probe in probes if probe.problem.partition(':')[0] == kind]
+            if bad:
+                shown = [probe.path if kind != 'unreadable' else f'{probe.path}: {probe.problem}' for probe in bad]
+                yield Finding(
+                    'error', kind, split.name, f'{len(bad)} {what}s {words}', COPY_AGAIN, len(bad), some(shown)
+                )
+    failed = [problem for record in records for problem in record.problems]
+    if failed:
+        advice = 'see docs/dataset_prepare.md for what belongs beside each image'
+        what = f'{len(failed)} samples lack a file or value'
+        yield Finding('error', 'details', split.name, what, advice, len(failed), some(failed))
+
+
+def size_mismatches(split: Split, records: list[Record]) -> Iterator[Finding]:
+    """Find depth maps that are not of their image's size."""
+    bad = [
+        f'{record.depth.path}: {_text(record.depth.size)}, its image {_text(record.image.size)}'
+        for record in records
+        if record.depth and record.depth.size and record.image.size and record.depth.size != record.image.size
+    ]
+    if bad:
+        advice = 'each pixel needs its own depth: take the depth map that belongs to the image, do not resize it'
+        what = f'{len(bad)} depth maps differ in size from their images'
+        yield Finding('error', 'size', split.name, what, advice, len(bad), some(bad))
+
+
+def shallow_depth(split: Split, records: list[Record]) -> Iterator[Finding]:
+    """Find depth maps of 8 bits, which are pictures of depth and no depth."""
+    bad = [record.depth.path for record in records if record.depth and record.depth.bits == 8]
+    if bad:
+        advice = 'take the original 16-bit files; a picture that was converted to 8 bits has lost its metres'
+        what = f'{len(bad)} depth maps have 8 bits'
+        yield Finding('error', 'bits', split.name, what, advice, len(bad), some(bad))
+
+
+def _kinds(records: list[Record]) -> list[tuple[str, list[FileProbe]]]:
+    depths = [record.depth for record in records if record.depth]
+    others = [record.other for record in records if record.other]
+    return [('image', [record.image for record in records]), ('depth map', depths), ('second view', others)]
+
+
+def _text(size: tuple[int, int]) -> str:
+    return f'{size[0]}x{size[1]}'

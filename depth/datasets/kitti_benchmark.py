@@ -1,0 +1,48 @@
+"""The KITTI depth prediction benchmark."""
+
+from pathlib import Path
+
+from depth.registry import DATASETS
+
+from .cameras import read_camera_text
+from .kitti import KITTIDataset
+
+
+@DATASETS.register_module()
+class KITTIBenchmarkDataset(KITTIDataset):
+    """KITTI depth prediction benchmark: outdoor, 16-bit PNG, depth * 256; ground truth up to 88 m counts.
+
+    ::
+
+        data/kitti/
+        ├── kitti_benchmark_train.txt    "DATE/DRIVE/image_02/data/N.png DRIVE/.../image_02/N.png" a line, both cameras
+        ├── kitti_benchmark_val.txt      6060 lines
+        ├── kitti_benchmark_test.txt     500 lines "N.png", without ground truth
+        ├── input/DATE/DRIVE/image_02|image_03/data/N.png
+        ├── gt_depth/DRIVE/proj_depth/groundtruth/image_02|image_03/N.png
+        ├── benchmark_test/N.png         the 500 test images, 1216x352 as published
+        └── benchmark_test_cam/N.txt     optional: nine numbers of each test image's camera
+
+    A line with one column is an image without ground truth; its pipeline leaves ``LoadDepth`` out. Such a list takes
+    ``data_prefix=dict(img_path='benchmark_test', cam_path='benchmark_test_cam')``.
+
+    Licence: CC BY-NC-SA 3.0. Reference: Sparsity Invariant CNNs, https://arxiv.org/abs/1708.06500;
+    https://www.cvlibs.net/datasets/kitti/eval_depth.php?benchmark=depth_prediction
+    """
+
+    METAINFO = dict(dataset_name='kitti_benchmark', min_depth=1e-3, max_depth=88.0)
+
+    def parse_line(self, fields: list[str], where: str) -> dict | None:
+        """Return the sample of one line; an image alone has no ground truth but may have a camera file."""
+        if len(fields) != 1:
+            return super().parse_line(fields, where)
+        image = Path(self.data_prefix['img_path'], fields[0].lstrip('/'))
+        sample = dict(img_path=str(image))
+        if self.data_prefix.get('cam_path'):
+            sample['cam_path'] = str(Path(self.data_prefix['cam_path'], f'{image.stem}.txt'))
+        return sample
+
+    def add_details(self, sample: dict) -> dict:
+        """Add the intrinsics of a test image that has a camera file."""
+        path = sample.get('cam_path')
+        return dict(sample, cam_intrinsic=read_camera_text(path)) if path and Path(path).is_file() else sample

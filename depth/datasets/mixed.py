@@ -1,0 +1,122 @@
+"""Several data sets as one."""
+
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from depth.registry import DATASETS
+
+from .samplers import SampleIndex
+
+
+@DATASETS.register_module()
+class MixedDepthDataset(Dataset):
+    """Concatenation of data sets, each with its own pipeline, depth range and weight.
+
+    Every sample keeps the ``dataset`` name and the depth range of its own set. Without weights each image comes once
+    in a pass. With weights a pass is as long as the sets together and gives each set its share; a set that is asked for
+    less than it has continues in the next pass where it stopped, one that is asked for more begins again, so that
+    within a set all images come equally often.
+
+    Which image is read follows from the index and, if the sampler keyed it, from (seed, position) alone: training
+    resumes exactly. The images of one batch must have one size after the pipelines, which usually end in one crop.
+
+    Args:
+        datasets: Data sets or their configs.
+        weights: Share of each set in a pass, in any unit; None: by size.
+        min_depth: Near end of the common range in metres, by default the least of all.
+        max_depth: Far end, by default the greatest of all. Models are compared with these, samples keep their own.
+        test_mode: Allow images of different sizes, as in validation with a batch size of 1.
+
+    Raises:
+        ValueError: If there is no data set, the weights do not fit, or sizes differ in training.
+    """
+
+    def __init__(
+        self,
+        datasets: Sequence[dict | Dataset],
+        weights: Sequence[float] | None = None,
+        min_depth: float | None = None,
+        max_depth: float | None = None,
+        test_mode: bool = False,
+    ) -> None:
+        if not datasets:
+            raise ValueError('MixedDepthDataset: datasets is empty')
+        self.datasets = [DATASETS.build(item) if isinstance(item, dict) else item for item in datasets]
+        self.sizes = [len(dataset) for dataset in self.datasets]
+        self.counts = self.sizes if weights is None else _shares(weights, self.sizes)
+        self.starts = np.cumsum([0, *self.counts])
+        self.test_mode = test_mode
+        metas = [dataset.metainfo for dataset in self.datasets]
+        self.min_depth = float(min(meta['min_depth'] for meta in metas) if min_depth is None else min_depth)
+        self.max_depth = float(max(meta['max_depth'] for meta in metas) if max_depth is None else max_depth)
+        self.metainfo = dict(
+            dataset_name='mixed',
+            datasets=[meta['dataset_name'] for meta in metas],
+            min_depth=self.min_depth,
+            max_depth=self.max_depth,
+        )
+        self._first: tuple[str, tuple[int, ...]] | None = None
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def locate(self, index: int) -> tuple[int, int]:
+        """Return which data set and which of its images ``index`` means.
+
+        Args:
+            index: Place in a pass; with a ``key`` also its (seed, position) in the endless sequence.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f'sample {int(index)} of {len(self)}')
+        which = int(np.searchsorted(self.starts, index, side='right')) - 1
+        place, size = int(index - self.starts[which]), self.sizes[which]
+        if self.counts[which] == size:
+            return which, place
+        seed, position = index.key if isinstance(index, SampleIndex) else (0, 0)
+        drawn = position // len(self) * self.counts[which] + place  # how many of this set come before, in all passes
+        return which, int(_permutation(seed, which, drawn // size, size)[drawn % size])
+
+    def __getitem__(self, index: int) -> dict:
+        """Return the packed sample of the set that ``index`` falls into."""
+        which, place = self.locate(index)
+        sample = self.datasets[which][SampleIndex(place, index.key) if isinstance(index, SampleIndex) else place]
+        if not self.test_mode:
+            self._check_size(sample, which)
+        return sample
+
+    def _check_size(self, sample: dict, which: int) -> None:
+        shape = tuple(sample['inputs'].shape[-2:])
+        name = f'{self.metainfo["datasets"][which]} (datasets[{which}])'
+        if self._first is None:
+            self._first = (name, shape)
+        if shape != self._first[1]:
+            raise ValueError(
+                f'MixedDepthDataset: images of {name} are {shape[0]}x{shape[1]} after their pipeline, those of '
+                f'{self._first[0]} {self._first[1][0]}x{self._first[1][1]}; one batch needs one size, so end both '
+                'pipelines in the same RandomCrop or Resize (a crop keeps images that are smaller than it)'
+            )
+
+
+def _shares(weights: Sequence[float], sizes: Sequence[int]) -> list[int]:
+    """Return how many images of each set a pass has; they add up to the number of all images."""
+    if len(weights) != len(sizes) or not all(weight > 0 for weight in weights):
+        raise ValueError(f'MixedDepthDataset: weights must be {len(sizes)} positive numbers, got {list(weights)}')
+    total = sum(sizes)
+    if min(sizes) == 0:
+        raise ValueError(f'MixedDepthDataset: a data set is empty, sizes are {list(sizes)}')
+    exact = np.asarray(weights, np.float64) / sum(weights) * total
+    counts = np.maximum(np.floor(exact).astype(int), 1)
+    while counts.sum() < total:
+        counts[np.argmax(exact - counts)] += 1
+    while counts.sum() > total:
+        counts[np.argmax(np.where(counts > 1, counts - exact, -np.inf))] -= 1
+    return counts.tolist()
+
+
+@functools.lru_cache(maxsize=16)
+def _permutation(seed: int, which: int, round_: int, size: int) -> np.ndarray:
+    """Return the order of a set's images in one round through it."""
+    return np.random.RandomState([seed & 0xFFFFFFFF, which, round_]).permutation(size)

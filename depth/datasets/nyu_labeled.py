@@ -1,0 +1,115 @@
+"""The labelled part of NYU Depth v2 in its original file."""
+
+import functools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from depth.registry import DATASETS, READERS
+
+from .base import BaseDepthDataset
+from .nyu import NYUDataset
+from .optional import import_optional
+
+SPLIT_KEYS = dict(train='trainNdxs', test='testNdxs')
+
+
+@DATASETS.register_module()
+class NYULabeledDataset(BaseDepthDataset):
+    """NYU Depth v2, the 1449 labelled frames as released: indoor, 480x640, depth in metres.
+
+    ::
+
+        data/nyu_labeled/
+        ├── nyu_depth_v2_labeled.mat     2.8 GB; HDF5 with images, depths (holes filled), rawDepths, sceneTypes
+        └── splits.mat                   official indices: trainNdxs (795), testNdxs (654)
+
+    Args:
+        split: ``train`` (795 frames) or ``test`` (654).
+        raw_depth: Take the depth as measured, with holes, instead of the filled one that benchmarks use.
+        mat_file: Name of the first file.
+        splits_file: Name of the second.
+        **kwargs: See :class:`BaseDepthDataset`; ``ann_file`` is not used.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ImportError: If h5py or SciPy is missing.
+        ValueError: If the split is unknown or a file is not what it should be.
+
+    Licence: none stated, research use with citation. Reference: Indoor Segmentation and Support Inference from RGBD
+    Images, ECCV 2012, https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html
+    """
+
+    METAINFO = dict(dataset_name='nyu', min_depth=1e-3, max_depth=10.0)
+    DEPTH_READER = 'nyu_labeled'
+    PREPARE_HINT = 'it should hold nyu_depth_v2_labeled.mat and splits.mat'
+
+    def __init__(
+        self,
+        data_root: str = '',
+        split: str = 'train',
+        raw_depth: bool = False,
+        mat_file: str = 'nyu_depth_v2_labeled.mat',
+        splits_file: str = 'splits.mat',
+        **kwargs,
+    ) -> None:
+        if split not in SPLIT_KEYS:
+            raise ValueError(f'NYULabeledDataset: split is train or test, got {split!r}')
+        self.split, self.depth_key = split, 'rawDepths' if raw_depth else 'depths'
+        self.mat_file, self.splits_file = Path(data_root, mat_file), Path(data_root, splits_file)
+        super().__init__(data_root=data_root, **kwargs)
+
+    def find_samples(self) -> Iterator[tuple[dict, str]]:
+        """Yield the frames of the split, in the order of the official list."""
+        for path in (self.mat_file, self.splits_file):
+            if not path.is_file():
+                raise FileNotFoundError(f'{type(self).__name__}: {path} does not exist; {self.PREPARE_HINT}')
+        numbers = import_optional('scipy.io', 'splits.mat of NYU').loadmat(self.splits_file)[SPLIT_KEYS[self.split]]
+        with _h5py().File(self.mat_file, 'r') as file:
+            categories = [
+                ''.join(map(chr, file[reference][()].ravel())) for reference in file['sceneTypes'][()].ravel()
+            ]
+        for number in numbers.ravel().astype(int):
+            index = int(number) - 1  # MATLAB counts from 1
+            sample = dict(
+                # The file and, behind it, the frame: a name for results; the reader takes mat_path and frame.
+                img_path=f'{self.mat_file}/{index:05d}',
+                depth_path=f'{self.mat_file}/{self.depth_key}/{index:05d}',
+                mat_path=str(self.mat_file),
+                frame=index,
+                depth_key=self.depth_key,
+                img_reader='nyu_labeled_image',
+                cam_intrinsic=NYUDataset.CAM_INTRINSIC,
+                scene=categories[index],
+            )
+            yield sample, f'{self.splits_file}, frame {number}'
+
+    def _check_first(self, sample: dict) -> None:
+        """The two files are there, see :meth:`find_samples`; frames are no files of their own."""
+
+
+@READERS.register_module(name='nyu_labeled_image')
+def read_labeled_image(sample: dict) -> np.ndarray:
+    """Return a frame's image, BGR uint8 (480, 640, 3); the file holds (3, 640, 480) RGB."""
+    rgb = _open(sample['mat_path'], os.getpid())['images'][sample['frame']]
+    return np.ascontiguousarray(rgb.transpose(2, 1, 0)[..., ::-1])
+
+
+@READERS.register_module(name='nyu_labeled')
+def read_labeled_depth(sample: dict) -> np.ndarray:
+    """Return a frame's depth, float32 metres (480, 640); the file holds (640, 480)."""
+    depth = _open(sample['mat_path'], os.getpid())[sample['depth_key']][sample['frame']]
+    return np.ascontiguousarray(depth.T, np.float32)
+
+
+@functools.lru_cache(maxsize=2)
+def _open(path: str, process: int):
+    """Return the open file; an HDF5 handle must not be shared between processes, so each has its own."""
+    return _h5py().File(path, 'r')
+
+
+def _h5py() -> ModuleType:
+    return import_optional('h5py', 'nyu_depth_v2_labeled.mat')

@@ -1,0 +1,55 @@
+"""SUN RGB-D."""
+
+from pathlib import Path
+
+import numpy as np
+
+from depth.registry import DATASETS, READERS
+
+from .base import BaseDepthDataset
+from .cameras import read_camera_text
+from .transforms.loading import read_stored
+
+
+@READERS.register_module(name='sunrgbd')
+def read_sunrgbd_depth(sample: dict) -> np.ndarray:
+    """Read a depth map of SUN RGB-D as float32 metres (H, W).
+
+    The stored 16 bits are millimetres rotated left by three.
+
+    Raises:
+        ValueError: If the file is no 16-bit image.
+    """
+    path = sample['depth_path']
+    stored = read_stored(path)
+    if stored.dtype != np.uint16 or stored.ndim != 2:
+        raise ValueError(f'depth map {path} is {stored.dtype} {stored.shape}, SUN RGB-D has 16-bit PNGs of one channel')
+    return (stored >> 3 | stored << 13).astype(np.float32) / np.float32(1000)
+
+
+@DATASETS.register_module()
+class SUNRGBDDataset(BaseDepthDataset):
+    """SUN RGB-D, for evaluation: indoor, four cameras of different sizes, 16-bit PNG in rotated millimetres.
+
+    ::
+
+        data/sunrgbd/
+        ├── SUNRGBD_val_splits.txt     "SUNRGBD/.../image/X.jpg SUNRGBD/.../depth/X.png" a line (5050 lines)
+        └── SUNRGBD/kv1|kv2|realsense|xtion/.../SCENE/
+            ├── image/X.jpg
+            ├── depth/X.png            ``depth/``, not the smoothed ``depth_bfx/``
+            └── intrinsics.txt         nine numbers
+
+    Depth beyond 8 m is kept as stored; the protocol says what becomes of it.
+
+    Licence: none stated, academic use with citation. Reference: SUN RGB-D: A RGB-D Scene Understanding Benchmark Suite,
+    CVPR 2015, https://rgbd.cs.princeton.edu
+    """
+
+    METAINFO = dict(dataset_name='sunrgbd', min_depth=1e-3, max_depth=8.0)
+    DEPTH_READER = 'sunrgbd'
+
+    def add_details(self, sample: dict) -> dict:
+        """Add the intrinsics of the scene's folder, where it has its file."""
+        path = Path(sample['img_path']).parents[1] / 'intrinsics.txt'
+        return dict(sample, cam_intrinsic=read_camera_text(path)) if path.is_file() else sample

@@ -1,0 +1,102 @@
+"""Virtual KITTI 2."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from depth.registry import DATASETS, READERS
+
+from .base import BaseDepthDataset
+from .cameras import pinhole
+from .transforms.loading import read_stored
+
+SCENES = ('Scene01', 'Scene02', 'Scene06', 'Scene18', 'Scene20')
+SKY = 65535  # 655.35 m, the farthest value
+
+
+@READERS.register_module(name='vkitti2')
+def read_vkitti2_depth(sample: dict) -> np.ndarray:
+    """Return depth, float32 metres (H, W), from centimetres; the sky becomes 0.
+
+    Raises:
+        ValueError: If the file is no 16-bit image.
+    """
+    path = sample['depth_path']
+    stored = read_stored(path)
+    if stored.dtype != np.uint16 or stored.ndim != 2:
+        raise ValueError(f'depth map {path} is {stored.dtype} {stored.shape}, expected a 16-bit PNG of one channel')
+    return np.where(stored == SKY, 0, stored).astype(np.float32) / np.float32(100)
+
+
+@DATASETS.register_module()
+class VirtualKITTI2Dataset(BaseDepthDataset):
+    """Virtual KITTI 2: five rendered streets in ten variations, 375x1242, depth in 16-bit centimetres.
+
+    ::
+
+        data/vkitti2/
+        └── Scene01|02|06|18|20/VARIATION/frames/
+            ├── rgb/Camera_0|1/rgb_NNNNN.jpg
+            └── depth/Camera_0|1/depth_NNNNN.png      65535 = sky: no ground truth
+
+    VARIATION: 15-deg-left, 15-deg-right, 30-deg-left, 30-deg-right, clone, fog, morning, overcast, rain, sunset. There
+    are 21260 pairs of cameras 0 and 1.
+
+    Args:
+        scenes: Which scenes.
+        variations: Which variations; all that are there by default.
+        cameras: Which cameras: 0 left, 1 right.
+        step: Take every ``step``-th frame of a sequence.
+        **kwargs: See :class:`BaseDepthDataset`. Lines "IMAGE ..." of an ``ann_file``, relative to ``data_root``,
+            choose the images instead; the path of the depth map follows.
+
+    Raises:
+        FileNotFoundError: If a scene is missing.
+        ValueError: If nothing is left.
+
+    Licence: CC BY-NC-SA 3.0. Reference: Virtual KITTI 2, https://arxiv.org/abs/2001.10773
+    """
+
+    METAINFO = dict(dataset_name='vkitti2', min_depth=1e-3, max_depth=80.0)
+    DEPTH_READER = 'vkitti2'
+    CAM_INTRINSIC = pinhole(725.0087, 725.0087, 620.5, 187.0)  # pixels, of both cameras
+    PREPARE_HINT = 'it should hold Scene01/ to Scene20/ of the published rgb and depth archives'
+
+    def __init__(
+        self,
+        data_root: str = '',
+        scenes: Sequence[str] = SCENES,
+        variations: Sequence[str] | None = None,
+        cameras: Sequence[int] = (0, 1),
+        step: int = 1,
+        **kwargs,
+    ) -> None:
+        if step < 1:
+            raise ValueError(f'VirtualKITTI2Dataset: step is 1 or more, got {step}')
+        self.scenes, self.variations, self.cameras, self.step = tuple(scenes), variations, tuple(cameras), step
+        super().__init__(data_root=data_root, **kwargs)
+
+    def find_samples(self) -> Iterator[tuple[dict, str]]:
+        """Yield the listed images, or the chosen frames sorted by scene, variation, camera and frame."""
+        if self.ann_file:
+            yield from super().find_samples()
+            return
+        for scene in self.scenes:
+            folder = Path(self.data_root, scene)
+            if not folder.is_dir():
+                raise FileNotFoundError(f'{type(self).__name__}: folder {folder} does not exist; {self.PREPARE_HINT}')
+            for variation in self.variations or sorted(path.name for path in folder.iterdir() if path.is_dir()):
+                for camera in self.cameras:
+                    frames = folder / variation / 'frames' / 'rgb' / f'Camera_{camera}'
+                    for image in sorted(frames.glob('rgb_*.jpg'))[:: self.step]:
+                        yield self._sample(image), str(frames)
+
+    def parse_line(self, fields: list[str], where: str) -> dict:
+        """Return the sample of an image relative to ``data_root``."""
+        return self._sample(Path(self.data_root, fields[0]))
+
+    def _sample(self, image: Path) -> dict:
+        frames, camera = image.parents[2], image.parent.name
+        depth = frames / 'depth' / camera / image.name.replace('rgb_', 'depth_').replace('.jpg', '.png')
+        return dict(img_path=str(image), depth_path=str(depth), cam_intrinsic=self.CAM_INTRINSIC, scene='outdoor_scene')

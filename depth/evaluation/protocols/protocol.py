@@ -1,0 +1,253 @@
+"""What a protocol is: everything besides the predictions that a number depends on."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..alignment import ALIGNMENTS, align
+from ..crops import CROPS
+from ..functional import AVERAGES, LOG10S, SILOGS
+from ..prediction_types import PredictionType, get_prediction_type
+
+RESIZES = dict(
+    none='must have the size of the ground truth',
+    bilinear='bilinear, half-pixel centres',
+    bilinear_corners='bilinear, corner pixels aligned',
+)
+VIEWS = dict(any='any', full='the full frame, uncropped', kb_crop='the bottom 352 rows, central 1216 columns')
+TTAS = dict(
+    any='as the model is configured',
+    none='none',
+    flip='mean with the mirrored image',
+    flip_ramps='mean with the mirrored image, 5 % of the columns at each border from one of the two',
+)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How predictions of one benchmark are scored.
+
+    The order is: cap the ground truth, mask, resize the prediction, align, clamp, measure, average.
+
+    Attributes:
+        name: Name in configs and results.
+        description: What it is, in a line.
+        min_depth: Near end of the ground truth that counts, in metres.
+        max_depth: Far end, in metres; ``inf`` for no limit.
+        strict: At which ends ground truth exactly at the end does not count: ``both``, ``near``, ``far``, ``none``.
+        datasets: ``dataset_name`` of the data sets it is made for; empty: any.
+        num_images: Images of the published list, None where it has none.
+        view: What the test pipeline must leave of a frame, see ``VIEWS``.
+        crop: Which part of the map counts, see ``depth.evaluation.crops``.
+        cap_gt: Ground truth beyond it is set to it first, in metres.
+        resize: How a prediction of another size is brought to that of the ground truth, see ``RESIZES``.
+        resize_inverse: Resize inverse depth instead of depth.
+        alignment: What is fitted to the ground truth, see ``depth.evaluation.alignment``.
+        clamp: Range in metres that predictions are brought into last, None: scored as they are.
+        average: See ``AVERAGES``.
+        silog: See ``SILOGS``.
+        log10: See ``LOG10S``.
+        eps_ratio: Metres added to the denominators of abs_rel and the thresholds.
+        eps_log: Metres added inside logarithms.
+        tta: Test-time augmentation of the published numbers, see ``TTAS``. It is the model's business: recorded and
+            compared with what the model did, not applied here.
+        version: Grows whenever the definition changes.
+    """
+
+    name: str
+    description: str
+    min_depth: float
+    max_depth: float
+    strict: str = 'both'
+    datasets: tuple[str, ...] = ()
+    num_images: int | None = None
+    view: str = 'any'
+    crop: str = 'none'
+    cap_gt: float | None = None
+    resize: str = 'none'
+    resize_inverse: bool = False
+    alignment: str = 'none'
+    clamp: tuple[float, float] | None = None
+    average: str = 'image'
+    silog: str = 'sqrt_percent'
+    log10: str = 'log10'
+    eps_ratio: float = 0.0
+    eps_log: float = 0.0
+    tta: str = 'any'
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            ValueError: If a range is empty or an option unknown.
+        """
+        if not 0 <= self.min_depth < self.max_depth:
+            raise ValueError(f'protocol {self.name}: need 0 <= min_depth < max_depth, got {self}')
+        if self.clamp is not None and not 0 <= self.clamp[0] < self.clamp[1]:
+            raise ValueError(f'protocol {self.name}: clamp must be (near, far) in metres, got {self.clamp}')
+        for field, known in _OPTIONS.items():
+            value = getattr(self, field)
+            if value not in known:
+                raise ValueError(f'protocol {self.name}: unknown {field} {value!r}, there are {", ".join(known)}')
+
+    def accepts(self, kind: str | PredictionType) -> bool:
+        """Return whether predictions of a type can be scored."""
+        return ALIGNMENTS[self.alignment].accepts(get_prediction_type(kind))
+
+    def check_type(self, kind: str | PredictionType) -> None:
+        """Refuse predictions that the protocol cannot score.
+
+        Raises:
+            ValueError: In words.
+        """
+        kind = get_prediction_type(kind)
+        if self.accepts(kind):
+            return
+        alignment = ALIGNMENTS[self.alignment]
+        if kind.ambiguity > alignment.freedom:
+            reason = f'this protocol fits too little ({alignment.meaning}), so the unknown part would count as error'
+        else:
+            reason = f'this protocol fits {alignment.meaning}, and an offset cannot be carried from one to the other'
+        raise ValueError(
+            f'protocol {self.name} cannot score predictions of type {kind.value} ({kind.meaning}): {reason}. '
+            f'It scores {", ".join(kind.value for kind in PredictionType if self.accepts(kind))}'
+        )
+
+    def check_view(self, crop_box: object, name: str) -> None:
+        """Refuse a map that the pipeline has cropped where the protocol takes full frames.
+
+        Raises:
+            ValueError: In words.
+        """
+        if self.view == 'full' and crop_box is not None:
+            raise ValueError(
+                f'{name} was cropped to (top, left, height, width) {tuple(crop_box)} by the test pipeline, but '
+                f'protocol {self.name} scores full frames; take the crop out of the pipeline or another protocol'
+            )
+
+    def check_size(self, size: Sequence[int], gt_size: Sequence[int], name: str = 'a map') -> None:
+        """Refuse a prediction (h, w) of another size than its ground truth (H, W) if there is no rule for resizing.
+
+        Raises:
+            ValueError: In words.
+        """
+        if self.resize == 'none' and tuple(size) != tuple(gt_size):
+            raise ValueError(
+                f'{name}: the prediction is {tuple(size)}, the ground truth {tuple(gt_size)}, and protocol {self.name} '
+                'has no rule for resizing. Test pipelines crop both alike and resize the image only '
+                "(resize_depth=False); to resize predictions say resize='bilinear' (--resize), which then shows in the "
+                "protocol's name"
+            )
+
+    def cap(self, gt_depth: Tensor) -> Tensor:
+        """Return ground truth in metres as the protocol takes it."""
+        return gt_depth if self.cap_gt is None else gt_depth.clamp(max=self.cap_gt)
+
+    def valid_mask(self, gt_depth: Tensor) -> Tensor:
+        """Return where capped ground truth (..., H, W) in metres counts, boolean of the same shape."""
+        top, bottom, left, right = CROPS[self.crop](*gt_depth.shape[-2:])
+        inside = torch.zeros(gt_depth.shape[-2:], dtype=torch.bool, device=gt_depth.device)
+        inside[top:bottom, left:right] = True
+        beyond_near = gt_depth > self.min_depth if self.strict in ('both', 'near') else gt_depth >= self.min_depth
+        before_far = gt_depth < self.max_depth if self.strict in ('both', 'far') else gt_depth <= self.max_depth
+        return inside & beyond_near & before_far & (gt_depth > 0)
+
+    def prepare(
+        self, pred: Tensor, gt_depth: Tensor, kind: str | PredictionType = PredictionType.METRIC
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return depth, ground truth and mask, ready to be measured.
+
+        Args:
+            pred: Predictions (N, h, w), meaning what ``kind`` says.
+            gt_depth: Ground truth in metres, (N, H, W), 0 = none.
+            kind: Type of the predictions.
+
+        Returns:
+            Depth in metres, ground truth in metres and the boolean mask, of the part that the crop leaves.
+
+        Raises:
+            ValueError: If the type cannot be scored, or the sizes differ and the protocol has no rule for it.
+        """
+        self.check_type(kind)
+        gt_depth = self.cap(gt_depth)
+        mask = self.valid_mask(gt_depth)
+        inverse = get_prediction_type(kind).is_inverse
+        if pred.shape[-2:] != gt_depth.shape[-2:]:
+            # What is known up to an offset can only be resized as it is.
+            wanted = inverse if get_prediction_type(kind).ambiguity == 2 else self.resize_inverse
+            pred, inverse = _invert_if(pred, inverse != wanted), wanted
+            pred = self._resize(pred, gt_depth.shape[-2:])
+        top, bottom, left, right = CROPS[self.crop](*gt_depth.shape[-2:])
+        pred, gt_depth, mask = (values[..., top:bottom, left:right] for values in (pred, gt_depth, mask))
+        fit_inverse = ALIGNMENTS[self.alignment].inverse
+        pred = _invert_if(pred, inverse != fit_inverse)
+        pred = align(pred, gt_depth.reciprocal() if fit_inverse else gt_depth, mask, self.alignment)
+        return self._clamped_depth(pred, fit_inverse), gt_depth, mask
+
+    def _resize(self, pred: Tensor, size: tuple[int, int]) -> Tensor:
+        self.check_size(pred.shape[-2:], size)
+        corners = self.resize == 'bilinear_corners'
+        return F.interpolate(pred[:, None], size=tuple(size), mode='bilinear', align_corners=corners)[:, 0]
+
+    def _clamped_depth(self, pred: Tensor, inverse: bool) -> Tensor:
+        if self.clamp is None:
+            return _invert_if(pred, inverse)
+        near, far = self.clamp
+        if not inverse:
+            return pred.clamp(near, far)
+        # Clamped before it is inverted: an inverse depth of zero or less is farther than anything.
+        return pred.clamp(1 / far, 1 / near if near > 0 else None).reciprocal()
+
+    def modified(self, **changes: object) -> 'Protocol':
+        """Return the protocol with other values; None or an equal value is no change. A change shows in the name.
+
+        A clamp that was the depth range moves with it.
+        """
+        changes = {key: value for key, value in changes.items() if value is not None and value != getattr(self, key)}
+        if not changes:
+            return self
+        listed = ', '.join(f'{key}={value}' for key, value in sorted(changes.items()))
+        if self.clamp == (self.min_depth, self.max_depth) and 'clamp' not in changes:
+            ends = changes.get('min_depth', self.min_depth), changes.get('max_depth', self.max_depth)
+            changes['clamp'] = ends
+        return dataclasses.replace(self, name=f'{self.name} (modified: {listed})', **changes)
+
+    def describe(self) -> dict:
+        """Return the definition and its fingerprint, plain values that JSON can hold (no limit: None).
+
+        The fingerprint depends on everything but the description's wording.
+        """
+        definition = {key: _plain(value) for key, value in asdict(self).items()}
+        fingerprinted = {key: value for key, value in definition.items() if key != 'description'}
+        digest = hashlib.sha256(json.dumps(fingerprinted, sort_keys=True).encode()).hexdigest()
+        return dict(definition, fingerprint=digest[:12])
+
+
+_OPTIONS = dict(
+    strict=('both', 'near', 'far', 'none'),
+    view=VIEWS,
+    crop=CROPS,
+    resize=RESIZES,
+    alignment=ALIGNMENTS,
+    average=AVERAGES,
+    silog=SILOGS,
+    log10=LOG10S,
+    tta=TTAS,
+)
+
+
+def _invert_if(values: Tensor, condition: bool) -> Tensor:
+    return values.reciprocal() if condition else values
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, float) and value == float('inf'):
+        return None
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,58 @@
+"""Protocols of self-supervised methods: Monodepth2, https://arxiv.org/abs/1806.01260, and EPCDepth."""
+
+from .protocol import Protocol
+
+SELF_SUPERVISED = (
+    Protocol(
+        'monodepth2_median',
+        'KITTI Eigen split, projected velodyne points, full frames, Garg crop, median scaling',
+        1e-3,
+        80.0,
+        datasets=('kitti_raw',),
+        num_images=697,
+        view='full',
+        crop='garg',
+        resize='bilinear',
+        resize_inverse=True,
+        alignment='median',
+        clamp=(1e-3, 80.0),
+    ),
+    Protocol(
+        'monodepth2_improved_median',
+        "KITTI Eigen split with the depth benchmark's ground truth, full frames, every pixel, median scaling",
+        0.0,
+        float('inf'),
+        datasets=('kitti',),
+        num_images=652,
+        view='full',
+        resize='bilinear',
+        resize_inverse=True,
+        alignment='median',
+        clamp=(1e-3, 80.0),
+    ),
+    Protocol(
+        'epcdepth_stereo',
+        'KITTI Eigen split, projected velodyne points, full frames, Garg crop, scale from the stereo baseline',
+        1e-3,
+        80.0,
+        datasets=('kitti_raw',),
+        num_images=697,
+        view='full',
+        crop='garg',
+        resize='bilinear',
+        resize_inverse=True,
+        clamp=(1e-3, 80.0),
+        tta='flip_ramps',
+    ),
+    Protocol(
+        'epcdepth_nyu',
+        'NYU Depth v2 cut to rows 44:471, columns 40:601 by the pipeline, every pixel, median scaling, depth resized',
+        0.0,
+        float('inf'),
+        datasets=('nyu_h5',),
+        num_images=654,
+        resize='bilinear',
+        alignment='median',
+        clamp=(0.1, 10.0),
+    ),
+)

@@ -1,0 +1,57 @@
+"""The zero-shot protocols of ZoeDepth, https://arxiv.org/abs/2302.12288: as published, and corrected as ``_v2``.
+
+Common to all: predictions resized to the ground truth's size, clamped to the range that counts, flip averaging, mean
+over images. As published the resize aligns corner pixels although images are resized with half-pixel centres, and the
+NYU rectangle is used in absolute pixels for every indoor set, so that on 768x1024 maps (DIODE, Hypersim) only the upper
+left part counts. ``_v2`` resizes with half-pixel centres and takes the same share of the map for any size; where maps
+have 480x640 pixels its region is the published one.
+"""
+
+import dataclasses
+
+from .protocol import Protocol
+
+
+def _published(
+    name: str, dataset: str, what: str, num_images: int, min_depth: float, max_depth: float, crop: str
+) -> Protocol:
+    return Protocol(
+        f'zoedepth_{name}',
+        f'{what}, zero-shot as ZoeDepth',
+        min_depth,
+        max_depth,
+        datasets=(dataset,),
+        num_images=num_images,
+        view='kb_crop' if 'KB-cropped' in what else 'any',
+        crop=crop,
+        resize='bilinear_corners',
+        clamp=(min_depth, max_depth),
+        tta='flip',
+    )
+
+
+def _corrected(protocol: Protocol) -> Protocol:
+    crop = 'nyu_relative' if protocol.crop == 'nyu_absolute' else protocol.crop
+    return dataclasses.replace(
+        protocol,
+        name=f'{protocol.name}_v2',
+        description=f'{protocol.description}; crop in shares of the map, half-pixel resize',
+        crop=crop,
+        resize='bilinear',
+        version=2,
+    )
+
+
+_PUBLISHED = (
+    _published('nyu', 'nyu', 'NYU Depth v2', 654, 1e-3, 10.0, 'nyu_absolute'),
+    _published('sunrgbd', 'sunrgbd', 'SUN RGB-D', 5050, 1e-3, 8.0, 'nyu_absolute'),
+    _published('ibims', 'ibims', 'iBims-1', 100, 1e-3, 10.0, 'nyu_absolute'),
+    _published('diode_indoor', 'diode_indoor', 'DIODE indoor', 325, 1e-3, 10.0, 'nyu_absolute'),
+    _published('hypersim', 'hypersim', 'Hypersim', 7690, 1e-3, 80.0, 'nyu_absolute'),
+    _published('kitti', 'kitti', 'KITTI Eigen split, KB-cropped maps', 652, 1e-3, 80.0, 'garg'),
+    _published('diode_outdoor', 'diode_outdoor', 'DIODE outdoor', 446, 1e-3, 80.0, 'garg'),
+    _published('vkitti2', 'vkitti2', 'Virtual KITTI 2, KB-cropped maps, an unpublished list', 1701, 1e-3, 80.0, 'garg'),
+    _published('ddad', 'ddad', 'DDAD', 3950, 1e-3, 80.0, 'garg'),
+    _published('diml_outdoor', 'diml_outdoor', 'DIML outdoor', 500, 2.0, 80.0, 'garg'),
+)
+ZERO_SHOT = _PUBLISHED + tuple(map(_corrected, _PUBLISHED))

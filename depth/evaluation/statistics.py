@@ -1,0 +1,114 @@
+"""How certain a mean over images is, and whether two models differ on the same images."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+CHUNK = 4_000_000  # numbers drawn at once, to bound the memory
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its bootstrap confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models on the same images.
+
+    Attributes:
+        first: Mean of the first model.
+        second: Mean of the second.
+        difference: Second minus first, with the confidence interval of the paired bootstrap.
+        p_value: Two-sided p-value of the sign-flip permutation test of "no difference".
+        wins: Share of images on which the second has the lower value, ties counted half.
+    """
+
+    first: Interval
+    second: Interval
+    difference: Interval
+    p_value: float
+    wins: float
+
+
+def bootstrap_mean(values: np.ndarray, num_resamples: int = 10_000, level: float = 0.95, seed: int = 0) -> Interval:
+    """Return the mean over images with its percentile bootstrap interval.
+
+    Args:
+        values: One value an image, (N,).
+        num_resamples: Samples of N images drawn with replacement.
+        level: Coverage of the interval.
+        seed: Of the generator; the same images are drawn for every call with equal N.
+    """
+    values = _checked(values)
+    rng = np.random.default_rng(seed)
+    means = np.empty(num_resamples)
+    step = max(CHUNK // len(values), 1)
+    for start in range(0, num_resamples, step):
+        stop = min(start + step, num_resamples)
+        means[start:stop] = values[rng.integers(len(values), size=(stop - start, len(values)))].mean(axis=1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(values.mean()), float(low), float(high))
+
+
+def sign_flip_p_value(differences: np.ndarray, num_resamples: int = 10_000, seed: int = 0) -> float:
+    """Return the two-sided p-value of a mean of 0 if each image's difference could as well have the other sign.
+
+    Args:
+        differences: One an image, (N,).
+        num_resamples: Random sign patterns; with up to 13 images all patterns are counted instead, exactly.
+        seed: Of the generator.
+    """
+    differences = _checked(differences)
+    count = len(differences)
+    observed = abs(differences.sum()) * (1 - 1e-12)  # equal sums must not lose to rounding
+    if 2**count <= num_resamples:
+        patterns = (np.arange(2**count)[:, None] >> np.arange(count)) & 1
+        return float((np.abs((1 - 2 * patterns) @ differences) >= observed).mean())
+    rng = np.random.default_rng(seed)
+    reached, step = 0, max(CHUNK // count, 1)
+    for start in range(0, num_resamples, step):
+        signs = 1 - 2 * rng.integers(2, size=(min(step, num_resamples - start), count))
+        reached += int((np.abs(signs @ differences) >= observed).sum())
+    # The observed pattern is one of the possible ones, so that p is never 0.
+    return (reached + 1) / (num_resamples + 1)
+
+
+def compare_paired(
+    first: np.ndarray, second: np.ndarray, num_resamples: int = 10_000, level: float = 0.95, seed: int = 0
+) -> Comparison:
+    """Compare two models by one metric.
+
+    Args:
+        first: The first model's value of every image, (N,).
+        second: The second model's, same images in the same order.
+        num_resamples: See :func:`bootstrap_mean` and :func:`sign_flip_p_value`.
+        level: Coverage of the intervals.
+        seed: Of the generators.
+
+    Raises:
+        ValueError: If the lengths differ or are zero.
+    """
+    first, second = _checked(first), _checked(second)
+    if len(first) != len(second):
+        raise ValueError(f'a paired comparison needs the same images, got {len(first)} and {len(second)} values')
+    options = dict(num_resamples=num_resamples, level=level, seed=seed)
+    difference = second - first
+    return Comparison(
+        first=bootstrap_mean(first, **options),
+        second=bootstrap_mean(second, **options),
+        difference=bootstrap_mean(difference, **options),
+        p_value=sign_flip_p_value(difference, num_resamples, seed),
+        wins=float((difference < 0).mean() + (difference == 0).mean() / 2),
+    )
+
+
+def _checked(values: np.ndarray) -> np.ndarray:
+    values = np.asarray(values, np.float64)
+    if values.ndim != 1 or not len(values):
+        raise ValueError(f'need one value an image, (N,) with N above 0, got shape {values.shape}')
+    return values

@@ -1,0 +1,36 @@
+"""Depth shown to the network in a strip of the image."""
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from depth.datasets.transforms.random import get_rng
+from depth.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class DepthStripMix(BaseTransform):
+    """Overwrite a full-height strip of the image by the depth file's values; reads ``gt_depth``, modifies ``img``.
+
+    The image has 8 bits, so the stored integers wrap around 256, as published.
+
+    Args:
+        prob: Share of images that are changed.
+        largest: Largest share of what is right of the strip's start that it may take.
+
+    Reference: Global-Local Path Networks, https://arxiv.org/abs/2201.07436 (vertical CutDepth)
+    """
+
+    def __init__(self, prob: float = 0.25, largest: float = 0.75) -> None:
+        self.prob, self.largest = prob, largest
+
+    def transform(self, results: dict) -> dict:
+        """Draw, and overwrite the strip in all channels."""
+        rng = get_rng(results)
+        if rng.rand() < self.prob:
+            width = results['img'].shape[1]
+            left = int(rng.rand() * width)
+            strip = slice(left, left + max(int((width - left) * rng.rand() * self.largest), 1))
+            stored = np.rint(results['gt_depth'][:, strip] * results['depth_scale']).astype(np.int64) % 256
+            results['img'] = results['img'].copy()
+            results['img'][:, strip] = stored[..., None].astype(np.uint8)
+        return results

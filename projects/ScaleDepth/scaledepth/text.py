@@ -1,0 +1,41 @@
+"""Scene categories and their text embeddings."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+# In the published order and spelling; the first 27 are NYU's, the last one is every outdoor set's.
+CATEGORIES = (
+    'printer_room bathroom living_room study conference_room study_room kitchen home_office bedroom dinette playroom '
+    'indoor_balcony laundry_room basement excercise_room foyer home_storage cafe furniture_store office_kitchen '
+    'student_lounge dining_room reception_room computer_lab classroom office bookstore outdoor_scene'
+).split()
+# The published prompt is not known; an ensemble of plain ones is averaged.
+TEMPLATES = (
+    'a photo of a {}.',
+    'a photo of the {}.',
+    'a picture of a {}.',
+    'a view of a {}.',
+    'an image taken in a {}.',
+    'this is a {}.',
+)
+
+
+def read_class_embeddings(path: str | Path, shape: tuple[int, int]) -> Tensor:
+    """Read text embeddings (K, C), a plain tensor in a file.
+
+    Raises:
+        ValueError: If the file holds something else or another shape.
+    """
+    try:
+        embeddings = torch.load(path, map_location='cpu', weights_only=True)
+    except Exception as error:  # torch raises half a dozen kinds for a file that is not its own
+        raise ValueError(f'class embeddings {path} cannot be read ({type(error).__name__}: {error})') from error
+    if not isinstance(embeddings, Tensor) or tuple(embeddings.shape) != tuple(shape):
+        found = tuple(embeddings.shape) if isinstance(embeddings, Tensor) else type(embeddings).__name__
+        raise ValueError(
+            f'class embeddings {path} must be a tensor of shape {tuple(shape)}, found {found}; '
+            'set model.decode_head.num_classes to its rows'
+        )
+    return embeddings.float()

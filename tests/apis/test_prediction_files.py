@@ -1,0 +1,95 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from depth.apis.prediction_files import PredictionFiles
+from depth.visualization import save_depth_png
+
+MAP = np.linspace(0.5, 9.5, 12, dtype=np.float32).reshape(3, 4)
+
+
+def images(*paths):
+    return [(path, None) for path in paths]
+
+
+def test_the_longest_end_of_a_path_counts(tmp_path):
+    for name in ('a/1', '1', 'b_2', '3'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        np.save(tmp_path / f'{name}.npy', MAP)
+    files = PredictionFiles(tmp_path)
+    found = files.match(images('/data/a/1.jpg', '/data/b/1.jpg', '/data/b/2.jpg', 'x/3.png', 'x/4.png'))
+    assert found == ['a/1', '1', 'b_2', '3', None]
+
+
+def test_the_ground_truths_name_will_do(tmp_path):
+    np.save(tmp_path / 'depth_7.npy', MAP)
+    assert PredictionFiles(tmp_path).match([('rgb_7.jpg', 'gt/depth_7.png')]) == ['depth_7']
+
+
+def test_one_prediction_for_two_images_is_refused(tmp_path):
+    np.save(tmp_path / '0000000005.npy', MAP)
+    with pytest.raises(ValueError, match=r'both drive_1/0000000005\.png and drive_2'):
+        PredictionFiles(tmp_path).match(images('drive_1/0000000005.png', 'drive_2/0000000005.png'))
+
+
+def test_what_this_toolbox_writes_is_read_back(tmp_path):
+    save_depth_png(tmp_path / 'near.png', MAP)
+    save_depth_png(tmp_path / 'far.png', MAP * 20)
+    files = PredictionFiles(tmp_path)
+    assert files.read('near') == pytest.approx(MAP, abs=6e-4)
+    assert files.read('far') == pytest.approx(MAP * 20, abs=3e-3)
+    assert PredictionFiles(tmp_path, depth_scale=500.0).read('near') == pytest.approx(2 * MAP, abs=2e-3)
+
+
+def test_integers_without_a_scale_and_other_files_are_refused_in_words(tmp_path):
+    cv2.imwrite(str(tmp_path / 'a.png'), (MAP * 256).astype(np.uint16))
+    with pytest.raises(ValueError, match=r'neither a\.json.*nor --depth-scale'):
+        PredictionFiles(tmp_path).read('a')
+    assert PredictionFiles(tmp_path, depth_scale=256).read('a') == pytest.approx(MAP, abs=4e-3)
+    (tmp_path / 'a.json').write_text(json.dumps(dict(scale=256)))
+    with pytest.raises(ValueError, match='should be'):
+        PredictionFiles(tmp_path).read('a')
+    cv2.imwrite(str(tmp_path / 'b.png'), MAP.astype(np.uint8))
+    with pytest.raises(ValueError, match='needs 16'):
+        PredictionFiles(tmp_path, depth_scale=1).read('b')
+    (tmp_path / 'c.png').write_bytes(b'nothing')
+    (tmp_path / 'd.npy').write_bytes(b'nothing')
+    np.save(tmp_path / 'e.npy', np.zeros((3, 4, 2)))
+    for name, message in (('c', 'cannot be decoded'), ('d', 'cannot be read'), ('e', 'expected one map')):
+        with pytest.raises(ValueError, match=message):
+            PredictionFiles(tmp_path).read(name)
+
+
+def test_two_files_of_one_name_are_refused(tmp_path):
+    np.save(tmp_path / 'a.npy', MAP)
+    np.savez(tmp_path / 'a.npz', MAP)
+    with pytest.raises(ValueError, match='same name'):
+        PredictionFiles(tmp_path)
+
+
+def test_an_archive_is_read_by_key_and_an_array_in_order(tmp_path):
+    np.savez(tmp_path / 'all.npz', **{'scene/1': MAP, 'scene/2': 2 * MAP})
+    files = PredictionFiles(tmp_path / 'all.npz')
+    assert files.match(images('x/scene/2.jpg', 'x/scene/1.jpg')) == ['scene/2', 'scene/1']
+    assert np.array_equal(files.read('scene/2'), 2 * MAP)
+    for name, stack in (('three', np.stack([MAP, 2 * MAP])), ('four', np.stack([MAP, 2 * MAP])[:, None])):
+        np.save(tmp_path / f'{name}.npy', stack)
+        files = PredictionFiles(tmp_path / f'{name}.npy', depth_scale=2.0)
+        assert files.match(images('a.png', 'b.png')) == ['0', '1']
+        assert np.array_equal(files.read('1'), MAP)
+        with pytest.raises(ValueError, match='2 maps, the data set 3 images'):
+            files.match(images('a.png', 'b.png', 'c.png'))
+
+
+def test_nothing_to_read_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match='holds no prediction'):
+        PredictionFiles(tmp_path)
+    with pytest.raises(FileNotFoundError, match='do not exist'):
+        PredictionFiles(tmp_path / 'no')
+    (tmp_path / 'a.txt').write_text('1')
+    with pytest.raises(ValueError, match='npy or npz'):
+        PredictionFiles(tmp_path / 'a.txt')
+    with pytest.raises(ValueError, match='above 0'):
+        PredictionFiles(tmp_path, depth_scale=0.0)

@@ -1,0 +1,65 @@
+"""Compare two tests image by image: python tools/analysis_tools/compare_results.py A B."""
+
+import argparse
+import json
+from pathlib import Path
+
+from depth.cli import run_tool
+
+METRICS = ['abs_rel', 'rmse', 'silog', 'd1']
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('first', help='per_image.json, a result JSON with it beside, a test folder or a work dir')
+    parser.add_argument('second', help='likewise')
+    parser.add_argument('--protocol', help="name, by default the tests' main protocol")
+    parser.add_argument('--metrics', nargs='+', default=METRICS, help='which metrics')
+    parser.add_argument('--num-resamples', type=int, default=10_000, help='of the bootstrap and the permutation test')
+    parser.add_argument('--level', type=float, default=0.95, help='coverage of the intervals')
+    parser.add_argument('--seed', type=int, default=0, help='of the resampling')
+    parser.add_argument('--out', type=Path, help='also write the comparison as JSON')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Read both, refuse what cannot be compared, resample, print."""
+    args = parse_args()
+    from dataclasses import asdict
+
+    from depth.evaluation.per_image import check_comparable, paired_values, read_per_image
+    from depth.evaluation.statistics import compare_paired
+
+    first, second = (read_per_image(path, args.protocol) for path in (args.first, args.second))
+    check_comparable(first, second)
+    protocol = first.protocol
+    print(f'A: {first.path}\nB: {second.path}')
+    print(
+        f'protocol {protocol["name"]} v{protocol["version"]} ({protocol["fingerprint"]}), {len(first.images)} images, '
+        f'{args.level:.0%} intervals, {args.num_resamples} resamples, seed {args.seed}'
+    )
+    if protocol['average'] != 'image':
+        print(f'note: compared by means over images, although the protocol averages otherwise ({protocol["average"]})')
+    content = dict(protocol=protocol, level=args.level, num_resamples=args.num_resamples, seed=args.seed, metrics={})
+    print(f'{"":>10} {"A":>26} {"B":>26} {"B - A":>28} {"p":>7}  B lower')
+    for metric in args.metrics:
+        result = compare_paired(
+            *paired_values(first, second, metric),
+            num_resamples=args.num_resamples,
+            level=args.level,
+            seed=args.seed,
+        )
+        cells = [
+            f'{interval.mean:8.4f} [{interval.low:7.4f}, {interval.high:7.4f}]'
+            for interval in (result.first, result.second, result.difference)
+        ]
+        print(f'{metric:>10} {cells[0]:>26} {cells[1]:>26} {cells[2]:>28} {result.p_value:7.4f}  {result.wins:.0%}')
+        content['metrics'][metric] = asdict(result)
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
+
+
+if __name__ == '__main__':
+    run_tool(main)

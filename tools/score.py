@@ -1,0 +1,65 @@
+"""Score files of predictions of any model: python tools/score.py PREDICTIONS --dataset-config CONFIG."""
+
+import argparse
+import json
+from pathlib import Path
+
+from depth.cli import add_cfg_options, parse_cfg_options, run_tool
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description="Score anybody's predictions", allow_abbrev=False)
+    parser.add_argument('predictions', help='folder of npy, npz or 16-bit PNG named like the images; or one npy or npz')
+    parser.add_argument('--dataset-config', required=True, help='config whose test data set has the ground truth')
+    parser.add_argument('--protocol', help='name (docs/evaluation.md lists them), by default that of the config')
+    parser.add_argument(
+        '--type',
+        default='metric',
+        help='metric, scale_invariant, affine_invariant, inverse_depth, disparity or affine_invariant_disparity',
+    )
+    parser.add_argument(
+        '--all-protocols', action='store_true', help='also score under every other protocol that applies'
+    )
+    parser.add_argument('--depth-scale', type=float, help='stored values per metre (or per 1/m), overrides side-cars')
+    parser.add_argument(
+        '--resize',
+        choices=['bilinear', 'bilinear_corners'],
+        help='resize predictions of another size although the protocol has no rule for it',
+    )
+    parser.add_argument('--force', action='store_true', help='score although predictions are missing or look odd')
+    parser.add_argument('--out', type=Path, help='JSON of the metrics; protocol and per-image values go beside it')
+    add_cfg_options(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Check, score, write."""
+    args = parse_args()
+    from rich.progress import track
+
+    from depth.apis import score_predictions
+
+    score = score_predictions(
+        args.predictions,
+        args.dataset_config,
+        protocol=args.protocol,
+        prediction_type=args.type,
+        protocols='all' if args.all_protocols else (),
+        depth_scale=args.depth_scale,
+        resize=args.resize,
+        force=args.force,
+        cfg_options=parse_cfg_options(args.cfg_options),
+        report=lambda text: print(f'note: {text}'),
+        progress=lambda items: track(items, description='score'),
+    )
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(json.dumps(score.metrics, indent=2) + '\n', encoding='utf-8')
+        score.metric.write_protocol(args.out.with_suffix('.protocol.json'))
+        score.metric.write_per_image(args.out.with_suffix('.per_image.json'))
+        print(f'written: {args.out}, and .protocol.json and .per_image.json beside it')
+
+
+if __name__ == '__main__':
+    run_tool(main)
