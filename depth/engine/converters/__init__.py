@@ -11,6 +11,7 @@ from .convert import convert_official, write_converted
 from .depthformer import convert_depthformer
 from .dpt import convert_dpt
 from .newcrfs import convert_newcrfs
+from .simipu import convert_simipu
 from .state import PublishedState
 from .swin import convert_swin
 
@@ -23,6 +24,7 @@ __all__ = [
     'convert_dpt',
     'convert_newcrfs',
     'convert_official',
+    'convert_simipu',
     'convert_swin',
     'write_converted',
 ]

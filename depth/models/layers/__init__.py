@@ -5,13 +5,13 @@ from .deformable_attention import MultiScaleDeformableAttention
 from .deformable_encoder import DeformableEncoder
 from .dense_aspp import AtrousBlock, DenseASPP
 from .densedepth import DenseDepthDecoder, UpSample
-from .local_planar_guidance import PlaneRegression, local_planar_guidance
 from .inverse_depth import (
     depth_to_disparity,
     disparity_to_depth,
     inverse_depth_to_sigmoid,
     sigmoid_to_inverse_depth,
 )
+from .local_planar_guidance import PlaneRegression, local_planar_guidance
 from .masked_decoder import MaskedQueryDecoder, QueryState
 from .mini_vit import MiniViT, PatchTransformer
 from .pixel_decoder import DeformablePixelDecoder
@@ -46,8 +46,8 @@ __all__ = [
     'depth_to_disparity',
     'disparity_to_depth',
     'flatten_levels',
-    'local_planar_guidance',
     'inverse_depth_to_sigmoid',
+    'local_planar_guidance',
     'normals_from_depth',
     'pixel_centers',
     'project_points',
