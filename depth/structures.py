@@ -13,6 +13,7 @@ class DepthDataSample(BaseDataElement):
         gt_depth: (H, W) float32, metres, 0 = no ground truth.
         pred_depth: (H, W) float32, metres (or what ``prediction_type`` says), at ``ori_shape``.
         intrinsics: (3, 3) float32, pixels, of the network's input image.
+        normals: (3, H, W) float32, unit surface normals in camera axes (x right, y down, z forward), 0 = none.
         pred_inverse_depth: (h, w) float32, 1/m, at the size of the network's output (self-supervised methods).
 
     Further data fields of a stereo pair, all at the size of the network's input image:
