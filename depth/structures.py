@@ -29,6 +29,7 @@ class DepthDataSample(BaseDataElement):
         img_shape: (h, w) of the network's input before padding.
         crop_box: (top, left, height, width) in the loaded image, if the pipeline cropped it.
         ori_cam_intrinsic: (3, 3) nested list, pixels, that belongs to ``ori_shape``.
+        scene: Category of the scene as text (``kitchen``, ``outdoor_scene``), where the data set knows it.
         scene_class: Number of the scene's class, where the data set knows it.
         dataset: Name of the data set; min_depth, max_depth: its range in metres.
         prediction_type: What ``pred_depth`` means (``depth.evaluation.PredictionType``); tta: ``'flip'`` or ``'none'``.
