@@ -180,9 +180,13 @@ def find_fitting(method: str, state: Mapping[str, Tensor], source: str | Path, r
 
 
 def shipped_configs(method: str, root: Path) -> Iterator[Path]:
-    """Yield the configs in ``configs/<method>`` and in ``projects/*/configs/<method>``, whatever their case."""
+    """Yield the configs in ``configs/<method>`` and in ``projects/*/configs/<method>``, whatever their case.
+
+    A converter's attribute ``folder`` names another folder than the method's.
+    """
+    wanted = getattr(find_converter(method), 'folder', method).lower()
     for folder in sorted([*root.glob('configs/*'), *root.glob('projects/*/configs/*')]):
-        if folder.is_dir() and folder.name.lower() == method.lower():
+        if folder.is_dir() and folder.name.lower() == wanted:
             yield from sorted(folder.glob('*.py'))
 
 

@@ -2,6 +2,7 @@
 
 from .adabins_head import AdaBinsHead
 from .base_depth_head import BaseDepthHead
+from .bins_maskformer_head import BinsMaskFormerHead
 from .binsformer_head import BinsFormerHead
 from .bts_head import BTSHead
 from .densedepth_head import DenseDepthHead
@@ -17,6 +18,7 @@ __all__ = [
     'BTSHead',
     'BaseDepthHead',
     'BinsFormerHead',
+    'BinsMaskFormerHead',
     'DPTHead',
     'DenseDepthHead',
     'MonodepthHead',

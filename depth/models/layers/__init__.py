@@ -5,6 +5,7 @@ from .deformable_attention import MultiScaleDeformableAttention
 from .deformable_encoder import DeformableEncoder
 from .dense_aspp import AtrousBlock, DenseASPP
 from .densedepth import DenseDepthDecoder, UpSample
+from .fpn_pixel_decoder import FPNPixelDecoder
 from .inverse_depth import (
     depth_to_disparity,
     disparity_to_depth,
@@ -17,7 +18,7 @@ from .mini_vit import MiniViT, PatchTransformer
 from .pixel_decoder import DeformablePixelDecoder
 from .position_encoding import SinePositionEncoding
 from .resize import resize_map
-from .surface_normals import back_project, normals_from_depth
+from .surface_normals import back_project, normals_from_depth, normals_from_planes
 from .tokens import flatten_levels, pixel_centers, split_levels
 from .transformer import MLP, FeedForward, QueryDecoderLayer
 from .view_synthesis import project_points, sample_pixels, synthesize_view, transform_points
@@ -29,6 +30,7 @@ __all__ = [
     'DeformablePixelDecoder',
     'DenseASPP',
     'DenseDepthDecoder',
+    'FPNPixelDecoder',
     'FeedForward',
     'MaskedQueryDecoder',
     'MiniViT',
@@ -49,6 +51,7 @@ __all__ = [
     'inverse_depth_to_sigmoid',
     'local_planar_guidance',
     'normals_from_depth',
+    'normals_from_planes',
     'pixel_centers',
     'project_points',
     'resize_map',
