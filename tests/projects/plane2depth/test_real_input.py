@@ -7,7 +7,7 @@ import torch
 from depth.apis import inference_model, init_model
 from depth.engine.config import load_config
 from tests.shared import REPO, SAMPLES, needs_samples
-from tests.test_dense_methods import put_on_samples
+from tests.test_methods import put_on_samples
 from tests.test_real_input import train
 
 pytestmark = [needs_samples, pytest.mark.slow]
