@@ -13,6 +13,7 @@ class DepthDataSample(BaseDataElement):
         gt_depth: (H, W) float32, metres, 0 = no ground truth.
         pred_depth: (H, W) float32, metres (or what ``prediction_type`` says), at ``ori_shape``.
         intrinsics: (3, 3) float32, pixels, of the network's input image.
+        normals: (3, H, W) float32, unit surface normals in camera axes (x right, y down, z forward), 0 = none.
         pred_inverse_depth: (h, w) float32, 1/m, at the size of the network's output (self-supervised methods).
 
     Further data fields of a stereo pair, all at the size of the network's input image:
@@ -28,6 +29,7 @@ class DepthDataSample(BaseDataElement):
         img_shape: (h, w) of the network's input before padding.
         crop_box: (top, left, height, width) in the loaded image, if the pipeline cropped it.
         ori_cam_intrinsic: (3, 3) nested list, pixels, that belongs to ``ori_shape``.
+        scene: Category of the scene as text (``kitchen``, ``outdoor_scene``), where the data set knows it.
         scene_class: Number of the scene's class, where the data set knows it.
         dataset: Name of the data set; min_depth, max_depth: its range in metres.
         prediction_type: What ``pred_depth`` means (``depth.evaluation.PredictionType``); tta: ``'flip'`` or ``'none'``.

@@ -1,4 +1,4 @@
-"""DPT and NeWCRFs learn: tiny variants on synthetic rooms and on real frames."""
+"""DPT, NeWCRFs, BTS and AdaBins learn: tiny variants on synthetic rooms and on real frames."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from depth.registry import DATASETS
 from tests.shared import REPO, SAMPLES, needs_samples
 from tests.test_real_input import train
 
-METHODS = ['dpt', 'newcrfs']
+METHODS = ['dpt', 'newcrfs', 'bts', 'adabins']
 
 
 @pytest.mark.parametrize('method', METHODS)
@@ -22,7 +22,8 @@ def test_four_rooms_are_learned_and_gradients_reach_every_parameter(method):
     torch.manual_seed(0)
     cfg = load_config(REPO / f'configs/synthetic/{method}_tiny_rooms.py')
     model = build_without_weights(cfg).train()
-    model.decode_head.init_depth_bias(3.0)
+    if hasattr(model.decode_head, 'init_depth_bias'):
+        model.decode_head.init_depth_bias(3.0)
     rooms = DATASETS.build(dict(cfg.train_dataloader.dataset, num_scenes=4, image_size=(64, 64)))
     samples = [rooms[SampleIndex(index, (0, index))] for index in range(4)]
     batch = {key: [sample[key] for sample in samples] for key in ('inputs', 'data_samples')}

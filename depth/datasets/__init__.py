@@ -11,13 +11,13 @@ from .hypersim import HypersimDataset
 from .ibims import IBimsDataset
 from .kitti import KITTIDataset
 from .kitti_benchmark import KITTIBenchmarkDataset
-from .mixed import MixedDepthDataset
 from .kitti_raw import KITTIRawDataset
+from .mixed import MixedDepthDataset
 from .nyu import NYUDataset
 from .nyu_labeled import NYULabeledDataset
 from .samplers import ResumableInfiniteSampler, SampleIndex
-from .sunrgbd import SUNRGBDDataset
 from .stereo_folder import StereoFolderDataset
+from .sunrgbd import SUNRGBDDataset
 from .synthetic import SyntheticDataset
 from .vkitti2 import VirtualKITTI2Dataset
 
@@ -33,8 +33,8 @@ __all__ = [
     'IBimsDataset',
     'KITTIBenchmarkDataset',
     'KITTIDataset',
-    'MixedDepthDataset',
     'KITTIRawDataset',
+    'MixedDepthDataset',
     'NYUDataset',
     'NYULabeledDataset',
     'ResumableInfiniteSampler',

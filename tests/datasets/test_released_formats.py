@@ -25,6 +25,7 @@ from depth.datasets import (
     VirtualKITTI2Dataset,
 )
 from depth.datasets.cameras import distance_to_depth
+from depth.datasets.doctor.probe import probe_sample
 from depth.datasets.scenes import render_scene
 from depth.engine.hooks.prediction_writer_hook import unique_name
 from tests.shared import SAMPLES, needs_samples
@@ -361,6 +362,8 @@ def test_labelled_nyu_is_read_from_its_mat_file(tmp_path):
     assert [sample['scene'] for sample in train] == ['office', 'kitchen']
     check(train[0], frames[2], 'nyu', 0)
     assert np.array_equal(train[1]['img'], frames[0]['img'])
+    record = probe_sample(train.get_data_info(0), contents=True, pixels=True)  # frames are no files of their own
+    assert (record.image.problem, record.depth.problem, record.image.size) == ('', '', SIZE[::-1])
     raw = NYULabeledDataset(data_root=str(tmp_path), split='test', raw_depth=True, pipeline=LOAD)
     assert len(raw) == 1
     assert not raw[0]['gt_depth'][:, :4].any()

@@ -99,6 +99,8 @@ def probe_file(path: str | Path) -> FileProbe:
     probe, path = FileProbe(str(path)), Path(path)
     try:
         length = path.stat().st_size
+    except NotADirectoryError:  # a frame inside an archive such as NYU's .mat, which its reader opens
+        return probe
     except OSError:
         probe.problem = 'missing'
         return probe

@@ -100,7 +100,7 @@ class RandomCrop(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RandomFlip(BaseTransform):
-    """Mirror left and right with a probability.
+    """Mirror left and right with a probability; normals turn with the image.
 
     Args:
         prob: Probability.
@@ -114,8 +114,10 @@ class RandomFlip(BaseTransform):
         results['flip'] = bool(get_rng(results).rand() < self.prob)
         if not results['flip']:
             return results
-        for key in results.keys() & {'img', 'gt_depth'}:
+        for key in results.keys() & {'img', 'gt_depth', 'normals'}:
             results[key] = np.ascontiguousarray(results[key][:, ::-1])
+        if 'normals' in results:
+            results['normals'][..., 0] *= -1
         for key in ('cam_intrinsic', 'ori_cam_intrinsic'):
             if results.get(key) is not None:  # only the principal point moves: a mirrored camera keeps fx > 0
                 matrix = np.array(results[key], np.float64)
@@ -127,6 +129,8 @@ class RandomFlip(BaseTransform):
 @TRANSFORMS.register_module()
 class RandomRotate(BaseTransform):
     """Rotate about the image's middle with a probability; the border is filled with black and "no ground truth".
+
+    Normals turn with the camera.
 
     A rotation in the image is a roll of the camera about its axis, which leaves depth as it is. The principal point
     turns with the image; the focal lengths stay, which is exact for fx = fy (0.1 % off for NYU's).
@@ -151,9 +155,12 @@ class RandomRotate(BaseTransform):
         """Rotate by ``angle`` degrees, clockwise."""
         height, width = results['img'].shape[:2]
         matrix = cv2.getRotationMatrix2D(((width - 1) * 0.5, (height - 1) * 0.5), -angle, 1.0)
-        for key, flag in (('img', cv2.INTER_LINEAR), ('gt_depth', cv2.INTER_NEAREST)):
+        for key, flag in (('img', cv2.INTER_LINEAR), ('gt_depth', cv2.INTER_NEAREST), ('normals', cv2.INTER_NEAREST)):
             if key in results:
                 results[key] = cv2.warpAffine(results[key], matrix, (width, height), flags=flag, borderValue=0)
+        if 'normals' in results:
+            turned = results['normals'][..., :2] @ matrix[:, :2].T
+            results['normals'][..., :2] = turned
         for key in ('cam_intrinsic', 'ori_cam_intrinsic'):
             if results.get(key) is not None:
                 intrinsic = np.array(results[key], np.float64)
@@ -190,7 +197,8 @@ class Resize(BaseTransform):
         results['img_shape'] = (new_height, new_width)
         if self.resize_depth and 'gt_depth' in results:
             size = (new_width, new_height)
-            results['gt_depth'] = cv2.resize(results['gt_depth'], size, interpolation=cv2.INTER_NEAREST)
+            for key in results.keys() & {'gt_depth', 'normals'}:
+                results[key] = cv2.resize(results[key], size, interpolation=cv2.INTER_NEAREST)
             apply_affine(results, matrix, ('ori_cam_intrinsic',))
             results['ori_shape'] = (new_height, new_width)
         return results

@@ -1,5 +1,6 @@
 """Losses on depth: pure functions and the registered modules that hold their weights."""
 
+from .chamfer_loss import BinsChamferLoss, chamfer_loss
 from .combined_loss import CombinedLoss
 from .optimal_transport_loss import OptimalTransportDepthLoss, optimal_transport_loss, sinkhorn_divergence
 from .photometric_loss import photometric_error, ssim_error
@@ -9,11 +10,13 @@ from .smoothness_loss import edge_aware_smoothness
 from .view_synthesis_loss import ViewSynthesisLoss
 
 __all__ = [
+    'BinsChamferLoss',
     'CombinedLoss',
     'OptimalTransportDepthLoss',
     'SILogLoss',
     'SceneClassLoss',
     'ViewSynthesisLoss',
+    'chamfer_loss',
     'class_accuracy',
     'edge_aware_smoothness',
     'optimal_transport_loss',

@@ -107,7 +107,7 @@ def test_laser_points_of_the_raw_layout_project_onto_the_rendered_depth(tmp_path
     scene = layout.render('train', 0)
     for view, depth in (('02', scene['gt_depth']), ('03', scene['gt_depth_right'])):
         projection = camera[f'P_rect_{view}'].reshape(3, 4)
-        shifted = in_camera_0 + [projection[0, 3] / projection[0, 0], 0, 0]
+        shifted = in_camera_0 + np.array([projection[0, 3] / projection[0, 0], 0, 0])
         seen = project_points(shifted, projection[:, :3], depth.shape)
         hit = seen > 0
         assert np.median(np.abs(seen - depth)[hit] / seen[hit]) < (1e-5 if view == '02' else 0.02)
