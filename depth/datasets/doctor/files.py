@@ -4,14 +4,16 @@ from collections.abc import Iterator
 
 from .finding import Finding, some
 from .listing import Split
-from .probe import FileProbe, Record
+from .probe import OTHER_FILES, FileProbe, Record
 
+HINTS = 'compute them with the tool that the config names, or train without (hint_root=None)'
 COPY_AGAIN = 'copy or unpack these files again; tools/dataset_converters/prepare.py checks archives by size and hash'
 
 
 def missing_files(split: Split, records: list[Record]) -> Iterator[Finding]:
     """Find listed files that are not there."""
-    for what, probes in _kinds(records):
+    compare = f'compare data_root, data_prefix and {split.ann_file or "the folders"} with docs/dataset_prepare.md'
+    for what, probes in _kinds(split, records):
         lost = [probe.path for probe in probes if probe.problem == 'missing']
         if lost:
             every = ' (every one: is data_root or data_prefix right?)' if len(lost) == len(probes) else ''
@@ -20,7 +22,9 @@ def missing_files(split: Split, records: list[Record]) -> Iterator[Finding]:
                 'missing',
                 split.name,
                 f'{len(lost)} of {len(probes)} {what}s do not exist{every}',
-                f'compare data_root, data_prefix and {split.ann_file or "the folders"} with docs/dataset_prepare.md',
+                HINTS
+                if what == 'depth hint'
+                else f'compare data_root, data_prefix and {listed} with docs/dataset_prepare.md',
                 len(lost),
                 some(lost),
             )
@@ -28,7 +32,7 @@ def missing_files(split: Split, records: list[Record]) -> Iterator[Finding]:
 
 def damaged_files(split: Split, records: list[Record]) -> Iterator[Finding]:
     """Find files that are empty, cut off or no image or depth map."""
-    for what, probes in _kinds(records):
+    for what, probes in _kinds(split, records):
         for kind, words in (('empty', 'are empty'), ('truncated', 'are cut off'), ('unreadable', 'cannot be read')):
             bad = [probe for probe in probes if probe.problem.partition(':')[0] == kind]
             if bad:
@@ -65,10 +69,13 @@ def shallow_depth(split: Split, records: list[Record]) -> Iterator[Finding]:
         yield Finding('error', 'bits', split.name, what, advice, len(bad), some(bad))
 
 
-def _kinds(records: list[Record]) -> list[tuple[str, list[FileProbe]]]:
+def _kinds(split: Split, records: list[Record]) -> list[tuple[str, list[FileProbe]]]:
     depths = [record.depth for record in records if record.depth]
-    others = [record.other for record in records if record.other]
-    return [('image', [record.image for record in records]), ('depth map', depths), ('second view', others)]
+    kinds = [('image', [record.image for record in records]), ('depth map', depths)]
+    for key, (what, roles) in OTHER_FILES.items():
+        if split.role in roles:
+            kinds.append((what, [record.others[key] for record in records if key in record.others]))
+    return kinds
 
 
 def _text(size: tuple[int, int]) -> str:
