@@ -22,9 +22,7 @@ def missing_files(split: Split, records: list[Record]) -> Iterator[Finding]:
                 'missing',
                 split.name,
                 f'{len(lost)} of {len(probes)} {what}s do not exist{every}',
-                HINTS
-                if what == 'depth hint'
-                else f'compare data_root, data_prefix and {listed} with docs/dataset_prepare.md',
+                HINTS if what == 'depth hint' else compare,
                 len(lost),
                 some(lost),
             )
