@@ -31,17 +31,16 @@ def missing_files(split: Split, records: list[Record]) -> Iterator[Finding]:
 def damaged_files(split: Split, records: list[Record]) -> Iterator[Finding]:
     """Find files that are empty, cut off or no image or depth map."""
     for what, probes in _kinds(split, records):
-        for kind, words in (('empty', 'are empty'), ('truncated', 'are cut off'), ('unreadable', 'cannot be read')):
+        for kind, words in (('empty', 'empty'), ('truncated', 'cut off'), ('unreadable', 'unreadable')):
             bad = [probe for probe in probes if probe.problem.partition(':')[0] == kind]
             if bad:
                 shown = [probe.path if kind != 'unreadable' else f'{probe.path}: {probe.problem}' for probe in bad]
-                yield Finding(
-                    'error', kind, split.name, f'{len(bad)} {what}s {words}', COPY_AGAIN, len(bad), some(shown)
-                )
+                message = f'{words}: {len(bad)} of {len(probes)} {what}s'
+                yield Finding('error', kind, split.name, message, COPY_AGAIN, len(bad), some(shown))
     failed = [problem for record in records for problem in record.problems]
     if failed:
         advice = 'see docs/dataset_prepare.md for what belongs beside each image'
-        what = f'{len(failed)} samples lack a file or value'
+        what = f'a file or value lacks: {len(failed)} of {len(records)} samples'
         yield Finding('error', 'details', split.name, what, advice, len(failed), some(failed))
 
 
@@ -54,7 +53,7 @@ def size_mismatches(split: Split, records: list[Record]) -> Iterator[Finding]:
     ]
     if bad:
         advice = 'each pixel needs its own depth: take the depth map that belongs to the image, do not resize it'
-        what = f'{len(bad)} depth maps differ in size from their images'
+        what = f'of another size than their images: {len(bad)} of {len(records)} depth maps'
         yield Finding('error', 'size', split.name, what, advice, len(bad), some(bad))
 
 
@@ -63,7 +62,7 @@ def shallow_depth(split: Split, records: list[Record]) -> Iterator[Finding]:
     bad = [record.depth.path for record in records if record.depth and record.depth.bits == 8]
     if bad:
         advice = 'take the original 16-bit files; a picture that was converted to 8 bits has lost its metres'
-        what = f'{len(bad)} depth maps have 8 bits'
+        what = f'8 bits: {len(bad)} of {len(records)} depth maps'
         yield Finding('error', 'bits', split.name, what, advice, len(bad), some(bad))
 
 
