@@ -106,7 +106,9 @@ def probe_file(path: str | Path) -> FileProbe:
     except NotADirectoryError:  # a frame inside an archive such as NYU's .mat, which its reader opens
         return probe
     except OSError:
-        probe.problem = 'missing'
+        # Frames of a file that holds many are called FILE/NAME; their reader finds out whether they are there.
+        if not any(parent.is_file() for parent in path.parents):
+            probe.problem = 'missing'
         return probe
     if not length:
         probe.problem = 'empty'

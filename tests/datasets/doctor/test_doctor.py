@@ -14,6 +14,7 @@ from depth.datasets.doctor.leakage import EIGEN_TEST_DRIVES
 from depth.datasets.doctor.table import format_report
 from depth.datasets.published_splits import PUBLISHED_SPLITS, sha256_of
 from depth.datasets.rendering import MARKER, FolderLayout, KITTIRawStereoLayout, NYULayout, render_layout
+from tests.datasets.prepare.test_preparers import write_labeled
 from tests.shared import REFERENCE, REPO, needs_reference
 
 
@@ -271,6 +272,14 @@ def test_data_sets_of_a_mixture_are_checked_one_by_one(folder, rendered):
     parts = [nyu, folder_config(folder)['train_dataloader']['dataset']]
     report = examine(dict(train_dataloader=dict(dataset=dict(type='MixedDepthDataset', datasets=parts))))
     assert found(report) == {('error', 'truncated', 'train[1]', 1)}
+
+
+def test_frames_of_one_large_file_are_not_missing(tmp_path):
+    write_labeled(tmp_path)
+    dataset = dict(type='NYULabeledDataset', data_root=str(tmp_path), split='test')
+    report = examine(dict(test_dataloader=dict(dataset=dataset)), full=True)
+    assert report.findings == []
+    assert report.summaries[0]['sizes'] == '640x480'
 
 
 def test_scenes_in_memory_have_nothing_to_check():

@@ -5,10 +5,8 @@ import subprocess
 import sys
 
 import cv2
-import h5py
 import numpy as np
 import pytest
-import scipy.io
 
 from depth.datasets import (
     CityscapesDataset,
@@ -154,6 +152,7 @@ def test_what_needs_an_account_is_told_at_once(prepare, tmp_path):
 
 def write_labeled(folder, frames=3):
     """A tiny labelled file in MATLAB's layout: axes reversed, strings as references to character codes."""
+    h5py, scipy_io = pytest.importorskip('h5py'), pytest.importorskip('scipy.io')
     rng = np.random.RandomState(0)
     images = rng.randint(0, 255, (frames, 3, 640, 480)).astype(np.uint8)
     raw = rng.uniform(0.7, 9, (frames, 640, 480)).astype(np.float32)
@@ -165,7 +164,7 @@ def write_labeled(folder, frames=3):
             references[0, index] = file[f'names/{index}'].ref
         file.create_dataset('sceneTypes', data=references, dtype=h5py.ref_dtype)
     splits = dict(trainNdxs=np.array([[2]], np.uint16), testNdxs=np.array([[1], [3]], np.uint16))
-    scipy.io.savemat(folder / 'splits.mat', splits)
+    scipy_io.savemat(folder / 'splits.mat', splits)
     return images, raw
 
 
