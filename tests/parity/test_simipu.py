@@ -1,14 +1,18 @@
 """SimIPU's encoders and depth networks under their published names."""
 
+from math import prod
+
 import pytest
 import torch
+import torch.nn.functional as F
 
 from depth.engine.converters import convert_official, write_converted
 from depth.engine.converters.convert import build_without_weights, compare, model_shapes
 from depth.models.backbones import TimmBackbone
+from depth.registry import MODELS
 from tests.shared import REPO, needs_reference
 
-from .cases import load_case, shipped_config
+from .cases import load_case, relative_error, shipped_config
 
 STARTS = ['scratch', 'supervise_imagenet', 'kitti', 'waymo']
 
@@ -70,6 +74,38 @@ def test_a_cut_encoder_is_refused_with_what_is_missing(tmp_path):
     with pytest.raises(ValueError, match=r'1 missing: conv1\.weight'):
         write_converted('simipu', tmp_path / 'encoder.pth', tmp_path / 'ours.pth', config=config, root=REPO)
     assert not (tmp_path / 'ours.pth').exists()
+
+
+def straight_line(s, feats, max_depth):
+    """Return depth from features, finest first, and published names of the head, in plain functions."""
+    out = F.conv2d(feats[-1], s['conv_list.0.conv.weight'], s['conv_list.0.conv.bias'])
+    for level, skip in enumerate(reversed(feats[:-1]), start=1):
+        out = torch.cat([F.interpolate(out, size=skip.shape[2:], mode='bilinear', align_corners=True), skip], dim=1)
+        for part in 'AB':
+            name = f'conv_list.{level}.conv{part}.conv.'
+            out = F.relu(F.conv2d(out, s[name + 'weight'], s[name + 'bias'], padding=1))
+    return F.conv2d(out, s['conv_depth.weight'], s['conv_depth.bias'], padding=1).sigmoid() * max_depth
+
+
+@pytest.mark.parametrize('size', [(32, 64), (29, 51)])
+def test_a_second_implementation_of_the_head_gives_the_same_depth(size):
+    torch.manual_seed(0)
+    shapes = {  # a thirty-second of the channels
+        name: [max(1, length // 32) if length > 3 else length for length in shape]
+        for name, shape in published_head().items()
+    }
+    published = {name: torch.randn(shape) / max(1, prod(shape[1:])) ** 0.5 for name, shape in shapes.items()}
+    cfg = shipped_config('simipu/simipu_r50_scratch_kitti_24e.py').model.decode_head
+    cfg.update(in_channels=[2, 8, 16, 32, 64], up_sample_channels=[4, 8, 16, 32, 64], channels=4)
+    head = MODELS.build(cfg).eval()
+    converted = convert_official('simipu', published)
+    head.load_state_dict({name.removeprefix('decode_head.'): value for name, value in converted.items()})
+    feats = [torch.randn(2, c, -(-size[0] // 2**i), -(-size[1] // 2**i)) for i, c in enumerate(head.in_channels)]
+    names = {name.removeprefix('decode_head.'): value for name, value in published.items()}
+    with torch.inference_mode():
+        found, expected = head(feats)['depth'], straight_line(names, feats, 80.0)
+    assert expected.std() > 1
+    assert relative_error(found.numpy(), expected.numpy()) < 1e-6
 
 
 def test_the_head_cannot_exceed_the_range():

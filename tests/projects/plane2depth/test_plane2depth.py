@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
 
-from depth.apis import inference_model, init_model
+from depth.apis import DepthInferencer, inference_model, init_model
 from depth.datasets import SampleIndex
 from depth.engine.config import load_config
 from depth.engine.converters import convert_official
@@ -175,7 +175,12 @@ def test_inference_takes_a_camera_and_falls_back_to_the_configs():
     assert torch.equal(default.intrinsics, torch.tensor(CAMERA))
     assert torch.equal(default.pred_depth, inference_model(model, image, CAMERA).pred_depth)
     wide = [[30.0, 0.0, 40.0], [0.0, 30.0, 30.0], [0.0, 0.0, 1.0]]
-    assert not torch.allclose(default.pred_depth, inference_model(model, image, wide).pred_depth)
+    expected = inference_model(model, image, wide).pred_depth
+    assert not torch.allclose(default.pred_depth, expected)
+    inferencer = DepthInferencer(cfg, device='cpu')
+    inferencer.model.load_state_dict(model.state_dict())
+    found = inferencer(image, intrinsics=(30, 30, 40, 30))['predictions'][0].pred_depth
+    assert torch.equal(found, expected)
 
 
 def test_losses_by_hand():
