@@ -124,8 +124,11 @@ def draw_states(states: Sequence[tuple[str, dict]], title: str) -> np.ndarray:
 
 def _draw_state(name: str, state: dict, span: tuple[float, float]) -> np.ndarray:
     img, depth = state['img'], state.get('gt_depth')
-    scale = max(1, -(-MIN_HEIGHT // img.shape[0]))
     facts = f'{img.shape[1]}x{img.shape[0]}'
+    if depth is not None and depth.shape != img.shape[:2]:  # some protocols keep the ground truth at its own size
+        facts += f' shown at {depth.shape[1]}x{depth.shape[0]}'
+        img = cv2.resize(img, depth.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    scale = max(1, -(-MIN_HEIGHT // img.shape[0]))
     if 'cam_intrinsic' in state:
         matrix = np.asarray(state['cam_intrinsic'])
         facts += f', fx {matrix[0, 0]:.1f} cx {matrix[0, 2]:.1f} cy {matrix[1, 2]:.1f}'

@@ -79,5 +79,8 @@ PUBLISHED_SPLITS = {
 
 def sha256_of(path: str | Path) -> str:
     """Return the SHA-256 of a file, hexadecimal."""
+    digest = hashlib.sha256()
     with Path(path).open('rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -102,6 +102,15 @@ def test_the_picture_shows_the_ground_truth_on_its_pixels():
     assert changed.max(0).tolist() == [11 * scale - 1, 31 * scale - 1]
 
 
+def test_ground_truth_of_another_size_keeps_its_pixels():
+    img, depth = np.full((30, 40, 3), 128, np.uint8), np.zeros((60, 80), np.float32)
+    depth[50, 70] = 4.0
+    picture = draw_states([('as loaded', dict(img=img, gt_depth=depth))], 'x.png')
+    tile = picture[42 : 42 + 240, 320 + 6 : 320 + 6 + 320]
+    changed = np.argwhere((tile != 128).any(-1))
+    assert (changed.min(0).tolist(), changed.max(0).tolist()) == ([200, 280], [203, 283])
+
+
 def test_scenes_in_memory_mixtures_and_images_without_depth_are_drawn(folder, tmp_path):
     flip = [dict(type='RandomFlip', prob=0.5), dict(type='PackDepthInputs')]
     scenes = dict(type='SyntheticDataset', num_scenes=2, image_size=(16, 24), pipeline=flip)

@@ -27,7 +27,7 @@ def implausible_intrinsics(split: Split, records: list[Record]) -> Iterator[Find
             'error',
             'camera',
             split.name,
-            f'{len(bad)} images have intrinsics that do not go with them',
+            f'intrinsics that do not go with the image: {len(bad)} of {len(records)} images',
             'was the image resized or cropped without its camera, or is it the matrix of another day or data set?',
             len(bad),
             some(bad),

@@ -25,7 +25,7 @@ def listed_twice(split: Split, records: list[Record]) -> Iterator[Finding]:
             counts[path] += 1
         twice = [f'{path}: {count} times' for path, count in counts.items() if count > 1]
         if twice and not (what == 'depth maps' and _images_repeat(records)):
-            message = f'{len(twice)} {what} are listed more than once'
+            message = f'listed more than once: {len(twice)} {what}'
             yield Finding('warning', 'duplicate', split.name, message, advice, len(twice), some(twice))
 
 
@@ -48,11 +48,11 @@ def same_content(splits: list[Split], records: dict[str, list[Record]]) -> Itera
             else:
                 across[tuple(sorted((home, name)))].append(f'{path} = {first}')
     for name, pairs in within.items():
-        what = f'{len(pairs)} images have the content of another one'
+        what = f'content of another image: {len(pairs)} images'
         advice = 'list each picture once; equal frames of a standing camera may stay, but know it'
         yield Finding('warning', 'duplicate', name, what, advice, len(pairs), some(pairs))
     for (one, two), pairs in across.items():
-        yield _leak(f'{one}, {two}', pairs, 'have equal content')
+        yield _leak(f'{one}, {two}', pairs, 'equal content')
     yield from _shared_paths(splits, records)
 
 
@@ -63,12 +63,12 @@ def _shared_paths(splits: list[Split], records: dict[str, list[Record]]) -> Iter
         for other in (split for split in splits if split.role != 'train'):
             shared = sorted(paths[train.name] & paths[other.name])
             if shared:
-                yield _leak(f'{train.name}, {other.name}', shared, 'are in both lists')
+                yield _leak(f'{train.name}, {other.name}', shared, 'in both lists')
 
 
 def _leak(names: str, pairs: list[str], words: str) -> Finding:
     severity = 'error' if 'train' in names else 'warning'
-    what = f'{len(pairs)} images {words}'
+    what = f'{words}: {len(pairs)} images'
     advice = 'a model must not be scored on images it was trained on: take them out of one of the lists'
     return Finding(severity, 'leak', names, what, advice, len(pairs), some(pairs))
 

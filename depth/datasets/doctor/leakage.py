@@ -48,7 +48,7 @@ def shared_groups(splits: list[Split]) -> Iterator[Finding]:
                 'note' if design else 'error',
                 'leak',
                 f'{train.name}, {other.name}',
-                f'{len(shared)} drives or scenes are in both lists' + (', as published' if design else ''),
+                f'drives or scenes in both lists{", as published" if design else ""}: {len(shared)}',
                 'the validation score does not tell how it does on new drives'
                 if design
                 else 'frames of one drive are nearly equal: put each drive or scene into one list only',
@@ -73,7 +73,7 @@ def eigen_test_drives(splits: list[Split]) -> Iterator[Finding]:
             'note' if benchmark else 'error',
             'leak',
             split.name,
-            f'{images} training images are from {len(found)} drives of the Eigen test set',
+            f'drives of the Eigen test set: {len(found)}, with {images} of {len(split.samples)} training images',
             'never score a model trained with this list on the Eigen test set'
             if benchmark
             else 'take these drives out, or use the published kitti_eigen_train.txt',

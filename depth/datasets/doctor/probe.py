@@ -14,6 +14,11 @@ TAIL_BYTES = 4096
 PNG_END = b'IEND\xaeB`\x82'
 JPEG_END = b'\xff\xd9'
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
+OTHER_FILES = {  # of self-supervised sets: what it is, and which splits need it
+    'other_img_path': ('second view', ('train', 'val', 'test')),
+    'velodyne_path': ('laser scan', ('val', 'test')),
+    'depth_hint_path': ('depth hint', ('train',)),
+}
 FLOAT_SUFFIXES = ('.npy', '.npz', '.tif', '.tiff')
 
 
@@ -62,7 +67,7 @@ class Record:
     sample: dict
     image: FileProbe
     depth: FileProbe | None = None
-    other: FileProbe | None = None  # the second view of a stereo pair
+    others: dict[str, FileProbe] = field(default_factory=dict)  # by key of the sample, see OTHER_FILES
     values: DepthValues | None = None
     problems: list[str] = field(default_factory=list)  # of decoding, in the words of the reader
 
@@ -78,8 +83,7 @@ def probe_sample(sample: dict, contents: bool, pixels: bool) -> Record:
     record = Record(sample, probe_file(sample['img_path']))
     if sample.get('depth_path'):
         record.depth = probe_file(sample['depth_path'])
-    if sample.get('other_img_path'):
-        record.other = probe_file(sample['other_img_path'])
+    record.others = {key: probe_file(sample[key]) for key in OTHER_FILES if sample.get(key)}
     if sample.get('details_error'):
         record.problems.append(sample['details_error'])
     image_size = record.image.size
@@ -102,7 +106,9 @@ def probe_file(path: str | Path) -> FileProbe:
     except NotADirectoryError:  # a frame inside an archive such as NYU's .mat, which its reader opens
         return probe
     except OSError:
-        probe.problem = 'missing'
+        # Frames of a file that holds many are called FILE/NAME; their reader finds out whether they are there.
+        if not any(parent.is_file() for parent in path.parents):
+            probe.problem = 'missing'
         return probe
     if not length:
         probe.problem = 'empty'

@@ -44,7 +44,8 @@ def wrong_scale(split: Split, records: list[Record]) -> Iterator[Finding]:
     ]
     if odd:
         advice = 'these files are probably stored in another unit than the rest; convert or drop them'
-        what = f'{len(odd)} depth maps are {OUTLIER_FACTOR:g} times nearer or farther than the rest ({typical:.3g} m)'
+        share = f'{len(odd)} of {len(measured)} maps'
+        what = f'{OUTLIER_FACTOR:g} times nearer or farther than the rest ({typical:.3g} m): {share}'
         yield Finding('error', 'scale', split.name, what, advice, len(odd), some(odd))
 
 
@@ -74,7 +75,7 @@ def valid_share(split: Split, records: list[Record]) -> Iterator[Finding]:
             'error' if len(empty) == len(measured) else 'warning',
             'valid',
             split.name,
-            f'{len(empty)} of {len(measured)} depth maps have no valid pixel',
+            f'no valid pixel: {len(empty)} of {len(measured)} depth maps',
             'such images teach and score nothing; leave them out of the list, or look whether the files are damaged',
             len(empty),
             some(empty),
@@ -101,7 +102,7 @@ def invalid_values(split: Split, records: list[Record]) -> Iterator[Finding]:
         bad = [record for record in records if record.values and getattr(record.values, name)]
         if bad:
             shown = some([f'{record.depth.path}: {getattr(record.values, name)} pixels' for record in bad])
-            what = f'{len(bad)} depth maps hold {words}'
+            what = f'{words}: {len(bad)} of {len(records)} depth maps'
             yield Finding(severity, name, split.name, what, advice, len(bad), shown)
 
 

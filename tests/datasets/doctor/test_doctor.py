@@ -13,7 +13,8 @@ from depth.datasets.doctor.cameras import intrinsics_fault
 from depth.datasets.doctor.leakage import EIGEN_TEST_DRIVES
 from depth.datasets.doctor.table import format_report
 from depth.datasets.published_splits import PUBLISHED_SPLITS, sha256_of
-from depth.datasets.rendering import MARKER, FolderLayout, NYULayout, render_layout
+from depth.datasets.rendering import MARKER, FolderLayout, KITTIRawStereoLayout, NYULayout, render_layout
+from tests.datasets.prepare.test_preparers import write_labeled
 from tests.shared import REFERENCE, REPO, needs_reference
 
 
@@ -253,7 +254,7 @@ def test_the_same_file_in_two_lists_is_found(tmp_path):
     write_kitti(tmp_path, 'a.txt', ['2011_09_26_drive_0001'], frames=1)
     report = examine(kitti_config(tmp_path, train='a.txt', test='a.txt'))
     assert {finding.kind for finding in report.findings} == {'leak'}
-    assert any('are in both lists' in finding.what and '.png' in finding.examples[0] for finding in report.findings)
+    assert any('in both lists' in finding.what and '.png' in finding.examples[0] for finding in report.findings)
 
 
 def test_a_published_name_with_another_count_is_found(tmp_path):
@@ -271,6 +272,14 @@ def test_data_sets_of_a_mixture_are_checked_one_by_one(folder, rendered):
     parts = [nyu, folder_config(folder)['train_dataloader']['dataset']]
     report = examine(dict(train_dataloader=dict(dataset=dict(type='MixedDepthDataset', datasets=parts))))
     assert found(report) == {('error', 'truncated', 'train[1]', 1)}
+
+
+def test_frames_of_one_large_file_are_not_missing(tmp_path):
+    write_labeled(tmp_path)
+    dataset = dict(type='NYULabeledDataset', data_root=str(tmp_path), split='test')
+    report = examine(dict(test_dataloader=dict(dataset=dataset)), full=True)
+    assert report.findings == []
+    assert report.summaries[0]['sizes'] == '640x480'
 
 
 def test_scenes_in_memory_have_nothing_to_check():
@@ -326,3 +335,25 @@ def test_the_tool_fails_on_errors_and_writes_its_report(folder, tmp_path):
     assert done.returncode == 1, done.stderr
     assert 'ERROR' in done.stdout
     assert json.loads((tmp_path / 'report.json').read_text())['findings'][0]['kind'] == 'camera'
+
+
+def test_what_self_supervised_sets_need_besides_is_looked_at_where_it_is_needed(tmp_path):
+    render_layout(KITTIRawStereoLayout(image_size=(37, 124)), tmp_path, dict(train=1, test=1))
+    names = dict(train='eigen_full_train', test='eigen_test')
+
+    def config(**kwargs):
+        common = dict(type='KITTIRawDataset', data_root=str(tmp_path), stereo=True) | kwargs
+        datasets = {split: dict(common, ann_file=f'splits/{name}.txt') for split, name in names.items()}
+        # The day's matrix is that of the full size; these images are smaller.
+        return {f'{split}_dataloader': dict(dataset=dataset) for split, dataset in datasets.items()}
+
+    for scan in tmp_path.rglob('*.bin'):
+        scan.unlink()
+    (tmp_path / '2011_09_26/2011_09_26_drive_9000_sync/image_03/data/0000000000.png').write_bytes(b'')
+    report = examine(config(hint_root='depth_hints'))
+    said = {(f.kind, f.split, f.count): f.what for f in report.findings if f.kind != 'camera'}
+    assert set(said) == {('empty', 'train', 1), ('missing', 'train', 2), ('missing', 'test', 1)}
+    assert 'depth hints do not exist' in said['missing', 'train', 2]
+    assert 'laser scans do not exist' in said['missing', 'test', 1]
+    hints = next(f for f in report.findings if f.kind == 'missing' and f.split == 'train')
+    assert 'compute them' in hints.advice
