@@ -1,0 +1,229 @@
+"""Mode data: images a second of one loader worker, and where the time goes."""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from unittest import mock
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config
+from torch.utils.data import DataLoader, Dataset
+
+from depth.datasets.base import build_pipeline
+from depth.datasets.scenes import render_scene
+from depth.datasets.transforms import loading
+from depth.registry import DATASETS
+
+from .published_pipeline import published_pipeline
+from .settings import Setting, Spec
+from .timing import paired_ratio
+
+FIXED_DECODE = Path('samples/kitti/image_02/0000000005.png')
+FRAMES = dict(kitti=(375, 1242, 'png', 256.0), nyu=(480, 640, 'jpg', 1000.0))
+Step = tuple[str, Callable[[dict], dict]]
+
+
+def run(
+    spec: Spec,
+    settings: Sequence[Setting],
+    repeats: int,
+    fixed_image: Path | None = None,
+    progress: Callable[[str], None] = lambda text: None,
+) -> dict:
+    """Measure the training pipelines of settings in turn, in one thread.
+
+    Args:
+        spec: What is measured; without ``files`` a rendered frame is written in the data set's format, unless the data
+            set itself is there.
+        settings: What is compared; ratios are to the first.
+        repeats: Samples.
+        fixed_image: Decoded beside every sample, so that machines can be compared.
+        progress: Told what is being done.
+
+    Returns:
+        ``rows`` (means over the samples, because many transforms act on some of them only), ``ratios``, ``steps``: mean
+        milliseconds of every transform of every setting, and ``fixed_decode_ms``.
+    """
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory(prefix='benchmark_') as folder:
+        loaders = [Loader(setting, spec, Path(folder)) for setting in settings]
+        fixed = []
+        for number in range(-3, repeats):
+            progress(f'sample {max(number + 1, 0)}/{repeats}')
+            if fixed_image is not None:
+                start = time.perf_counter()
+                cv2.imread(str(fixed_image))
+                fixed.append(time.perf_counter() - start)
+            for loader in loaders:
+                loader.measure(max(number, 0), keep=number >= 0)
+        rows = [loader.row() for loader in loaders]
+        if spec.workers:
+            for loader, row in zip(loaders, rows, strict=True):
+                progress(f'{row["setting"]} with {spec.workers} workers')
+                row[f'images_per_s_{spec.workers}_workers'] = loader.throughput(spec.workers, repeats)
+    ratios = [
+        dict(setting=loader.name, base=loaders[0].name, speed=_ratio_of_means(loaders[0], loader))
+        for loader in loaders[1:]
+    ]
+    steps = {loader.name: loader.step_means() for loader in loaders}
+    decode = statistics.median(fixed[3:]) * 1e3 if fixed else None
+    return dict(rows=rows, ratios=ratios, steps=steps, fixed_decode_ms=decode)
+
+
+class Loader(Dataset):
+    """The training pipeline of one setting, clocked.
+
+    Args:
+        setting: The setting.
+        spec: What is measured.
+        folder: Where a rendered frame may be written.
+    """
+
+    def __init__(self, setting: Setting, spec: Spec, folder: Path) -> None:
+        cfg = setting.load(spec)
+        self.name = setting.name
+        dataset = cfg.train_dataloader.dataset
+        while dataset.get('datasets'):
+            dataset = dataset.datasets[0]
+        if setting.published:
+            self.steps: list[Step] = published_pipeline(dataset.pipeline)
+        else:
+            built = build_pipeline(dataset.pipeline)
+            self.steps = [(type(transform).__name__, transform.transform) for transform in built]
+        self.samples = _samples(cfg, dataset, spec, folder)
+        self.times: list[dict[str, float]] = []
+
+    def __len__(self) -> int:
+        return 1 << 20
+
+    def __getitem__(self, index: int) -> dict:
+        """Return sample ``index`` after the pipeline."""
+        results = self._sample(index)
+        for _, step in self.steps:
+            results = step(results)
+        return results
+
+    def _sample(self, index: int) -> dict:
+        return dict(self.samples(index), rng=np.random.RandomState(index))
+
+    def measure(self, index: int, keep: bool) -> None:
+        """Run the pipeline on sample ``index`` and keep the seconds of every step, and of decoding within."""
+        results, times = self._sample(index), {}
+        with _clocked_decoding(times):
+            for name, step in self.steps:
+                start = time.perf_counter()
+                results = step(results)
+                times[name] = times.get(name, 0.0) + time.perf_counter() - start
+        if keep:
+            self.times.append(times)
+
+    def totals(self) -> list[float]:
+        """Return the seconds of every sample."""
+        return [sum(seconds for name, seconds in times.items() if name != 'decode') for times in self.times]
+
+    def step_means(self) -> dict[str, float]:
+        """Return the mean milliseconds of every step, and of decoding, which is part of the loading steps."""
+        names = ['decode', *(name for name, _ in self.steps)]
+        return {name: statistics.fmean(times.get(name, 0.0) for times in self.times) * 1e3 for name in names}
+
+    def row(self) -> dict:
+        """Return the row of the table."""
+        totals = self.totals()
+        mean, decode = statistics.fmean(totals) * 1e3, self.step_means()['decode']
+        return dict(
+            setting=self.name,
+            mean_ms=mean,
+            median_ms=statistics.median(totals) * 1e3,
+            min_ms=min(totals) * 1e3,
+            max_ms=max(totals) * 1e3,
+            decode_ms=decode,
+            rest_ms=mean - decode,
+            images_per_s=1e3 / mean,
+        )
+
+    def throughput(self, workers: int, count: int) -> float:
+        """Return the images a second of ``workers`` processes together, after each has given some."""
+        loader = DataLoader(self, batch_size=1, num_workers=workers, collate_fn=list, worker_init_fn=_one_thread)
+        iterator = iter(loader)
+        for _ in range(4 * workers):
+            next(iterator)
+        start = time.perf_counter()
+        for _ in range(count):
+            next(iterator)
+        return count / (time.perf_counter() - start)
+
+
+def _ratio_of_means(base: Loader, other: Loader) -> dict[str, float]:
+    ratio = paired_ratio(base.totals(), other.totals())
+    return ratio | dict(of_means=statistics.fmean(base.totals()) / statistics.fmean(other.totals()))
+
+
+def _one_thread(worker: int) -> None:
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+
+
+@contextmanager
+def _clocked_decoding(times: dict[str, float]) -> Iterator[None]:
+    """Add up the seconds that reading and decoding of files takes, whoever asks for it."""
+
+    def clocked(call: Callable) -> Callable:
+        def run(*args, **kwargs):
+            start = time.perf_counter()
+            try:
+                return call(*args, **kwargs)
+            finally:
+                times['decode'] = times.get('decode', 0.0) + time.perf_counter() - start
+
+        return run
+
+    with (
+        mock.patch.object(loading, '_decode', clocked(loading._decode)),
+        mock.patch.object(cv2, 'imread', clocked(cv2.imread)),
+    ):
+        yield
+
+
+def _samples(cfg: Config, dataset: Config, spec: Spec, folder: Path) -> Callable[[int], dict]:
+    """Return a function that gives the unloaded sample of an index."""
+    if spec.files is None and dataset.get('data_root') and Path(dataset.data_root).is_dir():
+        built = DATASETS.build(dict(dataset, pipeline=[]))
+        return lambda index: built.add_details(built.get_data_info(index % len(built)))
+    outdoors = dataset.get('max_depth', 10.0) > 20
+    if dataset.pipeline[0]['type'] != 'LoadImage':
+        scene = _scene(spec.shape or tuple(dataset.get('image_size', (96, 128))), outdoors)
+        return lambda index: scene | {key: scene[key].copy() for key in ('img', 'gt_depth')}
+    height, width, suffix, scale = FRAMES['kitti' if outdoors else 'nyu']
+    image, depth = spec.files or _write_frame(folder, *(spec.shape or (height, width)), suffix, scale, outdoors)
+    focal = 0.6 * width
+    sample = dict(
+        img_path=str(image),
+        depth_path=str(depth),
+        depth_scale=scale,
+        cam_intrinsic=[[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]],
+        min_depth=dataset.get('min_depth', 1e-3),
+        max_depth=dataset.get('max_depth', 10.0),
+        listed_in='the benchmark',
+    )
+    return lambda index: dict(sample)
+
+
+def _scene(shape: tuple[int, int], outdoors: bool) -> dict:
+    scene = render_scene('streets' if outdoors else 'rooms', seed=0, index=0, image_size=shape, lidar=outdoors)
+    return scene | dict(img_shape=shape, ori_shape=shape, img_path='scene.png', depth_path=None)
+
+
+def _write_frame(folder: Path, height: int, width: int, suffix: str, scale: float, outdoors: bool) -> tuple[Path, Path]:
+    """Write a rendered frame with sensor noise as image and 16-bit PNG."""
+    image, depth = folder / f'image.{suffix}', folder / 'depth.png'
+    if not image.exists():
+        scene = _scene((height, width), outdoors)
+        cv2.imwrite(str(image), scene['img'])
+        cv2.imwrite(str(depth), np.clip(np.rint(scene['gt_depth'] * scale), 0, 65535).astype(np.uint16))
+    return image, depth
