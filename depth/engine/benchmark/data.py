@@ -1,4 +1,8 @@
-"""Mode data: images a second of one loader worker, and where the time goes."""
+"""Mode data: images a second of one loader worker, and where the time goes.
+
+Times are those of the wall clock; the columns named ``cpu`` count the processor time of the thread, which other
+processes of a busy machine disturb less.
+"""
 
 import statistics
 import tempfile
@@ -10,13 +14,13 @@ from unittest import mock
 
 import cv2
 import numpy as np
-import torch
 from mmengine.config import Config
 from torch.utils.data import DataLoader, Dataset
 
 from depth.datasets.base import build_pipeline
 from depth.datasets.scenes import render_scene
 from depth.datasets.transforms import loading
+from depth.datasets.workers import prepare_worker
 from depth.registry import DATASETS
 
 from .published_pipeline import published_pipeline
@@ -49,17 +53,16 @@ def run(
         ``rows`` (means over the samples, because many transforms act on some of them only), ``ratios``, ``steps``: mean
         milliseconds of every transform of every setting, and ``fixed_decode_ms``.
     """
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
+    prepare_worker(0)
     with tempfile.TemporaryDirectory(prefix='benchmark_') as folder:
         loaders = [Loader(setting, spec, Path(folder)) for setting in settings]
         fixed = []
         for number in range(-3, repeats):
             progress(f'sample {max(number + 1, 0)}/{repeats}')
             if fixed_image is not None:
-                start = time.perf_counter()
+                start = time.perf_counter(), time.thread_time()
                 cv2.imread(str(fixed_image))
-                fixed.append(time.perf_counter() - start)
+                fixed.append((time.perf_counter() - start[0], time.thread_time() - start[1]))
             for loader in loaders:
                 loader.measure(max(number, 0), keep=number >= 0)
         rows = [loader.row() for loader in loaders]
@@ -72,8 +75,12 @@ def run(
         for loader in loaders[1:]
     ]
     steps = {loader.name: loader.step_means() for loader in loaders}
-    decode = statistics.median(fixed[3:]) * 1e3 if fixed else None
-    return dict(rows=rows, ratios=ratios, steps=steps, fixed_decode_ms=decode)
+    result = dict(rows=rows, ratios=ratios, steps=steps)
+    if fixed:
+        result['fixed_decode_ms'], result['fixed_decode_cpu_ms'] = (
+            statistics.median(seconds) * 1e3 for seconds in zip(*fixed[3:], strict=True)
+        )
+    return result
 
 
 class Loader(Dataset):
@@ -98,6 +105,8 @@ class Loader(Dataset):
             self.steps = [(type(transform).__name__, transform.transform) for transform in built]
         self.samples = _samples(cfg, dataset, spec, folder)
         self.times: list[dict[str, float]] = []
+        self.cpu_seconds: list[float] = []
+        self.cpu_decode_seconds: list[float] = []
 
     def __len__(self) -> int:
         return 1 << 20
@@ -115,12 +124,15 @@ class Loader(Dataset):
     def measure(self, index: int, keep: bool) -> None:
         """Run the pipeline on sample ``index`` and keep the seconds of every step, and of decoding within."""
         results, times = self._sample(index), {}
+        start_cpu = time.thread_time()
         with _clocked_decoding(times):
             for name, step in self.steps:
                 start = time.perf_counter()
                 results = step(results)
                 times[name] = times.get(name, 0.0) + time.perf_counter() - start
         if keep:
+            self.cpu_seconds.append(time.thread_time() - start_cpu)
+            self.cpu_decode_seconds.append(times.pop('cpu', 0.0))
             self.times.append(times)
 
     def totals(self) -> list[float]:
@@ -144,12 +156,14 @@ class Loader(Dataset):
             max_ms=max(totals) * 1e3,
             decode_ms=decode,
             rest_ms=mean - decode,
+            cpu_ms=statistics.fmean(self.cpu_seconds) * 1e3,
+            rest_cpu_ms=(statistics.fmean(self.cpu_seconds) - statistics.fmean(self.cpu_decode_seconds)) * 1e3,
             images_per_s=1e3 / mean,
         )
 
     def throughput(self, workers: int, count: int) -> float:
         """Return the images a second of ``workers`` processes together, after each has given some."""
-        loader = DataLoader(self, batch_size=1, num_workers=workers, collate_fn=list, worker_init_fn=_one_thread)
+        loader = DataLoader(self, batch_size=1, num_workers=workers, collate_fn=list, worker_init_fn=prepare_worker)
         iterator = iter(loader)
         for _ in range(4 * workers):
             next(iterator)
@@ -161,12 +175,10 @@ class Loader(Dataset):
 
 def _ratio_of_means(base: Loader, other: Loader) -> dict[str, float]:
     ratio = paired_ratio(base.totals(), other.totals())
-    return ratio | dict(of_means=statistics.fmean(base.totals()) / statistics.fmean(other.totals()))
-
-
-def _one_thread(worker: int) -> None:
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
+    return ratio | dict(
+        of_means=statistics.fmean(base.totals()) / statistics.fmean(other.totals()),
+        of_cpu_means=statistics.fmean(base.cpu_seconds) / statistics.fmean(other.cpu_seconds),
+    )
 
 
 @contextmanager
@@ -175,11 +187,12 @@ def _clocked_decoding(times: dict[str, float]) -> Iterator[None]:
 
     def clocked(call: Callable) -> Callable:
         def run(*args, **kwargs):
-            start = time.perf_counter()
+            start, start_cpu = time.perf_counter(), time.thread_time()
             try:
                 return call(*args, **kwargs)
             finally:
                 times['decode'] = times.get('decode', 0.0) + time.perf_counter() - start
+                times['cpu'] = times.get('cpu', 0.0) + time.thread_time() - start_cpu
 
         return run
 

@@ -10,12 +10,10 @@ import cv2
 import numpy as np
 import torch
 
-from depth.datasets.transforms import RandomRotate
 from depth.datasets.transforms.random import get_rng
 
 MEAN = np.array([123.675, 116.28, 103.53])
 STD = np.array([58.395, 57.12, 57.375])
-CROPS = dict(KBCrop=('kb', 352, 1216), NYUCrop=('nyu', 427, 565))
 
 
 def published_pipeline(pipeline: list[dict]) -> list[tuple[str, Callable[[dict], dict]]]:
@@ -66,9 +64,14 @@ def _kb_crop(results: dict) -> dict:
 
 def _rotate(results: dict, prob: float, degree: float) -> dict:
     rng = get_rng(results)
-    if rng.rand() >= prob:
+    rotate, angle = rng.rand() < prob, rng.uniform(-degree, degree)
+    if not rotate:
         return results
-    return RandomRotate.rotate(results, rng.uniform(-degree, degree))
+    height, width = results['img'].shape[:2]
+    matrix = cv2.getRotationMatrix2D(((width - 1) * 0.5, (height - 1) * 0.5), -angle, 1.0)
+    for key, flag in (('img', cv2.INTER_LINEAR), ('gt_depth', cv2.INTER_NEAREST)):
+        results[key] = cv2.warpAffine(results[key], matrix, (width, height), flags=flag)
+    return results
 
 
 def _flip(results: dict, prob: float) -> dict:

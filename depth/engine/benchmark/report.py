@@ -78,7 +78,8 @@ def format_result(result: dict) -> str:
         listed = ', '.join(f'{step} {milliseconds:.2f}' for step, milliseconds in steps.items())
         lines.append(f'{name}, mean ms of each step (decode is part of the loading steps): {listed}')
     if result.get('fixed_decode_ms') is not None:
-        lines.append(f'fixed decode: {result["fixed_decode_ms"]:.2f} ms')
+        cpu = result['fixed_decode_cpu_ms']
+        lines.append(f'fixed decode: {result["fixed_decode_ms"]:.2f} ms, {cpu:.2f} ms of processor time')
     if 'share' in result:
         lines.append(f'the metric takes {result["share"]:.2%} of the prediction')
     for ratio in result['ratios']:
@@ -86,7 +87,7 @@ def format_result(result: dict) -> str:
         text = f'{ratio["setting"]}: {speed["median"]:.2f} times the speed of {ratio["base"]}'
         text += f' ({speed["min"]:.2f} to {speed["max"]:.2f})'
         if 'of_means' in speed:
-            text += f', {speed["of_means"]:.2f} by the means'
+            text += f', {speed["of_means"]:.2f} by the means, {speed["of_cpu_means"]:.2f} by processor time'
         lines.append(text + (f', 1/{ratio["memory"]:.2f} of its memory' if 'memory' in ratio else ''))
     return '\n'.join(lines)
 

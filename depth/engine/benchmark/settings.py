@@ -79,7 +79,7 @@ class Setting:
 
 
 def parse_setting(text: str) -> Setting:
-    """Read ``"model.x=1 backend=reference flip=True"``: config keys and the words of :class:`Setting`; ``default`` changes nothing.
+    """Read ``"model.x=1 flip=True"``: config keys and the words of :class:`Setting`; ``default`` changes nothing.
 
     Raises:
         ValueError: If a word has a value that it cannot have.
