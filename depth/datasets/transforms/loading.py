@@ -50,7 +50,11 @@ def read_depth(path: str | Path, depth_scale: float) -> np.ndarray:
         FileNotFoundError: If there is no such file.
         ValueError: If it is damaged, of a type that holds no depth, or not one channel.
     """
-    stored = read_stored(path)
+    return stored_to_metres(read_stored(path), depth_scale, path)
+
+
+def stored_to_metres(stored: np.ndarray, depth_scale: float, path: str | Path) -> np.ndarray:
+    """Return what a depth file holds as float32 metres (H, W), see :func:`read_depth`; ``path`` is for messages."""
     if stored.ndim == 3 and stored.shape[2] == 1:
         stored = stored[..., 0]
     if stored.ndim != 2:

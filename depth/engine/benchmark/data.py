@@ -17,6 +17,7 @@ import numpy as np
 from mmengine.config import Config
 from torch.utils.data import DataLoader, Dataset
 
+from depth.datasets import packs
 from depth.datasets.base import build_pipeline
 from depth.datasets.scenes import render_scene
 from depth.datasets.transforms import loading
@@ -198,6 +199,7 @@ def _clocked_decoding(times: dict[str, float]) -> Iterator[None]:
 
     with (
         mock.patch.object(loading, '_decode', clocked(loading._decode)),
+        mock.patch.object(packs, 'read_record', clocked(packs.read_record)),
         mock.patch.object(cv2, 'imread', clocked(cv2.imread)),
     ):
         yield
@@ -205,9 +207,9 @@ def _clocked_decoding(times: dict[str, float]) -> Iterator[None]:
 
 def _samples(cfg: Config, dataset: Config, spec: Spec, folder: Path) -> Callable[[int], dict]:
     """Return a function that gives the unloaded sample of an index."""
-    if spec.files is None and dataset.get('data_root') and Path(dataset.data_root).is_dir():
+    if spec.files is None and (dataset.get('pack') or Path(dataset.get('data_root') or '-').is_dir()):
         built = DATASETS.build(dict(dataset, pipeline=[]))
-        return lambda index: built.add_details(built.get_data_info(index % len(built)))
+        return lambda index: built[index % len(built)]
     outdoors = dataset.get('max_depth', 10.0) > 20
     if dataset.pipeline[0]['type'] != 'LoadImage':
         scene = _scene(spec.shape or tuple(dataset.get('image_size', (96, 128))), outdoors)
