@@ -19,7 +19,8 @@ from depth.cli import add_cfg_options, parse_cfg_options, run_tool
 
 MODES = ('train', 'infer', 'data', 'ops', 'metrics', 'startup')
 REPEATS = dict(train=10, infer=10, data=100, ops=10, metrics=20, startup=5)
-FIXED_IMAGE = Path(__file__).resolve().parents[3] / 'shared/samples/kitti/image_02/0000000005.png'
+SAMPLES = Path(__file__).resolve().parents[3] / 'shared/samples'  # real frames, where they are there
+FIXED_IMAGE = SAMPLES / 'kitti/image_02/0000000005.png'
 
 
 def parse_args() -> argparse.Namespace:
@@ -38,7 +39,7 @@ def parse_args() -> argparse.Namespace:
         default=[],
         metavar='"K=V ..."',
         help='compare with these config values, or with: default, published, backend=reference|torch|triton, '
-        'flip=True|False, autocast=bf16|fp16 (inference); may be repeated',
+        'flip=True|False, autocast=bf16|fp16 (inference), packed (mode data); may be repeated',
     )
     parser.add_argument(
         '--shape', nargs=2, type=int, metavar=('H', 'W'), help="size of the images, the config's if not"
@@ -90,6 +91,7 @@ def measure(args: argparse.Namespace, device: str) -> dict:
         batch_size=args.batch_size,
         device=device,
         files=tuple(args.files) if args.files else None,
+        samples=str(SAMPLES),
         workers=args.workers,
     )
     first = replace(Setting('published' if args.published else 'default'), published=args.published)

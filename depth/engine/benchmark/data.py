@@ -4,6 +4,7 @@ Times are those of the wall clock; the columns named ``cpu`` count the processor
 processes of a busy machine disturb less.
 """
 
+import shutil
 import statistics
 import tempfile
 import time
@@ -17,8 +18,9 @@ import numpy as np
 from mmengine.config import Config
 from torch.utils.data import DataLoader, Dataset
 
-from depth.datasets import packs
+from depth.datasets import FolderDepthDataset, packs
 from depth.datasets.base import build_pipeline
+from depth.datasets.pack_writer import write_pack
 from depth.datasets.scenes import render_scene
 from depth.datasets.transforms import loading
 from depth.datasets.workers import prepare_worker
@@ -28,8 +30,11 @@ from .published_pipeline import published_pipeline
 from .settings import Setting, Spec
 from .timing import paired_ratio
 
-FIXED_DECODE = Path('samples/kitti/image_02/0000000005.png')
-FRAMES = dict(kitti=(375, 1242, 'png', 256.0), nyu=(480, 640, 'jpg', 1000.0))
+FRAMES = dict(kitti=(375, 1242, 'png', 256.0), nyu=(480, 640, 'jpg', 1000.0))  # height, width, image type, depth scale
+REAL_FRAMES = dict(
+    kitti=('kitti/image_02/0000000005.png', 'kitti/gt_depth/0000000005.png'),
+    nyu=('indoor_rgbd/rgb/nyu_00000.jpg', 'indoor_rgbd/depth/nyu_00000.png'),
+)
 Step = tuple[str, Callable[[dict], dict]]
 
 
@@ -43,8 +48,8 @@ def run(
     """Measure the training pipelines of settings in turn, in one thread.
 
     Args:
-        spec: What is measured; without ``files`` a rendered frame is written in the data set's format, unless the data
-            set itself is there.
+        spec: What is measured: the data set if it is there, or one frame, which is that of ``files``, the real one of
+            ``samples`` or a rendered one that is written in the data set's format.
         settings: What is compared; ratios are to the first.
         repeats: Samples.
         fixed_image: Decoded beside every sample, so that machines can be compared.
@@ -77,7 +82,7 @@ def run(
     ]
     steps = {loader.name: loader.step_means() for loader in loaders}
     result = dict(rows=rows, ratios=ratios, steps=steps)
-    if fixed:
+    if len(fixed) > 3:
         result['fixed_decode_ms'], result['fixed_decode_cpu_ms'] = (
             statistics.median(seconds) * 1e3 for seconds in zip(*fixed[3:], strict=True)
         )
@@ -104,7 +109,7 @@ class Loader(Dataset):
         else:
             built = build_pipeline(dataset.pipeline)
             self.steps = [(type(transform).__name__, transform.transform) for transform in built]
-        self.samples = _samples(cfg, dataset, spec, folder)
+        self.samples = _samples(dataset, spec, folder, setting.packed)
         self.times: list[dict[str, float]] = []
         self.cpu_seconds: list[float] = []
         self.cpu_decode_seconds: list[float] = []
@@ -205,7 +210,7 @@ def _clocked_decoding(times: dict[str, float]) -> Iterator[None]:
         yield
 
 
-def _samples(cfg: Config, dataset: Config, spec: Spec, folder: Path) -> Callable[[int], dict]:
+def _samples(dataset: Config, spec: Spec, folder: Path, packed: bool) -> Callable[[int], dict]:
     """Return a function that gives the unloaded sample of an index."""
     if spec.files is None and (dataset.get('pack') or Path(dataset.get('data_root') or '-').is_dir()):
         built = DATASETS.build(dict(dataset, pipeline=[]))
@@ -214,8 +219,15 @@ def _samples(cfg: Config, dataset: Config, spec: Spec, folder: Path) -> Callable
     if dataset.pipeline[0]['type'] != 'LoadImage':
         scene = _scene(spec.shape or tuple(dataset.get('image_size', (96, 128))), outdoors)
         return lambda index: scene | {key: scene[key].copy() for key in ('img', 'gt_depth')}
-    height, width, suffix, scale = FRAMES['kitti' if outdoors else 'nyu']
-    image, depth = spec.files or _write_frame(folder, *(spec.shape or (height, width)), suffix, scale, outdoors)
+    kind = 'kitti' if outdoors else 'nyu'
+    height, width, suffix, scale = FRAMES[kind]
+    real = [Path(spec.samples or '-', name) for name in REAL_FRAMES[kind]]
+    if spec.files:
+        image, depth = map(Path, spec.files)
+    elif all(path.is_file() for path in real):
+        image, depth = real
+    else:
+        image, depth = _write_frame(folder, *(spec.shape or (height, width)), suffix, scale, outdoors)
     focal = 0.6 * width
     sample = dict(
         img_path=str(image),
@@ -226,7 +238,19 @@ def _samples(cfg: Config, dataset: Config, spec: Spec, folder: Path) -> Callable
         max_depth=dataset.get('max_depth', 10.0),
         listed_in='the benchmark',
     )
+    if packed:
+        sample |= _packed(folder, image, depth, sample)
     return lambda index: dict(sample)
+
+
+def _packed(folder: Path, image: Path, depth: Path, sample: dict) -> dict:
+    """Write a pack of the one frame; return what its sample has."""
+    for name, path in (('images', image), ('depth', depth)):
+        (folder / 'frame' / name).mkdir(parents=True)
+        shutil.copy(path, folder / 'frame' / name / f'frame{path.suffix}')
+    write_pack(FolderDepthDataset(str(folder / 'frame')), folder / 'pack')
+    packed = FolderDepthDataset(str(folder / 'frame'), pack=str(folder / 'pack'), max_depth=sample['max_depth'])[0]
+    return {key: packed[key] for key in ('pack', 'packed_image', 'packed_depth', 'img_reader', 'depth_reader')}
 
 
 def _scene(shape: tuple[int, int], outdoors: bool) -> dict:

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -41,7 +42,7 @@ def environment(device: str) -> dict:
         ),
         tf32=dict(matmul=torch.backends.cuda.matmul.allow_tf32, cudnn=torch.backends.cudnn.allow_tf32),
         commit=commit(),
-        command=' '.join(['python', *sys.argv]),
+        command=shlex.join(['python', *sys.argv]),
         time=time.strftime('%Y-%m-%dT%H:%M:%S'),
     )
 
@@ -94,9 +95,8 @@ def format_result(result: dict) -> str:
 
 def table(rows: list[dict]) -> list[str]:
     """Return the lines of a table with a column for every key of the rows."""
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    cells = [columns, *([_cell(key, row.get(key)) for key in columns] for row in rows)]
-    widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
+    cells = table_cells(rows)
+    widths = [max(len(line[index]) for line in cells) for index in range(len(cells[0]))]
     return [
         '  '.join(
             cell.ljust(width) if index == 0 else cell.rjust(width)
@@ -104,6 +104,12 @@ def table(rows: list[dict]) -> list[str]:
         )
         for line in cells
     ]
+
+
+def table_cells(rows: list[dict]) -> list[list[str]]:
+    """Return the texts of a table, its head first."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    return [columns, *([_cell(key, row.get(key)) for key in columns] for row in rows)]
 
 
 def _cell(key: str, value: object) -> str:

@@ -11,7 +11,7 @@ from depth.cli import parse_cfg_options
 from depth.engine.config import load_config, skip_pretrained
 from depth.ops import use_backend
 
-WORDS = ('default', 'published', 'backend', 'flip', 'autocast')
+WORDS = ('default', 'published', 'backend', 'flip', 'autocast', 'packed')
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Spec:
         shape: (height, width) of the images, None for the config's.
         batch_size: Images of a batch, None for the config's.
         device: ``cpu`` or ``cuda``.
-        files: Image and depth map that mode data reads, None for rendered ones.
+        files: Image and depth map that mode data reads.
+        samples: Folder of real frames that mode data reads otherwise, where it is there.
         workers: Loader processes of mode data.
     """
 
@@ -34,6 +35,7 @@ class Spec:
     batch_size: int | None = None
     device: str = 'cpu'
     files: tuple[str, str] | None = None
+    samples: str | None = None
     workers: int = 0
 
 
@@ -48,6 +50,7 @@ class Setting:
         backend: Of the deformable attention, see :func:`depth.ops.ms_deform_attn`.
         flip: Average with the mirrored image; None: as the config says.
         autocast: ``bf16`` or ``fp16`` for inference; training says ``optim_wrapper.type=AmpOptimWrapper``.
+        packed: Mode data reads its frame from a pack.
     """
 
     name: str = 'default'
@@ -56,6 +59,7 @@ class Setting:
     backend: str = 'auto'
     flip: bool | None = None
     autocast: str | None = None
+    packed: bool = False
 
     @contextmanager
     def surroundings(self, device: str) -> Iterator[None]:
@@ -97,6 +101,7 @@ def parse_setting(text: str) -> Setting:
         backend=words.get('backend', 'auto'),
         flip=None if 'flip' not in words else words['flip'] == 'True',
         autocast=words.get('autocast'),
+        packed='packed' in words,
     )
 
 
