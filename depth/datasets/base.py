@@ -9,6 +9,7 @@ from mmengine.dataset import BaseDataset
 
 from depth.registry import DATASETS, TRANSFORMS
 
+from .packs import packed_samples
 from .samplers import SampleIndex
 
 
@@ -38,6 +39,8 @@ class BaseDepthDataset(BaseDataset):
         min_depth: Near end of the depth range in metres, the class's ``METAINFO`` by default.
         max_depth: Far end of the depth range in metres, likewise.
         depth_scale: Stored integers per metre, the class's ``DEPTH_SCALE`` by default.
+        pack: Folder that ``tools/dataset_converters/pack.py`` wrote from this data set, read instead of its files;
+            neither the files nor the split file are needed then.
         **kwargs: Arguments of mmengine's ``BaseDataset`` (``pipeline``, ``test_mode``, ``indices``, ...).
 
     Raises:
@@ -58,11 +61,13 @@ class BaseDepthDataset(BaseDataset):
         min_depth: float | None = None,
         max_depth: float | None = None,
         depth_scale: float | None = None,
+        pack: str | None = None,
         **kwargs,
     ) -> None:
         self.depth_scale = float(self.DEPTH_SCALE if depth_scale is None else depth_scale)
         self.min_depth = float(self.METAINFO['min_depth'] if min_depth is None else min_depth)
         self.max_depth = float(self.METAINFO['max_depth'] if max_depth is None else max_depth)
+        self.pack = pack
         metainfo = dict(kwargs.pop('metainfo', None) or {}, min_depth=self.min_depth, max_depth=self.max_depth)
         prefix = dict(img_path='', depth_path='') | dict(data_prefix or {})
         kwargs['pipeline'] = build_pipeline(kwargs.get('pipeline', ()))
@@ -70,8 +75,11 @@ class BaseDepthDataset(BaseDataset):
 
     def load_data_list(self) -> list[dict]:
         """Return one dict per image with ground truth, in the order of :meth:`find_samples`."""
+        if self.pack:
+            found = packed_samples(self.pack, self.data_root, type(self).__name__)
+            return [self.complete(sample, where) for sample, where in found]
         self._check_root()
-        samples = [self._complete(sample, where) for sample, where in self.find_samples()]
+        samples = [self.complete(sample, where) for sample, where in self.find_samples()]
         if not samples:
             raise ValueError(
                 f'{type(self).__name__}: {self.ann_file or self.data_root} lists no image with ground truth'
@@ -109,8 +117,8 @@ class BaseDepthDataset(BaseDataset):
         prefix = self.data_prefix
         return dict(img_path=str(Path(prefix['img_path'], image)), depth_path=str(Path(prefix['depth_path'], depth)))
 
-    def _complete(self, sample: dict, where: str) -> dict:
-        """Add what all samples carry."""
+    def complete(self, sample: dict, where: str) -> dict:
+        """Return a sample with what all samples carry, ``where`` being the place that lists it."""
         defaults = dict(
             depth_scale=self.depth_scale,
             dataset=self.metainfo['dataset_name'],
@@ -128,7 +136,9 @@ class BaseDepthDataset(BaseDataset):
 
     def prepare_data(self, idx: int) -> dict:
         """Return sample ``idx`` after the pipeline; its random numbers follow from the sampler's position."""
-        sample = self.add_details(self.get_data_info(int(idx)))
+        sample = self.get_data_info(int(idx))
+        if not self.pack:  # it holds the details
+            sample = self.add_details(sample)
         sample['rng'] = sample_generator(idx)
         return self.pipeline(sample)
 

@@ -1,6 +1,7 @@
 """Any folder of images and depth maps."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from depth.registry import DATASETS
@@ -40,9 +41,8 @@ class FolderDepthDataset(BaseDepthDataset):
         prefix = dict(img_path='images', depth_path='depth') | dict(data_prefix or {})
         super().__init__(data_root=data_root, data_prefix=prefix, **kwargs)
 
-    def load_data_list(self) -> list[dict]:
-        """Return one dict per image, sorted by path."""
-        self._check_root()
+    def find_samples(self) -> Iterator[tuple[dict, str]]:
+        """Yield the images with their depth maps, sorted by path."""
         images = self._list('img_path', IMAGE_SUFFIXES)
         depths = self._list('depth_path', DEPTH_SUFFIXES)
         if not images:
@@ -54,11 +54,9 @@ class FolderDepthDataset(BaseDepthDataset):
                 f'same stem in {self.data_prefix["depth_path"]}, the first: {images[unpaired[0]].name}'
             )
         cameras = self._cameras()
-        samples = []
         for stem, image in images.items():
-            sample = dict(img_path=str(image), depth_path=str(depths[stem]), **cameras.get(stem, cameras.get('', {})))
-            samples.append(self._complete(sample, self.data_root))
-        return samples
+            camera = cameras.get(stem, cameras.get('', {}))
+            yield dict(img_path=str(image), depth_path=str(depths[stem]), **camera), self.data_root
 
     def _list(self, key: str, suffixes: tuple[str, ...]) -> dict[str, Path]:
         folder = Path(self.data_prefix[key])

@@ -67,6 +67,10 @@ def check_data_paths(cfg: Config, loaders: Sequence[str]) -> None:
     """
     for loader in loaders:
         for place, dataset in _datasets(f'{loader}.dataset', (cfg.get(loader) or {}).get('dataset') or {}):
+            if dataset.get('pack'):
+                if not Path(dataset['pack']).is_dir():
+                    raise ConfigError(f'{place}.pack: {dataset["pack"]} does not exist')
+                continue
             root = dataset.get('data_root')
             if root and not Path(root).is_dir():
                 raise ConfigError(

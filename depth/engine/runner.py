@@ -1,6 +1,7 @@
 """mmengine's runner with safe checkpoints, exact resume and CPU processes."""
 
 import copy
+import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -82,7 +83,7 @@ class DepthRunner(Runner):
 
     @staticmethod
     def build_dataloader(dataloader: DataLoader | dict, *args, **kwargs) -> DataLoader:
-        """Build a data loader; a sampler that needs the batch size is told it."""
+        """Build a data loader; a sampler that needs the batch size is told it, and workers keep to one thread."""
         if isinstance(dataloader, dict):
             dataloader = copy.deepcopy(dataloader)
             sampler = dataloader.get('sampler')
@@ -90,7 +91,12 @@ class DepthRunner(Runner):
                 sampler.setdefault('batch_size', dataloader.get('batch_size', 1))
             if dataloader.get('num_workers', 0) == 0:
                 dataloader['persistent_workers'] = False
-        return Runner.build_dataloader(dataloader, *args, **kwargs)
+        loader = Runner.build_dataloader(dataloader, *args, **kwargs)
+        if isinstance(dataloader, dict):
+            from depth.datasets.workers import prepare_worker
+
+            loader.worker_init_fn = functools.partial(prepare_worker, then=loader.worker_init_fn)
+        return loader
 
     def build_param_scheduler(self, scheduler: dict | list) -> list:
         """Build the schedulers; those that do not say ``by_epoch`` count iterations, as the training loop does.

@@ -1,5 +1,5 @@
 """Operations with more than one implementation behind one entry point."""
 
-from .ms_deform_attn import ms_deform_attn
+from .ms_deform_attn import ms_deform_attn, use_backend
 
-__all__ = ['ms_deform_attn']
+__all__ = ['ms_deform_attn', 'use_backend']

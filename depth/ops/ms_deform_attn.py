@@ -3,7 +3,8 @@
 Reference: Deformable DETR, https://arxiv.org/abs/2010.04159
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,26 @@ from torch import Tensor
 from .ms_deform_attn_torch import ms_deform_attn_torch
 
 BACKENDS = ('auto', 'reference', 'torch', 'triton')
+_chosen = 'auto'  # what 'auto' stands for inside of use_backend
+
+
+@contextmanager
+def use_backend(backend: str) -> Iterator[None]:
+    """Make ``backend`` the one that ``'auto'`` means inside the block, for every layer of a model.
+
+    ``with use_backend('reference'):`` runs the published way, by ``grid_sample``. What a forward pass took its backward
+    pass takes too, inside the block or not.
+
+    Raises:
+        ValueError: If the backend is unknown.
+    """
+    global _chosen
+    _check_backend(backend)
+    before, _chosen = _chosen, backend
+    try:
+        yield
+    finally:
+        _chosen = before
 
 
 def ms_deform_attn(
@@ -33,7 +54,8 @@ def ms_deform_attn(
         sampling_locations: (N, Q, H, L, P, 2), (x, y), P points in each level.
         attention_weights: (N, Q, H, L, P).
         backend: ``'reference'`` (by ``grid_sample``, any dtype, stores every sample), ``'torch'`` (any device, little
-            memory), ``'triton'`` (CUDA) or ``'auto'``, which is torch until the Triton kernels have run on a real GPU.
+            memory), ``'triton'`` (CUDA) or ``'auto'``: what :func:`use_backend` says, otherwise torch until the Triton
+            kernels have run on a real GPU.
 
     Returns:
         (N, Q, H * D), dtype of ``value``.
@@ -44,8 +66,9 @@ def ms_deform_attn(
     """
     shapes = [(int(height), int(width)) for height, width in spatial_shapes]
     _check(value, shapes, sampling_locations, attention_weights)
-    if backend not in BACKENDS:
-        raise ValueError(f'backend is one of {", ".join(map(repr, BACKENDS))}, got {backend!r}')
+    _check_backend(backend)
+    if backend == 'auto':
+        backend = _chosen
     if backend == 'auto':
         backend = 'torch'  # until the Triton kernels have run on a real GPU
     if backend == 'reference':
@@ -84,6 +107,11 @@ def ms_deform_attn_reference(
         output = output + (sampled * weight).sum(dim=-1)
     output = output.view(batch, heads * size, queries).transpose(1, 2)
     return output.to(value.dtype).contiguous()
+
+
+def _check_backend(backend: str) -> None:
+    if backend not in BACKENDS:
+        raise ValueError(f'backend is one of {", ".join(map(repr, BACKENDS))}, got {backend!r}')
 
 
 def _check(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor) -> None:

@@ -15,6 +15,8 @@ from mmcv.transforms import BaseTransform
 
 from depth.registry import READERS, TRANSFORMS
 
+STRIDE, ENOUGH = 61, 100  # every so many pixels of a map are looked at, all where that gives fewer valid ones
+
 
 def read_image(path: str | Path) -> np.ndarray:
     """Read an image of any common type as BGR uint8 (H, W, 3).
@@ -48,7 +50,11 @@ def read_depth(path: str | Path, depth_scale: float) -> np.ndarray:
         FileNotFoundError: If there is no such file.
         ValueError: If it is damaged, of a type that holds no depth, or not one channel.
     """
-    stored = read_stored(path)
+    return stored_to_metres(read_stored(path), depth_scale, path)
+
+
+def stored_to_metres(stored: np.ndarray, depth_scale: float, path: str | Path) -> np.ndarray:
+    """Return what a depth file holds as float32 metres (H, W), see :func:`read_depth`; ``path`` is for messages."""
     if stored.ndim == 3 and stored.shape[2] == 1:
         stored = stored[..., 0]
     if stored.ndim != 2:
@@ -60,8 +66,10 @@ def read_depth(path: str | Path, depth_scale: float) -> np.ndarray:
             f'depth map {path} holds {stored.dtype} values, which are no depth; save metres as float32 or '
             'integers that depth_scale turns into metres (uint16)'
         )
+    if stored.dtype.kind == 'u':  # the usual case, in one pass
+        return np.divide(stored, np.float32(depth_scale), dtype=np.float32)
     depth = stored.astype(np.float32)
-    if stored.dtype.kind != 'f':
+    if stored.dtype.kind == 'i':
         depth /= np.float32(depth_scale)
     return without_invalid(depth)
 
@@ -204,7 +212,10 @@ class LoadDepth(BaseTransform):
     @staticmethod
     def _check_scale(depth: np.ndarray, results: dict) -> None:
         """Refuse a map whose typical depth no data set of this range can have."""
-        valid = depth[depth > 0]
+        valid = depth.ravel()[::STRIDE]
+        valid = valid[valid > 0]
+        if valid.size < ENOUGH:
+            valid = depth[depth > 0]
         if valid.size == 0 or 'max_depth' not in results:
             return
         median, far = float(np.median(valid)), results['max_depth']

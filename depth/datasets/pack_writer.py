@@ -1,0 +1,170 @@
+"""Writing a pack, see :mod:`depth.datasets.packs`."""
+
+import hashlib
+import json
+import multiprocessing
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from .base import BaseDepthDataset
+from .packs import FORMAT, INDEX, Record, decode, encode_array, encode_file, encode_image, shard_name
+from .transforms.loading import load_depth, load_image, read_stored
+from .workers import prepare_worker
+
+JPEG = b'\xff\xd8\xff'
+OWN_KEYS = ('listed_in', 'dataset', 'min_depth', 'max_depth', 'depth_scale')  # what a data set adds by itself
+READ_KEYS = ('img_reader', 'depth_reader')  # what no longer applies
+_dataset: BaseDepthDataset | None = None  # of a worker process
+
+
+def write_pack(
+    dataset: BaseDepthDataset,
+    folder: str | Path,
+    shard_size: int = 1 << 30,
+    workers: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict:
+    """Write every sample of a data set; the folder appears when it is complete.
+
+    Every record is decoded again and compared with what the data set reads before it counts as written.
+
+    Args:
+        dataset: Data set on disk; its pipeline does not matter.
+        folder: The pack; it must not exist yet.
+        shard_size: A new shard is begun where one would become larger, in bytes.
+        workers: Processes that read and encode; 0: this one.
+        progress: Told how many samples are done, of how many.
+
+    Returns:
+        The index.
+
+    Raises:
+        FileExistsError: If the folder exists.
+        ValueError: If a sample cannot be read or a record is not what was read.
+    """
+    folder = Path(folder)
+    if folder.exists():
+        raise FileExistsError(f'{folder} exists already; remove it or name another')
+    part = folder.with_name(f'{folder.name}.part')
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    shards, samples = _Shards(part, shard_size), []
+    for number, (sample, records) in enumerate(_encoded(dataset, workers), start=1):
+        for key, (content, entry) in records.items():
+            sample[key] = shards.add(sample[_path_key(key)], content, entry)
+        samples.append(sample)
+        progress(number, len(dataset))
+    index = dict(format=FORMAT, dataset=type(dataset).__name__, samples=samples, shards=shards.close())
+    (part / INDEX).write_text(json.dumps(index), encoding='utf-8')
+    part.rename(folder)
+    return index
+
+
+class _Shards:
+    """The files of a pack, written one after another; what several samples share is written once."""
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        self.folder, self.limit = folder, limit
+        self.done: list[dict] = []
+        self.known: dict[tuple, Record] = {}
+        self._begin()
+
+    def _begin(self) -> None:
+        self.file, self.hash, self.size = (self.folder / shard_name(len(self.done))).open('wb'), hashlib.sha256(), 0
+
+    def _end(self) -> None:
+        self.file.close()
+        self.done.append(dict(name=Path(self.file.name).name, size=self.size, sha256=self.hash.hexdigest()))
+
+    def add(self, path: str, content: bytes, entry: dict) -> Record:
+        key = (path, hashlib.sha256(content).digest())
+        if key not in self.known:
+            if self.size and self.size + len(content) > self.limit:
+                self._end()
+                self._begin()
+            self.known[key] = Record(shard=len(self.done), offset=self.size, size=len(content), **entry)
+            self.file.write(content)
+            self.hash.update(content)
+            self.size += len(content)
+        return self.known[key]
+
+    def close(self) -> list[dict]:
+        self._end()
+        return self.done
+
+
+def _path_key(record_key: str) -> str:
+    return dict(packed_image='img_path', packed_depth='depth_path')[record_key]
+
+
+def _encoded(dataset: BaseDepthDataset, workers: int) -> Iterator[tuple[dict, dict]]:
+    """Yield samples and their records in order; a few are on their way at a time, so memory stays bounded."""
+    if workers < 1:
+        yield from (encode_sample(dataset, index) for index in range(len(dataset)))
+        return
+    context = multiprocessing.get_context('spawn')
+    with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(dataset,)) as pool:
+        numbers = iter(range(len(dataset)))
+        while batch := list(islice(numbers, 32 * workers)):
+            yield from pool.map(_encode, batch, chunksize=8)
+
+
+def _start_worker(dataset: BaseDepthDataset) -> None:
+    global _dataset
+    prepare_worker(0)
+    _dataset = dataset
+
+
+def _encode(index: int) -> tuple[dict, dict]:
+    return encode_sample(_dataset, index)
+
+
+def encode_sample(dataset: BaseDepthDataset, index: int) -> tuple[dict, dict]:
+    """Return sample ``index`` as plain values with paths below the root, and its records as (bytes, index entry)."""
+    sample = dataset.add_details(dataset.get_data_info(index))
+    records = dict(packed_image=_encode_image(sample))
+    if sample.get('depth_path'):
+        records['packed_depth'] = _encode_depth(sample)
+    defaults = dataset.complete({}, '')
+    kept = {
+        key: _plain(value)
+        for key, value in sample.items()
+        if key not in READ_KEYS and key != 'sample_idx' and not (key in OWN_KEYS and value == defaults.get(key))
+    }
+    kept.pop('listed_in', None)
+    for key in ('img_path', 'depth_path'):
+        path = kept.get(key)
+        if path and dataset.data_root and Path(path).is_relative_to(dataset.data_root):
+            kept[key] = Path(path).relative_to(dataset.data_root).as_posix()
+    return kept, records
+
+
+def _encode_image(sample: dict) -> tuple[bytes, dict]:
+    img = load_image(sample)
+    path = Path(sample['img_path'])
+    content = path.read_bytes() if not sample.get('img_reader') else b''
+    content, entry = encode_file(content) if content.startswith(JPEG) else encode_image(img)
+    _check(content, entry, img, path)
+    return content, entry
+
+
+def _encode_depth(sample: dict) -> tuple[bytes, dict]:
+    stored = load_depth(sample) if sample.get('depth_reader') else read_stored(sample['depth_path'])
+    content, entry = encode_array(stored)
+    _check(content, entry, stored, Path(sample['depth_path']))
+    return content, entry
+
+
+def _check(content: bytes, entry: dict, expected: np.ndarray, path: Path) -> None:
+    found = decode(content, Record(0, 0, len(content), **entry))
+    if found.dtype != expected.dtype or not np.array_equal(found, expected, equal_nan=expected.dtype.kind == 'f'):
+        raise ValueError(f'{path} does not come back from its record as it was read')
+
+
+def _plain(value: object) -> object:
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value

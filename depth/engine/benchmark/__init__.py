@@ -1,0 +1,10 @@
+"""Measuring how fast training, inference, data loading and the rest are; one mode a file.
+
+Every number is the median of repetitions after a warm-up. Settings that are compared run in turn, so that both see the
+same noise of the machine, and their ratio is the median of the ratios of neighbouring runs.
+"""
+
+from .settings import Setting, Spec, parse_setting
+from .timing import Case, interleave
+
+__all__ = ['Case', 'Setting', 'Spec', 'interleave', 'parse_setting']

@@ -1,0 +1,28 @@
+"""Mode infer: uint8 images of the test pipeline's size to depth, preprocessing and resizing included."""
+
+import torch
+
+from depth.registry import MODELS
+
+from .scenes import image_size, scene_batch
+from .settings import Setting, Spec
+from .timing import Case
+
+
+def build(spec: Spec, setting: Setting) -> Case:
+    """Return one call of ``test_step`` on one batch, with a model of random weights."""
+    cfg = setting.load(spec)
+    if setting.flip is not None:
+        cfg.model.test_cfg = dict(cfg.model.get('test_cfg') or {}, flip=setting.flip)
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model).to(spec.device).eval()
+    if cfg.get('compile'):
+        model.predict_depth = torch.compile(model.predict_depth)
+    batch_size = spec.batch_size or 1
+    batch = scene_batch(cfg, spec.shape or image_size(cfg, 'test_dataloader'), batch_size)
+
+    def step() -> None:
+        with torch.inference_mode():
+            model.test_step(batch)
+
+    return Case(setting.name, step, batch_size)

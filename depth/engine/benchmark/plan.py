@@ -1,0 +1,144 @@
+"""What docs/benchmarks.md reports: the commands, and the page made of their results."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from .report import table_cells
+
+BEGIN, END = '<!-- results: begin -->', '<!-- results: end -->'
+BF16 = 'optim_wrapper.type=AmpOptimWrapper optim_wrapper.dtype=bfloat16'
+DEPTHFORMER_L = 'configs/depthformer/depthformer_swinl_22k_w7_kitti.py'
+DEPTHFORMER_T = 'configs/depthformer/depthformer_swint_w7_nyu.py'
+BINSFORMER_L = 'configs/binsformer/binsformer_swinl_22k_w7_nyu.py'
+BINSFORMER_T = 'configs/binsformer/binsformer_swint_w7_nyu.py'
+SCALEDEPTH = 'projects/ScaleDepth/configs/ScaleDepth/scaledepth_clip_NYU_KITTI_352x512.py'
+
+
+class Measurement(NamedTuple):
+    """One command: its title on the page, mode and arguments of ``benchmark.py``."""
+
+    title: str
+    mode: str
+    arguments: tuple[str, ...]
+
+
+PUBLISHED = ('--published', '--vs', 'default')
+WITH_BF16 = (*PUBLISHED, '--vs', BF16)
+PLAN: dict[str, dict[str, Measurement]] = dict(
+    cpu=dict(
+        startup=Measurement('Start-up', 'startup', ()),
+        data_kitti=Measurement(
+            'Loader, KITTI 352x704', 'data', ('configs/_base_/datasets/kitti_eigen.py', *PUBLISHED, '--vs', 'packed')
+        ),
+        data_nyu=Measurement(
+            'Loader, NYU 416x544', 'data', ('configs/_base_/datasets/nyu.py', *PUBLISHED, '--vs', 'packed')
+        ),
+        ops=Measurement(
+            'Deformable attention, 480x640 and 480x480',
+            'ops',
+            ('--sizes', 'hahi_swint', 'scaledepth', '--repeats', '5'),
+        ),
+        infer_depthformer=Measurement(
+            'Inference, DepthFormer Swin-T, 480x640 without flip',
+            'infer',
+            (DEPTHFORMER_T, '--repeats', '5', '--cfg-options', 'model.test_cfg.flip=False', *PUBLISHED),
+        ),
+        infer_binsformer=Measurement(
+            'Inference, BinsFormer Swin-T, 480x640 without flip',
+            'infer',
+            (BINSFORMER_T, '--repeats', '5', '--cfg-options', 'model.test_cfg.flip=False', *PUBLISHED),
+        ),
+        metrics=Measurement('Scoring beside DepthFormer Swin-T, 480x640', 'metrics', (DEPTHFORMER_T, '--repeats', '5')),
+        train_depthformer=Measurement(
+            'Training step, DepthFormer Swin-T, 1 x 416x544',
+            'train',
+            (DEPTHFORMER_T, '--batch-size', '1', '--repeats', '3', *WITH_BF16),
+        ),
+    ),
+    cuda=dict(
+        train_depthformer=Measurement(
+            'Training step, DepthFormer Swin-L, 2 x 352x704', 'train', (DEPTHFORMER_L, '--batch-size', '2', *WITH_BF16)
+        ),
+        train_binsformer=Measurement(
+            'Training step, BinsFormer Swin-L, 2 x 416x544', 'train', (BINSFORMER_L, '--batch-size', '2', *WITH_BF16)
+        ),
+        train_scaledepth=Measurement(
+            'Training step, ScaleDepth-NK, 8 x 352x512',
+            'train',
+            (SCALEDEPTH, '--batch-size', '8', '--shape', '352', '512', *WITH_BF16),
+        ),
+        infer_depthformer=Measurement(
+            'Inference, DepthFormer Swin-L, 1 x 352x1216 with flip',
+            'infer',
+            (DEPTHFORMER_L, *PUBLISHED, '--vs', 'autocast=bf16'),
+        ),
+        ops=Measurement('Deformable attention', 'ops', ()),
+        metrics=Measurement('Scoring beside DepthFormer Swin-T, 480x640', 'metrics', (DEPTHFORMER_T,)),
+    ),
+)
+
+
+def write_page(page: Path, results: Path) -> None:
+    """Put what is in ``results`` between the two marks of the page.
+
+    Args:
+        page: Markdown file with a line ``<!-- results: begin -->`` and one ``<!-- results: end -->``.
+        results: Folder with ``<device>/<name>.json`` as ``benchmark.py --out`` writes them.
+
+    Raises:
+        ValueError: If the page lacks the marks.
+    """
+    text = page.read_text(encoding='utf-8')
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f'{page} needs the lines {BEGIN} and {END}')
+    page.write_text(f'{before}{BEGIN}\n\n{format_results(results)}\n{END}{after}', encoding='utf-8')
+
+
+def format_results(results: Path) -> str:
+    """Return the tables of all measurements in the plan, as Markdown; "not measured" where there is no result."""
+    names = dict(cpu='CPU', cuda='GPU')
+    lines = []
+    for device, measurements in PLAN.items():
+        lines.append(f'## {names[device]}\n')
+        for name, measurement in measurements.items():
+            lines.append(f'### {measurement.title}\n')
+            path = results / device / f'{name}.json'
+            lines.append(format_markdown(json.loads(path.read_text())) if path.is_file() else 'not measured\n')
+    return '\n'.join(lines)
+
+
+def format_markdown(result: dict) -> str:
+    """Return the table of one result, its ratios and what it was measured on and with."""
+    head, *cells = table_cells(result['rows'])
+    lines = [f'| {" | ".join(head)} |', f'|{" --- |" * len(head)}', *(f'| {" | ".join(line)} |' for line in cells), '']
+    for ratio in result['ratios']:
+        speed, memory = ratio['speed'], ratio.get('memory')
+        text = f'- `{ratio["setting"]}`: {speed["median"]:.2f} times the speed of `{ratio["base"]}`'
+        text += f' ({speed["min"]:.2f} to {speed["max"]:.2f})'
+        if 'of_cpu_means' in speed:
+            text += f', {speed["of_cpu_means"]:.2f} in processor time'
+        lines.append(text + (f'; {1 / memory:.2f} of its memory' if memory else ''))
+    if 'fixed_decode_ms' in result:
+        lines.append(
+            f'- one fixed decode: {result["fixed_decode_ms"]:.2f} ms, {result["fixed_decode_cpu_ms"]:.2f} ms of '
+            'processor time'
+        )
+    for setting, steps in result.get('steps', {}).items():
+        listed = ', '.join(f'{name} {value:.2f}' for name, value in steps.items())
+        lines.append(f'- steps of `{setting}`, mean ms: {listed}')
+    if 'share' in result:
+        lines.append(f'- the metric takes {result["share"]:.2%} of the prediction')
+    where = result['environment']
+    versions = ', '.join(f'{name} {version}' for name, version in where['versions'].items() if version)
+    lines += [
+        '',
+        f'`{where["command"]}`',
+        '',
+        f'{where["device"]}; {where["threads"]} threads, load average {where["load_average"]:.1f}; {versions}; commit '
+        f'{where["commit"]}; {where["time"][:10]}',
+        '',
+    ]
+    return '\n'.join(lines)

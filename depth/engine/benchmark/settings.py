@@ -1,0 +1,130 @@
+"""What is measured: a config, and settings of it that are compared."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from mmengine.config import Config
+
+from depth.cli import parse_cfg_options
+from depth.engine.config import load_config, skip_pretrained
+from depth.ops import use_backend
+
+WORDS = ('default', 'published', 'backend', 'flip', 'autocast', 'packed')
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What all settings of one run share; plain values, so that a child process can be told them.
+
+    Attributes:
+        config: Config file.
+        options: Config values by dotted key.
+        shape: (height, width) of the images, None for the config's.
+        batch_size: Images of a batch, None for the config's.
+        device: ``cpu`` or ``cuda``.
+        files: Image and depth map that mode data reads.
+        samples: Folder of real frames that mode data reads otherwise, where it is there.
+        workers: Loader processes of mode data.
+    """
+
+    config: str = ''
+    options: dict = field(default_factory=dict)
+    shape: tuple[int, int] | None = None
+    batch_size: int | None = None
+    device: str = 'cpu'
+    files: tuple[str, str] | None = None
+    samples: str | None = None
+    workers: int = 0
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One of the compared settings.
+
+    Attributes:
+        name: What the table calls it.
+        options: Config values by dotted key.
+        published: Eager, float32, deformable attention by ``grid_sample``, the loader of the published kind.
+        backend: Of the deformable attention, see :func:`depth.ops.ms_deform_attn`.
+        flip: Average with the mirrored image; None: as the config says.
+        autocast: ``bf16`` or ``fp16`` for inference; training says ``optim_wrapper.type=AmpOptimWrapper``.
+        packed: Mode data reads its frame from a pack.
+    """
+
+    name: str = 'default'
+    options: dict = field(default_factory=dict)
+    published: bool = False
+    backend: str = 'auto'
+    flip: bool | None = None
+    autocast: str | None = None
+    packed: bool = False
+
+    @contextmanager
+    def surroundings(self, device: str) -> Iterator[None]:
+        """Run the block as the setting says: backend, precision of matrix products, autocast."""
+        dtype = dict(bf16=torch.bfloat16, fp16=torch.float16).get(self.autocast)
+        with (
+            full_precision(self.published),
+            use_backend('reference' if self.published else self.backend),
+            torch.autocast(device.split(':')[0], dtype, enabled=dtype is not None),
+        ):
+            yield
+
+    def load(self, spec: Spec) -> Config:
+        """Read the config as the setting has it; no weights are fetched."""
+        cfg = load_config(spec.config, dict(spec.options, **self.options))
+        if 'model' in cfg:
+            skip_pretrained(cfg)
+        if self.published:
+            make_published(cfg)
+        return cfg
+
+
+def parse_setting(text: str) -> Setting:
+    """Read ``"model.x=1 flip=True"``: config keys and the words of :class:`Setting`; ``default`` changes nothing.
+
+    Raises:
+        ValueError: If a word has a value that it cannot have.
+    """
+    items = dict(item.partition('=')[::2] for item in text.split())
+    words = {word: items.pop(word) for word in WORDS if word in items}
+    if words.get('autocast') not in (None, 'bf16', 'fp16'):
+        raise ValueError(f'autocast is bf16 or fp16, got {words["autocast"]!r}')
+    if words.get('flip') not in (None, 'True', 'False'):
+        raise ValueError(f'flip is True or False, got {words["flip"]!r}')
+    return Setting(
+        name=text,
+        options=parse_cfg_options([f'{key}={value}' for key, value in items.items()]),
+        published='published' in words,
+        backend=words.get('backend', 'auto'),
+        flip=None if 'flip' not in words else words['flip'] == 'True',
+        autocast=words.get('autocast'),
+        packed='packed' in words,
+    )
+
+
+def make_published(cfg: Config) -> None:
+    """Take everything out of a config that makes it faster than published: compilation, autocast, fused steps."""
+    cfg.pop('compile', None)
+    wrapper = cfg.get('optim_wrapper')
+    if wrapper:
+        if wrapper.get('type') == 'AmpOptimWrapper':
+            wrapper.type = 'OptimWrapper'
+            for key in ('dtype', 'loss_scale'):
+                wrapper.pop(key, None)
+        for key in ('fused', 'foreach'):
+            wrapper.optimizer.pop(key, None)
+
+
+@contextmanager
+def full_precision(wanted: bool) -> Iterator[None]:
+    """Keep float32 products on CUDA in float32, without TF32, inside the block."""
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    if wanted:
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before

@@ -1,0 +1,139 @@
+"""Mode train: optimisation steps on the runner's own path, hooks, clipping, mixed precision and schedule included."""
+
+import itertools
+import multiprocessing
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from mmengine.config import Config
+
+from depth.engine.loops import ResumableIterLoop
+from depth.engine.run import build_runner
+from depth.registry import LOOPS
+
+from .scenes import image_size, max_depth
+from .settings import Setting, Spec
+from .timing import Case
+
+MEMORY_STEPS = 2
+PROFILED_STEPS = 3
+_numbers = itertools.count()
+
+
+@LOOPS.register_module()
+class SteppedLoop(ResumableIterLoop):
+    """Training loop that stops before the first iteration and then does one whenever it is asked to."""
+
+    def run(self) -> torch.nn.Module:
+        """Get everything ready."""
+        self.runner.call_hook('before_train')
+        self.runner.call_hook('before_train_epoch')
+        self.runner.model.train()
+        self._start_data()
+        self.data_seconds: list[float] = []
+        return self.runner.model
+
+    def step(self) -> None:
+        """Fetch a batch and do one iteration."""
+        start = time.perf_counter()
+        batch = next(self.dataloader_iterator)
+        self.data_seconds.append(time.perf_counter() - start)
+        self.run_iter(batch)
+
+
+def build(spec: Spec, setting: Setting) -> Case:
+    """Return one iteration of a runner that trains on rendered scenes."""
+    cfg = setting.load(spec)
+    batch_size = spec.batch_size or cfg.train_dataloader.get('batch_size', 1)
+    prepare(cfg, spec.shape or image_size(cfg, 'train_dataloader'), batch_size)
+    cfg.work_dir = tempfile.mkdtemp(prefix='benchmark_')
+    cfg.experiment_name = f'benchmark_{next(_numbers)}'  # runners of one process share what has the same name
+    runner = build_runner(cfg)
+    runner.train()
+    loop = runner.train_loop
+
+    def details() -> dict:
+        data_ms = statistics.median(loop.data_seconds) * 1e3
+        return dict(data_ms=data_ms, **profile(runner, loop.step, spec.device))
+
+    return Case(setting.name, loop.step, batch_size, details=details)
+
+
+def prepare(cfg: Config, shape: tuple[int, int], batch_size: int) -> None:
+    """Change a config so that its runner trains on scenes, step by step, and writes next to nothing."""
+    cfg.train_cfg = dict(type='SteppedLoop', max_iters=cfg.train_cfg.get('max_iters', 1 << 20))
+    for key in ('val_dataloader', 'val_cfg', 'val_evaluator', 'test_dataloader', 'test_cfg', 'test_evaluator'):
+        cfg[key] = None
+    classes = (cfg.model.get('decode_head') or {}).get('num_classes') or 1
+    dataset = dict(
+        type='BenchmarkScenes',
+        image_size=shape,
+        max_depth=max_depth(cfg),
+        scene_class=min(1, classes - 1),
+        num_scenes=2,
+    )
+    loader = dict(cfg.train_dataloader, batch_size=batch_size, num_workers=0, dataset=dataset)
+    loader['sampler'] = dict(type='ResumableInfiniteSampler', shuffle=False)
+    loader.pop('persistent_workers', None)
+    cfg.train_dataloader = loader
+    cfg.default_hooks.checkpoint = None
+    cfg.default_hooks.pop('visualization', None)
+    cfg.visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
+    cfg.custom_hooks = [hook for hook in cfg.get('custom_hooks', []) if hook['type'] != 'TerminationHook']
+    cfg.env_cfg.mp_cfg = dict(mp_start_method=multiprocessing.get_start_method(), opencv_num_threads=0)
+    cfg.log_level = 'ERROR'
+    cfg.load_from, cfg.resume = None, False
+
+
+def profile(runner, step: Callable[[], None], device: str) -> dict[str, float]:
+    """Return where a step's time goes, in shares; the device is idle at every border, which costs a little.
+
+    ``preprocess``: copy and normalisation; ``loss``: the head's losses; ``update``: backward pass, clipping and
+    optimizer; ``hooks``: everything that is called around the step.
+    """
+    model = runner.model
+    spent: dict[str, float] = {}
+    places = [(model.data_preprocessor, 'forward', 'preprocess'), (runner.optim_wrapper, 'update_params', 'update')]
+    if hasattr(getattr(model, 'decode_head', None), 'loss'):
+        places.append((model.decode_head, 'loss', 'loss'))
+    places.append((runner, 'call_hook', 'hooks'))
+    total = 0.0
+    with _clocks(places, spent, device):
+        for _ in range(PROFILED_STEPS):
+            start = _now(device)
+            step()
+            total += _now(device) - start
+    return {f'{name}_share': spent.get(name, 0.0) / total for _, _, name in places}
+
+
+@contextmanager
+def _clocks(places: list[tuple[object, str, str]], spent: dict[str, float], device: str) -> Iterator[None]:
+    """Add up the seconds in methods of objects inside the block."""
+
+    def clocked(call: Callable, name: str) -> Callable:
+        def run(*args, **kwargs):
+            start = _now(device)
+            try:
+                return call(*args, **kwargs)
+            finally:
+                spent[name] = spent.get(name, 0.0) + _now(device) - start
+
+        return run
+
+    for owner, method, name in places:
+        object.__setattr__(owner, method, clocked(getattr(owner, method), name))
+    try:
+        yield
+    finally:
+        for owner, method, _ in places:
+            object.__delattr__(owner, method)
+
+
+def _now(device: str) -> float:
+    if device.startswith('cuda'):
+        torch.cuda.synchronize()
+    return time.perf_counter()

@@ -1,0 +1,173 @@
+"""Packs give exactly what the files gave, are smaller than promised, and never hide damage."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from depth.datasets import FolderDepthDataset, KITTIDataset, NYUDataset
+from depth.datasets.pack_writer import write_pack
+from depth.datasets.packs import Record, decode, encode_array, encode_image, read_index, verify
+from depth.datasets.scenes import render_scene
+from depth.engine.config import load_config
+from depth.engine.config_check import check_data_paths
+from depth.engine.errors import ConfigError
+from tests.shared import REPO, SAMPLES, needs_samples
+
+pytest.importorskip('zstandard', reason='packs need zstandard')
+PIPELINE = [dict(type='LoadImage'), dict(type='LoadDepth'), dict(type='PackDepthInputs')]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder data set of a PNG, a JPEG and a 16-bit grey image with depth as PNG, npy and npz."""
+    root = tmp_path / 'data'
+    (root / 'images/sub').mkdir(parents=True)
+    (root / 'depth/sub').mkdir(parents=True)
+    scenes = [render_scene('rooms', seed=0, index=index, image_size=(48, 64)) for index in range(3)]
+    cv2.imwrite(str(root / 'images/a.png'), scenes[0]['img'])
+    cv2.imwrite(str(root / 'images/sub/b.jpg'), scenes[1]['img'])
+    cv2.imwrite(str(root / 'images/c.png'), scenes[2]['img'][..., 0].astype(np.uint16) * 200)
+    cv2.imwrite(str(root / 'depth/a.png'), (scenes[0]['gt_depth'] * 1000).astype(np.uint16))
+    np.save(root / 'depth/sub/b.npy', scenes[1]['gt_depth'])
+    np.savez(root / 'depth/c.npz', scenes[2]['gt_depth'].astype(np.float64))
+    (root / 'intrinsics.json').write_text(json.dumps(dict(fx=50, fy=51, cx=31.5, cy=23.5)))
+    return root
+
+
+def samples(dataset):
+    return [dataset[index] for index in range(len(dataset))]
+
+
+def assert_equal(found, expected):
+    assert len(found) == len(expected) > 0
+    for ours, theirs in zip(found, expected, strict=True):
+        assert torch.equal(ours['inputs'], theirs['inputs'])
+        assert ours['data_samples'].metainfo == theirs['data_samples'].metainfo
+        for key in ('gt_depth', 'intrinsics'):
+            assert (key in ours['data_samples']) == (key in theirs['data_samples'])
+            if key in theirs['data_samples']:
+                assert torch.equal(ours['data_samples'].get(key), theirs['data_samples'].get(key))
+
+
+@pytest.mark.parametrize('array', [np.uint8, np.uint16, np.float32, np.float16], ids=lambda dtype: dtype.__name__)
+def test_records_come_back(array):
+    values = np.random.default_rng(0).integers(0, 255, (7, 9)).astype(array)
+    content, entry = encode_array(values)
+    found = decode(content, Record(0, 0, len(content), **entry))
+    assert found.dtype == array
+    assert np.array_equal(found, values)
+
+
+def test_image_records_come_back_and_view_order_does_not_matter():
+    img = np.random.default_rng(0).integers(0, 256, (31, 17, 3), dtype=np.uint8)
+    for view in (img, img[:, ::-1], img[3:9, 2:11]):
+        content, entry = encode_image(view)
+        assert np.array_equal(decode(content, Record(0, 0, len(content), **entry)), view)
+
+
+def test_a_pack_is_the_data_set_without_its_files(folder, tmp_path):
+    expected = samples(FolderDepthDataset(str(folder), pipeline=PIPELINE))
+    index = write_pack(FolderDepthDataset(str(folder)), tmp_path / 'pack')
+    assert [entry['packed_image'].codec for entry in index['samples']] == ['image', 'image', 'file']  # JPEG is kept
+    shutil.rmtree(folder)
+    assert_equal(samples(FolderDepthDataset(str(folder), pack=str(tmp_path / 'pack'), pipeline=PIPELINE)), expected)
+    assert verify(tmp_path / 'pack') == []
+
+
+def test_workers_and_small_shards_change_nothing(folder, tmp_path):
+    dataset = FolderDepthDataset(str(folder))
+    told = []
+    write_pack(dataset, tmp_path / 'one')
+    index = write_pack(dataset, tmp_path / 'many', shard_size=4000, workers=1, progress=lambda *done: told.append(done))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert len(index['shards']) > 1
+    packs = [FolderDepthDataset(str(folder), pack=str(tmp_path / name), pipeline=PIPELINE) for name in ('one', 'many')]
+    assert_equal(samples(packs[1]), samples(packs[0]))
+
+
+def test_settings_of_the_data_set_still_apply(folder, tmp_path):
+    write_pack(FolderDepthDataset(str(folder)), tmp_path / 'pack')
+    plain = FolderDepthDataset(str(folder), pack=str(tmp_path / 'pack'), pipeline=PIPELINE)
+    halved = FolderDepthDataset(str(folder), pack=str(tmp_path / 'pack'), depth_scale=2000, pipeline=PIPELINE)
+    ratio = plain[0]['data_samples'].gt_depth / halved[0]['data_samples'].gt_depth
+    assert torch.allclose(ratio, torch.full_like(ratio, 2.0))
+
+
+@needs_samples
+@pytest.mark.parametrize(
+    ('dataset', 'root', 'lines', 'growth'),
+    [
+        (KITTIDataset, 'kitti', 'image_02/{0}.png gt_depth/{0}.png 721'.format('0000000050'), 1.0),
+        (NYUDataset, 'indoor_rgbd', 'rgb/nyu_00050.jpg depth/nyu_00050.png 518', 1.25),
+    ],
+)
+def test_real_frames(dataset, root, lines, growth, tmp_path):
+    (tmp_path / 'split.txt').write_text(lines)
+    options = dict(data_root=str(SAMPLES / root), ann_file=str(tmp_path / 'split.txt'), pipeline=PIPELINE)
+    index = write_pack(dataset(**options), tmp_path / 'pack')
+    assert_equal(samples(dataset(pack=str(tmp_path / 'pack'), **options)), samples(dataset(**options)))
+    files = sum((SAMPLES / root / name).stat().st_size for name in lines.split()[:2])
+    assert sum(shard['size'] for shard in index['shards']) < files * growth
+
+
+def test_damage_is_found(folder, tmp_path):
+    write_pack(FolderDepthDataset(str(folder)), tmp_path / 'pack')
+    shard = tmp_path / 'pack/shard-0000.bin'
+    content = bytearray(shard.read_bytes())
+    for entry in read_index(tmp_path / 'pack')['samples']:
+        for key in ('packed_image', 'packed_depth'):
+            record = Record(*entry[key])
+            content[record.offset + record.size // 2] ^= 0x10
+    shard.write_bytes(content)
+    assert 'SHA-256' in verify(tmp_path / 'pack')[0]
+    dataset = FolderDepthDataset(str(folder), pack=str(tmp_path / 'pack'), pipeline=PIPELINE)
+    for index in range(3):
+        with pytest.raises(ValueError, match=r'shard-0000\.bin is damaged at byte'):
+            dataset[index]
+    shard.write_bytes(content[:-1])
+    with pytest.raises(ValueError, match='bytes'):
+        FolderDepthDataset(str(folder), pack=str(tmp_path / 'pack'))
+
+
+def test_what_is_wrong_is_said(folder, tmp_path):
+    pack = tmp_path / 'pack'
+    with pytest.raises(FileNotFoundError, match=r'pack\.py writes packs'):
+        FolderDepthDataset(str(folder), pack=str(pack))
+    write_pack(FolderDepthDataset(str(folder)), pack)
+    with pytest.raises(FileExistsError, match='exists already'):
+        write_pack(FolderDepthDataset(str(folder)), pack)
+    with pytest.raises(ValueError, match='holds samples of FolderDepthDataset'):
+        KITTIDataset(pack=str(pack))
+    index = json.loads((pack / 'index.json').read_text())
+    (pack / 'index.json').write_text(json.dumps(index | dict(format=99)))
+    with pytest.raises(ValueError, match='format 99'):
+        FolderDepthDataset(str(folder), pack=str(pack))
+
+
+def test_a_config_with_a_pack_needs_no_other_files(tmp_path):
+    cfg = load_config(REPO / 'configs/_base_/datasets/kitti_eigen.py', {'train_dataloader.dataset.pack': str(tmp_path)})
+    check_data_paths(cfg, ['train_dataloader'])
+    with pytest.raises(ConfigError, match=r'dataset.pack: .*gone does not exist'):
+        cfg.train_dataloader.dataset.pack = str(tmp_path / 'gone')
+        check_data_paths(cfg, ['train_dataloader'])
+
+
+def test_the_tool_writes_checks_and_says_how_to_go_on(folder, tmp_path):
+    tool = [sys.executable, 'tools/dataset_converters/pack.py']
+    options = ['--cfg-options', f'train_dataloader.dataset.data_root={folder}']
+    config = 'configs/_base_/datasets/folder.py'
+    done = subprocess.run(
+        [*tool, config, '--out', str(tmp_path / 'pack'), *options], cwd=REPO, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert f'train_dataloader.dataset.pack={tmp_path / "pack"}' in done.stdout
+    (tmp_path / 'pack/shard-0000.bin').write_bytes(bytes(len((tmp_path / 'pack/shard-0000.bin').read_bytes())))
+    checked = subprocess.run([*tool, '--verify', str(tmp_path / 'pack')], cwd=REPO, capture_output=True, text=True)
+    assert checked.returncode == 1
+    assert 'SHA-256' in checked.stdout
