@@ -1,6 +1,7 @@
 """Any folder of rectified stereo pairs."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from depth.registry import DATASETS
@@ -52,9 +53,8 @@ class StereoFolderDataset(FolderDepthDataset):
         prefix |= dict(kwargs.pop('data_prefix', None) or {})
         super().__init__(data_root=data_root, data_prefix=prefix, **kwargs)
 
-    def load_data_list(self) -> list[dict]:
-        """Return one dict a pair and side, sorted by path."""
-        self._check_root()
+    def find_samples(self) -> Iterator[tuple[dict, str]]:
+        """Yield the pairs, each once a side, sorted by path."""
         left, right = self._list('img_path', IMAGE_SUFFIXES), self._list('other_img_path', IMAGE_SUFFIXES)
         if not left:
             raise ValueError(f'{self.data_prefix["img_path"]} holds no image ({", ".join(IMAGE_SUFFIXES)})')
@@ -63,7 +63,6 @@ class StereoFolderDataset(FolderDepthDataset):
             for key, suffixes in _OPTIONAL.items()
         }
         rigs = self._rigs()
-        samples = []
         for stem in left:
             rig = rigs.get(stem, rigs.get(''))
             if stem not in right or rig is None:
@@ -71,9 +70,8 @@ class StereoFolderDataset(FolderDepthDataset):
                 raise ValueError(f'{left[stem]} has {lacks}; {self.PREPARE_HINT}')
             truth = {key: str(paths[stem]) for key, paths in optional.items() if stem in paths}
             views = dict(left=str(left[stem]), right=str(right[stem]))
-            pairs = [self._side(views, rig, truth, stem, side) for side in self.sides]
-            samples += [self._complete(pair, self.data_root) for pair in pairs]
-        return samples
+            for side in self.sides:
+                yield self._side(views, rig, truth, stem, side), self.data_root
 
     def _side(self, views: dict, rig: dict, truth: dict, stem: str, side: str) -> dict:
         other = 'right' if side == 'left' else 'left'

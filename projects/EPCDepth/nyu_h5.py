@@ -1,5 +1,6 @@
 """NYU Depth v2 test images as h5 files, for the generalisation test of KITTI models."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +24,13 @@ class NYUH5Dataset(BaseDepthDataset):
     METAINFO = dict(dataset_name='nyu_h5', min_depth=0.1, max_depth=10.0)
     PREPARE_HINT = 'it should hold 00001.h5 and so on'
 
-    def load_data_list(self) -> list[dict]:
-        """Return one dict a file, sorted by name."""
-        self._check_root()
+    def find_samples(self) -> Iterator[tuple[dict, str]]:
+        """Yield the files, sorted by name."""
         paths = sorted(Path(self.data_root).glob('*.h5'))
         if not paths:
             raise ValueError(f'{self.data_root} holds no h5 file; {self.PREPARE_HINT}')
-        return [self._complete(dict(img_path=str(path)), self.data_root) for path in paths]
+        for path in paths:
+            yield dict(img_path=str(path)), self.data_root
 
 
 @TRANSFORMS.register_module()
