@@ -82,11 +82,12 @@ def test_every_parameter_gets_a_gradient():
 
 
 @pytest.mark.parametrize('size', [(40, 60), (41, 67), (20, 30)])
-def test_sliding_windows_of_a_pixelwise_model_are_the_whole_image(size):
+@pytest.mark.parametrize('window_batch', [1, 3, 100])
+def test_sliding_windows_of_a_pixelwise_model_are_the_whole_image(size, window_batch):
     torch.manual_seed(0)
     image = torch.rand(2, 3, *size) * 2
     model = brightness_model()
-    found = slide_inference(lambda part, top, left: model.predict_depth(part), image, (24, 32), (16, 20))
+    found = slide_inference(lambda part, places: model.predict_depth(part), image, (24, 32), (16, 20), window_batch)
     assert torch.allclose(found, model.predict_depth(image), atol=1e-6)
 
 
@@ -121,7 +122,14 @@ def test_images_of_unequal_size_are_predicted_as_if_alone(test_cfg):
 
 
 @pytest.mark.parametrize('flip', [False, True])
-@pytest.mark.parametrize('window', [{}, dict(mode='slide', crop_size=(9, 10), stride=(4, 7))])
+@pytest.mark.parametrize(
+    'window',
+    [
+        {},
+        dict(mode='slide', crop_size=(9, 10), stride=(4, 7)),
+        dict(mode='slide', crop_size=(9, 10), stride=(4, 7), window_batch=4),
+    ],
+)
 def test_cameras_follow_windows_and_mirror_images(flip, window):
     preprocessor = dict(type='DepthDataPreprocessor', mean=(0, 0, 0), std=(1, 1, 1))
     parts = dict(type='PixelBackbone'), dict(type='RayHead', max_depth=100.0)
@@ -186,6 +194,7 @@ def test_wrong_inputs_are_answered_in_words(inputs, samples, mode, message):
         (dict(mode='whole image'), "'whole' or 'slide'"),
         (dict(mode='slide', stride=(4, 4)), 'crop_size must be'),
         (dict(mode='slide', crop_size=(4, 4), stride=(4, 5)), 'larger than crop_size'),
+        (dict(mode='slide', crop_size=(4, 4), stride=(4, 4), window_batch=0), 'window_batch is 1 or more'),
     ],
 )
 def test_wrong_test_options_are_answered_in_words(test_cfg, message):

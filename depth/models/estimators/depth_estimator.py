@@ -26,7 +26,8 @@ class DepthEstimator(BaseModel):
             ``neck`` in checkpoints, the others come as ``pre_necks``, so that weights still fit after an insertion.
         data_preprocessor: Config of the preprocessor that batches and normalises.
         train_cfg: Training options that a subclass names in ``TRAIN_OPTIONS``; this class has none.
-        test_cfg: ``mode``: ``'whole'`` or ``'slide'`` (then ``crop_size`` and ``stride``, (height, width) each);
+        test_cfg: ``mode``: ``'whole'`` or ``'slide'`` (then ``crop_size`` and ``stride``, (height, width) each, and
+            ``window_batch``, how many windows are predicted at once, 1 by default);
             ``flip``: average with the prediction of the mirrored image.
 
     Raises:
@@ -35,7 +36,7 @@ class DepthEstimator(BaseModel):
 
     TRAIN_OPTIONS: tuple[str, ...] = ()
     prediction_type = 'metric'  # see depth.evaluation.PredictionType
-    TEST_OPTIONS: tuple[str, ...] = ('mode', 'crop_size', 'stride', 'flip')
+    TEST_OPTIONS: tuple[str, ...] = ('mode', 'crop_size', 'stride', 'window_batch', 'flip')
 
     def __init__(
         self,
@@ -130,10 +131,13 @@ class DepthEstimator(BaseModel):
         if self.test_cfg['mode'] == 'whole':
             return predict(inputs, data_samples)
         return slide_inference(
-            lambda windows, top, left: predict(windows, shifted_samples(data_samples, top, left)),
+            lambda windows, places: predict(
+                windows, [sample for place in places for sample in shifted_samples(data_samples, *place)]
+            ),
             inputs,
             self.test_cfg['crop_size'],
             self.test_cfg['stride'],
+            self.test_cfg.get('window_batch', 1),
         )
 
     def _average_with_mirrored(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> Tensor:
@@ -181,6 +185,8 @@ def _check_test_cfg(test_cfg: dict) -> None:
             value = test_cfg.get(name)
             if not isinstance(value, Sequence) or len(value) != 2 or min(value) < 1:
                 raise ValueError(f'model.test_cfg.{name} must be (height, width) in slide mode, got {value!r}')
+        if not isinstance(window_batch := test_cfg.get('window_batch', 1), int) or window_batch < 1:
+            raise ValueError(f'model.test_cfg.window_batch is 1 or more windows at once, got {window_batch!r}')
         if any(step > size for step, size in zip(test_cfg['stride'], test_cfg['crop_size'], strict=True)):
             raise ValueError(
                 f'model.test_cfg.stride {test_cfg["stride"]} is larger than crop_size {test_cfg["crop_size"]}: '
