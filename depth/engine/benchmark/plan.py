@@ -25,6 +25,21 @@ class Measurement(NamedTuple):
 
 PUBLISHED = ('--published', '--vs', 'default')
 WITH_BF16 = (*PUBLISHED, '--vs', BF16)
+OTHER_METHODS = dict(
+    bts=('BTS R-50', 'configs/bts/bts_r50_nyu_24e.py'),
+    adabins=('AdaBins EfficientNet-B5', 'configs/adabins/adabins_efnetb5ap_nyu_24e.py'),
+    dpt=('DPT ViT-B/16', 'configs/dpt/dpt_vit-b16_nyu.py'),
+    newcrfs=('NeWCRFs Swin-L', 'configs/newcrfs/newcrfs_swinl_22k_w7_nyu.py'),
+    simipu=('SimIPU R-50', 'configs/simipu/simipu_r50_scratch_nyu_24e.py'),
+)
+INFER_OTHERS = {
+    f'infer_{name}': Measurement(
+        f'Inference, {title}, 480x640 without flip',
+        'infer',
+        (config, '--repeats', '5', '--cfg-options', 'model.test_cfg.flip=False'),
+    )
+    for name, (title, config) in OTHER_METHODS.items()
+}
 PLAN: dict[str, dict[str, Measurement]] = dict(
     cpu=dict(
         startup=Measurement('Start-up', 'startup', ()),
@@ -55,6 +70,7 @@ PLAN: dict[str, dict[str, Measurement]] = dict(
             'train',
             (DEPTHFORMER_T, '--batch-size', '1', '--repeats', '3', *WITH_BF16),
         ),
+        **INFER_OTHERS,
     ),
     cuda=dict(
         train_depthformer=Measurement(
@@ -75,6 +91,7 @@ PLAN: dict[str, dict[str, Measurement]] = dict(
         ),
         ops=Measurement('Deformable attention', 'ops', ()),
         metrics=Measurement('Scoring beside DepthFormer Swin-T, 480x640', 'metrics', (DEPTHFORMER_T,)),
+        **INFER_OTHERS,
     ),
 )
 
