@@ -30,6 +30,7 @@ from .checkpoint import (
 )
 from .distributed import init_cpu_process_group
 from .loops import get_random_state
+from .message_hub import DeferredMessageHub
 
 
 @RUNNERS.register_module()
@@ -47,6 +48,10 @@ class DepthRunner(Runner):
         if self.distributed and not is_distributed() and not torch.cuda.is_available():
             init_cpu_process_group(self.launcher)
         super().setup_env(env_cfg)
+
+    def build_message_hub(self, message_hub: dict | None = None) -> DeferredMessageHub:
+        """Build the store of logged values; those on a device stay there until they are read."""
+        return DeferredMessageHub.get_instance(**dict(dict(name=self._experiment_name), **(message_hub or {})))
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Wrap the model for several processes; on CPU without device ids and with plain BatchNorm."""
