@@ -1,6 +1,7 @@
 """The data sample that travels from the data set through the model to the metric."""
 
 from mmengine.structures import BaseDataElement
+from torch import Tensor
 
 
 class DepthDataSample(BaseDataElement):
@@ -21,3 +22,10 @@ class DepthDataSample(BaseDataElement):
         dataset: Name of the data set; min_depth, max_depth: its range in metres.
         prediction_type: What ``pred_depth`` means (``depth.evaluation.PredictionType``); tta: ``'flip'`` or ``'none'``.
     """
+
+    def pin_memory(self) -> 'DepthDataSample':
+        """Move the tensors to page-locked memory, from where a copy to a GPU need not wait; loaders call this."""
+        for name, value in self.items():
+            if isinstance(value, Tensor):
+                self.set_field(value.pin_memory(), name)
+        return self

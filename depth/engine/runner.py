@@ -65,12 +65,17 @@ class DepthRunner(Runner):
 
     @staticmethod
     def build_dataloader(dataloader: DataLoader | dict, *args, **kwargs) -> DataLoader:
-        """Build a data loader; a sampler that needs the batch size is told it, and workers keep to one thread."""
+        """Build a data loader.
+
+        A sampler that needs the batch size is told it, workers keep to one thread, and where there is a GPU batches
+        come in page-locked memory unless the config says otherwise.
+        """
         if isinstance(dataloader, dict):
             dataloader = copy.deepcopy(dataloader)
             sampler = dataloader.get('sampler')
             if isinstance(sampler, dict) and sampler.get('type') == 'ResumableInfiniteSampler':
                 sampler.setdefault('batch_size', dataloader.get('batch_size', 1))
+            dataloader.setdefault('pin_memory', torch.cuda.is_available())
             if dataloader.get('num_workers', 0) == 0:
                 dataloader['persistent_workers'] = False
         loader = Runner.build_dataloader(dataloader, *args, **kwargs)
