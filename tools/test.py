@@ -15,6 +15,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--work-dir', help='where the metrics go, work_dirs/<config name> by default')
     parser.add_argument('--out', help='also write every prediction as 16-bit PNG into this folder')
     parser.add_argument(
+        '--data',
+        metavar='CONFIG',
+        help='take test set and metric from another config, such as configs/_base_/datasets/ibims.py (zero-shot)',
+    )
+    parser.add_argument(
         '--tta',
         action=argparse.BooleanOptionalAction,
         help='average with the mirrored image, as the published numbers do; as the config says by default',
@@ -38,7 +43,7 @@ def main() -> None:
     from depth.engine.config_check import check_config, check_data_paths
     from depth.engine.run import build_runner
 
-    cfg = load_config(args.config, parse_cfg_options(args.cfg_options))
+    cfg = load_config(args.config, parse_cfg_options(args.cfg_options), test_data=args.data)
     if not Path(args.checkpoint).is_file():
         raise FileNotFoundError(f'checkpoint {args.checkpoint} does not exist')
     cfg.launcher = args.launcher
@@ -50,13 +55,22 @@ def main() -> None:
     if args.all_protocols:
         evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
         for evaluator in evaluators:
-            if evaluator['type'] == 'DepthMetric':
-                evaluator['protocols'] = 'all'
+            add_all_protocols(evaluator)
     if args.out:
         cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='PredictionWriterHook', out_dir=args.out)]
     check_config(cfg)
     check_data_paths(cfg, ['test_dataloader'])
     build_runner(cfg).test()
+
+
+def add_all_protocols(evaluator: dict) -> None:
+    """Make an evaluator's config score every protocol that applies, for each data set of a mixed one."""
+    if evaluator['type'] == 'DepthMetric':
+        evaluator['protocols'] = 'all'
+    elif evaluator['type'] == 'MixedDepthMetric':
+        for name, part in evaluator['protocols'].items():
+            part = dict(protocol=part) if isinstance(part, str) else part
+            evaluator['protocols'][name] = dict(part, protocols='all')
 
 
 if __name__ == '__main__':

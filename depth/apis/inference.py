@@ -19,6 +19,7 @@ from depth.registry import MODELS, TRANSFORMS
 from depth.structures import DepthDataSample
 
 Image = str | Path | np.ndarray
+GROUND_TRUTH_STEPS = ('LoadDepth', 'LoadStereoDepth', 'LoadVelodyneDepth')
 
 
 def init_model(
@@ -79,12 +80,16 @@ def config_from_checkpoint(checkpoint: dict, path: str | Path) -> Config:
     return cfg
 
 
-def inference_model(model: nn.Module, images: Image | Sequence[Image]) -> DepthDataSample | list[DepthDataSample]:
+def inference_model(
+    model: nn.Module, images: Image | Sequence[Image], intrinsics: np.ndarray | Sequence | None = None
+) -> DepthDataSample | list[DepthDataSample]:
     """Predict depth through the config's test pipeline.
 
     Args:
         model: From :func:`init_model`.
         images: Path or BGR uint8 array (H, W, 3), one or a list.
+        intrinsics: K (3, 3) of the images, in pixels, for methods that use the camera; the config's
+            ``default_intrinsics`` without it.
 
     Returns:
         One sample an image, with ``pred_depth`` (H, W) float32 in metres on the CPU, at the size of the image (of the
@@ -97,22 +102,32 @@ def inference_model(model: nn.Module, images: Image | Sequence[Image]) -> DepthD
     pipeline = inference_pipeline(model.cfg)
     samples = []
     for image in [images] if single else images:
-        batch = prepare_image(model, image, pipeline)
+        batch = prepare_image(model, image, pipeline, intrinsics)
         with torch.inference_mode():
             sample = model(batch['inputs'], batch['data_samples'], mode='predict')[0]
         samples.append(sample.to('cpu'))
     return samples[0] if single else samples
 
 
-def prepare_image(model: nn.Module, image: Image, pipeline: Compose | None = None) -> dict:
+def prepare_image(
+    model: nn.Module,
+    image: Image,
+    pipeline: Compose | None = None,
+    intrinsics: np.ndarray | Sequence | None = None,
+) -> dict:
     """Return what the model takes: ``inputs`` (1, 3, H, W) normalised on its device, and ``data_samples``.
 
     Args:
         model: From :func:`init_model`.
         image: Path or BGR uint8 array (H, W, 3).
         pipeline: From :func:`inference_pipeline`, to build it once for many images.
+        intrinsics: K (3, 3) in pixels; the config's ``default_intrinsics`` without it.
     """
-    data = (pipeline or inference_pipeline(model.cfg))(_describe(image))
+    described = _describe(image)
+    camera = model.cfg.get('default_intrinsics') if intrinsics is None else intrinsics
+    if camera is not None:
+        described['cam_intrinsic'] = np.array(camera, np.float64).reshape(3, 3)
+    data = (pipeline or inference_pipeline(model.cfg))(described)
     return model.data_preprocessor(dict(inputs=[data['inputs']], data_samples=[data['data_samples']]))
 
 
@@ -121,7 +136,8 @@ def inference_pipeline(cfg: Config) -> Compose:
     _use_scope()
     loader = cfg.get('test_dataloader') or {}
     steps = (loader.get('dataset') or {}).get('pipeline') or [dict(type='LoadImage'), dict(type='PackDepthInputs')]
-    return Compose([TRANSFORMS.build(step) for step in copy.deepcopy(list(steps)) if step['type'] != 'LoadDepth'])
+    kept = [step for step in copy.deepcopy(list(steps)) if step['type'] not in GROUND_TRUTH_STEPS]
+    return Compose([TRANSFORMS.build(step) for step in kept])
 
 
 def _describe(image: Image) -> dict:

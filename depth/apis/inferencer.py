@@ -58,7 +58,7 @@ class DepthInferencer:
             out_dir: Where files go: ``depth/NAME.png`` (16 bit, with a side-car JSON), ``npy/``, ``color/``,
                 ``panel/``, ``ply/``.
             outputs: Which of ``png npy color panel ply`` to write.
-            intrinsics: fx, fy, cx, cy in pixels of the images, for point clouds.
+            intrinsics: fx, fy, cx, cy in pixels of the images, for point clouds and for methods that use the camera.
             fov: Horizontal field of view in degrees, instead; the principal point is the middle.
             show_progress: Print a bar with the remaining time.
 
@@ -72,19 +72,23 @@ class DepthInferencer:
         unknown = [name for name in outputs if name not in OUTPUTS]
         if unknown:
             raise ValueError(f'unknown output {unknown[0]!r}, there are {", ".join(OUTPUTS)}')
+        if fov is not None and not 0 < fov < 180:
+            raise ValueError(f'--fov is an angle between 0 and 180 degrees, got {fov}')
         images = list_images(inputs)
         result = dict(predictions=[], files=[], errors={}, notes=[])
         for image, name in _progress(images) if show_progress else images:
             try:
                 img = image if isinstance(image, np.ndarray) else read_image(image)
-                sample = inference_model(self.model, img)
-                sample.set_metainfo(dict(img_path=None if isinstance(image, np.ndarray) else str(image)))
+                path = None if isinstance(image, np.ndarray) else str(image)
+                matrix = self._camera_matrix(img.shape[:2], path, intrinsics, fov)
+                sample = inference_model(self.model, img, matrix)
+                sample.set_metainfo(dict(img_path=path))
             except (ValueError, OSError) as error:
                 result['errors'][str(name if isinstance(image, np.ndarray) else image)] = str(error)
                 continue
             result['predictions'].append(sample)
             if out_dir is not None:
-                self._write(sample, img, name, Path(out_dir), outputs, (intrinsics, fov), result)
+                self._write(sample, img, name, Path(out_dir), outputs, matrix, result)
         return result
 
     def _write(
@@ -94,7 +98,7 @@ class DepthInferencer:
         name: str,
         out_dir: Path,
         outputs: Sequence[str],
-        camera: tuple[Sequence[float] | None, float | None],
+        camera: np.ndarray | None,
         result: dict,
     ) -> None:
         depth = sample.pred_depth.numpy()
@@ -110,17 +114,15 @@ class DepthInferencer:
             write_image(files['color'], draw_color_map(depth))
         if 'panel' in outputs:
             write_image(files['panel'], draw_panel(part, depth))
-        matrix = self._camera_matrix(img.shape[:2], sample.metainfo.get('img_path'), *camera)
-        if 'ply' in outputs and matrix is not None:
-            matrix[0, 2] -= left
-            matrix[1, 2] -= top
-            write_ply(files['ply'], depth, matrix, part)
+        if 'ply' in outputs and camera is not None:
+            of_part = camera - [[0, 0, left], [0, 0, top], [0, 0, 0]]
+            write_ply(files['ply'], depth, of_part, part)
         elif 'ply' in outputs and not result['notes']:
             result['notes'].append(
                 'no point clouds: they need the camera; give --intrinsics FX FY CX CY or --fov DEGREES, an '
                 'intrinsics.json beside images/, or default_intrinsics in the config'
             )
-        written = [files[kind] for kind in OUTPUTS if kind in outputs and (kind != 'ply' or matrix is not None)]
+        written = [files[kind] for kind in OUTPUTS if kind in outputs and (kind != 'ply' or camera is not None)]
         result['files'].extend(str(path) for path in written)
 
     def _camera_matrix(
@@ -132,8 +134,6 @@ class DepthInferencer:
             fx, fy, cx, cy = intrinsics
             return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], np.float64)
         if fov is not None:
-            if not 0 < fov < 180:
-                raise ValueError(f'--fov is an angle between 0 and 180 degrees, got {fov}')
             focal = width / 2 / math.tan(math.radians(fov) / 2)
             return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
         beside = cameras_beside(path) if path else None

@@ -143,19 +143,10 @@ class _Scorer:
         if cut is not pred:
             self._count_size('cut to the crop of the test pipeline', pred, gt_depth)
         elif pred.shape != gt_depth.shape:
-            self._check_resizable(pred, gt_depth, name)
             self._count_size(f'resized ({self.metric.protocol.resize})', pred, gt_depth)
         if len(self.probes.ratios) < self.num_probes:
             self._probe(cut, gt_depth)
         self.metric.process({}, [dict(sample.to_dict(), pred_depth=cut, prediction_type=self.kind.value)])
-
-    def _check_resizable(self, pred: torch.Tensor, gt_depth: torch.Tensor, name: str) -> None:
-        if self.metric.protocol.resize == 'none':
-            raise ValueError(
-                f'prediction {name} has size {tuple(pred.shape)}, its ground truth {tuple(gt_depth.shape)}, and '
-                f'protocol {self.metric.protocol.name} has no rule for resizing; choose one with --resize, '
-                "which then shows in the protocol's name"
-            )
 
     def _count_size(self, what: str, pred: torch.Tensor, gt_depth: torch.Tensor) -> None:
         example = f'{tuple(pred.shape)} for ground truth {tuple(gt_depth.shape)}'

@@ -11,10 +11,12 @@ from .hypersim import HypersimDataset
 from .ibims import IBimsDataset
 from .kitti import KITTIDataset
 from .kitti_benchmark import KITTIBenchmarkDataset
+from .kitti_raw import KITTIRawDataset
 from .mixed import MixedDepthDataset
 from .nyu import NYUDataset
 from .nyu_labeled import NYULabeledDataset
 from .samplers import ResumableInfiniteSampler, SampleIndex
+from .stereo_folder import StereoFolderDataset
 from .sunrgbd import SUNRGBDDataset
 from .synthetic import SyntheticDataset
 from .vkitti2 import VirtualKITTI2Dataset
@@ -31,12 +33,14 @@ __all__ = [
     'IBimsDataset',
     'KITTIBenchmarkDataset',
     'KITTIDataset',
+    'KITTIRawDataset',
     'MixedDepthDataset',
     'NYUDataset',
     'NYULabeledDataset',
     'ResumableInfiniteSampler',
     'SUNRGBDDataset',
     'SampleIndex',
+    'StereoFolderDataset',
     'SyntheticDataset',
     'VirtualKITTI2Dataset',
     'transforms',

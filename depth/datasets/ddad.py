@@ -112,7 +112,7 @@ class DDADDataset(BaseDepthDataset):
             key = entry['calibration_key']
             if key not in matrices:
                 matrices[key] = _intrinsics(_read_json(path.parent / 'calibration' / f'{key}.json', self.PREPARE_HINT))
-            sensors = {data[datum]['id']['name']: data[datum]['datum'] for datum in entry['datum_keys']}
+            sensors = {data[datum]['id']['name'].upper(): data[datum]['datum'] for datum in entry['datum_keys']}
             for camera in self.cameras:
                 if camera in sensors and 'LIDAR' in sensors:
                     yield self._sample(path.parent, sensors[camera]['image'], sensors['LIDAR'], matrices[key][camera])
@@ -135,7 +135,7 @@ class DDADDataset(BaseDepthDataset):
 def _intrinsics(calibration: dict) -> dict[str, list[list[float]]]:
     names, cameras = calibration['names'], calibration['intrinsics']
     return {
-        name: pinhole(camera['fx'], camera['fy'], camera['cx'], camera['cy'])
+        name.upper(): pinhole(camera['fx'], camera['fy'], camera['cx'], camera['cy'])
         for name, camera in zip(names, cameras, strict=True)
     }
 

@@ -35,7 +35,8 @@ def measure_complexity(model: nn.Module, size: tuple[int, int], device: str = 'm
         display=False, custom_mapping={torch.ops.depth.ms_deform_attn: deformable_attention_flops}
     )
     with torch.device(device), torch.no_grad(), counter:
-        model.eval()(torch.zeros(1, 3, *size), mode='tensor')
+        # The counter follows gradients even under no_grad, and fails on views of parameters.
+        model.eval().requires_grad_(False)(torch.zeros(1, 3, *size), mode='tensor')
     by_module = {name: sum(flops.values()) for name, flops in counter.get_flop_counts().items()}
     parts = {
         name: _entry(part, by_module.get(f'{type(model).__name__}.{name}', 0))

@@ -19,7 +19,7 @@ CONFIG_KEYS = frozenset(
 )
 
 
-def load_config(path: str | Path, cfg_options: dict | None = None) -> Config:
+def load_config(path: str | Path, cfg_options: dict | None = None, test_data: str | Path | None = None) -> Config:
     """Read a config file, apply options, import what ``custom_imports`` names.
 
     Modules of ``projects`` are found from the place of the config, whatever the working directory.
@@ -27,10 +27,11 @@ def load_config(path: str | Path, cfg_options: dict | None = None) -> Config:
     Args:
         path: A ``.py`` config.
         cfg_options: Values by dotted key, as ``--cfg-options`` gives them.
+        test_data: Another config whose test set and metric take the place of this one's.
 
     Raises:
         ConfigError: If the file, one of its bases or an imported module is missing, it cannot be executed, or an
-            option's first key is unknown.
+            option's first key is unknown, or ``test_data`` has no test set.
     """
     path = Path(path)
     if not path.is_file():
@@ -44,11 +45,25 @@ def load_config(path: str | Path, cfg_options: dict | None = None) -> Config:
         raise ConfigError(f'{path}: not valid Python, line {error.lineno} of {error.filename}: {error.msg}') from error
     except Exception as error:
         raise ConfigError(f'{path} cannot be read: {type(error).__name__}: {error}') from error
+    if test_data:
+        _take_test_data(cfg, load_config(test_data), test_data)
     if cfg_options:
         _check_options(cfg, cfg_options)
         cfg.merge_from_dict(cfg_options)
     import_custom_modules(cfg)
     return cfg
+
+
+def _take_test_data(cfg: Config, data: Config, path: str | Path) -> None:
+    """Put the test set and metric of ``data`` into ``cfg``; the model keeps its depth range, images that of theirs."""
+    for key in ('test_dataloader', 'test_evaluator'):
+        if not data.get(key):
+            raise ConfigError(
+                f'{path} has no {key}, so its data cannot be tested on; configs/_base_/datasets/ has some'
+            )
+        cfg[key] = data[key]
+    for name in ('min_depth', 'max_depth'):
+        cfg.test_dataloader.dataset.pop(name, None)
 
 
 def import_custom_modules(cfg: Config) -> None:

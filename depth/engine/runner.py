@@ -14,6 +14,7 @@ from mmengine.device import get_device
 from mmengine.dist import get_dist_info, get_rank, is_distributed, master_only
 from mmengine.model import MMDistributedDataParallel, is_model_wrapper, revert_sync_batchnorm
 from mmengine.runner import Runner
+from timm.layers import convert_sync_batchnorm
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -54,14 +55,36 @@ class DepthRunner(Runner):
         return DeferredMessageHub.get_instance(**dict(dict(name=self._experiment_name), **(message_hub or {})))
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
-        """Wrap the model for several processes; on CPU without device ids and with plain BatchNorm."""
-        if not self.distributed or torch.cuda.is_available() or is_model_wrapper(model):
+        """Wrap the model for several processes; on CPU without device ids and with plain BatchNorm.
+
+        Raises:
+            ValueError: If ``sync_bn`` of the config is neither ``'torch'`` nor None.
+        """
+        if not self.distributed or is_model_wrapper(model):
             return super().wrap_model(model_wrapper_cfg, model)
+        if torch.cuda.is_available():
+            return self._wrap_on_gpus(model_wrapper_cfg, model)
         if self.cfg.get('sync_bn'):
             self.logger.info('sync_bn is left out: synchronised BatchNorm needs GPUs, each process uses its own batch')
         options = dict(broadcast_buffers=False, find_unused_parameters=self.cfg.get('find_unused_parameters', False))
         options |= {key: value for key, value in (model_wrapper_cfg or {}).items() if key not in ('type', 'device_ids')}
         return MMDistributedDataParallel(module=revert_sync_batchnorm(model.to(get_device())), **options)
+
+    def _wrap_on_gpus(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """Synchronise BatchNorms if the config says so, then wrap as mmengine does.
+
+        mmengine's own conversion would lose the activation that timm's norms of EfficientNet and others carry.
+        """
+        sync_bn = self.cfg.get('sync_bn')
+        if sync_bn is None:
+            return super().wrap_model(model_wrapper_cfg, model)
+        if sync_bn != 'torch':
+            raise ValueError(f"sync_bn is 'torch' or None, got {sync_bn!r}")
+        self.cfg.sync_bn = None
+        try:
+            return super().wrap_model(model_wrapper_cfg, convert_sync_batchnorm(model))
+        finally:
+            self.cfg.sync_bn = sync_bn
 
     @staticmethod
     def build_dataloader(dataloader: DataLoader | dict, *args, **kwargs) -> DataLoader:

@@ -4,7 +4,7 @@ from .functional import ALL_METRIC_NAMES, EXTRA_METRIC_NAMES, METRIC_NAMES, batc
 from .metric import DepthMetric
 from .mixed import MixedDepthMetric
 from .prediction_types import PredictionType, get_prediction_type
-from .protocols import PROTOCOLS, Protocol, applicable_protocols, get_protocol
+from .protocols import PROTOCOLS, Protocol, applicable_protocols, get_protocol, register_protocol
 from .unscored import UnscoredPredictions
 
 __all__ = [
@@ -22,4 +22,5 @@ __all__ = [
     'depth_metrics',
     'get_prediction_type',
     'get_protocol',
+    'register_protocol',
 ]

@@ -43,7 +43,9 @@ def bin_moments(pred: Tensor, target: Tensor, mask: Tensor, edges: Sequence[floa
     mask, p, g = (values.flatten(1) for values in (mask, pred, target))
     p, g = torch.where(mask, p, 1).double(), torch.where(mask, g, 1).double()
     absolute = (p - g).abs()
-    errors = torch.stack([torch.ones_like(p), absolute / g, absolute.square(), torch.maximum(p / g, g / p) < 1.25])
+    errors = torch.stack(
+        [torch.ones_like(p), absolute / g, absolute.square(), (torch.maximum(p / g, g / p) < 1.25).double()]
+    )
     columns = []
     for near, far in pairwise(edges):
         inside = mask & (g >= near) & (g < far)

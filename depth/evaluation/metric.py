@@ -14,6 +14,7 @@ from depth.registry import METRICS
 
 from .detail import bin_moments, bin_names, boundary_counts, check_bins
 from .functional import MOMENTS, depth_moments
+from .prediction_types import get_prediction_type
 from .protocols import Protocol, applicable_protocols, get_protocol
 from .report import ProtocolResult, side_by_side, table
 from .summary import summarize
@@ -102,12 +103,7 @@ class DepthMetric(BaseMetric):
                 f"protocols='all' means those of one data set, but {name} is of {sample.get('dataset', '')!r} after "
                 f'images of {self.chosen_for!r}; test the data sets one by one or name the protocols'
             )
-        if self.protocol.resize == 'none' and sample['pred_depth'].shape != sample['gt_depth'].shape:
-            raise ValueError(
-                f'{name}: the prediction is {tuple(sample["pred_depth"].shape)}, the ground truth '
-                f'{tuple(sample["gt_depth"].shape)}, and protocol {self.protocol.name} has no rule for resizing; test '
-                'pipelines crop both alike and resize the image only (resize_depth=False)'
-            )
+        self.protocol.check_size(sample['pred_depth'].shape, sample['gt_depth'].shape, name)
 
     def _kind(self, sample: dict) -> str:
         return sample.get('prediction_type', self.prediction_type)
@@ -128,7 +124,7 @@ class DepthMetric(BaseMetric):
                 self.others.append(other)
 
     def _score(self, samples: list[dict]) -> None:
-        kind = self._kind(samples[0])
+        kind = get_prediction_type(self._kind(samples[0]))
         pred = torch.stack([sample['pred_depth'] for sample in samples])
         gt_depth = torch.stack([sample['gt_depth'] for sample in samples]).to(pred.device)
         columns = []
@@ -140,7 +136,7 @@ class DepthMetric(BaseMetric):
         rows = torch.cat(columns, dim=1)
         for sample, row in zip(samples, rows, strict=True):
             name = str(sample.get('img_path', sample.get('sample_idx', len(self.results))))
-            self.results.append(dict(name=name, kind=str(kind), tta=sample.get('tta', 'unknown'), row=row))
+            self.results.append(dict(name=name, kind=kind.value, tta=sample.get('tta', 'unknown'), row=row))
 
     def _details(self, pred: Tensor, gt_depth: Tensor, mask: Tensor) -> list[Tensor]:
         columns = []
@@ -152,19 +148,8 @@ class DepthMetric(BaseMetric):
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Return the metrics of ``size`` images, from all processes; see mmengine's ``BaseMetric``."""
-        if self.results:
-            # One transfer for all images.
-            rows = torch.stack([result['row'] for result in self.results]).cpu()
-            for result, row in zip(self.results, rows, strict=True):
-                result['row'] = row
-            self._check_rows()
+        fetch_rows(self.results)
         return super().evaluate(size)
-
-    def _check_rows(self) -> None:
-        for result in self.results:
-            count, bad = (int(result['row'][MOMENTS.index(name)]) for name in ('count', 'bad'))
-            if bad:
-                raise ValueError(f'{result["name"]}: {bad} of {count} scored predictions are not finite and positive')
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Average over images and print the table."""
@@ -196,6 +181,22 @@ class DepthMetric(BaseMetric):
         """Write every image's metrics as JSON, one entry a protocol; ``compare_results.py`` reads it."""
         content = dict(results=[result.per_image() for result in self.outcome])
         Path(path).write_text(json.dumps(content) + '\n', encoding='utf-8')
+
+
+def fetch_rows(results: Sequence[dict]) -> None:
+    """Bring the rows of images scored by one metric to the CPU, in one transfer, and check them.
+
+    Raises:
+        ValueError: If a prediction is not finite and positive where it counts.
+    """
+    if not results:
+        return
+    rows = torch.stack([result['row'] for result in results]).cpu()
+    for result, row in zip(results, rows, strict=True):
+        result['row'] = row
+        count, bad = (int(row[MOMENTS.index(name)]) for name in ('count', 'bad'))
+        if bad:
+            raise ValueError(f'{result["name"]}: {bad} of {count} scored predictions are not finite and positive')
 
 
 def _equal_shapes(samples: Sequence[dict]) -> list[list[dict]]:

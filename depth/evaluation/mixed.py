@@ -9,6 +9,8 @@ from mmengine.logging import MMLogger
 
 from depth.registry import METRICS
 
+from .metric import fetch_rows
+
 
 @METRICS.register_module()
 class MixedDepthMetric(BaseMetric):
@@ -50,6 +52,12 @@ class MixedDepthMetric(BaseMetric):
             part.process(data_batch, [sample])
             self.results.append((name, part.results.pop()))
 
+    def evaluate(self, size: int) -> dict[str, float]:
+        """Return the metrics of ``size`` images, from all processes; see mmengine's ``BaseMetric``."""
+        for name in self.parts:
+            fetch_rows([row for dataset, row in self.results if dataset == name])
+        return super().evaluate(size)
+
     def compute_metrics(self, results: list[tuple[str, dict]]) -> dict[str, float]:
         """Average within each data set, then over the data sets."""
         metrics: dict[str, float] = {}
@@ -68,6 +76,11 @@ class MixedDepthMetric(BaseMetric):
         """Write what describes the last numbers, one JSON file a data set (``protocol_nyu.json``)."""
         for name, part in self.parts.items():
             part.write_protocol(_beside(path, name))
+
+    def write_per_image(self, path: str | Path) -> None:
+        """Write every image's metrics, one JSON file a data set (``per_image_nyu.json``)."""
+        for name, part in self.parts.items():
+            part.write_per_image(_beside(path, name))
 
 
 def _beside(path: str | Path, name: str) -> Path:

@@ -30,7 +30,8 @@ def find_file(path: str | Path) -> Path:
     """Return the file of per-image values that belongs to a result.
 
     Args:
-        path: That file; or a result JSON with it beside; or a folder: of one test, or a work dir (its newest test).
+        path: That file (a mixed test writes one a data set: ``per_image_nyu.json``); or a result JSON with it beside;
+            or a folder: of one test, or a work dir (its newest test).
 
     Raises:
         FileNotFoundError: If there is none.
@@ -38,7 +39,7 @@ def find_file(path: str | Path) -> Path:
     path = Path(path)
     if path.is_dir():
         places = [path / FILE_NAME, *sorted(path.glob(f'*/{FILE_NAME}'), reverse=True)]
-    elif path.name.endswith(FILE_NAME):
+    elif 'per_image' in path.name:
         places = [path]
     else:
         places = [path.with_suffix('.' + FILE_NAME), path.with_name(FILE_NAME)]

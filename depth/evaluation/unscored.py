@@ -18,6 +18,8 @@ class UnscoredPredictions(BaseMetric):
         collect_device: Where the processes' counts are gathered.
     """
 
+    default_prefix = ''
+
     def __init__(
         self,
         hint: str = 'tools/test.py --out DIR writes them as 16-bit PNG',

@@ -54,7 +54,7 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
 
         Args:
             data: ``inputs``: images (3, H, W), as a list or stacked; ``data_samples``: list or None.
-            training: Also pad every ``gt_depth`` to the batch's size.
+            training: Also pad every ``gt_depth`` and ``normals`` to the batch's size.
         """
         data = self.cast_data(data)
         images, samples = list(data['inputs']), data.get('data_samples')
@@ -85,8 +85,9 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
     @staticmethod
     def _prepare(sample: DepthDataSample, size: tuple[int, int], training: bool) -> DepthDataSample:
         sample.set_metainfo(dict(batch_input_shape=size))
-        if training and 'gt_depth' in sample:
-            sample.gt_depth = _pad(sample.gt_depth, *size)
+        for key in ('gt_depth', 'normals') if training else ():
+            if key in sample:
+                setattr(sample, key, _pad(sample.get(key), *size))
         return sample
 
 

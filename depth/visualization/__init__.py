@@ -2,6 +2,7 @@
 
 from .colormap import colorize_depth, colorize_error, draw_color_bar
 from .depth_io import save_depth_png
+from .overlay import overlay_depth
 from .panel import draw_panel
 from .point_cloud import depth_to_points, write_ply
 
@@ -11,6 +12,7 @@ __all__ = [
     'depth_to_points',
     'draw_color_bar',
     'draw_panel',
+    'overlay_depth',
     'save_depth_png',
     'write_ply',
 ]

@@ -4,7 +4,7 @@ import re
 
 from torch import Tensor
 
-from depth.engine.converters import PublishedState, convert_swin
+from depth.engine.converters import MASK2FORMER_RULES, PublishedState, convert_mask_head, convert_swin
 from depth.registry import CONVERTERS
 
 # The text tower and the projections of CLIP stay in published files without being used.
@@ -12,16 +12,7 @@ UNUSED = (
     r'^backbone\.clip_model\.(positional_embedding|text_projection|logit_scale|transformer\.|token_embedding\.|ln_final\.'
     r'|attn_mask$|visual\.(trunk\.)?head\.)'
 )
-_MASK_RULES = (
-    (r'^pixel_decoder\.level_encoding\.weight$', 'pixel_decoder.encoder.level_embed'),
-    (r'^pixel_decoder\.(lateral|output)_convs\.0\.', r'pixel_decoder.\1_conv.'),
-    (r'^(query_embed|query_feat|level_embed|mask_embed)\.', r'decoder.\1.'),
-    (r'^transformer_decoder\.', 'decoder.'),
-    (r'\.(self|cross)_attn\.attn\.', r'.\1_attn.'),
-    (r'\.ffn\.layers\.0\.0\.', '.ffn.layers.0.'),
-    (r'\.ffn\.layers\.1\.', '.ffn.layers.3.'),
-)
-_RULES = (*_MASK_RULES, (r'^cls_embed\.', 'bins_embed.'), (r'^scale_predictor\.fc\.', 'scale_predictor.'))
+_RULES = (*MASK2FORMER_RULES, (r'^cls_embed\.', 'bins_embed.'), (r'^scale_predictor\.fc\.', 'scale_predictor.'))
 
 
 @CONVERTERS.register_module(name='scaledepth')
@@ -29,17 +20,6 @@ def convert_scaledepth(state: PublishedState) -> dict[str, Tensor]:
     """Rename trunk and head; the trunk is Swin, mmpretrain's ConvNeXt or open_clip's ConvNeXt."""
     state.drop(UNUSED)
     return {**_convert_trunk(state), **convert_mask_head(state, _RULES)}
-
-
-def convert_mask_head(state: PublishedState, rules: tuple[tuple[str, str], ...] = _MASK_RULES) -> dict[str, Tensor]:
-    """Rename a head with Mask2Former's pixel decoder and decoder."""
-    converted = {}
-    for name in state.names('decode_head.'):
-        ours = name.removeprefix('decode_head.')
-        for pattern, replacement in rules:
-            ours = re.sub(pattern, replacement, ours)
-        converted[f'decode_head.{ours}'] = state.take(name)
-    return converted
 
 
 def _convert_trunk(state: PublishedState) -> dict[str, Tensor]:

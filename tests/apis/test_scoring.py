@@ -109,7 +109,7 @@ def test_disparity_taken_for_depth_is_noticed(scenes, tmp_path):
 def test_another_size_needs_a_rule_and_shows(scenes, tmp_path):
     cfg, truth = scenes
     folder = predictions(tmp_path, truth, lambda depth: depth[::2, ::2])
-    with pytest.raises(ValueError, match=r'size \(24, 32\), its ground truth \(48, 64\).*--resize'):
+    with pytest.raises(ValueError, match=r'is \(24, 32\), the ground truth \(48, 64\).*--resize'):
         score_predictions(folder, cfg)
     score = score_predictions(folder, cfg, resize='bilinear')
     assert score.metric.protocol.name == 'folder (modified: resize=bilinear)'

@@ -173,6 +173,45 @@ def test_unreadable_depth_is_named(tmp_path, name):
         read_depth(tmp_path / name, 1000)
 
 
+@pytest.mark.parametrize('name', ['d.npy', 'd.npz', 'd.png', 'd.tiff'])
+@pytest.mark.parametrize('kept', [0.0, 0.4])
+def test_empty_and_cut_off_depth_is_named(tmp_path, name, kept):
+    depth = np.random.default_rng(0).uniform(1, 9, (40, 50)).astype(np.float32)
+    path = tmp_path / name
+    if name == 'd.npy':
+        np.save(path, depth)
+    elif name == 'd.npz':
+        np.savez(path, depth=depth)
+    else:
+        cv2.imwrite(str(path), depth if name == 'd.tiff' else (depth * 1000).astype(np.uint16))
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * kept)])
+    with pytest.raises(ValueError, match=name):
+        read_depth(path, 1000)
+
+
+def test_an_empty_image_is_named(nyu):
+    (nyu / 'kitchen/rgb_2.jpg').write_bytes(b'')
+    with pytest.raises(ValueError, match=r'rgb_2\.jpg cannot be decoded.*line 2'):
+        make_nyu(nyu)[1]
+
+
+@pytest.mark.parametrize('dtype', [bool, np.complex64, 'U3'])
+def test_arrays_that_are_no_depth_are_refused(tmp_path, dtype):
+    np.save(tmp_path / 'd.npy', np.ones((4, 5)).astype(dtype))
+    with pytest.raises(ValueError, match=r'd\.npy holds .* values, which are no depth; save metres as float32'):
+        read_depth(tmp_path / 'd.npy', 1000)
+
+
+def test_an_unknown_reader_is_named(nyu):
+    dataset = make_nyu(nyu)
+    dataset.DEPTH_READER = 'nothing'
+    dataset._fully_initialized = False
+    dataset.full_init()
+    with pytest.raises(ValueError, match=r"no file reader is called 'nothing'; there are cityscapes"):
+        dataset[0]
+
+
 def test_grey_alpha_and_deep_images_become_bgr_bytes(tmp_path):
     grey = np.full((4, 5), 77, np.uint8)
     for name, array in (('grey', grey), ('alpha', np.dstack([grey] * 4)), ('deep', grey.astype(np.uint16) * 257)):

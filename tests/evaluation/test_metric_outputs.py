@@ -5,8 +5,9 @@ import json
 import pytest
 import torch
 
-from depth.evaluation import ALL_METRIC_NAMES, DepthMetric
+from depth.evaluation import ALL_METRIC_NAMES, DepthMetric, MixedDepthMetric
 from depth.evaluation.functional import depth_moments
+from depth.evaluation.per_image import read_per_image
 from depth.evaluation.report import relative_names
 
 
@@ -50,6 +51,30 @@ def test_all_is_refused_for_a_mixture():
     run(DepthMetric('rooms_10'), items)
     with pytest.raises(ValueError, match="is of 'kitti' after images of 'nyu'"):
         run(DepthMetric('rooms_10', protocols='all'), items)
+
+
+def mixture():
+    items = [*samples(2, size=(40, 50)), *samples(2, size=(30, 60))]
+    return [dict(item, dataset='ab'[index // 2]) for index, item in enumerate(items)]
+
+
+def test_a_mixture_scores_each_data_set_as_alone_and_writes_a_file_each(tmp_path):
+    items = mixture()
+    metric = MixedDepthMetric(dict(a='rooms_10', b=dict(protocol='folder', protocols=['rooms_10'])))
+    found = run(metric, items)
+    alone = run(DepthMetric('rooms_10'), items[:2]), run(DepthMetric('folder'), items[2:])
+    assert [found['a/rmse'], found['b/rmse']] == [alone[0]['rmse'], alone[1]['rmse']]
+    assert found['rmse'] == pytest.approx((alone[0]['rmse'] + alone[1]['rmse']) / 2)
+    assert found['b/rooms_10/rmse'] == alone[1]['rmse']
+    metric.write_per_image(tmp_path / 'per_image.json')
+    assert read_per_image(tmp_path / 'per_image_b.json', 'rooms_10').images == ['0/0.jpg', '1/1.jpg']
+
+
+def test_a_mixture_refuses_bad_predictions_too():
+    items = mixture()
+    items[3]['pred_depth'][0] = torch.inf
+    with pytest.raises(ValueError, match='60 of 1800 scored predictions'):
+        run(MixedDepthMetric(dict(a='rooms_10', b='folder')), items)
 
 
 def test_a_batch_is_scored_as_its_images_are():

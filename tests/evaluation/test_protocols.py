@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from depth.evaluation import PROTOCOLS, DepthMetric, PredictionType, applicable_protocols, get_protocol
+from depth import evaluation
+from depth.evaluation import (
+    PROTOCOLS,
+    DepthMetric,
+    PredictionType,
+    Protocol,
+    applicable_protocols,
+    get_protocol,
+    register_protocol,
+)
 from depth.evaluation.crops import nyu_absolute_crop, nyu_relative_crop
 from depth.evaluation.functional import depth_moments, metrics_from_moments
 from tests.shared import REFERENCE, needs_reference
@@ -148,6 +157,17 @@ def test_full_frame_protocols_refuse_a_crop():
     sample = dict(pred_depth=GT[0], gt_depth=GT[0], img_path='a.png', crop_box=(23, 13, 352, 1216))
     with pytest.raises(ValueError, match='scores full frames'):
         DepthMetric('monodepth2_median').process({}, [sample])
+
+
+def test_a_protocol_of_ones_own(monkeypatch):
+    monkeypatch.setattr(evaluation.protocols, 'PROTOCOLS', dict(PROTOCOLS))
+    own = Protocol('attic_5', 'our attic', 0.1, 5.0, datasets=('attic',))
+    register_protocol(own)
+    register_protocol(dataclasses.replace(own))  # an equal one may be registered again
+    assert DepthMetric('attic_5').protocol is own
+    assert own in applicable_protocols('attic', 'metric')
+    with pytest.raises(ValueError, match='another definition'):
+        register_protocol(dataclasses.replace(own, max_depth=6.0))
 
 
 def test_what_applies_to_a_data_set():

@@ -2,7 +2,6 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from depth.evaluation.statistics import bootstrap_mean, compare_paired, sign_flip_p_value
 
@@ -13,6 +12,7 @@ def values():
 
 
 def test_the_interval_is_scipys_and_near_the_normal_approximation(values):
+    stats = pytest.importorskip('scipy.stats')
     found = bootstrap_mean(values, num_resamples=9999)
     rng = np.random.RandomState(1)
     scipys = stats.bootstrap((values,), np.mean, method='percentile', n_resamples=9999, random_state=rng)
@@ -39,6 +39,7 @@ def test_few_images_are_permuted_exactly():
 
 
 def test_many_images_agree_with_scipy(values):
+    stats = pytest.importorskip('scipy.stats')
     differences = values[:60] - values[60:120]
     found = sign_flip_p_value(differences, num_resamples=9999)
     expected = stats.permutation_test(

@@ -158,3 +158,30 @@ def test_a_copy_of_swin_runs_its_own_blocks_and_trains_after_inference():
     assert all(torch.allclose(a, b) for a, b in zip(before, copied(image), strict=True))
     sum(feat.sum() for feat in copied(image)).backward()
     assert all(parameter.grad is not None for parameter in copied.parameters())
+
+
+def test_the_last_convolution_is_timms_own(tmp_path):
+    full = timm.create_model('tf_efficientnet_lite0').eval()
+    torch.save(full.state_dict(), tmp_path / 'full.pth')
+    backbone = TimmBackbone('tf_efficientnet_lite0', last_conv=True, checkpoint=str(tmp_path / 'full.pth')).eval()
+    assert backbone.out_channels[-1] == full.num_features == 1280
+    recorded = {}
+    full.conv_head.register_forward_hook(lambda _, inputs, output: recorded.update(conv_head=output))
+    image = torch.randn(1, 3, 64, 96)
+    with torch.inference_mode():
+        full(image)
+        feats = backbone(image)
+    assert torch.equal(feats[-1], recorded['conv_head'])
+    assert [feat.shape[1] for feat in feats] == backbone.out_channels
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (dict(model_name='resnet10t'), 'it has no conv_head'),
+        (dict(model_name='tf_efficientnet_lite0', out_indices=(0, 1)), 'the coarsest level has 24 channels'),
+    ],
+)
+def test_a_network_without_a_last_convolution_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        TimmBackbone(**arguments, last_conv=True)

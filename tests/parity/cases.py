@@ -2,14 +2,18 @@
 
 import importlib.util
 import json
+from collections.abc import Iterator, Mapping
 from functools import cache
 from types import ModuleType
 
 import numpy as np
 import torch
+from mmengine.config import Config
+from mmengine.optim import OptimWrapper, build_optim_wrapper
 from torch import Tensor
 
 from depth.engine.config import load_config
+from depth.registry import PARAM_SCHEDULERS
 from tests.shared import REFERENCE, REPO
 
 
@@ -45,3 +49,46 @@ def shipped_config(path: str):
 def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
     """Return the relative L2 distance."""
     return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
+
+
+def stage_errors(stages: dict[str, Tensor], expected: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Return the relative L2 distance of every recorded stage, of its samples or its statistics, the larger one.
+
+    Args:
+        stages: What was found, by the recorded names; all of them and no others.
+        expected: The arrays of a case's ``.npz`` file.
+    """
+    recorded = {name.split('/', 1)[1].rsplit('/', 1)[0] for name in expected if name.startswith('stage/')}
+    assert recorded == set(stages)
+    errors = {}
+    for name, value in stages.items():
+        found = value.detach().numpy()
+        assert found.shape == tuple(expected[f'stage/{name}/shape']), name
+        places = np.linspace(0, found.size - 1, 64).astype(int)
+        stats = np.array([found.mean(), found.std(), found.min(), found.max()])
+        errors[name] = max(
+            relative_error(found.ravel()[places], expected[f'stage/{name}/samples']),
+            relative_error(stats, expected[f'stage/{name}/stats']),
+        )
+    return errors
+
+
+def built_schedulers(cfg: Config, wrapper: OptimWrapper) -> list:
+    """Build a config's schedulers, which set the values of iteration 0."""
+    items = cfg.param_scheduler if isinstance(cfg.param_scheduler, list) else [cfg.param_scheduler]
+    return [PARAM_SCHEDULERS.build(dict(item, optimizer=wrapper)) for item in items]
+
+
+def rates_of_the_recipe(
+    cfg: Config, recorded: dict[str, list]
+) -> Iterator[tuple[int, tuple[float, ...], tuple[float, ...]]]:
+    """Yield (iteration, (rate, beta1, beta2), recorded ones) of a config's recipe for a dummy model."""
+    wrapper = build_optim_wrapper(torch.nn.Linear(1, 1), cfg.optim_wrapper)
+    schedulers = built_schedulers(cfg, wrapper)
+    for iteration, (rate, betas) in sorted((int(key), value) for key, value in recorded.items()):
+        for scheduler in schedulers:
+            scheduler.last_step = iteration - 1
+            scheduler._global_step = 1  # past the check of the very first steps
+            scheduler.step()
+        for group in wrapper.optimizer.param_groups:
+            yield iteration, (group['lr'], *group['betas']), (rate, *betas)

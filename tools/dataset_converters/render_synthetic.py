@@ -1,43 +1,55 @@
-"""Render synthetic scenes to disk in the layout of the folder data set."""
+"""Render synthetic scenes to disk in the layout of a real data set."""
 
 import argparse
-import json
 from pathlib import Path
 
 from depth.cli import run_tool
+
+ROOTS = {'folder': 'data/folder', 'nyu': 'data/nyu', 'kitti': 'data/kitti', 'kitti-raw-stereo': 'data/kitti_raw'}
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--world', choices=['rooms', 'streets'], default='rooms', help='which world')
-    parser.add_argument('--split', choices=['train', 'val', 'test'], default='test', help='which scenes')
-    parser.add_argument('--num-scenes', type=int, default=10, help='how many')
+    parser.add_argument('--layout', choices=list(ROOTS), default='folder', help='which data set it looks like')
+    parser.add_argument('--out', type=Path, help='folder that receives it, where the configs look by default')
+    parser.add_argument('--num-scenes', type=int, default=10, help='scenes of the training split, or of --split')
+    parser.add_argument('--num-test', type=int, help='scenes of each other split, a fifth of the former by default')
     parser.add_argument('--seed', type=int, default=0, help='another seed gives other scenes')
-    parser.add_argument('--image-size', type=int, nargs=2, default=(96, 128), metavar=('HEIGHT', 'WIDTH'))
-    parser.add_argument('--out', type=Path, required=True, help='folder that receives images/, depth/, intrinsics.json')
-    return parser.parse_args()
+    parser.add_argument('--workers', type=int, default=1, help='processes; a KITTI frame takes one core for seconds')
+    folder = parser.add_argument_group('only with --layout folder')
+    folder.add_argument('--world', choices=['rooms', 'streets'], help='which world, rooms by default')
+    folder.add_argument('--split', choices=['train', 'val', 'test'], help='this one alone, right below --out')
+    folder.add_argument('--image-size', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'), help='96 128 by default')
+    args = parser.parse_args()
+    if args.layout != 'folder' and (args.world or args.split or args.image_size):
+        parser.error(f'--world, --split and --image-size go with --layout folder, not {args.layout}')
+    return args
 
 
 def main() -> None:
-    """Render, and write images, 16-bit depth and the camera."""
+    """Render and write."""
     args = parse_args()
-    from mmengine.utils import track_iter_progress
+    from mmengine.utils import ProgressBar
 
-    from depth.datasets.scenes import camera_matrix, render_scene
-    from depth.visualization import save_depth_png
-    from depth.visualization.files import write_image
+    from depth.datasets.rendering import LAYOUTS, render_layout
 
-    size = tuple(args.image_size)
-    scale = 1000.0 if args.world == 'rooms' else 256.0
-    for index in track_iter_progress(range(args.num_scenes)):
-        scene = render_scene(args.world, args.seed, index, args.split, size)
-        write_image(args.out / 'images' / f'{index:05d}.png', scene['img'])
-        save_depth_png(args.out / 'depth' / f'{index:05d}.png', scene['gt_depth'], depth_scale=scale)
-    matrix = camera_matrix(args.world, size)
-    camera = dict(fx=matrix[0, 0], fy=matrix[1, 1], cx=matrix[0, 2], cy=matrix[1, 2])
-    (args.out / 'intrinsics.json').write_text(json.dumps(camera, indent=2) + '\n', encoding='utf-8')
-    print(f'\n{args.num_scenes} scenes in {args.out}, depth_scale {scale:g}')
+    options = dict(only=args.split, world=args.world, image_size=args.image_size) if args.layout == 'folder' else {}
+    layout = LAYOUTS[args.layout](seed=args.seed, **options)
+    others = args.num_test or max(args.num_scenes // 5, 1)
+    counts = {split: args.num_scenes if split == 'train' else others for split in layout.SPLITS}
+    if args.split:
+        counts = {args.split: args.num_scenes}
+
+    def show(scenes, total):
+        bar = ProgressBar(total)
+        for scene in scenes:
+            bar.update()
+            yield scene
+
+    out = args.out or Path(ROOTS[args.layout])
+    render_layout(layout, out, counts, args.workers, show)
+    print(f'\n{out}: ' + ', '.join(f'{count} {split} scenes' for split, count in counts.items()))
 
 
 if __name__ == '__main__':

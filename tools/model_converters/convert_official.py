@@ -24,7 +24,9 @@ def main() -> None:
     root = Path(__file__).resolve().parents[2]
     fitting = write_converted(args.method, args.src, args.dst, config=args.config, root=root)
     print(f'wrote {args.dst}')
-    if len(fitting) == 1:
+    if not fitting:
+        print('it is an encoder without a head; start a training from it with model.backbone.checkpoint=FILE')
+    elif len(fitting) == 1:
         print(f'it fills, and carries, {fitting[0]}')
     else:
         names = '\n  '.join(map(str, fitting))

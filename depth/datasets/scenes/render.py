@@ -51,6 +51,7 @@ def render_scene(
     noise: float = 0.01,
     stereo: bool = False,
     lidar: bool = False,
+    intrinsic: np.ndarray | None = None,
 ) -> dict:
     """Render one scene.
 
@@ -63,6 +64,7 @@ def render_scene(
         noise: Standard deviation of the sensor noise, as a share of full scale.
         stereo: Add a second view, ``baseline`` metres to the right, rectified.
         lidar: Keep depth on 64 scan lines only.
+        intrinsic: Another pinhole matrix (3, 3) in pixels than :func:`camera_matrix` gives, without skew.
 
     Returns:
         ``img`` (H, W, 3) uint8 BGR; ``gt_depth`` (H, W) float32, metres along the axis, 0 = sky or out of range;
@@ -70,7 +72,7 @@ def render_scene(
         also ``img_right``, ``gt_depth_right`` and ``baseline``.
     """
     scene = draw_scene(world, seed, index, split)
-    intrinsic = camera_matrix(world, image_size)
+    intrinsic = camera_matrix(world, image_size) if intrinsic is None else np.asarray(intrinsic, np.float64)
     rng = _generator(world, seed, index, split, 1)
     img, depth, normals = _render_view(scene, np.zeros(3), intrinsic, image_size, noise, rng)
     result = dict(img=img, gt_depth=depth, normals=normals, cam_intrinsic=intrinsic)
@@ -100,10 +102,10 @@ def _generator(world: str, seed: int, index: int, split: str, stream: int) -> np
 
 
 @functools.lru_cache(maxsize=8)
-def _camera_rays(focal: float, height: int, width: int) -> np.ndarray:
+def _camera_rays(fx: float, fy: float, cx: float, cy: float, height: int, width: int) -> np.ndarray:
     """Return ray directions (H * W, 3) in camera axes with third coordinate 1."""
     v, u = np.mgrid[:height, :width]
-    x, y = (u - (width - 1) / 2) / focal, (v - (height - 1) / 2) / focal
+    x, y = (u - cx) / fx, (v - cy) / fy
     return np.stack([x, y, np.ones_like(x)], axis=-1).reshape(-1, 3)
 
 
@@ -115,7 +117,8 @@ def _render_view(
     noise: float,
     rng: np.random.RandomState,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    directions = _camera_rays(intrinsic[0, 0], *image_size) @ scene.rotation.T
+    (fx, _, cx), (_, fy, cy) = intrinsic[:2].tolist()
+    directions = _camera_rays(fx, fy, cx, cy, *image_size) @ scene.rotation.T
     depth, normals, material = _trace(scene, position, directions)
     hit = np.isfinite(depth)
     points = position + np.where(hit, depth, 0)[:, None] * directions

@@ -1,23 +1,51 @@
 """Transforms of a sample: loading, geometry, colour, packing."""
 
 from .color import ColorAug
+from .color_jitter import ColorJitterPair
 from .geometry import KBCrop, NYUCrop, RandomCrop, RandomFlip, RandomRotate, Resize
 from .loading import LoadDepth, LoadImage
+from .normals import LoadNormals
 from .packing import PackDepthInputs
 from .photometric import RandomBrightnessContrast, RandomGamma, RandomHueSaturationValue
+from .stereo import (
+    CropPair,
+    LoadDepthHint,
+    LoadPair,
+    LoadStereoDepth,
+    NominalIntrinsics,
+    PackStereoInputs,
+    PairFromScene,
+    RandomFlipPair,
+    ResizePair,
+)
+from .strip_mix import DepthStripMix
+from .velodyne import LoadVelodyneDepth
 
 __all__ = [
     'ColorAug',
+    'ColorJitterPair',
+    'CropPair',
+    'DepthStripMix',
     'KBCrop',
     'LoadDepth',
+    'LoadDepthHint',
     'LoadImage',
+    'LoadNormals',
+    'LoadPair',
+    'LoadStereoDepth',
+    'LoadVelodyneDepth',
     'NYUCrop',
+    'NominalIntrinsics',
     'PackDepthInputs',
+    'PackStereoInputs',
+    'PairFromScene',
     'RandomBrightnessContrast',
     'RandomCrop',
     'RandomFlip',
+    'RandomFlipPair',
     'RandomGamma',
     'RandomHueSaturationValue',
     'RandomRotate',
     'Resize',
+    'ResizePair',
 ]

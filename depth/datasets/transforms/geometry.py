@@ -103,7 +103,7 @@ class RandomCrop(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RandomFlip(BaseTransform):
-    """Mirror left and right with a probability.
+    """Mirror left and right with a probability; normals turn with the image.
 
     Args:
         prob: Probability.
@@ -117,8 +117,10 @@ class RandomFlip(BaseTransform):
         results['flip'] = bool(get_rng(results).rand() < self.prob)
         if not results['flip']:
             return results
-        for key in results.keys() & {'img', 'gt_depth'}:
+        for key in results.keys() & {'img', 'gt_depth', 'normals'}:
             results[key] = cv2.flip(results[key], 1)  # ten times faster than copying a reversed view
+        if 'normals' in results:
+            results['normals'][..., 0] *= -1
         for key in ('cam_intrinsic', 'ori_cam_intrinsic'):
             if results.get(key) is not None:  # only the principal point moves: a mirrored camera keeps fx > 0
                 matrix = np.array(results[key], np.float64)
@@ -130,6 +132,8 @@ class RandomFlip(BaseTransform):
 @TRANSFORMS.register_module()
 class RandomRotate(BaseTransform):
     """Rotate about the image's middle with a probability; the border is filled with black and "no ground truth".
+
+    Normals turn with the camera.
 
     A rotation in the image is a roll of the camera about its axis, which leaves depth as it is. The principal point
     turns with the image; the focal lengths stay, which is exact for fx = fy (0.1 % off for NYU's).
@@ -156,9 +160,10 @@ class RandomRotate(BaseTransform):
         matrix = cv2.getRotationMatrix2D(((width - 1) * 0.5, (height - 1) * 0.5), -angle, 1.0)
         if 'img' in results:
             results['img'] = _warp_image(results['img'], matrix)
-        if 'gt_depth' in results:
-            size = (width, height)
-            results['gt_depth'] = cv2.warpAffine(results['gt_depth'], matrix, size, flags=cv2.INTER_NEAREST)
+        for key in results.keys() & {'gt_depth', 'normals'}:
+            results[key] = cv2.warpAffine(results[key], matrix, (width, height), flags=cv2.INTER_NEAREST)
+        if 'normals' in results:
+            results['normals'][..., :2] = results['normals'][..., :2] @ matrix[:, :2].T
         for key in ('cam_intrinsic', 'ori_cam_intrinsic'):
             if results.get(key) is not None:
                 intrinsic = np.array(results[key], np.float64)
@@ -202,7 +207,8 @@ class Resize(BaseTransform):
         results['img_shape'] = (new_height, new_width)
         if self.resize_depth and 'gt_depth' in results:
             size = (new_width, new_height)
-            results['gt_depth'] = cv2.resize(results['gt_depth'], size, interpolation=cv2.INTER_NEAREST)
+            for key in results.keys() & {'gt_depth', 'normals'}:
+                results[key] = cv2.resize(results[key], size, interpolation=cv2.INTER_NEAREST)
             apply_affine(results, matrix, ('ori_cam_intrinsic',))
             results['ori_shape'] = (new_height, new_width)
         return results

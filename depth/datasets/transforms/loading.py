@@ -32,7 +32,7 @@ def read_image(path: str | Path) -> np.ndarray:
         raise FileNotFoundError(f'image {path} does not exist')
     img = _decode(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if img is None:
-        raise ValueError(f'image {path} cannot be decoded, it is damaged or not an image')
+        raise ValueError(f'image {path} cannot be decoded, it is empty, cut off or not an image')
     return img
 
 
@@ -99,7 +99,7 @@ def read_stored(path: str | Path) -> np.ndarray:
         return _read_numpy(path)
     stored = _decode(path, cv2.IMREAD_UNCHANGED)
     if stored is None:
-        raise ValueError(f'depth map {path} cannot be decoded, it is damaged or not an image')
+        raise ValueError(f'depth map {path} cannot be decoded, it is empty, cut off or not an image')
     return stored
 
 
@@ -117,9 +117,13 @@ def _read_numpy(path: Path) -> np.ndarray:
 
 
 def _decode(path: str | Path, flags: int) -> np.ndarray | None:
-    """Return the decoded image, None if the file holds none."""
+    """Return the decoded image, None if the file holds none or is a PNG without its end.
+
+    OpenCV would fill what a cut-off PNG lacks with zeros and only print a warning.
+    """
     content = np.fromfile(path, np.uint8)
-    return cv2.imdecode(content, flags) if content.size else None
+    is_cut_off = content[:4].tobytes() == b'\x89PNG' and b'IEND' not in content[-1024:].tobytes()
+    return None if is_cut_off or not content.size else cv2.imdecode(content, flags)
 
 
 def load_image(sample: dict) -> np.ndarray:

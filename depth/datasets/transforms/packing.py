@@ -30,10 +30,11 @@ class PackDepthInputs(BaseTransform):
 
     Args:
         meta_keys: What goes into the sample's meta information, where it is there.
+        with_normals: Also give the sample ``normals`` (3, H, W), where there are some.
     """
 
-    def __init__(self, meta_keys: tuple[str, ...] = META_KEYS) -> None:
-        self.meta_keys = tuple(meta_keys)
+    def __init__(self, meta_keys: tuple[str, ...] = META_KEYS, with_normals: bool = False) -> None:
+        self.meta_keys, self.with_normals = tuple(meta_keys), with_normals
 
     def transform(self, results: dict) -> dict:
         """Pack one sample."""
@@ -41,6 +42,8 @@ class PackDepthInputs(BaseTransform):
         sample = DepthDataSample(metainfo={key: _plain(results[key]) for key in self.meta_keys if key in results})
         if 'gt_depth' in results:
             sample.gt_depth = torch.from_numpy(np.ascontiguousarray(results['gt_depth'], np.float32))
+        if self.with_normals and 'normals' in results:
+            sample.normals = torch.from_numpy(np.ascontiguousarray(results['normals'].transpose(2, 0, 1), np.float32))
         if results.get('cam_intrinsic') is not None:
             sample.intrinsics = torch.tensor(np.asarray(results['cam_intrinsic']), dtype=torch.float32)
         return dict(inputs=inputs, data_samples=sample)

@@ -42,7 +42,7 @@ def environment(device: str) -> dict:
         ),
         tf32=dict(matmul=torch.backends.cuda.matmul.allow_tf32, cudnn=torch.backends.cudnn.allow_tf32),
         commit=commit(),
-        command=shlex.join(['python', *sys.argv]),
+        command=shlex.join(['python', *sys.argv]).replace(f'{ROOT}/', ''),  # as typed in the repository
         time=time.strftime('%Y-%m-%dT%H:%M:%S'),
     )
 

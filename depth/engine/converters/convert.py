@@ -66,7 +66,8 @@ def write_converted(
         root: Repository with ``configs/`` and ``projects/``.
 
     Returns:
-        The configs that fit. If it is one, the file carries it and needs no config any more.
+        The configs that fit; if it is one, the file carries it and needs no config any more. None for an encoder, which
+        is no model but the start of one: ``backbone.checkpoint`` of a config takes it.
 
     Raises:
         FileNotFoundError: If a file is missing.
@@ -83,16 +84,33 @@ def write_converted(
         fitting = [Path(config)]
     else:
         fitting = find_fitting(method, state, source, root)
+    if is_encoder(state):
+        fitting = []
     save_atomically(dict(meta=_meta(method, source, fitting), state_dict=state), target)
     return fitting
 
 
 def published_weights(checkpoint: dict) -> dict[str, Tensor]:
-    """Return the weights of a checkpoint, which are often one level down."""
+    """Return the weights of a checkpoint, which are often one level down.
+
+    Several state dicts side by side become one, named ``<dict>.<name>``; what is no state dict is left out.
+    """
     for key in ('state_dict', 'model', 'model_state_dict'):
         if isinstance(checkpoint.get(key), Mapping):
             return dict(checkpoint[key])
-    return checkpoint
+    parts = {key: value for key, value in checkpoint.items() if _is_state_dict(value)}
+    if not parts:
+        return checkpoint
+    return {f'{key}.{name}': value for key, part in parts.items() for name, value in part.items()}
+
+
+def _is_state_dict(value: object) -> bool:
+    return isinstance(value, Mapping) and bool(value) and all(isinstance(item, Tensor) for item in value.values())
+
+
+def is_encoder(state: Mapping[str, Tensor]) -> bool:
+    """Whether these are weights of an encoder alone, named as the network of a ``TimmBackbone`` has them."""
+    return not any(name.startswith(('backbone.', 'decode_head.')) for name in state)
 
 
 def compare(state: Mapping[str, Tensor], shapes: Shapes) -> str:
@@ -125,12 +143,14 @@ def find_problems(state: Mapping[str, Tensor], cfg: Config, lenient: bool = Fals
     """Return what keeps ``state`` from filling a config's model, in words.
 
     Args:
-        state: Weights by our names.
+        state: Weights by our names; those of an encoder alone have to fill the backbone's network.
         cfg: Config with a model.
         lenient: Weights that modules call optional (``OPTIONAL_STATE``) need not fit.
     """
     with torch.device('meta'):
         model = build_without_weights(cfg)
+    if is_encoder(state):
+        model = model.backbone.net
     optional = optional_names(model) if lenient else set()
     shapes = {name: value.shape for name, value in model.state_dict().items() if name not in optional}
     return compare({name: value for name, value in state.items() if name not in optional}, shapes)
@@ -160,9 +180,13 @@ def find_fitting(method: str, state: Mapping[str, Tensor], source: str | Path, r
 
 
 def shipped_configs(method: str, root: Path) -> Iterator[Path]:
-    """Yield the configs in ``configs/<method>`` and in ``projects/*/configs/<method>``, whatever their case."""
+    """Yield the configs in ``configs/<method>`` and in ``projects/*/configs/<method>``, whatever their case.
+
+    A converter's attribute ``folder`` names another folder than the method's.
+    """
+    wanted = getattr(find_converter(method), 'folder', method).lower()
     for folder in sorted([*root.glob('configs/*'), *root.glob('projects/*/configs/*')]):
-        if folder.is_dir() and folder.name.lower() == method.lower():
+        if folder.is_dir() and folder.name.lower() == wanted:
             yield from sorted(folder.glob('*.py'))
 
 

@@ -14,7 +14,7 @@ class PredictionWriterHook(Hook):
     """Write every test prediction as 16-bit PNG with a side-car JSON that states its scale.
 
     Args:
-        out_dir: Folder; names repeat the image's path below the part that all images share.
+        out_dir: Folder; names repeat the end of the image's path.
     """
 
     def __init__(self, out_dir: str) -> None:
@@ -28,6 +28,9 @@ class PredictionWriterHook(Hook):
 
 
 def unique_name(img_path: str) -> str:
-    """Return a file name that keeps the last folders of a path apart: ``a/b/c.png`` -> ``a_b_c``."""
+    """Return a file name that keeps the last five folders of a path apart: ``a/b/c.png`` -> ``a_b_c``.
+
+    Virtual KITTI 2 needs as many: ``Scene01/clone/frames/rgb/Camera_0/rgb_00000``.
+    """
     parts = [part for part in Path(img_path).with_suffix('').parts if part not in ('/', '..', '.')]
-    return '_'.join(parts[-4:])
+    return '_'.join(parts[-6:])

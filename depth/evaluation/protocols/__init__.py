@@ -27,6 +27,18 @@ def get_protocol(name: str) -> Protocol:
     return PROTOCOLS[name]
 
 
+def register_protocol(protocol: Protocol) -> Protocol:
+    """Add a protocol of your own, so that configs and tools know it by its name; returns it.
+
+    Raises:
+        ValueError: If another definition has the name already.
+    """
+    known = PROTOCOLS.setdefault(protocol.name, protocol)
+    if known != protocol:
+        raise ValueError(f'protocol {protocol.name!r} exists with another definition; choose another name')
+    return protocol
+
+
 def applicable_protocols(dataset: str, kind: str | PredictionType, max_depth: float | None = None) -> list[Protocol]:
     """Return the protocols made for a data set, or for any, that can score a type of predictions.
 
@@ -45,4 +57,4 @@ def applicable_protocols(dataset: str, kind: str | PredictionType, max_depth: fl
     return [protocol for protocol in PROTOCOLS.values() if protocol.accepts(kind) and is_meant(protocol)]
 
 
-__all__ = ['PROTOCOLS', 'RESIZES', 'TTAS', 'Protocol', 'applicable_protocols', 'get_protocol']
+__all__ = ['PROTOCOLS', 'RESIZES', 'TTAS', 'Protocol', 'applicable_protocols', 'get_protocol', 'register_protocol']

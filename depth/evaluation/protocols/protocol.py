@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import torch
@@ -131,6 +132,20 @@ class Protocol:
                 f'protocol {self.name} scores full frames; take the crop out of the pipeline or another protocol'
             )
 
+    def check_size(self, size: Sequence[int], gt_size: Sequence[int], name: str = 'a map') -> None:
+        """Refuse a prediction (h, w) of another size than its ground truth (H, W) if there is no rule for resizing.
+
+        Raises:
+            ValueError: In words.
+        """
+        if self.resize == 'none' and tuple(size) != tuple(gt_size):
+            raise ValueError(
+                f'{name}: the prediction is {tuple(size)}, the ground truth {tuple(gt_size)}, and protocol {self.name} '
+                'has no rule for resizing. Test pipelines crop both alike and resize the image only '
+                "(resize_depth=False); to resize predictions say resize='bilinear' (--resize), which then shows in the "
+                "protocol's name"
+            )
+
     def cap(self, gt_depth: Tensor) -> Tensor:
         """Return ground truth in metres as the protocol takes it."""
         return gt_depth if self.cap_gt is None else gt_depth.clamp(max=self.cap_gt)
@@ -177,12 +192,7 @@ class Protocol:
         return self._clamped_depth(pred, fit_inverse), gt_depth, mask
 
     def _resize(self, pred: Tensor, size: tuple[int, int]) -> Tensor:
-        if self.resize == 'none':
-            raise ValueError(
-                f'the prediction is {tuple(pred.shape[-2:])}, the ground truth {tuple(size)}, and protocol {self.name} '
-                'has no rule for resizing; test pipelines crop both alike and resize the image only '
-                '(resize_depth=False)'
-            )
+        self.check_size(pred.shape[-2:], size)
         corners = self.resize == 'bilinear_corners'
         return F.interpolate(pred[:, None], size=tuple(size), mode='bilinear', align_corners=corners)[:, 0]
 

@@ -34,6 +34,8 @@ class TimmBackbone(BaseModule):
         class_token: Return (map, class token) of every block instead of maps; plain vision transformers only.
         pos_embed_antialias: False resizes a ViT's position embedding by plain bicubic interpolation, without timm's
             antialiasing, as the published DPT does; the image may then have any size.
+        last_conv: Give the coarsest level as the network's last 1x1 convolution leaves it, before its norm and
+            activation (``conv_head`` of EfficientNet and MobileNet); wider than the last block, as AdaBins takes it.
         frozen_norm: Keep every BatchNorm in eval mode during training.
         grad_checkpointing: Recompute activations in the backward pass to save memory.
         model_args: Further arguments of the timm model (``drop_path_rate``, ``embed_dim``, ...).
@@ -57,6 +59,7 @@ class TimmBackbone(BaseModule):
         net_norm_eps: float | None = None,
         class_token: bool = False,
         pos_embed_antialias: bool = True,
+        last_conv: bool = False,
         frozen_norm: bool = False,
         grad_checkpointing: bool = False,
         model_args: dict | None = None,
@@ -85,6 +88,10 @@ class TimmBackbone(BaseModule):
             _set_norm_eps(self.net, net_norm_eps)
         self.patch_size = _patch_size(self.net, is_swin)
         self.out_channels = list(self.net.feature_info.channels())
+        self.last_conv = last_conv
+        if last_conv:
+            self.net.conv_head = _create_last_conv(model_name, pretrained, arguments, self.out_channels[-1])
+            self.out_channels[-1] = self.net.conv_head.out_channels
         self.out_strides = list(self.net.feature_info.reduction())
         self.channels_last = str(getattr(self.net, 'output_fmt', 'NCHW')).endswith('NHWC')
         self.out_norms = None
@@ -112,6 +119,8 @@ class TimmBackbone(BaseModule):
                 f'TimmBackbone: an image of {height}x{width} does not fit the model: {error} '
                 'Set backbone.model_args.img_size, or dynamic_img_size=True where the model knows it.'
             ) from error
+        if self.last_conv:
+            feats = [*feats[:-1], self.net.conv_head(feats[-1])]
         if self.out_norms is not None:
             feats = [self._norm(norm, feat) for norm, feat in zip(self.out_norms, feats, strict=True)]
         if self.channels_last:
@@ -181,6 +190,18 @@ def _create_features(
             'Without a network, download them elsewhere and give backbone.checkpoint=FILE, '
             'or set backbone.pretrained=False to start from random weights.'
         ) from error
+
+
+def _create_last_conv(model_name: str, pretrained: bool, arguments: dict, in_channels: int) -> nn.Module:
+    """Return the convolution between the last block and the pooling, which timm's feature getter leaves out."""
+    conv = getattr(timm.create_model(model_name, pretrained=pretrained, **arguments), 'conv_head', None)
+    if getattr(conv, 'in_channels', None) != in_channels:
+        reason = f'the coarsest level has {in_channels} channels' if conv is not None else 'it has no conv_head'
+        raise ValueError(
+            f'TimmBackbone: {model_name} has no last convolution to put on the coarsest of the chosen levels '
+            f'({reason}); set last_conv=False, or out_indices that end with the last level'
+        )
+    return conv
 
 
 def _load_local(net: nn.Module, model_name: str, checkpoint: str) -> None:

@@ -1,5 +1,7 @@
 """Depth from bins: widths -> edges -> centres -> expected depth."""
 
+from contextlib import nullcontext
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -26,5 +28,7 @@ def bin_centers_from_edges(bin_edges: Tensor) -> Tensor:
 
 def depth_from_bins(bin_probs: Tensor, bin_centers: Tensor) -> Tensor:
     """Return the expected depth (N, 1, h, w) under probabilities (N, D, h, w) of bins with centres (N, D)."""
-    with torch.autocast(bin_probs.device.type, enabled=False):
+    device = bin_probs.device.type
+    # The meta device, on which operations are counted, knows no autocast.
+    with nullcontext() if device == 'meta' else torch.autocast(device, enabled=False):
         return torch.einsum('ndhw,nd->nhw', bin_probs.float(), bin_centers.float()).unsqueeze(1)

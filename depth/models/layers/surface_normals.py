@@ -35,3 +35,59 @@ def normals_from_depth(depth: Tensor, intrinsics: Tensor) -> Tensor:
     along_y = points[..., 2:, 1:-1] - points[..., :-2, 1:-1]
     # x runs right, y down and z away from the camera, so y cross x points towards the camera.
     return F.normalize(torch.linalg.cross(along_y, along_x, dim=1), dim=1)
+
+
+@torch.no_grad()
+def normals_from_planes(
+    depth: Tensor, intrinsics: Tensor, window: int = 9, tolerance: float = 0.02
+) -> tuple[Tensor, Tensor]:
+    """Return normals of the planes that fit best around each pixel; for depth with holes, noise or few points.
+
+    In a camera the inverse depth of a plane is linear in the pixel's place, so each window is a least-squares problem
+    of three unknowns over the pixels that have depth.
+
+    Args:
+        depth: (N, 1, H, W) in metres, 0 = none.
+        intrinsics: (N, 3, 3) in pixels.
+        window: Odd side of the window in pixels.
+        tolerance: Largest RMS error of a fit, as a share of the inverse depth: an edge of depth fits worse.
+
+    Returns:
+        Unit normals (N, 3, H, W) that face the camera, without a gradient, and where they are known, boolean
+        (N, 1, H, W): the pixel has depth, its window holds points in two directions and they lie on a plane.
+    """
+    radius = window // 2
+    mask = depth > 0
+    # Double precision: sums of squares cancel, and a GPU may take fewer digits for float32 convolutions.
+    inverse = torch.where(mask, 1 / torch.where(mask, depth, 1).double(), 0)
+    count, x, y, xx, xy, yy = _moments(mask.double(), radius, degree=2)
+    known = _moments(inverse, radius, degree=1)
+    (square,) = _moments(inverse.square(), radius, degree=0)
+    rows = [torch.cat(row, dim=1) for row in ((count, x, y), (x, xx, xy), (y, xy, yy))]
+    adjugate = [torch.linalg.cross(rows[i], rows[(i + 1) % 3], dim=1) for i in (1, 2, 0)]
+    determinant = (rows[0] * adjugate[0]).sum(dim=1, keepdim=True)
+    solved = sum(value * column for value, column in zip(known, adjugate, strict=True))
+    is_spread = determinant > 1e-3 * count**3  # a full window has 0.11 to 0.3
+    solved = solved / torch.where(is_spread, determinant, 1)
+    at_center, by_u, by_v = solved[:, :1], solved[:, 1:2] / radius, solved[:, 2:] / radius
+    error = square - sum(value * part for value, part in zip(known, solved.split(1, dim=1), strict=True))
+    fits = error.clamp(min=0) <= count * (tolerance * at_center).square()
+    x, y, _ = back_project(torch.ones_like(inverse), intrinsics.double()).split(1, dim=1)
+    a, b = by_u * intrinsics[:, 0, 0].view(-1, 1, 1, 1), by_v * intrinsics[:, 1, 1].view(-1, 1, 1, 1)
+    normals = -F.normalize(torch.cat([a, b, at_center - a * x - b * y], dim=1), dim=1)
+    return normals.to(depth.dtype), mask & is_spread & fits & (at_center > 0)
+
+
+def _moments(values: Tensor, radius: int, degree: int) -> list[Tensor]:
+    """Return the sums of ``values * x^i * y^j`` around each pixel for i + j up to ``degree``, by i + j, larger i first.
+
+    Args:
+        values: (N, 1, H, W).
+        radius: Of the square window; x and y run from -1 to 1 in it.
+        degree: Largest i + j.
+    """
+    steps = torch.linspace(-1, 1, 2 * radius + 1, device=values.device, dtype=values.dtype)
+    kernels = torch.stack([steps**power for power in range(degree + 1)])  # (degree + 1, window)
+    by_row = F.conv2d(values, kernels[:, None, None, :], padding=(0, radius))
+    sums = [F.conv2d(part, kernels[:, None, :, None], padding=(radius, 0)) for part in by_row.split(1, dim=1)]
+    return [sums[total - j][:, j : j + 1] for total in range(degree + 1) for j in range(total + 1)]

@@ -4,6 +4,5 @@ from .estimator import ScaleDepthEstimator
 from .head import ScaleDepthHead
 from .losses import DoubleSoftmaxClassLoss
 from .scene_category import AddSceneCategory
-from .strip_mix import DepthStripMix
 
-__all__ = ['AddSceneCategory', 'DepthStripMix', 'DoubleSoftmaxClassLoss', 'ScaleDepthEstimator', 'ScaleDepthHead']
+__all__ = ['AddSceneCategory', 'DoubleSoftmaxClassLoss', 'ScaleDepthEstimator', 'ScaleDepthHead']

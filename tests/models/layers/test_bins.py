@@ -22,3 +22,8 @@ def test_metres_are_summed_in_float32_under_autocast():
         edges = bin_edges_from_widths(torch.full((1, 100), 0.01, dtype=torch.bfloat16), 1e-3, 80.0)
         depth = depth_from_bins(torch.full((1, 100, 1, 1), 0.01), bin_centers_from_edges(edges))
     assert edges.dtype == depth.dtype == torch.float32
+
+
+def test_operations_can_be_counted_on_the_meta_device():
+    depth = depth_from_bins(torch.empty(2, 3, 4, 5, device='meta'), torch.empty(2, 3, device='meta'))
+    assert depth.shape == (2, 1, 4, 5)

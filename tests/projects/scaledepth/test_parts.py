@@ -6,9 +6,10 @@ import torch
 import torch.nn.functional as F
 from mmengine.config import Config
 
+from depth.datasets.transforms import DepthStripMix
 from depth.registry import MODELS
 from depth.structures import DepthDataSample
-from projects.ScaleDepth.scaledepth import AddSceneCategory, DepthStripMix, DoubleSoftmaxClassLoss
+from projects.ScaleDepth.scaledepth import AddSceneCategory, DoubleSoftmaxClassLoss
 from projects.ScaleDepth.scaledepth.text import CATEGORIES, read_class_embeddings
 from tests.shared import REFERENCE, needs_reference
 

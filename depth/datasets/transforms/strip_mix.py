@@ -3,8 +3,9 @@
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from depth.datasets.transforms.random import get_rng
 from depth.registry import TRANSFORMS
+
+from .random import get_rng
 
 
 @TRANSFORMS.register_module()

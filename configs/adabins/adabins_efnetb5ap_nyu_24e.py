@@ -1,0 +1,14 @@
+"""AdaBins, EfficientNet-B5 AP, NYU Depth v2, 24 epochs.
+
+Published result: abs_rel 0.106, rmse 0.368, d1 0.898 (flip averaged). Ours: not trained yet.
+"""
+
+_base_ = [
+    '../_base_/models/adabins_efnetb5ap.py',
+    '../_base_/datasets/nyu.py',
+    '../_base_/default_runtime.py',
+    '../_base_/schedules/adabins_24e_nyu.py',
+]
+model = dict(decode_head=dict(min_depth={{_base_.min_depth}}, max_depth={{_base_.max_depth}}))
+# The published rate is for a batch of 16: 8 images on each of 2 GPUs.
+train_dataloader = dict(batch_size=8)

@@ -1,0 +1,14 @@
+"""The mmdepth variant of BinsFormer on Swin-T (ours, the parity case), NYU Depth v2, 40 000 iterations.
+
+No results are published. Ours: not trained yet.
+"""
+
+_base_ = [
+    '../_base_/models/binsformer_mmdepth_swin_tiny.py',
+    '../_base_/datasets/nyu_mmdepth_416x544.py',
+    '../_base_/schedules/mmdepth_40k.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(decode_head=dict(min_depth={{_base_.min_depth}}, max_depth={{_base_.max_depth}}))
+# Published batch: 6 images on each of 4 GPUs; the base has 6.
+default_hooks = dict(checkpoint=dict(interval=2000))

@@ -1,0 +1,17 @@
+"""DepthFormer, Swin-L (ImageNet-22k), KITTI depth benchmark, 38400 iterations; the test set has no ground truth.
+
+No results are published for it. Ours: not trained yet.
+"""
+
+_base_ = [
+    '../_base_/models/depthformer_swinl_22k_w7.py',
+    '../_base_/datasets/kitti_benchmark_test.py',
+    '../_base_/schedules/adamw_38k_cosine.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(decode_head=dict(min_depth={{_base_.min_depth}}, max_depth={{_base_.max_depth}}))
+# The published rate is for a batch of 16: 2 images on each of 8 GPUs.
+train_dataloader = dict(batch_size=2)
+optim_wrapper = dict(optimizer=dict(lr=1e-4))
+train_cfg = dict(val_interval=800)
+default_hooks = dict(checkpoint=dict(interval=800))

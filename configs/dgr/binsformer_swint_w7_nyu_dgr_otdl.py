@@ -1,0 +1,9 @@
+"""BinsFormer, Swin-T, NYU, with depth gradient refinement and the optimal transport loss. Not trained yet."""
+
+_base_ = '../binsformer/binsformer_swint_w7_nyu.py'
+refinement = dict(type='DepthGradientRefinement', in_channels=[96, 192, 384, 768])
+losses = [{{_base_.model.decode_head.loss_decode}}, dict(type='OptimalTransportDepthLoss')]
+model = dict(
+    neck=[refinement],
+    decode_head=dict(loss_decode=dict(_delete_=True, type='CombinedLoss', losses=losses)),
+)

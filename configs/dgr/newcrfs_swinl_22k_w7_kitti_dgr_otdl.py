@@ -1,0 +1,9 @@
+"""NeWCRFs, Swin-L, KITTI, with depth gradient refinement and the optimal transport loss. Not trained yet."""
+
+_base_ = '../newcrfs/newcrfs_swinl_22k_w7_kitti.py'
+refinement = dict(type='DepthGradientRefinement', in_channels=[192, 384, 768, 1536])
+losses = [{{_base_.model.decode_head.loss_decode}}, dict(type='OptimalTransportDepthLoss')]
+model = dict(
+    neck=[refinement, {{_base_.model.neck}}],
+    decode_head=dict(loss_decode=dict(_delete_=True, type='CombinedLoss', losses=losses)),
+)

@@ -1,0 +1,17 @@
+"""DenseDepth head on ResNet-50, from SimIPU's encoder of KITTI, NYU Depth v2, 24 epochs.
+
+Published result: abs_rel 0.178, rmse 0.586, d1 0.729 (flip averaged). Ours: not trained yet.
+"""
+
+_base_ = [
+    '../_base_/models/simipu_r50.py',
+    '../_base_/datasets/nyu.py',
+    '../_base_/default_runtime.py',
+    '../_base_/schedules/onecycle_24e_nyu.py',
+]
+model = dict(
+    backbone=dict(checkpoint='checkpoints/simipu_kitti.pth'),
+    decode_head=dict(min_depth={{_base_.min_depth}}, max_depth={{_base_.max_depth}}),
+)
+# The published rate is for a batch of 16: 8 images on each of 2 GPUs.
+train_dataloader = dict(batch_size=8)

@@ -1,0 +1,14 @@
+"""DenseDepth head on ResNet-50, from scratch, KITTI Eigen split, 24 epochs.
+
+Published result: abs_rel 0.087, rmse 3.279, d1 0.909 (flip averaged). Ours: not trained yet.
+"""
+
+_base_ = [
+    '../_base_/models/simipu_r50.py',
+    '../_base_/datasets/kitti_eigen.py',
+    '../_base_/default_runtime.py',
+    '../_base_/schedules/onecycle_24e_kitti.py',
+]
+model = dict(decode_head=dict(min_depth={{_base_.min_depth}}, max_depth={{_base_.max_depth}}))
+# The published rate is for a batch of 16: 8 images on each of 2 GPUs.
+train_dataloader = dict(batch_size=8)

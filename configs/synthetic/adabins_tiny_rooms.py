@@ -1,0 +1,35 @@
+"""A tiny AdaBins on synthetic rooms: minutes on two CPU cores, no data needed."""
+
+_base_ = [
+    '../_base_/models/adabins_efnetb5ap.py',
+    '../_base_/datasets/synthetic_rooms.py',
+    '../_base_/schedules/synthetic.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(
+    backbone=dict(model_name='resnet10t', pretrained=False, last_conv=False),
+    decode_head=dict(
+        in_channels=[64, 64, 128, 256, 512],
+        up_sample_channels=[32, 32, 64, 128, 128],
+        num_bins=32,
+        # Patches of 16x16 pixels of the image, so that small images have enough of them.
+        mini_vit=dict(
+            channels=32,
+            patch_size=8,
+            num_queries=15,
+            regressor_channels=64,
+            num_layers=2,
+            feedforward_channels=128,
+            dropout=0.0,
+            max_tokens=2000,
+        ),
+        min_depth={{_base_.min_depth}},
+        max_depth={{_base_.max_depth}},
+    ),
+    test_cfg=dict(flip=False),
+)
+train_dataloader = dict(num_workers=1, dataset=dict(num_scenes=800, cache=True))
+val_dataloader = dict(num_workers=0, dataset=dict(num_scenes=40, cache=True))
+test_dataloader = dict(num_workers=1, dataset=dict(num_scenes=100))
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=300))
+train_cfg = dict(val_interval=300)

@@ -1,0 +1,112 @@
+"""What the splits of a config list, without opening a sample."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from depth.registry import DATASETS
+
+from ..base import BaseDepthDataset
+from ..rendering import MARKER
+
+LOADERS = {'train': 'train_dataloader', 'val': 'val_dataloader', 'test': 'test_dataloader'}
+
+
+@dataclass
+class Split:
+    """One list of samples.
+
+    Attributes:
+        name: ``train``, ``val``, ``test``; of a mixed data set with the set's number, ``train[1]``.
+        dataset: Name of the data set, ``nyu``.
+        samples: Plain descriptions as the data set gives them, with absolute or working paths.
+        ann_file: The split file, '' if folders are the split.
+        root: Folder of the data set.
+        partition: The data set's own name of the split (``val`` of DIODE), '' if it has none.
+        max_depth: Far end of the range in metres.
+        problem: Why nothing could be listed, '' if it could.
+    """
+
+    name: str
+    dataset: str = ''
+    samples: list[dict] = field(default_factory=list)
+    ann_file: str = ''
+    root: str = ''
+    partition: str = ''
+    max_depth: float = 0.0
+    problem: str = ''
+
+    @property
+    def role(self) -> str:
+        """``train``, ``val`` or ``test``."""
+        return self.name.partition('[')[0]
+
+    @property
+    def rendered(self) -> bool:
+        """Whether the samples are rendered stand-ins, whose numbers are nobody's."""
+        folders = (Path(self.root), *Path(self.root).parents[:1])
+        return bool(self.root) and any((folder / MARKER).is_file() for folder in folders)
+
+
+def list_splits(cfg: dict) -> list[Split]:
+    """Return the splits of a config; a test split that is the validation split is listed once, as ``test``.
+
+    Args:
+        cfg: With ``train_dataloader``, ``val_dataloader``, ``test_dataloader``, each as far as there.
+    """
+    configs = {name: (cfg.get(loader) or {}).get('dataset') for name, loader in LOADERS.items()}
+    if configs['val'] is not None and _key(configs['val']) == _key(configs['test']):
+        del configs['val']
+    return [split for name, config in configs.items() if config is not None for split in _splits(name, config)]
+
+
+def _key(config: dict | None) -> str:
+    return json.dumps({} if config is None else dict(config, pipeline=[]), sort_keys=True, default=str)
+
+
+def _splits(name: str, config: dict) -> Iterator[Split]:
+    """Yield the split of a data set, or those of the sets it is made of."""
+    parts = config.get('datasets')
+    if parts:
+        for number, part in enumerate(parts):
+            yield from _splits(f'{name}[{number}]', part)
+    elif config.get('dataset'):
+        yield from _splits(name, config['dataset'])
+    else:
+        yield _split(name, dict(config))
+
+
+def _split(name: str, config: dict) -> Split:
+    root = str(config.get('data_root', ''))
+    try:
+        dataset = DATASETS.build(dict(config, pipeline=[], lazy_init=True))
+    except TypeError:
+        return Split(name, root=root, problem=f'{config.get("type")} is no data set on disk, there is nothing to check')
+    except Exception as error:
+        return Split(name, root=root, problem=str(error))
+    if not isinstance(dataset, BaseDepthDataset):
+        return Split(name, root=root, problem=f'{config.get("type")} is no data set on disk, there is nothing to check')
+    split = Split(
+        name,
+        dataset=dataset.metainfo['dataset_name'],
+        ann_file=str(dataset.ann_file or ''),
+        root=root,
+        partition=str(config.get('split', '')),
+        max_depth=dataset.max_depth,
+    )
+    dataset._check_first = lambda sample: None  # a missing first file is a finding like any other
+    try:
+        split.samples = dataset.load_data_list()
+    except (FileNotFoundError, ValueError, ImportError, OSError) as error:
+        split.problem = str(error)
+    split.samples = [_detailed(dataset, sample) for sample in split.samples]
+    return split
+
+
+def _detailed(dataset: BaseDepthDataset, sample: dict) -> dict:
+    """Add what the data set reads only when a sample is used, such as its camera file."""
+    try:
+        return dataset.add_details(sample)
+    except (FileNotFoundError, ValueError, OSError) as error:
+        return dict(sample, details_error=str(error))

@@ -1,0 +1,105 @@
+"""KITTI raw: stereo pairs and laser scans, listed as self-supervised methods do."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from depth.registry import DATASETS
+
+from .base import BaseDepthDataset
+from .kitti import KITTIDataset
+from .velodyne import read_calibration
+
+SIDES = {'l': 'left', 'r': 'right', '2': 'left', '3': 'right'}
+FOLDERS = {'left': 'image_02', 'right': 'image_03'}
+
+
+@DATASETS.register_module()
+class KITTIRawDataset(BaseDepthDataset):
+    """KITTI raw, synced and rectified; outdoor, about 375x1242.
+
+    ::
+
+        data/kitti_raw/
+        ├── SPLIT.txt                              "DATE/DRIVE FRAME l|r" a line
+        ├── DATE/calib_cam_to_cam.txt, calib_velo_to_cam.txt
+        ├── DATE/DRIVE/image_02/data/N.jpg         left colour camera; N has ten digits; jpg or png, found by itself
+        ├── DATE/DRIVE/image_03/data/N.jpg         right colour camera
+        ├── DATE/DRIVE/velodyne_points/data/N.bin  laser scans, for evaluation
+        └── depth_hints/DATE/DRIVE/image_02|03/N.npy   optional, see ``hint_root``
+
+    A sample has ``img_path``, ``side`` (``left`` or ``right``), ``velodyne_path`` and ``calib_dir``; with ``stereo``
+    also ``other_img_path`` and ``baseline``; with ``hint_root`` also ``depth_hint_path``.
+
+    Args:
+        stereo: Give the other view too.
+        baseline: Distance of the cameras in metres; None takes it from the day's calibration (about 0.5327).
+        hint_root: Folder of depth hints below ``data_root`` or absolute; None for none.
+        **kwargs: See :class:`BaseDepthDataset`.
+
+    Raises:
+        ValueError: If a line is malformed.
+
+    Reference: Vision meets Robotics: The KITTI Dataset, https://www.cvlibs.net/datasets/kitti/raw_data.php; the split
+    lines are those of https://arxiv.org/abs/1806.01260 and of EPCDepth, https://arxiv.org/abs/2109.12484.
+    """
+
+    METAINFO = dict(dataset_name='kitti_raw', min_depth=1e-3, max_depth=80.0)
+    DEPTH_SCALE = 256.0
+    PREPARE_HINT = 'it should hold DATE/DRIVE/image_02/data/N.jpg (or png) of KITTI raw'
+
+    def __init__(
+        self, stereo: bool = False, baseline: float | None = 0.54, hint_root: str | None = None, **kwargs
+    ) -> None:
+        self.stereo = stereo
+        self.baseline = baseline
+        self.hint_root = hint_root
+        self._suffixes: dict[Path, str] = {}
+        self._baselines: dict[Path, float] = {}
+        super().__init__(**kwargs)
+
+    def parse_line(self, fields: Sequence[str], where: str) -> dict:
+        """Return the sample of a line ``DATE/DRIVE FRAME SIDE``."""
+        parts = Path(fields[0]).parts if fields else ()
+        if len(fields) < 3 or len(parts) != 2 or not fields[1].isdigit() or fields[2] not in SIDES:
+            raise ValueError(
+                f'{type(self).__name__}: {where} should read "DATE/DRIVE FRAME l|r", it is {" ".join(fields)!r}'
+            )
+        root, frame, side = Path(self.data_root or '.'), f'{int(fields[1]):010d}', SIDES[fields[2]]
+        drive = root / fields[0]
+        sample = dict(
+            img_path=self._image(drive, side, frame),
+            side=side,
+            velodyne_path=str(drive / 'velodyne_points' / 'data' / f'{frame}.bin'),
+            calib_dir=str(root / parts[0]),
+            cam_intrinsic=self._intrinsic(parts[0]),
+        )
+        if self.stereo:
+            other = 'right' if side == 'left' else 'left'
+            sample.update(other_img_path=self._image(drive, other, frame), baseline=self._baseline(root / parts[0]))
+        if self.hint_root is not None:
+            sample['depth_hint_path'] = str(root / self.hint_root / fields[0] / FOLDERS[side] / f'{frame}.npy')
+        return sample
+
+    def _image(self, drive: Path, side: str, frame: str) -> str:
+        """Return the image's path; whether a folder holds JPEG or PNG is looked up once."""
+        folder = drive / FOLDERS[side] / 'data'
+        if folder not in self._suffixes:
+            found = next((suffix for suffix in ('.jpg', '.png') if (folder / f'{frame}{suffix}').is_file()), '.jpg')
+            self._suffixes[folder] = found
+        return str(folder / f'{frame}{self._suffixes[folder]}')
+
+    @staticmethod
+    def _intrinsic(day: str) -> list[list[float]] | None:
+        if day not in KITTIDataset.CAMERAS:
+            return None
+        focal, cx, cy = KITTIDataset.CAMERAS[day]
+        return [[focal, 0.0, cx], [0.0, focal, cy], [0.0, 0.0, 1.0]]
+
+    def _baseline(self, day: Path) -> float:
+        if self.baseline is not None:
+            return self.baseline
+        if day not in self._baselines:
+            cameras = read_calibration(day / 'calib_cam_to_cam.txt')
+            left, right = (cameras[f'P_rect_{camera:02d}'].reshape(3, 4) for camera in (2, 3))
+            self._baselines[day] = float((left[0, 3] - right[0, 3]) / left[0, 0])
+        return self._baselines[day]

@@ -1,0 +1,114 @@
+"""Archives, each member straight to the place where the data set class looks for it."""
+
+import gzip
+import json
+import shutil
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+Place = Callable[[str], str | None]  # a member's name -> where it goes below the root, None to leave it out
+Write = Callable[[BinaryIO, Path], Path]
+MARKERS = '.prepared'  # folder below the root with one file for each archive that was unpacked
+
+
+def copy_member(source: BinaryIO, target: Path) -> Path:
+    """Write a member as it is; it gets its name when it is complete."""
+    part = target.with_name(target.name + '.part')
+    with part.open('wb') as file:
+        shutil.copyfileobj(source, file, 1 << 20)
+    return part.replace(target)
+
+
+def unpack(
+    archive: str | Path,
+    root: str | Path,
+    place: Place,
+    write: Write = copy_member,
+    mark_as: str | None = None,
+) -> int:
+    """Unpack a zip or tar and check its integrity on the way.
+
+    Args:
+        archive: ``.zip``, ``.tar``, ``.tar.gz`` or ``.tgz``.
+        root: Folder of the data set.
+        place: Where each member goes.
+        write: How a member is written; returns the file it made.
+        mark_as: What the unpacked archive is remembered as, its name by default.
+
+    Returns:
+        How many members were written.
+
+    Raises:
+        ValueError: If the archive is damaged, of another type, has nothing of what is looked for, or leads out of the
+            root.
+    """
+    archive, root, count = Path(archive), Path(root), 0
+    try:
+        for name, stream in _members(archive, place):
+            target = _safe(root, place(name), archive)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write(stream, target)
+            count += 1
+    except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise ValueError(
+            f'{archive} is damaged ({error}); delete it and fetch it again, what was unpacked is replaced then'
+        ) from error
+    if not count:
+        raise ValueError(f'{archive} holds nothing of what belongs to this data set; is it the right archive?')
+    mark(root, mark_as or archive.name, count)
+    return count
+
+
+def member_names(archive: str | Path) -> list[str]:
+    """Return the names of a zip's files."""
+    with zipfile.ZipFile(archive) as opened:
+        return [info.filename for info in opened.infolist() if not info.is_dir()]
+
+
+def mark(root: str | Path, name: str, count: int) -> None:
+    """Note that an archive was unpacked completely."""
+    path = Path(root, MARKERS, f'{name}.json')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(dict(archive=name, members=count)) + '\n', encoding='utf-8')
+
+
+def is_unpacked(root: str | Path, name: str) -> bool:
+    """Whether an archive was unpacked completely before."""
+    return Path(root, MARKERS, f'{name}.json').is_file()
+
+
+def _members(archive: Path, place: Place) -> Iterator[tuple[str, BinaryIO]]:
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as opened:
+            for info in opened.infolist():
+                if not info.is_dir() and place(info.filename):
+                    with opened.open(info) as stream:  # reading it to the end checks its CRC
+                        yield info.filename, stream
+    elif archive.suffix in ('.tar', '.gz', '.tgz'):
+        yield from _tar_members(archive, place)
+    else:
+        raise ValueError(
+            f'{archive} is no readable zip or tar archive; it may be cut off: delete it and fetch it again'
+        )
+
+
+def _tar_members(archive: Path, place: Place) -> Iterator[tuple[str, BinaryIO]]:
+    with archive.open('rb') if archive.suffix == '.tar' else gzip.open(archive) as stream:
+        with tarfile.open(fileobj=stream, mode='r|') as opened:
+            for info in opened:  # links and devices have no place in a data set
+                name = info.name.removeprefix('./')
+                if info.isfile() and place(name):
+                    yield name, opened.extractfile(info)
+        while stream.read(1 << 20):  # gzip's sum is behind the end of the tar
+            pass
+
+
+def _safe(root: Path, name: str, archive: Path) -> Path:
+    parts = PurePosixPath(name.replace('\\', '/'))
+    if parts.is_absolute() or '..' in parts.parts:
+        raise ValueError(f'{archive} wants to write to {name}, outside of {root}; do not use it')
+    return root / parts

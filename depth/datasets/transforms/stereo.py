@@ -1,0 +1,279 @@
+"""Transforms of a stereo pair: both views always move together.
+
+Keys of a pair: ``img`` and ``other_img`` (H, W, 3) uint8 BGR; ``cam_intrinsic`` and ``other_cam_intrinsic`` (3, 3);
+``stereo_extrinsics`` (4, 4), metres, camera of ``img`` to camera of ``other_img``; ``depth_hint`` (H, W) float32,
+metres, 0 = no hint; ``clean_img`` and ``clean_other_img`` once the colours were changed. In a rectified pair the
+extrinsics are the identity but for ``[0, 3]``: minus the baseline if ``img`` is the left view, plus the baseline if it
+is the right one, and the other way round once the pair is mirrored.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from PIL import Image
+
+from depth.registry import TRANSFORMS
+
+from .geometry import RandomFlip, apply_affine
+from .loading import LoadDepth, LoadImage, read_depth, read_image
+from .packing import META_KEYS, PackDepthInputs
+from .random import get_rng
+
+VIEW_KEYS = ('img', 'other_img', 'clean_img', 'clean_other_img')
+
+
+def stereo_extrinsics(side: str, baseline: float) -> np.ndarray:
+    """Return the transform (4, 4), in metres, from the camera on ``side`` (``left`` or ``right``) to the other one."""
+    transform = np.eye(4)
+    transform[0, 3] = -baseline if side == 'left' else baseline
+    return transform
+
+
+@TRANSFORMS.register_module()
+class LoadPair(LoadImage):
+    """Read ``img_path`` and ``other_img_path``; sets what :class:`LoadImage` sets, ``other_img`` and the extrinsics.
+
+    The extrinsics follow from ``side`` and ``baseline`` of the sample.
+
+    Raises:
+        FileNotFoundError, ValueError: If an image cannot be read, or the two differ in size.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Read both views."""
+        results = super().transform(results)
+        if 'other_img' not in results:
+            results['other_img'] = read_image(results['other_img_path'])
+        if results['other_img'].shape != results['img'].shape:
+            raise ValueError(
+                f'{results["img_path"]} is {results["img"].shape[:2]} but its other view {results["other_img_path"]} '
+                f'is {results["other_img"].shape[:2]}; a rectified pair has one size'
+            )
+        if results.get('cam_intrinsic') is not None:
+            other = results.get('other_cam_intrinsic')
+            results['other_cam_intrinsic'] = np.array(results['cam_intrinsic'] if other is None else other, np.float64)
+        results['stereo_extrinsics'] = stereo_extrinsics(results['side'], results['baseline'])
+        return results
+
+
+@TRANSFORMS.register_module()
+class PairFromScene(BaseTransform):
+    """Turn a synthetic scene with two views (``stereo=True``) into a pair.
+
+    Args:
+        right_prob: Probability that the right view is the one whose depth is predicted.
+    """
+
+    def __init__(self, right_prob: float = 0.0) -> None:
+        self.right_prob = right_prob
+
+    def transform(self, results: dict) -> dict:
+        """Set the pair's keys; drops ``img_right``, ``gt_depth_right`` and ``normals``."""
+        if 'img_right' not in results:
+            raise ValueError('PairFromScene: the scene has no second view, set stereo=True in the data set')
+        other_img, other_depth = results.pop('img_right'), results.pop('gt_depth_right')
+        results.pop('normals', None)
+        results['side'] = 'right' if get_rng(results).rand() < self.right_prob else 'left'
+        if results['side'] == 'right':
+            other_img, results['img'] = results['img'], other_img
+            results['gt_depth'] = other_depth
+        results['other_img'] = other_img
+        results['other_cam_intrinsic'] = np.array(results['cam_intrinsic'], np.float64)
+        results['stereo_extrinsics'] = stereo_extrinsics(results['side'], results['baseline'])
+        return results
+
+
+@TRANSFORMS.register_module()
+class LoadDepthHint(BaseTransform):
+    """Read ``depth_hint_path`` (npy of shape (h, w) or (1, h, w)); sets ``depth_hint`` (h, w) float32 in metres.
+
+    A hint keeps the size at which it was computed until :class:`ResizePair`.
+
+    Args:
+        unit: Metres of a stored 1; published files count in units in which the baseline of 0.54 m is 0.1, so 5.4.
+
+    Raises:
+        FileNotFoundError: If the file is missing.
+        ValueError: If it is no such array.
+    """
+
+    def __init__(self, unit: float = 5.4) -> None:
+        self.unit = unit
+
+    def transform(self, results: dict) -> dict:
+        """Read the hint."""
+        path = results['depth_hint_path']
+        try:
+            hint = np.load(path, allow_pickle=False)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f'depth hint {path} does not exist; projects/EPCDepth/tools/precompute_depth_hints.py writes them'
+            ) from error
+        except (ValueError, OSError, EOFError) as error:
+            raise ValueError(f'depth hint {path} cannot be read: {error}') from error
+        if hint.ndim == 3 and hint.shape[0] == 1:
+            hint = hint[0]
+        if hint.ndim != 2:
+            raise ValueError(f'depth hint {path} has shape {hint.shape}, expected (1, H, W)')
+        results['depth_hint'] = hint.astype(np.float32) * np.float32(self.unit)
+        return results
+
+
+@TRANSFORMS.register_module()
+class RandomFlipPair(RandomFlip):
+    """Mirror both views with a probability. They keep their roles, so the other camera changes sides.
+
+    Args:
+        prob: Probability.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Mirror images, depth, hint and intrinsics; the extrinsics' translation changes its sign."""
+        results = super().transform(results)
+        if not results['flip']:
+            return results
+        for key in results.keys() & {*VIEW_KEYS[1:], 'depth_hint'}:  # the base class mirrors `img`
+            results[key] = np.ascontiguousarray(results[key][:, ::-1])
+        if results.get('other_cam_intrinsic') is not None:
+            matrix = np.array(results['other_cam_intrinsic'], np.float64)
+            matrix[0, 2] = results['img'].shape[1] - 1 - matrix[0, 2]
+            results['other_cam_intrinsic'] = matrix
+        if 'stereo_extrinsics' in results:
+            transform = np.array(results['stereo_extrinsics'], np.float64)
+            transform[0, 3] *= -1
+            results['stereo_extrinsics'] = transform
+        return results
+
+
+@TRANSFORMS.register_module()
+class CropPair(BaseTransform):
+    """Cut one window, at a random place, out of both views. Belongs in front of :class:`ResizePair`.
+
+    A rectified pair shares its rows and its range of columns, so equal windows are again a rectified pair.
+
+    Args:
+        crop_size: (height, width) in pixels, cut to the image where it is larger.
+
+    Raises:
+        ValueError: If a depth hint has another size than the image.
+    """
+
+    def __init__(self, crop_size: Sequence[int]) -> None:
+        self.crop_size = tuple(crop_size)
+
+    def transform(self, results: dict) -> dict:
+        """Crop images, depth, hint and intrinsics."""
+        rng, shape = get_rng(results), results['img'].shape[:2]
+        height, width = (min(size, whole) for size, whole in zip(self.crop_size, shape, strict=True))
+        top, left = rng.randint(0, shape[0] - height + 1), rng.randint(0, shape[1] - width + 1)
+        for key in results.keys() & {*VIEW_KEYS, 'gt_depth', 'depth_hint'}:
+            if results[key].shape[:2] != shape:
+                raise ValueError(f'CropPair: {key} is {results[key].shape[:2]}, the image {shape}')
+            results[key] = np.ascontiguousarray(results[key][top : top + height, left : left + width])
+        shift = np.array([[1.0, 0.0, -left], [0.0, 1.0, -top], [0.0, 0.0, 1.0]])
+        apply_affine(results, shift, ('cam_intrinsic', 'other_cam_intrinsic', 'ori_cam_intrinsic'))
+        results.update(img_shape=(height, width), ori_shape=(height, width), crop_box=(top, left, height, width))
+        return results
+
+
+@TRANSFORMS.register_module()
+class ResizePair(BaseTransform):
+    """Resize the views with Lanczos' filter (antialiased) and the hint to the nearest; ground truth is left alone.
+
+    Hints keep their values: their size says nothing about metres.
+
+    Args:
+        scale: (width, height) in pixels, as in OpenMMLab.
+    """
+
+    def __init__(self, scale: Sequence[int]) -> None:
+        self.scale = tuple(scale)
+
+    def transform(self, results: dict) -> dict:
+        """Resize what is there of a pair (or a single image) and its intrinsics; sets ``img_shape``."""
+        height, width = results['img'].shape[:2]
+        for key in VIEW_KEYS:
+            if key in results:
+                results[key] = np.asarray(Image.fromarray(results[key]).resize(self.scale, Image.Resampling.LANCZOS))
+        if 'depth_hint' in results:
+            results['depth_hint'] = cv2.resize(results['depth_hint'], self.scale, interpolation=cv2.INTER_NEAREST)
+        sx, sy = self.scale[0] / width, self.scale[1] / height
+        matrix = np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]])
+        apply_affine(results, matrix, ('cam_intrinsic', 'other_cam_intrinsic'))
+        results['img_shape'] = self.scale[::-1]
+        return results
+
+
+@TRANSFORMS.register_module()
+class NominalIntrinsics(BaseTransform):
+    """Replace the intrinsics by shares of the image's size; the published KITTI recipes use one camera for all days.
+
+    Args:
+        fx, fy, cx, cy: Focal lengths and principal point, in widths and heights of the image.
+    """
+
+    def __init__(self, fx: float = 0.58, fy: float = 1.92, cx: float = 0.5, cy: float = 0.5) -> None:
+        self.shares = (fx, fy, cx, cy)
+
+    def transform(self, results: dict) -> dict:
+        """Set ``cam_intrinsic`` and ``other_cam_intrinsic``."""
+        height, width = results['img'].shape[:2]
+        fx, fy, cx, cy = self.shares
+        matrix = np.array([[fx * width, 0, cx * width], [0, fy * height, cy * height], [0, 0, 1.0]])
+        results.update(cam_intrinsic=matrix, other_cam_intrinsic=matrix.copy())
+        return results
+
+
+@TRANSFORMS.register_module()
+class LoadStereoDepth(BaseTransform):
+    """Ground truth of a pair, where it has any; sets ``gt_depth`` (H, W) in metres.
+
+    Follows :class:`LoadPair` or ``LoadImage``. A disparity map (``disparity_path``: npy, npz or tiff, pixels, not
+    finite or 0 = none) becomes depth by focal length, ``baseline`` and the difference of the principal points; a depth
+    map is read by :class:`LoadDepth`.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Read what is there."""
+        if results.get('depth_path'):
+            return LoadDepth().transform(results)
+        if results.get('disparity_path'):
+            results['gt_depth'] = self.depth_from_disparity(results)
+        return results
+
+    @staticmethod
+    def depth_from_disparity(results: dict) -> np.ndarray:
+        """Return depth (H, W) float32 in metres, 0 where there is no disparity."""
+        disparity = read_depth(results['disparity_path'], 1.0)
+        left, right = np.asarray(results['cam_intrinsic']), np.asarray(results['other_cam_intrinsic'])
+        shifted = disparity + (right[0, 2] - left[0, 2])
+        depth = left[0, 0] * results['baseline'] / np.maximum(shifted, 1e-6)
+        return np.where((disparity > 0) & (shifted > 0), depth, 0).astype(np.float32)
+
+
+@TRANSFORMS.register_module()
+class PackStereoInputs(PackDepthInputs):
+    """Pack a pair: what :class:`PackDepthInputs` packs, and the other view, the un-jittered views and the geometry."""
+
+    def __init__(self, meta_keys: tuple[str, ...] = (*META_KEYS, 'side')) -> None:
+        super().__init__(meta_keys)
+
+    def transform(self, results: dict) -> dict:
+        """Pack one pair; views that no colour transform copied are their own clean versions."""
+        packed = super().transform(results)
+        sample = packed['data_samples']
+        sample.other_img = _to_tensor(results['other_img'])
+        sample.clean_img = _to_tensor(results.get('clean_img', results['img']))
+        sample.clean_other_img = _to_tensor(results.get('clean_other_img', results['other_img']))
+        sample.stereo_extrinsics = torch.tensor(results['stereo_extrinsics'], dtype=torch.float32)
+        sample.other_intrinsics = torch.tensor(results['other_cam_intrinsic'], dtype=torch.float32)
+        if 'depth_hint' in results:
+            sample.depth_hint = torch.from_numpy(np.ascontiguousarray(results['depth_hint'], np.float32))
+        return packed
+
+
+def _to_tensor(img: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(img.transpose(2, 0, 1)))

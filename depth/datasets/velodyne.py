@@ -1,0 +1,86 @@
+"""Laser points of KITTI raw as depth maps."""
+
+from pathlib import Path
+
+import numpy as np
+
+
+def read_calibration(path: str | Path) -> dict[str, np.ndarray]:
+    """Return the numbers of a KITTI ``calib_*.txt`` by name, as flat arrays; entries that are no numbers are left out.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it holds none.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'calibration {path} does not exist; KITTI raw has one for every recording day')
+    entries = {}
+    for line in path.read_text(encoding='utf-8').splitlines():
+        name, _, values = line.partition(':')
+        try:
+            entries[name.strip()] = np.array([float(value) for value in values.split()])
+        except ValueError:  # calib_time and the like
+            continue
+    if not entries:
+        raise ValueError(f'calibration {path} holds no "NAME: NUMBERS" lines')
+    return entries
+
+
+def velodyne_to_image(calib_dir: str | Path, camera: int) -> tuple[np.ndarray, tuple[int, int]]:
+    """Return the projection (3, 4) of velodyne points to a rectified camera, and that image's (height, width).
+
+    Args:
+        calib_dir: Folder of a recording day with ``calib_cam_to_cam.txt`` and ``calib_velo_to_cam.txt``.
+        camera: 2 (left) or 3 (right).
+    """
+    cameras = read_calibration(Path(calib_dir, 'calib_cam_to_cam.txt'))
+    rigid = read_calibration(Path(calib_dir, 'calib_velo_to_cam.txt'))
+    velo_to_cam = np.eye(4)
+    velo_to_cam[:3] = np.hstack([rigid['R'].reshape(3, 3), rigid['T'].reshape(3, 1)])
+    rectify = np.eye(4)
+    rectify[:3, :3] = cameras['R_rect_00'].reshape(3, 3)
+    width, height = cameras['S_rect_02'].astype(int)
+    return cameras[f'P_rect_{camera:02d}'].reshape(3, 4) @ rectify @ velo_to_cam, (int(height), int(width))
+
+
+def project_velodyne(
+    points: np.ndarray, projection: np.ndarray, size: tuple[int, int], depth_axis: str = 'camera'
+) -> np.ndarray:
+    """Return a depth map (H, W) float32 in metres of laser points, 0 where there is none.
+
+    Points behind the scanner are left out; a pixel that several points meet gets the nearest.
+
+    Args:
+        points: (M, 3 or more): forward, left, up in metres.
+        projection: (3, 4) from :func:`velodyne_to_image`.
+        size: (height, width) of the image.
+        depth_axis: ``'camera'``: depth along the camera's axis; ``'forward'``: the scanner's forward coordinate, about
+            0.27 m more, which published self-supervised evaluations use.
+
+    Raises:
+        ValueError: If ``depth_axis`` is neither.
+    """
+    if depth_axis not in ('camera', 'forward'):
+        raise ValueError(f"depth_axis is 'camera' or 'forward', got {depth_axis!r}")
+    points = points[points[:, 0] >= 0]
+    homogeneous = np.hstack([points[:, :3], np.ones((len(points), 1))])
+    pixels = homogeneous @ projection.T
+    values = pixels[:, 2] if depth_axis == 'camera' else points[:, 0]
+    with np.errstate(divide='ignore', invalid='ignore'):
+        # The development kit counts pixels from 1.
+        columns, rows = (np.round(pixels[:, axis] / pixels[:, 2]) - 1 for axis in (0, 1))
+    inside = (columns >= 0) & (rows >= 0) & (columns < size[1]) & (rows < size[0]) & (values > 0)
+    order = np.argsort(-values[inside], kind='stable')  # the nearest is written last
+    depth = np.zeros(size, np.float32)
+    depth[rows[inside][order].astype(int), columns[inside][order].astype(int)] = values[inside][order]
+    return depth
+
+
+def resize_nearest(depth: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return a map (H, W) at another size, each pixel the one whose area its middle falls into."""
+    rows, columns = (
+        np.minimum(((np.arange(new) + 0.5) * old / new).astype(int), old - 1)
+        for new, old in zip(size, depth.shape, strict=True)
+    )
+    return depth[rows[:, None], columns]

@@ -1,0 +1,127 @@
+"""BinsFormer on MaskFormer's plain parts: one memory, DETR's decoder."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from depth.registry import MODELS
+from depth.structures import DepthDataSample
+
+from ..layers.bins import bin_centers_from_edges, bin_edges_from_widths, depth_from_bins
+from ..layers.fpn_pixel_decoder import FPNPixelDecoder
+from ..layers.position_encoding import SinePositionEncoding
+from ..layers.transformer import MLP, QueryDecoderLayer
+from .query_depth_head import QueryDepthHead
+
+
+@MODELS.register_module()
+class BinsMaskFormerHead(QueryDepthHead):
+    """Bins from queries that look at the coarsest level alone; the mmdepth variant of BinsFormer.
+
+    Unlike :class:`BinsFormerHead` it has no attention between levels, no masks, no scene classes.
+
+    Args:
+        in_channels: Channels of all levels, finest first.
+        channels: Width E of everything inside; a multiple of 32 and of ``num_heads``.
+        num_bins: Bins D, one query each.
+        num_extra_queries: Queries that give no bin. Published: 3, left over from a scene scale that is switched off;
+            the others look at them.
+        num_layers: Decoder layers.
+        num_heads: Heads of all attentions.
+        feedforward_channels: Of the decoder layers.
+        dropout: Of all parts of the decoder layers.
+        **kwargs: Auxiliary layers, losses and depth range, see :class:`QueryDepthHead`.
+
+    Reference: BinsFormer, https://arxiv.org/abs/2204.00987, as in https://github.com/RuijieZhu94/mmdepth; MaskFormer,
+    https://arxiv.org/abs/2107.06278.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        channels: int = 256,
+        num_bins: int = 64,
+        num_extra_queries: int = 3,
+        num_layers: int = 9,
+        num_heads: int = 8,
+        feedforward_channels: int = 2048,
+        dropout: float = 0.1,
+        **kwargs,
+    ) -> None:
+        super().__init__(num_layers, **dict(align_corners=False) | kwargs)
+        self.in_channels, self.num_bins = list(in_channels), num_bins
+        self.pixel_decoder = FPNPixelDecoder(in_channels, channels)
+        self.input_proj = nn.Conv2d(in_channels[-1], channels, kernel_size=1)
+        self.position_encoding = SinePositionEncoding(channels // 2, normalize=True)
+        self.query_embed = nn.Embedding(num_bins + num_extra_queries, channels)
+        self.layers = nn.ModuleList(
+            QueryDecoderLayer(channels, num_heads, feedforward_channels, dropout, cross_first=False)
+            for _ in range(num_layers)
+        )
+        self.decoder_norm = nn.LayerNorm(channels)
+        self.bins_embed = nn.Linear(channels, 1)
+        self.mask_embed = MLP(channels, channels, channels)
+
+    def forward(
+        self, feats: Sequence[Tensor], data_samples: list[DepthDataSample] | None = None, all_layers: bool = False
+    ) -> dict[str, Tensor]:
+        """Map features, finest (N, C, h, w) first, to depth in metres.
+
+        Args:
+            feats: All levels.
+            data_samples: Not used.
+            all_layers: Predict after every decoder layer; otherwise after those that are trained, and in eval mode
+                after the last one only.
+
+        Returns:
+            ``depth`` (N, 1, h, w), not clamped; of each of M predicting layers, the last one last: ``layer_depths``
+            (N, M, h, w), ``bin_edges`` (N, M, D + 1), ``bin_logits`` (N, M, D); ``layers``: their numbers.
+
+        Raises:
+            ValueError: If the features have other channels.
+        """
+        found = [feat.shape[1] for feat in feats]
+        if found != self.in_channels:
+            raise ValueError(
+                f'BinsMaskFormerHead: decode_head.in_channels is {self.in_channels}, the backbone gives {found}'
+            )
+        pixels = self.pixel_decoder(feats)
+        chosen = self.predicting_layers(all_layers)
+        predictions = [self._predict(queries, pixels) for queries in self._decode(feats[-1], chosen)]
+        outputs = {name: torch.stack([one[name] for one in predictions], dim=1) for name in predictions[0]}
+        return dict(outputs, depth=outputs['layer_depths'][:, -1:], layers=chosen)
+
+    def _decode(self, memory: Tensor, chosen: Sequence[int]) -> list[Tensor]:
+        """Return the normed queries (N, Q, E) after the chosen layers; they start at zero."""
+        memory = self.input_proj(memory)
+        code = self.position_encoding(tuple(memory.shape[-2:]), memory.device, memory.dtype)
+        tokens, positions = (maps.flatten(2).transpose(1, 2) for maps in (memory, code))
+        query_pos = self.query_embed.weight.unsqueeze(0)
+        queries = torch.zeros_like(query_pos).expand(len(memory), -1, -1)
+        kept = []
+        for index, layer in enumerate(self.layers):
+            queries = layer(queries, tokens, query_pos, positions)
+            if index in chosen:
+                kept.append(self.decoder_norm(queries))
+        return kept
+
+    def _predict(self, queries: Tensor, pixels: Tensor) -> dict[str, Tensor]:
+        """Return one layer's depth (N, h, w) and bins."""
+        queries = queries[:, : self.num_bins]
+        bin_logits = self.bins_embed(queries).squeeze(-1).float()
+        pixel_logits = torch.einsum('nde,nehw->ndhw', self.mask_embed(queries), pixels).float()
+        edges = bin_edges_from_widths(bin_logits.softmax(dim=1), self.min_depth, self.max_depth)
+        depth = depth_from_bins(pixel_logits.softmax(dim=1), bin_centers_from_edges(edges))
+        return dict(layer_depths=depth[:, 0], bin_edges=edges, bin_logits=bin_logits)
+
+    def depth_losses(
+        self,
+        outputs: dict[str, Tensor],
+        place: int,
+        gt_depth: Tensor,
+        data_samples: list[DepthDataSample] | None,
+        is_last: bool,
+    ) -> dict[str, Tensor]:
+        """Return the loss on depth."""
+        return dict(depth=self.loss_on_depth(outputs['layer_depths'][:, place], gt_depth))

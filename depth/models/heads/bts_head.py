@@ -1,0 +1,126 @@
+"""BTS: a decoder that is told planes from every level on its way to full size."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from depth.registry import MODELS
+
+from ..layers.dense_aspp import DenseASPP
+from ..layers.local_planar_guidance import PlaneRegression, local_planar_guidance, reduction
+from .regression_head import RegressionHead
+
+CELLS = (8, 4, 2)  # pixels a side at 1/8, 1/4 and 1/2 of the image
+
+
+def conv_elu(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Return a 3x3 convolution without bias, and ELU."""
+    return nn.Sequential(nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False), nn.ELU())
+
+
+class UpConv(nn.Module):
+    """Double the size by repetition, then convolve.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels C of the result.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = conv_elu(in_channels, out_channels)
+
+    def forward(self, feat: Tensor) -> Tensor:
+        """Map (N, *, h, w) to (N, C, 2 h, 2 w)."""
+        return self.conv(F.interpolate(feat, scale_factor=2, mode='nearest'))
+
+
+@MODELS.register_module()
+class BTSHead(RegressionHead):
+    """Decoder with dense ASPP and local planar guidance; depth is ``sigmoid(x) * max_depth`` at the image's size.
+
+    Maps of odd sizes are cut at the right and the bottom where a doubled one is larger, so any image size works.
+
+    Args:
+        in_channels: Channels of five levels at strides 2 to 32.
+        num_features: Width F of the coarsest decoder level; finer ones have F/2, F/4, F/8 and F/16. A multiple of 16.
+        dilations: Of the dense ASPP.
+        align_corners: Convention of the final resize.
+        **kwargs: Depth range and ``loss_decode``, see :class:`RegressionHead`.
+
+    Raises:
+        ValueError: If there are not five levels or F is no multiple of 16.
+
+    Reference: From Big to Small, https://arxiv.org/abs/1907.10326
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        num_features: int = 512,
+        dilations: Sequence[int] = (3, 6, 12, 18, 24),
+        align_corners: bool = False,
+        **kwargs,
+    ) -> None:
+        if len(in_channels) != 5:
+            raise ValueError(f'BTSHead: in_channels must name five levels, strides 2 to 32, got {list(in_channels)}')
+        if num_features % 16 or num_features <= 0:
+            raise ValueError(f'BTSHead: num_features is a multiple of 16, got {num_features}')
+        widths = [num_features // share for share in (1, 2, 4, 8, 16)]
+        super().__init__(widths[-1], scale_up=True, align_corners=align_corners, **kwargs)
+        self.in_channels = list(in_channels)
+        half, quarter, eighth, sixteenth = widths[1:]
+        self.up = nn.ModuleList(
+            UpConv(before, after)
+            for before, after in zip([in_channels[-1], num_features, quarter, quarter, eighth], widths, strict=True)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(width, eps=1.1e-5, momentum=0.01) for width in widths[:4])
+        skips = [in_channels[3], in_channels[2], in_channels[1] + 1, in_channels[0] + 1, 1 + len(CELLS)]
+        self.convs = nn.ModuleList(conv_elu(width + skip, width) for width, skip in zip(widths, skips, strict=True))
+        self.aspp_norm = nn.BatchNorm2d(half, eps=1.1e-5, momentum=0.01)
+        self.aspp = DenseASPP(half, half + in_channels[2], quarter, dilations)
+        self.planes = nn.ModuleList(
+            PlaneRegression(width, first, self.max_depth)
+            for width, first in ((quarter, quarter), (quarter, eighth), (eighth, sixteenth))
+        )
+        self.reduce = reduction(sixteenth, sixteenth // 2, 1)
+
+    def forward(self, feats: Sequence[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
+        """Map features (N, C, h, w), finest (stride 2) first, to depth in metres.
+
+        Returns:
+            ``depth`` (N, 1, H, W) at twice the size of the finest level.
+
+        Raises:
+            ValueError: If the features have other channels.
+        """
+        found = [feat.shape[1] for feat in feats]
+        if found != self.in_channels:
+            raise ValueError(f'BTSHead: decode_head.in_channels is {self.in_channels}, the backbone gives {found}')
+        feat = self.convs[0](self._grow(0, feats[4].relu(), feats[3]))
+        context = self._grow(1, feat, feats[2])
+        feat = self.aspp(self.aspp_norm(self.convs[1](context)), context)
+        guides = [self._guide(0, feat)]
+        for level, skip in ((2, feats[1]), (3, feats[0])):
+            told = crop(guides[-1][..., :: CELLS[level - 1], :: CELLS[level - 1]], skip)
+            feat = self.convs[level](torch.cat([self._grow(level, feat, skip), told], dim=1))
+            guides.append(self._guide(level - 1, feat))
+        feat = self.up[4](feat)
+        finest = self.reduce(feat).float().sigmoid()
+        told = [crop(guide, feat) for guide in reversed(guides)]
+        return dict(depth=self.regress(self.convs[4](torch.cat([feat, finest, *told], dim=1))))
+
+    def _grow(self, level: int, feat: Tensor, skip: Tensor) -> Tensor:
+        """Double ``feat``, normalise it and put it beside the skip connection."""
+        return torch.cat([self.norms[level](crop(self.up[level](feat), skip)), skip], dim=1)
+
+    def _guide(self, index: int, feat: Tensor) -> Tensor:
+        """Return what the planes say about depth, at the image's size, as a share of ``max_depth``."""
+        return local_planar_guidance(self.planes[index](feat), CELLS[index]) / self.max_depth
+
+
+def crop(feat: Tensor, like: Tensor) -> Tensor:
+    """Cut a map at the right and the bottom to the size of ``like``."""
+    return feat[..., : like.shape[-2], : like.shape[-1]]

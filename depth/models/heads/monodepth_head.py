@@ -1,0 +1,73 @@
+"""The decoder of monodepth2: a light U-Net that ends in sigmoids at four scales."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from depth.registry import MODELS
+
+from .sigmoid_depth_head import SigmoidDepthHead, reflect_conv
+
+
+@MODELS.register_module()
+class MonodepthHead(SigmoidDepthHead):
+    """Upsample (nearest), convolve, concatenate the skip connection, convolve; five times.
+
+    The finest of the five levels has twice the resolution of the first feature map and no skip connection: with a
+    ResNet that is the size of the image.
+
+    Args:
+        in_channels: Channels of the five feature levels, finest first, each half the size of the one before.
+        channels: Channels of the five decoder levels, finest first.
+        num_outputs: How many of the finest levels have an output.
+        output_range: See :class:`SigmoidDepthHead`.
+
+    Reference: Digging Into Self-Supervised Monocular Depth Estimation, https://arxiv.org/abs/1806.01260.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int] = (64, 64, 128, 256, 512),
+        channels: Sequence[int] = (16, 32, 64, 128, 256),
+        num_outputs: int = 4,
+        output_range: Sequence[float] = (0.1, 100.0),
+    ) -> None:
+        super().__init__(output_range)
+        if len(in_channels) != len(channels) or not 1 <= num_outputs <= len(channels):
+            raise ValueError(
+                f'MonodepthHead: in_channels and channels name as many levels, num_outputs is at most that many, '
+                f'got {list(in_channels)}, {list(channels)} and {num_outputs}'
+            )
+        self.in_channels = list(in_channels)
+        below = [*channels[1:], in_channels[-1]]  # what comes up from the next coarser level
+        skips = [0, *in_channels[:-1]]
+        self.up_convs = nn.ModuleList(reflect_conv(*pair) for pair in zip(below, channels, strict=True))
+        self.skip_convs = nn.ModuleList(
+            reflect_conv(skip + out, out) for skip, out in zip(skips, channels, strict=True)
+        )
+        self.outputs = nn.ModuleList(reflect_conv(channels[level], 1) for level in range(num_outputs))
+
+    def forward(self, feats: Sequence[Tensor], data_samples: list | None = None) -> dict[str, list[Tensor]]:
+        """Map features (N, C, h, w), finest first, to ``sigmoids`` (N, 1, h, w), finest first.
+
+        Raises:
+            ValueError: If the features do not have the configured channels.
+        """
+        found = [feat.shape[1] for feat in feats]
+        if found != self.in_channels:
+            raise ValueError(
+                f'MonodepthHead: decode_head.in_channels is {self.in_channels}, but the backbone gives maps with '
+                f'{found} channels'
+            )
+        skips = [None, *feats[:-1]]
+        x, sigmoids = feats[-1], []
+        for level in reversed(range(len(skips))):
+            x = F.elu(self.up_convs[level](F.interpolate(x, scale_factor=2, mode='nearest')))
+            if skips[level] is not None:
+                x = torch.cat([x, skips[level]], dim=1)
+            x = F.elu(self.skip_convs[level](x))
+            if level < len(self.outputs):
+                sigmoids.insert(0, self.outputs[level](x).sigmoid())
+        return dict(sigmoids=sigmoids)

@@ -1,0 +1,48 @@
+"""What self-supervised heads share: sigmoids at several scales and what they mean in metres."""
+
+from abc import ABCMeta, abstractmethod
+from collections.abc import Sequence
+
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from depth.models.layers import sigmoid_to_inverse_depth
+from depth.structures import DepthDataSample
+
+
+class SigmoidDepthHead(BaseModule, metaclass=ABCMeta):
+    """Base of heads that predict where between the ends of a range inverse depth lies.
+
+    Args:
+        output_range: Depth in metres that a sigmoid of 1 and of 0 stand for. It is what the output can express, not
+            the range in which a data set is scored.
+
+    Raises:
+        ValueError: If the range is empty or touches zero.
+    """
+
+    def __init__(self, output_range: Sequence[float] = (0.1, 100.0)) -> None:
+        super().__init__()
+        near, far = output_range
+        if not 0 < near < far:
+            raise ValueError(f'{type(self).__name__}: output_range needs 0 < near < far, got {near} and {far}')
+        self.output_range = (float(near), float(far))
+
+    @abstractmethod
+    def forward(
+        self, feats: Sequence[Tensor], data_samples: list[DepthDataSample] | None = None
+    ) -> dict[str, Tensor | list[Tensor]]:
+        """Map features (N, C, h, w), finest first, to ``sigmoids``: (N, 1, h, w) each, finest first."""
+
+    def to_inverse_depth(self, sigmoid: Tensor) -> Tensor:
+        """Return inverse depth in 1/m."""
+        return sigmoid_to_inverse_depth(sigmoid.float(), *self.output_range)
+
+    def to_depth(self, sigmoid: Tensor) -> Tensor:
+        """Return depth in metres."""
+        return 1 / self.to_inverse_depth(sigmoid)
+
+
+def reflect_conv(in_channels: int, out_channels: int, dilation: int = 1) -> nn.Conv2d:
+    """Return a 3x3 convolution that keeps the size and reflects at the border, as monodepth's decoders do."""
+    return nn.Conv2d(in_channels, out_channels, 3, padding=dilation, dilation=dilation, padding_mode='reflect')

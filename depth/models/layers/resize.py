@@ -1,0 +1,13 @@
+"""One way to resize maps."""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def resize_map(values: Tensor, size: Sequence[int]) -> Tensor:
+    """Resize (N, C, h, w) bilinearly to ``size`` (H, W), half-pixel centres (``align_corners=False``) as in OpenCV."""
+    if tuple(values.shape[-2:]) == tuple(size):
+        return values
+    return F.interpolate(values, size=tuple(size), mode='bilinear', align_corners=False)

@@ -1,0 +1,25 @@
+"""Generalisation: the KITTI model on 654 NYU images, medians aligned, depth (not disparity) resized.
+
+As published, the sigmoid is read in another range than in training, 0.1 to 10.
+"""
+
+_base_ = ['../EPCDepth/epcdepth_r50_kitti_320x1024.py']
+model = dict(
+    decode_head=dict(output_range=(0.1, 10.0)),
+    test_cfg=dict(resize_as='depth'),
+    prediction_type='scale_invariant',
+)
+test_dataloader = dict(
+    dataset=dict(
+        _delete_=True,
+        type='NYUH5Dataset',
+        data_root='data/nyu_test_h5',
+        test_mode=True,
+        pipeline=[
+            dict(type='LoadNYUH5'),
+            dict(type='ResizePair', scale=(384, 288)),
+            dict(type='PackDepthInputs'),
+        ],
+    )
+)
+test_evaluator = dict(type='DepthMetric', protocol='epcdepth_nyu')

@@ -1,0 +1,47 @@
+"""The plain decoder overfits one real pair: a minute or two on a CPU, a check that training works on real images.
+
+Set ``data_root`` to a stereo folder (see StereoFolderDataset); ``indices`` picks a pair with ground truth.
+Result: see projects/EPCDepth/README.md.
+"""
+
+_base_ = [
+    '../../../../configs/_base_/schedules/synthetic.py',
+    '../../../../configs/_base_/default_runtime.py',
+    '../_base_/epcdepth_r18.py',
+]
+min_depth, max_depth = 1e-3, 80.0
+model = dict(
+    backbone=dict(model_name='resnet18', pretrained=False),
+    decode_head=dict(
+        _delete_=True, type='MonodepthHead', in_channels=[64, 64, 128, 256, 512], output_range=(1.0, 20.0)
+    ),
+    # Where the principal points differ, standing still is a depth like any other: no auto-mask.
+    view_loss=dict(hint_weight=0.0, smoothness_weight=1e-3, auto_mask=False),
+    # The batch is one image over and over, there is nobody to exchange rows with.
+    train_cfg=dict(graft=False),
+)
+pair = dict(type='StereoFolderDataset', data_root='data/stereo', indices=[0], min_depth=min_depth, max_depth=max_depth)
+resize = dict(type='ResizePair', scale=(256, 160))
+train_dataloader = dict(
+    batch_size=1,
+    num_workers=0,
+    sampler=dict(type='ResumableInfiniteSampler', shuffle=True),
+    dataset=dict(**pair, pipeline=[dict(type='LoadPair'), resize, dict(type='PackStereoInputs')]),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        **pair, pipeline=[dict(type='LoadImage'), dict(type='LoadStereoDepth'), resize, dict(type='PackDepthInputs')]
+    ),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(type='DepthMetric', protocol='folder', max_depth=max_depth)
+test_evaluator = val_evaluator
+optim_wrapper = dict(_delete_=True, type='OptimWrapper', optimizer=dict(type='Adam', lr=1e-3))
+max_iters = 200
+train_cfg = dict(max_iters=max_iters, val_interval=50)
+param_scheduler = dict(total_steps=max_iters)
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=200))
+log_processor = dict(window_size=10)

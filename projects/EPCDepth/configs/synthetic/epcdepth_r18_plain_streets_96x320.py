@@ -1,0 +1,42 @@
+"""The plain decoder on synthetic streets from scratch: minutes on two CPU cores, no data, no ground truth in training.
+
+Result: see projects/EPCDepth/README.md.
+"""
+
+_base_ = [
+    '../../../../configs/_base_/datasets/synthetic_streets.py',
+    '../../../../configs/_base_/schedules/synthetic.py',
+    '../../../../configs/_base_/default_runtime.py',
+    '../_base_/epcdepth_r18.py',
+]
+size = (96, 320)
+model = dict(
+    backbone=dict(model_name='resnet18', pretrained=False),
+    decode_head=dict(
+        _delete_=True, type='MonodepthHead', in_channels=[64, 64, 128, 256, 512], output_range=(3.0, 100.0)
+    ),
+    view_loss=dict(hint_weight=0.0, smoothness_weight=1e-3),
+)
+train_pipeline = [
+    dict(type='PairFromScene', right_prob=0.5),
+    dict(type='RandomFlipPair', prob=0.5),
+    dict(type='ColorJitterPair', prob=0.5),
+    dict(type='PackStereoInputs'),
+]
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=1,
+    dataset=dict(num_scenes=600, image_size=size, stereo=True, cache=True, pipeline=train_pipeline),
+)
+val_dataloader = dict(num_workers=0, dataset=dict(num_scenes=30, image_size=size, cache=True))
+test_dataloader = dict(num_workers=0, dataset=dict(num_scenes=100, image_size=size))
+optim_wrapper = dict(
+    _delete_=True,
+    type='OptimWrapper',
+    optimizer=dict(type='Adam', lr=5e-4),
+    clip_grad=dict(max_norm=10, norm_type=2),
+)
+max_iters = 500
+train_cfg = dict(max_iters=max_iters, val_interval=250)
+param_scheduler = dict(total_steps=max_iters)
+default_hooks = dict(logger=dict(interval=25), checkpoint=dict(interval=250))

@@ -1,0 +1,172 @@
+"""Depth hints: semi-global matching with several settings, fused by how well each explains the image."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform, Compose
+
+from depth.models.layers import synthesize_view
+from depth.models.losses import photometric_error
+from depth.registry import TRANSFORMS
+
+# Published: block sizes 1, 2 and 3. OpenCV gives identical maps for 2 and 3, so these eight are all distinct ones.
+BLOCK_SIZES = (1, 3)
+NUM_DISPARITIES = (64, 96, 128, 160)
+
+
+def match_all(target: np.ndarray, other: np.ndarray, side: str) -> np.ndarray:
+    """Return disparities (8, H, W) float32 in pixels of every matcher, not positive where it found nothing.
+
+    Matchers whose range does not fit into the width are left out.
+
+    Args:
+        target: The view to match, (H, W, 3) uint8.
+        other: The other view.
+        side: ``left`` or ``right``: which view ``target`` is. A right one is matched as the left one of the mirror.
+
+    Raises:
+        ValueError: If the image is too narrow for any matcher.
+    """
+    if side == 'right':
+        mirrored = (np.ascontiguousarray(view[:, ::-1]) for view in (target, other))
+        return np.ascontiguousarray(match_all(*mirrored, 'left')[..., ::-1])
+    ranges = [number for number in NUM_DISPARITIES if number + max(BLOCK_SIZES) < target.shape[1]]
+    if not ranges:
+        raise ValueError(
+            f'a view of {target.shape[1]} columns is too narrow to be matched, use {NUM_DISPARITIES[0] + 4}'
+        )
+    maps = []
+    for block_size in BLOCK_SIZES:
+        for num_disparities in ranges:
+            matcher = cv2.StereoSGBM_create(
+                minDisparity=0,
+                numDisparities=num_disparities,
+                blockSize=block_size,
+                P1=36,
+                P2=288,
+                preFilterCap=63,
+                uniquenessRatio=10,
+                speckleWindowSize=100,
+                speckleRange=16,
+            )
+            maps.append(matcher.compute(target, other).astype(np.float32) / 16)
+    return np.stack(maps)
+
+
+def disparities_to_depths(disparities: np.ndarray, focal: float, baseline: float, offset: float = 0.0) -> np.ndarray:
+    """Return depth in the unit of ``baseline``, 0 where a disparity (pixels) is not positive.
+
+    Args:
+        disparities: Any shape.
+        focal: Pixels.
+        baseline: Metres, or any other unit.
+        offset: Column of the right principal point minus that of the left one.
+    """
+    depth = focal * baseline / (np.maximum(disparities, 0) + offset + 1e-7)
+    return np.where(disparities > 0, depth, 0).astype(np.float32)
+
+
+@torch.inference_mode()
+def fuse(
+    target: torch.Tensor,
+    other: torch.Tensor,
+    candidates: torch.Tensor,
+    intrinsics: torch.Tensor,
+    transform: torch.Tensor,
+    other_intrinsics: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Return per pixel the candidate (H, W) whose warped view is nearest to the target; 0 competes too.
+
+    Args:
+        target: (3, H, W) in [0, 1].
+        other: The other view, (3, H, W).
+        candidates: Depths (M, H, W); the first wins ties.
+        intrinsics: K, (3, 3), pixels.
+        transform: Target camera to the other camera, (4, 4), in the candidates' unit.
+        other_intrinsics: K of the other view, if it differs.
+    """
+    second = None if other_intrinsics is None else other_intrinsics[None]
+    errors = [  # one at a time: twelve megapixel warps at once would need a gigabyte
+        photometric_error(
+            synthesize_view(other[None], depth[None, None], intrinsics[None], transform[None], second), target[None]
+        )
+        for depth in candidates
+    ]
+    best = torch.cat(errors, dim=1).argmin(dim=1)
+    return candidates.gather(0, best)[0]
+
+
+def compute_hint(results: dict) -> np.ndarray:
+    """Return the fused hint (H, W) float32 in metres, 0 = none, of a pair as its transforms describe it.
+
+    Args:
+        results: ``img``, ``other_img`` (H, W, 3) uint8, ``cam_intrinsic``, ``other_cam_intrinsic``, ``side`` and
+            ``stereo_extrinsics``; neither mirrored nor jittered.
+    """
+    own, other = (np.asarray(results[key], np.float64) for key in ('cam_intrinsic', 'other_cam_intrinsic'))
+    offset = other[0, 2] - own[0, 2] if results['side'] == 'left' else own[0, 2] - other[0, 2]
+    transform = np.asarray(results['stereo_extrinsics'])
+    disparities = match_all(results['img'], results['other_img'], results['side'])
+    depths = disparities_to_depths(disparities, own[0, 0], abs(transform[0, 3]), offset)
+    views = (torch.from_numpy(results[key].transpose(2, 0, 1).copy()).float() / 255 for key in ('img', 'other_img'))
+    matrices = (torch.tensor(matrix, dtype=torch.float32) for matrix in (own, transform, other))
+    return fuse(*views, torch.from_numpy(depths), *matrices).numpy()
+
+
+@TRANSFORMS.register_module()
+class ComputeDepthHint(BaseTransform):
+    """Compute ``depth_hint`` in the pipeline, for small images; each pair's is kept in memory.
+
+    Belongs right after :class:`~depth.datasets.transforms.PairFromScene` or ``LoadPair``, before any augmentation.
+    """
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[str, str], np.ndarray] = {}
+
+    def transform(self, results: dict) -> dict:
+        """Set ``depth_hint``."""
+        key = results['img_path'], results['side']
+        if key not in self.known:
+            self.known[key] = compute_hint(results)
+        results['depth_hint'] = self.known[key].copy()
+        return results
+
+
+def hint_steps(pipeline: Sequence[dict], width: int, height: int) -> tuple[list[dict], float]:
+    """Return the steps that prepare a pair for matching, with the camera the training uses, and the files' unit.
+
+    Args:
+        pipeline: A train pipeline with ``LoadDepthHint``; its ``NominalIntrinsics``, if it has one, is kept.
+        width: At which size to match, pixels.
+        height: Likewise.
+
+    Raises:
+        ValueError: If the pipeline reads no hints.
+    """
+    loader = next((step for step in pipeline if step['type'] == 'LoadDepthHint'), None)
+    if loader is None:
+        raise ValueError('the train pipeline has no LoadDepthHint, so nothing would read the hints')
+    camera = [step for step in pipeline if step['type'] == 'NominalIntrinsics']
+    steps = [dict(type='LoadPair'), dict(type='ResizePair', scale=(width, height)), *camera]
+    return steps, float(loader.get('unit', 5.4))
+
+
+def write_hint(sample: dict, steps: Sequence[dict], unit: float) -> None:
+    """Compute the hint of one sample and write it as (1, H, W) float32 npy, in ``unit`` metres.
+
+    The file appears whole or not at all.
+    """
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    pipeline = Compose([TRANSFORMS.build(dict(step)) for step in steps])
+    hint = compute_hint(pipeline(dict(sample))) / np.float32(unit)
+    path = Path(sample['depth_hint_path'])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    with temporary.open('wb') as file:
+        np.save(file, hint[None].astype(np.float32))
+    os.replace(temporary, path)

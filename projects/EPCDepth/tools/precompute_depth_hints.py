@@ -1,0 +1,75 @@
+"""Write the depth hints that a config's training reads: python precompute_depth_hints.py CONFIG.
+
+Every pair is matched by semi-global matching with eight settings; per pixel the depth that explains the image best is
+kept. Files that are there already are skipped, so the command can be stopped and started again.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT))
+
+from depth.cli import add_cfg_options, parse_cfg_options, run_tool  # noqa: E402
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config whose train data set has a hint_root')
+    parser.add_argument('--height', type=int, default=320, help='at which size to match, 320x1024 by default')
+    parser.add_argument('--width', type=int, default=1024)
+    parser.add_argument('--workers', type=int, default=1, help='processes')
+    parser.add_argument('--overwrite', action='store_true', help='compute hints again that are there')
+    add_cfg_options(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """List the pairs, leave out what is done, compute the rest."""
+    args = parse_args()
+    from depth.engine.config import load_config
+    from depth.registry import DATASETS
+    from projects.EPCDepth.depth_hints import hint_steps
+
+    cfg = load_config(args.config, parse_cfg_options(args.cfg_options))
+    described = cfg.train_dataloader.dataset
+    steps, unit = hint_steps(described.pipeline, args.width, args.height)
+    dataset = DATASETS.build(dict(described, pipeline=[]))
+    samples = [dataset.get_data_info(index) for index in range(len(dataset))]
+    if samples and 'depth_hint_path' not in samples[0]:
+        raise ValueError(f'{args.config}: train_dataloader.dataset has no hint_root, where should the hints go?')
+    wanted = [sample for sample in samples if args.overwrite or not Path(sample['depth_hint_path']).is_file()]
+    print(f'{len(samples)} views, {len(samples) - len(wanted)} have a hint, {len(wanted)} to do')
+    run([(sample, steps, unit) for sample in wanted], args.workers)
+
+
+def run(jobs: list[tuple], workers: int) -> None:
+    """Compute hints, in several processes if asked to, with a bar that shows the remaining time."""
+    import multiprocessing
+
+    from mmengine.utils import ProgressBar
+
+    if not jobs:
+        return
+    bar = ProgressBar(len(jobs))
+    if workers > 1:
+        with multiprocessing.get_context('spawn').Pool(min(workers, len(jobs))) as pool:
+            for _ in pool.imap_unordered(_write, jobs):
+                bar.update()
+    else:
+        for job in jobs:
+            _write(job)
+            bar.update()
+    print()
+
+
+def _write(job: tuple) -> None:
+    from projects.EPCDepth.depth_hints import write_hint
+
+    write_hint(*job)
+
+
+if __name__ == '__main__':
+    run_tool(main)

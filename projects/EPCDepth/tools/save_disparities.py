@@ -1,0 +1,43 @@
+"""Test a model and keep its disparities: python save_disparities.py CONFIG CHECKPOINT --out DIR."""
+
+import argparse
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT))
+
+from depth.cli import add_cfg_options, parse_cfg_options, run_tool  # noqa: E402
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--out', required=True, help='folder for disparities.npy (N, H, W) and pictures')
+    parser.add_argument('--no-pictures', action='store_true', help='write the npy file only')
+    add_cfg_options(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run the test with a hook that writes."""
+    args = parse_args()
+    from depth.engine.config import load_config, skip_pretrained
+    from depth.engine.config_check import check_config, check_data_paths
+    from depth.engine.run import build_runner
+    from projects.EPCDepth.disparities import DisparityWriterHook
+
+    cfg = load_config(args.config, parse_cfg_options(args.cfg_options))
+    cfg.work_dir, cfg.load_from = str(Path(args.out, 'test')), args.checkpoint
+    skip_pretrained(cfg)
+    writer = dict(type=DisparityWriterHook.__name__, out_dir=args.out, pictures=not args.no_pictures)
+    cfg.custom_hooks = [*cfg.get('custom_hooks', []), writer]
+    check_config(cfg)
+    check_data_paths(cfg, ['test_dataloader'])
+    build_runner(cfg).test()
+
+
+if __name__ == '__main__':
+    run_tool(main)

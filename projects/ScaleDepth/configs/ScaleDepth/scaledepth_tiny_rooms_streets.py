@@ -1,0 +1,30 @@
+"""A tiny ScaleDepth on synthetic rooms and streets together: minutes on two CPU cores, no data needed.
+
+One scale a scene lets one model cover 10 m and 80 m. scaledepth_tiny_rooms_streets_fixed is the same model with bins
+over one fixed range.
+"""
+
+_base_ = [
+    '../_base_/scaledepth_head.py',
+    '../../../../configs/_base_/datasets/synthetic_mixed.py',
+    '../../../../configs/_base_/schedules/synthetic.py',
+    '../../../../configs/_base_/default_runtime.py',
+]
+model = dict(
+    backbone=dict(type='TimmBackbone', model_name='resnet18', out_indices=(1, 2, 3, 4)),
+    decode_head=dict(
+        in_channels=[64, 128, 256, 512],
+        channels=64,
+        num_bins=32,
+        num_classes=0,
+        decoder=dict(num_layers=3, num_heads=4, feedforward_channels=128),
+        pixel_decoder=dict(num_layers=1, num_heads=4, feedforward_channels=128),
+        aux_layers=(0, 1),
+    ),
+)
+max_iters = 450
+train_cfg = dict(max_iters=max_iters, val_interval=150)
+param_scheduler = dict(total_steps=max_iters)
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=150))
+train_dataloader = dict(num_workers=1)
+val_dataloader = dict(num_workers=0)

@@ -1,0 +1,31 @@
+"""The model zoo names every shipped config and the parameters that it really has."""
+
+import re
+
+import pytest
+import torch
+
+from depth.engine.config import load_config
+from depth.engine.converters.convert import build_without_weights
+from tests.shared import REPO
+
+ROWS = dict(re.findall(r'^\| ([\w-]+) \| ([\d.]+) \|', (REPO / 'docs/model_zoo.md').read_text(), re.M))
+CONFIGS = {
+    path.stem: path
+    for path in sorted((REPO / 'configs').glob('*/*.py'))
+    if path.parent.name not in ('_base_', 'synthetic')
+}
+
+
+def test_every_config_has_a_row():
+    assert set(ROWS) == set(CONFIGS)
+
+
+@pytest.mark.slow
+def test_parameters_are_right():
+    found = {}
+    for name, path in CONFIGS.items():
+        with torch.device('meta'):
+            model = build_without_weights(load_config(path))
+        found[name] = f'{sum(parameter.numel() for parameter in model.parameters()) / 1e6:.1f}'
+    assert found == ROWS

@@ -1,0 +1,38 @@
+"""The protocols that the shipped data set configs name."""
+
+import pytest
+from mmengine.config import Config
+
+from depth.evaluation import get_protocol
+from depth.registry import DATASETS
+from tests.shared import REPO
+
+CONFIGS = sorted((REPO / 'configs/_base_/datasets').glob('*.py'))
+
+
+def parts(cfg):
+    """Yield each test data set's config with its protocol's name."""
+    evaluator, dataset = cfg.test_evaluator, cfg.test_dataloader.dataset
+    if evaluator.type == 'DepthMetric':
+        yield dataset, evaluator.protocol
+    elif evaluator.type == 'MixedDepthMetric':
+        yield from zip(dataset.datasets, evaluator.protocols.values(), strict=True)
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_a_config_names_a_protocol_made_for_its_data_set(path):
+    cfg = Config.fromfile(path)
+    if cfg.test_evaluator.type == 'UnscoredPredictions':
+        assert 'test' in path.stem  # a list without ground truth
+        return
+    checked = 0
+    for dataset, name in parts(cfg):
+        protocol = get_protocol(name)
+        DATASETS.import_from_location()
+        info = getattr(DATASETS.get(dataset.type), 'METAINFO', {})
+        dataset_name = info.get('dataset_name') or f'synthetic_{dataset.world}'
+        assert dataset_name in protocol.datasets
+        crops = [step.type for step in dataset.pipeline if step.type == 'KBCrop']
+        assert bool(crops) == (protocol.view == 'kb_crop')
+        checked += 1
+    assert checked

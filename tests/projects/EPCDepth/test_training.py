@@ -1,0 +1,151 @@
+import pytest
+import torch
+
+from depth.datasets import SyntheticDataset
+from depth.datasets.transforms import ColorJitterPair, PackStereoInputs, PairFromScene, RandomFlipPair
+from depth.models.layers import synthesize_view
+from depth.registry import MODELS
+from depth.structures import ViewBatch
+from projects.EPCDepth.data_grafting import draw_partners, graft, graft_rows
+from projects.EPCDepth.depth_hints import ComputeDepthHint
+from projects.EPCDepth.epcdepth_loss import EPCDepthLoss
+from projects.EPCDepth.modules import EPCDepth
+
+
+def scenes(size, hints=True):
+    pipeline = [
+        PairFromScene(right_prob=0.5),
+        *([ComputeDepthHint()] if hints else []),
+        RandomFlipPair(prob=0.5),
+        ColorJitterPair(prob=0.5),
+        PackStereoInputs(),
+    ]
+    dataset = SyntheticDataset('streets', 2, image_size=size, stereo=True, pipeline=pipeline)
+    return [dataset[index] for index in range(2)]
+
+
+def model(head, view_loss=None, **train_cfg):
+    return EPCDepth(
+        dict(type='TimmBackbone', model_name='resnet18'),
+        dict(type=head, output_range=(2.0, 100.0)),
+        view_loss=dict(type='EPCDepthLoss', **(view_loss or {})),
+        train_cfg=train_cfg,
+    )
+
+
+def losses_of(network, samples):
+    torch.manual_seed(0)
+    network.train()
+    batch = dict(inputs=[s['inputs'] for s in samples], data_samples=[s['data_samples'] for s in samples])
+    return network(**network.data_preprocessor(batch, training=True), mode='loss')
+
+
+@pytest.mark.slow
+def test_full_epcdepth_trains_every_parameter():
+    network = model('FullScaleHead', dict(smoothness_weight=0.1))
+    losses = losses_of(network, scenes((160, 160)))
+    assert set(losses) == {'loss_photometric', 'loss_hint', 'loss_distill', 'loss_smooth'}
+    sum(losses.values()).backward()
+    assert [name for name, parameter in network.named_parameters() if parameter.grad is None] == []
+    assert all(torch.isfinite(parameter.grad).all() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ('options', 'expected'),
+    [
+        (dict(), {'loss_photometric', 'loss_hint', 'loss_distill'}),
+        (dict(hint_weight=0.0), {'loss_photometric', 'loss_distill'}),
+        (dict(distill_weight=0.0), {'loss_photometric', 'loss_hint'}),
+    ],
+)
+def test_each_term_can_be_left_out(options, expected):
+    network = model('MonodepthHead', options, graft=False)
+    losses = losses_of(network, scenes((32, 96)))
+    assert set(losses) == expected
+    assert all(torch.isfinite(value) for value in losses.values())
+
+
+def test_weighted_hints_have_to_be_there():
+    with pytest.raises(ValueError, match='LoadDepthHint'):
+        losses_of(model('MonodepthHead'), scenes((32, 96), hints=False))
+
+
+def test_pairs_only_exchange_rows_within_their_group():
+    torch.manual_seed(0)
+    groups = torch.tensor([0, 1, 1, 0, 0, 1, 0])
+    seen = set()
+    for _ in range(50):
+        partners = draw_partners(groups)
+        assert sorted(partners.tolist()) == list(range(7))
+        assert torch.equal(groups[partners], groups)
+        seen.add(tuple(partners.tolist()))
+    assert len(seen) > 30  # of 4! * 3!
+    assert draw_partners(torch.tensor([0, 1])).tolist() == [0, 1]
+
+
+def two_lefts(mirror_second):
+    """Two left images at a constant depth, a disparity of four pixels; the second may be mirrored."""
+    torch.manual_seed(0)
+    scene = torch.nn.functional.interpolate(torch.rand(2, 3, 10, 12), size=(20, 48), mode='bicubic').clamp(0, 1)
+    target, source = scene[..., :40], scene[..., 4:44]
+    transform = torch.eye(4).repeat(2, 1, 1)
+    transform[:, 0, 3] = -0.5
+    if mirror_second:
+        target, source = (torch.stack([view[0], view[1].flip(-1)]) for view in (target, source))
+        transform[1, 0, 3] = 0.5
+    camera = torch.tensor([[40.0, 0, 19.5], [0, 40.0, 9.5], [0, 0, 1]]).repeat(2, 1, 1)
+    return ViewBatch(target, [source], [transform], camera, [camera])
+
+
+def inner_error(views):
+    depth = torch.full((2, 1, 20, 40), 5.0)
+    warped = synthesize_view(views.sources[0], depth, views.intrinsics, views.transforms[0])
+    return (warped - views.target)[..., 4:-4].abs().max().item()
+
+
+def test_grafted_rows_keep_a_perfect_depth_perfect():
+    for mirror_second in (False, True):
+        views = two_lefts(mirror_second)
+        for seed in range(20):
+            torch.manual_seed(seed)
+            inputs, grafted = graft(views.target.clone(), views)
+            assert torch.equal(inputs, grafted.target)
+            assert inner_error(grafted) < 1e-4
+    # Grouping by the camera alone, as published, would paste rows of the other sign.
+    partners = torch.tensor([1, 0])
+    mixed = ViewBatch(
+        graft_rows(views.target, partners, 8, False),
+        [graft_rows(views.sources[0], partners, 8, False)],
+        views.transforms,
+        views.intrinsics,
+        views.source_intrinsics,
+    )
+    assert inner_error(mixed) > 0.2
+
+
+def test_the_seed_decides_the_graft():
+    views = two_lefts(False)
+    found = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        found.append(torch.stack([graft(views.target, views)[0] for _ in range(6)]))
+    assert torch.equal(*found)
+    assert not torch.equal(found[0][0], views.target) or not torch.equal(found[0][1], views.target)
+
+
+def test_distillation_pulls_to_the_best_map():
+    views = two_lefts(False)
+    good, bad = (torch.full((2, 1, 20, 40), value, requires_grad=True) for value in (5.0, 9.0))
+    module = EPCDepthLoss(hint_weight=0.0, auto_mask=False)
+    maps = [bad, good]
+    errors = [module.reprojection_error(values, views) for values in maps]
+    loss = module.distillation(maps, errors)
+    loss.backward()
+    inner = bad.grad[..., 8:-8]
+    assert (inner > 0).float().mean() > 0.95  # lower is better here: towards 5
+    assert loss.item() > 0
+
+
+def test_the_project_is_registered():
+    for name in ('EPCDepth', 'EPCDepthLoss', 'FullScaleHead', 'MonodepthHead', 'SelfSupervisedEstimator'):
+        assert MODELS.get(name) is not None

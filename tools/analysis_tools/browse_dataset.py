@@ -1,0 +1,40 @@
+"""Draw samples of a config's data set before and after augmentation, with the ground truth over the image."""
+
+import argparse
+from pathlib import Path
+
+from depth.cli import add_cfg_options, parse_cfg_options, run_tool
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--split', choices=['train', 'val', 'test'], default='train', help='which data loader')
+    parser.add_argument('--num', type=int, default=8, help='how many samples, evenly spread')
+    parser.add_argument('--indices', type=int, nargs='+', help='these samples instead')
+    parser.add_argument('--repeats', type=int, default=1, help='draw the augmentation of each sample so often')
+    parser.add_argument('--seed', type=int, default=0, help='of the augmentation')
+    parser.add_argument('--out-dir', type=Path, default=Path('work_dirs/browse'), help='folder of the pictures')
+    add_cfg_options(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Write the pictures and name them."""
+    args = parse_args()
+    from depth.apis.browse import browse_dataset
+    from depth.engine.config import load_config
+    from depth.engine.config_check import check_data_paths
+
+    cfg = load_config(args.config, parse_cfg_options(args.cfg_options))
+    loader = f'{args.split}_dataloader'
+    if not cfg.get(loader):
+        raise ValueError(f'{args.config} has no {loader}')
+    check_data_paths(cfg, [loader])
+    for path in browse_dataset(cfg[loader].dataset, args.out_dir, args.indices, args.num, args.repeats, args.seed):
+        print(path)
+
+
+if __name__ == '__main__':
+    run_tool(main)

@@ -1,0 +1,79 @@
+"""Prepare a data set: download, unpack, arrange, fetch or build its split files."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from depth.cli import run_tool
+
+NAMES = (
+    'nyu nyu_labeled kitti_eigen kitti_benchmark kitti_raw sunrgbd cityscapes ibims diode hypersim vkitti2 ddad diml'
+).split()
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('name', choices=NAMES, metavar='NAME', help=', '.join(NAMES))
+    parser.add_argument('--root', type=Path, help='folder of the data set, where the configs look by default')
+    parser.add_argument('--parts', nargs='+', default=[], help='only these parts; --dry-run names them')
+    parser.add_argument('--archives', type=Path, help='folder of downloads, also of your own; ROOT/archives by default')
+    parser.add_argument('--splits', type=Path, help='folder of published split files, instead of fetching them')
+    parser.add_argument('--raw', type=Path, help='kitti_eigen, kitti_benchmark: link this copy of KITTI raw')
+    parser.add_argument('--jpg', action='store_true', help='kitti_raw: convert PNG to JPEG, a tenth of the space')
+    parser.add_argument('--delete-archives', action='store_true', help='remove each archive once it is unpacked')
+    parser.add_argument('--dry-run', action='store_true', help='say what would be done, without a connection')
+    parser.add_argument('--yes', action='store_true', help='do not ask before a large download')
+    args = parser.parse_args()
+    if args.jpg and args.name != 'kitti_raw':
+        parser.error('--jpg goes with kitti_raw')
+    if args.raw and args.name not in ('kitti_eigen', 'kitti_benchmark'):
+        parser.error('--raw goes with kitti_eigen and kitti_benchmark')
+    return args
+
+
+def main() -> None:
+    """Prepare one data set."""
+    args = parse_args()
+    from depth.datasets.prepare import PREPARERS, Options
+
+    kind = PREPARERS[args.name]
+    root = args.root or Path(kind.ROOT)
+    options = Options(root, args.parts, args.archives, args.splits, args.raw, args.jpg, args.delete_archives, args.yes)
+    preparer = kind(options, ask=ask, progress=show_bytes)
+    print('\n'.join(preparer.plan()))
+    if preparer.PARTS:
+        parts = (f'{name} ({what})' for name, what in preparer.PARTS.items())
+        print(f'parts: {", ".join(parts)}; chosen: {", ".join(preparer.parts)}')
+    if args.dry_run:
+        return
+    preparer.run()
+    print(f'now check it: python tools/analysis_tools/check_dataset.py {kind.CONFIG}')
+
+
+def ask(question: str) -> bool:
+    """Ask on a terminal; elsewhere the answer is no."""
+    return sys.stdin.isatty() and input(f'{question} [y/N] ').strip().lower() in ('y', 'yes')
+
+
+def show_bytes(name: str):
+    """Return what draws the progress of one file, at most four times a second."""
+    started, shown = time.monotonic(), 0.0
+
+    def show(done: int, total: int | None) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if now - shown < 0.25 and done != total:
+            return
+        shown = now
+        speed = done / max(now - started, 1e-3)
+        share = f' of {total / 1e6:.1f} ({done / total:.0%})' if total else ''
+        end = '\n' if done == total else ''
+        print(f'\r{name}: {done / 1e6:.1f}{share} MB, {speed / 1e6:.1f} MB/s', end=end, flush=True)
+
+    return show
+
+
+if __name__ == '__main__':
+    run_tool(main)
