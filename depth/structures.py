@@ -35,6 +35,13 @@ class DepthDataSample(BaseDataElement):
         prediction_type: What ``pred_depth`` means (``depth.evaluation.PredictionType``); tta: ``'flip'`` or ``'none'``.
     """
 
+    def pin_memory(self) -> 'DepthDataSample':
+        """Move the tensors to page-locked memory, from where a copy to a GPU need not wait; loaders call this."""
+        for name, value in self.items():
+            if isinstance(value, Tensor):
+                self.set_field(value.pin_memory(), name)
+        return self
+
 
 @dataclass
 class ViewBatch:

@@ -31,6 +31,7 @@ from .checkpoint import (
 )
 from .distributed import init_cpu_process_group
 from .loops import get_random_state
+from .message_hub import DeferredMessageHub
 
 
 @RUNNERS.register_module()
@@ -48,6 +49,10 @@ class DepthRunner(Runner):
         if self.distributed and not is_distributed() and not torch.cuda.is_available():
             init_cpu_process_group(self.launcher)
         super().setup_env(env_cfg)
+
+    def build_message_hub(self, message_hub: dict | None = None) -> DeferredMessageHub:
+        """Build the store of logged values; those on a device stay there until they are read."""
+        return DeferredMessageHub.get_instance(**dict(dict(name=self._experiment_name), **(message_hub or {})))
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Wrap the model for several processes; on CPU without device ids and with plain BatchNorm.
@@ -83,12 +88,17 @@ class DepthRunner(Runner):
 
     @staticmethod
     def build_dataloader(dataloader: DataLoader | dict, *args, **kwargs) -> DataLoader:
-        """Build a data loader; a sampler that needs the batch size is told it, and workers keep to one thread."""
+        """Build a data loader.
+
+        A sampler that needs the batch size is told it, workers keep to one thread, and where there is a GPU batches
+        come in page-locked memory unless the config says otherwise.
+        """
         if isinstance(dataloader, dict):
             dataloader = copy.deepcopy(dataloader)
             sampler = dataloader.get('sampler')
             if isinstance(sampler, dict) and sampler.get('type') == 'ResumableInfiniteSampler':
                 sampler.setdefault('batch_size', dataloader.get('batch_size', 1))
+            dataloader.setdefault('pin_memory', torch.cuda.is_available())
             if dataloader.get('num_workers', 0) == 0:
                 dataloader['persistent_workers'] = False
         loader = Runner.build_dataloader(dataloader, *args, **kwargs)

@@ -1,5 +1,6 @@
 """Optimizer wrappers."""
 
 from .amp import AmpOptimWrapper
+from .plain import OptimWrapper
 
-__all__ = ['AmpOptimWrapper']
+__all__ = ['AmpOptimWrapper', 'OptimWrapper']
