@@ -4,24 +4,12 @@ import pytest
 import torch
 from mmengine.config import ConfigDict
 from mmengine.logging import MessageHub
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from depth.engine.benchmark import Setting, Spec, train
+from depth.engine.benchmark.graphs import CountReads
 from depth.engine.message_hub import DeferredMessageHub
 from depth.registry import OPTIM_WRAPPERS
 from tests.shared import REPO
-
-
-class CountReads(TorchDispatchMode):
-    """Counts how often a tensor becomes a number: on a GPU the host waits for each."""
-
-    def __init__(self):
-        super().__init__()
-        self.count = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        self.count += function._schema.name == 'aten::_local_scalar_dense'
-        return function(*args, **(kwargs or {}))
 
 
 @pytest.fixture

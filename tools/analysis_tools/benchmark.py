@@ -6,6 +6,7 @@ python tools/analysis_tools/benchmark.py data configs/_base_/datasets/kitti_eige
 python tools/analysis_tools/benchmark.py ops --device cuda
 python tools/analysis_tools/benchmark.py metrics CONFIG
 python tools/analysis_tools/benchmark.py startup
+python tools/analysis_tools/benchmark.py graphs CONFIG      # graph breaks and device reads, counted on the CPU
 
 Inputs are rendered scenes with sensor noise. Settings that are compared (--vs) run in turn, so that both see the same
 noise of the machine; the printed ratio is the median of the ratios of neighbouring runs.
@@ -17,8 +18,8 @@ from pathlib import Path
 
 from depth.cli import add_cfg_options, parse_cfg_options, run_tool
 
-MODES = ('train', 'infer', 'data', 'ops', 'metrics', 'startup')
-REPEATS = dict(train=10, infer=10, data=100, ops=10, metrics=20, startup=5)
+MODES = ('train', 'infer', 'data', 'ops', 'metrics', 'startup', 'graphs')
+REPEATS = dict(train=10, infer=10, data=100, ops=10, metrics=20, startup=5, graphs=1)
 SAMPLES = Path(__file__).resolve().parents[3] / 'shared/samples'  # real frames, where they are there
 FIXED_IMAGE = SAMPLES / 'kitti/image_02/0000000005.png'
 
@@ -82,7 +83,7 @@ def measure(args: argparse.Namespace, device: str) -> dict:
     """Run the mode."""
     from dataclasses import replace
 
-    from depth.engine.benchmark import Setting, Spec, compare, data, metrics, ops, parse_setting, startup
+    from depth.engine.benchmark import Setting, Spec, compare, data, graphs, metrics, ops, parse_setting, startup
 
     spec = Spec(
         config=args.config,
@@ -106,6 +107,8 @@ def measure(args: argparse.Namespace, device: str) -> dict:
         return metrics.run(spec, first, repeats, progress)
     if args.mode == 'startup':
         return startup.run(repeats, progress)
+    if args.mode == 'graphs':
+        return graphs.run(replace(spec, device='cpu'), first, progress)
     return compare.compare(f'depth.engine.benchmark.{args.mode}', spec, settings, repeats, memory, progress)
 
 

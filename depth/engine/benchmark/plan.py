@@ -43,6 +43,12 @@ INFER_OTHERS = {
 PLAN: dict[str, dict[str, Measurement]] = dict(
     cpu=dict(
         startup=Measurement('Start-up', 'startup', ()),
+        graphs_depthformer=Measurement(
+            'Graph breaks and device reads, DepthFormer', 'graphs', ('configs/synthetic/depthformer_tiny_rooms.py',)
+        ),
+        graphs_binsformer=Measurement(
+            'Graph breaks and device reads, BinsFormer', 'graphs', ('configs/synthetic/binsformer_tiny_rooms.py',)
+        ),
         data_kitti=Measurement(
             'Loader, KITTI 352x704', 'data', ('configs/_base_/datasets/kitti_eigen.py', *PUBLISHED, '--vs', 'packed')
         ),
@@ -66,9 +72,9 @@ PLAN: dict[str, dict[str, Measurement]] = dict(
         ),
         metrics=Measurement('Scoring beside DepthFormer Swin-T, 480x640', 'metrics', (DEPTHFORMER_T, '--repeats', '5')),
         train_depthformer=Measurement(
-            'Training step, DepthFormer Swin-T, 1 x 416x544',
+            'Training step, DepthFormer Swin-T, 1 x 208x272',
             'train',
-            (DEPTHFORMER_T, '--batch-size', '1', '--repeats', '3', *WITH_BF16),
+            (DEPTHFORMER_T, '--batch-size', '1', '--shape', '208', '272', '--repeats', '3', *WITH_BF16),
         ),
         **INFER_OTHERS,
     ),

@@ -51,9 +51,9 @@ class BenchmarkScenes(SyntheticDataset):
         return dict(inputs=packed['inputs'], data_samples=packed['data_samples'].clone())
 
 
-def scene_batch(cfg: Config, shape: tuple[int, int], batch_size: int) -> dict:
+def scene_batch(cfg: Config, shape: tuple[int, int], batch_size: int, scene_class: int = 0) -> dict:
     """Return a batch as a data loader gives it: uint8 images and samples with ground truth."""
-    dataset = BenchmarkScenes(shape, max_depth(cfg))
+    dataset = BenchmarkScenes(shape, max_depth(cfg), scene_class)
     return pseudo_collate([dataset[index] for index in range(batch_size)])
 
 

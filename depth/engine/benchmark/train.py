@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import torch
 from mmengine.config import Config
+from mmengine.runner import Runner
 
 from depth.engine.loops import ResumableIterLoop
 from depth.engine.run import build_runner
@@ -47,6 +48,11 @@ class SteppedLoop(ResumableIterLoop):
 
 def build(spec: Spec, setting: Setting) -> Case:
     """Return one iteration of a runner that trains on rendered scenes."""
+    return build_with_runner(spec, setting)[0]
+
+
+def build_with_runner(spec: Spec, setting: Setting) -> tuple[Case, Runner]:
+    """Return one iteration of a runner that trains on rendered scenes, and the runner."""
     cfg = setting.load(spec)
     batch_size = spec.batch_size or cfg.train_dataloader.get('batch_size', 1)
     prepare(cfg, spec.shape or image_size(cfg, 'train_dataloader'), batch_size)
@@ -60,7 +66,7 @@ def build(spec: Spec, setting: Setting) -> Case:
         data_ms = statistics.median(loop.data_seconds) * 1e3
         return dict(data_ms=data_ms, **profile(runner, loop.step, spec.device))
 
-    return Case(setting.name, loop.step, batch_size, details=details)
+    return Case(setting.name, loop.step, batch_size, details=details), runner
 
 
 def prepare(cfg: Config, shape: tuple[int, int], batch_size: int) -> None:
@@ -89,7 +95,7 @@ def prepare(cfg: Config, shape: tuple[int, int], batch_size: int) -> None:
     cfg.load_from, cfg.resume = None, False
 
 
-def profile(runner, step: Callable[[], None], device: str) -> dict[str, float]:
+def profile(runner: Runner, step: Callable[[], None], device: str) -> dict[str, float]:
     """Return where a step's time goes, in shares; the device is idle at every border, which costs a little.
 
     ``preprocess``: copy and normalisation; ``loss``: the head's losses; ``update``: backward pass, clipping and

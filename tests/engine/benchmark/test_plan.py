@@ -14,7 +14,7 @@ from tests.shared import REPO
 def test_every_measurement_names_files_and_modes_that_exist():
     for measurements in PLAN.values():
         for measurement in measurements.values():
-            assert measurement.mode in ('train', 'infer', 'data', 'ops', 'metrics', 'startup')
+            assert measurement.mode in ('train', 'infer', 'data', 'ops', 'metrics', 'startup', 'graphs')
             for argument in measurement.arguments:
                 if argument.endswith('.py'):
                     assert (REPO / argument).is_file()
