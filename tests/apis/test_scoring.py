@@ -180,7 +180,7 @@ def test_real_kitti_frames_of_full_size_are_scored_on_the_crop(tmp_path):
     assert 'kitti_eigen_crop_80/abs_rel' in score.metrics
     assert 'scores full frames' in score.metric.left_out['monodepth2_improved_median']
     stems = [path.stem for path in tmp_path.glob('*.png')]
-    np.savez(tmp_path / 'small.npz', **{stem: rows[::2, ::2] for stem in stems})
+    np.savez(tmp_path / 'small.npz', **dict.fromkeys(stems, rows[::2, ::2]))
     with pytest.raises(ValueError, match=r'\(188, 621\) has the shape of the whole frame'):
         score_predictions(tmp_path / 'small.npz', cfg, protocol='zoedepth_kitti')
 
