@@ -112,7 +112,9 @@ def _missing_config(path: Path) -> str:
     if folder.is_dir():
         names = [item.name for item in folder.glob('*.py')]
         near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5)
-        hint = f'did you mean {", ".join(str(folder / name) for name in near)}?' if near else f'the folder {folder.resolve()} has no config of a similar name'
+        hint = f'the folder {folder.resolve()} has no config of a similar name'
+        if near:
+            hint = f'did you mean {", ".join(str(folder / name) for name in near)}?'
     else:
         hint = f'the folder {folder} does not exist either'
     return f'config {path} does not exist; {hint}'
