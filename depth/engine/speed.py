@@ -117,6 +117,8 @@ def speed_up_inference(model: nn.Module, options: dict | None) -> None:
         raise ValueError(f'inference has no option {next(iter(options))!r}, only autocast, compile and cuda_graph')
     if autocast is not None and autocast not in DTYPES:
         raise ValueError(f'inference.autocast is bfloat16 or float16, got {autocast!r}')
+    if autocast is None and compiled is None and not cuda_graph:
+        return
     device = next(model.parameters()).device.type
     if cuda_graph and device != 'cuda':
         raise ValueError(f'inference.cuda_graph=True needs a CUDA device, but the model is on {device}: leave it out')

@@ -29,6 +29,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--batch-size', type=int, help="images of a batch, the config's if not")
     parser.add_argument('--device', help='cpu or cuda; cuda if there is one')
+    parser.add_argument('--keep', type=Path, help='folder of finished trainings, with which a stopped command goes on')
     parser.add_argument('--out', type=Path, help='write the numbers as JSON; losses go beside it, NAME_curves.json')
     parser.add_argument('--picture', type=Path, help='write the loss curves as PNG')
     add_cfg_options(parser)
@@ -55,7 +56,7 @@ def main() -> None:
     )
     presets, left_out = choose(args.presets, device)
     result = dict(mode='presets', config=args.config, environment=environment(device), left_out=left_out)
-    result |= quality.run(spec, presets, args.seeds, args.iters, args.scenes, lambda text: print(text, flush=True))
+    result |= quality.run(spec, presets, args.seeds, args.iters, args.scenes, args.keep, say)
     curves = result.pop('curves')
     print(format_result(result))
     if args.out:
@@ -64,6 +65,11 @@ def main() -> None:
         print(f'written to {args.out}')
     if args.picture:
         draw_curves(curves, args.seeds, args.picture)
+
+
+def say(text: str) -> None:
+    """Print at once."""
+    print(text, flush=True)
 
 
 if __name__ == '__main__':

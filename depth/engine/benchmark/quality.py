@@ -6,7 +6,9 @@ baseline's checkpoints predict those scenes under every preset.
 
 import statistics
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from .preset_runs import METRICS, Run, predict, train
@@ -23,6 +25,7 @@ def run(
     seeds: Sequence[int],
     iterations: int,
     scenes: int,
+    keep: Path | None = None,
     progress: Callable[[str], None] = lambda text: None,
 ) -> dict:
     """Train and predict under every preset.
@@ -33,6 +36,7 @@ def run(
         seeds: Every preset is trained once from each.
         iterations: Of each training.
         scenes: How many unseen scenes.
+        keep: Folder for finished trainings; those that are there are not done again.
         progress: Told what is being done.
 
     Returns:
@@ -42,7 +46,15 @@ def run(
     for name, preset in presets.items():
         for seed in seeds if preset.training else ():
             progress(f'{name}: training from seed {seed}')
-            runs.setdefault(name, []).append(train(spec, preset.training, seed, iterations, scenes))
+            path = keep / f'{name}_{seed}.pth' if keep else None
+            if path and path.is_file():
+                one = Run(**torch.load(path, weights_only=True))
+            else:
+                one = train(spec, preset.training, seed, iterations, scenes)
+            if path:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                torch.save(vars(one), path)
+            runs.setdefault(name, []).append(one)
     states = [one.state for one in runs[BASELINE]]
     base = predict(spec, presets[BASELINE].inference, states, scenes)
     depths = []
