@@ -14,7 +14,7 @@ from depth.registry import DATASETS
 from tests.shared import REPO, SAMPLES, needs_samples
 from tests.test_real_input import train
 
-METHODS = ['depthformer', 'binsformer', 'bts', 'adabins', 'dpt', 'newcrfs']
+METHODS = ['depthformer', 'binsformer', 'bts', 'adabins', 'dpt', 'newcrfs', 'simipu']
 
 
 def has_gradient(parameter):

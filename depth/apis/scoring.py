@@ -139,7 +139,14 @@ class _Scorer:
     def score(self, sample: object, name: str) -> None:
         pred = torch.from_numpy(self.files.read(name))
         gt_depth = sample.gt_depth
-        cut = cut_like(pred, gt_depth.shape, sample.metainfo.get('crop_box'))
+        crop_box = sample.metainfo.get('crop_box')
+        cut = cut_like(pred, gt_depth.shape, crop_box)
+        if cut is pred and not self.sizes and is_reduced_frame(pred.shape, gt_depth.shape, crop_box):
+            self.object_to(
+                f'prediction {name} of {tuple(pred.shape)} has the shape of the whole frame, of which the ground truth '
+                f'{tuple(gt_depth.shape)} is a part, so stretching it onto that part would shift everything: resize '
+                'predictions to the size of the frame, or take the crop out of the test pipeline'
+            )
         if cut is not pred:
             self._count_size('cut to the crop of the test pipeline', pred, gt_depth)
         elif pred.shape != gt_depth.shape:
@@ -240,6 +247,21 @@ def cut_like(pred: torch.Tensor, size: Sequence[int], crop_box: Sequence[int] | 
     if pred.shape[0] != top + height or pred.shape[1] - width - 2 * left not in (0, 1):
         return pred
     return pred[top : top + height, left : left + width]
+
+
+def is_reduced_frame(shape: Sequence[int], size: Sequence[int], crop_box: Sequence[int] | None) -> bool:
+    """Return whether a prediction (h, w) has the aspect of the frame that a bottom, central crop was taken from.
+
+    Args:
+        shape: Of the prediction.
+        size: (H, W) of the cropped ground truth.
+        crop_box: (top, left, height, width) in the frame, None if it was not cropped.
+    """
+    if crop_box is None or tuple(shape) == tuple(size):
+        return False
+    top, left, height, width = crop_box
+    found, crop, frame = (np.log(w / h) for h, w in (shape, (height, width), (top + height, width + 2 * left)))
+    return abs(found - frame) < abs(found - crop)
 
 
 def _build_metric(

@@ -1,7 +1,8 @@
 r"""Train and test configs with the same seeds and print what changes, with the spread over the seeds.
 
     python tools/analysis_tools/compare_configs.py configs/synthetic/depthformer_tiny_rooms.py \
-        configs/dgr/depthformer_tiny_rooms_dgr_otdl.py --seeds 0 1 2 --cfg-options test_evaluator.boundary_ratio=1.05
+        configs/synthetic/depthformer_tiny_rooms_dgr_otdl.py --seeds 0 1 2 --metrics abs_rel boundary_f1 \
+        --cfg-options test_evaluator.boundary_ratio=1.05
 
 The first config is what the others are compared with. A run whose test is there is not done again, so the command can
 be stopped and started again, and configs and seeds can be added later.

@@ -20,5 +20,4 @@ test_dataloader = dict(
         pipeline=test_pipeline,
     )
 )
-# Every measured pixel counts, as in the published evaluation of any split but Eigen's.
-test_evaluator = dict(type='DepthMetric', protocol='epcdepth_stereo', crop='none', max_depth=float('inf'))
+test_evaluator = dict(type='DepthMetric', protocol='epcdepth_improved')

@@ -13,6 +13,7 @@ model = dict(
 train_dataloader = dict(dataset=dict(image_size=size))
 val_dataloader = dict(dataset=dict(image_size=size))
 test_dataloader = dict(dataset=dict(image_size=size))
-max_iters = 800
-train_cfg = dict(max_iters=max_iters, val_interval=400)
+max_iters = 540
+train_cfg = dict(max_iters=max_iters, val_interval=540)
 param_scheduler = dict(total_steps=max_iters)
+default_hooks = dict(checkpoint=dict(interval=90))
