@@ -1,7 +1,7 @@
 """What is measured: a config, and settings of it that are compared."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -107,7 +107,8 @@ def parse_setting(text: str) -> Setting:
 
 def make_published(cfg: Config) -> None:
     """Take everything out of a config that makes it faster than published: compilation, autocast, fused steps."""
-    cfg.pop('compile', None)
+    for key in ('compile', 'channels_last', 'activation_checkpointing', 'inference'):
+        cfg.pop(key, None)
     wrapper = cfg.get('optim_wrapper')
     if wrapper:
         if wrapper.get('type') == 'AmpOptimWrapper':
@@ -118,12 +119,17 @@ def make_published(cfg: Config) -> None:
             wrapper.optimizer.pop(key, None)
 
 
-@contextmanager
-def full_precision(wanted: bool) -> Iterator[None]:
+def full_precision(wanted: bool) -> AbstractContextManager:
     """Keep float32 products on CUDA in float32, without TF32, inside the block."""
+    return tensor_float(False if wanted else None)
+
+
+@contextmanager
+def tensor_float(allowed: bool | None) -> Iterator[None]:
+    """Allow or forbid TF32 inside the block; None leaves it as it is. Afterwards it is as before."""
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    if wanted:
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    if allowed is not None:
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
     try:
         yield
     finally:

@@ -31,3 +31,4 @@ def test_methods_are_one_graph_and_a_step_reads_nothing(method):
     for name in ('prediction', 'losses'):
         assert rows[name] == dict(setting=name, graphs=1, breaks=0, reads=0)
     assert rows['training step']['reads'] == 0
+    assert rows['prediction, 3 sizes twice']['compilations'] == 3
