@@ -28,7 +28,7 @@ TRAINING = {
 
 
 def losses(text, steps=2):
-    """Return the losses of some iterations and the norm of the backbone's last gradient."""
+    """Return the losses of some iterations, after which every parameter must have been updated."""
     setting = Setting('switch', parse_cfg_options(text.split()))
     with setting.surroundings('cpu'):
         case, runner = train.build_with_runner(SPEC, setting)
@@ -36,8 +36,8 @@ def losses(text, steps=2):
             case.step()
     torch.compiler.reset()
     history = runner.message_hub.get_scalar('train/loss').data[0]
-    grads = [parameter.grad for parameter in runner.model.backbone.parameters() if parameter.requires_grad]
-    assert all(grad is not None and torch.isfinite(grad).all() for grad in grads)
+    updated = runner.optim_wrapper.optimizer.state  # AdamW keeps moments of what had a gradient
+    assert all(parameter in updated for parameter in runner.model.parameters() if parameter.requires_grad)
     return [float(loss) for loss in history]
 
 
@@ -87,6 +87,6 @@ def test_a_wrong_tf32_is_refused():
 def test_the_documented_keys_are_keys_of_a_config():
     text = (REPO / 'docs/train.md').read_text()
     table = text.partition('| means | switch |')[2].partition('\n\n')[0]
-    keys = re.findall(r'([a-z_]+)[\w.]*=', ' '.join(row.split('|')[2] for row in table.splitlines()[2:]))
+    keys = re.findall(r'\b([a-z][a-z_]*)[\w.]*=', ' '.join(row.split('|')[2] for row in table.splitlines()[2:]))
     assert len(keys) > 10
     assert set(keys) <= CONFIG_KEYS
