@@ -109,6 +109,7 @@ def make_published(cfg: Config) -> None:
     """Take everything out of a config that makes it faster than published: compilation, autocast, fused steps."""
     for key in ('compile', 'channels_last', 'activation_checkpointing', 'inference'):
         cfg.pop(key, None)
+    cfg.get('env_cfg', {}).pop('tf32', None)
     wrapper = cfg.get('optim_wrapper')
     if wrapper:
         if wrapper.get('type') == 'AmpOptimWrapper':
