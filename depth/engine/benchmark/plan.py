@@ -38,6 +38,10 @@ class Measurement(NamedTuple):
 
 PUBLISHED = ('--published', '--vs', 'default')
 WITH_BF16 = (*PUBLISHED, '--vs', BF16)
+EVERYTHING = f'{BF16} optim_wrapper.optimizer.fused=True channels_last=True compile=True'
+WITH_ALL = (*WITH_BF16, '--vs', EVERYTHING)
+RECOMPUTE_BLOCKS = ('--vs', 'model.backbone.backbone.grad_checkpointing=True')
+RECOMPUTE = (*RECOMPUTE_BLOCKS, '--vs', "activation_checkpointing=['backbone','neck','decode_head']")
 OTHER_METHODS = dict(
     bts=('BTS R-50', 'configs/bts/bts_r50_nyu_24e.py'),
     adabins=('AdaBins EfficientNet-B5', 'configs/adabins/adabins_efnetb5ap_nyu_24e.py'),
@@ -88,6 +92,11 @@ PLAN: dict[str, dict[str, Measurement]] = dict(
             'train',
             (DEPTHFORMER_T, '--batch-size', '1', '--shape', '208', '272', '--repeats', '3', *WITH_BF16),
         ),
+        train_recomputing=Measurement(
+            'Price of activation checkpointing, DepthFormer Swin-T, 1 x 208x272',
+            'train',
+            (DEPTHFORMER_T, '--batch-size', '1', '--shape', '208', '272', '--repeats', '3', *RECOMPUTE),
+        ),
         **INFER_OTHERS,
         presets=Measurement(
             'Nothing is bought with quality, 64x96',
@@ -98,20 +107,35 @@ PLAN: dict[str, dict[str, Measurement]] = dict(
     ),
     cuda=dict(
         train_depthformer=Measurement(
-            'Training step, DepthFormer Swin-L, 2 x 352x704', 'train', (DEPTHFORMER_L, '--batch-size', '2', *WITH_BF16)
+            'Training step, DepthFormer Swin-L, 2 x 352x704',
+            'train',
+            (DEPTHFORMER_L, '--batch-size', '2', *WITH_ALL),
         ),
         train_binsformer=Measurement(
-            'Training step, BinsFormer Swin-L, 2 x 416x544', 'train', (BINSFORMER_L, '--batch-size', '2', *WITH_BF16)
+            'Training step, BinsFormer Swin-L, 2 x 416x544',
+            'train',
+            (BINSFORMER_L, '--batch-size', '2', *WITH_ALL),
         ),
         train_scaledepth=Measurement(
             'Training step, ScaleDepth-NK, 8 x 352x512',
             'train',
-            (SCALEDEPTH, '--batch-size', '8', '--shape', '352', '512', *WITH_BF16),
+            (SCALEDEPTH, '--batch-size', '8', '--shape', '352', '512', *WITH_ALL),
         ),
         infer_depthformer=Measurement(
             'Inference, DepthFormer Swin-L, 1 x 352x1216 with flip',
             'infer',
-            (DEPTHFORMER_L, *PUBLISHED, '--vs', 'autocast=bf16'),
+            (
+                DEPTHFORMER_L,
+                *PUBLISHED,
+                *('--vs', 'autocast=bf16'),
+                *('--vs', 'inference.autocast=bfloat16 inference.compile=True'),
+                *('--vs', 'inference.autocast=bfloat16 inference.cuda_graph=True'),
+            ),
+        ),
+        train_recomputing=Measurement(
+            'Price of activation checkpointing, DepthFormer Swin-L, 2 x 352x704',
+            'train',
+            (DEPTHFORMER_L, '--batch-size', '2', *RECOMPUTE),
         ),
         ops=Measurement('Deformable attention', 'ops', ()),
         metrics=Measurement('Scoring beside DepthFormer Swin-T, 480x640', 'metrics', (DEPTHFORMER_T,)),

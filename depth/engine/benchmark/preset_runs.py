@@ -15,7 +15,7 @@ from depth.engine.run import build_runner
 from depth.engine.speed import speed_up_inference, use_channels_last
 from depth.registry import DATASETS, MODELS
 
-from .settings import Setting, Spec, tensor_float
+from .settings import Setting, Spec
 
 METRICS = ('abs_rel', 'rmse', 'd1')
 BATCH = 8  # scenes that are predicted at once
@@ -50,9 +50,7 @@ def train(spec: Spec, setting: Setting, seed: int, iterations: int, scenes: int)
     shorten(cfg, spec, iterations, scenes)
     cfg.randomness = dict(seed=seed)
     cfg.experiment_name = f'{setting.name}_{seed}_{id(cfg)}'  # runners of one process share what has the same name
-    # The runner sets TF32 for the process; the next run must not inherit it.
-    allowed = tensor_float(cfg.env_cfg.get('tf32'))
-    with tempfile.TemporaryDirectory(prefix='presets_') as folder, setting.surroundings(spec.device), allowed:
+    with tempfile.TemporaryDirectory(prefix='presets_') as folder, setting.surroundings(spec.device):
         cfg.work_dir = folder
         runner = build_runner(cfg)
         model = runner.train()
@@ -102,7 +100,7 @@ def predict(spec: Spec, setting: Setting, states: Sequence[dict[str, Tensor]], s
     if cfg.get('channels_last'):
         use_channels_last(model)
     speed_up_inference(model, cfg.get('inference'))
-    with setting.surroundings(spec.device), tensor_float(cfg.env_cfg.get('tf32')):
+    with setting.surroundings(spec.device):
         found = [predict_scenes(model, state, images) for state in states]
     forget()
     return found

@@ -1,7 +1,7 @@
 """What is measured: a config, and settings of it that are compared."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -66,7 +66,7 @@ class Setting:
         """Run the block as the setting says: backend, precision of matrix products, autocast."""
         dtype = dict(bf16=torch.bfloat16, fp16=torch.float16).get(self.autocast)
         with (
-            full_precision(self.published),
+            tensor_float(False if self.published else self.options.get('env_cfg.tf32')),
             use_backend('reference' if self.published else self.backend),
             torch.autocast(device.split(':')[0], dtype, enabled=dtype is not None),
         ):
@@ -109,6 +109,7 @@ def make_published(cfg: Config) -> None:
     """Take everything out of a config that makes it faster than published: compilation, autocast, fused steps."""
     for key in ('compile', 'channels_last', 'activation_checkpointing', 'inference'):
         cfg.pop(key, None)
+    cfg.get('env_cfg', {}).pop('tf32', None)
     wrapper = cfg.get('optim_wrapper')
     if wrapper:
         if wrapper.get('type') == 'AmpOptimWrapper':
@@ -117,11 +118,6 @@ def make_published(cfg: Config) -> None:
                 wrapper.pop(key, None)
         for key in ('fused', 'foreach'):
             wrapper.optimizer.pop(key, None)
-
-
-def full_precision(wanted: bool) -> AbstractContextManager:
-    """Keep float32 products on CUDA in float32, without TF32, inside the block."""
-    return tensor_float(False if wanted else None)
 
 
 @contextmanager

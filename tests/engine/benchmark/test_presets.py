@@ -8,7 +8,7 @@ from depth.engine.benchmark.curves import draw_curves, moving_average
 from depth.engine.benchmark.preset_runs import Run
 from depth.engine.benchmark.presets import PRESETS, choose
 from depth.engine.benchmark.report import environment, format_result
-from depth.engine.benchmark.settings import tensor_float
+from depth.engine.benchmark.settings import Setting
 from tests.shared import REPO
 
 SPEC = Spec(config=str(REPO / 'configs/synthetic/depthformer_tiny_rooms.py'), shape=(32, 64), batch_size=1)
@@ -57,7 +57,8 @@ def test_presets_are_chosen_by_name_and_device(monkeypatch):
 
 def test_tf32_is_as_before_afterwards():
     before = torch.backends.cuda.matmul.allow_tf32
-    with tensor_float(not before):
+    setting = Setting(options={'env_cfg.tf32': not before})
+    with setting.surroundings('cpu'):
         assert torch.backends.cuda.matmul.allow_tf32 is torch.backends.cudnn.allow_tf32 is not before
     assert torch.backends.cuda.matmul.allow_tf32 is before
 
@@ -71,16 +72,14 @@ def test_curves_are_drawn(tmp_path):
 
 def test_a_comparison_trains_and_predicts_under_every_preset(tmp_path, monkeypatch):
     presets, left_out = choose(['bf16'], 'cpu')
-    result = quality.run(SPEC, presets, [0, 1], iterations=1, scenes=2, keep=tmp_path)
+    result = quality.run(SPEC, presets, [0], iterations=1, scenes=2, keep=tmp_path)
     assert [row['setting'] for row in result['rows']] == ['fp32', 'bf16']
     assert 0 < result['depths'][0]['mean_abs_rel_to_fp32'] < quality.GOAL
-    (first,), (second,) = result['curves']['fp32']
-    assert first != second  # another seed
-    assert result['curves']['bf16'][0] == pytest.approx([first], rel=0.01)  # the same seed
+    assert result['curves']['bf16'][0] == pytest.approx(result['curves']['fp32'][0], rel=0.01)  # the same seed
     text = format_result(dict(result, config='c', mode='presets', environment=environment('cpu'), left_out=left_out))
     assert 'depth of the same checkpoints against fp32' in text
     monkeypatch.setattr(quality, 'train', None)  # a command that was stopped does not train again
-    assert quality.run(SPEC, presets, [0, 1], iterations=1, scenes=2, keep=tmp_path) == result
+    assert quality.run(SPEC, presets, [0], iterations=1, scenes=2, keep=tmp_path) == result
 
 
 def test_other_data_than_synthetic_scenes_is_refused():
