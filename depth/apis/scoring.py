@@ -270,8 +270,9 @@ def _build_metric(
     evaluators = cfg.get('test_evaluator') or cfg.get('val_evaluator') or []
     evaluators = evaluators if isinstance(evaluators, list) else [evaluators]
     options = next((dict(evaluator) for evaluator in evaluators if evaluator.get('type') == 'DepthMetric'), None)
-    if protocol is not None:
-        options = dict(type='DepthMetric', protocol=protocol)
+    if protocol is not None:  # what changes the config's protocol is left behind, further metrics are not
+        kept = {name: value for name, value in (options or {}).items() if name in ('distance_bins', 'boundary_ratio')}
+        options = dict(type='DepthMetric', protocol=protocol, **kept)
     if options is None:
         raise ValueError('the config names no DepthMetric, so say which --protocol; docs/evaluation.md lists them')
     return METRICS.build(options | dict(protocols=protocols, resize=resize, prediction_type=kind.value))

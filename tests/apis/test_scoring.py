@@ -56,6 +56,15 @@ def test_the_numbers_are_those_of_the_maps(scenes, tmp_path):
     assert score.metric.outcome[0].names[0].endswith('a/0.png')
 
 
+def test_another_protocol_keeps_the_further_metrics_of_the_config(scenes, tmp_path):
+    cfg, truth = scenes
+    cfg = Config(dict(test_dataloader=cfg.test_dataloader, test_evaluator=dict(cfg.test_evaluator, max_depth=3.0)))
+    cfg.test_evaluator.distance_bins = [0, 2, 8]
+    score = score_predictions(predictions(tmp_path, truth), cfg, protocol='scale_depth_lsq_10')
+    assert 'abs_rel_0-2m' in score.metrics
+    assert score.metric.protocol.name == 'scale_depth_lsq_10'
+
+
 def test_other_types_need_a_protocol_that_aligns(scenes, tmp_path):
     cfg, truth = scenes
     folder = predictions(tmp_path, truth, lambda depth: 30 / depth - 1)
