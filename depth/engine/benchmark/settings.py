@@ -1,7 +1,7 @@
 """What is measured: a config, and settings of it that are compared."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -65,10 +65,12 @@ class Setting:
     def surroundings(self, device: str) -> Iterator[None]:
         """Run the block as the setting says: backend, precision of matrix products, autocast."""
         dtype = dict(bf16=torch.bfloat16, fp16=torch.float16).get(self.autocast)
+        # An autocast that is off would still keep the weights that an inner one has cast, over optimizer steps.
+        autocast = nullcontext() if dtype is None else torch.autocast(device.split(':')[0], dtype)
         with (
             tensor_float(False if self.published else self.options.get('env_cfg.tf32')),
             use_backend('reference' if self.published else self.backend),
-            torch.autocast(device.split(':')[0], dtype, enabled=dtype is not None),
+            autocast,
         ):
             yield
 

@@ -63,6 +63,18 @@ def test_tf32_is_as_before_afterwards():
     assert torch.backends.cuda.matmul.allow_tf32 is before
 
 
+def test_bf16_sees_new_weights_inside_of_the_surroundings():
+    layer = torch.nn.Linear(1, 1, bias=False)
+    seen = []
+    with Setting().surroundings('cpu'):
+        for weight in (1.0, 2.0):
+            with torch.no_grad():
+                layer.weight.fill_(weight)
+            with torch.autocast('cpu', torch.bfloat16):  # as in a step of training
+                seen.append(layer(torch.ones(1, 1)).item())
+    assert seen == [1.0, 2.0]
+
+
 def test_curves_are_drawn(tmp_path):
     assert moving_average([1, 2, 3, 6], 2).tolist() == [1.5, 2.5, 4.5]
     path = tmp_path / 'new/curves.png'
