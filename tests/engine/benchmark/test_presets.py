@@ -82,6 +82,7 @@ def test_curves_are_drawn(tmp_path):
     assert path.read_bytes().startswith(b'\x89PNG')
 
 
+@pytest.mark.slow
 def test_a_comparison_trains_and_predicts_under_every_preset(tmp_path, monkeypatch):
     presets, left_out = choose(['bf16'], 'cpu')
     result = quality.run(SPEC, presets, [0], iterations=1, scenes=2, keep=tmp_path)
