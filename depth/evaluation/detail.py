@@ -71,14 +71,15 @@ def boundary_counts(pred: Tensor, target: Tensor, mask: Tensor, ratio: float) ->
     for dim in (1, 2):
         length = mask.shape[dim] - 1
         both = mask.narrow(dim, 0, length) & mask.narrow(dim, 1, length)
-        found, true = (_edge_signs(values, dim, length, ratio) * both for values in (pred, target))
+        found, true = (edge_signs(values, dim, ratio) * both for values in (pred, target))
         shared = (found == true) & (true != 0)
         counts.append(torch.stack([found != 0, true != 0, shared], dim=1).flatten(2).sum(dim=2))
     return (counts[0] + counts[1]).double()
 
 
-def _edge_signs(values: Tensor, dim: int, length: int, ratio: float) -> Tensor:
-    """Return 1 where the second neighbour is behind, -1 where it is in front, 0 where there is no edge."""
+def edge_signs(values: Tensor, dim: int, ratio: float) -> Tensor:
+    """Return 1 where the second neighbour along ``dim`` is behind, -1 where it is in front, 0 without an edge."""
+    length = values.shape[dim] - 1
     first, second = values.narrow(dim, 0, length), values.narrow(dim, 1, length)
     return (second > ratio * first).to(torch.int8) - (first > ratio * second).to(torch.int8)
 

@@ -1,0 +1,98 @@
+"""Draw depth and depth edges of several models on scenes of the first config's test set.
+
+    python tools/analysis_tools/draw_edges.py A.py a.pth B.py b.pth --indices 0 5 --out edges.png
+
+A row a scene: image, true depth, then for each model its depth and its edges: green where the truth has the same edge,
+red where it has none, grey where the truth has one that the model lacks. Needs dense ground truth.
+"""
+
+import argparse
+from pathlib import Path
+
+from depth.cli import run_tool
+
+HEIGHT = 192  # of a row, pixels
+SHARED, FALSE, MISSED, NONE = (60, 160, 60), (40, 40, 220), (190, 190, 190), (255, 255, 255)
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument('models', nargs='+', metavar='CONFIG CHECKPOINT', help='pairs of config and checkpoint')
+    parser.add_argument('--indices', type=int, nargs='+', default=[0], help='places in the test set')
+    parser.add_argument('--ratio', type=float, default=1.05, help='an edge: one neighbour is that many times as far')
+    parser.add_argument('--out', type=Path, default=Path('work_dirs/edges.png'), help='the picture')
+    parser.add_argument('--device', default='cpu', help='where the models run')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run each model on each scene and stack the rows."""
+    args = parse_args()
+    if len(args.models) % 2:
+        raise ValueError(f'models come in pairs of config and checkpoint, got {len(args.models)} paths')
+    import numpy as np
+
+    from depth.apis import init_model
+    from depth.registry import DATASETS
+    from depth.visualization.files import write_image
+
+    pairs = list(zip(args.models[::2], args.models[1::2], strict=True))
+    models = {Path(config).stem: init_model(config, checkpoint, args.device) for config, checkpoint in pairs}
+    dataset = DATASETS.build(next(iter(models.values())).cfg.test_dataloader.dataset)
+    outside = [index for index in args.indices if not 0 <= index < len(dataset)]
+    if outside:
+        raise ValueError(f'--indices: the test set has {len(dataset)} images, got {outside[0]}')
+    write_image(args.out, np.vstack([draw_row(models, dataset[index], args.ratio) for index in args.indices]))
+    print(args.out)
+
+
+def draw_row(models: dict, item: dict, ratio: float):
+    """Return the BGR uint8 row of one item of the test set."""
+    import torch
+
+    from depth.visualization import colorize_depth
+    from depth.visualization.panel import join_tiles
+
+    target = torch.as_tensor(item['data_samples'].gt_depth).squeeze()
+    low, high = (target[target > 0].quantile(share).item() for share in (0.01, 0.99))
+    tiles = [('image', item['inputs'].permute(1, 2, 0).numpy()), ('truth', colorize_depth(target.numpy(), low, high))]
+    for name, model in models.items():
+        batch = model.data_preprocessor(dict(inputs=[item['inputs']], data_samples=[item['data_samples']]))
+        with torch.inference_mode():
+            pred = model(batch['inputs'], mode='tensor')[0, 0].cpu()
+        tiles += [(name, colorize_depth(pred.numpy(), low, high)), ('edges', draw_edges(pred, target, ratio))]
+    return join_tiles([(name, _tile(picture)) for name, picture in tiles])
+
+
+def draw_edges(pred, target, ratio: float):
+    """Return the BGR uint8 picture of a prediction's edges against those of the truth, both (H, W)."""
+    import numpy as np
+
+    from depth.evaluation.detail import edge_signs
+
+    picture = np.full((*pred.shape, 3), NONE, np.uint8)
+    signs = [[edge_signs(values, dim, ratio) for dim in (0, 1)] for values in (pred, target)]
+    for color, rule in (
+        (MISSED, lambda found, true: (found == 0) & (true != 0)),
+        (FALSE, lambda found, true: (found != 0) & (found != true)),
+        (SHARED, lambda found, true: (found == true) & (true != 0)),
+    ):
+        for found, true in zip(*signs, strict=True):
+            height, width = found.shape
+            picture[:height, :width][rule(found, true).numpy()] = color
+    return picture
+
+
+def _tile(picture):
+    import cv2
+    import numpy as np
+
+    width = round(picture.shape[1] * HEIGHT / picture.shape[0])
+    return cv2.resize(np.ascontiguousarray(picture), (width, HEIGHT), interpolation=cv2.INTER_NEAREST)
+
+
+if __name__ == '__main__':
+    run_tool(main)
