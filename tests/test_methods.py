@@ -14,7 +14,7 @@ from depth.registry import DATASETS
 from tests.shared import REPO, SAMPLES, needs_samples
 from tests.test_real_input import train
 
-METHODS = ['depthformer', 'binsformer', 'bts', 'adabins', 'dpt', 'newcrfs']
+METHODS = ['depthformer', 'binsformer', 'bts', 'adabins', 'dpt', 'newcrfs', 'simipu']
 
 
 def has_gradient(parameter):
@@ -44,6 +44,14 @@ def test_four_rooms_are_learned_and_gradients_reach_every_parameter(method):
         losses.append(loss.item())
     assert reached == {name for name, _ in model.named_parameters()}
     assert np.mean(losses[-3:]) < 0.65 * losses[0]
+
+
+def indoor_split(folder):
+    """Write the split file of six real indoor frames and return its path."""
+    stems = ['nyu_00000', 'nyu_00050', 'nyu_00100', 'redwood_00000', 'redwood_00001', 'redwood_00002']
+    path = folder / 'split.txt'
+    path.write_text(''.join(f'/rgb/{stem}.jpg /depth/{stem}.png 518.8579\n' for stem in stems))
+    return path
 
 
 def on_samples(method, dataset, work_dir, root, split, size, **prefix):
@@ -77,12 +85,23 @@ def put_on_samples(cfg, dataset, work_dir, root, split, size, **prefix):
 @pytest.mark.slow
 @pytest.mark.parametrize('method', METHODS)
 def test_twenty_iterations_on_indoor_pairs(method, tmp_path):
-    stems = ['nyu_00000', 'nyu_00050', 'nyu_00100', 'redwood_00000', 'redwood_00001', 'redwood_00002']
-    (tmp_path / 'split.txt').write_text(''.join(f'/rgb/{stem}.jpg /depth/{stem}.png 518.8579\n' for stem in stems))
-    split = tmp_path / 'split.txt'
+    split = indoor_split(tmp_path)
     _, losses, metrics = train(on_samples(method, 'nyu', tmp_path / 'work', SAMPLES / 'indoor_rgbd', split, (256, 192)))
     assert np.mean(losses[-3:]) < 0.95 * losses[0]
     assert np.isfinite(metrics['abs_rel'])  # no bound: BatchNorm's running statistics have seen 20 batches only
+
+
+@needs_samples
+@pytest.mark.slow
+@pytest.mark.parametrize('variant', ['dgr', 'otdl'])
+def test_twenty_iterations_on_indoor_pairs_with_dgr_or_otdl(variant, tmp_path):
+    cfg = Config.fromfile(REPO / f'configs/dgr/depthformer_tiny_rooms_{variant}.py')
+    root, split = SAMPLES / 'indoor_rgbd', indoor_split(tmp_path)
+    runner, losses, metrics = train(put_on_samples(cfg, 'nyu', tmp_path / 'work', root, split, (256, 192)))
+    assert np.mean(losses[-3:]) < 0.95 * losses[0]
+    assert np.isfinite(metrics['abs_rel'])
+    if variant == 'dgr':  # its residual starts at zero
+        assert any(parameter.any() for parameter in runner.model.pre_necks.parameters())
 
 
 @needs_samples

@@ -17,3 +17,4 @@ model = dict(
 )
 # The published rate is for a batch of 16: 8 images on each of 2 GPUs.
 train_dataloader = dict(batch_size=8)
+train_cfg = dict(val_interval=1514)  # each epoch

@@ -1,4 +1,4 @@
-"""BTS, ResNet-50, KITTI depth benchmark, 24 epochs; the test set has no ground truth.
+"""BTS, ResNet-50, KITTI depth benchmark, 24 epochs of 85898 images; the test set has no ground truth.
 
 No results are published for it. Ours: not trained yet.
 """
@@ -16,3 +16,7 @@ model = dict(decode_head=dict(min_depth={{_base_.min_depth}}, max_depth=max_dept
 train_dataloader = dict(batch_size=8, dataset=dict(max_depth=max_depth))
 val_dataloader = dict(dataset=dict(max_depth=max_depth))
 test_dataloader = dict(dataset=dict(max_depth=max_depth))
+# The list that prepare.py writes has both cameras of every training drive: 5368 batches of 16 an epoch.
+max_iters = 24 * 5368
+train_cfg = dict(max_iters=max_iters, val_interval=6 * 5368)
+param_scheduler = dict(total_steps=max_iters)

@@ -15,6 +15,7 @@ from torch import nn
 from depth.engine.checkpoint import load_checkpoint_file, load_model_state
 from depth.engine.config import import_custom_modules, load_config, make_projects_importable, skip_pretrained
 from depth.engine.errors import ConfigError
+from depth.engine.speed import speed_up_inference, use_channels_last
 from depth.registry import MODELS, TRANSFORMS
 from depth.structures import DepthDataSample
 
@@ -59,7 +60,11 @@ def init_model(
     if checkpoint is not None:
         load_model_state(model, state.get('state_dict', state), checkpoint)
     model.cfg = cfg
-    return model.to(device).eval()
+    model = model.to(device).eval()
+    if cfg.get('channels_last'):
+        use_channels_last(model)
+    speed_up_inference(model, cfg.get('inference'))
+    return model
 
 
 def config_from_checkpoint(checkpoint: dict, path: str | Path) -> Config:

@@ -17,7 +17,8 @@ class PredictionFiles:
 
     A map belongs to an image if its path below the folder (or its key), without suffix, equals the end of the path of
     the image or of its ground truth: ``scene/0001`` or ``0001`` for ``.../scene/0001.jpg``; folders may also be joined
-    by ``_``, as ``tools/test.py --out`` does. The longest match counts.
+    by ``_``, as ``tools/test.py --out`` does. One folder before the last part will do, whatever lies between:
+    ``2011_09_26_drive_0002_sync_0000000069``. The longest match counts.
 
     PNG holds integers: their number per unit is in the side-car ``NAME.json`` (``depth_scale``), as this toolbox writes
     it, or given as ``depth_scale``.
@@ -103,10 +104,13 @@ class PredictionFiles:
 
     def _find(self, path: str) -> str | None:
         parts = [part for part in PurePath(path).with_suffix('').parts if part not in ('/', '.', '..')]
-        for start in range(len(parts)):
+        *folders, stem = parts
+        whole = [parts[start:] for start in range(len(folders))]
+        single = [[folder, stem] for folder in reversed(folders)]
+        for chosen in [*whole, *single, [stem]]:
             for separator in '/', '_':
-                if separator.join(parts[start:]) in self.paths:
-                    return separator.join(parts[start:])
+                if separator.join(chosen) in self.paths:
+                    return separator.join(chosen)
         return None
 
     def read(self, name: str) -> np.ndarray:

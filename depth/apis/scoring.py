@@ -139,7 +139,14 @@ class _Scorer:
     def score(self, sample: object, name: str) -> None:
         pred = torch.from_numpy(self.files.read(name))
         gt_depth = sample.gt_depth
-        cut = cut_like(pred, gt_depth.shape, sample.metainfo.get('crop_box'))
+        crop_box = sample.metainfo.get('crop_box')
+        cut = cut_like(pred, gt_depth.shape, crop_box)
+        if cut is pred and not self.sizes and is_reduced_frame(pred.shape, gt_depth.shape, crop_box):
+            self.object_to(
+                f'prediction {name} of {tuple(pred.shape)} has the shape of the whole frame, of which the ground truth '
+                f'{tuple(gt_depth.shape)} is a part, so stretching it onto that part would shift everything: resize '
+                'predictions to the size of the frame, or take the crop out of the test pipeline'
+            )
         if cut is not pred:
             self._count_size('cut to the crop of the test pipeline', pred, gt_depth)
         elif pred.shape != gt_depth.shape:
@@ -242,14 +249,30 @@ def cut_like(pred: torch.Tensor, size: Sequence[int], crop_box: Sequence[int] | 
     return pred[top : top + height, left : left + width]
 
 
+def is_reduced_frame(shape: Sequence[int], size: Sequence[int], crop_box: Sequence[int] | None) -> bool:
+    """Return whether a prediction (h, w) has the aspect of the frame that a bottom, central crop was taken from.
+
+    Args:
+        shape: Of the prediction.
+        size: (H, W) of the cropped ground truth.
+        crop_box: (top, left, height, width) in the frame, None if it was not cropped.
+    """
+    if crop_box is None or tuple(shape) == tuple(size):
+        return False
+    top, left, height, width = crop_box
+    found, crop, frame = (np.log(w / h) for h, w in (shape, (height, width), (top + height, width + 2 * left)))
+    return abs(found - frame) < abs(found - crop)
+
+
 def _build_metric(
     cfg: Config, protocol: str | None, protocols: Sequence[str] | str, resize: str | None, kind: PredictionType
 ) -> DepthMetric:
     evaluators = cfg.get('test_evaluator') or cfg.get('val_evaluator') or []
     evaluators = evaluators if isinstance(evaluators, list) else [evaluators]
     options = next((dict(evaluator) for evaluator in evaluators if evaluator.get('type') == 'DepthMetric'), None)
-    if protocol is not None:
-        options = dict(type='DepthMetric', protocol=protocol)
+    if protocol is not None:  # what changes the config's protocol is left behind, further metrics are not
+        kept = {name: value for name, value in (options or {}).items() if name in ('distance_bins', 'boundary_ratio')}
+        options = dict(type='DepthMetric', protocol=protocol, **kept)
     if options is None:
         raise ValueError('the config names no DepthMetric, so say which --protocol; docs/evaluation.md lists them')
     return METRICS.build(options | dict(protocols=protocols, resize=resize, prediction_type=kind.value))

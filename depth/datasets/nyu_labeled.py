@@ -24,7 +24,7 @@ class NYULabeledDataset(BaseDepthDataset):
     ::
 
         data/nyu_labeled/
-        ├── nyu_depth_v2_labeled.mat     2.8 GB; HDF5 with images, depths (holes filled), rawDepths, sceneTypes
+        ├── nyu_depth_v2_labeled.mat     2.8 GB; HDF5 with images, depths (holes filled), rawDepths, sceneTypes, scenes
         └── splits.mat                   official indices: trainNdxs (795), testNdxs (654)
 
     Args:
@@ -69,9 +69,7 @@ class NYULabeledDataset(BaseDepthDataset):
                 raise FileNotFoundError(f'{type(self).__name__}: {path} does not exist; {self.PREPARE_HINT}')
         numbers = import_optional('scipy.io', 'splits.mat of NYU').loadmat(self.splits_file)[SPLIT_KEYS[self.split]]
         with _h5py().File(self.mat_file, 'r') as file:
-            categories = [
-                ''.join(map(chr, file[reference][()].ravel())) for reference in file['sceneTypes'][()].ravel()
-            ]
+            categories = _texts(file, 'sceneTypes')
         for number in numbers.ravel().astype(int):
             index = int(number) - 1  # MATLAB counts from 1
             sample = dict(
@@ -89,6 +87,19 @@ class NYULabeledDataset(BaseDepthDataset):
 
     def _check_first(self, sample: dict) -> None:
         """The two files are there, see :meth:`find_samples`; frames are no files of their own."""
+
+
+def recordings_of_test_frames(mat_file: str | Path, splits_file: str | Path) -> set[str]:
+    """Return the recordings (``kitchen_0004``) that the official test frames are from."""
+    numbers = import_optional('scipy.io', 'splits.mat of NYU').loadmat(splits_file)[SPLIT_KEYS['test']]
+    with _h5py().File(mat_file, 'r') as file:
+        recordings = _texts(file, 'scenes')
+    return {recordings[int(number) - 1] for number in numbers.ravel()}
+
+
+def _texts(file: dict, key: str) -> list[str]:
+    """Return a MATLAB cell array of strings: references to columns of character codes."""
+    return [''.join(map(chr, file[reference][()].ravel())) for reference in file[key][()].ravel()]
 
 
 @READERS.register_module(name='nyu_labeled_image')

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TOOLBOX = 'https://raw.githubusercontent.com/zhyever/Monocular-Depth-Estimation-Toolbox/d8aff50/splits'
-EPCDEPTH = 'https://raw.githubusercontent.com/prstrive/EPCDepth/84119c8/dataset/filenames'
+# The lists of EPCDepth are those of Monodepth2, under other names.
+MONODEPTH2 = 'https://raw.githubusercontent.com/nianticlabs/monodepth2/bd03a9ec1305082e80199bc2753ef5adb252e405/splits'
 
 
 @dataclass(frozen=True)
@@ -66,13 +67,22 @@ PUBLISHED_SPLITS = {
         f'{TOOLBOX}/SUNRGBD_val_splits.txt',
     ),
     'eigen_full_train.txt': PublishedSplit(
-        45200, 45200, '1b491141d87b7af9e6706609b7ce858c198c3a4ca61d180c7dc90815d5f2a986', None
+        45200,
+        45200,
+        '1b491141d87b7af9e6706609b7ce858c198c3a4ca61d180c7dc90815d5f2a986',
+        f'{MONODEPTH2}/eigen_full/train_files.txt',
     ),
     'eigen_full_val.txt': PublishedSplit(
-        1776, 1776, '9c4446772ec58aaa60acbeef0fa6d1e8ef1b346ad4f78272d056d10cf1993af9', None
+        1776,
+        1776,
+        '9c4446772ec58aaa60acbeef0fa6d1e8ef1b346ad4f78272d056d10cf1993af9',
+        f'{MONODEPTH2}/eigen_full/val_files.txt',
     ),
     'eigen_test.txt': PublishedSplit(
-        697, 697, 'e226d4ca16e0e6e9695435014347dcf973588531330536fd8a68d298ef091a6b', None
+        697,
+        697,
+        'e226d4ca16e0e6e9695435014347dcf973588531330536fd8a68d298ef091a6b',
+        f'{MONODEPTH2}/eigen/test_files.txt',
     ),
 }
 

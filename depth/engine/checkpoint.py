@@ -123,10 +123,10 @@ def load_checkpoint_file(path: str | Path, map_location: str | torch.device = 'c
         raise ValueError(f'checkpoint {path} is empty')
     try:
         checkpoint = torch.load(path, map_location=map_location, weights_only=True)
-    except pickle.UnpicklingError:
-        checkpoint = _load_foreign(path, map_location)
     except (RuntimeError, EOFError, zipfile.BadZipFile, OSError) as error:
         raise ValueError(f'checkpoint {path} is damaged or not a checkpoint: {str(error).splitlines()[0]}') from error
+    except Exception:  # UnpicklingError for other objects, and half a dozen kinds for bytes that are no pickle at all
+        checkpoint = _load_foreign(path, map_location)
     if not isinstance(checkpoint, dict):
         raise ValueError(f'checkpoint {path} holds a {type(checkpoint).__name__}, expected a dict of weights')
     return checkpoint

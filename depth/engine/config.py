@@ -15,6 +15,7 @@ CONFIG_KEYS = frozenset(
     'param_scheduler val_evaluator test_evaluator default_hooks custom_hooks data_preprocessor load_from resume '
     'launcher env_cfg log_processor log_level visualizer default_scope randomness experiment_name work_dir '
     'runner_type custom_imports model_wrapper_cfg sync_bn find_unused_parameters compile activation_checkpointing '
+    'channels_last inference '
     'vis_backends min_depth max_depth default_intrinsics load_strict'.split()
 )
 
@@ -112,7 +113,9 @@ def _missing_config(path: Path) -> str:
     if folder.is_dir():
         names = [item.name for item in folder.glob('*.py')]
         near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5)
-        hint = f'did you mean {", ".join(str(folder / name) for name in near)}?' if near else f'{folder} has no such'
+        hint = f'the folder {folder.resolve()} has no config of a similar name'
+        if near:
+            hint = f'did you mean {", ".join(str(folder / name) for name in near)}?'
     else:
         hint = f'the folder {folder} does not exist either'
     return f'config {path} does not exist; {hint}'

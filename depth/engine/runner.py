@@ -8,6 +8,7 @@ from pathlib import Path
 
 import mmcv
 import mmengine
+import mmengine.runner.runner
 import timm
 import torch
 from mmengine.device import get_device
@@ -32,6 +33,10 @@ from .checkpoint import (
 from .distributed import init_cpu_process_group
 from .loops import get_random_state
 from .message_hub import DeferredMessageHub
+from .speed import compile_method, recompute_activations, speed_up_inference, use_channels_last
+
+# mmengine's own leaves a part without gradients if its input has none, as images have, and counts batches twice.
+mmengine.runner.runner.turn_on_activation_checkpointing = recompute_activations
 
 
 @RUNNERS.register_module()
@@ -45,10 +50,35 @@ class DepthRunner(Runner):
     training_random_state: dict | None = None  # set by the loop while something else uses random numbers
 
     def setup_env(self, env_cfg: dict) -> None:
-        """Start gloo processes where there is no GPU; otherwise as mmengine does."""
+        """Start gloo processes where there is no GPU and set TF32 if the config does; otherwise as mmengine does.
+
+        Raises:
+            ValueError: If ``env_cfg.tf32`` is neither a bool nor None.
+        """
         if self.distributed and not is_distributed() and not torch.cuda.is_available():
             init_cpu_process_group(self.launcher)
+        tf32 = env_cfg.get('tf32')
+        if tf32 is not None:
+            if not isinstance(tf32, bool):
+                raise ValueError(f'env_cfg.tf32 is True, False or None (as PyTorch has it), got {tf32!r}')
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
         super().setup_env(env_cfg)
+
+    def build_model(self, model: nn.Module | dict) -> nn.Module:
+        """Build the model, in channels-last order if the config says so."""
+        model = super().build_model(model)
+        if self.cfg.get('channels_last'):
+            use_channels_last(model)
+        return model
+
+    def _maybe_compile(self, target: str) -> None:
+        """Compile the losses, which are one graph; mmengine would compile the step around them, hooks and all."""
+        compile_method(self._plain_model(), 'loss', self.cfg.get('compile'))
+
+    def test(self) -> dict:
+        """Test, with the switches of ``inference`` in the config."""
+        speed_up_inference(self._plain_model(), self.cfg.get('inference'))
+        return super().test()
 
     def build_message_hub(self, message_hub: dict | None = None) -> DeferredMessageHub:
         """Build the store of logged values; those on a device stay there until they are read."""

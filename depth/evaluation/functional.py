@@ -5,7 +5,7 @@ https://arxiv.org/abs/1406.2283; silog as on the KITTI depth server, in percent:
 
 abs_rel = mean |p - g| / g, sq_rel = mean (p - g)^2 / g, rmse = sqrt(mean (p - g)^2),
 rmse_log = sqrt(mean e^2) with e = ln p - ln g, log10 = mean |log10 p - log10 g|,
-silog = 100 * sqrt(mean e^2 - (mean e)^2), dk = share with max(p / g, g / p) < 1.25^k, d0_5 with 1.25^0.5,
+silog = 100 * sqrt(mean e^2 - (mean e)^2), dk = share with max(p / g, g / p) < 1.25^k, d0.5 with 1.25^0.5,
 irmse = sqrt(mean (1000 / p - 1000 / g)^2) and imae = mean |1000 / p - 1000 / g|, in 1/km.
 
 Every metric follows from moments (means over one image's pixels), so that images can be averaged in more than one way:
@@ -19,11 +19,11 @@ import torch
 from torch import Tensor
 
 METRIC_NAMES = ('abs_rel', 'sq_rel', 'rmse', 'rmse_log', 'log10', 'silog', 'd1', 'd2', 'd3')
-EXTRA_METRIC_NAMES = ('d0_5', 'irmse', 'imae')
+EXTRA_METRIC_NAMES = ('d0.5', 'irmse', 'imae')
 ALL_METRIC_NAMES = METRIC_NAMES + EXTRA_METRIC_NAMES
-HIGHER_IS_BETTER = ('d0_5', 'd1', 'd2', 'd3', 'boundary_precision', 'boundary_recall', 'boundary_f1')
+HIGHER_IS_BETTER = ('d0.5', 'd1', 'd2', 'd3', 'boundary_precision', 'boundary_recall', 'boundary_f1')
 
-_THRESHOLDS = dict(d0_5=1.25**0.5, d1=1.25, d2=1.25**2, d3=1.25**3)
+_THRESHOLDS = {'d0.5': 1.25**0.5, 'd1': 1.25, 'd2': 1.25**2, 'd3': 1.25**3}
 MOMENTS = (
     *('count', 'bad', 'abs_rel', 'sq_rel', 'square', 'log_square', 'log_abs', 'log_mean', 'log_variance'),
     *('inverse_square', 'inverse_abs', *_THRESHOLDS),
@@ -52,7 +52,7 @@ def depth_metrics(
         pred: Predicted depth in metres, any shape.
         target: Ground truth in metres, same shape.
         mask: Boolean, same shape; True where a pixel counts. ``target > 0`` by default.
-        extra: Return d0_5, irmse and imae too.
+        extra: Return d0.5, irmse and imae too.
 
     Raises:
         ValueError: If shapes differ, no pixel counts, or a counted value is not finite and positive.
@@ -164,17 +164,15 @@ def metrics_from_moments(moments: Tensor, silog: str = 'sqrt_percent', log10: st
     """
     moment = dict(zip(MOMENTS, moments.unbind(dim=-1), strict=True))
     log_variance = moment['log_variance']
-    return dict(
+    values = dict(
         abs_rel=moment['abs_rel'],
         sq_rel=moment['sq_rel'],
         rmse=moment['square'].sqrt(),
         rmse_log=moment['log_square'].sqrt(),
         log10=moment['log_abs'] / (math.log(10) if log10 == 'log10' else 1),
         silog=log_variance if silog == 'variance' else 100 * log_variance.sqrt(),
-        d1=moment['d1'],
-        d2=moment['d2'],
-        d3=moment['d3'],
-        d0_5=moment['d0_5'],
         irmse=moment['inverse_square'].sqrt(),
         imae=moment['inverse_abs'],
     )
+    values |= {name: moment[name] for name in _THRESHOLDS}
+    return {name: values[name] for name in ALL_METRIC_NAMES}

@@ -31,14 +31,16 @@ def find_file(path: str | Path) -> Path:
 
     Args:
         path: That file (a mixed test writes one a data set: ``per_image_nyu.json``); or a result JSON with it beside;
-            or a folder: of one test, or a work dir (its newest test).
+            or a folder: of one test, with one result of ``tools/score.py``, or a work dir (its newest test).
 
     Raises:
         FileNotFoundError: If there is none.
     """
     path = Path(path)
     if path.is_dir():
-        places = [path / FILE_NAME, *sorted(path.glob(f'*/{FILE_NAME}'), reverse=True)]
+        scores = sorted(path.glob(f'*.{FILE_NAME}'))
+        places = [path / FILE_NAME, *(scores if len(scores) == 1 else ())]
+        places += sorted(path.glob(f'*/{FILE_NAME}'), reverse=True)
     elif 'per_image' in path.name:
         places = [path]
     else:

@@ -23,6 +23,15 @@ def test_the_longest_end_of_a_path_counts(tmp_path):
     assert found == ['a/1', '1', 'b_2', '3', None]
 
 
+def test_folders_between_a_drive_and_its_frame_may_be_left_out(tmp_path):
+    day = '2011_09_26'
+    for drive in ('0002', '0009'):
+        np.save(tmp_path / f'{day}_drive_{drive}_sync_0000000069.npy', MAP)
+    paths = [f'in/{day}/{day}_drive_{drive}_sync/image_02/data/0000000069.png' for drive in ('0002', '0009', '0013')]
+    found = PredictionFiles(tmp_path).match(images(*paths))
+    assert found == [f'{day}_drive_0002_sync_0000000069', f'{day}_drive_0009_sync_0000000069', None]
+
+
 def test_the_ground_truths_name_will_do(tmp_path):
     np.save(tmp_path / 'depth_7.npy', MAP)
     assert PredictionFiles(tmp_path).match([('rgb_7.jpg', 'gt/depth_7.png')]) == ['depth_7']

@@ -11,7 +11,7 @@ import torch
 from mmengine.config import Config
 
 from depth.apis import score_predictions
-from depth.apis.scoring import compare_scale, cut_like, suspicions
+from depth.apis.scoring import compare_scale, cut_like, is_reduced_frame, suspicions
 from depth.datasets.scenes import render_scene
 from depth.evaluation import PredictionType, depth_metrics
 from depth.visualization import save_depth_png
@@ -54,6 +54,15 @@ def test_the_numbers_are_those_of_the_maps(scenes, tmp_path):
         assert score.metrics[name] == pytest.approx(np.mean([single[name] for single in singles]), rel=1e-4, abs=1e-4)
     assert score.notes == []
     assert score.metric.outcome[0].names[0].endswith('a/0.png')
+
+
+def test_another_protocol_keeps_the_further_metrics_of_the_config(scenes, tmp_path):
+    cfg, truth = scenes
+    cfg = Config(dict(test_dataloader=cfg.test_dataloader, test_evaluator=dict(cfg.test_evaluator, max_depth=3.0)))
+    cfg.test_evaluator.distance_bins = [0, 2, 8]
+    score = score_predictions(predictions(tmp_path, truth), cfg, protocol='scale_depth_lsq_10')
+    assert 'abs_rel_0-2m' in score.metrics
+    assert score.metric.protocol.name == 'scale_depth_lsq_10'
 
 
 def test_other_types_need_a_protocol_that_aligns(scenes, tmp_path):
@@ -126,6 +135,15 @@ def test_a_full_frame_is_cut_to_the_pipelines_crop():
     assert cut_like(pred, (375, 1242), None) is pred
 
 
+def test_a_reduced_frame_is_told_from_a_reduced_crop():
+    box = (23, 13, 352, 1216)
+    for shape in ((188, 621), (192, 640), (320, 1024)):
+        assert is_reduced_frame(shape, (352, 1216), box), shape
+    for shape in ((352, 1216), (176, 608), (128, 448)):
+        assert not is_reduced_frame(shape, (352, 1216), box), shape
+    assert not is_reduced_frame((192, 640), (375, 1242), None)
+
+
 def test_scale_and_direction_of_a_pair():
     gt = np.array([[0, 2.0, 4.0, 8.0]])
     assert compare_scale(gt * 3, gt, inverse=False) == (3, pytest.approx(1))
@@ -170,6 +188,10 @@ def test_real_kitti_frames_of_full_size_are_scored_on_the_crop(tmp_path):
     assert 0 < score.metrics['abs_rel'] < 1
     assert 'kitti_eigen_crop_80/abs_rel' in score.metrics
     assert 'scores full frames' in score.metric.left_out['monodepth2_improved_median']
+    stems = [path.stem for path in tmp_path.glob('*.png')]
+    np.savez(tmp_path / 'small.npz', **dict.fromkeys(stems, rows[::2, ::2]))
+    with pytest.raises(ValueError, match=r'\(188, 621\) has the shape of the whole frame'):
+        score_predictions(tmp_path / 'small.npz', cfg, protocol='zoedepth_kitti')
 
 
 @pytest.mark.slow

@@ -330,6 +330,35 @@ def test_ddad_brings_the_scan_into_the_image(tmp_path, street):
         DDADDataset(data_root=str(tmp_path))
 
 
+@needs_samples
+def test_a_real_ddad_frame_with_its_calibration(tmp_path):
+    """The released image and calibration; the scan is what the sample's map of it holds, seen from the camera."""
+    root, stem = SAMPLES / 'ddad', '15616458249936530'
+    calibration = next((root / 'calib').glob('*.json'))
+    stored = cv2.imread(str(root / f'gt_depth/{stem}.png'), cv2.IMREAD_UNCHANGED) / np.float32(256)
+    lens = json.loads((root / 'intrinsics.json').read_text())[stem]['intrinsics']
+    v, u = np.nonzero(stored)
+    ray = np.c_[(u - lens['cx']) / lens['fx'], (v - lens['cy']) / lens['fy'], np.ones(len(u))]
+    ddad(tmp_path, render_scene('streets', 0, 0, 'test', SIZE))
+    folder = tmp_path / '000150'
+    (folder / 'calibration/c.json').write_bytes(calibration.read_bytes())
+    (folder / 'rgb/CAMERA_01/1.png').unlink()
+    (folder / 'rgb/CAMERA_01/1.png').symlink_to(root / f'image/{stem}.jpg')
+    np.savez(folder / 'point_cloud/LIDAR/2.npz', data=np.c_[ray * stored[v, u, None], np.zeros(len(u))])
+    scene = json.loads((folder / 'scene_x.json').read_text())
+    cloud, image = scene['data'][0]['datum']['point_cloud'], scene['data'][1]['datum']['image']
+    cloud['pose'] = image['pose']
+    image.update(height=1216, width=1936)
+    (folder / 'scene_x.json').write_text(json.dumps(scene))
+    sample = DDADDataset(data_root=str(tmp_path), split='val', pipeline=LOAD)[0]
+    assert sample['img'].shape == (1216, 1936, 3)
+    assert sample['cam_intrinsic'] == pytest.approx(
+        np.array([[lens['fx'], 0, lens['cx']], [0, lens['fy'], lens['cy']], [0, 0, 1]])
+    )
+    assert np.allclose(sample['gt_depth'], stored, atol=1e-4)
+    assert (stored > 0).sum() > 4000
+
+
 def test_diml_pairs_left_images_with_their_depth(tmp_path, street):
     save(tmp_path / 'test/LR/A/outleft/1.png', street['img'])
     save(

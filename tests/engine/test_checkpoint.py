@@ -101,7 +101,7 @@ def test_names_that_do_not_fit_are_listed():
     assert '0.bias (4,) instead of (3,)' in message
 
 
-@pytest.mark.parametrize('content', [b'', b'plain text', pickle.dumps([1, 2, 3], protocol=2)])
+@pytest.mark.parametrize('content', [b'', b'plain text', b'junk' * 100, pickle.dumps([1, 2, 3], protocol=2)])
 def test_what_is_no_checkpoint_is_named(tmp_path, content):
     path = tmp_path / 'wrong.pth'
     path.write_bytes(content)

@@ -50,6 +50,11 @@ def test_a_missing_config_is_answered_with_the_nearest_file():
         load_config(REPO / 'configs/synthetic/depthformer_tiny_room.py')
 
 
+def test_a_missing_config_without_a_near_name_says_where_it_was_looked_for(tmp_path):
+    with pytest.raises(ConfigError, match=f'the folder {tmp_path} has no config of a similar name'):
+        load_config(tmp_path / 'nope.py')
+
+
 def test_a_missing_base_is_named(tmp_path):
     (tmp_path / 'a.py').write_text("_base_ = ['nowhere/b.py']\n")
     with pytest.raises(ConfigError, match=r'a\.py: .*_base_.*nowhere/b\.py'):

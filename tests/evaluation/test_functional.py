@@ -27,7 +27,7 @@ def test_extra_metrics_by_hand():
     inverse = np.array([1000 / 2 - 1000 / 4, 1000 / 10 - 1000 / 9])  # 1/km
     assert found['imae'] == pytest.approx(np.abs(inverse).mean())
     assert found['irmse'] == pytest.approx(np.sqrt((inverse**2).mean()))
-    assert found['d0_5'] == 0.5  # 10 / 9 is below 1.118, 4 / 2 is not
+    assert found['d0.5'] == 0.5  # 10 / 9 is below 1.118, 4 / 2 is not
 
 
 def test_pixel_averages_are_the_metrics_of_all_pixels_as_one_set(images):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from depth import evaluation
+from depth.datasets.published_splits import PUBLISHED_SPLITS
 from depth.evaluation import (
     PROTOCOLS,
     DepthMetric,
@@ -43,6 +44,19 @@ def test_fingerprints_tell_all_protocols_apart_and_descriptions_are_plain_json()
     described = [protocol.describe() for protocol in PROTOCOLS.values()]
     assert len({entry['fingerprint'] for entry in described}) == len(described)
     assert 'Infinity' not in json.dumps(described)
+
+
+def test_lists_that_protocols_name_are_the_published_ones():
+    named = 0
+    for protocol in PROTOCOLS.values():
+        assert bool(protocol.data_list) == (protocol.num_images is not None), protocol.name
+        name, _, digits = protocol.data_list.rstrip(')').partition(' (')
+        if digits:
+            split = PUBLISHED_SPLITS[name]
+            assert split.sha256.startswith(digits), protocol.name
+            assert protocol.num_images == split.usable, protocol.name
+            named += 1
+    assert named > 10
 
 
 def test_the_fingerprint_depends_on_the_definition_and_not_on_the_wording():

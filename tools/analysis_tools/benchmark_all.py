@@ -4,7 +4,8 @@ python tools/analysis_tools/benchmark_all.py                 # on a GPU machine,
 python tools/analysis_tools/benchmark_all.py --only data_kitti data_nyu
 python tools/analysis_tools/benchmark_all.py --page-only     # write the page again from the results that are there
 
-Each measurement is a process of benchmark.py; one that fails or takes too long keeps the result it had, and is named.
+Each measurement is a process of benchmark.py or compare_presets.py; one that fails or takes too long keeps the result
+it had, and is named.
 """
 
 import argparse
@@ -55,7 +56,7 @@ def main() -> int:
 def measure(args: argparse.Namespace, device: str, name: str, measurement) -> bool:
     """Run one command; True if it gave a result."""
     out = args.results / device / f'{name}.json'
-    command = ['tools/analysis_tools/benchmark.py', measurement.mode, *measurement.arguments, '--device', device]
+    command = [*measurement.command(), '--device', device]
     try:
         done = subprocess.run(
             [sys.executable, *command, '--out', str(out), *args.extra], cwd=ROOT, timeout=args.timeout

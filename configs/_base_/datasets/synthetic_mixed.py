@@ -1,4 +1,4 @@
-"""Synthetic rooms and streets together, the same share of each: rendered on demand, nothing to download."""
+"""Synthetic rooms and streets together, the same share of each: rendered on demand and kept, nothing to download."""
 
 min_depth, max_depth = 1e-3, 80.0
 dataset_type = 'SyntheticDataset'
@@ -9,7 +9,7 @@ train_pipeline = [
 test_pipeline = [dict(type='LoadImage'), dict(type='PackDepthInputs')]
 train_dataloader = dict(
     batch_size=8,
-    num_workers=2,
+    num_workers=1,  # a second one would render everything once more
     persistent_workers=True,
     sampler=dict(type='ResumableInfiniteSampler', shuffle=True),
     dataset=dict(
@@ -18,8 +18,10 @@ train_dataloader = dict(
         min_depth=min_depth,
         max_depth=max_depth,
         datasets=[
-            dict(type=dataset_type, world='rooms', split='train', num_scenes=1000, pipeline=train_pipeline),
-            dict(type=dataset_type, world='streets', split='train', num_scenes=1000, pipeline=train_pipeline),
+            dict(type=dataset_type, world='rooms', split='train', num_scenes=600, cache=True, pipeline=train_pipeline),
+            dict(
+                type=dataset_type, world='streets', split='train', num_scenes=600, cache=True, pipeline=train_pipeline
+            ),
         ],
     ),
 )
@@ -34,8 +36,8 @@ val_dataloader = dict(
         max_depth=max_depth,
         test_mode=True,
         datasets=[
-            dict(type=dataset_type, world='rooms', split='val', num_scenes=50, pipeline=test_pipeline),
-            dict(type=dataset_type, world='streets', split='val', num_scenes=50, pipeline=test_pipeline),
+            dict(type=dataset_type, world='rooms', split='val', num_scenes=50, cache=True, pipeline=test_pipeline),
+            dict(type=dataset_type, world='streets', split='val', num_scenes=50, cache=True, pipeline=test_pipeline),
         ],
     ),
 )

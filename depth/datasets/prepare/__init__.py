@@ -1,11 +1,17 @@
 """From a data set's official archives to the folders its class reads."""
 
 from .base import Archive, Options, Preparer
-from .indoor import DIODEPreparer, HypersimPreparer, IBimsPreparer, SUNRGBDPreparer
+from .cityscapes import CityscapesPreparer
+from .ddad import DDADPreparer
+from .diml import DIMLPreparer
+from .diode import DIODEPreparer
+from .hypersim import HypersimPreparer
+from .ibims import IBimsPreparer
 from .kitti import KITTIBenchmarkPreparer, KITTIEigenPreparer
 from .kitti_raw import KITTIRawPreparer
 from .nyu import NYULabeledPreparer, NYUPreparer
-from .outdoor import CityscapesPreparer, DDADPreparer, DIMLPreparer, VirtualKITTI2Preparer
+from .sunrgbd import SUNRGBDPreparer
+from .vkitti2 import VirtualKITTI2Preparer
 
 PREPARERS: dict[str, type[Preparer]] = {
     'nyu': NYUPreparer,

@@ -48,6 +48,13 @@ class KITTIRawPreparer(Preparer):
         days = sorted({drive[:10] for drive in drives})
         return [calibration_archive(day) for day in days] + [drive_archive(drive) for drive in drives]
 
+    def plan(self) -> list[str]:
+        """Say that the lists tell which drives are fetched."""
+        lines = super().plan()
+        if not self.list_lines():
+            lines.append(f'download {SERVER}/...   the drives that the lists will name, up to 175 GB in all')
+        return lines
+
     def place(self, archive: Archive, member: str) -> str | None:
         """Keep the colour cameras, the scans and the calibration, as they are stored."""
         if not self.KEPT.search(member):

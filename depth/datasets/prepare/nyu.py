@@ -1,13 +1,14 @@
 """NYU Depth v2: the test images and their list from the labelled file, the training images from an archive."""
 
 import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import mmcv
 import numpy as np
 
-from ..nyu_labeled import NYULabeledDataset
+from ..nyu_labeled import NYULabeledDataset, recordings_of_test_frames
 from ..transforms.loading import load_depth, load_image
 from .base import Archive, Preparer
 
@@ -30,7 +31,11 @@ class NYUPreparer(Preparer):
     PAGE = 'https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html'
     LICENCE = 'no licence stated, research use with citation'
     CONFIG = 'configs/densedepth/densedepth_r50_nyu.py'
-    PARTS = {'test': '654 images from the labelled file', 'train': '24231 images from sync.zip'}
+    PARTS = {
+        'test': '654 images from the labelled file',
+        'train': '24231 images from sync.zip',
+        'raw': 'nyu_raw_train.txt, a list of all synchronised frames that are there',
+    }
     DEFAULT_PARTS = ('test', 'train')
     BY_HAND = (
         'the synchronised training frames are shared by the authors of BTS (https://github.com/cleinc/bts, "sync.zip" '
@@ -45,7 +50,7 @@ class NYUPreparer(Preparer):
 
     def archives(self) -> list[Archive]:
         """Return the two .mat files, and the training images."""
-        return [LABELED, SPLITS] * ('test' in self.parts) + [SYNC] * ('train' in self.parts)
+        return [LABELED, SPLITS] * bool({'test', 'raw'} & {*self.parts}) + [SYNC] * ('train' in self.parts)
 
     def place(self, archive: Archive, member: str) -> str | None:
         """Put each scene's folder right below the root, whatever folder is around it."""
@@ -54,10 +59,12 @@ class NYUPreparer(Preparer):
         return '/'.join(parts[-2:]) if wanted else None
 
     def finish(self) -> None:
-        """Write the test images, their depth and their list."""
+        """Write the test images, their depth and their list; the list of the raw set."""
         if 'test' in self.parts:
             lines = sorted(self._write_test_images())
             self._write_test_list(lines)
+        if 'raw' in self.parts:
+            self._write_raw_list()
 
     def _write_test_images(self) -> Iterator[str]:
         dataset = NYULabeledDataset(str(self.archive_folder), split='test', raw_depth=True)
@@ -92,6 +99,29 @@ class NYUPreparer(Preparer):
             same = 'the published lines, sorted' if rebuilt == SORTED_TEST_LIST else 'rebuilt from the .mat files'
             self.say(f'{target}: {len(lines)} lines ({same})')
 
+    def _write_raw_list(self) -> None:
+        """List every synchronised pair of a recording that no official test frame is from.
+
+        Parts of one recording (``kitchen_0004a``, ``kitchen_0004b``) count as that recording.
+        """
+        labeled, splits = (self.archive_folder / archive.name for archive in (LABELED, SPLITS))
+        kept_out = {_recording(name) for name in recordings_of_test_frames(labeled, splits)}
+        scenes = sorted(path for path in self.root.iterdir() if re.search(r'_\d{4}[a-z]?$', path.name))
+        lines = []
+        for scene in (scene for scene in scenes if _recording(scene.name) not in kept_out):
+            for image in sorted(scene.glob('rgb_*.jpg')):
+                depth = scene / f'sync_depth_{image.stem.removeprefix("rgb_")}.png'
+                if depth.is_file():
+                    lines.append(f'/{scene.name}/{image.name} /{scene.name}/{depth.name} {FOCAL}')
+        if not lines:
+            raise FileNotFoundError(
+                f'{self.root} holds no synchronised frames SCENE_NNNN/rgb_N.jpg and sync_depth_N.png; put them there '
+                'first, as the toolbox of the data set or sync.zip has them'
+            )
+        target = self.root / 'nyu_raw_train.txt'
+        target.write_text('\n'.join(lines) + '\n', encoding='utf-8')
+        self.say(f'{target}: {len(lines)} lines, without the {len(kept_out)} recordings of the test images')
+
     def look(self) -> Iterator[str]:
         """Count what the lists name and the disk has."""
         for name in ('nyu_train.txt', 'nyu_test.txt'):
@@ -100,6 +130,11 @@ class NYUPreparer(Preparer):
                 lines = [line.split()[:2] for line in path.read_text(encoding='utf-8').splitlines()]
                 there = sum(all((self.root / name.lstrip('/')).is_file() for name in line) for line in lines)
                 yield f'{path}: {there} of {len(lines)} pairs are there'
+
+
+def _recording(scene: str) -> str:
+    """Return the recording that a folder of the raw set is a part of."""
+    return re.sub(r'[a-z]$', '', scene)
 
 
 class NYULabeledPreparer(Preparer):

@@ -1,14 +1,16 @@
 """Mode graphs: what would slow a GPU down, counted without one.
 
 A break cuts what ``torch.compile`` compiles into pieces. A read turns a tensor into a number or into a shape, for which
-the host waits until a GPU has caught up.
+the host waits until a GPU has caught up. A compilation is what a new image or window size costs, once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from depth.engine.speed import compile_options
 from depth.registry import MODELS
 
 from . import train
@@ -18,6 +20,8 @@ from .settings import Setting, Spec
 READS = frozenset(
     f'aten::{name}' for name in ('_local_scalar_dense', 'nonzero', 'masked_select', '_unique2', 'equal', 'is_nonzero')
 )
+
+MORE = ((0, 0), (32, 0), (0, 32))  # pixels that are added to the size of the images
 
 
 class CountReads(TorchDispatchMode):
@@ -72,6 +76,8 @@ def run(spec: Spec, setting: Setting, progress: Callable[[str], None] = lambda t
             call(inputs)
         with torch.set_grad_enabled(mode):
             rows.append(dict(setting=name, **count_graphs(call, inputs), reads=reads.count))
+    progress('prediction at several sizes')
+    rows.append(dict(setting=f'prediction, {len(MORE)} sizes twice', compilations=count_sizes(model, inputs)))
     progress('training step')
     rows.append(dict(setting='training step', reads=reads_of_a_step(spec, setting)))
     return dict(rows=rows, ratios=[])
@@ -85,6 +91,35 @@ def count_graphs(call: Callable[[torch.Tensor], object], inputs: torch.Tensor) -
     found = dynamo.explain(call)(inputs)
     dynamo.reset()
     return dict(graphs=found.graph_count, breaks=found.graph_break_count)
+
+
+def count_sizes(model: nn.Module, inputs: torch.Tensor) -> int:
+    """Return how often ``torch.compile`` compiles the prediction of images of several sizes, all of them seen twice."""
+    model.eval()
+    sizes = [tuple(length + added for length, added in zip(inputs.shape[-2:], more, strict=True)) for more in MORE]
+    with torch.inference_mode():
+        return count_compilations(
+            lambda images: model.predict_depth(images),
+            [inputs.new_zeros(1, 3, *size) for _ in range(2) for size in sizes],
+        )
+
+
+def count_compilations(call: Callable[[torch.Tensor], object], images: Sequence[torch.Tensor]) -> int:
+    """Return how many graphs are compiled while a function is called with one input after the other."""
+    from torch import _dynamo as dynamo
+
+    made = []
+
+    def backend(graph: torch.fx.GraphModule, _: list) -> Callable:
+        made.append(graph)
+        return graph.forward
+
+    dynamo.reset()
+    compiled = torch.compile(call, backend=backend, **compile_options(True))
+    for some in images:
+        compiled(some)
+    dynamo.reset()
+    return len(made)
 
 
 def reads_of_a_step(spec: Spec, setting: Setting) -> int:

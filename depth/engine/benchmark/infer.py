@@ -2,6 +2,7 @@
 
 import torch
 
+from depth.engine.speed import speed_up_inference, use_channels_last
 from depth.registry import MODELS
 
 from .scenes import image_size, scene_batch
@@ -16,8 +17,9 @@ def build(spec: Spec, setting: Setting) -> Case:
         cfg.model.test_cfg = dict(cfg.model.get('test_cfg') or {}, flip=setting.flip)
     torch.manual_seed(0)
     model = MODELS.build(cfg.model).to(spec.device).eval()
-    if cfg.get('compile'):
-        model.predict_depth = torch.compile(model.predict_depth)
+    if cfg.get('channels_last'):
+        use_channels_last(model)
+    speed_up_inference(model, cfg.get('inference'))
     batch_size = spec.batch_size or 1
     batch = scene_batch(cfg, spec.shape or image_size(cfg, 'test_dataloader'), batch_size)
 

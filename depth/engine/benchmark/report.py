@@ -19,7 +19,8 @@ import torch
 import depth
 
 ROOT = Path(__file__).resolve().parents[3]
-FORMATS = {'_share': '.1%', '_ms': '.2f', '_per_s': '.2f', '_mb': '.0f'}
+FORMATS = {'_share': '.1%', '_ms': '.2f', '_per_s': '.2f', '_mb': '.0f', 'to_fp32': '.4%'}
+FORMATS |= dict.fromkeys(('abs_rel', 'rmse', 'd1', 'loss'), '.4f')
 
 
 def environment(device: str) -> dict:
@@ -81,6 +82,9 @@ def format_result(result: dict) -> str:
     if result.get('fixed_decode_ms') is not None:
         cpu = result['fixed_decode_cpu_ms']
         lines.append(f'fixed decode: {result["fixed_decode_ms"]:.2f} ms, {cpu:.2f} ms of processor time')
+    if 'depths' in result:
+        lines += ['depth of the same checkpoints against fp32:', *table(result['depths'])]
+    lines += [f'{name} was left out: {reason}' for name, reason in result.get('left_out', {}).items()]
     if 'share' in result:
         lines.append(f'the metric takes {result["share"]:.2%} of the prediction')
     for ratio in result['ratios']:

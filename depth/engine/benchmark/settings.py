@@ -1,7 +1,7 @@
 """What is measured: a config, and settings of it that are compared."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -65,10 +65,12 @@ class Setting:
     def surroundings(self, device: str) -> Iterator[None]:
         """Run the block as the setting says: backend, precision of matrix products, autocast."""
         dtype = dict(bf16=torch.bfloat16, fp16=torch.float16).get(self.autocast)
+        # An autocast that is off would still keep the weights that an inner one has cast, over optimizer steps.
+        autocast = nullcontext() if dtype is None else torch.autocast(device.split(':')[0], dtype)
         with (
-            full_precision(self.published),
+            tensor_float(False if self.published else self.options.get('env_cfg.tf32')),
             use_backend('reference' if self.published else self.backend),
-            torch.autocast(device.split(':')[0], dtype, enabled=dtype is not None),
+            autocast,
         ):
             yield
 
@@ -107,7 +109,9 @@ def parse_setting(text: str) -> Setting:
 
 def make_published(cfg: Config) -> None:
     """Take everything out of a config that makes it faster than published: compilation, autocast, fused steps."""
-    cfg.pop('compile', None)
+    for key in ('compile', 'channels_last', 'activation_checkpointing', 'inference'):
+        cfg.pop(key, None)
+    cfg.get('env_cfg', {}).pop('tf32', None)
     wrapper = cfg.get('optim_wrapper')
     if wrapper:
         if wrapper.get('type') == 'AmpOptimWrapper':
@@ -119,11 +123,11 @@ def make_published(cfg: Config) -> None:
 
 
 @contextmanager
-def full_precision(wanted: bool) -> Iterator[None]:
-    """Keep float32 products on CUDA in float32, without TF32, inside the block."""
+def tensor_float(allowed: bool | None) -> Iterator[None]:
+    """Allow or forbid TF32 inside the block; None leaves it as it is. Afterwards it is as before."""
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    if wanted:
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    if allowed is not None:
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
     try:
         yield
     finally:

@@ -42,7 +42,8 @@ class Protocol:
         max_depth: Far end, in metres; ``inf`` for no limit.
         strict: At which ends ground truth exactly at the end does not count: ``both``, ``near``, ``far``, ``none``.
         datasets: ``dataset_name`` of the data sets it is made for; empty: any.
-        num_images: Images of the published list, None where it has none.
+        data_list: The images: a published split file with the first eight digits of its SHA-256, or what chooses them.
+        num_images: Images of that list with ground truth, None where it has no fixed number.
         view: What the test pipeline must leave of a frame, see ``VIEWS``.
         crop: Which part of the map counts, see ``depth.evaluation.crops``.
         cap_gt: Ground truth beyond it is set to it first, in metres.
@@ -66,6 +67,7 @@ class Protocol:
     max_depth: float
     strict: str = 'both'
     datasets: tuple[str, ...] = ()
+    data_list: str = ''
     num_images: int | None = None
     view: str = 'any'
     crop: str = 'none'

@@ -17,7 +17,8 @@ def protocol_table() -> str:
 
 
 def _cells(protocol: Protocol) -> list[str]:
-    images = '' if protocol.num_images is None else f', {protocol.num_images}'
+    images = f': {protocol.data_list}' if protocol.data_list else ''
+    images += '' if protocol.num_images is None else f', {protocol.num_images}'
     crop = protocol.crop if protocol.view == 'any' else f'{protocol.crop} ({protocol.view} view)'
     prediction = {'none': 'same size', 'bilinear': 'resized', 'bilinear_corners': 'resized, corners aligned'}
     parts = [prediction[protocol.resize] + (' as inverse depth' if protocol.resize_inverse else '')]

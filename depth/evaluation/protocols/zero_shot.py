@@ -13,14 +13,15 @@ from .protocol import Protocol
 
 
 def _published(
-    name: str, dataset: str, what: str, num_images: int, min_depth: float, max_depth: float, crop: str
+    name: str, what: str, data_list: str, num_images: int, min_depth: float, max_depth: float, crop: str
 ) -> Protocol:
     return Protocol(
         f'zoedepth_{name}',
         f'{what}, zero-shot as ZoeDepth',
         min_depth,
         max_depth,
-        datasets=(dataset,),
+        datasets=(name,),
+        data_list=data_list,
         num_images=num_images,
         view='kb_crop' if 'KB-cropped' in what else 'any',
         crop=crop,
@@ -43,15 +44,19 @@ def _corrected(protocol: Protocol) -> Protocol:
 
 
 _PUBLISHED = (
-    _published('nyu', 'nyu', 'NYU Depth v2', 654, 1e-3, 10.0, 'nyu_absolute'),
-    _published('sunrgbd', 'sunrgbd', 'SUN RGB-D', 5050, 1e-3, 8.0, 'nyu_absolute'),
-    _published('ibims', 'ibims', 'iBims-1', 100, 1e-3, 10.0, 'nyu_absolute'),
-    _published('diode_indoor', 'diode_indoor', 'DIODE indoor', 325, 1e-3, 10.0, 'nyu_absolute'),
-    _published('hypersim', 'hypersim', 'Hypersim', 7690, 1e-3, 80.0, 'nyu_absolute'),
-    _published('kitti', 'kitti', 'KITTI Eigen split, KB-cropped maps', 652, 1e-3, 80.0, 'garg'),
-    _published('diode_outdoor', 'diode_outdoor', 'DIODE outdoor', 446, 1e-3, 80.0, 'garg'),
-    _published('vkitti2', 'vkitti2', 'Virtual KITTI 2, KB-cropped maps, an unpublished list', 1701, 1e-3, 80.0, 'garg'),
-    _published('ddad', 'ddad', 'DDAD', 3950, 1e-3, 80.0, 'garg'),
-    _published('diml_outdoor', 'diml_outdoor', 'DIML outdoor', 500, 2.0, 80.0, 'garg'),
+    _published('nyu', 'NYU Depth v2', 'nyu_test.txt (e92c191d)', 654, 1e-3, 10.0, 'nyu_absolute'),
+    _published('sunrgbd', 'SUN RGB-D', 'SUNRGBD_val_splits.txt (a3f59e7f)', 5050, 1e-3, 8.0, 'nyu_absolute'),
+    _published('ibims', 'iBims-1', 'imagelist.txt', 100, 1e-3, 10.0, 'nyu_absolute'),
+    _published('diode_indoor', 'DIODE indoor', 'folder val/indoors', 325, 1e-3, 10.0, 'nyu_absolute'),
+    _published(
+        'hypersim', 'Hypersim', 'test split of metadata_images_split_scene_v1.csv', 7690, 1e-3, 80.0, 'nyu_absolute'
+    ),
+    _published(
+        'kitti', 'KITTI Eigen split, KB-cropped maps', 'kitti_eigen_test.txt (8d0499af)', 652, 1e-3, 80.0, 'garg'
+    ),
+    _published('diode_outdoor', 'DIODE outdoor', 'folder val/outdoor', 446, 1e-3, 80.0, 'garg'),
+    _published('vkitti2', 'Virtual KITTI 2, KB-cropped maps', 'a random draw, not published', 1701, 1e-3, 80.0, 'garg'),
+    _published('ddad', 'DDAD', 'validation split of ddad.json, front camera', 3950, 1e-3, 80.0, 'garg'),
+    _published('diml_outdoor', 'DIML outdoor', 'folder test', 500, 2.0, 80.0, 'garg'),
 )
 ZERO_SHOT = _PUBLISHED + tuple(map(_corrected, _PUBLISHED))

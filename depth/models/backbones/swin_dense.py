@@ -67,6 +67,10 @@ def _padded_window_attention(self: SwinTransformerBlock, x: Tensor) -> Tensor:
 
 def _shift_mask(block: SwinTransformerBlock, x: Tensor) -> Tensor:
     """Return the additive mask (windows, L, L) of a shifted map, computed once a size, device and dtype."""
+    if torch.compiler.is_compiling() or (x.is_cuda and torch.cuda.is_current_stream_capturing()):
+        # A compiled or recorded graph makes its own: a look-up would compile every size twice, and a recorded graph
+        # would go on reading a mask that was dropped below.
+        return block.get_attn_mask(x[:1])
     key = (*x.shape[1:3], x.device, x.dtype)
     if key not in block.dense_masks:
         if len(block.dense_masks) >= 16:  # many test sizes must not fill the memory

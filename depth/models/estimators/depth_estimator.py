@@ -52,12 +52,16 @@ class DepthEstimator(BaseModel):
         *pre_necks, neck = neck if isinstance(neck, list | tuple) and neck else [neck]
         self.pre_necks = nn.ModuleList(MODELS.build(pre_neck) for pre_neck in pre_necks)
         self.neck = MODELS.build(neck) if neck else None
-        self.decode_head = MODELS.build(decode_head)
+        self.decode_head = self.build_head(decode_head)
         self.train_cfg = dict(train_cfg or {})
         self.test_cfg = dict(mode='whole', flip=False) | dict(test_cfg or {})
         _check_options('train_cfg', self.train_cfg, self.TRAIN_OPTIONS)
         _check_options('test_cfg', self.test_cfg, self.TEST_OPTIONS)
         _check_test_cfg(self.test_cfg)
+
+    def build_head(self, decode_head: dict) -> nn.Module:
+        """Build the head, after the backbone and the necks; a subclass may take sizes from them."""
+        return MODELS.build(decode_head)
 
     def forward(
         self, inputs: Tensor, data_samples: list[DepthDataSample] | None = None, mode: str = 'tensor'

@@ -12,6 +12,7 @@ from depth.structures import DepthDataSample
 
 from ..layers.bins import bin_centers_from_edges, bin_edges_from_widths, depth_from_bins
 from ..layers.deformable_encoder import DeformableEncoder
+from ..layers.initialization import xavier_start
 from ..layers.position_encoding import SinePositionEncoding
 from ..layers.transformer import MLP, QueryDecoderLayer
 from .query_depth_head import QueryDepthHead
@@ -94,6 +95,8 @@ class BinsFormerHead(QueryDepthHead):
         self.bins_embed = nn.Linear(channels, 1)
         self.mask_embed = MLP(channels, channels, channels)
         self.class_embed = MLP(channels, channels, num_classes) if num_classes else None
+        xavier_start(self)  # the query tables included, as published
+        nn.init.normal_(self.encoder.level_embed)
         self.loss_chamfer = MODELS.build(loss_chamfer) if loss_chamfer else None
 
     def forward(

@@ -17,6 +17,7 @@ from .masked_decoder import MaskedQueryDecoder, QueryState
 from .mini_vit import MiniViT, PatchTransformer
 from .pixel_decoder import DeformablePixelDecoder
 from .position_encoding import SinePositionEncoding
+from .precision import without_autocast
 from .resize import resize_map
 from .surface_normals import back_project, normals_from_depth, normals_from_planes
 from .tokens import flatten_levels, pixel_centers, split_levels
@@ -60,4 +61,5 @@ __all__ = [
     'split_levels',
     'synthesize_view',
     'transform_points',
+    'without_autocast',
 ]

@@ -1,10 +1,10 @@
 """Depth from bins: widths -> edges -> centres -> expected depth."""
 
-from contextlib import nullcontext
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from .precision import without_autocast
 
 
 def bin_edges_from_widths(bin_widths: Tensor, min_depth: float, max_depth: float) -> Tensor:
@@ -28,7 +28,5 @@ def bin_centers_from_edges(bin_edges: Tensor) -> Tensor:
 
 def depth_from_bins(bin_probs: Tensor, bin_centers: Tensor) -> Tensor:
     """Return the expected depth (N, 1, h, w) under probabilities (N, D, h, w) of bins with centres (N, D)."""
-    device = bin_probs.device.type
-    # The meta device, on which operations are counted, knows no autocast.
-    with nullcontext() if device == 'meta' else torch.autocast(device, enabled=False):
+    with without_autocast(bin_probs.device):
         return torch.einsum('ndhw,nd->nhw', bin_probs.float(), bin_centers.float()).unsqueeze(1)

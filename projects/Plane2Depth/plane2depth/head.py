@@ -15,6 +15,7 @@ from depth.models.layers import (
     bin_centers_from_edges,
     bin_edges_from_widths,
     normals_from_planes,
+    without_autocast,
 )
 from depth.registry import MODELS
 from depth.structures import DepthDataSample
@@ -140,7 +141,7 @@ class Plane2DepthHead(QueryDepthHead):
         distance_logits = self.distance_embed(state.normed).squeeze(-1).float()
         edges = bin_edges_from_widths(distance_logits.softmax(dim=1), FIRST_EDGE, 1 + FIRST_EDGE)
         planes = torch.cat([plane_normals, bin_centers_from_edges(edges).unsqueeze(-1)], dim=-1)  # (N, Q, 4)
-        with torch.autocast(rays.device.type, enabled=False):
+        with without_autocast(rays.device):
             probs = state.mask_logits.float().softmax(dim=1)
             mixed = torch.einsum('nqhw,nqc->nchw', probs, planes)
         normals, distances = F.normalize(mixed[:, :3], dim=1), mixed[:, 3:] * self.max_depth

@@ -1,6 +1,6 @@
 """The estimator that also takes both views ready-made."""
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from depth.models.estimators import DepthEstimator
 from depth.registry import MODELS
@@ -11,9 +11,18 @@ from depth.structures import DepthDataSample
 class SDConvTransEstimator(DepthEstimator):
     """:class:`DepthEstimator` that takes ``dict(low=..., high=...)`` in tensor mode besides an image.
 
+    The head's channels are those of the backbone's levels.
+
     Args:
         **kwargs: As :class:`DepthEstimator`.
     """
+
+    def build_head(self, decode_head: dict) -> nn.Module:
+        """Build the head for the channels of both backbones."""
+        channels = dict(
+            conv_channels=self.backbone.conv.out_channels, transformer_channels=self.backbone.transformer.out_channels
+        )
+        return super().build_head(channels | decode_head)
 
     def forward(
         self,

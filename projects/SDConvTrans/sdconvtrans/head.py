@@ -64,8 +64,8 @@ class SDConvTransHead(RegressionHead):
     Published quirk, kept for the weights: the branches use the aggregation modules in opposite order.
 
     Args:
-        conv_channels: Channels of the convolutional levels, finest first.
-        transformer_channels: Channels of the transformer levels, finest first.
+        conv_channels: Channels of the convolutional levels, finest first; :class:`SDConvTransEstimator` fills them in.
+        transformer_channels: Channels of the transformer levels, likewise.
         pyramid_channels: Channels of the feature pyramid.
         channels: Channels C of the decoder.
         guidance: ``'base'``, the features behind the base depth (published), or ``'semantic'``, all levels of the
@@ -84,8 +84,8 @@ class SDConvTransHead(RegressionHead):
 
     def __init__(
         self,
-        conv_channels: Sequence[int] = (256, 512, 1024, 2048),
-        transformer_channels: Sequence[int] = (32, 64, 160, 256),
+        conv_channels: Sequence[int],
+        transformer_channels: Sequence[int],
         pyramid_channels: int = 256,
         channels: int = 128,
         guidance: str = 'base',

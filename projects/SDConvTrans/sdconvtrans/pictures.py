@@ -6,6 +6,8 @@ import numpy as np
 from depth.visualization.colormap import colorize_depth, colorize_error, draw_color_bar
 from depth.visualization.panel import join_tiles
 
+MIN_HEIGHT = 192  # of a tile; the titles of smaller ones would not fit
+
 
 def draw_branches(image: np.ndarray, maps: dict[str, np.ndarray]) -> np.ndarray:
     """Return a BGR uint8 picture of image, base depth, detailed depth, what the detail adds, and the boundaries.
@@ -14,6 +16,8 @@ def draw_branches(image: np.ndarray, maps: dict[str, np.ndarray]) -> np.ndarray:
         image: BGR uint8 (H, W, 3).
         maps: ``base_depth``, ``depth`` (metres) and ``boundary``, each (h, w), as the head gives them.
     """
+    scale = max(1, -(-MIN_HEIGHT // len(image)))
+    image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
     height, width = image.shape[:2]
     base, depth, boundary = (
         cv2.resize(maps[name], (width, height), interpolation=cv2.INTER_LINEAR)

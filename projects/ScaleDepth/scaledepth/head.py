@@ -154,6 +154,17 @@ class ScaleDepthHead(QueryDepthHead):
             return scene.new_ones(len(scene), dtype=torch.float32)
         return self.scale_predictor(scene).float().relu()[:, 0] + SMALLEST_SCALE
 
+    def init_depth_bias(self, depth: float) -> None:
+        """Start at a typical depth in metres, so that the ReLU before the scale lets gradients through.
+
+        Relative depth starts near 0.5, with equal bins and probabilities. Bins over a fixed range stay as they are.
+        """
+        if self.scale_predictor is None:
+            return
+        with torch.no_grad():
+            self.scale_predictor.weight.mul_(0.1)
+            self.scale_predictor.bias.fill_(2 * depth)
+
     def _similarity(self, scene: Tensor) -> Tensor:
         scene = F.normalize(scene, dim=1) if self.normalize_similarity else scene
         return self.TEMPERATURE * scene.float() @ self.class_embeddings.float().t()

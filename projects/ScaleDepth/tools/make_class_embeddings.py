@@ -18,7 +18,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--categories', nargs='+', help='other categories, in the order of the class numbers')
     parser.add_argument('--templates', nargs='+', help='prompts with {} for the category')
     parser.add_argument('--model', default='convnext_large_d_320', help='model of open_clip')
-    parser.add_argument('--pretrained', default='laion2b_s29b_b131k_ft_soup', help='its weights')
+    parser.add_argument('--pretrained', default='laion2b_s29b_b131k_ft_soup', help='tag of its weights, or their file')
     return parser.parse_args()
 
 

@@ -23,7 +23,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out-dir', type=Path, default=Path('work_dirs/sparse_pixels'), help='where everything goes')
     parser.add_argument('--cnn', help='checkpoint of the first depth model; trained here if not given')
     parser.add_argument('--transformer', help='checkpoint of the second depth model; trained here if not given')
-    parser.add_argument('--sparsity', type=float, nargs='+', default=[0.1, 0.4, 1.6], help='weights of the mask term')
+    parser.add_argument(
+        '--sparsity', type=float, nargs='+', default=[0.2, 0.3, 0.4, 0.6], help='weights of the mask term'
+    )
     parser.add_argument('--iters', type=int, default=150, help='iterations of each mask network')
     parser.add_argument('--batch-size', type=int, default=4, help='images of a batch')
     parser.add_argument('--num-val', type=int, default=40, help='validation scenes')

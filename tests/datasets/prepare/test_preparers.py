@@ -1,6 +1,7 @@
 import csv
 import hashlib
 import importlib.util
+import re
 import subprocess
 import sys
 
@@ -163,6 +164,11 @@ def write_labeled(folder, frames=3):
             file[f'names/{index}'] = np.array([[ord(letter)] for letter in name], np.uint16)
             references[0, index] = file[f'names/{index}'].ref
         file.create_dataset('sceneTypes', data=references, dtype=h5py.ref_dtype)
+        recordings = np.empty((1, frames), h5py.ref_dtype)
+        for index, name in enumerate(('kitchen_0004', 'office_0012', 'living_room_0002')):
+            file[f'recordings/{index}'] = np.array([[ord(letter)] for letter in name], np.uint16)
+            recordings[0, index] = file[f'recordings/{index}'].ref
+        file.create_dataset('scenes', data=recordings, dtype=h5py.ref_dtype)
     splits = dict(trainNdxs=np.array([[2]], np.uint16), testNdxs=np.array([[1], [3]], np.uint16))
     scipy_io.savemat(folder / 'splits.mat', splits)
     return images, raw
@@ -186,6 +192,26 @@ def test_nyu_test_images_and_their_list_are_rebuilt(prepare, tmp_path):
     assert np.abs(img[inside].mean((0, 1)) - images[0].transpose(2, 1, 0)[inside][..., ::-1].mean((0, 1))).max() < 2
     dataset = NYUDataset(data_root=str(tmp_path / 'root'), ann_file='nyu_test.txt')
     assert [dataset.get_data_info(index)['scene'] for index in range(2)] == ['kitchen', 'living_room']
+
+
+def test_the_list_of_the_raw_set_leaves_out_the_recordings_of_the_test_images(prepare, tmp_path):
+    write_labeled(tmp_path / 'archives')
+    root = tmp_path / 'root'
+    with pytest.raises(FileNotFoundError, match='no synchronised frames'):
+        prepare('nyu', parts=['raw'])
+    for name in ('kitchen_0004b', 'office_0012a', 'bedroom_0001', 'kitchen'):  # the last is a folder of test images
+        (root / name).mkdir()
+        for frame in (7, 8):
+            (root / name / f'rgb_{frame:05d}.jpg').write_bytes(JPG)
+            (root / name / f'sync_depth_{frame:05d}.png').write_bytes(DEPTH)
+    (root / 'bedroom_0001/sync_depth_00008.png').unlink()
+    said = prepare('nyu', parts=['raw'])
+    assert '3 lines, without the 2 recordings' in said[-1]
+    assert (root / 'nyu_raw_train.txt').read_text().splitlines() == [
+        f'/{scene}/rgb_{frame:05d}.jpg /{scene}/sync_depth_{frame:05d}.png 518.8579'
+        for scene, frame in (('bedroom_0001', 7), ('office_0012a', 7), ('office_0012a', 8))
+    ]
+    assert len(NYUDataset(data_root=str(root), ann_file='nyu_raw_train.txt')) == 3
 
 
 def test_nyu_labeled_is_linked_where_it_is_read(prepare, tmp_path):
@@ -410,6 +436,14 @@ def test_published_lists_are_found_by_their_hash_and_name_the_known_drives(tmp_p
     eigen = [archive.name for archive in PREPARERS['kitti_eigen'](options).archives()]
     assert sum(name.endswith('_sync.zip') for name in eigen) == 61
     assert {name for name in raw if 'sync' in name} == {name for name in eigen if 'sync' in name}
+
+
+def test_every_published_list_has_an_address_that_is_pinned_to_a_commit():
+    for name, split in PUBLISHED_SPLITS.items():
+        assert re.search(r'raw\.githubusercontent\.com/[^/]+/[^/]+/[0-9a-f]{7,40}/.+\.txt$', split.url), name
+    plan = PREPARERS['kitti_raw'](Options(REPO / 'nowhere')).plan()
+    assert sum('monodepth2' in line for line in plan) == 3
+    assert 'the drives that the lists will name' in plan[-1]
 
 
 @pytest.mark.slow

@@ -25,9 +25,11 @@ def test_a_break_and_a_read_are_counted():
 
 @pytest.mark.slow
 @pytest.mark.parametrize('method', ['depthformer', 'binsformer', 'newcrfs', 'dpt'])
-def test_methods_are_one_graph_and_a_step_reads_nothing(method):
+def test_methods_are_one_graph_and_a_step_reads_nothing(method, monkeypatch):
+    monkeypatch.setattr(graphs, 'MORE', ((0, 0), (32, 0)))
     spec = Spec(config=str(REPO / f'configs/synthetic/{method}_tiny_rooms.py'), shape=(64, 96))
     rows = {row['setting']: row for row in graphs.run(spec, Setting())['rows']}
     for name in ('prediction', 'losses'):
         assert rows[name] == dict(setting=name, graphs=1, breaks=0, reads=0)
     assert rows['training step']['reads'] == 0
+    assert rows['prediction, 2 sizes twice']['compilations'] == 2

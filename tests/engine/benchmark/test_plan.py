@@ -14,8 +14,9 @@ from tests.shared import REPO
 def test_every_measurement_names_files_and_modes_that_exist():
     for measurements in PLAN.values():
         for measurement in measurements.values():
-            assert measurement.mode in ('train', 'infer', 'data', 'ops', 'metrics', 'startup', 'graphs')
-            for argument in measurement.arguments:
+            modes = ('train', 'infer', 'data', 'ops', 'metrics', 'startup', 'graphs', 'presets')
+            assert measurement.mode in modes
+            for argument in measurement.command():
                 if argument.endswith('.py'):
                     assert (REPO / argument).is_file()
 

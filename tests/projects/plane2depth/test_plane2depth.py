@@ -9,6 +9,7 @@ from mmengine.optim import build_optim_wrapper
 
 from depth.apis import DepthInferencer, inference_model, init_model
 from depth.datasets import SampleIndex
+from depth.engine.complexity import measure_complexity
 from depth.engine.config import load_config
 from depth.engine.converters import convert_official
 from depth.engine.converters.convert import (
@@ -77,6 +78,15 @@ def test_weight_decay_spares_the_published_tensors():
         rate = 1e-5 if published.startswith('backbone.') else 1e-4
         decay = 0.0 if any(key in published for key in free) else 0.05
         assert found[parameter] == pytest.approx((rate, decay)), published
+
+
+def test_operations_are_counted_alike_with_and_without_values():
+    counts = {}
+    for device in ('meta', 'cpu'):
+        with torch.device(device):
+            counts[device] = measure_complexity(tiny(), (64, 96), device)
+    assert counts['meta']['parts'] == counts['cpu']['parts']  # operators differ: the CPU has fused attention
+    assert counts['meta']['parts']['decode_head']['flops'] > 0
 
 
 def test_ten_predictions_are_what_the_formulas_say():
@@ -158,7 +168,7 @@ def test_the_default_camera_is_for_images_without_one():
         assert not torch.allclose(bare, model(inputs, [sample(other)]))
         assert model(torch.randn(2, 3, 61, 77)).shape == (2, 1, 61, 77)
     with pytest.raises(ValueError, match=r'a bare tensor has no intrinsics.*default_intrinsics'):
-        tiny().eval()(inputs)
+        tiny(default_intrinsics=None).eval()(inputs)
     without = sample(None)
     without.gt_depth = torch.ones(64, 96)
     with pytest.raises(ValueError, match=r'a\.png has no intrinsics'):

@@ -96,6 +96,16 @@ def test_without_scale_bins_are_metres():
     assert not any('scale_predictor' in name for name, _ in model.named_parameters())
 
 
+@pytest.mark.parametrize('depth', [2.0, 12.0])
+def test_training_starts_at_a_typical_depth_with_a_live_scale(depth):
+    model = tiny()
+    model.decode_head.init_depth_bias(depth)
+    outputs = model.decode_head(model.extract_feat(torch.rand(4, 3, 64, 96)))
+    assert outputs['depth'].detach().log().mean().exp().item() == pytest.approx(depth, rel=0.25)
+    outputs['scale'].sum().backward()
+    assert model.decode_head.scale_predictor.bias.grad.item() == 4  # one for each image, none behind a dead ReLU
+
+
 def test_windows_share_the_scale_of_the_image_when_asked():
     window = dict(mode='slide', crop_size=(64, 64), stride=(64, 32), flip=True)
     image = torch.randn(1, 3, 64, 96)

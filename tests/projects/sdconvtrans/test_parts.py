@@ -14,6 +14,7 @@ from projects.SDConvTrans.sdconvtrans import RMSELogLoss, SobelGradientLoss, Sob
 from projects.SDConvTrans.sdconvtrans.base_depth import downsample_valid, smooth_base_depth
 from projects.SDConvTrans.sdconvtrans.diffusion import BoundaryDiffusion
 from projects.SDConvTrans.sdconvtrans.losses import sobel
+from projects.SDConvTrans.sdconvtrans.pictures import draw_branches
 from tests.shared import REFERENCE, REPO, needs_reference
 
 TINY = REPO / 'projects/SDConvTrans/configs/SDConvTrans/sdconvtrans_tiny_rooms.py'
@@ -198,6 +199,16 @@ def test_views_and_outputs():
         model(dict(low=image))
     with pytest.raises(ValueError, match='two views'):
         model(views, mode='loss')
+
+
+def test_pictures_are_large_enough_for_their_titles():
+    image = np.full((96, 128, 3), 200, np.uint8)
+    ramp = np.linspace(1, 4, 24 * 32, dtype=np.float32).reshape(24, 32)
+    picture = draw_branches(image, dict(base_depth=ramp[:18, :24], depth=ramp, boundary=ramp**2))
+    assert picture.shape[0] > 192
+    assert picture.shape[1] > 5 * 256
+    assert picture.dtype == np.uint8
+    assert (picture[-96, 128] == 200).all()  # the image comes first, twice its size
 
 
 def test_wrong_options_are_named():

@@ -1,13 +1,19 @@
 """Mask networks against depth models whose answer is known."""
 
+import json
+import subprocess
+import sys
 from itertools import repeat
 
+import cv2
 import pytest
 import torch
 from torch import nn
 
+from depth.apis import init_model
 from depth.structures import DepthDataSample
 from projects.SparsePixelStudy.sparse_pixels import MaskNetwork, keep_best_pixels, masked_rmse, train_mask_network
+from tests.shared import REPO
 
 
 class LooksLeft(nn.Module):
@@ -88,3 +94,26 @@ def test_any_size_goes_through():
     mask = MaskNetwork(4)(torch.randn(1, 3, 37, 51))
     assert mask.shape == (1, 1, 37, 51)
     assert 0 < mask.min() <= mask.max() < 1
+
+
+@pytest.mark.slow
+def test_the_tool_writes_numbers_and_pictures(tmp_path):
+    sizes = {f'{split}_dataloader.dataset.image_size': (32, 64) for split in ('train', 'val')}
+    configs = dict(
+        cnn='configs/densedepth/densedepth_r18_rooms.py', transformer='configs/synthetic/depthformer_tiny_rooms.py'
+    )
+    for name, config in configs.items():
+        model = init_model(REPO / config, cfg_options=sizes)
+        torch.save(dict(state_dict=model.state_dict(), meta=dict(cfg=model.cfg.pretty_text)), tmp_path / f'{name}.pth')
+    arguments = [f'--{name}={tmp_path / name}.pth' for name in configs]
+    arguments += ['--out-dir', str(tmp_path), '--sparsity', '0.1', '0.4', '--iters', '2', '--num-val', '4']
+    tool = REPO / 'projects/SparsePixelStudy/tools/run_study.py'
+    done = subprocess.run([sys.executable, str(tool), *arguments], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / 'study.json').read_text())
+    assert set(results) == set(configs)
+    for result in results.values():
+        assert [point['sparsity_weight'] for point in result['points']] == [0.1, 0.4]
+        assert all(0 < point['share'] < 1 and point['learned'] > 0 for point in result['points'])
+    for name in ('curves.png', 'masks.png'):
+        assert cv2.imread(str(tmp_path / name)).std() > 1, name

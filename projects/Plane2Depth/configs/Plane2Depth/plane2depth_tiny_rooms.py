@@ -20,6 +20,8 @@ model = dict(
         pixel_decoder=dict(num_layers=1, num_heads=4, feedforward_channels=128),
         aux_layers=(1, 2),
         normal_window=5,
+        # The camera of the rooms, for an image that comes alone.
+        default_intrinsics=[[108.8, 0.0, 63.5], [0.0, 108.8, 47.5], [0.0, 0.0, 1.0]],
         min_depth={{_base_.min_depth}},
         max_depth={{_base_.max_depth}},
     ),

@@ -1,6 +1,6 @@
-"""SD-ConvTrans, ResNet-101 and MiT-B0, NYU Depth v2 (24231 images). No results are published; not trained yet.
+"""SD-ConvTrans, ResNet-101 and MiT-B0, NYU Depth v2: 24231 training images, 654 official test images. Not trained yet.
 
-The authors published no training script: this schedule is ours.
+The authors published neither results nor a training script: this schedule is ours.
 """
 
 _base_ = [
@@ -10,4 +10,7 @@ _base_ = [
     '../../../../configs/_base_/default_runtime.py',
 ]
 model = dict(decode_head=dict(min_depth={{_base_.min_depth}}, max_depth={{_base_.max_depth}}))
-train_dataloader = dict(batch_size=8)
+train_dataloader = dict(batch_size=8)  # on two devices
+# Also under the authors' own protocol: no crop, no cap, natural logarithms under the name log10.
+val_evaluator = dict(protocols=['sdconvtrans_full'])
+test_evaluator = val_evaluator

@@ -6,15 +6,12 @@ _base_ = [
     '../../../../configs/_base_/schedules/synthetic.py',
     '../../../../configs/_base_/default_runtime.py',
 ]
-widths = (8, 16, 32, 64)
 model = dict(
     backbone=dict(
         conv=dict(model_name='resnet18', pretrained=False),
-        transformer=dict(model_args=dict(embed_dims=widths, num_heads=(1, 2, 4, 8), drop_path_rate=0.0)),
+        transformer=dict(model_args=dict(embed_dims=(8, 16, 32, 64), num_heads=(1, 2, 4, 8), drop_path_rate=0.0)),
     ),
     decode_head=dict(
-        conv_channels=(64, 128, 256, 512),
-        transformer_channels=widths,
         pyramid_channels=32,
         channels=16,
         base_radius=5,
@@ -25,3 +22,7 @@ model = dict(
 train_dataloader = dict(num_workers=1, dataset=dict(num_scenes=800, cache=True))
 val_dataloader = dict(num_workers=0, dataset=dict(num_scenes=40, cache=True))
 test_dataloader = dict(num_workers=1, dataset=dict(num_scenes=100))
+max_iters = 450
+train_cfg = dict(max_iters=max_iters, val_interval=150)
+param_scheduler = dict(total_steps=max_iters)
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=150))

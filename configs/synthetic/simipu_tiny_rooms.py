@@ -1,0 +1,24 @@
+"""SimIPU's depth network made tiny (ResNet-10, random start), on synthetic rooms; minutes on two CPU cores."""
+
+_base_ = [
+    '../_base_/models/simipu_r50.py',
+    '../_base_/datasets/synthetic_rooms.py',
+    '../_base_/schedules/synthetic.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(
+    backbone=dict(model_name='resnet10t'),
+    decode_head=dict(
+        in_channels=[64, 64, 128, 256, 512],
+        up_sample_channels=[16, 16, 32, 64, 128],
+        channels=16,
+        min_depth={{_base_.min_depth}},
+        max_depth={{_base_.max_depth}},
+    ),
+    test_cfg=dict(flip=False),
+)
+train_dataloader = dict(num_workers=1, dataset=dict(num_scenes=800, cache=True))
+val_dataloader = dict(num_workers=0, dataset=dict(num_scenes=40, cache=True))
+test_dataloader = dict(num_workers=1, dataset=dict(num_scenes=100))
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=300))
+train_cfg = dict(val_interval=300)

@@ -1,0 +1,43 @@
+"""A picture of loss curves side by side."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+
+def draw_curves(curves: dict[str, list[list[float]]], seeds: Sequence[int], path: Path, window: int = 10) -> None:
+    """Draw one panel a seed with the smoothed losses of every preset.
+
+    Args:
+        curves: Losses of every iteration by preset, one list a seed; the first preset is drawn in black.
+        seeds: Titles of the panels.
+        path: PNG to write.
+        window: Iterations of the moving average.
+    """
+    import matplotlib
+
+    matplotlib.use('Agg')
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, len(seeds), figsize=(4.5 * len(seeds), 3.6), sharey=True, squeeze=False)
+    for index, (axis, seed) in enumerate(zip(axes[0], seeds, strict=True)):
+        for number, (name, losses) in enumerate(curves.items()):
+            smooth = moving_average(losses[index], window)
+            style = dict(color='black', linewidth=2.5) if number == 0 else dict(linewidth=1, color=f'C{number - 1}')
+            axis.plot(np.arange(len(smooth)) + len(losses[index]) - len(smooth), smooth, label=name, **style)
+        axis.set_title(f'seed {seed}')
+        axis.set_xlabel('iteration')
+        axis.set_yscale('log')
+    axes[0][0].set_ylabel(f'loss, mean of {window}')
+    axes[0][-1].legend(fontsize=7)
+    figure.tight_layout()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=90)
+    pyplot.close(figure)
+
+
+def moving_average(values: Sequence[float], window: int) -> np.ndarray:
+    """Return the means of ``window`` values in a row; of all where there are fewer."""
+    window = min(window, len(values))
+    return np.convolve(values, np.full(window, 1 / window), mode='valid')

@@ -1,0 +1,92 @@
+"""The switches of docs/train.md, each through the runner or the inference API on a tiny model."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from depth.apis import inference_model, init_model
+from depth.cli import parse_cfg_options
+from depth.engine.benchmark import Setting, Spec, train
+from depth.engine.config import CONFIG_KEYS
+from tests.shared import REPO
+
+TINY = str(REPO / 'configs/synthetic/depthformer_tiny_rooms.py')
+SPEC = Spec(config=TINY, shape=(32, 64), batch_size=1)
+TRAINING = {
+    'bf16': 'optim_wrapper.type=AmpOptimWrapper optim_wrapper.dtype=bfloat16',
+    'fused': 'optim_wrapper.optimizer.fused=True',
+    'tf32': 'env_cfg.tf32=True',
+    'channels_last': 'channels_last=True',
+    'compile': 'compile.backend=aot_eager',
+    'blocks': 'model.backbone.backbone.grad_checkpointing=True',
+    'parts': "activation_checkpointing=['backbone','neck','decode_head']",
+    'parts compiled': "compile.backend=aot_eager activation_checkpointing=['backbone','decode_head']",
+}
+
+
+def losses(text, steps=2):
+    """Return the losses of some iterations, after which every parameter must have been updated."""
+    setting = Setting('switch', parse_cfg_options(text.split()))
+    with setting.surroundings('cpu'):
+        case, runner = train.build_with_runner(SPEC, setting)
+        for _ in range(steps):
+            case.step()
+    torch.compiler.reset()
+    history = runner.message_hub.get_scalar('train/loss').data[0]
+    updated = runner.optim_wrapper.optimizer.state  # AdamW keeps moments of what had a gradient
+    assert all(parameter in updated for parameter in runner.model.parameters() if parameter.requires_grad)
+    return [float(loss) for loss in history]
+
+
+@pytest.fixture(scope='module')
+def expected():
+    return losses('')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', TRAINING)
+def test_training_with_a_switch_gives_the_losses_of_a_training_without(name, expected):
+    assert losses(TRAINING[name]) == pytest.approx(expected, rel=0.02 if name == 'bf16' else 1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('options', 'tolerance'),
+    [
+        ({'inference.autocast': 'bfloat16'}, 0.05),
+        ({'inference.autocast': 'bfloat16', 'channels_last': True}, 0.05),
+        ({'channels_last': True}, 1e-4),
+        ({'inference.compile.backend': 'aot_eager'}, 1e-4),
+    ],
+    ids=str,
+)
+def test_inference_with_a_switch_gives_the_depth_of_one_without(options, tolerance):
+    image = np.random.default_rng(0).integers(0, 256, (32, 64, 3), np.uint8)
+    found = []
+    for some in ({}, options):
+        torch.manual_seed(0)
+        found.append(inference_model(init_model(TINY, cfg_options=some), image).pred_depth)
+    torch.compiler.reset()
+    torch.testing.assert_close(found[1], found[0], rtol=tolerance, atol=tolerance)
+    assert math.isfinite(float(found[1].sum()))
+
+
+def test_cuda_graphs_are_refused_on_a_cpu():
+    with pytest.raises(ValueError, match='needs a CUDA device, but the model is on cpu'):
+        init_model(TINY, cfg_options={'inference.cuda_graph': True})
+
+
+def test_a_wrong_tf32_is_refused():
+    with pytest.raises(ValueError, match=r"env_cfg.tf32 is True, False or None .*got 'high'"):
+        train.build(SPEC, Setting(options={'env_cfg.tf32': 'high'}))
+
+
+def test_the_documented_keys_are_keys_of_a_config():
+    text = (REPO / 'docs/train.md').read_text()
+    table = text.partition('| means | switch |')[2].partition('\n\n')[0]
+    keys = re.findall(r'\b([a-z][a-z_]*)[\w.]*=', ' '.join(row.split('|')[2] for row in table.splitlines()[2:]))
+    assert len(keys) > 10
+    assert set(keys) <= CONFIG_KEYS
