@@ -1,7 +1,7 @@
-"""The same with depth hints, which are computed when a scene is first drawn."""
+"""The plain decoder with depth hints, computed when a scene is first drawn, and the published photometric error."""
 
 _base_ = ['./epcdepth_r18_plain_streets_96x320.py']
-model = dict(view_loss=dict(hint_weight=1.0))
+model = dict(view_loss=dict(hint_weight=1.0, ssim_weight=0.85, auto_mask=True))
 train_pipeline = [
     dict(type='PairFromScene', right_prob=0.5),
     dict(type='ComputeDepthHint'),
@@ -10,3 +10,6 @@ train_pipeline = [
     dict(type='PackStereoInputs'),
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+max_iters = 500
+train_cfg = dict(max_iters=max_iters)
+param_scheduler = dict(total_steps=max_iters)
