@@ -95,7 +95,7 @@ def test_twenty_iterations_on_indoor_pairs(method, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize('variant', ['dgr', 'otdl'])
 def test_twenty_iterations_on_indoor_pairs_with_dgr_or_otdl(variant, tmp_path):
-    cfg = Config.fromfile(REPO / f'configs/dgr/depthformer_tiny_rooms_{variant}.py')
+    cfg = Config.fromfile(REPO / f'configs/synthetic/depthformer_tiny_rooms_{variant}.py')
     root, split = SAMPLES / 'indoor_rgbd', indoor_split(tmp_path)
     runner, losses, metrics = train(put_on_samples(cfg, 'nyu', tmp_path / 'work', root, split, (256, 192)))
     assert np.mean(losses[-3:]) < 0.95 * losses[0]

@@ -6,7 +6,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source tools/environment.sh
 python -m pip install --quiet -e '.[tests]'
 
-export OMP_NUM_THREADS="${OMP_NUM_THREADS:-2}" MKL_NUM_THREADS="${MKL_NUM_THREADS:-2}"
+# Two processes of one thread each: most tests are too small for a second thread.
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" MKL_NUM_THREADS="${MKL_NUM_THREADS:-1}"
 ruff check .
 ruff format --check .
-python -m pytest "$@"
+python -m pytest -n 2 "$@"
