@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -64,10 +65,15 @@ def run(
                 Setting(f'{work}, {backend}', dict(size=name, backward=backward), backend=backend)
                 for backend in backends
             ]
-            measured = compare(__name__, spec, settings, repeats, memory, lambda text: progress(f'{work}: {text}'))  # noqa: B023
+            say = partial(_say, progress, work)
+            measured = compare(__name__, spec, settings, repeats, memory, say)
             for key, entries in found.items():
                 entries.extend(measured[key])
     return found
+
+
+def _say(progress: Callable[[str], None], work: str, text: str) -> None:
+    progress(f'{work}: {text}')
 
 
 def build(spec: Spec, setting: Setting) -> Case:

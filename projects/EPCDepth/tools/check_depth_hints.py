@@ -1,14 +1,10 @@
 """Compare depth hints with ground truth: python check_depth_hints.py DATA_ROOT, a stereo folder."""
 
 import argparse
-import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT))
-
-from depth.cli import run_tool  # noqa: E402
+from depth.cli import run_tool
 
 
 def parse_args() -> argparse.Namespace:
@@ -25,6 +21,9 @@ def main() -> None:
 
     from depth.datasets import StereoFolderDataset
     from depth.datasets.transforms import LoadPair, LoadStereoDepth
+    from depth.engine.config import make_projects_importable
+
+    make_projects_importable(Path(__file__))
     from projects.EPCDepth.depth_hints import compute_hint
 
     dataset = StereoFolderDataset(data_root=args.data_root, pipeline=[LoadPair(), LoadStereoDepth()])

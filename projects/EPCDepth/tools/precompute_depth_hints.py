@@ -5,13 +5,9 @@ kept. Files that are there already are skipped, so the command can be stopped an
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT))
-
-from depth.cli import add_cfg_options, parse_cfg_options, run_tool  # noqa: E402
+from depth.cli import add_cfg_options, parse_cfg_options, run_tool
 
 
 def parse_args() -> argparse.Namespace:
@@ -29,8 +25,10 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """List the pairs, leave out what is done, compute the rest."""
     args = parse_args()
-    from depth.engine.config import load_config
+    from depth.engine.config import load_config, make_projects_importable
     from depth.registry import DATASETS
+
+    make_projects_importable(Path(__file__))
     from projects.EPCDepth.depth_hints import hint_steps
 
     cfg = load_config(args.config, parse_cfg_options(args.cfg_options))

@@ -1,13 +1,9 @@
 """Test a model and keep its disparities: python save_disparities.py CONFIG CHECKPOINT --out DIR."""
 
 import argparse
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT))
-
-from depth.cli import add_cfg_options, parse_cfg_options, run_tool  # noqa: E402
+from depth.cli import add_cfg_options, parse_cfg_options, run_tool
 
 
 def parse_args() -> argparse.Namespace:
@@ -24,9 +20,11 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Run the test with a hook that writes."""
     args = parse_args()
-    from depth.engine.config import load_config, skip_pretrained
+    from depth.engine.config import load_config, make_projects_importable, skip_pretrained
     from depth.engine.config_check import check_config, check_data_paths
     from depth.engine.run import build_runner
+
+    make_projects_importable(Path(__file__))
     from projects.EPCDepth.disparities import DisparityWriterHook
 
     cfg = load_config(args.config, parse_cfg_options(args.cfg_options))

@@ -1,13 +1,9 @@
 """Score a disparity file against a config's test set: python score_disparities.py CONFIG disparities.npy."""
 
 import argparse
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT))
-
-from depth.cli import add_cfg_options, parse_cfg_options, run_tool  # noqa: E402
+from depth.cli import add_cfg_options, parse_cfg_options, run_tool
 
 
 def parse_args() -> argparse.Namespace:
@@ -26,8 +22,10 @@ def main() -> None:
     args = parse_args()
     import numpy as np
 
-    from depth.engine.config import load_config
+    from depth.engine.config import load_config, make_projects_importable
     from depth.registry import DATASETS, METRICS
+
+    make_projects_importable(Path(__file__))
     from projects.EPCDepth.disparities import score_disparities
 
     cfg = load_config(args.config, parse_cfg_options(args.cfg_options))
