@@ -1,0 +1,74 @@
+"""Atomic file output: a file appears under its name complete, or the file that was there before stays."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+_SUFFIX = '.tmp'
+
+
+@contextlib.contextmanager
+def atomic_open(path: str | Path, mode: str = 'wb', **options) -> Iterator[IO]:
+    """Open a temporary file beside ``path`` that takes its name when the block ends without an error.
+
+    Args:
+        path: Final place; missing folders are made.
+        mode: ``'wb'`` or ``'w'``.
+        **options: As for the builtin ``open``, such as ``encoding``.
+
+    Yields:
+        The open file.
+
+    Raises:
+        OSError: If the file cannot be written. The message names the path and the free space; nothing half-written
+            stays behind.
+    """
+    path = Path(path)
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}{_SUFFIX}')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open(mode, **options) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        _remove(temporary)
+        raise OSError(f'{path} could not be written: {error.strerror or error} ({free_space(path)})') from error
+    except BaseException:
+        _remove(temporary)
+        raise
+
+
+def write_atomically(path: str | Path, content: bytes | str) -> None:
+    """Write bytes, or text as UTF-8, through :func:`atomic_open`."""
+    data = content.encode('utf-8') if isinstance(content, str) else content
+    with atomic_open(path) as file:
+        file.write(data)
+
+
+def remove_leftovers(folder: str | Path) -> list[Path]:
+    """Remove the temporary files that a killed process left directly in ``folder`` and return their paths.
+
+    Call it only while no other process writes there.
+    """
+    leftovers = sorted(Path(folder).glob(f'.*.*{_SUFFIX}'))
+    for path in leftovers:
+        _remove(path)
+    return leftovers
+
+
+def free_space(path: str | Path) -> str:
+    """Return the free space of the disk that holds ``path``, in words."""
+    folder = Path(path).absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    return f'{shutil.disk_usage(folder).free / 1e6:.1f} MB free on the disk of {folder}'
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
