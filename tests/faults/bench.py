@@ -169,10 +169,9 @@ def check_fault(bench: Bench, fault: Fault) -> None:
     before = bench.files()
     if isinstance(fault.command, str):
         outcome = bench.call(fault.command)
+        assert outcome.code == fault.code, outcome.text
     else:
         outcome = _call_function(bench, fault.command)
-    if isinstance(fault.command, str):
-        assert outcome.code == fault.code, outcome.text
     assert 'Traceback (most recent call last)' not in outcome.text, outcome.text
     for text in fault.says:
         assert text.format(**vars(bench)) in outcome.text, outcome.text
