@@ -1,4 +1,4 @@
-"""KITTI raw as ``kitti_raw.py``, tested at each recording day's own image size with medians aligned, as Monodepth2 does."""
+"""KITTI raw as ``kitti_raw.py``, tested as Monodepth2 does: each day at its own image size, medians aligned."""
 
 _base_ = ['./kitti_raw.py']
 test_pipeline = [

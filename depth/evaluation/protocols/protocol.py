@@ -188,8 +188,8 @@ class Protocol:
 
         Returns:
             Depth in metres, ground truth in metres and the boolean mask, of the part that the crop leaves. Depth is
-            NaN where the prediction can be no depth: not finite, zero or negative. Only a protocol that clamps depth
-            as it comes takes zero and less for the near end, as published, where they count as errors.
+            NaN where the prediction can be no depth: not finite, zero or negative. A clamp does not hide that: the
+            near end may be right by chance.
 
         Raises:
             ValueError: If the type cannot be scored, or the sizes differ and the protocol has no rule for it.
@@ -212,15 +212,15 @@ class Protocol:
         pred = align(pred, truth, mask & pred.isfinite(), self.alignment)
         return self._clamped_depth(pred, fit_inverse), gt_depth, mask
 
-    def _is_possible(self, pred: Tensor, kind: PredictionType) -> Tensor:
+    @staticmethod
+    def _is_possible(pred: Tensor, kind: PredictionType) -> Tensor:
         """Return where a prediction can be scored at all, boolean of the same shape."""
         finite = pred.isfinite()
         if kind.ambiguity == 2:  # an offset is unknown, so any number can be meant
             return finite
         if kind.is_inverse:
             return finite & (pred >= 0)  # an inverse depth of zero is infinitely far
-        clamps_as_it_comes = self.clamp is not None and self.alignment == 'none' and not self.resize_inverse
-        return finite if clamps_as_it_comes else finite & (pred > 0)
+        return finite & (pred > 0)
 
     def _resize(self, pred: Tensor, size: tuple[int, int]) -> Tensor:
         self.check_size(pred.shape[-2:], size)
@@ -267,7 +267,9 @@ def fingerprint(definition: dict) -> str:
     return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:12]
 
 
-_FOUND = dict(full='the full frame', kb_crop='the KB crop of its frame', unknown='of a frame whose size it does not say')
+_FOUND = dict(
+    full='the full frame', kb_crop='the KB crop of its frame', unknown='of a frame whose size it does not say'
+)
 _WANTED = dict(
     full='full frames',
     native='full frames with ground truth at their own size (LoadVelodyneDepth with size=None)',

@@ -16,7 +16,14 @@ from .protocol import Protocol
 
 
 def _published(
-    name: str, what: str, data_list: str, num_images: int, min_depth: float, max_depth: float, crop: str
+    name: str,
+    what: str,
+    data_list: str,
+    num_images: int,
+    min_depth: float,
+    max_depth: float,
+    crop: str,
+    view: str = 'any',
 ) -> Protocol:
     return Protocol(
         f'zoedepth_{name}',
@@ -26,7 +33,7 @@ def _published(
         datasets=(name,),
         data_list=data_list,
         num_images=num_images,
-        view='kb_crop' if 'KB-cropped' in what else 'any',
+        view=view,
         crop=crop,
         resize='bilinear_corners',
         clamp=(min_depth, max_depth),
@@ -57,10 +64,26 @@ _PUBLISHED = (
         'hypersim', 'Hypersim', 'test split of metadata_images_split_scene_v1.csv', 7690, 1e-3, 80.0, 'nyu_absolute'
     ),
     _published(
-        'kitti', 'KITTI Eigen split, KB-cropped maps', 'kitti_eigen_test.txt (8d0499af)', 652, 1e-3, 80.0, 'garg'
+        'kitti',
+        'KITTI Eigen split, KB-cropped maps',
+        'kitti_eigen_test.txt (8d0499af)',
+        652,
+        1e-3,
+        80.0,
+        'garg',
+        view='kb_crop',
     ),
     _published('diode_outdoor', f'DIODE outdoor ({_MASKED})', 'folder val/outdoor', 446, 1e-3, 80.0, 'garg'),
-    _published('vkitti2', 'Virtual KITTI 2, KB-cropped maps', 'a random draw, not published', 1701, 1e-3, 80.0, 'garg'),
+    _published(
+        'vkitti2',
+        'Virtual KITTI 2, KB-cropped maps',
+        'a random draw, not published',
+        1701,
+        1e-3,
+        80.0,
+        'garg',
+        view='kb_crop',
+    ),
     _published('ddad', 'DDAD', 'validation split of ddad.json, front camera', 3950, 1e-3, 80.0, 'garg'),
     _published('diml_outdoor', 'DIML outdoor', 'folder test', 500, 2.0, 80.0, 'garg'),
 )
