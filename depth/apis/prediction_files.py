@@ -151,7 +151,8 @@ class PredictionFiles:
         stored = np.squeeze(stored)
         if stored.ndim != 2 or not stored.size:
             raise ValueError(f'prediction {where} has shape {stored.shape}, expected one map (H, W)')
-        return stored.astype(np.float32) / np.float32(self._scale(stored.dtype, where, path))
+        scale = self._scale(stored.dtype, where, path)
+        return stored.astype(np.float32) / np.float32(scale)
 
     def _scale(self, dtype: np.dtype, where: str, path: Path | None) -> float:
         """Return by how much stored values of a type are divided; ``path`` is the file of a single map."""
