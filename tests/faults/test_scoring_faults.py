@@ -209,7 +209,7 @@ CASES = [
             lambda bench: (bench.val / 'intrinsics.json').write_text(json.dumps(dict(fx='abc', fy=1, cx=1, cy=1)))
         ),
         SCORE,
-        says=('{val}/intrinsics.json should hold', '"fx"', "'abc'"),
+        says=('{val}/intrinsics.json', 'fx', "'abc'"),
     ),
     Fault(
         'view_of_another_protocol',

@@ -46,8 +46,7 @@ def main() -> None:
         results[name] = [tested(config, seed, args.work_dir / name / f'seed_{seed}', args) for seed in args.seeds]
     print(table(results, args.metrics))
     out = args.work_dir / 'compare_configs.json'
-    content = dict(command=sys.argv, seeds=args.seeds, results=results)
-    write_atomically(out, json.dumps(content, indent=2) + '\n')
+    write_atomically(out, json.dumps(dict(command=sys.argv, seeds=args.seeds, results=results), indent=2) + '\n')
     print(f'written to {out}')
 
 

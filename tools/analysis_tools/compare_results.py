@@ -1,8 +1,10 @@
 """Compare two tests image by image: python tools/analysis_tools/compare_results.py A B."""
 
 import argparse
+import json
 from pathlib import Path
 
+from depth.atomic_write import write_atomically
 from depth.cli import run_tool
 
 METRICS = ['abs_rel', 'rmse', 'silog', 'd1']
@@ -27,9 +29,7 @@ def main() -> None:
     args = parse_args()
     from dataclasses import asdict
 
-    from depth.atomic_write import write_atomically
     from depth.evaluation.per_image import check_comparable, paired_values, read_per_image
-    from depth.evaluation.report import json_text
     from depth.evaluation.statistics import compare_paired
 
     first, second = (read_per_image(path, args.protocol) for path in (args.first, args.second))
@@ -58,7 +58,7 @@ def main() -> None:
         print(f'{metric:>10} {cells[0]:>26} {cells[1]:>26} {cells[2]:>28} {result.p_value:7.4f}  {result.wins:.0%}')
         content['metrics'][metric] = asdict(result)
     if args.out:
-        write_atomically(args.out, json_text(content, indent=2))
+        write_atomically(args.out, json.dumps(content, indent=2) + '\n')
 
 
 if __name__ == '__main__':

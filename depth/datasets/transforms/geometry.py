@@ -26,7 +26,6 @@ def crop(results: dict, top: int, left: int, height: int, width: int) -> dict:
 
     The windows are views: the next step that writes pixels, packing at the latest, copies what is left.
     """
-    results.setdefault('frame_shape', results['img'].shape[:2])
     for key in results.keys() & {'img', 'gt_depth', 'img_right', 'normals'}:
         results[key] = results[key][top : top + height, left : left + width]
     shift = np.array([[1.0, 0.0, -left], [0.0, 1.0, -top], [0.0, 0.0, 1.0]])

@@ -169,7 +169,6 @@ class CropPair(BaseTransform):
         rng, shape = get_rng(results), results['img'].shape[:2]
         height, width = (min(size, whole) for size, whole in zip(self.crop_size, shape, strict=True))
         top, left = rng.randint(0, shape[0] - height + 1), rng.randint(0, shape[1] - width + 1)
-        results.setdefault('frame_shape', shape)
         for key in results.keys() & {*VIEW_KEYS, 'gt_depth', 'depth_hint'}:
             if results[key].shape[:2] != shape:
                 raise ValueError(f'CropPair: {key} is {results[key].shape[:2]}, the image {shape}')
