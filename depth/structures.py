@@ -28,6 +28,8 @@ class DepthDataSample(BaseDataElement):
         ori_shape: (h, w) of the image before any resizing and padding, after a crop of the test pipeline.
         img_shape: (h, w) of the network's input before padding.
         crop_box: (top, left, height, width) in the loaded image, if the pipeline cropped it.
+        frame_shape: (h, w) of the loaded image.
+        gt_filled: Whether the holes of ``gt_depth`` were filled by an algorithm.
         ori_cam_intrinsic: (3, 3) nested list, pixels, that belongs to ``ori_shape``.
         scene: Category of the scene as text (``kitchen``, ``outdoor_scene``), where the data set knows it.
         scene_class: Number of the scene's class, where the data set knows it.

@@ -1,7 +1,6 @@
 """Score files of predictions of any model: python tools/score.py PREDICTIONS --dataset-config CONFIG."""
 
 import argparse
-import json
 from pathlib import Path
 
 from depth.cli import add_cfg_options, parse_cfg_options, run_tool
@@ -27,6 +26,11 @@ def parse_args() -> argparse.Namespace:
         choices=['bilinear', 'bilinear_corners'],
         help='resize predictions of another size although the protocol has no rule for it',
     )
+    parser.add_argument(
+        '--view',
+        choices=['any', 'full', 'native', 'kb_crop'],
+        help="score another view of the frames than the protocol's, which then shows in its name",
+    )
     parser.add_argument('--force', action='store_true', help='score although predictions are missing or look odd')
     parser.add_argument('--out', type=Path, help='JSON of the metrics; protocol and per-image values go beside it')
     add_cfg_options(parser)
@@ -39,6 +43,8 @@ def main() -> None:
     from rich.progress import track
 
     from depth.apis import score_predictions
+    from depth.atomic_write import write_atomically
+    from depth.evaluation.report import json_text
 
     score = score_predictions(
         args.predictions,
@@ -48,16 +54,17 @@ def main() -> None:
         protocols='all' if args.all_protocols else (),
         depth_scale=args.depth_scale,
         resize=args.resize,
+        view=args.view,
         force=args.force,
         cfg_options=parse_cfg_options(args.cfg_options),
         report=lambda text: print(f'note: {text}'),
         progress=lambda items: track(items, description='score'),
     )
     if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(score.metrics, indent=2) + '\n', encoding='utf-8')
+        # The metrics come last: where they are, what belongs to them is there too.
         score.metric.write_protocol(args.out.with_suffix('.protocol.json'))
         score.metric.write_per_image(args.out.with_suffix('.per_image.json'))
+        write_atomically(args.out, json_text(score.metrics, indent=2))
         print(f'written: {args.out}, and .protocol.json and .per_image.json beside it')
 
 

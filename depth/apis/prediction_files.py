@@ -1,10 +1,11 @@
 """Predictions of any model as files, found by the images they belong to."""
 
-import json
+import math
 from pathlib import Path, PurePath
 
-import cv2
 import numpy as np
+
+from depth.evaluation.map_files import NUMPY_ERRORS, read_map, read_side_car, unreadable
 
 SUFFIXES = ('.png', '.npy', '.npz')
 
@@ -20,8 +21,9 @@ class PredictionFiles:
     by ``_``, as ``tools/test.py --out`` does. One folder before the last part will do, whatever lies between:
     ``2011_09_26_drive_0002_sync_0000000069``. The longest match counts.
 
-    PNG holds integers: their number per unit is in the side-car ``NAME.json`` (``depth_scale``), as this toolbox writes
-    it, or given as ``depth_scale``.
+    Floating point files hold the unit. Integers (every PNG, and npy or npz of an integer type) need their number per
+    unit: in the side-car ``NAME.json`` of a single map (``depth_scale``), as this toolbox writes it, or as
+    ``depth_scale``. Other types (complex numbers, texts, objects) are refused.
 
     Args:
         path: Folder or file.
@@ -29,7 +31,7 @@ class PredictionFiles:
 
     Raises:
         FileNotFoundError: If there is no such path or no prediction in it.
-        ValueError: If a file has another type.
+        ValueError: If a file has another type or is damaged.
     """
 
     def __init__(self, path: str | Path, depth_scale: float | None = None) -> None:
@@ -37,8 +39,8 @@ class PredictionFiles:
         self.depth_scale = depth_scale
         self.ordered: np.ndarray | None = None
         self.paths: dict[str, Path | str] = {}
-        if depth_scale is not None and not depth_scale > 0:
-            raise ValueError(f'depth_scale must be above 0, got {depth_scale}')
+        if depth_scale is not None and not 0 < depth_scale < math.inf:
+            raise ValueError(f'depth_scale must be above 0 and finite, got {depth_scale}')
         if self.path.is_dir():
             self._list_folder()
         elif self.path.is_file():
@@ -61,14 +63,19 @@ class PredictionFiles:
     def _open_file(self) -> None:
         if self.path.suffix not in ('.npy', '.npz'):
             raise ValueError(f'{self.path}: one file of predictions is npy or npz; give a folder for single maps')
-        loaded = np.load(self.path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            self.ordered = loaded
-        elif len(loaded.files) == 1 and loaded[loaded.files[0]].ndim > 2:
-            self.ordered = loaded[loaded.files[0]]
-        else:
-            self.archive = loaded
-            self.paths = {PurePath(key).as_posix(): key for key in loaded.files}
+        try:
+            loaded = np.load(self.path, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                self.ordered = loaded
+            elif len(loaded.files) == 1 and loaded[loaded.files[0]].ndim > 2:
+                self.ordered = loaded[loaded.files[0]]
+            else:
+                self.archive = loaded
+                self.paths = {PurePath(key).as_posix(): key for key in loaded.files}
+        except NUMPY_ERRORS as error:
+            raise ValueError(unreadable(f'{self.path}', error)) from error
+        if self.ordered is None and not self.paths:
+            raise ValueError(f'{self.path} holds no array; save one map a key, or one array (N, H, W)')
         if self.ordered is not None:
             if self.ordered.ndim == 4 and 1 in (self.ordered.shape[1], self.ordered.shape[3]):
                 self.ordered = self.ordered.squeeze(1 if self.ordered.shape[1] == 1 else 3)
@@ -117,47 +124,48 @@ class PredictionFiles:
         """Return one map (h, w) float32, divided by the scale.
 
         Raises:
-            ValueError: If it cannot be read, is no single map, or is a PNG without a scale.
+            ValueError: If it cannot be read, is no single map of numbers, or holds integers without a scale.
         """
-        scale = self.depth_scale
+        path = None
         if self.ordered is not None:
             stored, where = self.ordered[int(name)], f'{self.path}[{name}]'
         elif isinstance(self.paths[name], str):
-            stored, where = self.archive[self.paths[name]], f'{self.path}[{name!r}]'
+            where = f'{self.path}[{name!r}]'
+            try:
+                stored = self.archive[self.paths[name]]
+            except NUMPY_ERRORS as error:
+                raise ValueError(unreadable(f'prediction {where}', error)) from error
         else:
-            where = str(self.paths[name])
-            stored = _read_file(self.paths[name])
-            if self.paths[name].suffix.lower() == '.png' and scale is None:
-                scale = _side_car_scale(self.paths[name])
+            path = self.paths[name]
+            stored, where = read_map(path), str(path)
         stored = np.squeeze(stored)
-        if stored.ndim != 2:
+        if stored.ndim != 2 or not stored.size:
             raise ValueError(f'prediction {where} has shape {stored.shape}, expected one map (H, W)')
-        return stored.astype(np.float32) / np.float32(1 if scale is None else scale)
+        scale = self._scale(stored.dtype, where, path)
+        return stored.astype(np.float32) / np.float32(scale)
 
-
-def _read_file(path: Path) -> np.ndarray:
-    if path.suffix.lower() == '.png':
-        stored = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-        if stored is None:
-            raise ValueError(f'prediction {path} cannot be decoded, it is damaged or no PNG')
-        if stored.dtype != np.uint16:
-            raise ValueError(f'prediction {path} has {8 * stored.itemsize} bits a channel; a PNG of depth needs 16')
-        return stored
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        return loaded if isinstance(loaded, np.ndarray) else loaded[loaded.files[0]]
-    except (ValueError, OSError, IndexError, EOFError) as error:
-        raise ValueError(f'prediction {path} cannot be read: {error}') from error
-
-
-def _side_car_scale(path: Path) -> float:
-    side_car = path.with_suffix('.json')
-    if not side_car.is_file():
+    def _scale(self, dtype: np.dtype, where: str, path: Path | None) -> float:
+        """Return by how much stored values of a type are divided; ``path`` is the file of a single map."""
+        if dtype.kind not in 'fui':
+            raise ValueError(
+                f'prediction {where} holds values of type {dtype}, which are no depth; save float32 in metres, or '
+                'integers with --depth-scale'
+            )
+        if dtype.kind != 'f' and dtype.itemsize == 1:
+            raise ValueError(
+                f'prediction {where} holds 8-bit integers, which cannot hold depth; save float32 in metres'
+            )
+        if self.depth_scale is not None:
+            return self.depth_scale
+        if dtype.kind == 'f':
+            return 1.0
+        missing = '--depth-scale does not say'
+        if path is not None:
+            side_car = path.with_suffix('.json')
+            if side_car.is_file():
+                return read_side_car(side_car)
+            missing = f'neither {side_car.name} beside it nor --depth-scale says'
         raise ValueError(
-            f'prediction {path} holds integers, and neither {side_car.name} beside it nor --depth-scale says how many '
-            'make a metre (1000 for millimetres, 256 for KITTI)'
+            f'prediction {where} holds integers, and {missing} how many make a metre (1000 for millimetres, 256 for '
+            'KITTI)'
         )
-    try:
-        return float(json.loads(side_car.read_text(encoding='utf-8'))['depth_scale'])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f'{side_car} should be {{"depth_scale": ...}}: {error}') from error

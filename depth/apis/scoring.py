@@ -15,7 +15,7 @@ from depth.registry import DATASETS, METRICS
 
 from .prediction_files import PredictionFiles
 
-SUSPICIOUS_FACTORS = (256.0, 1000.0, 1 / 256, 1 / 1000)
+SUSPICIOUS_FACTORS = (10.0, 100.0, 256.0, 1000.0, 1 / 10, 1 / 100, 1 / 256, 1 / 1000)
 NEAR = 1.5  # a factor counts as near up to that ratio
 NUM_PROBES = 8
 
@@ -55,6 +55,7 @@ def score_predictions(
     cfg_options: dict | None = None,
     report: Callable[[str], None] = print,
     progress: Callable[[Iterable], Iterable] = iter,
+    view: str | None = None,
 ) -> Score:
     """Score files of predictions.
 
@@ -71,6 +72,7 @@ def score_predictions(
         cfg_options: Values by dotted key that replace those of the config.
         report: Receives each note as it is found, before the numbers.
         progress: Wraps the loop.
+        view: Another view of the frame than the protocol's, such as ``'any'``; shows in its name.
 
     Raises:
         FileNotFoundError, ValueError: If files or options do not fit; if predictions are missing or look as if they
@@ -79,7 +81,7 @@ def score_predictions(
     kind = get_prediction_type(prediction_type)
     init_default_scope('depth')
     cfg = dataset_config if isinstance(dataset_config, Config) else load_config(dataset_config, cfg_options)
-    metric = _build_metric(cfg, protocol, protocols, resize, kind)
+    metric = _build_metric(cfg, protocol, protocols, kind, resize=resize, view=view)
     metric.protocol.check_type(kind)
     dataset = _build_dataset(cfg)
     files = PredictionFiles(predictions, depth_scale)
@@ -110,6 +112,7 @@ class _Scorer:
         self.probes = _Probes()
         self.num_probes = NUM_PROBES
         self.sizes: dict[str, tuple[int, str]] = {}
+        self.reduced_frames: set[tuple[int, ...]] = set()
 
     def note(self, text: str) -> None:
         self.notes.append(text)
@@ -140,8 +143,10 @@ class _Scorer:
         pred = torch.from_numpy(self.files.read(name))
         gt_depth = sample.gt_depth
         crop_box = sample.metainfo.get('crop_box')
-        cut = cut_like(pred, gt_depth.shape, crop_box)
-        if cut is pred and not self.sizes and is_reduced_frame(pred.shape, gt_depth.shape, crop_box):
+        cut = cut_like(pred, gt_depth.shape, crop_box, sample.metainfo.get('frame_shape'))
+        is_new = tuple(pred.shape) not in self.reduced_frames
+        if cut is pred and is_new and is_reduced_frame(pred.shape, gt_depth.shape, crop_box):
+            self.reduced_frames.add(tuple(pred.shape))
             self.object_to(
                 f'prediction {name} of {tuple(pred.shape)} has the shape of the whole frame, of which the ground truth '
                 f'{tuple(gt_depth.shape)} is a part, so stretching it onto that part would shift everything: resize '
@@ -230,13 +235,19 @@ def suspicions(ratios: Sequence[float], correlations: Sequence[float], kind: Pre
     return found
 
 
-def cut_like(pred: torch.Tensor, size: Sequence[int], crop_box: Sequence[int] | None) -> torch.Tensor:
-    """Return the part of a full-frame prediction that a bottom, central crop (KITTI's) left of the ground truth.
+def cut_like(
+    pred: torch.Tensor,
+    size: Sequence[int],
+    crop_box: Sequence[int] | None,
+    frame_shape: Sequence[int] | None = None,
+) -> torch.Tensor:
+    """Return the part of a full-frame prediction that the test pipeline's crop left of the ground truth.
 
     Args:
         pred: (h, w).
         size: (H, W) of the cropped ground truth.
         crop_box: (top, left, height, width) in the frame, None if it was not cropped.
+        frame_shape: (h, w) of the frame. Without it the crop is taken for a bottom, central one (KITTI's).
 
     Returns:
         ``pred`` itself unless it has the frame's size.
@@ -244,7 +255,11 @@ def cut_like(pred: torch.Tensor, size: Sequence[int], crop_box: Sequence[int] | 
     if crop_box is None or tuple(pred.shape) == tuple(size):
         return pred
     top, left, height, width = crop_box
-    if pred.shape[0] != top + height or pred.shape[1] - width - 2 * left not in (0, 1):
+    if frame_shape is not None:
+        is_frame = tuple(pred.shape) == tuple(frame_shape)
+    else:
+        is_frame = pred.shape[0] == top + height and pred.shape[1] - width - 2 * left in (0, 1)
+    if not is_frame:
         return pred
     return pred[top : top + height, left : left + width]
 
@@ -265,7 +280,7 @@ def is_reduced_frame(shape: Sequence[int], size: Sequence[int], crop_box: Sequen
 
 
 def _build_metric(
-    cfg: Config, protocol: str | None, protocols: Sequence[str] | str, resize: str | None, kind: PredictionType
+    cfg: Config, protocol: str | None, protocols: Sequence[str] | str, kind: PredictionType, **changes: str | None
 ) -> DepthMetric:
     evaluators = cfg.get('test_evaluator') or cfg.get('val_evaluator') or []
     evaluators = evaluators if isinstance(evaluators, list) else [evaluators]
@@ -275,7 +290,8 @@ def _build_metric(
         options = dict(type='DepthMetric', protocol=protocol, **kept)
     if options is None:
         raise ValueError('the config names no DepthMetric, so say which --protocol; docs/evaluation.md lists them')
-    return METRICS.build(options | dict(protocols=protocols, resize=resize, prediction_type=kind.value))
+    options |= {name: value for name, value in changes.items() if value is not None}
+    return METRICS.build(options | dict(protocols=protocols, prediction_type=kind.value))
 
 
 def _build_dataset(cfg: Config) -> Sequence:

@@ -11,6 +11,7 @@ from depth.registry import DATASETS, TRANSFORMS
 
 from .packs import packed_samples
 from .samplers import SampleIndex
+from .text_files import read_text
 
 
 def build_pipeline(pipeline: Sequence[dict | Callable]) -> list[Callable]:
@@ -92,7 +93,7 @@ class BaseDepthDataset(BaseDataset):
         split = Path(self.ann_file)
         if not split.is_file():
             raise FileNotFoundError(f'{type(self).__name__}: split file {split} does not exist; {self.PREPARE_HINT}')
-        for number, line in enumerate(split.read_text(encoding='utf-8').splitlines(), start=1):
+        for number, line in enumerate(read_text(split, 'split file').splitlines(), start=1):
             if not line.strip():
                 continue
             where = f'{split}, line {number}'

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .text_files import read_text
+
 _NUMBER = re.compile(r'[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?')
 
 
@@ -19,7 +21,7 @@ def read_camera_text(path: str | Path) -> list[list[float]]:
     Raises:
         ValueError: If it holds anything else.
     """
-    numbers = [float(number) for number in _NUMBER.findall(Path(path).read_text(encoding='utf-8'))]
+    numbers = [float(number) for number in _NUMBER.findall(read_text(path, 'camera file'))]
     if len(numbers) == 4:
         return pinhole(*numbers)
     if len(numbers) != 9:

@@ -107,7 +107,7 @@ class CityscapesDataset(BaseDepthDataset):
             inner = camera['intrinsic']
             matrix = pinhole(inner['fx'], inner['fy'], inner['u0'], inner['v0'])
             baseline = float(camera['extrinsic']['baseline'])
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f'camera file {path} should hold intrinsic (fx, fy, u0, v0) and extrinsic (baseline): '
                 f'{type(error).__name__}: {error}'

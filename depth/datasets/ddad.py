@@ -145,5 +145,5 @@ def _read_json(path: str | Path, hint: str) -> dict:
         raise FileNotFoundError(f'DDADDataset: {path} does not exist; {hint}')
     try:
         return json.loads(Path(path).read_text(encoding='utf-8'))
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise ValueError(f'{path} is no JSON file, it may be cut off: {error}') from error

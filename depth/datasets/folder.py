@@ -87,7 +87,7 @@ def read_cameras(path: Path) -> dict[str, list[list[float]]]:
         content = json.loads(path.read_text(encoding='utf-8'))
         entries = {'': content} if 'fx' in content else content
         return {stem: _matrix(entry) for stem, entry in entries.items()}
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f'{path} should hold {{"fx", "fy", "cx", "cy"}} in pixels, for all images or one entry a stem; '
             f'it does not: {type(error).__name__}: {error}'

@@ -1,6 +1,7 @@
 """Hypersim."""
 
 import csv
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from depth.registry import DATASETS, READERS
 from .base import BaseDepthDataset
 from .cameras import distance_to_depth, pinhole
 from .optional import import_optional
+from .text_files import read_text
 from .transforms.loading import without_invalid
 
 CAM_INTRINSIC = pinhole(886.81, 886.81, 511.5, 383.5)  # pixels; scenes with a tilted lens deviate from it
@@ -83,14 +85,13 @@ class HypersimDataset(BaseDepthDataset):
         path = Path(self.ann_file)
         if not path.is_file():
             raise FileNotFoundError(f'{type(self).__name__}: {path} does not exist; {self.PREPARE_HINT}')
-        with path.open(newline='', encoding='utf-8') as file:
-            rows = csv.DictReader(file)
-            missing = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
-            if missing:
-                raise ValueError(f'{path} has no column {missing[0]!r}, the published one has {", ".join(COLUMNS)}')
-            for row in rows:
-                if row['included_in_public_release'] == 'True' and row['split_partition_name'] == self.split:
-                    yield self._sample(row), f'{path}, line {rows.line_num}'
+        rows = csv.DictReader(io.StringIO(read_text(path, 'split file'), newline=''))
+        missing = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
+        if missing:
+            raise ValueError(f'{path} has no column {missing[0]!r}, the published one has {", ".join(COLUMNS)}')
+        for row in rows:
+            if row['included_in_public_release'] == 'True' and row['split_partition_name'] == self.split:
+                yield self._sample(row), f'{path}, line {rows.line_num}'
 
     def _sample(self, row: dict[str, str]) -> dict:
         images = Path(self.data_root, row['scene_name'], 'images')

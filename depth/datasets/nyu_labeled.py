@@ -29,7 +29,7 @@ class NYULabeledDataset(BaseDepthDataset):
 
     Args:
         split: ``train`` (795 frames) or ``test`` (654).
-        raw_depth: Take the depth as measured, with holes, instead of the filled one that benchmarks use.
+        raw_depth: Take the depth as measured, with holes, which benchmarks use, instead of the filled one.
         mat_file: Name of the first file.
         splits_file: Name of the second.
         **kwargs: See :class:`BaseDepthDataset`; ``ann_file`` is not used.
@@ -79,6 +79,7 @@ class NYULabeledDataset(BaseDepthDataset):
                 mat_path=str(self.mat_file),
                 frame=index,
                 depth_key=self.depth_key,
+                gt_filled=self.depth_key == 'depths',
                 img_reader='nyu_labeled_image',
                 cam_intrinsic=NYUDataset.CAM_INTRINSIC,
                 scene=categories[index],

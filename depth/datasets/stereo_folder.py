@@ -94,11 +94,11 @@ class StereoFolderDataset(FolderDepthDataset):
         path = Path(self.data_root, 'intrinsics.json')
         if not path.is_file():
             raise FileNotFoundError(f'{path} does not exist; a stereo folder needs the cameras and their baseline')
-        content = json.loads(path.read_text(encoding='utf-8'))
-        entries = {'': content} if 'baseline_m' in content else content
         try:
+            content = json.loads(path.read_text(encoding='utf-8'))
+            entries = {'': content} if 'baseline_m' in content else content
             return {stem: _rig(entry) for stem, entry in entries.items()}
-        except (KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f'{path} should hold fx, fy, cx, cy (pixels) and baseline_m (metres), for all images or one entry a '
                 f'stem; it does not: {type(error).__name__}: {error}'

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .text_files import read_text
+
 
 def read_calibration(path: str | Path) -> dict[str, np.ndarray]:
     """Return the numbers of a KITTI ``calib_*.txt`` by name, as flat arrays; entries that are no numbers are left out.
@@ -16,7 +18,7 @@ def read_calibration(path: str | Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise FileNotFoundError(f'calibration {path} does not exist; KITTI raw has one for every recording day')
     entries = {}
-    for line in path.read_text(encoding='utf-8').splitlines():
+    for line in read_text(path, 'calibration').splitlines():
         name, _, values = line.partition(':')
         try:
             entries[name.strip()] = np.array([float(value) for value in values.split()])

@@ -91,7 +91,7 @@ def depth_moments(pred: Tensor, target: Tensor, mask: Tensor, eps_ratio: float =
 
     Args:
         pred: Predicted depth in metres, (N, ...). Counted values that are not finite and positive are counted in
-            ``bad``; the row's other values then mean nothing.
+            ``bad`` and below no threshold; the row's errors then mean nothing.
         target: Ground truth in metres, same shape.
         mask: Boolean, same shape. An image without any valid pixel gets zeros.
         eps_ratio: Metres added to the denominators of abs_rel and of the thresholds' ratios.
@@ -116,11 +116,13 @@ def depth_moments(pred: Tensor, target: Tensor, mask: Tensor, eps_ratio: float =
         relative, ratio = absolute / (g + eps_ratio), torch.maximum(p / (g + eps_ratio), g / (p + eps_ratio))
     else:
         relative, ratio = absolute / g, torch.maximum(quotient, g / p)
+    possible = (p > 0) & (p < torch.inf)
+    ratio = torch.where(possible, ratio, torch.inf)  # that of a negative depth would lie below every threshold
     inverse = absolute / (p * g) * 1000
     missing = mask.shape[1] - number  # pixels whose ratio of 1 lies below every threshold
     columns = [
         number.double(),
-        (mask.shape[1] - ((p > 0) & (p < torch.inf)).count_nonzero(dim=1)).double(),
+        (mask.shape[1] - possible.count_nonzero(dim=1)).double(),
         mean(relative),
         mean(square / g),
         mean(square),

@@ -6,7 +6,6 @@ one channel with the size of its test image, depth * 256, 0 = no prediction.
 Reference: the benchmark's development kit, https://www.cvlibs.net/datasets/kitti/eval_depth.php
 """
 
-import json
 import re
 import zipfile
 import zlib
@@ -15,6 +14,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+
+from depth.atomic_write import atomic_open
+
+from .map_files import read_map, read_side_car
 
 NUM_IMAGES = 500
 NAMES = tuple(f'{index:010d}.png' for index in range(NUM_IMAGES))
@@ -67,15 +70,15 @@ def read_prediction(path: str | Path, depth_scale: float = DEPTH_SCALE) -> np.nd
         ValueError: If it is damaged, has several channels or 8 bits, or holds values that are no depth.
     """
     path = Path(path)
-    stored = _read(path)
-    if stored is None or stored.ndim != 2:
-        raise ValueError(f'{path} is no depth map of one channel: {None if stored is None else stored.shape}')
+    stored = read_map(path)
+    if stored.ndim != 2:
+        raise ValueError(f'{path} is no depth map of one channel: {stored.shape}')
     if stored.dtype.kind == 'f':
         depth = stored.astype(np.float32)
     elif stored.dtype == np.uint16:
         side_car = path.with_suffix('.json')
         if side_car.is_file():
-            depth_scale = float(json.loads(side_car.read_text(encoding='utf-8'))['depth_scale'])
+            depth_scale = read_side_car(side_car)
         depth = stored.astype(np.float32) / np.float32(depth_scale)
     else:
         raise ValueError(f'{path} holds {stored.dtype}; depth is needed as 16-bit PNG or as metres in a float file')
@@ -155,22 +158,17 @@ def pack_submission(
     """
     check_weights(weights, len(folders))
     models = [find_predictions(folder) for folder in folders]
-    out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = out.with_name(out.name + '.part')
-    try:
-        with zipfile.ZipFile(unfinished, 'w', zipfile.ZIP_STORED) as archive:
+    with atomic_open(out) as file:
+        with zipfile.ZipFile(file, 'w', zipfile.ZIP_STORED) as archive:
             for name in progress(list(NAMES)):
                 depth = average_depth(
                     [read_prediction(model[name], depth_scale) for model in models], weights, log_depth
                 )
                 archive.writestr(zipfile.ZipInfo(name, _EPOCH), cv2.imencode('.png', encode_depth(depth))[1].tobytes())
-        problems, notes = check_archive(unfinished)
+        file.flush()
+        problems, notes = check_archive(file.name)
         if problems:
             raise ValueError('the server would refuse this: ' + '; '.join(problems))
-        unfinished.replace(out)
-    finally:
-        unfinished.unlink(missing_ok=True)
     return notes
 
 
@@ -250,13 +248,3 @@ def _value_remarks(values: Sequence[tuple[float, int, int]]) -> tuple[list[str],
 
 def _shorten(problems: list[str], limit: int = 5) -> list[str]:
     return problems[:limit] + ([f'and {len(problems) - limit} more'] if len(problems) > limit else [])
-
-
-def _read(path: Path) -> np.ndarray | None:
-    try:
-        if path.suffix == '.png':
-            return cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-        loaded = np.load(path, allow_pickle=False)
-        return loaded if isinstance(loaded, np.ndarray) else loaded[loaded.files[0]]
-    except (ValueError, OSError, EOFError, IndexError, zipfile.BadZipFile, cv2.error) as error:
-        raise ValueError(f'{path} cannot be read: {error}') from error

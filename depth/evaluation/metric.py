@@ -1,6 +1,5 @@
 """The metric that validation and test loops run."""
 
-import json
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -10,14 +9,16 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 from torch import Tensor
 
+from depth.atomic_write import write_atomically
 from depth.registry import METRICS
 
 from .detail import bin_moments, bin_names, boundary_counts, check_bins
 from .functional import MOMENTS, depth_moments
 from .prediction_types import get_prediction_type
 from .protocols import Protocol, applicable_protocols, get_protocol
-from .report import ProtocolResult, side_by_side, table
+from .report import ProtocolResult, json_text, side_by_side, table
 from .summary import summarize
+from .views import scored_view
 
 ALL = 'all'
 
@@ -35,8 +36,10 @@ class DepthMetric(BaseMetric):
         max_depth: Another far end of its range, in metres.
         crop: Another crop. Any change shows in the protocol's name.
         resize: Another rule for predictions of another size.
+        view: Another view of the frame, see ``depth.evaluation.views``.
         protocols: Further protocols, whose metrics are called ``<protocol>/abs_rel``; ``'all'`` takes every one that is
-            made for the data set and can score the predictions' type.
+            made for the data set and can score the predictions' type, and leaves out, with the reason, those that
+            refuse an image.
         distance_bins: Edges in metres of bins of true depth, for ``abs_rel_2-5m``, ``rmse_...`` and ``d1_...``.
         boundary_ratio: Two neighbours are an edge where one is that many times as far, for ``boundary_precision``,
             ``boundary_recall`` and ``boundary_f1``; needs dense ground truth.
@@ -58,6 +61,7 @@ class DepthMetric(BaseMetric):
         max_depth: float | None = None,
         crop: str | None = None,
         resize: str | None = None,
+        view: str | None = None,
         protocols: Sequence[str] | str = (),
         distance_bins: Sequence[float] | None = None,
         boundary_ratio: float | None = None,
@@ -67,11 +71,11 @@ class DepthMetric(BaseMetric):
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.protocol = get_protocol(protocol).modified(
-            min_depth=min_depth, max_depth=max_depth, crop=crop, resize=resize
+            min_depth=min_depth, max_depth=max_depth, crop=crop, resize=resize, view=view
         )
         if isinstance(protocols, str) and protocols != ALL:
             raise ValueError(f"DepthMetric.protocols is a list of names or 'all', got {protocols!r}")
-        self.wants_all = protocols == ALL
+        self.takes_all = self.wants_all = protocols == ALL
         named = [] if self.wants_all else [get_protocol(name) for name in protocols]
         self.others: list[Protocol] = [other for other in named if other.name != self.protocol.name]
         self.left_out: dict[str, str] = {}
@@ -97,46 +101,57 @@ class DepthMetric(BaseMetric):
         name = sample.get('img_path', 'a sample')
         if 'gt_depth' not in sample:
             raise ValueError(f'{name} has no gt_depth, so it cannot be scored; does the test pipeline load depth?')
-        self.protocol.check_view(sample.get('crop_box'), name)
         if self.chosen_for not in (None, sample.get('dataset', '')):
             raise ValueError(
                 f"protocols='all' means those of one data set, but {name} is of {sample.get('dataset', '')!r} after "
                 f'images of {self.chosen_for!r}; test the data sets one by one or name the protocols'
             )
-        self.protocol.check_size(sample['pred_depth'].shape, sample['gt_depth'].shape, name)
+        for protocol in (self.protocol, *(() if self.takes_all else self.others)):
+            protocol.check_sample(sample)
+            protocol.check_size(sample['pred_depth'].shape, sample['gt_depth'].shape, name)
 
     def _kind(self, sample: dict) -> str:
         return sample.get('prediction_type', self.prediction_type)
 
     def _choose(self, sample: dict) -> None:
-        """Find the protocols that apply to the first sample; they are used for all."""
+        """Find the protocols for the data set of the first sample; they are used for all.
+
+        The choice depends on nothing else of the sample, so that all processes choose the same.
+        """
         self.wants_all, self.chosen_for = False, sample.get('dataset', '')
         for other in applicable_protocols(sample.get('dataset', ''), self._kind(sample), sample.get('max_depth')):
-            if other.name == self.protocol.name:
-                continue
-            try:
-                other.check_view(sample.get('crop_box'), sample.get('img_path', 'a sample'))
-                pred = sample['pred_depth'][None]
-                other.prepare(pred, sample['gt_depth'][None].to(pred.device), self._kind(sample))
-            except ValueError as error:
-                self.left_out[other.name] = str(error)
-            else:
+            if other.name != self.protocol.name and (sample.get('gt_filled') or not other.filled):
                 self.others.append(other)
 
     def _score(self, samples: list[dict]) -> None:
         kind = get_prediction_type(self._kind(samples[0]))
         pred = torch.stack([sample['pred_depth'] for sample in samples])
         gt_depth = torch.stack([sample['gt_depth'] for sample in samples]).to(pred.device)
-        columns = []
-        for protocol in (self.protocol, *self.others):
-            prepared = protocol.prepare(pred, gt_depth, kind)
-            columns.append(depth_moments(*prepared, eps_ratio=protocol.eps_ratio, eps_log=protocol.eps_log))
-            if protocol is self.protocol:
-                columns.extend(self._details(*prepared))
+        prepared = self.protocol.prepare(pred, gt_depth, kind)
+        columns = [_moments(self.protocol, prepared), *self._details(*prepared)]
+        refusals: dict[str, str] = {}
+        for other in self.others:
+            try:
+                if self.takes_all:
+                    for sample in samples:
+                        other.check_sample(sample)
+                columns.append(_moments(other, other.prepare(pred, gt_depth, kind)))
+            except ValueError as error:
+                if not self.takes_all:
+                    raise
+                refusals[other.name] = str(error)
+                columns.append(pred.new_zeros(len(samples), len(MOMENTS), dtype=torch.float64))
         rows = torch.cat(columns, dim=1)
         for sample, row in zip(samples, rows, strict=True):
-            name = str(sample.get('img_path', sample.get('sample_idx', len(self.results))))
-            self.results.append(dict(name=name, kind=kind.value, tta=sample.get('tta', 'unknown'), row=row))
+            result = dict(
+                name=str(sample.get('img_path', sample.get('sample_idx', len(self.results)))),
+                kind=kind.value,
+                tta=sample.get('tta', 'unknown'),
+                view=scored_view(sample['gt_depth'].shape, sample.get('crop_box'), sample.get('frame_shape')),
+                refusals=refusals,
+                row=row,
+            )
+            self.results.append(result)
 
     def _details(self, pred: Tensor, gt_depth: Tensor, mask: Tensor) -> list[Tensor]:
         columns = []
@@ -148,13 +163,40 @@ class DepthMetric(BaseMetric):
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Return the metrics of ``size`` images, from all processes; see mmengine's ``BaseMetric``."""
-        fetch_rows(self.results)
+        self.fetch(self.results)
         return super().evaluate(size)
+
+    def fetch(self, results: Sequence[dict]) -> None:
+        """Bring the rows of images to the CPU, in one transfer, and check every protocol's predictions.
+
+        A further protocol that was not asked for by its name is left out instead.
+
+        Raises:
+            ValueError: If a prediction is not finite and positive where it counts.
+        """
+        if not results:
+            return
+        rows = torch.stack([result['row'] for result in results]).cpu()
+        places = [0, *(rows.shape[1] - len(MOMENTS) * count for count in range(len(self.others), 0, -1))]
+        for result, row in zip(results, rows, strict=True):
+            result['row'] = row
+            for place, protocol in zip(places, (self.protocol, *self.others), strict=True):
+                moments = dict(zip(MOMENTS, row[place : place + len(MOMENTS)].tolist(), strict=True))
+                if not moments['bad']:
+                    continue
+                problem = (
+                    f'{result["name"]}: {moments["bad"]:.0f} of {moments["count"]:.0f} scored predictions are not '
+                    f'finite and positive under {protocol.name}'
+                )
+                if protocol is self.protocol or not self.takes_all:
+                    raise ValueError(problem)
+                result['refusals'] = {protocol.name: problem} | result['refusals']
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Average over images and print the table."""
         bins = [] if self.distance_bins is None else bin_names(self.distance_bins)
         self.outcome = summarize(results, self.protocol, self.others, bins, self.boundary_ratio is not None)
+        self._leave_out(results)
         first = self.outcome[0]
         self.num_images, self.num_skipped = len(first.names), len(first.skipped)
         if not first.names:
@@ -171,32 +213,32 @@ class DepthMetric(BaseMetric):
             metrics |= {f'{other.protocol.name}/{name}': value for name, value in other.metrics.items()}
         return metrics
 
+    def _leave_out(self, results: Sequence[dict]) -> None:
+        """Take out the further protocols that refused an image or have none to score, and keep why."""
+        self.left_out = {}
+        for result in results:
+            self.left_out = result['refusals'] | self.left_out  # the first reason stays
+        first, *others = self.outcome
+        for other in others:
+            if not other.names:
+                reason = f'none of the {len(results)} images has ground truth that counts'
+                self.left_out.setdefault(other.protocol.name, reason)
+        self.outcome = [first, *(other for other in others if other.protocol.name not in self.left_out)]
+
     def write_protocol(self, path: str | Path) -> None:
         """Write what describes the last numbers as JSON: the protocol and the image counts; others below ``others``."""
         first, *others = [result.describe() for result in self.outcome]
         content = dict(first, others=others, left_out=self.left_out)
-        Path(path).write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
+        write_atomically(path, json_text(content, indent=2))
 
     def write_per_image(self, path: str | Path) -> None:
         """Write every image's metrics as JSON, one entry a protocol; ``compare_results.py`` reads it."""
         content = dict(results=[result.per_image() for result in self.outcome])
-        Path(path).write_text(json.dumps(content) + '\n', encoding='utf-8')
+        write_atomically(path, json_text(content))
 
 
-def fetch_rows(results: Sequence[dict]) -> None:
-    """Bring the rows of images scored by one metric to the CPU, in one transfer, and check them.
-
-    Raises:
-        ValueError: If a prediction is not finite and positive where it counts.
-    """
-    if not results:
-        return
-    rows = torch.stack([result['row'] for result in results]).cpu()
-    for result, row in zip(results, rows, strict=True):
-        result['row'] = row
-        count, bad = (int(row[MOMENTS.index(name)]) for name in ('count', 'bad'))
-        if bad:
-            raise ValueError(f'{result["name"]}: {bad} of {count} scored predictions are not finite and positive')
+def _moments(protocol: Protocol, prepared: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    return depth_moments(*prepared, eps_ratio=protocol.eps_ratio, eps_log=protocol.eps_log)
 
 
 def _equal_shapes(samples: Sequence[dict]) -> list[list[dict]]:

@@ -9,8 +9,6 @@ from mmengine.logging import MMLogger
 
 from depth.registry import METRICS
 
-from .metric import fetch_rows
-
 
 @METRICS.register_module()
 class MixedDepthMetric(BaseMetric):
@@ -54,8 +52,8 @@ class MixedDepthMetric(BaseMetric):
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Return the metrics of ``size`` images, from all processes; see mmengine's ``BaseMetric``."""
-        for name in self.parts:
-            fetch_rows([row for dataset, row in self.results if dataset == name])
+        for name, part in self.parts.items():
+            part.fetch([row for dataset, row in self.results if dataset == name])
         return super().evaluate(size)
 
     def compute_metrics(self, results: list[tuple[str, dict]]) -> dict[str, float]:

@@ -1,11 +1,13 @@
 """Results of a protocol as tables, and as plain values for JSON files."""
 
+import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .protocols import TTAS, Protocol
+from .protocols import TTAS, Protocol, fingerprint
 
 
 @dataclass
@@ -21,6 +23,7 @@ class ProtocolResult:
         prediction_type: Type of the predictions.
         tta: Test-time augmentation of the predictions, as the model reported it.
         counts: For metrics that not every image has, how many have it.
+        view: What was scored of the frames, in words, where the protocol takes any view and it was not the full one.
     """
 
     protocol: Protocol
@@ -31,11 +34,20 @@ class ProtocolResult:
     prediction_type: str
     tta: str
     counts: dict[str, int] = field(default_factory=dict)
+    view: str = ''
+
+    def definition(self) -> dict:
+        """Return the protocol's definition; a view other than the full frame is in its name and its fingerprint."""
+        definition = self.protocol.describe()
+        if not self.view:
+            return definition
+        digest = fingerprint(dict(protocol=definition['fingerprint'], view=self.view))
+        return dict(definition, name=f'{self.protocol.name} (view: {self.view})', fingerprint=digest)
 
     def describe(self) -> dict:
         """Return the protocol's definition and the circumstances, plain values."""
         return dict(
-            self.protocol.describe(),
+            self.definition(),
             published_num_images=self.protocol.num_images,
             num_images=len(self.names),
             num_skipped=len(self.skipped),
@@ -53,8 +65,9 @@ class ProtocolResult:
     def origin(self) -> str:
         """Return where the numbers come from, in a line or more."""
         protocol, count = self.protocol, len(self.names)
-        fingerprint = protocol.describe()['fingerprint']
-        text = f'protocol {protocol.name} v{protocol.version} ({fingerprint}), {_OVER[protocol.average]} {count} images'
+        definition = self.definition()
+        text = f'protocol {definition["name"]} v{protocol.version} ({definition["fingerprint"]}), '
+        text += f'{_OVER[protocol.average]} {count} images'
         if self.skipped:
             text += f', {len(self.skipped)} without valid ground truth left out'
         if protocol.num_images not in (None, count + len(self.skipped)):
@@ -90,8 +103,8 @@ def side_by_side(results: Sequence[ProtocolResult], left_out: dict[str, str]) ->
     lines = [f'{"images":>7} ' + ' '.join(f'{name:>8}' for name in names) + '  protocol']
     for result in results:
         values = ' '.join(f'{result.metrics[name]:8.4f}' for name in names)
-        fingerprint = result.protocol.describe()['fingerprint']
-        lines.append(f'{len(result.names):7d} {values}  {result.protocol.name} ({fingerprint})')
+        definition = result.definition()
+        lines.append(f'{len(result.names):7d} {values}  {definition["name"]} ({definition["fingerprint"]})')
     lines.extend(f'not scored: {name}: {reason}' for name, reason in left_out.items())
     return '\nthe same predictions under every protocol that applies\n' + '\n'.join(lines)
 
@@ -102,3 +115,16 @@ def relative_names(paths: Sequence[str]) -> list[str]:
         return []
     common = os.path.commonpath([str(Path(path).parent) for path in paths])
     return [Path(os.path.relpath(path, common)).as_posix() if common else str(path) for path in paths]
+
+
+def json_text(content: object, indent: int | None = None) -> str:
+    """Return plain values as JSON, with null for what is not finite: readers of JSON know no NaN."""
+    return json.dumps(_finite(content), indent=indent, allow_nan=False) + '\n'
+
+
+def _finite(content: object) -> object:
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

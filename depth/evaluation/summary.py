@@ -9,6 +9,7 @@ from .detail import BIN_METRICS, NUM_BIN_MOMENTS, boundary_metrics
 from .functional import ALL_METRIC_NAMES, MOMENTS, combine_moments, metrics_from_moments
 from .protocols import Protocol
 from .report import ProtocolResult
+from .views import summary
 
 
 def summarize(
@@ -17,7 +18,7 @@ def summarize(
     """Return one result a protocol, the first with details.
 
     Args:
-        results: One dict an image: ``name``, ``kind``, ``tta`` and ``row``: the protocol's moments, its bins'
+        results: One dict an image: ``name``, ``kind``, ``tta``, ``view`` and ``row``: the protocol's moments, its bins'
             (``NUM_BIN_MOMENTS`` each), its three boundary counts if there are any, then the others' moments.
         protocol: The first protocol.
         others: Further ones.
@@ -56,6 +57,7 @@ def _result(results: Sequence[dict], moments: Tensor, protocol: Protocol) -> Pro
         skipped=[name for name, has in zip(names, scored, strict=True) if not has],
         prediction_type='/'.join(sorted({result['kind'] for result in results})),
         tta='/'.join(sorted({result['tta'] for result in results})),
+        view=summary(result['view'] for result in results) if protocol.view == 'any' else '',
     )
 
 

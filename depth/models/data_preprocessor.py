@@ -55,6 +55,9 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
         Args:
             data: ``inputs``: images (3, H, W), as a list or stacked; ``data_samples``: list or None.
             training: Also pad every ``gt_depth`` and ``normals`` to the batch's size.
+
+        The samples' ``batch_input_shape`` is the batch's (H, W) in training. Otherwise it is the part of the batch that
+        the image would fill alone, so that an estimator can leave out what only the other images made necessary.
         """
         data = self.cast_data(data)
         images, samples = list(data['inputs']), data.get('data_samples')
@@ -72,7 +75,8 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
         if samples is not None:
             if training:
                 _check_gt_sizes(images, samples)
-            samples = [self._prepare(sample, (height, width), training) for sample in samples]
+            sizes = [(height, width) if training else self._own_size(image) for image in images]
+            samples = [self._prepare(sample, size, training) for sample, size in zip(samples, sizes, strict=True)]
         return dict(inputs=inputs, data_samples=samples)
 
     def _normalize(self, images: Tensor) -> Tensor:
@@ -81,6 +85,9 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
 
     def _round_up(self, length: int) -> int:
         return -(-length // self.pad_size_divisor) * self.pad_size_divisor
+
+    def _own_size(self, image: Tensor) -> tuple[int, int]:
+        return self._round_up(image.shape[-2]), self._round_up(image.shape[-1])
 
     @staticmethod
     def _prepare(sample: DepthDataSample, size: tuple[int, int], training: bool) -> DepthDataSample:

@@ -7,6 +7,7 @@ import pytest
 from depth.apis.prediction_files import PredictionFiles
 from depth.visualization import save_depth_png
 
+EMPTY = ('empty_npy', 'empty_npz', 'empty_png')
 MAP = np.linspace(0.5, 9.5, 12, dtype=np.float32).reshape(3, 4)
 
 
@@ -102,3 +103,76 @@ def test_nothing_to_read_is_an_error(tmp_path):
         PredictionFiles(tmp_path / 'a.txt')
     with pytest.raises(ValueError, match='above 0'):
         PredictionFiles(tmp_path, depth_scale=0.0)
+
+
+@pytest.mark.parametrize('dtype', ['uint16', 'int32', 'int64'])
+def test_integers_of_an_array_need_a_scale_too(tmp_path, dtype):
+    np.save(tmp_path / 'a.npy', (MAP * 1000).astype(dtype))
+    np.savez(tmp_path / 'all.npz', a=(MAP * 1000).astype(dtype))
+    with pytest.raises(ValueError, match=r'a\.npy holds integers, and neither a\.json beside it nor --depth-scale'):
+        PredictionFiles(tmp_path).read('a')
+    with pytest.raises(ValueError, match=r"all\.npz\['a'\] holds integers, and --depth-scale does not say"):
+        PredictionFiles(tmp_path / 'all.npz').read('a')
+    assert PredictionFiles(tmp_path / 'all.npz', depth_scale=1000).read('a') == pytest.approx(MAP, abs=1e-3)
+    (tmp_path / 'a.json').write_text(json.dumps(dict(depth_scale=1000)))
+    assert PredictionFiles(tmp_path).read('a') == pytest.approx(MAP, abs=1e-3)
+
+
+@pytest.mark.parametrize('dtype', ['complex64', 'U8', 'S8', 'bool', 'datetime64[s]', 'int8', 'uint8'])
+@pytest.mark.parametrize('scale', [None, 2.0])
+def test_what_is_no_depth_is_refused_by_its_type(tmp_path, dtype, scale):
+    np.save(tmp_path / 'a.npy', np.rint(MAP).astype('int64').astype(dtype))
+    with pytest.raises(ValueError, match=r'a\.npy holds (values of type|8-bit)'):
+        PredictionFiles(tmp_path, depth_scale=scale).read('a')
+
+
+def test_objects_are_never_loaded(tmp_path):
+    np.save(tmp_path / 'a.npy', np.array([[dict(x=1)]], object), allow_pickle=True)
+    with pytest.raises(ValueError, match=r'a\.npy cannot be read.*Python objects'):
+        PredictionFiles(tmp_path).read('a')
+    with pytest.raises(ValueError, match=r'a\.npy cannot be read.*Python objects'):
+        PredictionFiles(tmp_path / 'a.npy')
+
+
+def damaged(name, folder):
+    """Write a whole file and return its damaged content."""
+    np.save(folder / 'whole.npy', MAP)
+    np.savez_compressed(folder / 'whole.npz', a=np.random.RandomState(0).rand(40, 40), b=MAP)
+    cv2.imwrite(str(folder / 'whole.png'), np.random.RandomState(0).randint(0, 9999, (40, 40)).astype(np.uint16))
+    content = bytearray((folder / f'whole.{name.split("_")[1]}').read_bytes())
+    if name.startswith('cut'):
+        return content[: len(content) // 2]
+    if name.startswith('rotten'):
+        content[len(content) // 2] ^= 0xFF
+        return content
+    return b''
+
+
+@pytest.mark.parametrize('name', ['cut_npy', 'cut_npz', 'cut_png', 'rotten_npz', 'rotten_png', *EMPTY])
+def test_a_damaged_file_is_named(tmp_path, name):
+    suffix = name.split('_')[1]
+    (tmp_path / 'source').mkdir()
+    (tmp_path / 'p').mkdir()
+    path = tmp_path / f'p/x.{suffix}'
+    path.write_bytes(damaged(name, tmp_path / 'source'))
+    with pytest.raises(ValueError, match=rf'p/x\.{suffix} cannot be (read|decoded)'):
+        PredictionFiles(tmp_path / 'p', depth_scale=1.0).read('x')
+    if suffix != 'png':
+        with pytest.raises(ValueError, match=rf"p/x\.{suffix}(\['a'\])? cannot be read"):
+            PredictionFiles(path).read('a')
+
+
+def test_an_archive_without_arrays_is_named(tmp_path):
+    np.savez(tmp_path / 'none.npz')
+    with pytest.raises(ValueError, match=r'none\.npz holds no array'):
+        PredictionFiles(tmp_path / 'none.npz')
+
+
+@pytest.mark.parametrize('scale', [0.0, -1.0, float('nan'), float('inf')])
+def test_a_scale_is_positive_and_finite(tmp_path, scale):
+    cv2.imwrite(str(tmp_path / 'a.png'), (MAP * 256).astype(np.uint16))
+    with pytest.raises(ValueError, match='depth_scale must be above 0 and finite'):
+        PredictionFiles(tmp_path, depth_scale=scale)
+    (tmp_path / 'a.json').write_text(json.dumps(dict(depth_scale=scale)))
+    with pytest.raises(ValueError, match=r'a\.json: depth_scale must be above 0 and finite'):
+        PredictionFiles(tmp_path).read('a')

@@ -19,6 +19,7 @@ from depth.visualization.files import write_image
 from tests.shared import REPO, SAMPLES, needs_samples
 
 FACTORS = (1.1, 1.25, 0.9, 1.05)
+PROTOCOL = 'kitti_eigen_garg_80'
 
 
 @pytest.fixture(scope='module')
@@ -97,9 +98,10 @@ def test_names_that_fit_nothing_are_shown(scenes, tmp_path):
         score_predictions(tmp_path / 'p', scenes[0])
 
 
-@pytest.mark.parametrize(('factor', 'name'), [(256, '256'), (1000, '1000'), (1 / 256, '1/256'), (1 / 1000, '1/1000')])
-def test_a_forgotten_scale_is_noticed(scenes, tmp_path, factor, name):
+@pytest.mark.parametrize('name', ['10', '100', '256', '1000', '1/10', '1/100', '1/256', '1/1000'])
+def test_a_forgotten_scale_is_noticed(scenes, tmp_path, name):
     cfg, truth = scenes
+    factor = 1 / float(name[2:]) if name.startswith('1/') else float(name)
     folder = predictions(tmp_path, truth, lambda depth: depth * np.float32(factor))
     with pytest.raises(ValueError, match=f'near {name}: .*--depth-scale'):
         score_predictions(folder, cfg)
@@ -170,6 +172,52 @@ def test_synthetic_scenes_are_matched_by_name(tmp_path):
     for index in range(2):
         np.save(tmp_path / f'{index:05d}.npy', np.full((48, 64), 3.0))
     assert score_predictions(tmp_path, cfg).metric.num_images == 2
+
+
+def kitti_like(root, *steps, count=2):
+    """Write frames of KITTI's size and return their config with some steps in the test pipeline, and the depth."""
+    rng, truth = np.random.RandomState(0), {}
+    for index in range(count):
+        coarse = (500 + 15000 * rng.rand(6, 20)).astype(np.float32)
+        stored = cv2.resize(coarse, (1242, 375)).astype(np.uint16)
+        write_image(root / f'images/{index}.png', np.zeros((375, 1242, 3), np.uint8))
+        write_image(root / f'depth/{index}.png', stored)
+        truth[str(index)] = stored.astype(np.float32) / 256
+    pipeline = [dict(type='LoadImage'), dict(type='LoadDepth'), *steps, dict(type='PackDepthInputs')]
+    dataset = dict(type='FolderDepthDataset', data_root=str(root), depth_scale=256.0, max_depth=80.0, pipeline=pipeline)
+    return Config(dict(test_dataloader=dict(dataset=dataset))), truth
+
+
+def test_one_name_means_one_window_of_a_frame(tmp_path):
+    """Cropped and whole files of one prediction agree; another window of the frame has no such name."""
+    noise = 1 + 0.1 * np.random.RandomState(1).rand(375, 1242).astype(np.float32)
+    cfg, truth = kitti_like(tmp_path / 'data', dict(type='KBCrop'))
+    maps = {name: depth * noise for name, depth in truth.items()}
+    np.savez(tmp_path / 'whole.npz', **maps)
+    np.savez(tmp_path / 'cropped.npz', **{name: depth[23:375, 13:1229] for name, depth in maps.items()})
+    whole, cropped = (score_predictions(tmp_path / f'{name}.npz', cfg, PROTOCOL) for name in ('whole', 'cropped'))
+    assert whole.metrics == cropped.metrics
+    for step in (dict(type='RandomCrop', crop_size=(352, 1216)), None):
+        cfg, _ = kitti_like(tmp_path / 'data', *([] if step is None else [step]))
+        with pytest.raises(ValueError, match=r'protocol kitti_eigen_garg_80 scores the KB crop.*--view any'):
+            score_predictions(tmp_path / 'whole.npz', cfg, PROTOCOL)
+    named = score_predictions(tmp_path / 'whole.npz', cfg, PROTOCOL, view='any').metric.outcome[0].describe()
+    assert named['name'] == 'kitti_eigen_garg_80 (modified: view=any)'
+    assert named['fingerprint'] != cropped.metric.outcome[0].describe()['fingerprint']
+
+
+def test_every_reduced_frame_is_noticed_not_only_the_first(tmp_path):
+    cfg, truth = kitti_like(tmp_path / 'data', dict(type='KBCrop'))
+    np.savez(tmp_path / 'mixed.npz', **{'0': truth['0'], '1': truth['1'][::2, ::2]})
+    with pytest.raises(ValueError, match=r'prediction 1 of \(188, 621\) has the shape of the whole frame'):
+        score_predictions(tmp_path / 'mixed.npz', cfg, 'zoedepth_kitti')
+
+
+def test_the_configs_resize_rule_stays_unless_another_is_asked_for(scenes, tmp_path):
+    cfg, truth = scenes
+    cfg = Config(dict(test_dataloader=cfg.test_dataloader, test_evaluator=dict(cfg.test_evaluator, resize='bilinear')))
+    folder = predictions(tmp_path, truth, lambda depth: depth[::2, ::2])
+    assert score_predictions(folder, cfg).metric.protocol.name == 'folder (modified: resize=bilinear)'
 
 
 @needs_samples

@@ -395,6 +395,7 @@ def test_labelled_nyu_is_read_from_its_mat_file(tmp_path):
     assert (record.image.problem, record.depth.problem, record.image.size) == ('', '', SIZE[::-1])
     raw = NYULabeledDataset(data_root=str(tmp_path), split='test', raw_depth=True, pipeline=LOAD)
     assert len(raw) == 1
+    assert [data[0]['gt_filled'] for data in (train, raw)] == [True, False]  # a protocol of measured depth asks
     assert not raw[0]['gt_depth'][:, :4].any()
     assert np.array_equal(raw[0]['gt_depth'][:, 4:], frames[1]['gt_depth'][:, 4:])
     (tmp_path / 'splits.mat').unlink()

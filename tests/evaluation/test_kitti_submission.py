@@ -181,3 +181,25 @@ def test_holes_and_saturation_are_told(tmp_path):
     notes = ' '.join(pack_submission([folder], tmp_path / 's.zip'))
     assert '2 pixels have no prediction' in notes
     assert '3 pixels are at the farthest' in notes
+
+
+@pytest.mark.parametrize('suffix', ['png', 'npy', 'npz'])
+def test_a_prediction_that_is_cut_off_is_no_prediction(tmp_path, suffix):
+    """OpenCV fills what a PNG lacks with zeros, which would be submitted as "no prediction"."""
+    path, depth = tmp_path / f'a.{suffix}', 1 + 99 * np.random.RandomState(0).rand(40, 40)
+    if suffix == 'png':
+        cv2.imwrite(str(path), encode_depth(depth))
+    elif suffix == 'npy':
+        np.save(path, depth)
+    else:
+        np.savez_compressed(path, depth)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ValueError, match=rf'a\.{suffix} cannot be (read|decoded)'):
+        read_prediction(path)
+
+
+def test_a_side_car_that_states_no_scale_is_named(tmp_path):
+    cv2.imwrite(str(tmp_path / 'a.png'), encode_depth(np.ones((4, 8))))
+    (tmp_path / 'a.json').write_text('{"scale": 256}')
+    with pytest.raises(ValueError, match=r'a\.json should be'):
+        read_prediction(tmp_path / 'a.png')

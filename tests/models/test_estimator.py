@@ -310,3 +310,19 @@ def test_a_head_names_the_channels_that_do_not_fit():
     head = DenseDepthHead([4, 8], channels=4)
     with pytest.raises(ValueError, match=r'in_channels is \[4, 8\], .* maps with \[4, 6\] channels'):
         head([torch.zeros(1, 4, 8, 8), torch.zeros(1, 6, 4, 4)])
+
+
+@pytest.mark.parametrize('flip', [False, True])
+@pytest.mark.parametrize('divisor', [1, 16])
+def test_a_prediction_does_not_depend_on_what_shares_its_batch(flip, divisor):
+    torch.manual_seed(0)
+    preprocessor = dict(type='DepthDataPreprocessor', pad_size_divisor=divisor)
+    model = tiny_model(data_preprocessor=preprocessor, test_cfg=dict(flip=flip)).eval()
+    model.decode_head.init_depth_bias(3.0)
+    generator = torch.Generator().manual_seed(0)
+    sizes = [(40, 60), (33, 70), (40, 60), (20, 30)]
+    images = [torch.randint(0, 256, (3, *size), dtype=torch.uint8, generator=generator) for size in sizes]
+    together = predict(model, images)
+    for image, sample in zip(images, together, strict=True):
+        alone = predict(model, [image])[0].pred_depth
+        torch.testing.assert_close(sample.pred_depth, alone, rtol=1e-5, atol=1e-5)

@@ -1,7 +1,8 @@
 """KITTI raw, one view, trained on single laser sweeps; the split of the self-supervised methods (697 test images).
 
 Images may be PNG or converted to JPEG. Training depth is along the camera's axis. The test is the published one: the
-scan's forward axis at 375x1242, without alignment; ``monodepth2_median`` is the protocol of models without scale.
+scan's forward axis at 375x1242, without alignment. ``monodepth2_median``, the protocol of models without scale, takes
+each day's own size: ``kitti_raw_native.py``.
 Stereo training: ``projects/EPCDepth``.
 """
 

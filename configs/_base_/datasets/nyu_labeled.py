@@ -1,4 +1,8 @@
-"""NYU Depth v2 in its original file: 795 labelled training images, 654 official test images."""
+"""NYU Depth v2 in its original file: 795 labelled training images, 654 official test images.
+
+Training reads the filled depth. The test reads the depth as measured, which ``nyu_eigen_10`` and the published numbers
+are about; ``nyu_filled_10`` is the protocol of the filled one (``raw_depth=False``).
+"""
 
 min_depth, max_depth = 1e-3, 10.0
 dataset_type = 'NYULabeledDataset'
@@ -41,6 +45,7 @@ val_dataloader = dict(
         type=dataset_type,
         data_root=data_root,
         split='test',
+        raw_depth=True,
         min_depth=min_depth,
         max_depth=max_depth,
         test_mode=True,

@@ -158,7 +158,9 @@ def _reader(name: str):
 
 @TRANSFORMS.register_module()
 class LoadImage(BaseTransform):
-    """Read ``img_path``; sets ``img`` (H, W, 3) uint8 BGR, ``img_shape``, ``ori_shape`` and ``ori_cam_intrinsic``.
+    """Read ``img_path``; sets ``img`` (H, W, 3) uint8 BGR, ``img_shape``, ``ori_shape`` and ``frame_shape``.
+
+    Where the camera is known, ``ori_cam_intrinsic`` too.
 
     An image that is there already (``img``) is taken as it is.
 
@@ -173,7 +175,7 @@ class LoadImage(BaseTransform):
                 results['img'] = load_image(results)
             except (FileNotFoundError, ValueError) as error:
                 raise type(error)(f'{error} (listed in {results.get("listed_in", "the inputs")})') from error
-        results['img_shape'] = results['ori_shape'] = results['img'].shape[:2]
+        results['img_shape'] = results['ori_shape'] = results['frame_shape'] = results['img'].shape[:2]
         if results.get('cam_intrinsic') is not None:
             results['cam_intrinsic'] = np.array(results['cam_intrinsic'], np.float64)
             results['ori_cam_intrinsic'] = results['cam_intrinsic']

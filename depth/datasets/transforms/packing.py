@@ -13,6 +13,8 @@ META_KEYS = (
     'ori_shape',
     'img_shape',
     'crop_box',
+    'frame_shape',
+    'gt_filled',
     'ori_cam_intrinsic',
     'flip',
     'dataset',

@@ -5,7 +5,7 @@ import difflib
 from ..prediction_types import PredictionType
 from .affine_invariant import AFFINE_INVARIANT
 from .own import OWN
-from .protocol import RESIZES, TTAS, Protocol
+from .protocol import RESIZES, TTAS, Protocol, fingerprint
 from .self_supervised import SELF_SUPERVISED
 from .supervised import SUPERVISED
 from .zero_shot import ZERO_SHOT
@@ -57,4 +57,13 @@ def applicable_protocols(dataset: str, kind: str | PredictionType, max_depth: fl
     return [protocol for protocol in PROTOCOLS.values() if protocol.accepts(kind) and is_meant(protocol)]
 
 
-__all__ = ['PROTOCOLS', 'RESIZES', 'TTAS', 'Protocol', 'applicable_protocols', 'get_protocol', 'register_protocol']
+__all__ = [
+    'PROTOCOLS',
+    'RESIZES',
+    'TTAS',
+    'Protocol',
+    'applicable_protocols',
+    'fingerprint',
+    'get_protocol',
+    'register_protocol',
+]

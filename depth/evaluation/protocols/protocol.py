@@ -14,13 +14,13 @@ from ..alignment import ALIGNMENTS, align
 from ..crops import CROPS
 from ..functional import AVERAGES, LOG10S, SILOGS
 from ..prediction_types import PredictionType, get_prediction_type
+from ..views import VIEWS, scored_view, shows
 
 RESIZES = dict(
     none='must have the size of the ground truth',
     bilinear='bilinear, half-pixel centres',
     bilinear_corners='bilinear, corner pixels aligned',
 )
-VIEWS = dict(any='any', full='the full frame, uncropped', kb_crop='the bottom 352 rows, central 1216 columns')
 TTAS = dict(
     any='as the model is configured',
     none='none',
@@ -59,6 +59,7 @@ class Protocol:
         tta: Test-time augmentation of the published numbers, see ``TTAS``. It is the model's business: recorded and
             compared with what the model did, not applied here.
         version: Grows whenever the definition changes.
+        filled: Whether the ground truth has its holes filled by an algorithm, which no other protocol takes.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Protocol:
     eps_log: float = 0.0
     tta: str = 'any'
     version: int = 1
+    filled: bool = False
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -122,16 +124,29 @@ class Protocol:
             f'It scores {", ".join(kind.value for kind in PredictionType if self.accepts(kind))}'
         )
 
-    def check_view(self, crop_box: object, name: str) -> None:
-        """Refuse a map that the pipeline has cropped where the protocol takes full frames.
+    def check_sample(self, sample: dict) -> None:
+        """Refuse ground truth of another view or another kind than the protocol's.
+
+        Args:
+            sample: With ``gt_depth`` (H, W) and, as far as they are known, ``img_path``, ``crop_box``, ``frame_shape``
+                and ``gt_filled``.
 
         Raises:
             ValueError: In words.
         """
-        if self.view == 'full' and crop_box is not None:
+        name, gt_size = sample.get('img_path', 'a sample'), tuple(sample['gt_depth'].shape)
+        view = scored_view(gt_size, sample.get('crop_box'), sample.get('frame_shape'))
+        if not shows(view, self.view, gt_size):
             raise ValueError(
-                f'{name} was cropped to (top, left, height, width) {tuple(crop_box)} by the test pipeline, but '
-                f'protocol {self.name} scores full frames; take the crop out of the pipeline or another protocol'
+                f'{name}: the test pipeline leaves ground truth of {gt_size}, {_FOUND.get(view, view)}, but '
+                f'protocol {self.name} scores {_WANTED[self.view]}. Change the pipeline or take another protocol; '
+                "view='any' (--view any) scores it nevertheless, which then shows in the protocol's name"
+            )
+        if self.filled != bool(sample.get('gt_filled', False)):
+            found, wanted = ('measured', 'filled') if self.filled else ('filled', 'measured')
+            raise ValueError(
+                f'{name} has {found} ground truth, but protocol {self.name} scores {wanted} depth; for '
+                'NYULabeledDataset raw_depth=True reads depth as measured, and nyu_filled_10 scores the filled one'
             )
 
     def check_size(self, size: Sequence[int], gt_size: Sequence[int], name: str = 'a map') -> None:
@@ -172,7 +187,9 @@ class Protocol:
             kind: Type of the predictions.
 
         Returns:
-            Depth in metres, ground truth in metres and the boolean mask, of the part that the crop leaves.
+            Depth in metres, ground truth in metres and the boolean mask, of the part that the crop leaves. Depth is
+            NaN where the prediction can be no depth: not finite, zero or negative. A clamp does not hide that: the
+            near end may be right by chance.
 
         Raises:
             ValueError: If the type cannot be scored, or the sizes differ and the protocol has no rule for it.
@@ -180,6 +197,7 @@ class Protocol:
         self.check_type(kind)
         gt_depth = self.cap(gt_depth)
         mask = self.valid_mask(gt_depth)
+        pred = torch.where(self._is_possible(pred, get_prediction_type(kind)), pred, torch.nan)
         inverse = get_prediction_type(kind).is_inverse
         if pred.shape[-2:] != gt_depth.shape[-2:]:
             # What is known up to an offset can only be resized as it is.
@@ -190,8 +208,19 @@ class Protocol:
         pred, gt_depth, mask = (values[..., top:bottom, left:right] for values in (pred, gt_depth, mask))
         fit_inverse = ALIGNMENTS[self.alignment].inverse
         pred = _invert_if(pred, inverse != fit_inverse)
-        pred = align(pred, gt_depth.reciprocal() if fit_inverse else gt_depth, mask, self.alignment)
+        truth = gt_depth.reciprocal() if fit_inverse else gt_depth
+        pred = align(pred, truth, mask & pred.isfinite(), self.alignment)
         return self._clamped_depth(pred, fit_inverse), gt_depth, mask
+
+    @staticmethod
+    def _is_possible(pred: Tensor, kind: PredictionType) -> Tensor:
+        """Return where a prediction can be scored at all, boolean of the same shape."""
+        finite = pred.isfinite()
+        if kind.ambiguity == 2:  # an offset is unknown, so any number can be meant
+            return finite
+        if kind.is_inverse:
+            return finite & (pred >= 0)  # an inverse depth of zero is infinitely far
+        return finite & (pred > 0)
 
     def _resize(self, pred: Tensor, size: tuple[int, int]) -> Tensor:
         self.check_size(pred.shape[-2:], size)
@@ -228,10 +257,24 @@ class Protocol:
         """
         definition = {key: _plain(value) for key, value in asdict(self).items()}
         fingerprinted = {key: value for key, value in definition.items() if key != 'description'}
-        digest = hashlib.sha256(json.dumps(fingerprinted, sort_keys=True).encode()).hexdigest()
-        return dict(definition, fingerprint=digest[:12])
+        if not self.filled:  # the fields that there were before it came
+            del fingerprinted['filled']
+        return dict(definition, fingerprint=fingerprint(fingerprinted))
 
 
+def fingerprint(definition: dict) -> str:
+    """Return twelve digits that tell definitions apart."""
+    return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:12]
+
+
+_FOUND = dict(
+    full='the full frame', kb_crop='the KB crop of its frame', unknown='of a frame whose size it does not say'
+)
+_WANTED = dict(
+    full='full frames',
+    native='full frames with ground truth at their own size (LoadVelodyneDepth with size=None)',
+    kb_crop='the KB crop (KBCrop as the only geometric step: the bottom 352 rows, the central 1216 columns)',
+)
 _OPTIONS = dict(
     strict=('both', 'near', 'far', 'none'),
     view=VIEWS,

@@ -5,18 +5,19 @@ from .protocol import Protocol
 SELF_SUPERVISED = (
     Protocol(
         'monodepth2_median',
-        'KITTI Eigen split, projected velodyne points, full frames, Garg crop, median scaling',
+        'KITTI Eigen split, velodyne points projected at the native size of each day, Garg crop, median scaling',
         1e-3,
         80.0,
         datasets=('kitti_raw',),
         data_list='eigen_test.txt (e226d4ca)',
         num_images=697,
-        view='full',
+        view='native',
         crop='garg',
         resize='bilinear',
         resize_inverse=True,
         alignment='median',
         clamp=(1e-3, 80.0),
+        version=2,
     ),
     Protocol(
         'monodepth2_improved_median',
@@ -34,7 +35,7 @@ SELF_SUPERVISED = (
     ),
     Protocol(
         'epcdepth_stereo',
-        'KITTI Eigen split, projected velodyne points, full frames, Garg crop, scale from the stereo baseline',
+        'KITTI Eigen split, projected velodyne points at 375x1242, full frames, Garg crop, scale from the baseline',
         1e-3,
         80.0,
         datasets=('kitti_raw',),

@@ -15,6 +15,18 @@ SUPERVISED = (
         tta='flip',
     ),
     Protocol(
+        'nyu_filled_10',
+        "NYU Depth v2, official test images with the labelled file's filled depth, Eigen rectangle",
+        1e-3,
+        10.0,
+        datasets=('nyu',),
+        data_list='nyu_test.txt (e92c191d)',
+        num_images=654,
+        crop='nyu',
+        tta='flip',
+        filled=True,
+    ),
+    Protocol(
         'kitti_eigen_garg_80',
         "KITTI Eigen split with the depth benchmark's ground truth, KB-cropped maps, Garg crop",
         1e-3,

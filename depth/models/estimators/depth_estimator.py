@@ -119,7 +119,20 @@ class DepthEstimator(BaseModel):
 
     @torch.no_grad()
     def predict(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> list[DepthDataSample]:
-        """Set ``pred_depth`` (H, W) in metres at ``ori_shape`` on every sample, and in its meta how it was made."""
+        """Set ``pred_depth`` (H, W) in metres at ``ori_shape`` on every sample, and in its meta how it was made.
+
+        Images of unequal size run one size after another, without what pads them to the batch: a network sees padding,
+        so predictions would depend on which images share a batch.
+        """
+        for (height, width), indices in _indices_by_size(inputs, data_samples).items():
+            own = inputs[..., :height, :width]
+            if len(indices) < len(inputs):
+                own = torch.stack([own[index] for index in indices])
+            self._predict_equal(own, [data_samples[index] for index in indices])
+        return data_samples
+
+    def _predict_equal(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> None:
+        """Set the predictions of images that are no larger together than each is alone."""
         depth = self._infer(inputs, data_samples)
         for index, sample in enumerate(data_samples):
             height, width = sample.metainfo.get('img_shape', inputs.shape[-2:])
@@ -128,7 +141,6 @@ class DepthEstimator(BaseModel):
                 dict(prediction_type=self.prediction_type, tta='flip' if self.test_cfg['flip'] else 'none')
             )
             sample.pred_depth = self._to_original(cut, sample.metainfo.get('ori_shape', (height, width)))
-        return data_samples
 
     def _infer(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> Tensor:
         predict = self._average_with_mirrored if self.test_cfg['flip'] else self.predict_depth
@@ -161,6 +173,15 @@ class DepthEstimator(BaseModel):
         if tuple(depth.shape[-2:]) != tuple(size):
             depth = F.interpolate(depth, size=tuple(size), mode='bilinear', align_corners=False)
         return depth[0, 0]
+
+
+def _indices_by_size(inputs: Tensor, data_samples: Sequence[DepthDataSample]) -> dict[tuple[int, int], list[int]]:
+    """Return the images of a batch (N, 3, H, W) by the height and width that each would have alone."""
+    groups: dict[tuple[int, int], list[int]] = {}
+    for index, sample in enumerate(data_samples):
+        size = tuple(sample.metainfo.get('batch_input_shape', inputs.shape[-2:]))
+        groups.setdefault(size, []).append(index)
+    return groups
 
 
 def _mirror(maps: Tensor, widths: Sequence[int]) -> Tensor:

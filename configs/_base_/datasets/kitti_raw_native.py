@@ -1,0 +1,12 @@
+"""KITTI raw as ``kitti_raw.py``, tested as Monodepth2 does: each day at its own image size, medians aligned."""
+
+_base_ = ['./kitti_raw.py']
+test_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='LoadVelodyneDepth', depth_axis='forward', size=None),
+    dict(type='PackDepthInputs'),
+]
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+val_evaluator = dict(type='DepthMetric', protocol='monodepth2_median')
+test_evaluator = val_evaluator

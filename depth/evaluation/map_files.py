@@ -1,0 +1,98 @@
+"""Reading one map of depth that anybody wrote, with an answer in words for each file that holds none."""
+
+import json
+import math
+import struct
+import tokenize
+import zipfile
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
+# What NumPy and zipfile raise for files that are cut off, damaged or of another kind.
+NUMPY_ERRORS = (
+    *(ValueError, OSError, EOFError, LookupError, RuntimeError, MemoryError),
+    *(zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError),
+)
+
+
+def read_map(path: str | Path) -> np.ndarray:
+    """Return what one file of a prediction holds, unchanged: a 16-bit PNG, an npy or an npz (first array).
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
+    path = Path(path)
+    if path.suffix.lower() == '.png':
+        return _read_png(path)
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded as archive:
+            return archive[archive.files[0]]
+    except NUMPY_ERRORS as error:
+        raise ValueError(unreadable(f'prediction {path}', error)) from error
+
+
+def _read_png(path: Path) -> np.ndarray:
+    content = path.read_bytes()
+    problem = _png_problem(content)
+    if problem:
+        raise ValueError(f'prediction {path} cannot be decoded, it {problem}; write it again')
+    try:
+        stored = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise ValueError(f'prediction {path} cannot be decoded: {error.err}') from error
+    if stored is None:
+        raise ValueError(f'prediction {path} cannot be decoded, it is damaged or no PNG')
+    if stored.dtype != np.uint16:
+        raise ValueError(
+            f'prediction {path} holds {stored.dtype}, {8 * stored.itemsize} bits a channel; a PNG of depth needs 16'
+        )
+    return stored
+
+
+def _png_problem(content: bytes) -> str:
+    """Return what is wrong with a PNG, '' if its parts are whole; OpenCV fills what is missing with zeros."""
+    if not content.startswith(PNG_SIGNATURE):
+        return 'is no PNG' if content else 'is empty'
+    position = len(PNG_SIGNATURE)
+    while position + 12 <= len(content):
+        end = position + 12 + int.from_bytes(content[position : position + 4])
+        kind, checksum = content[position + 4 : position + 8], int.from_bytes(content[end - 4 : end])
+        if end > len(content):
+            return 'is cut off'
+        if zlib.crc32(content[position + 4 : end - 4]) != checksum:
+            return f'is damaged near byte {position} (the checksum does not fit)'
+        if kind == b'IEND':
+            return ''
+        position = end
+    return 'is cut off'
+
+
+def unreadable(what: str, error: Exception) -> str:
+    """Return an answer for a file that NumPy cannot read."""
+    reason = str(error) or type(error).__name__
+    return (
+        f'{what} cannot be read, it is empty, cut off, no array, or holds Python objects, which are never loaded: '
+        f'{reason}; save it again as float32'
+    )
+
+
+def read_side_car(side_car: Path) -> float:
+    """Return the ``depth_scale`` that the JSON beside a map states.
+
+    Raises:
+        ValueError: If there is none that is positive and finite.
+    """
+    try:
+        scale = float(json.loads(side_car.read_text(encoding='utf-8'))['depth_scale'])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f'{side_car} should be {{"depth_scale": ...}}: {error}') from error
+    if not 0 < scale < math.inf:
+        raise ValueError(f'{side_car}: depth_scale must be above 0 and finite, got {scale}')
+    return scale
