@@ -76,6 +76,8 @@ def config_from_data(content: object, path: str | Path, trusted_modules: Sequenc
     if not isinstance(data, dict):
         raise ConfigError(f'{path}: its config is a {type(data).__name__}, expected a dict')
     _check_plain(data, '', path)
+    if not isinstance(data.get('model'), dict):
+        raise ConfigError(f'{path}: its config has no model; name a config with --config')
     if data.get('default_scope', 'depth') != 'depth':
         raise ConfigError(f"{path}: default_scope of its config is {data['default_scope']!r}, only 'depth' is accepted")
     _import_modules(data, path, trusted_modules)
