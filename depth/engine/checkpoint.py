@@ -14,7 +14,7 @@ from mmengine.logging import HistoryBuffer, print_log
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
-from depth.integrity import check_weights, verify_archive
+from depth.integrity import check_weights, is_finite, verify_archive
 
 _BUFFER = '__history_buffer__'
 _DROP = object()
@@ -313,9 +313,9 @@ def _check_loadable(path: Path) -> None:
     if not isinstance(checkpoint, dict):
         raise ValueError(f'checkpoint {path} holds a {type(checkpoint).__name__}, expected a dict of weights')
     weights = checkpoint.get('state_dict', checkpoint)
-    damaged = {
-        name: value
-        for name, value in weights.items()
-        if isinstance(value, Tensor) and value.is_floating_point() and bool(value.isnan().any())
-    }
-    check_weights(damaged, f'checkpoint {path}')
+    # An infinity may be a mask that the model builds itself; loading compares them.
+    with_nan = {}
+    for name, value in weights.items():
+        if isinstance(value, Tensor) and not is_finite(value) and bool(value.isnan().any()):
+            with_nan[name] = value
+    check_weights(with_nan, f'checkpoint {path}')

@@ -213,6 +213,12 @@ CASES = [
         says=('model_args.checkpoint_path', 'checkpoint=FILE'),
     ),
     Fault(
+        'network_of_a_hub',
+        with_config(lambda cfg: cfg['model']['backbone'].update(model_name='hf-hub:someone/something')),
+        INFER,
+        says=('has no model', "'hf-hub:someone/something'"),
+    ),
+    Fault(
         'checkpoint_is_a_script',
         lambda bench: (bench.root / 'evil.py').write_text(EVIL),
         'infer {images} --checkpoint {root}/evil.py --out-dir {out} --device cpu',
