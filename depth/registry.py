@@ -4,6 +4,8 @@
 config only pays for what it names.
 """
 
+from collections.abc import Callable
+
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import EVALUATOR as MMENGINE_EVALUATOR
@@ -21,7 +23,28 @@ from mmengine.registry import RUNNERS as MMENGINE_RUNNERS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import VISBACKENDS as MMENGINE_VISBACKENDS
 from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
-from mmengine.registry import Registry
+from mmengine.registry import Registry as MMEngineRegistry
+
+
+class Registry(MMEngineRegistry):
+    """Registry that looks a name up and imports no module for it.
+
+    mmengine's imports a name that is not registered as if it were a path of Python, and would build or call what it
+    finds there. Only dotted names may still mean that, where a registry has a parent: in the Python files of configs.
+    """
+
+    def get(self, key: str) -> type | Callable | None:
+        """Return the class or function of a name, None if there is none."""
+        if self.parent is not None and '.' in key:
+            return super().get(key)
+        self.import_from_location()
+        registry = self
+        while registry is not None:
+            if key in registry.module_dict:
+                return registry.module_dict[key]
+            registry = registry.parent
+        return None
+
 
 MODELS = Registry('model', parent=MMENGINE_MODELS, scope='depth', locations=['depth.models'])
 DATASETS = Registry('dataset', parent=MMENGINE_DATASETS, scope='depth', locations=['depth.datasets'])

@@ -12,6 +12,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('input', help='image, folder or glob (in quotes)')
     parser.add_argument('--config', help='config file; checkpoints of this toolbox carry theirs')
     parser.add_argument('--checkpoint', required=True, help='checkpoint file')
+    parser.add_argument(
+        '--trust-module',
+        action='append',
+        default=[],
+        metavar='MODULE',
+        help="module or package of yours that the checkpoint's config may import; nothing else is imported",
+    )
     parser.add_argument('--out-dir', required=True, help='where the results go')
     parser.add_argument('--device', default='auto', help="'cuda', 'cpu' or 'auto' (a GPU if there is one)")
     parser.add_argument(
@@ -40,10 +47,11 @@ def main() -> int:
     from depth.apis import DepthInferencer
 
     inferencer = DepthInferencer(
-        model=args.config or args.checkpoint,
+        model=args.config,
         weights=args.checkpoint,
         device=args.device,
         cfg_options=parse_cfg_options(args.cfg_options),
+        trusted_modules=args.trust_module,
     )
     result = inferencer(
         args.input,

@@ -1,7 +1,6 @@
 """A model from a config or a checkpoint, and depth from images."""
 
 import copy
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,9 +12,11 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from depth.engine.checkpoint import load_checkpoint_file, load_model_state
-from depth.engine.config import import_custom_modules, load_config, make_projects_importable, skip_pretrained
+from depth.engine.config import load_config, skip_pretrained
 from depth.engine.errors import ConfigError
 from depth.engine.speed import speed_up_inference, use_channels_last
+from depth.engine.stored_config import config_from_data
+from depth.integrity import check_predictions
 from depth.registry import MODELS, TRANSFORMS
 from depth.structures import DepthDataSample
 
@@ -24,31 +25,43 @@ GROUND_TRUTH_STEPS = ('LoadDepth', 'LoadStereoDepth', 'LoadVelodyneDepth')
 
 
 def init_model(
-    config: str | Path | Config,
+    config: str | Path | Config | None,
     checkpoint: str | Path | None = None,
     device: str | torch.device = 'cpu',
     cfg_options: dict | None = None,
+    trusted_modules: Sequence[str] = (),
 ) -> nn.Module:
     """Build a model, load its weights strictly, put it into eval mode.
 
     Args:
-        config: Config file or object; or a checkpoint of this toolbox alone, which carries its config.
+        config: Config file (executed as Python) or object; or a checkpoint of this toolbox alone, which carries its
+            config. None takes the config of ``checkpoint``. What a checkpoint holds is read as data.
         checkpoint: Weights; without them the model has random ones. The pretrained weights that a config names are
             where training starts, they are not fetched here.
         device: Where it runs.
         cfg_options: Values by dotted key that replace those of the config.
+        trusted_modules: Modules and packages outside the toolbox and its projects that a checkpoint's config may
+            import and name.
 
     Returns:
-        The model; ``model.cfg`` is its config.
+        The model; ``model.cfg`` is its config, ``model.source`` the file of its weights.
 
     Raises:
         FileNotFoundError, ValueError: If a file is missing, damaged or does not fit.
     """
     state = None
-    if isinstance(config, str | Path) and Path(config).suffix in ('.pth', '.pt', '.ckpt'):
+    if config is None:
+        if checkpoint is None:
+            raise ValueError('init_model needs a config, a checkpoint or both')
+        config = checkpoint
+        is_checkpoint = True
+    else:
+        is_checkpoint = isinstance(config, str | Path) and Path(config).suffix in ('.pth', '.pt', '.ckpt')
+    if is_checkpoint:
         checkpoint = checkpoint or config
-        state = load_checkpoint_file(config)
-        config = config_from_checkpoint(state, config)
+        content = load_checkpoint_file(config)
+        state = content if Path(checkpoint) == Path(config) else None
+        config = config_from_checkpoint(content, config, trusted_modules)
     cfg = copy.deepcopy(config) if isinstance(config, Config) else load_config(config)
     if cfg_options:
         cfg.merge_from_dict(cfg_options)
@@ -60,6 +73,7 @@ def init_model(
     if checkpoint is not None:
         load_model_state(model, state.get('state_dict', state), checkpoint)
     model.cfg = cfg
+    model.source = 'random weights' if checkpoint is None else str(checkpoint)
     model = model.to(device).eval()
     if cfg.get('channels_last'):
         use_channels_last(model)
@@ -67,26 +81,28 @@ def init_model(
     return model
 
 
-def config_from_checkpoint(checkpoint: dict, path: str | Path) -> Config:
-    """Return the config that a checkpoint of this toolbox carries.
+def config_from_checkpoint(checkpoint: dict, path: str | Path, trusted_modules: Sequence[str] = ()) -> Config:
+    """Return the config that a checkpoint of this toolbox carries; nothing in it is executed.
+
+    Args:
+        checkpoint: What the file holds.
+        path: The file, for messages.
+        trusted_modules: See :func:`init_model`.
 
     Raises:
-        ConfigError: If it carries none.
+        ConfigError: If it carries none, or one that is refused.
     """
-    text = (checkpoint.get('meta') or {}).get('cfg') if isinstance(checkpoint.get('meta'), dict) else None
-    if not isinstance(text, str):
+    content = checkpoint['meta'].get('cfg') if isinstance(checkpoint.get('meta'), dict) else None
+    if content is None:
         raise ConfigError(f'{path} carries no config (it was not written by this toolbox); name one with --config')
-    make_projects_importable(Path.cwd() / 'config.py')
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, 'config.py')
-        file.write_text(text, encoding='utf-8')
-        cfg = Config.fromfile(str(file), import_custom_modules=False)
-    import_custom_modules(cfg)
-    return cfg
+    return config_from_data(content, path, trusted_modules)
 
 
 def inference_model(
-    model: nn.Module, images: Image | Sequence[Image], intrinsics: np.ndarray | Sequence | None = None
+    model: nn.Module,
+    images: Image | Sequence[Image],
+    intrinsics: np.ndarray | Sequence | None = None,
+    name: str | None = None,
 ) -> DepthDataSample | list[DepthDataSample]:
     """Predict depth through the config's test pipeline.
 
@@ -95,13 +111,15 @@ def inference_model(
         images: Path or BGR uint8 array (H, W, 3), one or a list.
         intrinsics: K (3, 3) of the images, in pixels, for methods that use the camera; the config's
             ``default_intrinsics`` without it.
+        name: What an image given as an array is called in messages.
 
     Returns:
         One sample an image, with ``pred_depth`` (H, W) float32 in metres on the CPU, at the size of the image (of the
         crop, where the test pipeline crops: ``crop_box`` in its meta says which).
 
     Raises:
-        FileNotFoundError, ValueError: If an image cannot be read or has another type.
+        FileNotFoundError, ValueError: If an image cannot be read or has another type, or the predicted depth is not
+            finite.
     """
     single = isinstance(images, str | Path | np.ndarray)
     pipeline = inference_pipeline(model.cfg)
@@ -110,7 +128,9 @@ def inference_model(
         batch = prepare_image(model, image, pipeline, intrinsics)
         with torch.inference_mode():
             sample = model(batch['inputs'], batch['data_samples'], mode='predict')[0]
-        samples.append(sample.to('cpu'))
+        sample = sample.to('cpu')
+        check_predictions([sample], model.source, [name or sample.metainfo['img_path']])
+        samples.append(sample)
     return samples[0] if single else samples
 
 

@@ -25,22 +25,25 @@ class DepthInferencer:
     """Predict depth for images, folders and globs and write what is asked for.
 
     Args:
-        model: Config file or object, or a checkpoint that carries its config.
-        weights: Checkpoint, if ``model`` is a config.
+        model: Config file or object, or a checkpoint that carries its config; None takes the config of ``weights``.
+        weights: Checkpoint, if ``model`` is a config or None.
         device: Where the model runs; ``'auto'`` takes a GPU if there is one.
         cfg_options: Values by dotted key that replace those of the config.
+        trusted_modules: Modules and packages outside the toolbox and its projects that a checkpoint's config may
+            import and name.
     """
 
     def __init__(
         self,
-        model: str | Path | Config,
+        model: str | Path | Config | None,
         weights: str | Path | None = None,
         device: str = 'auto',
         cfg_options: dict | None = None,
+        trusted_modules: Sequence[str] = (),
     ) -> None:
         if device == 'auto':
             device = 'cuda' if torch.cuda.is_available() else 'cpu'
-        self.model = init_model(model, weights, device=device, cfg_options=cfg_options)
+        self.model = init_model(model, weights, device, cfg_options, trusted_modules)
 
     def __call__(
         self,
@@ -81,7 +84,7 @@ class DepthInferencer:
                 img = image if isinstance(image, np.ndarray) else read_image(image)
                 path = None if isinstance(image, np.ndarray) else str(image)
                 matrix = self._camera_matrix(img.shape[:2], path, intrinsics, fov)
-                sample = inference_model(self.model, img, matrix)
+                sample = inference_model(self.model, img, matrix, path or name)
                 sample.set_metainfo(dict(img_path=path))
             except (ValueError, OSError) as error:
                 result['errors'][str(name if isinstance(image, np.ndarray) else image)] = str(error)

@@ -11,7 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer, print_log
+from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
+
+from depth.integrity import check_weights, is_finite, verify_archive
 
 _BUFFER = '__history_buffer__'
 _DROP = object()
@@ -106,7 +109,8 @@ def load_checkpoint_file(path: str | Path, map_location: str | torch.device = 'c
     """Read a checkpoint without importing or calling anything that it names.
 
     Files of this toolbox are read by torch's weights-only reader. Foreign ones that hold other objects are read by a
-    restricted reader that keeps tensors and plain values, puts an inert placeholder for the rest, and reports it.
+    restricted reader that keeps tensors and plain values, puts an inert placeholder for the rest, and reports it. The
+    checksums of the archive are compared first.
 
     Args:
         path: Checkpoint file.
@@ -121,15 +125,26 @@ def load_checkpoint_file(path: str | Path, map_location: str | torch.device = 'c
         raise FileNotFoundError(f'checkpoint {path} does not exist')
     if path.stat().st_size == 0:
         raise ValueError(f'checkpoint {path} is empty')
+    verify_archive(path)
     try:
         checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     except (RuntimeError, EOFError, zipfile.BadZipFile, OSError) as error:
-        raise ValueError(f'checkpoint {path} is damaged or not a checkpoint: {str(error).splitlines()[0]}') from error
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f'checkpoint {path} is damaged or not a checkpoint: {reason}') from error
     except Exception:  # UnpicklingError for other objects, and half a dozen kinds for bytes that are no pickle at all
         checkpoint = _load_foreign(path, map_location)
     if not isinstance(checkpoint, dict):
         raise ValueError(f'checkpoint {path} holds a {type(checkpoint).__name__}, expected a dict of weights')
     return checkpoint
+
+
+@CheckpointLoader.register_scheme(prefixes='', force=True)
+def load_for_mmengine(filename: str, map_location: str | torch.device | None) -> dict:
+    """Read a local file for mmengine (``init_cfg=dict(type='Pretrained', ...)``), whose reader runs what it names.
+
+    mmengine's own relies on the default of ``torch.load``, which is the unsafe one before PyTorch 2.6.
+    """
+    return load_checkpoint_file(Path(filename).expanduser(), map_location)
 
 
 def _load_foreign(path: Path, map_location: str | torch.device) -> dict:
@@ -207,10 +222,14 @@ def load_model_state(model: nn.Module, state: Mapping[str, Tensor], source: str 
         strict: Otherwise what fits is loaded and the rest logged.
 
     Raises:
-        ValueError: If names are missing or unexpected or shapes differ.
+        ValueError: If names are missing or unexpected, shapes differ, or a weight is NaN or infinite.
     """
     state = {name.removeprefix('module.'): value for name, value in state.items()}
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise ValueError(f'checkpoint {source} holds a {type(value).__name__} as {name!r}, expected a tensor')
     own = model.state_dict()
+    initial = dict(own)
     for name in optional_names(model):
         if name in state and (name not in own or state[name].shape != own[name].shape):
             print_log(f'{name} of {source} does not belong to this config and is left out', logger='current')
@@ -236,6 +255,7 @@ def load_model_state(model: nn.Module, state: Mapping[str, Tensor], source: str 
             raise ValueError(f'{message}. Is it a checkpoint of this config?')
         print_log(message, logger='current')
         state = {name: value for name, value in state.items() if name in own and value.shape == own[name].shape}
+    check_weights(state, source, initial)
     model.load_state_dict(state, strict=False)
 
 
@@ -249,14 +269,53 @@ def optional_names(model: nn.Module) -> set[str]:
 
 
 def find_latest_checkpoint(work_dir: str | Path) -> Path | None:
-    """Return the newest readable ``iter_N.pth`` of a work dir, None if there is none."""
+    """Return the newest ``iter_N.pth`` of a work dir that can be loaded, None if there is none at all.
+
+    One that is cut off, whose checksums or pickle are damaged, or whose weights hold NaN is passed over; the log says
+    which and why.
+
+    Raises:
+        ValueError: If there are checkpoints, but none can be loaded; a new start would overwrite them.
+    """
     numbered = []
     for path in Path(work_dir).glob('iter_*.pth'):
         number = path.stem.removeprefix('iter_')
         if number.isdigit():
             numbered.append((int(number), path))
+    problems = []
     for _, path in sorted(numbered, reverse=True):
-        if zipfile.is_zipfile(path):
-            return path
-        print_log(f'{path} is not a whole checkpoint, trying the one before', logger='current')
+        try:
+            _check_loadable(path)
+        except (ValueError, OSError) as error:
+            print_log(f'{path} cannot be resumed from, trying the one before: {error}', logger='current')
+            problems.append(str(error))
+            continue
+        return path
+    if problems:
+        raise ValueError(
+            f'none of the {len(problems)} checkpoints in {work_dir} can be loaded; move them away to start anew. '
+            f'The newest: {problems[0]}'
+        )
     return None
+
+
+def _check_loadable(path: Path) -> None:
+    """Raise ValueError or OSError if :func:`load_checkpoint_file` could not read a file of our own."""
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f'checkpoint {path} is cut off or not a checkpoint')
+    verify_archive(path)
+    try:
+        checkpoint = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
+    except OSError:
+        raise
+    except Exception as error:  # a damaged pickle raises whatever its instructions happen to do
+        raise ValueError(f'checkpoint {path} is damaged: {type(error).__name__}: {str(error)[:200]}') from error
+    if not isinstance(checkpoint, dict):
+        raise ValueError(f'checkpoint {path} holds a {type(checkpoint).__name__}, expected a dict of weights')
+    weights = checkpoint.get('state_dict', checkpoint)
+    # An infinity may be a mask that the model builds itself; loading compares them.
+    with_nan = {}
+    for name, value in weights.items():
+        if isinstance(value, Tensor) and not is_finite(value) and bool(value.isnan().any()):
+            with_nan[name] = value
+    check_weights(with_nan, f'checkpoint {path}')

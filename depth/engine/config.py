@@ -4,9 +4,11 @@ import difflib
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import yaml
 from mmengine.config import Config
+from mmengine.fileio import YamlHandler, register_handler
 
 from .errors import ConfigError
 
@@ -18,6 +20,15 @@ CONFIG_KEYS = frozenset(
     'channels_last inference '
     'vis_backends min_depth max_depth default_intrinsics load_strict'.split()
 )
+
+
+@register_handler(['yaml', 'yml'])
+class SafeYamlHandler(YamlHandler):
+    """Reader of the YAML files that ``_base_`` may name; mmengine's own builds any object that such a file names."""
+
+    def load_from_fileobj(self, file: IO, **kwargs: Any) -> Any:
+        """Return plain data."""
+        return yaml.safe_load(file)
 
 
 def load_config(path: str | Path, cfg_options: dict | None = None, test_data: str | Path | None = None) -> Config:
@@ -37,6 +48,11 @@ def load_config(path: str | Path, cfg_options: dict | None = None, test_data: st
     path = Path(path)
     if not path.is_file():
         raise ConfigError(_missing_config(path))
+    if path.suffix != '.py':
+        raise ConfigError(
+            f'{path} is no config, those are .py files; a checkpoint that carries its config is given as --checkpoint '
+            '(infer.py) or as the checkpoint of init_model'
+        )
     make_projects_importable(path)
     try:
         cfg = Config.fromfile(str(path), import_custom_modules=False)

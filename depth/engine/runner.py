@@ -31,9 +31,11 @@ from .checkpoint import (
     to_plain,
 )
 from .distributed import init_cpu_process_group
+from .hooks.finite_predictions_hook import FinitePredictionsHook
 from .loops import get_random_state
 from .message_hub import DeferredMessageHub
 from .speed import compile_method, recompute_activations, speed_up_inference, use_channels_last
+from .stored_config import config_to_data
 
 # mmengine's own leaves a part without gradients if its input has none, as images have, and counts batches twice.
 mmengine.runner.runner.turn_on_activation_checkpointing = recompute_activations
@@ -78,6 +80,7 @@ class DepthRunner(Runner):
     def test(self) -> dict:
         """Test, with the switches of ``inference`` in the config."""
         speed_up_inference(self._plain_model(), self.cfg.get('inference'))
+        self.register_hook(FinitePredictionsHook(str(self._load_from or 'the trained model')), priority='VERY_HIGH')
         return super().test()
 
     def build_message_hub(self, message_hub: dict | None = None) -> DeferredMessageHub:
@@ -269,7 +272,7 @@ class DepthRunner(Runner):
         defaults = dict(
             epoch=self.epoch + int(by_epoch),
             iter=self.iter + int(not by_epoch),
-            cfg=self.cfg.pretty_text,
+            cfg=config_to_data(self.cfg),
             seed=self.seed,
             sampler_seed=getattr(self.train_dataloader.sampler, 'seed', None),
             experiment_name=self.experiment_name,

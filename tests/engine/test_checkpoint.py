@@ -1,11 +1,13 @@
 import collections
 import os
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.model import BaseModule
 from torch import nn
 
 from depth.apis import init_model
@@ -87,6 +89,100 @@ def test_the_newest_whole_checkpoint_is_found(tmp_path):
     (tmp_path / 'iter_30.pth').write_bytes(b'cut off')
     (tmp_path / '.iter_40.pth.1.tmp').write_bytes(b'never finished')
     assert find_latest_checkpoint(tmp_path).name == 'iter_10.pth'
+
+
+def _flip_a_bit(path):
+    raw = bytearray(path.read_bytes())
+    raw[raw.index(torch.full((64,), 3.0).numpy().tobytes()) + 100] ^= 1
+    path.write_bytes(raw)
+
+
+def _zero_a_part(path):
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(torch.full((64,), 3.0).numpy().tobytes(), bytes(256)))
+
+
+def _cut(path):
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def _break_pickle(path):
+    with zipfile.ZipFile(path) as archive:
+        records = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, 'w') as archive:
+        for name, record in records.items():
+            archive.writestr(name, record[:20] + b'\xff' * 20 if name.endswith('data.pkl') else record)
+
+
+def _put_nan(path):
+    torch.save(dict(state_dict=dict(weight=torch.tensor([1.0, float('nan')]))), path)
+
+
+def _write_legacy_pickle(path):
+    path.write_bytes(pickle.dumps(dict(weight=1)))
+
+
+DAMAGES = [_flip_a_bit, _zero_a_part, _cut, _break_pickle, _put_nan, _write_legacy_pickle]
+
+
+@pytest.mark.parametrize('damage', DAMAGES, ids=lambda damage: damage.__name__)
+def test_the_one_before_a_damaged_checkpoint_is_found(tmp_path, damage, capsys):
+    for number in (2, 10):
+        save_atomically(dict(state_dict=dict(weight=torch.full((64,), 3.0))), tmp_path / f'iter_{number}.pth')
+    damage(tmp_path / 'iter_10.pth')
+    assert find_latest_checkpoint(tmp_path).name == 'iter_2.pth'
+    damage(tmp_path / 'iter_2.pth')
+    with pytest.raises(ValueError, match=r'none of the 2 checkpoints.*iter_10'):
+        find_latest_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize('damage', [_flip_a_bit, _zero_a_part], ids=lambda damage: damage.__name__)
+def test_a_damaged_record_is_named(tmp_path, damage):
+    path = tmp_path / 'a.pth'
+    torch.save(dict(weight=torch.full((64,), 3.0)), path)
+    damage(path)
+    assert torch.load(path, weights_only=True)['weight'].shape == (64,)  # PyTorch does not notice
+    with pytest.raises(ValueError, match=r'a\.pth is damaged in a/data/0'):
+        load_checkpoint_file(path)
+
+
+def test_a_file_saved_without_checksums_loads(tmp_path):
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(dict(weight=torch.ones(3)), tmp_path / 'a.pth')
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert load_checkpoint_file(tmp_path / 'a.pth')['weight'].tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), float('-inf')])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16, torch.bfloat16, torch.float64])
+def test_weights_that_are_not_finite_are_named(value, dtype):
+    model = nn.Linear(2, 3)
+    state = model.state_dict() | dict(bias=torch.tensor([0.0, value, 0.0], dtype=dtype))
+    with pytest.raises(ValueError, match=r'some\.pth: weights are not finite: bias \('):
+        load_model_state(model, state, 'some.pth')
+
+
+def test_an_infinity_that_the_model_builds_itself_is_accepted():
+    model = nn.Linear(2, 3)
+    model.register_buffer('attn_mask', torch.tensor([0.0, float('-inf')]))
+    state = model.state_dict()
+    load_model_state(model, state, 'some.pth')
+    with pytest.raises(ValueError, match='attn_mask'):
+        load_model_state(model, state | dict(attn_mask=torch.tensor([float('-inf'), 0.0])), 'some.pth')
+    with pytest.raises(ValueError, match='attn_mask'):
+        load_model_state(model, state | dict(attn_mask=torch.tensor([0.0, float('nan')])), 'some.pth')
+
+
+def test_pretrained_weights_of_mmengine_are_read_without_running_anything(tmp_path):
+    weights = nn.Linear(2, 3).state_dict()
+    torch.save(dict(state_dict=weights, bad=Payload(tmp_path / 'x')), tmp_path / 'a.pth')
+    module = BaseModule(init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'a.pth')))
+    module.weight, module.bias = nn.Parameter(torch.zeros(3, 2)), nn.Parameter(torch.zeros(3))
+    module.init_weights()
+    assert not (tmp_path / 'x').exists()
+    assert torch.equal(module.weight, weights['weight'])
 
 
 def test_names_that_do_not_fit_are_listed():

@@ -14,6 +14,7 @@ import depth
 from depth.engine.checkpoint import load_checkpoint_file, optional_names, save_atomically
 from depth.engine.config import load_config, make_projects_importable, without_pretrained
 from depth.engine.errors import ConfigError
+from depth.engine.stored_config import config_to_data
 from depth.registry import CONVERTERS, MODELS
 
 from .state import PublishedState, list_names
@@ -205,5 +206,5 @@ def _meta(method: str, source: str | Path, fitting: list[Path]) -> dict:
     if len(fitting) == 1:
         cfg = load_config(fitting[0])
         head = cfg.model.get('decode_head') or {}
-        meta |= dict(cfg=cfg.pretty_text, depth_range=[head.get('min_depth'), head.get('max_depth')])
+        meta |= dict(cfg=config_to_data(cfg), depth_range=[head.get('min_depth'), head.get('max_depth')])
     return meta

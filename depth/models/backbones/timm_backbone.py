@@ -11,6 +11,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from depth.integrity import check_weights, verify_archive
 from depth.registry import MODELS
 
 from .swin_dense import make_swin_dense, rename_official_swin
@@ -69,6 +70,8 @@ class TimmBackbone(BaseModule):
             raise ValueError('TimmBackbone: give pretrained=True or checkpoint=..., not both')
         if out_norm not in (None, 'LN'):
             raise ValueError(f"TimmBackbone: out_norm is None or 'LN', got {out_norm!r}")
+        if model_args and 'checkpoint_path' in model_args:  # timm would unpickle the file
+            raise ValueError('TimmBackbone: model_args.checkpoint_path is not taken, give checkpoint=FILE')
         if out_norm and class_token:
             raise ValueError('TimmBackbone: out_norm is for maps alone, set class_token=False or out_norm=None')
         is_swin = model_name.split('.')[0].startswith('swin_') and '_cr_' not in model_name
@@ -218,11 +221,14 @@ def _load_local(net: nn.Module, model_name: str, checkpoint: str) -> None:
             f'TimmBackbone: {path} does not hold the weights of {model_name}: '
             f'{len(missing)} names missing {missing[:5]}, {len(wrong)} shapes differ {wrong[:5]}'
         )
-    net.load_state_dict({name: renamed[name] for name in own})
+    used = {name: renamed[name] for name in own}
+    check_weights(used, f'TimmBackbone: checkpoint {path}', own)
+    net.load_state_dict(used)
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a safetensors or torch file; nothing in it is executed."""
+    verify_archive(path)
     try:
         if path.suffix == '.safetensors':
             from safetensors.torch import load_file

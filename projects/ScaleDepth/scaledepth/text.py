@@ -5,6 +5,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from depth.integrity import check_weights, verify_archive
+
 # In the published order and spelling; the first 27 are NYU's, the last one is every outdoor set's.
 CATEGORIES = (
     'printer_room bathroom living_room study conference_room study_room kitchen home_office bedroom dinette playroom '
@@ -28,6 +30,7 @@ def read_class_embeddings(path: str | Path, shape: tuple[int, int]) -> Tensor:
     Raises:
         ValueError: If the file holds something else or another shape.
     """
+    verify_archive(path)
     try:
         embeddings = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:  # torch raises half a dozen kinds for a file that is not its own
@@ -38,4 +41,5 @@ def read_class_embeddings(path: str | Path, shape: tuple[int, int]) -> Tensor:
             f'class embeddings {path} must be a tensor of shape {tuple(shape)}, found {found}; '
             'set model.decode_head.num_classes to its rows'
         )
+    check_weights(dict(embeddings=embeddings), path)
     return embeddings.float()

@@ -69,7 +69,7 @@ def test_a_project_converter_fills_its_shipped_configs(repository, published, mo
     ]
     meta = torch.load(repository / 'ours.pth', weights_only=True)['meta']
     assert meta['depth_range'] == [1e-3, 10.0]
-    assert 'resnet18' in meta['cfg']
+    assert meta['cfg']['model']['backbone']['model_name'] == 'resnet18'
     monkeypatch.delitem(sys.modules, 'projects.Plain.converters')
     monkeypatch.delitem(sys.modules, 'projects.Plain', raising=False)
     monkeypatch.delitem(sys.modules, 'projects', raising=False)

@@ -1,0 +1,28 @@
+"""Refusal of predictions that are not finite while testing."""
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from depth.integrity import check_predictions
+from depth.registry import HOOKS
+
+
+@HOOKS.register_module()
+class FinitePredictionsHook(Hook):
+    """Stop a test at the first predicted depth that is NaN or infinite; ``DepthRunner.test`` adds it.
+
+    The metric only sees the pixels that it scores, and a 16-bit PNG would hold a plain 0.
+
+    Args:
+        source: The model's weights, for the message.
+
+    Raises:
+        ValueError: In the loop; image and weights are named.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+
+    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs=None) -> None:
+        """Check one batch."""
+        check_predictions(outputs or [], self.source)

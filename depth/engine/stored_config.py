@@ -1,0 +1,285 @@
+"""Config of a checkpoint: stored as plain data, read without executing or importing what the file names."""
+
+import ast
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from importlib.machinery import PathFinder
+from pathlib import Path
+from sys import modules as imported_modules
+from types import BuiltinFunctionType, FunctionType, NoneType
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.registry import FUNCTIONS, WEIGHT_INITIALIZERS
+from mmengine.registry import Registry as MMEngineRegistry
+
+import depth
+from depth import registry as registries
+
+from .config import make_projects_importable
+from .errors import ConfigError
+
+TOOLBOX = Path(depth.__file__).resolve().parents[1]
+_OWN_PACKAGES = ('depth', 'projects')
+_OWN_SCOPES = ('depth', 'mmengine')
+_NAMING_KEYS = ('type', 'constructor', 'runner_type', '_scope_')  # whose values mmengine looks up in a registry
+_BUILT_FOR_INFERENCE = ('model', 'pipeline')
+_BUILTINS = dict(dict=dict, list=list, tuple=tuple)
+_DOTTED = re.compile(r'[^\W\d]\w*(\.[^\W\d]\w*)*')
+
+
+def config_to_data(cfg: Config) -> dict:
+    """Return a config as dicts, lists, tuples, texts, numbers and None; classes and functions by their registry name.
+
+    :func:`config_from_data` undoes it.
+    """
+    return _to_data(cfg.to_dict(), _names_by_component())
+
+
+def _to_data(value: Any, names: dict[int, str]) -> Any:
+    if isinstance(value, Mapping):
+        return {_to_data(key, names): _to_data(item, names) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_to_data(item, names) for item in value)
+    if isinstance(value, list | set | frozenset):
+        return [_to_data(item, names) for item in value]
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    for kind in (int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    if id(value) in names:
+        return names[id(value)]
+    if isinstance(value, type | FunctionType | BuiltinFunctionType):
+        return f'{value.__module__}.{value.__qualname__}'
+    return str(value)  # a path, a dtype
+
+
+def config_from_data(content: object, path: str | Path, trusted_modules: Sequence[str] = ()) -> Config:
+    """Return the config that a checkpoint carries; only names in the registries can be built from it.
+
+    Args:
+        content: What the checkpoint holds: data of :func:`config_to_data`, or the text that older versions wrote, which
+            is parsed and accepted where it consists of assignments of literals.
+        path: The checkpoint, for messages.
+        trusted_modules: Modules and packages outside the toolbox and its projects that the config may import and name.
+
+    Raises:
+        ConfigError: If the content is neither, names a component that is not registered, or imports a module that
+            belongs neither to the toolbox nor to its projects nor to ``trusted_modules``.
+    """
+    data = parse_assignments(content, path) if isinstance(content, str) else content
+    if not isinstance(data, dict):
+        raise ConfigError(f'{path}: its config is a {type(data).__name__}, expected a dict')
+    _check_plain(data, '', path)
+    if not isinstance(data.get('model'), dict):
+        raise ConfigError(f'{path}: its config has no model; name a config with --config')
+    if data.get('default_scope', 'depth') != 'depth':
+        raise ConfigError(f"{path}: default_scope of its config is {data['default_scope']!r}, only 'depth' is accepted")
+    _import_modules(data, path, trusted_modules)
+    _check_names(data, path, trusted_modules)
+    try:
+        return Config(data)
+    except KeyError as error:  # a key that mmengine keeps for itself
+        raise ConfigError(f'{path}: its config cannot be used: {error.args[0]}') from error
+
+
+def parse_assignments(text: str, path: str | Path) -> dict:
+    """Return the variables of a text that consists of assignments of literals; nothing of it is executed.
+
+    Raises:
+        ConfigError: If it holds anything else; the line is named.
+    """
+    try:
+        statements = ast.parse(text).body
+    except SyntaxError as error:
+        raise ConfigError(f'{path}: line {error.lineno} of its config is no Python: {error.msg}') from error
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise ConfigError(f'{path}: its config cannot be parsed: {error}') from error
+    variables = {}
+    for statement in statements:
+        try:
+            if not isinstance(statement, ast.Assign):
+                raise _NoLiteralError(statement)
+            if len(statement.targets) != 1 or not isinstance(statement.targets[0], ast.Name):
+                raise _NoLiteralError(statement)
+            variables[statement.targets[0].id] = _literal(statement.value)
+        except _NoLiteralError as error:
+            source = ' '.join((ast.get_source_segment(text, error.node) or '').split())
+            raise ConfigError(
+                f'{path}: line {error.node.lineno} of its config is no assignment of a literal: {source[:100]!r}; '
+                'nothing of it was run. If you trust where it comes from, write the config into a file of your own and '
+                'name that (--config)'
+            ) from None
+        except RecursionError:
+            raise ConfigError(f'{path}: line {statement.lineno} of its config is nested too deeply') from None
+    return variables
+
+
+class _NoLiteralError(Exception):
+    """A part of a text that is no literal."""
+
+    def __init__(self, node: ast.AST) -> None:
+        super().__init__()
+        self.node = node
+
+
+def _literal(node: ast.expr) -> Any:
+    if isinstance(node, ast.Constant) and isinstance(node.value, NoneType | bool | int | float | str):
+        return node.value
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
+        number = _literal(node.operand)
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise _NoLiteralError(node)
+        return -number if isinstance(node.op, ast.USub) else number
+    if isinstance(node, ast.List | ast.Set):
+        return [_literal(item) for item in node.elts]
+    if isinstance(node, ast.Tuple):
+        return tuple(_literal(item) for item in node.elts)
+    if isinstance(node, ast.Dict):
+        return dict(_literal_item(node, key, value) for key, value in zip(node.keys, node.values, strict=True))
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _BUILTINS:
+        return _literal_call(node)
+    raise _NoLiteralError(node)
+
+
+def _literal_item(node: ast.Dict, key: ast.expr | None, value: ast.expr) -> tuple[Any, Any]:
+    name = None if key is None else _literal(key)  # ``**other`` has no key
+    if not isinstance(name, str | int | float):
+        raise _NoLiteralError(node)
+    return name, _literal(value)
+
+
+def _literal_call(node: ast.Call) -> dict | list | tuple:
+    """Return what ``dict(a=1)``, ``list([1])`` or ``tuple((1, 2))`` gives."""
+    if node.func.id == 'dict':
+        if node.args or any(keyword.arg is None for keyword in node.keywords):
+            raise _NoLiteralError(node)
+        return {keyword.arg: _literal(keyword.value) for keyword in node.keywords}
+    if node.keywords or len(node.args) > 1:
+        raise _NoLiteralError(node)
+    items = _literal(node.args[0]) if node.args else ()
+    if not isinstance(items, list | tuple):
+        raise _NoLiteralError(node)
+    return _BUILTINS[node.func.id](items)
+
+
+def _check_plain(value: object, place: str, path: str | Path) -> None:
+    """Raise ConfigError at the first value that is no plain data, such as a tensor."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str | int | float):
+                raise ConfigError(f'{path}: a key of {place or "its config"} is a {type(key).__name__}, expected text')
+            _check_plain(item, f'{place}.{key}' if place else str(key), path)
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            _check_plain(item, f'{place}[{index}]', path)
+    elif not isinstance(value, NoneType | bool | int | float | str):
+        raise ConfigError(f'{path}: {place} of its config is a {type(value).__name__}, expected plain data')
+
+
+def _import_modules(data: dict, path: str | Path, trusted: Sequence[str]) -> None:
+    entry = data.get('custom_imports') or {}
+    names = entry.get('imports', []) if isinstance(entry, dict) else None
+    names = [names] if isinstance(names, str) else names
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f'{path}: custom_imports of its config is {entry!r}, expected dict(imports=[module, ...])')
+    make_projects_importable(TOOLBOX / 'config.py')
+    for name in names:
+        if not _is_trusted(name, trusted) and not _belongs_to_toolbox(name):
+            raise ConfigError(
+                f'{path}: its config imports {name!r} (custom_imports), which belongs neither to the toolbox nor to '
+                f'the projects in {TOOLBOX / "projects"}; nothing of it was imported. If you trust that module, allow '
+                f"it: --trust-module {name} (tools/infer.py), trusted_modules=['{name}'] (init_model, DepthInferencer)"
+            )
+    if any(_is_trusted(name, trusted) for name in names):
+        make_projects_importable(Path.cwd() / 'config.py')
+    for name in names:
+        try:
+            import_module(name)
+        except ImportError as error:
+            raise ConfigError(f'{path}: its config imports {name!r}, which cannot be imported ({error})') from error
+
+
+def _is_trusted(name: str, trusted: Sequence[str]) -> bool:
+    return any(name == module or name.startswith(f'{module}.') for module in trusted)
+
+
+def _belongs_to_toolbox(name: str) -> bool:
+    """Whether importing a dotted name would only run files of the toolbox and its projects.
+
+    ``projects`` is a namespace package: any folder of that name on the import path adds modules to it, so each step is
+    looked up as an import would, without importing it.
+    """
+    if not _DOTTED.fullmatch(name) or name.split('.')[0] not in _OWN_PACKAGES:
+        return False
+    full_name, search_path = '', None
+    for part in name.split('.'):
+        full_name = f'{full_name}.{part}' if full_name else part
+        module = imported_modules.get(full_name)
+        spec = PathFinder.find_spec(full_name, search_path) if module is None else module.__spec__
+        if spec is None:
+            return False
+        if spec.has_location and not Path(spec.origin).resolve().is_relative_to(TOOLBOX):
+            return False
+        search_path = list(spec.submodule_search_locations or [])
+    return True
+
+
+def _check_names(data: dict, path: str | Path, trusted: Sequence[str]) -> None:
+    """Raise ConfigError at the first name that mmengine would import, or that inference could not build."""
+    known = set(_names_by_component().values())
+    for place, key, name, is_built in _named_components(data, '', False):
+        where = f'{path}: {place} of its config'
+        if not isinstance(name, str):
+            raise ConfigError(f'{where} is {name!r}, expected the name of a registered component')
+        if key == '_scope_':
+            # In any other scope mmengine imports names that are not registered.
+            if name != 'depth':
+                raise ConfigError(f"{where} is {name!r}, only 'depth' is accepted")
+            continue
+        scope, _, bare_name = name.rpartition('.')
+        if _is_trusted(name, trusted):
+            continue
+        if scope:
+            if scope not in _OWN_SCOPES or bare_name not in known:
+                raise ConfigError(
+                    f'{where} is {name!r}, which is in no registry of the toolbox; nothing of it was imported or '
+                    f'called. If you trust that package, allow it: --trust-module {name.split(".")[0]} '
+                    f"(tools/infer.py), trusted_modules=['{name.split('.')[0]}'] (init_model, DepthInferencer)"
+                )
+        elif is_built and bare_name not in known:
+            raise ConfigError(f'{where} is {name!r}, which is not registered; is its module in custom_imports?')
+
+
+def _named_components(node: object, place: str, is_built: bool) -> Iterator[tuple[str, str, object, bool]]:
+    """Yield place, key and value of every entry that names a component, and whether inference may build it."""
+    if isinstance(node, list | tuple):
+        for index, item in enumerate(node):
+            yield from _named_components(item, f'{place}[{index}]', is_built)
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            inner = f'{place}.{key}' if place else str(key)
+            if key in _NAMING_KEYS and not isinstance(value, dict | list | tuple):
+                yield inner, key, value, is_built
+            yield from _named_components(value, inner, is_built or key in _BUILT_FOR_INFERENCE)
+
+
+def _names_by_component() -> dict[int, str]:
+    """Return the name of every registered class and function by its identity; later registrations win."""
+    names: dict[int, str] = {}
+    for registry in _all_registries():
+        for name, component in registry.module_dict.items():
+            names[id(component)] = name
+    return names
+
+
+def _all_registries() -> list[MMEngineRegistry]:
+    own = [value for value in vars(registries).values() if isinstance(value, MMEngineRegistry)]
+    for registry in own:
+        registry.import_from_location()
+    return [FUNCTIONS, WEIGHT_INITIALIZERS, *own]

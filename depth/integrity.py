@@ -1,0 +1,116 @@
+"""Checks of files of weights, of weights, and of predictions."""
+
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from mmengine.logging import print_log
+from torch import Tensor
+
+from depth.structures import DepthDataSample
+
+_BLOCK = 1 << 20  # bytes read at once
+_LISTED = 4  # names in a message
+
+
+def verify_archive(path: str | Path) -> None:
+    """Compare the checksum (CRC-32) of every record of a ``torch.save`` archive with its bytes.
+
+    ``torch.load`` does not. It takes about 0.6 s for 1 GiB. Files that are no zip archives (PyTorch before 1.6, among
+    others) have no checksums and pass.
+
+    Raises:
+        ValueError: If the file is damaged; the message names the record.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    record = 'the list of records'
+    try:
+        with zipfile.ZipFile(path) as archive:
+            records = [info for info in archive.infolist() if info.file_size]
+            if not any(info.CRC for info in records):  # torch.serialization.set_crc32_options(False)
+                print_log(f'{path} was saved without checksums, damage cannot be noticed', logger='current')
+                return
+            for info in records:
+                record = info.filename
+                with archive.open(info) as stream:
+                    while stream.read(_BLOCK):
+                        pass
+    # zipfile has these for a damaged header, beside BadZipFile for damaged content.
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, NotImplementedError) as error:
+        raise ValueError(
+            f'checkpoint {path} is damaged in {record}: {error}; copy it again, or take an earlier checkpoint'
+        ) from error
+
+
+def is_finite(values: Tensor) -> bool:
+    """Whether a tensor holds neither NaN nor infinity; one pass without a temporary copy for common types."""
+    if not (values.is_floating_point() or values.is_complex()) or not values.numel():
+        return True
+    if values.is_complex():
+        values = torch.view_as_real(values.resolve_conj())
+    elif values.element_size() == 1:  # 8-bit floats know no comparison
+        values = values.float()
+    low, high = torch.aminmax(values)
+    return bool(torch.isfinite(low) & torch.isfinite(high))
+
+
+def check_weights(state: Mapping[str, Tensor], source: str | Path, own: Mapping[str, Tensor] | None = None) -> None:
+    """Refuse weights that are not finite.
+
+    Args:
+        state: Weights by name.
+        source: Where they come from, for the message.
+        own: Values of the freshly built model: where it has an infinity itself (the mask of an attention, say), the
+            same infinity is accepted. NaN never is.
+
+    Raises:
+        ValueError: If a weight is not finite; file and names are listed.
+    """
+    problems = []
+    for name, value in state.items():
+        if is_finite(value):
+            continue
+        if own is not None and name in own and _has_same_infinities(value, own[name]):
+            continue
+        values = value.detach().float().flatten()
+        num_nan, num_inf = int(values.isnan().sum()), int(values.isinf().sum())
+        problems.append(f'{name} ({num_nan} NaN and {num_inf} infinite of {values.numel()} values)')
+    if problems:
+        more = f' and {len(problems) - _LISTED} more' if len(problems) > _LISTED else ''
+        raise ValueError(
+            f'{source}: weights are not finite: {", ".join(problems[:_LISTED])}{more}; the training had diverged '
+            'or the file is damaged: take an earlier checkpoint'
+        )
+
+
+def _has_same_infinities(value: Tensor, own: Tensor) -> bool:
+    if value.shape != own.shape or bool(value.isnan().any()):
+        return False
+    infinite = own.isinf()
+    value = value.to(own.device, own.dtype)
+    return torch.equal(value.isinf(), infinite) and torch.equal(value[infinite], own[infinite])
+
+
+def check_predictions(samples: Iterable[DepthDataSample], source: str, names: Iterable[str] | None = None) -> None:
+    """Refuse predicted depth that is not finite.
+
+    Args:
+        samples: With ``pred_depth`` in metres.
+        source: The model's weights, for the message.
+        names: Names of the images, those of the samples by default.
+
+    Raises:
+        ValueError: If a depth is NaN or infinite; image and model are named.
+    """
+    samples = list(samples)
+    names = [sample.metainfo.get('img_path', 'an image') for sample in samples] if names is None else names
+    for sample, name in zip(samples, names, strict=True):
+        if not is_finite(sample.pred_depth):
+            bad = int((~torch.isfinite(sample.pred_depth)).sum())
+            raise ValueError(
+                f'{name}: {bad} of {sample.pred_depth.numel()} predicted depths are not finite, nothing is written for '
+                f'it; the model ({source}) cannot be used on this image'
+            )
