@@ -8,12 +8,13 @@ Stereo training: ``projects/EPCDepth``.
 min_depth, max_depth = 1e-3, 80.0
 dataset_type = 'KITTIRawDataset'
 data_root = 'data/kitti_raw'
+crop_size = (352, 704)  # height, width
 train_pipeline = [
     dict(type='LoadImage'),
     dict(type='LoadVelodyneDepth', depth_axis='camera', size=None),
     dict(type='KBCrop', height=352, width=1216),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='RandomCrop', crop_size=(352, 704)),
+    dict(type='RandomCrop', crop_size='${crop_size}'),
     dict(type='ColorAug', prob=0.5),
     dict(type='PackDepthInputs'),
 ]
@@ -28,12 +29,12 @@ train_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='ResumableInfiniteSampler', shuffle=True),
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
+        type='${dataset_type}',
+        data_root='${data_root}',
         ann_file='splits/eigen_full_train.txt',
-        min_depth=min_depth,
-        max_depth=max_depth,
-        pipeline=train_pipeline,
+        min_depth='${min_depth}',
+        max_depth='${max_depth}',
+        pipeline='${train_pipeline}',
     ),
 )
 val_dataloader = dict(
@@ -42,11 +43,11 @@ val_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
+        type='${dataset_type}',
+        data_root='${data_root}',
         ann_file='splits/eigen_full_val.txt',
         test_mode=True,
-        pipeline=test_pipeline,
+        pipeline='${test_pipeline}',
     ),
 )
 test_dataloader = dict(
@@ -54,11 +55,11 @@ test_dataloader = dict(
     num_workers=4,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
+        type='${dataset_type}',
+        data_root='${data_root}',
         ann_file='splits/eigen_test.txt',
         test_mode=True,
-        pipeline=test_pipeline,
+        pipeline='${test_pipeline}',
     ),
 )
 val_evaluator = dict(type='DepthMetric', protocol='epcdepth_stereo')

@@ -13,12 +13,12 @@ train_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='ResumableInfiniteSampler', shuffle=True),
     dataset=dict(
-        type=dataset_type,
+        type='${dataset_type}',
         world='streets',
         split='train',
         num_scenes=2000,
-        max_depth=max_depth,
-        pipeline=train_pipeline,
+        max_depth='${max_depth}',
+        pipeline='${train_pipeline}',
     ),
 )
 val_dataloader = dict(
@@ -27,13 +27,13 @@ val_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type=dataset_type,
+        type='${dataset_type}',
         world='streets',
         split='val',
         num_scenes=100,
-        max_depth=max_depth,
+        max_depth='${max_depth}',
         test_mode=True,
-        pipeline=test_pipeline,
+        pipeline='${test_pipeline}',
     ),
 )
 test_dataloader = dict(
@@ -41,13 +41,13 @@ test_dataloader = dict(
     num_workers=2,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type=dataset_type,
+        type='${dataset_type}',
         world='streets',
         split='test',
         num_scenes=100,
-        max_depth=max_depth,
+        max_depth='${max_depth}',
         test_mode=True,
-        pipeline=test_pipeline,
+        pipeline='${test_pipeline}',
     ),
 )
 val_evaluator = dict(type='DepthMetric', protocol='streets_80')

@@ -16,8 +16,8 @@ model = dict(
     decode_head=dict(
         default_intrinsics=cropped_intrinsics,
         normal_window=15,
-        min_depth={{_base_.min_depth}},
-        max_depth={{_base_.max_depth}},
+        min_depth='${min_depth}',
+        max_depth='${max_depth}',
     ),
 )
 default_hooks = dict(checkpoint=dict(interval=2000))

@@ -10,5 +10,5 @@ _base_ = [
     '../../../../configs/_base_/default_runtime.py',
 ]
 embeddings = 'data/embeddings/nyu_class_embeddings_convnext_large_d_320.pth'
-model = dict(decode_head=dict(num_classes=27, class_embeddings=embeddings, loss_decode=dict(max_depth=10.0)))
+model = dict(decode_head=dict(num_classes=27, class_embeddings=embeddings, loss_decode=dict(max_depth='${max_depth}')))
 default_hooks = dict(checkpoint=dict(interval=2000, save_best='rmse'))
