@@ -13,13 +13,7 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from depth.engine.checkpoint import load_checkpoint_file, load_model_state
-from depth.engine.config import (
-    apply_options,
-    import_custom_modules,
-    load_config,
-    make_projects_importable,
-    skip_pretrained,
-)
+from depth.engine.config import import_custom_modules, make_projects_importable, open_config, skip_pretrained
 from depth.engine.errors import ConfigError
 from depth.engine.speed import speed_up_inference, use_channels_last
 from depth.registry import MODELS, TRANSFORMS
@@ -55,11 +49,7 @@ def init_model(
         checkpoint = checkpoint or config
         state = load_checkpoint_file(config)
         config = config_from_checkpoint(state, config)
-    if isinstance(config, Config):
-        cfg = copy.deepcopy(config)
-        apply_options(cfg, cfg_options)
-    else:
-        cfg = load_config(config, cfg_options)
+    cfg = open_config(config, cfg_options)
     if checkpoint is not None:
         state = load_checkpoint_file(checkpoint) if state is None else state
     skip_pretrained(cfg)

@@ -62,6 +62,19 @@ def load_config(path: str | Path, cfg_options: dict | None = None, test_data: st
     return cfg
 
 
+def open_config(config: str | Path | Config, cfg_options: dict | None = None) -> Config:
+    """Return a resolved config from a file, or a resolved copy of an object that may come straight from mmengine.
+
+    Raises:
+        ConfigError: As :func:`load_config`.
+    """
+    if not isinstance(config, Config):
+        return load_config(config, cfg_options)
+    cfg = copy.deepcopy(config)
+    apply_options(cfg, cfg_options)
+    return cfg
+
+
 def apply_options(cfg: Config, options: dict | None = None) -> None:
     """Change a config by dotted keys, in place, then resolve its references.
 
@@ -93,7 +106,7 @@ def resolve_references(cfg: Config) -> None:
     """Replace every ``'${name}'`` by the value of that key, in place; a resolved config stays as it is.
 
     A string that is one reference takes the value with its type, a reference inside a longer string takes its text.
-    ``name`` may be dotted (``'${train_cfg.max_iters}'``, ``'${train_pipeline.0.type}'``) and its value a reference again.
+    ``name`` may be dotted (``'${train_cfg.max_iters}'``, ``'${train_pipeline.0.type}'``); its value may refer further.
 
     Raises:
         ConfigError: If a name has no value, or references lead back to themselves.
@@ -312,7 +325,13 @@ def import_custom_modules(cfg: Config) -> None:
 
 
 def skip_pretrained(cfg: Config) -> None:
-    """Take out the weights that only a training starts from, so that testing and inference fetch nothing."""
+    """Take out the weights that only a training starts from, so that testing and inference fetch nothing.
+
+    Raises:
+        ConfigError: If the config has no model.
+    """
+    if not isinstance(cfg.get('model'), dict):
+        raise ConfigError(f'model is {cfg.get("model")!r}; it is a dict of a type and arguments')
     cfg.model = without_pretrained(cfg.model.to_dict())
 
 
