@@ -14,5 +14,6 @@ model = dict(
     decode_head=dict(in_channels=[64, 256, 512, 1024, 2048], min_depth='${min_depth}', max_depth='${max_depth}'),
 )
 # The published rate is for a batch of 16: 8 images on each of 2 GPUs.
+auto_scale_lr = dict(base_batch_size=16)
 train_dataloader = dict(batch_size=8)
 train_cfg = dict(val_interval=1514)  # each epoch

@@ -13,4 +13,5 @@ model = dict(
     decode_head=dict(min_depth='${min_depth}', max_depth='${max_depth}', loss_decode=dict(max_depth='${max_depth}'))
 )
 # Published batch: 6 images on each of 4 GPUs; the base has 6.
+auto_scale_lr = dict(base_batch_size=24)
 default_hooks = dict(checkpoint=dict(interval=2000))

@@ -12,7 +12,9 @@ _base_ = [
 # As published, predictions end at 80 m; ground truth up to 88 m is trained on and scored all the same.
 max_depth = 80.0
 model = dict(decode_head=dict(min_depth='${min_depth}', max_depth='${max_depth}'))
-# The published rate is for a batch of 16: 8 images on each of 2 GPUs.
+# The published benchmark config changes the data and keeps the recipe of the Eigen split, 8 images on each of 2 GPUs:
+# so 16 images a step at the same rate, and 24 epochs counted on the longer list.
+auto_scale_lr = dict(base_batch_size=16)
 train_dataloader = dict(batch_size=8)
 # The validation set keeps its own range, and its protocol scores up to 88 m.
 val_dataloader = dict(dataset=dict(max_depth=None))

@@ -12,4 +12,6 @@ model = dict(
 )
 max_iters = 10000
 train_cfg = dict(val_interval=1000)
+# Our own recipe: 8 images in one process.
+auto_scale_lr = dict(base_batch_size=8)
 train_dataloader = dict(batch_size=8)

@@ -11,6 +11,7 @@ _base_ = [
 ]
 model = dict(decode_head=dict(min_depth='${min_depth}', max_depth='${max_depth}'))
 # The published rate is for a batch of 16: 2 images on each of 8 GPUs.
+auto_scale_lr = dict(base_batch_size=16)
 train_dataloader = dict(batch_size=2)
 optim_wrapper = dict(optimizer=dict(lr=1e-4))
 train_cfg = dict(val_interval=800)

@@ -13,6 +13,7 @@ _base_ = [
 max_depth = 80.0
 model = dict(decode_head=dict(min_depth='${min_depth}', max_depth='${max_depth}'))
 # The published rate is for a batch of 16: 2 images on each of 8 GPUs.
+auto_scale_lr = dict(base_batch_size=16)
 train_dataloader = dict(batch_size=2)
 # The validation set keeps its own range, and its protocol scores up to 88 m.
 val_dataloader = dict(dataset=dict(max_depth=None))

@@ -140,7 +140,7 @@ def _stretch_scheduler(place: str, scheduler: dict, stretch: Fraction, rate: flo
     if arguments is None or scheduler.get('by_epoch'):
         raise ConfigError(
             f'--auto-scale-lr cannot stretch {place}, {scheduler.get("type")!r}'
-            f'{" by epoch" if scheduler.get("by_epoch") else ""} (it can {", ".join(_ITERATION_ARGUMENTS)} by iteration)'
+            f'{" by epoch" if scheduler.get("by_epoch") else ""}; it can {", ".join(_ITERATION_ARGUMENTS)}'
         )
     for name in arguments:
         _stretch(scheduler, name, stretch)

@@ -7,3 +7,5 @@ val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=1e-4))
 param_scheduler = dict(type='MultiStepLR', milestones=[15 * epoch], gamma=0.1)
+# 8 images on one GPU.
+auto_scale_lr = dict(base_batch_size=8)

@@ -29,6 +29,8 @@ pair = dict(
     max_depth='${max_depth}',
 )
 resize = dict(type='ResizePair', scale=(256, 160))
+# Our own recipe: one pair.
+auto_scale_lr = dict(base_batch_size=1)
 train_dataloader = dict(
     batch_size=1,
     num_workers=0,

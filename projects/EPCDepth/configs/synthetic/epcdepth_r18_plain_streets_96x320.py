@@ -24,6 +24,8 @@ train_pipeline = [
     dict(type='ColorJitterPair', prob=0.5),
     dict(type='PackStereoInputs'),
 ]
+# Our own recipe: 4 images in one process.
+auto_scale_lr = dict(base_batch_size=4)
 train_dataloader = dict(
     batch_size=4,
     num_workers=1,

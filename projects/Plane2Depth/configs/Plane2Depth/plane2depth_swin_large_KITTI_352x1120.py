@@ -20,4 +20,6 @@ model = dict(
         max_depth='${max_depth}',
     ),
 )
+# None is published; as the NYU config: 4 images on each of 4 GPUs, the base has 4.
+auto_scale_lr = dict(base_batch_size=16)
 default_hooks = dict(checkpoint=dict(interval=2000))

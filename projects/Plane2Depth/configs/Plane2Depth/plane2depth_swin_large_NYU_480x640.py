@@ -19,4 +19,6 @@ model = dict(
         max_depth='${max_depth}',
     ),
 )
+# Published batch: 4 images on each of 4 GPUs; the base has 4.
+auto_scale_lr = dict(base_batch_size=16)
 default_hooks = dict(checkpoint=dict(interval=2000, save_best='rmse'))

@@ -14,4 +14,6 @@ model = dict(
     decode_head=dict(num_classes=27, class_embeddings=embeddings, loss_decode=dict(max_depth='${max_depth}')),
     test_cfg=dict(mode='slide', crop_size='${crop_size}', stride=(160, 160), flip=True),
 )
+# Published batch: 6 images on each of 4 GPUs; the base has 6.
+auto_scale_lr = dict(base_batch_size=24)
 default_hooks = dict(checkpoint=dict(interval=2000, save_best='rmse'))
