@@ -19,7 +19,7 @@ train_dataloader = dict(
         max_depth='${max_depth}',
         datasets=[
             dict(
-                type='${dataset_type}',
+                type=dataset_type,
                 world='rooms',
                 split='train',
                 num_scenes=600,
@@ -27,7 +27,7 @@ train_dataloader = dict(
                 pipeline='${train_pipeline}',
             ),
             dict(
-                type='${dataset_type}',
+                type=dataset_type,
                 world='streets',
                 split='train',
                 num_scenes=600,
@@ -49,7 +49,7 @@ val_dataloader = dict(
         test_mode=True,
         datasets=[
             dict(
-                type='${dataset_type}',
+                type=dataset_type,
                 world='rooms',
                 split='val',
                 num_scenes=50,
@@ -57,7 +57,7 @@ val_dataloader = dict(
                 pipeline='${test_pipeline}',
             ),
             dict(
-                type='${dataset_type}',
+                type=dataset_type,
                 world='streets',
                 split='val',
                 num_scenes=50,
@@ -77,8 +77,8 @@ test_dataloader = dict(
         max_depth='${max_depth}',
         test_mode=True,
         datasets=[
-            dict(type='${dataset_type}', world='rooms', split='test', num_scenes=50, pipeline='${test_pipeline}'),
-            dict(type='${dataset_type}', world='streets', split='test', num_scenes=50, pipeline='${test_pipeline}'),
+            dict(type=dataset_type, world='rooms', split='test', num_scenes=50, pipeline='${test_pipeline}'),
+            dict(type=dataset_type, world='streets', split='test', num_scenes=50, pipeline='${test_pipeline}'),
         ],
     ),
 )

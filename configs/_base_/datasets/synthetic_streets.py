@@ -13,7 +13,7 @@ train_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='ResumableInfiniteSampler', shuffle=True),
     dataset=dict(
-        type='${dataset_type}',
+        type=dataset_type,
         world='streets',
         split='train',
         num_scenes=2000,
@@ -27,7 +27,7 @@ val_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='${dataset_type}',
+        type=dataset_type,
         world='streets',
         split='val',
         num_scenes=100,
@@ -41,7 +41,7 @@ test_dataloader = dict(
     num_workers=2,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='${dataset_type}',
+        type=dataset_type,
         world='streets',
         split='test',
         num_scenes=100,
