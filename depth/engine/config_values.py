@@ -72,6 +72,8 @@ _NUMBERS: dict[str, _Rule] = {
     'param_scheduler.*.begin': _COUNT_OR_ZERO,
     'param_scheduler.*.end': _COUNT,
     'auto_scale_lr.base_batch_size': _COUNT,
+    'log_processor.window_size': _COUNT,
+    'randomness.seed': _COUNT_OR_ZERO,
 }
 
 

@@ -7,6 +7,7 @@ from depth.registry import RUNNERS
 
 from .batch_size import fit_recipe_to_batch
 from .config import resolve_references
+from .config_values import check_values
 
 
 def build_runner(cfg: Config) -> Runner:
@@ -16,10 +17,11 @@ def build_runner(cfg: Config) -> Runner:
     ``auto_scale_lr.enable`` asks for it; both in place.
 
     Raises:
-        ConfigError: If a reference has no value or the recipe cannot be fitted.
+        ConfigError: If a reference has no value, a number cannot be used or the recipe cannot be fitted.
         ValueError: If there is no such runner.
     """
     resolve_references(cfg)
+    check_values(cfg)
     fitted = fit_recipe_to_batch(cfg)
     runner_type = cfg.get('runner_type', 'DepthRunner')
     RUNNERS.import_from_location()

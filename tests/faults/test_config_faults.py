@@ -2,6 +2,10 @@
 
 import pytest
 
+from depth.apis import init_model
+from depth.engine.config import load_config
+from depth.engine.run import build_runner
+
 from .bench import Bench, Fault, check_fault
 
 TRAIN = 'train {config} --work-dir {out} --cfg-options '
@@ -49,6 +53,7 @@ OPTIONS = {
     'rate_negative': ('optim_wrapper.optimizer.lr=-0.1', ('optim_wrapper.optimizer.lr is -0.1', 'above 0')),
     'best_unknown': (HOOK + 'save_best=nope', (HOOK + "save_best is 'nope'", 'val_evaluator', 'abs_rel')),
     'best_is_worst': (HOOK + 'save_best=d1', ('the smallest d1, which is the worst', HOOK + 'rule=greater')),
+    'seed_text': ('randomness.seed=lucky', ("randomness.seed is 'lucky'", 'at least 0')),
     'model_number': ('model=5', ('model is 5', 'a dict of a type')),
     'model_missing': ('model=None', ('the config has no model', 'configs/_base_/models/')),
     'train_dataloader_missing': ('train_dataloader=None', ('no train_dataloader', 'configs/_base_/datasets/')),
@@ -71,6 +76,18 @@ CASES += [
     if name in ('max_keep_ckpts_zero', 'best_unknown', 'train_dataloader_missing', 'evaluator_range')
 ]
 CASES += [
+    Fault(
+        'runner_of_a_wrong_number',
+        nothing,
+        lambda bench: build_runner(load_config(bench.config, {'train_dataloader.batch_size': -1})),
+        says=('train_dataloader.batch_size is -1', 'at least 1'),
+    ),
+    Fault(
+        'model_option_of_a_dead_variable',
+        nothing,
+        lambda bench: init_model(bench.config, cfg_options={'max_depth_m': 3.0}),
+        says=("the config has no 'max_depth_m'", 'did you mean max_depth'),
+    ),
     Fault(
         'bases_circular',
         write_circle,
