@@ -83,8 +83,8 @@ def _check_evaluators(cfg: Config, split: str) -> None:
     if far != stated and math.isfinite(far):
         raise ConfigError(
             f'{place} (protocol {name}) scores depth up to {far:g} m but {split}_dataloader.dataset.max_depth is '
-            f"{stated:g} m; score the whole range with {place}.max_depth='${{max_depth}}', choose another protocol, or "
-            f'set {split}_dataloader.dataset.max_depth=None to test under the protocol as it is'
+            f'{stated:g} m; score the whole range with {place}.max_depth={stated:g}, choose another protocol, or set '
+            f'{split}_dataloader.dataset.max_depth=None to test under the protocol as it is'
         )
 
 

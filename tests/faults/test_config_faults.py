@@ -60,7 +60,10 @@ OPTIONS = {
     'train_cfg_missing': ('train_cfg=None', ('no train_cfg', 'configs/_base_/schedules/')),
     'optim_wrapper_missing': ('optim_wrapper=None', ('no optim_wrapper', 'configs/_base_/schedules/')),
     'val_evaluator_missing': ('val_evaluator=None', ('val_dataloader but no val_evaluator', 'not at all')),
-    'evaluator_range': ('val_evaluator.max_depth=80', ('val_evaluator (', 'up to 80 m', 'is 10 m', "'${{max_depth}}'")),
+    'evaluator_range': (
+        'val_evaluator.max_depth=80',
+        ('val_evaluator (', 'up to 80 m', 'is 10 m', 'val_evaluator.max_depth=10'),
+    ),
     'head_range': (
         'max_depth=80',
         ('model.decode_head.max_depth is 10.0 m', 'train_dataloader.dataset.max_depth is 80'),
