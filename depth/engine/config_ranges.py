@@ -25,13 +25,16 @@ def check_depth_range(cfg: Config) -> None:
     head = (cfg.get('model') or {}).get('decode_head')
     head = head if isinstance(head, dict) else {}
     for loader in LOADERS:
-        dataset = (cfg.get(loader) or {}).get('dataset') or {}
+        place, dataset = _stated_dataset(cfg, loader)
         for name in ('min_depth', 'max_depth'):
-            _compare('model.decode_head', head, f'{loader}.dataset', dataset, name)
-        for place, part in parts_of_dataset(f'{loader}.dataset', dataset):
-            _check_within(f'{loader}.dataset' if dataset.get('datasets') else place, dataset, place, part)
-    whole = head if head.get('max_depth') is not None else (cfg.get('train_dataloader') or {}).get('dataset') or {}
-    place = 'model.decode_head' if whole is head else 'train_dataloader.dataset'
+            _compare('model.decode_head', head, place, dataset, name)
+        whole_place, whole = (place, dataset) if dataset.get('max_depth') is not None else ('model.decode_head', head)
+        for part_place, part in parts_of_dataset(place, dataset):
+            if part is not dataset:
+                _check_within(whole_place, whole, part_place, part)
+    place, whole = 'model.decode_head', head
+    if head.get('max_depth') is None:
+        place, whole = _stated_dataset(cfg, 'train_dataloader')
     for loss_place, loss in _losses('model.decode_head', head):
         _compare(loss_place, loss, place, whole, 'max_depth')
     for split in ('val', 'test'):
@@ -64,9 +67,17 @@ def evaluators_of(cfg: Config, key: str) -> list[tuple[str, dict]]:
     return result
 
 
+def _stated_dataset(cfg: Config, loader: str) -> tuple[str, dict]:
+    """Return (place, config) of a loader's data set, of the inner one where it is wrapped (repeated, say)."""
+    place, dataset = f'{loader}.dataset', (cfg.get(loader) or {}).get('dataset') or {}
+    while isinstance(dataset.get('dataset'), dict):
+        place, dataset = f'{place}.dataset', dataset['dataset']
+    return place, dataset
+
+
 def _check_evaluators(cfg: Config, split: str) -> None:
     """Check that what a split's evaluators score is what its data set states."""
-    dataset = (cfg.get(f'{split}_dataloader') or {}).get('dataset') or {}
+    dataset_place, dataset = _stated_dataset(cfg, f'{split}_dataloader')
     evaluators = evaluators_of(cfg, f'{split}_evaluator')
     stated = dataset.get('max_depth')
     if stated is None or not evaluators:
@@ -82,9 +93,9 @@ def _check_evaluators(cfg: Config, split: str) -> None:
     far, place, name = max(ranges)
     if far != stated and math.isfinite(far):
         raise ConfigError(
-            f'{place} (protocol {name}) scores depth up to {far:g} m but {split}_dataloader.dataset.max_depth is '
+            f'{place} (protocol {name}) scores depth up to {far:g} m but {dataset_place}.max_depth is '
             f'{stated:g} m; score the whole range with {place}.max_depth={stated:g}, choose another protocol, or set '
-            f'{split}_dataloader.dataset.max_depth=None to test under the protocol as it is'
+            f'{dataset_place}.max_depth=None to test under the protocol as it is'
         )
 
 

@@ -181,6 +181,15 @@ def test_the_range_of_mixed_sets_and_evaluators_is_compared():
         check_config(load_config(mixed, {'val_evaluator.protocols': parts}))
 
 
+def test_the_range_of_a_wrapped_data_set_is_compared():
+    cfg = load_config(ROOMS)
+    check_config(cfg)
+    inner = dict(cfg.train_dataloader.dataset, max_depth=7.0)
+    cfg.train_dataloader.dataset = dict(type='RepeatDataset', dataset=inner, times=2)
+    with pytest.raises(ConfigError, match=r'train_dataloader\.dataset\.dataset\.max_depth is 7\.0'):
+        check_config(cfg)
+
+
 @pytest.mark.parametrize('config', LEAVES, ids=lambda path: path.stem)
 def test_a_shipped_config_is_complete_and_states_its_batch(config):
     cfg = load_config(config)
