@@ -213,3 +213,8 @@ def test_the_range_of_a_shipped_config_is_one_key(config):
         places.append(cfg.val_dataloader.dataset)
     found = [node['max_depth'] for node in [*places, cfg.train_dataloader.dataset] if node.get('max_depth')]
     assert set(found) == {33.0}
+
+
+def test_one_key_rules_the_size_of_rendered_images():
+    cfg = load_config(ROOMS, dict(image_size=(32, 64)))
+    assert {cfg[f'{split}_dataloader'].dataset.image_size for split in ('train', 'val', 'test')} == {(32, 64)}

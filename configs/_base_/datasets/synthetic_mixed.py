@@ -2,6 +2,7 @@
 
 min_depth, max_depth = 1e-3, 80.0
 dataset_type = 'SyntheticDataset'
+image_size = (96, 128)  # height, width
 train_pipeline = [
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackDepthInputs'),
@@ -23,6 +24,7 @@ train_dataloader = dict(
                 world='rooms',
                 split='train',
                 num_scenes=600,
+                image_size='${image_size}',
                 cache=True,
                 pipeline='${train_pipeline}',
             ),
@@ -31,6 +33,7 @@ train_dataloader = dict(
                 world='streets',
                 split='train',
                 num_scenes=600,
+                image_size='${image_size}',
                 cache=True,
                 pipeline='${train_pipeline}',
             ),
@@ -53,6 +56,7 @@ val_dataloader = dict(
                 world='rooms',
                 split='val',
                 num_scenes=50,
+                image_size='${image_size}',
                 cache=True,
                 pipeline='${test_pipeline}',
             ),
@@ -61,6 +65,7 @@ val_dataloader = dict(
                 world='streets',
                 split='val',
                 num_scenes=50,
+                image_size='${image_size}',
                 cache=True,
                 pipeline='${test_pipeline}',
             ),
@@ -77,8 +82,22 @@ test_dataloader = dict(
         max_depth='${max_depth}',
         test_mode=True,
         datasets=[
-            dict(type=dataset_type, world='rooms', split='test', num_scenes=50, pipeline='${test_pipeline}'),
-            dict(type=dataset_type, world='streets', split='test', num_scenes=50, pipeline='${test_pipeline}'),
+            dict(
+                type=dataset_type,
+                world='rooms',
+                split='test',
+                num_scenes=50,
+                image_size='${image_size}',
+                pipeline='${test_pipeline}',
+            ),
+            dict(
+                type=dataset_type,
+                world='streets',
+                split='test',
+                num_scenes=50,
+                image_size='${image_size}',
+                pipeline='${test_pipeline}',
+            ),
         ],
     ),
 )

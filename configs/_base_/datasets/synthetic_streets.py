@@ -2,6 +2,7 @@
 
 min_depth, max_depth = 1e-3, 80.0
 dataset_type = 'SyntheticDataset'
+image_size = (96, 128)  # height, width
 train_pipeline = [
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackDepthInputs'),
@@ -17,6 +18,7 @@ train_dataloader = dict(
         world='streets',
         split='train',
         num_scenes=2000,
+        image_size='${image_size}',
         max_depth='${max_depth}',
         pipeline='${train_pipeline}',
     ),
@@ -31,6 +33,7 @@ val_dataloader = dict(
         world='streets',
         split='val',
         num_scenes=100,
+        image_size='${image_size}',
         max_depth='${max_depth}',
         test_mode=True,
         pipeline='${test_pipeline}',
@@ -45,6 +48,7 @@ test_dataloader = dict(
         world='streets',
         split='test',
         num_scenes=100,
+        image_size='${image_size}',
         max_depth='${max_depth}',
         test_mode=True,
         pipeline='${test_pipeline}',

@@ -9,7 +9,7 @@ _base_ = [
     '../../../../configs/_base_/default_runtime.py',
     '../_base_/epcdepth_r18.py',
 ]
-size = (96, 320)  # height, width
+image_size = (96, 320)  # height, width
 model = dict(
     backbone=dict(model_name='resnet18', pretrained=False),
     decode_head=dict(
@@ -29,10 +29,10 @@ auto_scale_lr = dict(base_batch_size=4)
 train_dataloader = dict(
     batch_size=4,
     num_workers=1,
-    dataset=dict(num_scenes=600, image_size='${size}', stereo=True, cache=True),
+    dataset=dict(num_scenes=600, stereo=True, cache=True),
 )
-val_dataloader = dict(num_workers=0, dataset=dict(num_scenes=30, image_size='${size}', cache=True))
-test_dataloader = dict(num_workers=0, dataset=dict(num_scenes=100, image_size='${size}'))
+val_dataloader = dict(num_workers=0, dataset=dict(num_scenes=30, cache=True))
+test_dataloader = dict(num_workers=0, dataset=dict(num_scenes=100))
 optim_wrapper = dict(
     _delete_=True,
     type='OptimWrapper',
