@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 
 from depth.datasets import SampleIndex
 from depth.engine.config import load_config
@@ -56,13 +55,13 @@ def indoor_split(folder):
 
 def on_samples(method, dataset, work_dir, root, split, size, **prefix):
     """Return the tiny config of a method with a shipped data set's pipelines on the samples, for 20 iterations."""
-    cfg = Config.fromfile(REPO / f'configs/synthetic/{method}_tiny_rooms.py')
+    cfg = load_config(REPO / f'configs/synthetic/{method}_tiny_rooms.py')
     return put_on_samples(cfg, dataset, work_dir, root, split, size, **prefix)
 
 
 def put_on_samples(cfg, dataset, work_dir, root, split, size, **prefix):
     """Give a config the pipelines of a shipped data set on the samples, for 20 iterations."""
-    data = Config.fromfile(REPO / f'configs/_base_/datasets/{dataset}.py')
+    data = load_config(REPO / f'configs/_base_/datasets/{dataset}.py')
     for key in ('train_dataloader', 'val_dataloader', 'test_dataloader', 'val_evaluator', 'test_evaluator'):
         cfg[key] = data[key]
     cfg.model.decode_head.update(min_depth=data.min_depth, max_depth=data.max_depth)
@@ -95,7 +94,7 @@ def test_twenty_iterations_on_indoor_pairs(method, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize('variant', ['dgr', 'otdl'])
 def test_twenty_iterations_on_indoor_pairs_with_dgr_or_otdl(variant, tmp_path):
-    cfg = Config.fromfile(REPO / f'configs/synthetic/depthformer_tiny_rooms_{variant}.py')
+    cfg = load_config(REPO / f'configs/synthetic/depthformer_tiny_rooms_{variant}.py')
     root, split = SAMPLES / 'indoor_rgbd', indoor_split(tmp_path)
     runner, losses, metrics = train(put_on_samples(cfg, 'nyu', tmp_path / 'work', root, split, (256, 192)))
     assert np.mean(losses[-3:]) < 0.95 * losses[0]

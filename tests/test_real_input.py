@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mmengine.config import Config
 
 from depth.apis import inference_model, init_model
+from depth.engine.config import load_config
 from depth.engine.run import build_runner
 from tests.shared import REPO, SAMPLES, needs_samples
 
@@ -55,7 +55,7 @@ def test_indoor_pairs_train_and_are_scored_as_nyu(tmp_path):
     stems = ['nyu_00000', 'nyu_00050', 'nyu_00100', 'redwood_00000', 'redwood_00001', 'redwood_00002']
     lines = [f'/rgb/{stem}.jpg /depth/{stem}.png 518.8579' for stem in stems]
     (tmp_path / 'split.txt').write_text('\n'.join(lines) + '\n')
-    cfg = Config.fromfile(REPO / 'configs/densedepth/densedepth_r50_nyu.py')
+    cfg = load_config(REPO / 'configs/densedepth/densedepth_r50_nyu.py')
     cfg = small(cfg, tmp_path / 'work', SAMPLES / 'indoor_rgbd', tmp_path / 'split.txt', (224, 288))
     _, losses, metrics = train(cfg)
     assert np.mean(losses[10:]) < np.mean(losses[:10])
@@ -67,7 +67,7 @@ def test_indoor_pairs_train_and_are_scored_as_nyu(tmp_path):
 
 
 def test_kitti_frames_train_and_are_scored_as_eigen_garg(tmp_path):
-    cfg = Config.fromfile(REPO / 'configs/densedepth/densedepth_r50_kitti.py')
+    cfg = load_config(REPO / 'configs/densedepth/densedepth_r50_kitti.py')
     split = SAMPLES / 'kitti/split.txt'
     prefix = dict(data_prefix=dict(img_path='', depth_path=''))
     cfg = small(cfg, tmp_path / 'work', SAMPLES / 'kitti', split, (256, 640), **prefix)

@@ -40,12 +40,13 @@ def main() -> None:
     args = parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     from depth.engine.config import load_config, skip_pretrained
-    from depth.engine.config_check import check_config, check_data_paths
+    from depth.engine.config_check import check_testing
     from depth.engine.run import build_runner
 
     cfg = load_config(args.config, parse_cfg_options(args.cfg_options), test_data=args.data)
     if not Path(args.checkpoint).is_file():
         raise FileNotFoundError(f'checkpoint {args.checkpoint} does not exist')
+    check_testing(cfg)
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs', Path(args.config).stem))
     cfg.load_from, cfg.resume, cfg.load_strict = args.checkpoint, False, True
@@ -58,8 +59,6 @@ def main() -> None:
             add_all_protocols(evaluator)
     if args.out:
         cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='PredictionWriterHook', out_dir=args.out)]
-    check_config(cfg)
-    check_data_paths(cfg, ['test_dataloader'])
     build_runner(cfg).test()
 
 

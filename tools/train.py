@@ -22,6 +22,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--compile', action='store_true', help='compile the training step with torch.compile')
     parser.add_argument('--seed', type=int, help='random seed, the one of the config by default')
     parser.add_argument('--deterministic', action='store_true', help='deterministic kernels where there are any')
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='fit rate and length of the published recipe to the images a step that this launch has (docs/train.md)',
+    )
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='job launcher')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by older torch launchers')
     add_cfg_options(parser)
@@ -33,10 +38,11 @@ def main() -> None:
     args = parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     from depth.engine.config import load_config
-    from depth.engine.config_check import check_config, check_data_paths
+    from depth.engine.config_check import check_training
     from depth.engine.run import build_runner
 
     cfg = load_config(args.config, parse_cfg_options(args.cfg_options))
+    check_training(cfg)
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs', Path(args.config).stem))
     if args.resume:
@@ -44,13 +50,13 @@ def main() -> None:
         cfg.load_from = None if args.resume == 'auto' else args.resume
     if args.amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    if args.auto_scale_lr:
+        cfg.auto_scale_lr = dict(cfg.get('auto_scale_lr') or {}, enable=True)
     if args.compile:
         cfg.compile = True
     if args.seed is not None or args.deterministic:
         seed = cfg.get('randomness', {}).get('seed') if args.seed is None else args.seed
         cfg.randomness = dict(cfg.get('randomness', {}), seed=seed, deterministic=args.deterministic)
-    check_config(cfg)
-    check_data_paths(cfg, ['train_dataloader', 'val_dataloader'])
     build_runner(cfg).train()
 
 

@@ -11,6 +11,7 @@ _base_ = [
 ]
 # KITTI has one kind of scene: no classification, and the level order of the published file.
 head = dict(num_classes=0, level_order='//')
-model = dict(decode_head=dict(**head, min_depth={{_base_.min_depth}}, max_depth={{_base_.max_depth}}))
+model = dict(decode_head=dict(**head, min_depth='${min_depth}', max_depth='${max_depth}'))
 # The published rate is for a batch of 16: 2 images on each of 8 GPUs.
+auto_scale_lr = dict(base_batch_size=16)
 train_dataloader = dict(batch_size=2)

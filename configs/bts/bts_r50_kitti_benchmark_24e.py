@@ -11,12 +11,13 @@ _base_ = [
 ]
 # As published, predictions end at 80 m; ground truth up to 88 m is trained on and scored all the same.
 max_depth = 80.0
-model = dict(decode_head=dict(min_depth={{_base_.min_depth}}, max_depth=max_depth))
-# The published rate is for a batch of 16: 8 images on each of 2 GPUs.
-train_dataloader = dict(batch_size=8, dataset=dict(max_depth=max_depth))
-val_dataloader = dict(dataset=dict(max_depth=max_depth))
-test_dataloader = dict(dataset=dict(max_depth=max_depth))
+model = dict(decode_head=dict(min_depth='${min_depth}', max_depth='${max_depth}'))
+# The published benchmark config changes the data and keeps the recipe of the Eigen split, 8 images on each of 2 GPUs:
+# so 16 images a step at the same rate, and 24 epochs counted on the longer list.
+auto_scale_lr = dict(base_batch_size=16)
+train_dataloader = dict(batch_size=8)
+# The validation set keeps its own range, and its protocol scores up to 88 m.
+val_dataloader = dict(dataset=dict(max_depth=None))
 # The list that prepare.py writes has both cameras of every training drive: 5368 batches of 16 an epoch.
 max_iters = 24 * 5368
-train_cfg = dict(max_iters=max_iters, val_interval=6 * 5368)
-param_scheduler = dict(total_steps=max_iters)
+train_cfg = dict(val_interval=6 * 5368)

@@ -6,11 +6,12 @@ _base_ = [
     '../_base_/schedules/onecycle_24e_nyu.py',
     '../_base_/default_runtime.py',
 ]
-max_iters = 10000
 model = dict(
     backbone=dict(pretrained=True),
-    decode_head=dict(min_depth={{_base_.min_depth}}, max_depth={{_base_.max_depth}}),
+    decode_head=dict(min_depth='${min_depth}', max_depth='${max_depth}'),
 )
-train_cfg = dict(max_iters=max_iters, val_interval=1000)
-param_scheduler = dict(total_steps=max_iters)
+max_iters = 10000
+train_cfg = dict(val_interval=1000)
+# Our own recipe: 8 images in one process.
+auto_scale_lr = dict(base_batch_size=8)
 train_dataloader = dict(batch_size=8)

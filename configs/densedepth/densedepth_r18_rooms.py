@@ -6,5 +6,5 @@ _base_ = [
     '../_base_/schedules/synthetic.py',
     '../_base_/default_runtime.py',
 ]
-model = dict(decode_head=dict(min_depth={{_base_.min_depth}}, max_depth={{_base_.max_depth}}))
+model = dict(decode_head=dict(min_depth='${min_depth}', max_depth='${max_depth}'))
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=100))

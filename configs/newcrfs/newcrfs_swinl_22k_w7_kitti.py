@@ -9,8 +9,9 @@ _base_ = [
     '../_base_/schedules/adamw_38k_cosine.py',
     '../_base_/default_runtime.py',
 ]
-model = dict(decode_head=dict(min_depth={{_base_.min_depth}}, max_depth={{_base_.max_depth}}))
+model = dict(decode_head=dict(min_depth='${min_depth}', max_depth='${max_depth}'))
 # The published rate is for a batch of 16: 2 images on each of 8 GPUs.
+auto_scale_lr = dict(base_batch_size=16)
 train_dataloader = dict(batch_size=2)
 optim_wrapper = dict(optimizer=dict(lr=1e-4))
 train_cfg = dict(val_interval=800)

@@ -11,7 +11,8 @@ _base_ = [
 ]
 model = dict(
     backbone=dict(checkpoint='checkpoints/simipu_waymo.pth'),
-    decode_head=dict(min_depth={{_base_.min_depth}}, max_depth={{_base_.max_depth}}),
+    decode_head=dict(min_depth='${min_depth}', max_depth='${max_depth}'),
 )
 # The published rate is for a batch of 16: 8 images on each of 2 GPUs.
+auto_scale_lr = dict(base_batch_size=16)
 train_dataloader = dict(batch_size=8)

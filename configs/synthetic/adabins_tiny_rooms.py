@@ -23,8 +23,8 @@ model = dict(
             dropout=0.0,
             max_tokens=2000,
         ),
-        min_depth={{_base_.min_depth}},
-        max_depth={{_base_.max_depth}},
+        min_depth='${min_depth}',
+        max_depth='${max_depth}',
     ),
     test_cfg=dict(flip=False),
 )

@@ -23,8 +23,8 @@ model = dict(
         encoder=dict(num_layers=1, feedforward_channels=128, attn_dropout=0.0, ffn_dropout=0.0),
         feedforward_channels=128,
         aux_layers=(0, 1),
-        min_depth={{_base_.min_depth}},
-        max_depth={{_base_.max_depth}},
+        min_depth='${min_depth}',
+        max_depth='${max_depth}',
     ),
     test_cfg=dict(flip=False),
 )

@@ -11,8 +11,8 @@ model = dict(
     decode_head=dict(
         in_channels=[64, 64, 128, 256, 512],
         num_features=64,
-        min_depth={{_base_.min_depth}},
-        max_depth={{_base_.max_depth}},
+        min_depth='${min_depth}',
+        max_depth='${max_depth}',
     ),
     test_cfg=dict(flip=False),
 )

@@ -12,8 +12,8 @@ model = dict(
         in_channels=[64, 64, 128, 256, 512],
         up_sample_channels=[16, 16, 32, 64, 128],
         channels=16,
-        min_depth={{_base_.min_depth}},
-        max_depth={{_base_.max_depth}},
+        min_depth='${min_depth}',
+        max_depth='${max_depth}',
     ),
     test_cfg=dict(flip=False),
 )

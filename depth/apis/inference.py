@@ -12,7 +12,7 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from depth.engine.checkpoint import load_checkpoint_file, load_model_state
-from depth.engine.config import load_config, skip_pretrained
+from depth.engine.config import open_config, skip_pretrained
 from depth.engine.errors import ConfigError
 from depth.engine.speed import speed_up_inference, use_channels_last
 from depth.engine.stored_config import config_from_data
@@ -62,9 +62,7 @@ def init_model(
         content = load_checkpoint_file(config)
         state = content if Path(checkpoint) == Path(config) else None
         config = config_from_checkpoint(content, config, trusted_modules)
-    cfg = copy.deepcopy(config) if isinstance(config, Config) else load_config(config)
-    if cfg_options:
-        cfg.merge_from_dict(cfg_options)
+    cfg = open_config(config, cfg_options)
     if checkpoint is not None:
         state = load_checkpoint_file(checkpoint) if state is None else state
     skip_pretrained(cfg)

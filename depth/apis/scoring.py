@@ -9,7 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from depth.engine.config import load_config
+from depth.engine.config import open_config
 from depth.evaluation import DepthMetric, PredictionType, get_prediction_type
 from depth.registry import DATASETS, METRICS
 
@@ -80,7 +80,7 @@ def score_predictions(
     """
     kind = get_prediction_type(prediction_type)
     init_default_scope('depth')
-    cfg = dataset_config if isinstance(dataset_config, Config) else load_config(dataset_config, cfg_options)
+    cfg = open_config(dataset_config, cfg_options)
     metric = _build_metric(cfg, protocol, protocols, kind, resize=resize, view=view)
     metric.protocol.check_type(kind)
     dataset = _build_dataset(cfg)

@@ -11,6 +11,8 @@ from mmengine.registry import Registry
 
 from depth import registry as registries
 
+from .config_ranges import check_depth_range, parts_of_dataset
+from .config_values import check_testing_parts, check_training_parts, check_values
 from .errors import ConfigError
 
 # Which registry a key's dict is built from; keys below it inherit it unless they are listed themselves.
@@ -42,7 +44,7 @@ _UNCHECKED = frozenset({'norm_cfg', 'act_cfg', 'conv_cfg', 'init_cfg', 'paramwis
 
 
 def check_config(cfg: Config) -> None:
-    """Check every ``type`` and argument of a config, and that depth ranges agree.
+    """Check every ``type``, argument and number of a config, and that depth ranges agree.
 
     Raises:
         ConfigError: At the first thing that is wrong, with its place in the config.
@@ -50,9 +52,44 @@ def check_config(cfg: Config) -> None:
     unknown = [key for key in cfg if _looks_misspelt(key)]
     if unknown:
         raise ConfigError(f'the config sets {unknown[0]!r}; did you mean {_looks_misspelt(unknown[0])!r}?')
+    check_values(cfg)
     for path, node, registry in _typed_dicts(cfg):
         _check_node(path, node, registry)
     check_depth_range(cfg)
+
+
+def check_training(cfg: Config) -> None:
+    """Check all that a training would stumble over, data included, before anything is built.
+
+    Raises:
+        ConfigError: At the first thing that is wrong, with its place.
+    """
+    check_values(cfg)
+    check_training_parts(cfg)
+    check_config(cfg)
+    check_data_paths(cfg, ['train_dataloader', 'val_dataloader'])
+
+
+def check_testing(cfg: Config) -> None:
+    """Check all that a test would stumble over, data included, before anything is built.
+
+    Raises:
+        ConfigError: At the first thing that is wrong, with its place.
+    """
+    check_values(cfg)
+    check_testing_parts(cfg)
+    check_config(cfg)
+    check_data_paths(cfg, ['test_dataloader'])
+
+
+def check_run(cfg: Config) -> None:
+    """Check what :func:`check_training` does, or :func:`check_testing` for a config that only evaluates.
+
+    Raises:
+        ConfigError: At the first thing that is wrong, with its place.
+    """
+    only_evaluates = not any(cfg.get(key) for key in ('train_cfg', 'optim_wrapper', 'param_scheduler'))
+    (check_testing if only_evaluates and cfg.get('test_dataloader') else check_training)(cfg)
 
 
 def check_data_paths(cfg: Config, loaders: Sequence[str]) -> None:
@@ -66,7 +103,7 @@ def check_data_paths(cfg: Config, loaders: Sequence[str]) -> None:
         ConfigError: If one does not.
     """
     for loader in loaders:
-        for place, dataset in _datasets(f'{loader}.dataset', (cfg.get(loader) or {}).get('dataset') or {}):
+        for place, dataset in parts_of_dataset(f'{loader}.dataset', (cfg.get(loader) or {}).get('dataset') or {}):
             if dataset.get('pack'):
                 if not Path(dataset['pack']).is_dir():
                     raise ConfigError(f'{place}.pack: {dataset["pack"]} does not exist')
@@ -80,36 +117,6 @@ def check_data_paths(cfg: Config, loaders: Sequence[str]) -> None:
             split = dataset.get('ann_file')
             if split and not Path(root or '', split).is_file():
                 raise ConfigError(f'{place}.ann_file: {Path(root or "", split)} does not exist')
-
-
-def _datasets(place: str, dataset: dict) -> Iterator[tuple[str, dict]]:
-    """Yield a data set's config and its place, or those of the sets that it mixes."""
-    parts = dataset.get('datasets')
-    if not parts:
-        yield place, dataset
-        return
-    for index, part in enumerate(parts):
-        yield from _datasets(f'{place}.datasets.{index}', part)
-
-
-def check_depth_range(cfg: Config) -> None:
-    """Compare the head's depth range with that of every data set.
-
-    Raises:
-        ConfigError: If they differ; both places are named.
-    """
-    head = cfg.get('model', {}).get('decode_head', {})
-    if not isinstance(head, dict) or head.get('max_depth') is None:
-        return
-    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        dataset = (cfg.get(loader) or {}).get('dataset', {})
-        for name in ('min_depth', 'max_depth'):
-            ours, theirs = head.get(name), dataset.get(name) if isinstance(dataset, dict) else None
-            if ours is not None and theirs is not None and ours != theirs:
-                raise ConfigError(
-                    f'model.decode_head.{name} is {ours} m but {loader}.dataset.{name} is {theirs} m; bind both to the '
-                    f'data set: decode_head=dict({name}={{{{_base_.{name}}}}})'
-                )
 
 
 def _looks_misspelt(key: str) -> str | None:

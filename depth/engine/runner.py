@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 import depth
 from depth.registry import RUNNERS
 
+from .batch_size import batch_size_of
 from .checkpoint import (
     find_latest_checkpoint,
     from_plain,
@@ -76,6 +77,12 @@ class DepthRunner(Runner):
     def _maybe_compile(self, target: str) -> None:
         """Compile the losses, which are one graph; mmengine would compile the step around them, hooks and all."""
         compile_method(self._plain_model(), 'loss', self.cfg.get('compile'))
+
+    def train(self) -> nn.Module:
+        """Train, and say first how many images a step has here and in the published recipe."""
+        if self.cfg.get('train_dataloader') and self.cfg.get('optim_wrapper'):
+            self.logger.info(batch_size_of(self.cfg, self.world_size).describe())
+        return super().train()
 
     def test(self) -> dict:
         """Test, with the switches of ``inference`` in the config."""

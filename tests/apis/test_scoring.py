@@ -13,6 +13,7 @@ from mmengine.config import Config
 from depth.apis import score_predictions
 from depth.apis.scoring import compare_scale, cut_like, is_reduced_frame, suspicions
 from depth.datasets.scenes import render_scene
+from depth.engine.config import load_config
 from depth.evaluation import PredictionType, depth_metrics
 from depth.visualization import save_depth_png
 from depth.visualization.files import write_image
@@ -167,7 +168,7 @@ def test_without_a_protocol_or_ground_truth_there_is_an_answer(scenes, tmp_path)
 
 
 def test_synthetic_scenes_are_matched_by_name(tmp_path):
-    cfg = Config.fromfile(REPO / 'configs/_base_/datasets/synthetic_rooms.py')
+    cfg = load_config(REPO / 'configs/_base_/datasets/synthetic_rooms.py')
     cfg.test_dataloader.dataset.update(num_scenes=2, image_size=(48, 64))
     for index in range(2):
         np.save(tmp_path / f'{index:05d}.npy', np.full((48, 64), 3.0))
@@ -222,7 +223,7 @@ def test_the_configs_resize_rule_stays_unless_another_is_asked_for(scenes, tmp_p
 
 @needs_samples
 def test_real_kitti_frames_of_full_size_are_scored_on_the_crop(tmp_path):
-    cfg = Config.fromfile(REPO / 'configs/_base_/datasets/kitti_eigen.py')
+    cfg = load_config(REPO / 'configs/_base_/datasets/kitti_eigen.py')
     dataset = cfg.test_dataloader.dataset
     dataset.update(data_root=str(SAMPLES / 'kitti'), ann_file='split.txt', data_prefix=dict(img_path='', depth_path=''))
     rows = np.linspace(60, 5, 375)[:, None].repeat(1242, axis=1)

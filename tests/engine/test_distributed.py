@@ -44,6 +44,7 @@ def test_two_processes_measure_what_one_does_with_an_odd_number_of_images(traine
 def test_two_processes_train_and_save_one_checkpoint(tmp_path):
     options = [*TINY, 'train_cfg.max_iters=4', 'train_cfg.val_interval=4', 'train_dataloader.batch_size=1']
     output = run('bash', 'tools/dist_train.sh', CONFIG, '2', '--work-dir', str(tmp_path), '--cfg-options', *options)
+    assert '2 processes x 1 = 2 images a step; the published recipe has 8' in output
     assert 'Iter(train) [4/4]' in output
     checkpoint = torch.load(tmp_path / 'iter_4.pth', weights_only=True)
     assert len(checkpoint['random_states']) == 2

@@ -1,8 +1,8 @@
 """The protocols that the shipped data set configs name."""
 
 import pytest
-from mmengine.config import Config
 
+from depth.engine.config import load_config
 from depth.evaluation import get_protocol
 from depth.registry import DATASETS
 from tests.shared import REPO
@@ -21,7 +21,7 @@ def parts(cfg):
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
 def test_a_config_names_a_protocol_made_for_its_data_set(path):
-    cfg = Config.fromfile(path)
+    cfg = load_config(path)
     if cfg.test_evaluator.type == 'UnscoredPredictions':
         assert 'test' in path.stem  # a list without ground truth
         return

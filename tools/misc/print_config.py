@@ -9,7 +9,11 @@ def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description='Print a config with everything it inherits', allow_abbrev=False)
     parser.add_argument('config', help='config file')
-    parser.add_argument('--check', action='store_true', help='also check types, arguments and depth ranges')
+    parser.add_argument(
+        '--check',
+        action='store_true',
+        help='also check all that a training (of a config without one: a test) would stop at, data included',
+    )
     add_cfg_options(parser)
     return parser.parse_args()
 
@@ -18,11 +22,11 @@ def main() -> None:
     """Print the config."""
     args = parse_args()
     from depth.engine.config import load_config
-    from depth.engine.config_check import check_config
+    from depth.engine.config_check import check_run
 
     cfg = load_config(args.config, parse_cfg_options(args.cfg_options))
     if args.check:
-        check_config(cfg)
+        check_run(cfg)
     print(cfg.pretty_text)
 
 

@@ -6,12 +6,13 @@ Images are squeezed to 1216x352 as in published zero-shot tests; predictions are
 min_depth, max_depth = 1e-3, 80.0
 dataset_type = 'DDADDataset'
 data_root = 'data/ddad'
+crop_size = (352, 704)  # height, width
 train_pipeline = [
     dict(type='LoadImage'),
     dict(type='LoadDepth'),
     dict(type='Resize', scale=(968, 608)),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='RandomCrop', crop_size=(352, 704)),
+    dict(type='RandomCrop', crop_size='${crop_size}'),
     dict(type='ColorAug', prob=0.5),
     dict(type='PackDepthInputs'),
 ]
@@ -28,11 +29,11 @@ train_dataloader = dict(
     sampler=dict(type='ResumableInfiniteSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
-        data_root=data_root,
+        data_root='${data_root}',
         split='train',
-        min_depth=min_depth,
-        max_depth=max_depth,
-        pipeline=train_pipeline,
+        min_depth='${min_depth}',
+        max_depth='${max_depth}',
+        pipeline='${train_pipeline}',
     ),
 )
 # A test set states no range, so that a model of any range can be tested on it.
@@ -43,10 +44,10 @@ test_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
-        data_root=data_root,
+        data_root='${data_root}',
         split='val',
         test_mode=True,
-        pipeline=test_pipeline,
+        pipeline='${test_pipeline}',
     ),
 )
 val_dataloader = test_dataloader

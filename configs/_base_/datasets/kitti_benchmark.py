@@ -3,13 +3,14 @@
 min_depth, max_depth = 1e-3, 88.0
 dataset_type = 'KITTIBenchmarkDataset'
 data_root = 'data/kitti'
+crop_size = (352, 704)  # height, width
 train_pipeline = [
     dict(type='LoadImage'),
     dict(type='LoadDepth'),
     dict(type='KBCrop', height=352, width=1216),
     dict(type='RandomRotate', prob=0.5, degree=2.5),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='RandomCrop', crop_size=(352, 704)),
+    dict(type='RandomCrop', crop_size='${crop_size}'),
     dict(type='ColorAug', prob=1.0, gamma_range=(0.9, 1.1), brightness_range=(0.9, 1.1), color_range=(0.9, 1.1)),
     dict(type='PackDepthInputs'),
 ]
@@ -26,12 +27,12 @@ train_dataloader = dict(
     sampler=dict(type='ResumableInfiniteSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
-        data_root=data_root,
+        data_root='${data_root}',
         ann_file='kitti_benchmark_train.txt',
         data_prefix=dict(img_path='input', depth_path='gt_depth'),
-        min_depth=min_depth,
-        max_depth=max_depth,
-        pipeline=train_pipeline,
+        min_depth='${min_depth}',
+        max_depth='${max_depth}',
+        pipeline='${train_pipeline}',
     ),
 )
 val_dataloader = dict(
@@ -41,13 +42,13 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
-        data_root=data_root,
+        data_root='${data_root}',
         ann_file='kitti_benchmark_val.txt',
         data_prefix=dict(img_path='input', depth_path='gt_depth'),
-        min_depth=min_depth,
-        max_depth=max_depth,
+        min_depth='${min_depth}',
+        max_depth='${max_depth}',
         test_mode=True,
-        pipeline=test_pipeline,
+        pipeline='${test_pipeline}',
     ),
 )
 test_dataloader = val_dataloader

@@ -9,12 +9,13 @@ Stereo training: ``projects/EPCDepth``.
 min_depth, max_depth = 1e-3, 80.0
 dataset_type = 'KITTIRawDataset'
 data_root = 'data/kitti_raw'
+crop_size = (352, 704)  # height, width
 train_pipeline = [
     dict(type='LoadImage'),
     dict(type='LoadVelodyneDepth', depth_axis='camera', size=None),
     dict(type='KBCrop', height=352, width=1216),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='RandomCrop', crop_size=(352, 704)),
+    dict(type='RandomCrop', crop_size='${crop_size}'),
     dict(type='ColorAug', prob=0.5),
     dict(type='PackDepthInputs'),
 ]
@@ -30,11 +31,11 @@ train_dataloader = dict(
     sampler=dict(type='ResumableInfiniteSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
-        data_root=data_root,
+        data_root='${data_root}',
         ann_file='splits/eigen_full_train.txt',
-        min_depth=min_depth,
-        max_depth=max_depth,
-        pipeline=train_pipeline,
+        min_depth='${min_depth}',
+        max_depth='${max_depth}',
+        pipeline='${train_pipeline}',
     ),
 )
 val_dataloader = dict(
@@ -44,10 +45,10 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
-        data_root=data_root,
+        data_root='${data_root}',
         ann_file='splits/eigen_full_val.txt',
         test_mode=True,
-        pipeline=test_pipeline,
+        pipeline='${test_pipeline}',
     ),
 )
 test_dataloader = dict(
@@ -56,10 +57,10 @@ test_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
-        data_root=data_root,
+        data_root='${data_root}',
         ann_file='splits/eigen_test.txt',
         test_mode=True,
-        pipeline=test_pipeline,
+        pipeline='${test_pipeline}',
     ),
 )
 val_evaluator = dict(type='DepthMetric', protocol='epcdepth_stereo')

@@ -3,13 +3,14 @@
 min_depth, max_depth = 1e-3, 10.0
 dataset_type = 'NYUDataset'
 data_root = 'data/nyu'
+crop_size = (416, 544)  # height, width
 train_pipeline = [
     dict(type='LoadImage'),
     dict(type='LoadDepth'),
     dict(type='NYUCrop'),
     dict(type='RandomRotate', prob=0.5, degree=2.5),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='RandomCrop', crop_size=(416, 544)),
+    dict(type='RandomCrop', crop_size='${crop_size}'),
     dict(type='ColorAug', prob=0.5, gamma_range=(0.9, 1.1), brightness_range=(0.75, 1.25), color_range=(0.9, 1.1)),
     dict(type='PackDepthInputs'),
 ]
@@ -25,11 +26,11 @@ train_dataloader = dict(
     sampler=dict(type='ResumableInfiniteSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
-        data_root=data_root,
+        data_root='${data_root}',
         ann_file='nyu_train.txt',
-        min_depth=min_depth,
-        max_depth=max_depth,
-        pipeline=train_pipeline,
+        min_depth='${min_depth}',
+        max_depth='${max_depth}',
+        pipeline='${train_pipeline}',
     ),
 )
 val_dataloader = dict(
@@ -39,12 +40,12 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
-        data_root=data_root,
+        data_root='${data_root}',
         ann_file='nyu_test.txt',
-        min_depth=min_depth,
-        max_depth=max_depth,
+        min_depth='${min_depth}',
+        max_depth='${max_depth}',
         test_mode=True,
-        pipeline=test_pipeline,
+        pipeline='${test_pipeline}',
     ),
 )
 test_dataloader = val_dataloader

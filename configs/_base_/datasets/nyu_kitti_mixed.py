@@ -6,11 +6,13 @@ under its own protocol; the plain metric names are the means of the two.
 """
 
 min_depth, max_depth = 1e-3, 80.0
+nyu_root, kitti_root = 'data/nyu', 'data/kitti'
+crop_size = (352, 512)  # height, width
 nyu_train_pipeline = [
     dict(type='LoadImage'),
     dict(type='LoadDepth'),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='RandomCrop', crop_size=(352, 512)),
+    dict(type='RandomCrop', crop_size='${crop_size}'),
     dict(type='ColorAug', prob=0.5, gamma_range=(0.9, 1.1), brightness_range=(0.75, 1.25), color_range=(0.9, 1.1)),
     dict(type='PackDepthInputs'),
 ]
@@ -19,7 +21,7 @@ kitti_train_pipeline = [
     dict(type='LoadDepth'),
     dict(type='KBCrop', height=352, width=1216),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='RandomCrop', crop_size=(352, 512)),
+    dict(type='RandomCrop', crop_size='${crop_size}'),
     dict(type='ColorAug', prob=0.5, gamma_range=(0.9, 1.1), brightness_range=(0.9, 1.1), color_range=(0.9, 1.1)),
     dict(type='PackDepthInputs'),
 ]
@@ -41,16 +43,18 @@ train_dataloader = dict(
     sampler=dict(type='ResumableInfiniteSampler', shuffle=True),
     dataset=dict(
         type='MixedDepthDataset',
-        min_depth=min_depth,
-        max_depth=max_depth,
+        min_depth='${min_depth}',
+        max_depth='${max_depth}',
         datasets=[
-            dict(type='NYUDataset', data_root='data/nyu', ann_file='nyu_train.txt', pipeline=nyu_train_pipeline),
+            dict(
+                type='NYUDataset', data_root='${nyu_root}', ann_file='nyu_train.txt', pipeline='${nyu_train_pipeline}'
+            ),
             dict(
                 type='KITTIDataset',
-                data_root='data/kitti',
+                data_root='${kitti_root}',
                 ann_file='kitti_eigen_train.txt',
                 data_prefix=dict(img_path='input', depth_path='gt_depth'),
-                pipeline=kitti_train_pipeline,
+                pipeline='${kitti_train_pipeline}',
             ),
         ],
     ),
@@ -62,24 +66,24 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='MixedDepthDataset',
-        min_depth=min_depth,
-        max_depth=max_depth,
+        min_depth='${min_depth}',
+        max_depth='${max_depth}',
         test_mode=True,
         datasets=[
             dict(
                 type='NYUDataset',
-                data_root='data/nyu',
+                data_root='${nyu_root}',
                 ann_file='nyu_test.txt',
                 test_mode=True,
-                pipeline=nyu_test_pipeline,
+                pipeline='${nyu_test_pipeline}',
             ),
             dict(
                 type='KITTIDataset',
-                data_root='data/kitti',
+                data_root='${kitti_root}',
                 ann_file='kitti_eigen_test.txt',
                 data_prefix=dict(img_path='input', depth_path='gt_depth'),
                 test_mode=True,
-                pipeline=kitti_test_pipeline,
+                pipeline='${kitti_test_pipeline}',
             ),
         ],
     ),

@@ -7,13 +7,14 @@ are about; ``nyu_filled_10`` is the protocol of the filled one (``raw_depth=Fals
 min_depth, max_depth = 1e-3, 10.0
 dataset_type = 'NYULabeledDataset'
 data_root = 'data/nyu_labeled'
+crop_size = (416, 544)  # height, width
 train_pipeline = [
     dict(type='LoadImage'),
     dict(type='LoadDepth'),
     dict(type='NYUCrop'),
     dict(type='RandomRotate', prob=0.5, degree=2.5),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='RandomCrop', crop_size=(416, 544)),
+    dict(type='RandomCrop', crop_size='${crop_size}'),
     dict(type='ColorAug', prob=0.5, gamma_range=(0.9, 1.1), brightness_range=(0.75, 1.25), color_range=(0.9, 1.1)),
     dict(type='PackDepthInputs'),
 ]
@@ -29,11 +30,11 @@ train_dataloader = dict(
     sampler=dict(type='ResumableInfiniteSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
-        data_root=data_root,
+        data_root='${data_root}',
         split='train',
-        min_depth=min_depth,
-        max_depth=max_depth,
-        pipeline=train_pipeline,
+        min_depth='${min_depth}',
+        max_depth='${max_depth}',
+        pipeline='${train_pipeline}',
     ),
 )
 val_dataloader = dict(
@@ -43,13 +44,13 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
-        data_root=data_root,
+        data_root='${data_root}',
         split='test',
         raw_depth=True,
-        min_depth=min_depth,
-        max_depth=max_depth,
+        min_depth='${min_depth}',
+        max_depth='${max_depth}',
         test_mode=True,
-        pipeline=test_pipeline,
+        pipeline='${test_pipeline}',
     ),
 )
 test_dataloader = val_dataloader

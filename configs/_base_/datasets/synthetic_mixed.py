@@ -2,6 +2,7 @@
 
 min_depth, max_depth = 1e-3, 80.0
 dataset_type = 'SyntheticDataset'
+image_size = (96, 128)  # height, width
 train_pipeline = [
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackDepthInputs'),
@@ -15,12 +16,26 @@ train_dataloader = dict(
     dataset=dict(
         type='MixedDepthDataset',
         weights=[1, 1],
-        min_depth=min_depth,
-        max_depth=max_depth,
+        min_depth='${min_depth}',
+        max_depth='${max_depth}',
         datasets=[
-            dict(type=dataset_type, world='rooms', split='train', num_scenes=600, cache=True, pipeline=train_pipeline),
             dict(
-                type=dataset_type, world='streets', split='train', num_scenes=600, cache=True, pipeline=train_pipeline
+                type=dataset_type,
+                world='rooms',
+                split='train',
+                num_scenes=600,
+                image_size='${image_size}',
+                cache=True,
+                pipeline='${train_pipeline}',
+            ),
+            dict(
+                type=dataset_type,
+                world='streets',
+                split='train',
+                num_scenes=600,
+                image_size='${image_size}',
+                cache=True,
+                pipeline='${train_pipeline}',
             ),
         ],
     ),
@@ -32,12 +47,28 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='MixedDepthDataset',
-        min_depth=min_depth,
-        max_depth=max_depth,
+        min_depth='${min_depth}',
+        max_depth='${max_depth}',
         test_mode=True,
         datasets=[
-            dict(type=dataset_type, world='rooms', split='val', num_scenes=50, cache=True, pipeline=test_pipeline),
-            dict(type=dataset_type, world='streets', split='val', num_scenes=50, cache=True, pipeline=test_pipeline),
+            dict(
+                type=dataset_type,
+                world='rooms',
+                split='val',
+                num_scenes=50,
+                image_size='${image_size}',
+                cache=True,
+                pipeline='${test_pipeline}',
+            ),
+            dict(
+                type=dataset_type,
+                world='streets',
+                split='val',
+                num_scenes=50,
+                image_size='${image_size}',
+                cache=True,
+                pipeline='${test_pipeline}',
+            ),
         ],
     ),
 )
@@ -47,12 +78,26 @@ test_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='MixedDepthDataset',
-        min_depth=min_depth,
-        max_depth=max_depth,
+        min_depth='${min_depth}',
+        max_depth='${max_depth}',
         test_mode=True,
         datasets=[
-            dict(type=dataset_type, world='rooms', split='test', num_scenes=50, pipeline=test_pipeline),
-            dict(type=dataset_type, world='streets', split='test', num_scenes=50, pipeline=test_pipeline),
+            dict(
+                type=dataset_type,
+                world='rooms',
+                split='test',
+                num_scenes=50,
+                image_size='${image_size}',
+                pipeline='${test_pipeline}',
+            ),
+            dict(
+                type=dataset_type,
+                world='streets',
+                split='test',
+                num_scenes=50,
+                image_size='${image_size}',
+                pipeline='${test_pipeline}',
+            ),
         ],
     ),
 )

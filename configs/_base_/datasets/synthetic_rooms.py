@@ -2,6 +2,7 @@
 
 min_depth, max_depth = 1e-3, 10.0
 dataset_type = 'SyntheticDataset'
+image_size = (96, 128)  # height, width
 train_pipeline = [
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackDepthInputs'),
@@ -17,8 +18,9 @@ train_dataloader = dict(
         world='rooms',
         split='train',
         num_scenes=2000,
-        max_depth=max_depth,
-        pipeline=train_pipeline,
+        image_size='${image_size}',
+        max_depth='${max_depth}',
+        pipeline='${train_pipeline}',
     ),
 )
 val_dataloader = dict(
@@ -31,9 +33,10 @@ val_dataloader = dict(
         world='rooms',
         split='val',
         num_scenes=100,
-        max_depth=max_depth,
+        image_size='${image_size}',
+        max_depth='${max_depth}',
         test_mode=True,
-        pipeline=test_pipeline,
+        pipeline='${test_pipeline}',
     ),
 )
 test_dataloader = dict(
@@ -45,9 +48,10 @@ test_dataloader = dict(
         world='rooms',
         split='test',
         num_scenes=100,
-        max_depth=max_depth,
+        image_size='${image_size}',
+        max_depth='${max_depth}',
         test_mode=True,
-        pipeline=test_pipeline,
+        pipeline='${test_pipeline}',
     ),
 )
 val_evaluator = dict(type='DepthMetric', protocol='rooms_10')

@@ -7,12 +7,13 @@ The published test list of 1701 images is a random draw from all scenes that was
 min_depth, max_depth = 1e-3, 80.0
 dataset_type = 'VirtualKITTI2Dataset'
 data_root = 'data/vkitti2'
+crop_size = (352, 704)  # height, width
 train_pipeline = [
     dict(type='LoadImage'),
     dict(type='LoadDepth'),
     dict(type='KBCrop', height=352, width=1216),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='RandomCrop', crop_size=(352, 704)),
+    dict(type='RandomCrop', crop_size='${crop_size}'),
     dict(type='ColorAug', prob=0.5),
     dict(type='PackDepthInputs'),
 ]
@@ -29,11 +30,11 @@ train_dataloader = dict(
     sampler=dict(type='ResumableInfiniteSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
-        data_root=data_root,
+        data_root='${data_root}',
         scenes=('Scene01', 'Scene02', 'Scene06', 'Scene18'),
-        min_depth=min_depth,
-        max_depth=max_depth,
-        pipeline=train_pipeline,
+        min_depth='${min_depth}',
+        max_depth='${max_depth}',
+        pipeline='${train_pipeline}',
     ),
 )
 # A test set states no range, so that a model of any range can be tested on it.
@@ -44,12 +45,12 @@ test_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
-        data_root=data_root,
+        data_root='${data_root}',
         scenes=('Scene20',),
         cameras=(0,),
         step=5,
         test_mode=True,
-        pipeline=test_pipeline,
+        pipeline='${test_pipeline}',
     ),
 )
 val_dataloader = test_dataloader

@@ -16,7 +16,7 @@ model = dict(
         channels=256,
         num_bins=64,
         num_extra_queries=3,
-        loss_decode=dict(type='SILogLoss', loss_weight=10.0, max_depth=10.0),
+        loss_decode=dict(type='SILogLoss', loss_weight=10.0),
     ),
     test_cfg=dict(mode='whole', flip=False),
 )

@@ -1,7 +1,7 @@
 """The published DepthFormer recipe: AdamW, 38400 iterations, cosine from the start under a linear warm-up."""
 
 max_iters = 38400
-train_cfg = dict(type='ResumableIterLoop', max_iters=max_iters, val_interval=1600)
+train_cfg = dict(type='ResumableIterLoop', max_iters='${max_iters}', val_interval=1600)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
@@ -17,5 +17,5 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=35, norm_type=2),
 )
 param_scheduler = dict(
-    type='WarmupCosineLR', max_iters=max_iters, warmup_iters=12800, warmup_ratio=1e-3, min_lr_ratio=1e-8
+    type='WarmupCosineLR', max_iters='${train_cfg.max_iters}', warmup_iters=12800, warmup_ratio=1e-3, min_lr_ratio=1e-8
 )

@@ -3,9 +3,9 @@
 All groups have the same rate and only ``pos_embed`` and ``cls_token`` are free of decay, as the published code ran.
 """
 
-iters_per_epoch = 1447
-max_iters = 24 * iters_per_epoch
-train_cfg = dict(type='ResumableIterLoop', max_iters=max_iters, val_interval=iters_per_epoch)
+max_iters = 24 * 1447
+val_interval = 1447  # an epoch
+train_cfg = dict(type='ResumableIterLoop', max_iters='${max_iters}', val_interval='${val_interval}')
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
@@ -15,6 +15,6 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=35, norm_type=2),
 )
 param_scheduler = [
-    dict(type='OneCycleRate', total_steps=max_iters, div_factor=25, final_div_factor=100),
-    dict(type='OneCycleMomentum', total_steps=max_iters, base_momentum=0.85, max_momentum=0.95),
+    dict(type='OneCycleRate', total_steps='${train_cfg.max_iters}', div_factor=25, final_div_factor=100),
+    dict(type='OneCycleMomentum', total_steps='${train_cfg.max_iters}', base_momentum=0.85, max_momentum=0.95),
 ]

@@ -1,7 +1,7 @@
 """What the mmdepth recipes share: AdamW, 40 000 iterations, polynomial decay, a tenth of the rate for the backbone."""
 
 max_iters = 40000
-train_cfg = dict(type='ResumableIterLoop', max_iters=max_iters, val_interval=1000)
+train_cfg = dict(type='ResumableIterLoop', max_iters='${max_iters}', val_interval=1000)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
@@ -10,4 +10,4 @@ optim_wrapper = dict(
     paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.1)}),
     clip_grad=dict(max_norm=0.01, norm_type=2),
 )
-param_scheduler = dict(type='PolyLR', power=0.9, eta_min=0.0, begin=0, end=max_iters, by_epoch=False)
+param_scheduler = dict(type='PolyLR', power=0.9, eta_min=0.0, begin=0, end='${train_cfg.max_iters}', by_epoch=False)

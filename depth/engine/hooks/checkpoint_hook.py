@@ -51,6 +51,7 @@ class CheckpointHook(MMEngineCheckpointHook):
             save_optimizer=save_optimizer,
             save_param_scheduler=save_param_scheduler,
         )
+        self.keep_ckpt_ids: deque[int] = deque()  # the parent makes it only where old checkpoints are removed
 
     def save_now(self, runner: Runner) -> None:
         """Save a checkpoint after the current training iteration, in between the regular ones."""

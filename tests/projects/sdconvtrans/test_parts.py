@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from mmengine.config import Config
 from scipy.ndimage import uniform_filter
 
 from depth.engine.config import load_config
@@ -215,7 +214,7 @@ def test_wrong_options_are_named():
     for head in (dict(guidance='text'), dict(losses=dict(gradient=dict(type='SobelGradientLoss', padding='same')))):
         with pytest.raises(ValueError, match=r'is .* or'):
             tiny(**head)
-    cfg = Config.fromfile(TINY)
+    cfg = load_config(TINY)
     cfg.model.backbone.conv.out_indices = [0, 1, 2, 3]
     with pytest.raises(ValueError, match='conv must give strides'):
         build_without_weights(cfg)

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 
 from depth.engine.complexity import measure_complexity
 from depth.engine.config import load_config
@@ -48,10 +47,10 @@ def test_operations_are_counted_without_memory():
 @needs_samples
 @pytest.mark.slow
 def test_twenty_iterations_on_indoor_pairs(tmp_path):
-    cfg = Config.fromfile(CONFIGS / 'sdconvtrans_tiny_rooms.py')
+    cfg = load_config(CONFIGS / 'sdconvtrans_tiny_rooms.py')
     root, split = SAMPLES / 'indoor_rgbd', indoor_split(tmp_path)
     cfg = put_on_samples(cfg, 'nyu', tmp_path / 'work', root, split, (256, 192))
-    cfg.val_evaluator = Config.fromfile(CONFIGS / f'{NYU[0]}.py').val_evaluator
+    cfg.val_evaluator = load_config(CONFIGS / f'{NYU[0]}.py').val_evaluator
     _, losses, metrics = train(cfg)
     assert np.mean(losses[-3:]) < 0.95 * losses[0]
     assert np.isfinite(metrics['abs_rel'])

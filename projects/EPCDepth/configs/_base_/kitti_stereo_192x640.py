@@ -12,14 +12,14 @@ train_pipeline = [
     dict(type='LoadPair'),
     dict(type='LoadDepthHint', unit=5.4),
     dict(type='RandomFlipPair', prob=0.5),
-    dict(type='ResizePair', scale=size),
+    dict(type='ResizePair', scale='${size}'),
     dict(type='NominalIntrinsics'),
     dict(type='ColorJitterPair', prob=0.5),
     dict(type='PackStereoInputs'),
 ]
 test_pipeline = [
     dict(type='LoadImage'),
-    dict(type='ResizePair', scale=size),
+    dict(type='ResizePair', scale='${size}'),
     dict(type='LoadVelodyneDepth', depth_axis='forward', size=(375, 1242)),
     dict(type='PackDepthInputs'),
 ]
@@ -30,14 +30,14 @@ train_dataloader = dict(
     sampler=dict(type='ResumableInfiniteSampler', shuffle=True),
     dataset=dict(
         type=dataset_type,
-        data_root=data_root,
+        data_root='${data_root}',
         ann_file='splits/eigen_full_train.txt',
         stereo=True,
         baseline=0.54,
         hint_root='depth_hints',
-        min_depth=min_depth,
-        max_depth=max_depth,
-        pipeline=train_pipeline,
+        min_depth='${min_depth}',
+        max_depth='${max_depth}',
+        pipeline='${train_pipeline}',
     ),
 )
 val_dataloader = dict(
@@ -47,12 +47,12 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
-        data_root=data_root,
+        data_root='${data_root}',
         ann_file='splits/eigen_full_val.txt',
-        min_depth=min_depth,
-        max_depth=max_depth,
+        min_depth='${min_depth}',
+        max_depth='${max_depth}',
         test_mode=True,
-        pipeline=test_pipeline,
+        pipeline='${test_pipeline}',
     ),
 )
 test_dataloader = dict(
@@ -61,12 +61,12 @@ test_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,
-        data_root=data_root,
+        data_root='${data_root}',
         ann_file='splits/eigen_test.txt',
-        min_depth=min_depth,
-        max_depth=max_depth,
+        min_depth='${min_depth}',
+        max_depth='${max_depth}',
         test_mode=True,
-        pipeline=test_pipeline,
+        pipeline='${test_pipeline}',
     ),
 )
 val_evaluator = dict(type='DepthMetric', protocol='epcdepth_stereo')

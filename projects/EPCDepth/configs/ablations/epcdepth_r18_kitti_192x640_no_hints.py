@@ -5,9 +5,9 @@ model = dict(view_loss=dict(hint_weight=0.0))
 train_pipeline = [
     dict(type='LoadPair'),
     dict(type='RandomFlipPair', prob=0.5),
-    dict(type='ResizePair', scale=(640, 192)),
+    dict(type='ResizePair', scale='${size}'),
     dict(type='NominalIntrinsics'),
     dict(type='ColorJitterPair', prob=0.5),
     dict(type='PackStereoInputs'),
 ]
-train_dataloader = dict(dataset=dict(hint_root=None, pipeline=train_pipeline))
+train_dataloader = dict(dataset=dict(hint_root=None))

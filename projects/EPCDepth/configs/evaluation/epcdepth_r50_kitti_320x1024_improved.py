@@ -1,23 +1,24 @@
 """Test epcdepth_r50_kitti_320x1024 on the 652 Eigen images that have the depth benchmark's ground truth."""
 
 _base_ = ['../EPCDepth/epcdepth_r50_kitti_320x1024.py']
-test_pipeline = [
+improved_root = 'data/kitti'
+improved_pipeline = [
     dict(type='LoadImage'),
     dict(type='LoadDepth'),
-    dict(type='ResizePair', scale=(1024, 320)),
+    dict(type='ResizePair', scale='${size}'),
     dict(type='PackDepthInputs'),
 ]
 test_dataloader = dict(
     dataset=dict(
         _delete_=True,
         type='KITTIDataset',
-        data_root='data/kitti',
+        data_root='${improved_root}',
         ann_file='kitti_eigen_test.txt',
         data_prefix=dict(img_path='input', depth_path='gt_depth'),
-        min_depth={{_base_.min_depth}},
-        max_depth={{_base_.max_depth}},
+        min_depth='${min_depth}',
+        max_depth='${max_depth}',
         test_mode=True,
-        pipeline=test_pipeline,
+        pipeline='${improved_pipeline}',
     )
 )
 test_evaluator = dict(type='DepthMetric', protocol='epcdepth_improved')

@@ -20,8 +20,17 @@ model = dict(
     # The batch is one image over and over, there is nobody to exchange rows with.
     train_cfg=dict(graft=False),
 )
-pair = dict(type='StereoFolderDataset', data_root='data/stereo', indices=[0], min_depth=min_depth, max_depth=max_depth)
+data_root = 'data/stereo'
+pair = dict(
+    type='StereoFolderDataset',
+    data_root='${data_root}',
+    indices=[0],
+    min_depth='${min_depth}',
+    max_depth='${max_depth}',
+)
 resize = dict(type='ResizePair', scale=(256, 160))
+# Our own recipe: one pair.
+auto_scale_lr = dict(base_batch_size=1)
 train_dataloader = dict(
     batch_size=1,
     num_workers=0,
@@ -37,11 +46,10 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type='DepthMetric', protocol='folder', max_depth=max_depth)
+val_evaluator = dict(type='DepthMetric', protocol='folder', max_depth='${max_depth}')
 test_evaluator = val_evaluator
 optim_wrapper = dict(_delete_=True, type='OptimWrapper', optimizer=dict(type='Adam', lr=1e-3))
 max_iters = 200
-train_cfg = dict(max_iters=max_iters, val_interval=50)
-param_scheduler = dict(total_steps=max_iters)
+train_cfg = dict(val_interval=50)
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=200))
 log_processor = dict(window_size=10)

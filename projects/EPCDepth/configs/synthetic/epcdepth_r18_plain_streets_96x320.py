@@ -9,7 +9,7 @@ _base_ = [
     '../../../../configs/_base_/default_runtime.py',
     '../_base_/epcdepth_r18.py',
 ]
-size = (96, 320)
+image_size = (96, 320)  # height, width
 model = dict(
     backbone=dict(model_name='resnet18', pretrained=False),
     decode_head=dict(
@@ -24,13 +24,15 @@ train_pipeline = [
     dict(type='ColorJitterPair', prob=0.5),
     dict(type='PackStereoInputs'),
 ]
+# Our own recipe: 4 images in one process.
+auto_scale_lr = dict(base_batch_size=4)
 train_dataloader = dict(
     batch_size=4,
     num_workers=1,
-    dataset=dict(num_scenes=600, image_size=size, stereo=True, cache=True, pipeline=train_pipeline),
+    dataset=dict(num_scenes=600, stereo=True, cache=True),
 )
-val_dataloader = dict(num_workers=0, dataset=dict(num_scenes=30, image_size=size, cache=True))
-test_dataloader = dict(num_workers=0, dataset=dict(num_scenes=100, image_size=size))
+val_dataloader = dict(num_workers=0, dataset=dict(num_scenes=30, cache=True))
+test_dataloader = dict(num_workers=0, dataset=dict(num_scenes=100))
 optim_wrapper = dict(
     _delete_=True,
     type='OptimWrapper',
@@ -38,6 +40,5 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=10, norm_type=2),
 )
 max_iters = 600
-train_cfg = dict(max_iters=max_iters, val_interval=250)
-param_scheduler = dict(total_steps=max_iters)
+train_cfg = dict(val_interval=250)
 default_hooks = dict(logger=dict(interval=25), checkpoint=dict(interval=250))

@@ -9,7 +9,4 @@ train_pipeline = [
     dict(type='ColorJitterPair', prob=0.5),
     dict(type='PackStereoInputs'),
 ]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 max_iters = 500
-train_cfg = dict(max_iters=max_iters)
-param_scheduler = dict(total_steps=max_iters)

@@ -4,16 +4,12 @@ Its residual U-blocks need 160 rows. Result: see projects/EPCDepth/README.md.
 """
 
 _base_ = ['./epcdepth_r18_plain_streets_96x320_hints.py']
-size = (160, 320)
+image_size = (160, 320)  # height, width
 model = dict(
     decode_head=dict(
         _delete_=True, type='FullScaleHead', in_channels=[64, 64, 128, 256, 512], output_range=(3.0, 100.0)
     )
 )
-train_dataloader = dict(dataset=dict(image_size=size))
-val_dataloader = dict(dataset=dict(image_size=size))
-test_dataloader = dict(dataset=dict(image_size=size))
 max_iters = 540
-train_cfg = dict(max_iters=max_iters, val_interval=540)
-param_scheduler = dict(total_steps=max_iters)
+train_cfg = dict(val_interval=540)
 default_hooks = dict(checkpoint=dict(interval=90))

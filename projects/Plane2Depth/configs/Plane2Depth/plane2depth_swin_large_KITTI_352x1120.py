@@ -16,8 +16,10 @@ model = dict(
     decode_head=dict(
         default_intrinsics=cropped_intrinsics,
         normal_window=15,
-        min_depth={{_base_.min_depth}},
-        max_depth={{_base_.max_depth}},
+        min_depth='${min_depth}',
+        max_depth='${max_depth}',
     ),
 )
+# None is published; as the NYU config: 4 images on each of 4 GPUs, the base has 4.
+auto_scale_lr = dict(base_batch_size=16)
 default_hooks = dict(checkpoint=dict(interval=2000))

@@ -14,9 +14,11 @@ default_intrinsics = [[518.8579, 0.0, 325.5824], [0.0, 518.8579, 253.7362], [0.0
 model = dict(
     decode_head=dict(
         default_intrinsics=default_intrinsics,
-        loss_decode=dict(max_depth=10.0),
-        min_depth={{_base_.min_depth}},
-        max_depth={{_base_.max_depth}},
+        loss_decode=dict(max_depth='${max_depth}'),
+        min_depth='${min_depth}',
+        max_depth='${max_depth}',
     ),
 )
+# Published batch: 4 images on each of 4 GPUs; the base has 4.
+auto_scale_lr = dict(base_batch_size=16)
 default_hooks = dict(checkpoint=dict(interval=2000, save_best='rmse'))

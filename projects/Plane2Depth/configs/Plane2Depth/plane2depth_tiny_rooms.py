@@ -22,8 +22,8 @@ model = dict(
         normal_window=5,
         # The camera of the rooms, for an image that comes alone.
         default_intrinsics=[[108.8, 0.0, 63.5], [0.0, 108.8, 47.5], [0.0, 0.0, 1.0]],
-        min_depth={{_base_.min_depth}},
-        max_depth={{_base_.max_depth}},
+        min_depth='${min_depth}',
+        max_depth='${max_depth}',
     ),
 )
 train_dataloader = dict(num_workers=1, dataset=dict(num_scenes=800, cache=True))

@@ -9,10 +9,10 @@ _base_ = [
 # Steps and gradients are measured against the range: 80 m outdoors, 10 m indoors.
 losses = dict(
     depth=dict(type='RMSELogLoss'),
-    gradient=dict(type='SobelGradientLoss', unit=80.0),
-    normal=dict(type='SobelNormalLoss', unit=80.0),
+    gradient=dict(type='SobelGradientLoss', unit='${max_depth}'),
+    normal=dict(type='SobelNormalLoss', unit='${max_depth}'),
 )
-model = dict(
-    decode_head=dict(min_depth={{_base_.min_depth}}, max_depth={{_base_.max_depth}}, base_edge=1.0, losses=losses)
-)
+model = dict(decode_head=dict(min_depth='${min_depth}', max_depth='${max_depth}', base_edge=1.0, losses=losses))
+# None is published; the script that theirs descends from has 16: 8 images on each of 2 devices.
+auto_scale_lr = dict(base_batch_size=16)
 train_dataloader = dict(batch_size=8)

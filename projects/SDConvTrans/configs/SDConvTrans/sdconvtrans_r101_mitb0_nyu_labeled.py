@@ -9,11 +9,12 @@ _base_ = [
     '../../../../configs/_base_/schedules/onecycle_24e_nyu.py',
     '../../../../configs/_base_/default_runtime.py',
 ]
-model = dict(decode_head=dict(min_depth={{_base_.min_depth}}, max_depth={{_base_.max_depth}}))
+model = dict(decode_head=dict(min_depth='${min_depth}', max_depth='${max_depth}'))
+# None is published; the script that theirs descends from has 16: 8 images on each of 2 devices.
+auto_scale_lr = dict(base_batch_size=16)
 train_dataloader = dict(batch_size=8)
 max_iters = 200 * 50  # 200 epochs of 795 images in batches of 16, on two devices
-train_cfg = dict(max_iters=max_iters, val_interval=25 * 50)
-param_scheduler = dict(total_steps=max_iters)
+train_cfg = dict(val_interval=25 * 50)
 # Also under the authors' own protocol: no crop, no cap, natural logarithms under the name log10.
 val_evaluator = dict(protocols=['sdconvtrans_full'])
 test_evaluator = val_evaluator

@@ -15,14 +15,13 @@ model = dict(
         pyramid_channels=32,
         channels=16,
         base_radius=5,
-        min_depth={{_base_.min_depth}},
-        max_depth={{_base_.max_depth}},
+        min_depth='${min_depth}',
+        max_depth='${max_depth}',
     ),
 )
 train_dataloader = dict(num_workers=1, dataset=dict(num_scenes=800, cache=True))
 val_dataloader = dict(num_workers=0, dataset=dict(num_scenes=40, cache=True))
 test_dataloader = dict(num_workers=1, dataset=dict(num_scenes=100))
 max_iters = 450
-train_cfg = dict(max_iters=max_iters, val_interval=150)
-param_scheduler = dict(total_steps=max_iters)
+train_cfg = dict(val_interval=150)
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=150))

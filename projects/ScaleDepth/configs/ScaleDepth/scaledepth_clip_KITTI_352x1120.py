@@ -10,4 +10,6 @@ _base_ = [
     '../../../../configs/_base_/default_runtime.py',
 ]
 model = dict(decode_head=dict(num_classes=0))
+# Published batch: 4 images on each of 4 GPUs; the base has 4.
+auto_scale_lr = dict(base_batch_size=16)
 default_hooks = dict(checkpoint=dict(interval=2000, save_best='abs_rel'))

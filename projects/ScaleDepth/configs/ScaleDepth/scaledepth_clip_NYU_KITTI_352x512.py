@@ -13,6 +13,8 @@ _base_ = [
 embeddings = 'data/embeddings/nyu_kitti_class_embeddings_convnext_large_d_320.pth'
 model = dict(
     decode_head=dict(num_classes=28, class_embeddings=embeddings),
-    test_cfg=dict(mode='slide', crop_size=(352, 512), stride=(160, 160), flip=True),
+    test_cfg=dict(mode='slide', crop_size='${crop_size}', stride=(160, 160), flip=True),
 )
+# Published batch: 8 images on each of 4 GPUs; the base has 8.
+auto_scale_lr = dict(base_batch_size=32)
 default_hooks = dict(checkpoint=dict(interval=2000, save_best='rmse'))

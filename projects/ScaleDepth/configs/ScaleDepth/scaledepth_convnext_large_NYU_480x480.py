@@ -11,7 +11,9 @@ _base_ = [
 ]
 embeddings = 'data/embeddings/nyu_class_embeddings_convnext_large_d_320.pth'
 model = dict(
-    decode_head=dict(num_classes=27, class_embeddings=embeddings, loss_decode=dict(max_depth=10.0)),
-    test_cfg=dict(mode='slide', crop_size=(480, 480), stride=(160, 160), flip=True),
+    decode_head=dict(num_classes=27, class_embeddings=embeddings, loss_decode=dict(max_depth='${max_depth}')),
+    test_cfg=dict(mode='slide', crop_size='${crop_size}', stride=(160, 160), flip=True),
 )
+# Published batch: 6 images on each of 4 GPUs; the base has 6.
+auto_scale_lr = dict(base_batch_size=24)
 default_hooks = dict(checkpoint=dict(interval=2000, save_best='rmse'))

@@ -23,9 +23,8 @@ model = dict(
     ),
 )
 max_iters = 900
-train_cfg = dict(max_iters=max_iters, val_interval=300)
+train_cfg = dict(val_interval=300)
 # The scale grows from a few metres to those of a street in far fewer iterations than the published training has.
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(scale_predictor=dict(lr_mult=10.0))))
-param_scheduler = dict(total_steps=max_iters)
 default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=300))
 val_dataloader = dict(num_workers=0)

@@ -1,16 +1,17 @@
 """KITTI Eigen split with the ScaleDepth augmentation: KB crop, mirror, 352x1120 crops, colour."""
 
 _base_ = '../../../../configs/_base_/datasets/kitti_eigen.py'
+crop_size = (352, 1120)  # height, width
 train_pipeline = [
     dict(type='LoadImage'),
     dict(type='LoadDepth'),
     dict(type='AddSceneCategory'),
     dict(type='KBCrop'),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='RandomCrop', crop_size=(352, 1120)),
+    dict(type='RandomCrop', crop_size='${crop_size}'),
     dict(type='RandomBrightnessContrast', prob=0.5),
     dict(type='RandomGamma', prob=0.5),
     dict(type='RandomHueSaturationValue', prob=0.5),
     dict(type='PackDepthInputs'),
 ]
-train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(batch_size=4)

@@ -1,16 +1,17 @@
 """NYU Depth v2 with the ScaleDepth augmentation: strip mix, mirror, 480x480 crops, colour."""
 
 _base_ = '../../../../configs/_base_/datasets/nyu.py'
+crop_size = (480, 480)  # height, width
 train_pipeline = [
     dict(type='LoadImage'),
     dict(type='LoadDepth'),
     dict(type='AddSceneCategory'),
     dict(type='DepthStripMix', prob=0.25),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='RandomCrop', crop_size=(480, 480)),
+    dict(type='RandomCrop', crop_size='${crop_size}'),
     dict(type='RandomBrightnessContrast', prob=0.5),
     dict(type='RandomGamma', prob=0.5),
     dict(type='RandomHueSaturationValue', prob=0.5),
     dict(type='PackDepthInputs'),
 ]
-train_dataloader = dict(batch_size=6, dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(batch_size=6)

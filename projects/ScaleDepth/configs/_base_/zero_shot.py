@@ -6,3 +6,5 @@ model = dict(
     test_cfg=dict(mode='slide', crop_size=(352, 512), stride=(160, 160), flip=True),
 )
 test_cfg = dict(type='TestLoop')
+# Of the training of ScaleDepth-NK, which is not repeated here.
+auto_scale_lr = dict(base_batch_size=32)

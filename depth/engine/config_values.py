@@ -1,0 +1,202 @@
+"""Values of a config that would stop a run later, or do nothing: numbers, missing parts, the metric of the best."""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from mmengine.config import Config
+
+from depth.evaluation.detail import BIN_METRICS, BOUNDARY_METRICS, bin_names
+from depth.evaluation.functional import ALL_METRIC_NAMES, HIGHER_IS_BETTER
+
+from .config_ranges import LOADERS, evaluators_of
+from .errors import ConfigError
+
+_DICTS = ('model', *LOADERS, 'train_cfg', 'val_cfg', 'test_cfg', 'optim_wrapper', 'default_hooks', 'auto_scale_lr')
+_TYPED = ('model', 'optim_wrapper')
+_TRAINING = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
+_HINTS = dict(
+    model='configs/_base_/models/',
+    train_dataloader='configs/_base_/datasets/',
+    test_dataloader='configs/_base_/datasets/',
+    train_cfg='configs/_base_/schedules/',
+    optim_wrapper='configs/_base_/schedules/',
+)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_count_or_zero(value: Any) -> bool:
+    return _is_count(value) or (value == 0 and isinstance(value, int) and not isinstance(value, bool))
+
+
+def _is_count_or_off(value: Any) -> bool:
+    return _is_count(value) or value == -1
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+
+
+_COUNT = (_is_count, 'a whole number of at least 1')
+_COUNT_OR_ZERO = (_is_count_or_zero, 'a whole number of at least 0')
+_POSITIVE = (_is_positive, 'a number above 0')
+_Rule = tuple[Callable[[Any], bool], str]
+
+# '*' stands for every index of a list, or for a dict alone where a list may stand.
+_NUMBERS: dict[str, _Rule] = {
+    **{f'{loader}.batch_size': _COUNT for loader in LOADERS},
+    **{f'{loader}.num_workers': _COUNT_OR_ZERO for loader in LOADERS},
+    'train_cfg.max_iters': _COUNT,
+    'train_cfg.max_epochs': _COUNT,
+    'train_cfg.val_begin': _COUNT,
+    'train_cfg.val_interval': (
+        _is_count,
+        'a whole number of at least 1 (a training without validation has no val_dataloader, val_cfg and val_evaluator)',
+    ),
+    'optim_wrapper.accumulative_counts': _COUNT,
+    'optim_wrapper.optimizer.lr': _POSITIVE,
+    'optim_wrapper.clip_grad.max_norm': _POSITIVE,
+    'default_hooks.logger.interval': _COUNT,
+    'default_hooks.checkpoint.interval': (_is_count_or_off, 'a whole number of at least 1, or -1: only at the end'),
+    'default_hooks.checkpoint.max_keep_ckpts': (_is_count_or_off, 'a whole number of at least 1, or -1: all'),
+    'default_hooks.visualization.num_images': _COUNT_OR_ZERO,
+    'param_scheduler.*.total_steps': _COUNT,
+    'param_scheduler.*.max_iters': _COUNT,
+    'param_scheduler.*.warmup_iters': _COUNT_OR_ZERO,
+    'param_scheduler.*.T_max': _COUNT,
+    'param_scheduler.*.step_size': _COUNT,
+    'param_scheduler.*.milestones.*': _COUNT,
+    'param_scheduler.*.begin': _COUNT_OR_ZERO,
+    'param_scheduler.*.end': _COUNT,
+    'auto_scale_lr.base_batch_size': _COUNT,
+    'log_processor.window_size': _COUNT,
+    'randomness.seed': _COUNT_OR_ZERO,
+}
+
+
+def check_values(cfg: Config) -> None:
+    """Check that the parts of a config are dicts and its numbers can be used.
+
+    Raises:
+        ConfigError: At the first that is wrong, with its key, its value and what is accepted.
+    """
+    for key in _DICTS:
+        node = cfg.get(key)
+        if node is not None and not isinstance(node, dict):
+            raise ConfigError(f'{key} is {node!r}; it is a dict of {"a type and " if key in _TYPED else ""}arguments')
+    for key in _TYPED:
+        node = cfg.get(key)
+        if node is not None and not isinstance(node.get('type'), str | type):
+            raise ConfigError(f'{key}.type is {node.get("type")!r}; it names what is built')
+    for pattern, (accepts, accepted) in _NUMBERS.items():
+        for place, value in _values(cfg, pattern.split('.'), ''):
+            if not accepts(value):
+                raise ConfigError(f'{place} is {value!r}; it is {accepted}')
+
+
+def _values(node: Any, parts: list[str], place: str) -> Iterator[tuple[str, Any]]:
+    """Yield (dotted key, value) of what a pattern names; what is absent or None is left out."""
+    if not parts:
+        if node is not None:
+            yield place, node
+        return
+    part, *rest = parts
+    if part == '*' and isinstance(node, list | tuple):
+        for index, item in enumerate(node):
+            yield from _values(item, rest, f'{place}.{index}')
+    elif part == '*':
+        yield from _values(node, rest, place)
+    elif isinstance(node, dict | Config) and part in node:
+        yield from _values(node[part], rest, f'{place}.{part}'.lstrip('.'))
+
+
+def check_training_parts(cfg: Config) -> None:
+    """Check that a config has what training needs and that the best checkpoint is chosen by a metric that exists.
+
+    Raises:
+        ConfigError: With the missing key, or the metrics that there are.
+    """
+    for key in _TRAINING:
+        if not cfg.get(key):
+            raise ConfigError(f'the config has no {key}, which training needs; {_HINTS[key]} has some')
+    if 'max_iters' not in cfg.train_cfg and 'max_epochs' not in cfg.train_cfg:
+        raise ConfigError('train_cfg has no max_iters; configs/_base_/schedules/ has some')
+    _check_all_or_none(cfg, 'val')
+    _check_best(cfg)
+
+
+def check_testing_parts(cfg: Config) -> None:
+    """Check that a config has what a test needs.
+
+    Raises:
+        ConfigError: With the missing key.
+    """
+    for key in ('model', 'test_dataloader'):
+        if not cfg.get(key):
+            raise ConfigError(f'the config has no {key}, which a test needs; {_HINTS[key]} has some')
+    _check_all_or_none(cfg, 'test')
+
+
+def _check_all_or_none(cfg: Config, split: str) -> None:
+    keys = [f'{split}_{part}' for part in ('dataloader', 'cfg', 'evaluator')]
+    missing = [key for key in keys if cfg.get(key) is None]
+    if missing and len(missing) < len(keys):
+        present = next(key for key in keys if key not in missing)
+        raise ConfigError(
+            f'the config has {present} but no {missing[0]}; {", ".join(keys)} come together or not at all'
+        )
+
+
+def _check_best(cfg: Config) -> None:
+    hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+    best, rule = hook.get('save_best'), hook.get('rule')
+    if best is None:
+        return
+    place = 'default_hooks.checkpoint'
+    if rule not in (None, 'less', 'greater'):
+        raise ConfigError(f"{place}.rule is {rule!r}; it is 'less' or 'greater': which value of the metric is better")
+    if cfg.get('val_evaluator') is None:
+        return
+    names = _metric_names(cfg, 'val_evaluator')
+    if best != 'auto' and names is not None and best not in names:
+        raise ConfigError(
+            f'{place}.save_best is {best!r}, which val_evaluator does not measure; it has {", ".join(names)}'
+        )
+    higher = str(best).rsplit('/')[-1] in HIGHER_IS_BETTER
+    if rule is not None and best in (names or ()) and higher != (rule == 'greater'):
+        raise ConfigError(
+            f'{place} keeps the {"smallest" if rule == "less" else "greatest"} {best}, which is the worst; set '
+            f'{place}.rule={"greater" if higher else "less"}'
+        )
+
+
+def _metric_names(cfg: Config, key: str) -> list[str] | None:
+    """Return the names of an evaluator's metrics, None if one cannot be told."""
+    nodes = cfg[key] if isinstance(cfg[key], list | tuple) else [cfg[key]]
+    if any(node.get('type') not in ('DepthMetric', 'MixedDepthMetric') for node in nodes):
+        return None
+    names: list[str] = []
+    for place, node in evaluators_of(cfg, key):
+        own = _names_of_one(node)
+        if own is None:
+            return None
+        dataset = place.partition('.protocols.')[2]
+        names += own + [f'{dataset}/{name}' for name in own if dataset]
+    if any(node.get('prefix') for node in nodes):
+        names += [f'{node["prefix"]}/{name}' for node in nodes if node.get('prefix') for name in names]
+    return list(dict.fromkeys(names))
+
+
+def _names_of_one(node: dict) -> list[str] | None:
+    others = node.get('protocols') or []
+    if others == 'all':
+        return None
+    names = list(ALL_METRIC_NAMES)
+    if node.get('distance_bins'):
+        names += [f'{metric}_{name}' for name in bin_names(node['distance_bins']) for metric in BIN_METRICS]
+    if node.get('boundary_ratio'):
+        names += BOUNDARY_METRICS
+    return names + [f'{other}/{name}' for other in others for name in ALL_METRIC_NAMES]
