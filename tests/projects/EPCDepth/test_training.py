@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from depth.datasets import SyntheticDataset
-from depth.datasets.transforms import ColorJitterPair, PackStereoInputs, PairFromScene, RandomFlipPair
+from depth.datasets.transforms import ColorJitterPair, PackStereoInputs, PairFromScene, RandomFlip
 from depth.models.layers import synthesize_view
 from depth.registry import MODELS
 from depth.structures import ViewBatch
@@ -16,7 +16,7 @@ def scenes(size, hints=True):
     pipeline = [
         PairFromScene(right_prob=0.5),
         *([ComputeDepthHint()] if hints else []),
-        RandomFlipPair(prob=0.5),
+        RandomFlip(prob=0.5),
         ColorJitterPair(prob=0.5),
         PackStereoInputs(),
     ]

@@ -4,7 +4,7 @@ _base_ = ['../EPCDepth/epcdepth_r18_kitti_320x1024.py']
 test_pipeline = [
     dict(type='LoadImage'),
     dict(type='LoadDepth'),
-    dict(type='ResizePair', scale=(1024, 320)),
+    dict(type='Resize', scale=(1024, 320), resize_depth=False, interpolation='lanczos'),
     dict(type='PackDepthInputs'),
 ]
 test_dataloader = dict(

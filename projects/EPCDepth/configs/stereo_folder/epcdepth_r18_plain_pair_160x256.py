@@ -21,7 +21,7 @@ model = dict(
     train_cfg=dict(graft=False),
 )
 pair = dict(type='StereoFolderDataset', data_root='data/stereo', indices=[0], min_depth=min_depth, max_depth=max_depth)
-resize = dict(type='ResizePair', scale=(256, 160))
+resize = dict(type='Resize', scale=(256, 160), resize_depth=False, interpolation='lanczos')
 train_dataloader = dict(
     batch_size=1,
     num_workers=0,
