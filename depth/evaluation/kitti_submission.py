@@ -16,6 +16,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from depth.depth_codes import encode_depth
+
 NUM_IMAGES = 500
 NAMES = tuple(f'{index:010d}.png' for index in range(NUM_IMAGES))
 SIZE = (1216, 352)  # width, height of every published test image
@@ -123,12 +125,6 @@ def check_weights(weights: Sequence[float] | None, count: int) -> None:
         raise ValueError(f'{count} models need {count} positive weights, got {list(weights)}')
 
 
-def encode_depth(depth: np.ndarray) -> np.ndarray:
-    """Return depth (H, W) in metres as the server stores it, uint16; what is there never becomes 0, "none"."""
-    stored = np.rint(depth.astype(np.float64) * DEPTH_SCALE)
-    return np.where(depth > 0, np.clip(stored, 1, 65535), 0).astype(np.uint16)
-
-
 def pack_submission(
     folders: Sequence[str | Path],
     out: str | Path,
@@ -164,7 +160,8 @@ def pack_submission(
                 depth = average_depth(
                     [read_prediction(model[name], depth_scale) for model in models], weights, log_depth
                 )
-                archive.writestr(zipfile.ZipInfo(name, _EPOCH), cv2.imencode('.png', encode_depth(depth))[1].tobytes())
+                stored = cv2.imencode('.png', encode_depth(depth, DEPTH_SCALE))[1].tobytes()
+                archive.writestr(zipfile.ZipInfo(name, _EPOCH), stored)
         problems, notes = check_archive(unfinished)
         if problems:
             raise ValueError('the server would refuse this: ' + '; '.join(problems))
