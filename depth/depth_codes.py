@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def encode_depth(depth: np.ndarray, depth_scale: float) -> np.ndarray:
+def encode_uint16(depth: np.ndarray, depth_scale: float) -> np.ndarray:
     """Return depth (H, W) in metres as uint16, ``depth_scale`` integers per metre, 0 = none.
 
     Depth that is there never becomes 0: what is nearer than half an integer is stored as 1, what is too far as 65535.

@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from depth.depth_codes import encode_depth
+from depth.depth_codes import encode_uint16
 
 NUM_IMAGES = 500
 NAMES = tuple(f'{index:010d}.png' for index in range(NUM_IMAGES))
@@ -125,6 +125,11 @@ def check_weights(weights: Sequence[float] | None, count: int) -> None:
         raise ValueError(f'{count} models need {count} positive weights, got {list(weights)}')
 
 
+def encode_depth(depth: np.ndarray) -> np.ndarray:
+    """Return depth (H, W) in metres as the server stores it, uint16; what is there never becomes 0, "none"."""
+    return encode_uint16(depth, DEPTH_SCALE)
+
+
 def pack_submission(
     folders: Sequence[str | Path],
     out: str | Path,
@@ -160,7 +165,7 @@ def pack_submission(
                 depth = average_depth(
                     [read_prediction(model[name], depth_scale) for model in models], weights, log_depth
                 )
-                stored = cv2.imencode('.png', encode_depth(depth, DEPTH_SCALE))[1].tobytes()
+                stored = cv2.imencode('.png', encode_depth(depth))[1].tobytes()
                 archive.writestr(zipfile.ZipInfo(name, _EPOCH), stored)
         problems, notes = check_archive(unfinished)
         if problems:

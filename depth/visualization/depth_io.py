@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from depth.depth_codes import encode_depth
+from depth.depth_codes import encode_uint16
 
 from .files import write_image
 
@@ -29,7 +29,7 @@ def save_depth_png(path: str | Path, depth: np.ndarray, depth_scale: float | Non
     farthest = float(depth.max(initial=0))
     scale = depth_scale or (1000.0 if farthest <= FARTHEST_MM else 256.0)
     saturated = int((np.rint(depth.astype(np.float64) * scale) > 65535).sum())
-    write_image(path, encode_depth(depth, scale))
+    write_image(path, encode_uint16(depth, scale))
     content = dict(depth_scale=scale, unit='metres = value / depth_scale, 0 = none', saturated_pixels=saturated)
     path.with_suffix('.json').write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
     return scale

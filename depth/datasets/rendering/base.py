@@ -9,7 +9,7 @@ from pathlib import Path
 import mmcv
 import numpy as np
 
-from depth.depth_codes import encode_depth
+from depth.depth_codes import encode_uint16
 
 from ..scenes import camera_matrix, render_scene
 
@@ -129,7 +129,7 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
 
 def write_depth(path: Path, depth: np.ndarray, depth_scale: float) -> None:
     """Write depth (H, W) in metres, 0 = none, as 16-bit PNG of ``depth_scale`` integers per metre."""
-    write_picture(path, encode_depth(depth, depth_scale))
+    write_picture(path, encode_uint16(depth, depth_scale))
 
 
 def write_lines(path: Path, lines: list[str]) -> None:

@@ -339,10 +339,15 @@ def _warped(array: np.ndarray, matrix: np.ndarray, rule: SpatialRule) -> np.ndar
     """Move a map by an affine map (2, 3) of pixel coordinates; 0 where nothing comes from."""
     size = array.shape[1::-1]
     if rule.kind != 'image':
-        # OpenCV warps no truth values and no long integers; both are exact as float64.
-        known = array.dtype in (np.uint8, np.uint16, np.float32, np.float64)
-        values = array if known else array.astype(np.float64)
-        return cv2.warpAffine(values, matrix, size, flags=cv2.INTER_NEAREST).astype(array.dtype, copy=False)
+        if array.dtype in (np.uint8, np.uint16, np.float32):
+            return cv2.warpAffine(array, matrix, size, flags=cv2.INTER_NEAREST)
+        # OpenCV warps no truth values and no long integers, and float64 by another rounding: move the pixels' numbers.
+        rows, columns = array.shape[:2]
+        numbers = np.arange(1, rows * columns + 1, dtype=np.float32).reshape(rows, columns)
+        sources = cv2.warpAffine(numbers, matrix, size, flags=cv2.INTER_NEAREST).astype(np.int64)
+        moved = array.reshape(rows * columns, *array.shape[2:])[np.maximum(sources - 1, 0)]
+        moved[sources == 0] = 0
+        return moved
     if array.ndim == 3 and array.shape[2] == 3 and array.dtype == np.uint8:
         # With a fourth channel OpenCV is twice as fast.
         padded = cv2.cvtColor(array, cv2.COLOR_BGR2BGRA)
