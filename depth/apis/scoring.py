@@ -195,9 +195,10 @@ def compare_scale(pred: np.ndarray, gt_depth: np.ndarray, inverse: bool) -> tupl
     rows, columns = np.nonzero(gt_depth > 0)
     if not len(rows):
         return None
-    # Nearest pixels, so that a map of another size can be compared too.
+    # The pixels in which the centres lie, so that a map of another size can be compared too.
     height, width = gt_depth.shape
-    values = pred[rows * pred.shape[0] // height, columns * pred.shape[1] // width].astype(np.float64)
+    nearest = (2 * rows + 1) * pred.shape[0] // (2 * height), (2 * columns + 1) * pred.shape[1] // (2 * width)
+    values = pred[nearest].astype(np.float64)
     true = gt_depth[rows, columns].astype(np.float64)
     true = 1 / true if inverse else true
     kept = np.isfinite(values)

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import mmcv.transforms
 import numpy as np
 from mmengine.dataset import BaseDataset
 
@@ -13,10 +14,33 @@ from .packs import packed_samples
 from .samplers import SampleIndex
 from .text_files import read_text
 
+MMCV_GEOMETRY = (
+    mmcv.transforms.CenterCrop,
+    mmcv.transforms.MultiScaleFlipAug,
+    mmcv.transforms.Pad,
+    mmcv.transforms.RandomChoiceResize,
+    mmcv.transforms.RandomFlip,
+    mmcv.transforms.RandomResize,
+    mmcv.transforms.Resize,
+    mmcv.transforms.TestTimeAug,
+)
+
 
 def build_pipeline(pipeline: Sequence[dict | Callable]) -> list[Callable]:
-    """Build transforms from this toolbox's registry, whatever mmengine's current scope is."""
-    return [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
+    """Build transforms from this toolbox's registry, whatever mmengine's current scope is.
+
+    Raises:
+        ValueError: If a step is one of mmcv's that move the image, which know neither depth nor cameras.
+    """
+    steps = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
+    for step in steps:
+        if isinstance(step, MMCV_GEOMETRY):
+            raise ValueError(
+                f"{type(step).__name__} is mmcv's: it would move the image and leave depth and camera behind; use "
+                'Resize, RandomFlip, RandomRotate, RandomCrop, KBCrop or NYUCrop of this toolbox, or write one '
+                '(docs/customize.md)'
+            )
+    return steps
 
 
 def sample_generator(index: int) -> np.random.RandomState:

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from depth.atomic_write import atomic_open
+from depth.depth_codes import encode_uint16
 
 from .map_files import read_map, read_side_car
 
@@ -128,8 +129,7 @@ def check_weights(weights: Sequence[float] | None, count: int) -> None:
 
 def encode_depth(depth: np.ndarray) -> np.ndarray:
     """Return depth (H, W) in metres as the server stores it, uint16; what is there never becomes 0, "none"."""
-    stored = np.rint(depth.astype(np.float64) * DEPTH_SCALE)
-    return np.where(depth > 0, np.clip(stored, 1, 65535), 0).astype(np.uint16)
+    return encode_uint16(depth, DEPTH_SCALE)
 
 
 def pack_submission(
@@ -164,7 +164,8 @@ def pack_submission(
                 depth = average_depth(
                     [read_prediction(model[name], depth_scale) for model in models], weights, log_depth
                 )
-                archive.writestr(zipfile.ZipInfo(name, _EPOCH), cv2.imencode('.png', encode_depth(depth))[1].tobytes())
+                stored = cv2.imencode('.png', encode_depth(depth))[1].tobytes()
+                archive.writestr(zipfile.ZipInfo(name, _EPOCH), stored)
         file.flush()
         problems, notes = check_archive(file.name)
         if problems:

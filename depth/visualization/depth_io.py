@@ -6,6 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from depth.depth_codes import encode_uint16
+
 from .files import write_image
 
 FARTHEST_MM = 65.535  # metres that fit into 16 bits as millimetres
@@ -20,14 +22,14 @@ def save_depth_png(path: str | Path, depth: np.ndarray, depth_scale: float | Non
         depth_scale: Stored integers per metre; by default 1000 (millimetres) where that fits, else KITTI's 256.
 
     Returns:
-        The scale. Depth beyond what 16 bits hold is cut to it, and the side-car counts such pixels.
+        The scale. Depth beyond what 16 bits hold is cut to it, and the side-car counts such pixels; depth below the
+        smallest step becomes that step, because a stored 0 means none.
     """
     path = Path(path)
     farthest = float(depth.max(initial=0))
     scale = depth_scale or (1000.0 if farthest <= FARTHEST_MM else 256.0)
-    stored = np.rint(depth.astype(np.float64) * scale)
-    saturated = int((stored > 65535).sum())
-    write_image(path, np.clip(stored, 0, 65535).astype(np.uint16))
+    saturated = int((np.rint(depth.astype(np.float64) * scale) > 65535).sum())
+    write_image(path, encode_uint16(depth, scale))
     content = dict(depth_scale=scale, unit='metres = value / depth_scale, 0 = none', saturated_pixels=saturated)
     path.with_suffix('.json').write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
     return scale

@@ -42,12 +42,24 @@ def draw_partners(groups: Tensor) -> Tensor:
     return torch.empty_like(in_order).scatter_(0, in_order, shuffled)
 
 
+def group_by_rig(views: ViewBatch) -> Tensor:
+    """Return a number for each sample, (N,) integers, that samples with the same cameras at the same poses share.
+
+    A sample's number is the index of the first one with its intrinsics and extrinsics, up to rounding.
+    """
+    matrices = [views.intrinsics, *views.source_intrinsics, *views.transforms]
+    rigs = torch.cat([matrix.flatten(1) for matrix in matrices], dim=1)
+    equal = torch.isclose(rigs[:, None], rigs[None], rtol=1e-5, atol=1e-5).all(dim=-1)
+    return equal.float().argmax(dim=1)
+
+
 def graft(inputs: Tensor, views: ViewBatch) -> tuple[Tensor, ViewBatch]:
     """Graft a training batch: the network's images, the views and the hints alike.
 
-    Samples exchange rows if the other camera lies on the same side, that is if the translations' signs agree. The
-    published code groups by the camera that took the image and forgets that mirroring exchanges the sides, so pasted
-    rows may be compared with the wrong shift.
+    Samples exchange rows if their cameras agree: the same intrinsics and the same way to the other view. The published
+    code groups by the side of the camera that took the image. It forgets that mirroring exchanges the sides and that
+    data sets, crops and recording days differ in focal length or baseline, so pasted rows may be compared with the
+    wrong shift.
 
     Args:
         inputs: Normalised images (N, 3, H, W).
@@ -58,7 +70,7 @@ def graft(inputs: Tensor, views: ViewBatch) -> tuple[Tensor, ViewBatch]:
     """
     ratio = RATIOS[int(torch.randint(len(RATIOS), ()))]
     swap = bool(torch.rand(()) < SWAP_PROB)
-    partners = draw_partners((views.transforms[0][:, 0, 3] > 0).long())
+    partners = draw_partners(group_by_rig(views))
     first_row = int(ratio * inputs.shape[-2])
 
     def grafted(batch: Tensor | None) -> Tensor | None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from mmcv.transforms import BaseTransform, Compose
 
+from depth.datasets.transforms.spatial_keys import require_unmoved
 from depth.models.layers import synthesize_view
 from depth.models.losses import photometric_error
 from depth.registry import TRANSFORMS
@@ -129,11 +130,16 @@ class ComputeDepthHint(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Set ``depth_hint``."""
+        require_unmoved(results, 'ComputeDepthHint')
         key = results['img_path'], results['side']
         if key not in self.known:
             self.known[key] = compute_hint(results)
         results['depth_hint'] = self.known[key].copy()
         return results
+
+
+def _resize_step(width: int, height: int) -> dict:
+    return dict(type='Resize', scale=(width, height), resize_depth=False, interpolation='lanczos')
 
 
 def hint_steps(pipeline: Sequence[dict], width: int, height: int) -> tuple[list[dict], float]:
@@ -151,7 +157,7 @@ def hint_steps(pipeline: Sequence[dict], width: int, height: int) -> tuple[list[
     if loader is None:
         raise ValueError('the train pipeline has no LoadDepthHint, so nothing would read the hints')
     camera = [step for step in pipeline if step['type'] == 'NominalIntrinsics']
-    steps = [dict(type='LoadPair'), dict(type='ResizePair', scale=(width, height)), *camera]
+    steps = [dict(type='LoadPair'), _resize_step(width, height), *camera]
     return steps, float(loader.get('unit', 5.4))
 
 

@@ -65,12 +65,12 @@ def disparity_to_metres(
     """Return depth (H, W) in metres of a disparity map (h, w).
 
     Args:
-        disparity: Positive, in 1 / ``unit`` metres.
+        disparity: In 1 / ``unit`` metres; 0 is farther than anything and becomes a finite depth beyond all ranges.
         size: (H, W) of the ground truth.
         unit: Metres of the published unit.
         resize_as: ``'inverse_depth'`` as the published KITTI evaluation does, ``'depth'`` as its NYU one.
     """
-    values = disparity[None, None].float()
+    values = disparity[None, None].float().clamp(min=1e-9)  # an infinite depth would make NaN of its neighbours
     if resize_as == 'depth':
         return unit * resize_map(1 / values, size)[0, 0]
     return unit / resize_map(values, size)[0, 0]

@@ -7,7 +7,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from depth.datasets import BaseDepthDataset
-from depth.datasets.transforms.geometry import crop
+from depth.datasets.transforms.spatial_keys import crop
 from depth.registry import DATASETS, TRANSFORMS
 
 CROP = (44, 40, 427, 561)  # top, left, height, width of the published crop
@@ -55,4 +55,4 @@ class LoadNYUH5(BaseTransform):
             )
         results['img'] = np.ascontiguousarray(rgb.transpose(1, 2, 0)[..., ::-1].astype(np.uint8))
         results['gt_depth'] = depth
-        return crop(results, *CROP)
+        return crop(results, *CROP, 'LoadNYUH5')

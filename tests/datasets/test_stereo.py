@@ -8,7 +8,6 @@ import torch
 from depth.datasets import KITTIRawDataset, StereoFolderDataset, SyntheticDataset
 from depth.datasets.transforms import (
     ColorJitterPair,
-    CropPair,
     LoadDepthHint,
     LoadImage,
     LoadPair,
@@ -18,8 +17,9 @@ from depth.datasets.transforms import (
     PackDepthInputs,
     PackStereoInputs,
     PairFromScene,
-    RandomFlipPair,
-    ResizePair,
+    RandomCrop,
+    RandomFlip,
+    Resize,
 )
 from depth.datasets.transforms.color_jitter import jitter
 from depth.datasets.velodyne import project_velodyne
@@ -43,8 +43,8 @@ def warp_error(sample, sign=1.0):
 def test_geometry_holds_after_crop_mirror_and_sides(side, mirrored):
     pipeline = [
         PairFromScene(right_prob=float(side == 'right')),
-        CropPair(crop_size=(48, 100)),
-        RandomFlipPair(prob=float(mirrored)),
+        RandomCrop(crop_size=(48, 100)),
+        RandomFlip(prob=float(mirrored)),
         ColorJitterPair(prob=1.0),
         PackStereoInputs(),
     ]
@@ -58,8 +58,12 @@ def test_geometry_holds_after_crop_mirror_and_sides(side, mirrored):
         assert none < wrong
 
 
+def resize_pair(scale):
+    return Resize(scale, resize_depth=False, interpolation='lanczos')
+
+
 def test_colours_may_change_before_the_geometry():
-    geometry = [CropPair(crop_size=(48, 100)), RandomFlipPair(prob=1.0), ResizePair(scale=(50, 24))]
+    geometry = [RandomCrop(crop_size=(48, 100)), RandomFlip(prob=1.0), resize_pair((50, 24))]
     pipeline = [PairFromScene(), ColorJitterPair(prob=0.0), *geometry, PackStereoInputs()]
     packed = SyntheticDataset('rooms', 1, image_size=(64, 128), stereo=True, pipeline=pipeline)[0]
     sample = packed['data_samples']
@@ -69,7 +73,7 @@ def test_colours_may_change_before_the_geometry():
 
 
 def test_resizing_keeps_the_geometry():
-    pipeline = [PairFromScene(), ResizePair(scale=(96, 64)), PackStereoInputs()]
+    pipeline = [PairFromScene(), resize_pair((96, 64)), PackStereoInputs()]
     dataset = SyntheticDataset('rooms', 1, image_size=(128, 192), stereo=True, noise=0.0, pipeline=pipeline)
     sample = dataset[0]['data_samples']
     sample.gt_depth = sample.gt_depth[::2, ::2].contiguous()
@@ -157,14 +161,16 @@ def test_a_scan_becomes_ground_truth_of_one_size(kitti_root):
     options = dict(data_root=str(kitti_root), ann_file='split.txt')
     expected = {'forward': 400.0, 'camera': 399.73}
     for axis, depth in expected.items():
-        pipeline = [LoadImage(), ResizePair(scale=(64, 32)), LoadVelodyneDepth(axis), PackDepthInputs()]
+        pipeline = [LoadImage(), resize_pair((64, 32)), LoadVelodyneDepth(axis), PackDepthInputs()]
         packed = KITTIRawDataset(**options, pipeline=pipeline)[0]
         gt_depth = packed['data_samples'].gt_depth
         assert packed['inputs'].shape == (3, 32, 64)
         assert gt_depth.shape == packed['data_samples'].ori_shape == (375, 1242)
         assert gt_depth.max().item() == pytest.approx(depth, abs=0.01)
-        # Column 609.5 - 721.5 * 300 / 399.73 plus the baseline's share, 67 from 0, and ten times as many pixels.
-        assert abs(gt_depth.nonzero().float().mean(dim=0)[1].item() - 675) < 10
+        # Column 609.5 - 721.5 * 300 / 399.73 plus the baseline's share, 68 from 0 (67 as published), and ten times as
+        # many pixels.
+        column = dict(forward=67, camera=68)[axis]
+        assert gt_depth.nonzero().float().mean(dim=0)[1].item() == pytest.approx(10.016 * (column + 0.5) - 0.5, abs=1)
     native = KITTIRawDataset(**options, pipeline=[LoadImage(), LoadVelodyneDepth(size=None)])[0]
     assert native['gt_depth'].shape == (37, 124)
     scan.unlink()
@@ -208,12 +214,11 @@ def test_a_real_scan_lands_where_the_sample_says():
     points = np.fromfile(SAMPLES / 'stereo' / 'velodyne' / 'kitti_demo.bin', np.float32).reshape(-1, 4)
     found = project_velodyne(points, projection, (375, 1242), 'camera')
     expected = cv2.imread(str(SAMPLES / 'stereo' / 'depth' / 'kitti_demo.png'), cv2.IMREAD_UNCHANGED) / 256
-    # The sample counts pixels from 0, KITTI raw's development kit from 1.
-    agree = np.abs(found[:-1, :-1] - expected[1:, 1:]) < 1 / 256
-    assert agree[expected[1:, 1:] > 0].mean() > 0.999
-    forward = project_velodyne(points, projection, (375, 1242), 'forward')
-    both = (found > 0) & (forward > 0)
-    assert np.median((forward - found)[both]) == pytest.approx(0.27, abs=0.05)
+    agree = np.abs(found - expected) < 1 / 256
+    assert agree[expected > 0].mean() > 0.999
+    forward = project_velodyne(points, projection, (375, 1242), 'forward')[:-1, :-1]  # shifted, as published
+    both = (found[1:, 1:] > 0) & (forward > 0)
+    assert np.median((forward - found[1:, 1:])[both]) == pytest.approx(0.27, abs=0.05)
 
 
 @needs_samples

@@ -13,6 +13,7 @@ from depth.datasets.transforms import (
     RandomFlip,
     RandomRotate,
     Resize,
+    SpatialRule,
 )
 from tests.shared import REFERENCE, needs_reference
 
@@ -43,12 +44,22 @@ def inputs(recorded, seed=0):
         ('random_crop_1', 1, RandomCrop((24, 32))),
         ('random_crop_2', 2, RandomCrop((64, 32))),
         ('flip_horizontal', 0, RandomFlip(prob=1.0)),
-        ('resize_keep_ratio', 0, Resize((48, 100), keep_ratio=True)),
-        ('resize_exact', 0, Resize((45, 33))),
     ],
 )
 def test_geometry_gives_the_published_arrays(recorded, case, seed, transform):
     found = transform.transform(inputs(recorded, seed))
+    assert np.array_equal(found['img'], expected(recorded, case, 'img'))
+    assert np.array_equal(found['gt_depth'], expected(recorded, case, 'depth'))
+
+
+@needs_reference
+@pytest.mark.parametrize(
+    ('case', 'transform'),
+    [('resize_keep_ratio', Resize((48, 100), keep_ratio=True)), ('resize_exact', Resize((45, 33)))],
+)
+def test_resizing_gives_the_published_arrays_under_the_published_rule(recorded, case, transform):
+    published = dict(gt_depth=SpatialRule('nearest_floor', 'ground_truth'))
+    found = transform.transform(inputs(recorded) | dict(spatial_keys=published))
     assert np.array_equal(found['img'], expected(recorded, case, 'img'))
     assert np.array_equal(found['gt_depth'], expected(recorded, case, 'depth'))
 

@@ -2,8 +2,11 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+from depth.datasets.transforms import SPATIAL_KEYS
+from depth.registry import TRANSFORMS
 from tests.shared import REPO
 
 
@@ -12,6 +15,24 @@ def example_files():
     text = (REPO / 'docs/customize.md').read_text(encoding='utf-8')
     blocks = re.findall(r'```python\n# file: (\S+)\n(.*?)```', text, flags=re.DOTALL)
     return dict(blocks)
+
+
+def test_the_table_of_spatial_keys_is_complete():
+    text = (REPO / 'docs/customize.md').read_text(encoding='utf-8')
+    rows = [line for line in text.splitlines() if line.startswith('| `')]
+    for key, rule in SPATIAL_KEYS.items():
+        assert any(f'`{key}`' in row and f'`{rule.kind}`' in row for row in rows), key
+
+
+def test_the_transform_of_the_docs_moves_everything():
+    text = (REPO / 'docs/customize.md').read_text(encoding='utf-8')
+    (code,) = re.findall(r'```python\n(from mmcv.*?)```', text, flags=re.DOTALL)
+    exec(code, {})
+    lower_half = TRANSFORMS.build(dict(type='LowerHalf'))
+    depth = np.arange(20.0).reshape(5, 4)
+    results = lower_half(dict(img=np.zeros((5, 4, 3), np.uint8), gt_depth=depth, cam_intrinsic=np.eye(3)))
+    assert np.array_equal(results['gt_depth'], depth[2:])
+    assert results['cam_intrinsic'][1, 2] == -2
 
 
 @pytest.mark.slow

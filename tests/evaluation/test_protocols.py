@@ -162,6 +162,26 @@ def test_resizing_as_inverse_depth_differs_from_resizing_depth():
     assert resized('epcdepth_stereo', coarse, (1, 4))[0].tolist() == pytest.approx([1, 1 / 0.8125, 1 / 0.4375, 4])
 
 
+@pytest.mark.parametrize('corners', ['zoedepth_kitti', 'zoedepth_kitti_v2'])
+@pytest.mark.parametrize('size', [(1, 4), (1, 5), (3, 7)])
+def test_an_infinitely_far_pixel_is_clamped_after_a_resize_too(corners, size):
+    """An inverse depth of 0 or less is the far end of the clamp, and no pixel is NaN."""
+    for far in (0.0, -0.5, 1e-12):
+        found = resized(corners, torch.tensor([[[0.5, far, 0.5]]]), size, 'inverse_depth')
+        assert torch.isfinite(found).all()
+        assert found.min() >= 2 - 1e-5 and found.max() == 80
+        assert found[:, 0].tolist() == pytest.approx([2.0] * size[0])
+    none = resized(corners, torch.zeros(1, 2, 2), (4, 4), 'inverse_depth')
+    assert (none == 80).all()
+
+
+def test_a_depth_of_zero_is_clamped_when_inverse_depth_is_resized():
+    found = resized('epcdepth_stereo', torch.tensor([[[4.0, 0.0, 4.0]]]), (1, 5))
+    assert torch.isfinite(found).all()
+    assert found.min() == pytest.approx(1e-3)
+    assert found[0].tolist()[::4] == pytest.approx([4.0, 4.0])
+
+
 def test_corner_aligned_resize_is_the_published_quirk():
     coarse = torch.tensor([[[1.0, 4.0]]])
     assert resized('zoedepth_kitti', coarse, (1, 4))[0].tolist() == pytest.approx([1, 2, 3, 4])

@@ -9,6 +9,8 @@ from pathlib import Path
 import mmcv
 import numpy as np
 
+from depth.depth_codes import encode_uint16
+
 from ..scenes import camera_matrix, render_scene
 
 MARKER = 'rendered.json'  # in the root of every rendered layout: what follows is no measurement
@@ -127,7 +129,7 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
 
 def write_depth(path: Path, depth: np.ndarray, depth_scale: float) -> None:
     """Write depth (H, W) in metres, 0 = none, as 16-bit PNG of ``depth_scale`` integers per metre."""
-    write_picture(path, np.clip(np.rint(depth * np.float32(depth_scale)), 0, 65535).astype(np.uint16))
+    write_picture(path, encode_uint16(depth, depth_scale))
 
 
 def write_lines(path: Path, lines: list[str]) -> None:

@@ -7,24 +7,22 @@ from .loading import LoadDepth, LoadImage
 from .normals import LoadNormals
 from .packing import PackDepthInputs
 from .photometric import RandomBrightnessContrast, RandomGamma, RandomHueSaturationValue
+from .spatial_keys import SPATIAL_KEYS, SpatialRule
 from .stereo import (
-    CropPair,
     LoadDepthHint,
     LoadPair,
     LoadStereoDepth,
     NominalIntrinsics,
     PackStereoInputs,
     PairFromScene,
-    RandomFlipPair,
-    ResizePair,
 )
 from .strip_mix import DepthStripMix
 from .velodyne import LoadVelodyneDepth
 
 __all__ = [
+    'SPATIAL_KEYS',
     'ColorAug',
     'ColorJitterPair',
-    'CropPair',
     'DepthStripMix',
     'KBCrop',
     'LoadDepth',
@@ -42,10 +40,9 @@ __all__ = [
     'RandomBrightnessContrast',
     'RandomCrop',
     'RandomFlip',
-    'RandomFlipPair',
     'RandomGamma',
     'RandomHueSaturationValue',
     'RandomRotate',
     'Resize',
-    'ResizePair',
+    'SpatialRule',
 ]

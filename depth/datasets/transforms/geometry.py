@@ -1,39 +1,26 @@
-"""Geometric transforms; image, depth and intrinsics always move together.
+"""Geometric transforms; everything in a sample that lives on pixels moves together.
 
-Pixel centres are at whole numbers. Depth is never interpolated: it is nearest in rotations and resizes.
+:mod:`.spatial_keys` lists what that is and does it. Depth is never interpolated: rotations and resizes take the nearest
+pixel.
 """
 
 from collections.abc import Sequence
+from numbers import Integral
 
-import cv2
-import numpy as np
 from mmcv.transforms import BaseTransform
 
 from depth.registry import TRANSFORMS
 
 from .random import get_rng
+from .spatial_keys import INTERPOLATIONS, crop, flip, image_shape, resize, rotate
 
 
-def apply_affine(results: dict, matrix: np.ndarray, keys: Sequence[str] = ('cam_intrinsic',)) -> None:
-    """Move the intrinsics under ``keys`` by an affine map (3, 3) of pixel coordinates."""
-    for key in keys:
-        if results.get(key) is not None:
-            results[key] = matrix @ np.asarray(results[key], np.float64)
-
-
-def crop(results: dict, top: int, left: int, height: int, width: int) -> dict:
-    """Cut a window out of everything in place; the crop becomes the image (``ori_shape``).
-
-    The windows are views: the next step that writes pixels, packing at the latest, copies what is left.
-    """
-    for key in results.keys() & {'img', 'gt_depth', 'img_right', 'normals'}:
-        results[key] = results[key][top : top + height, left : left + width]
-    shift = np.array([[1.0, 0.0, -left], [0.0, 1.0, -top], [0.0, 0.0, 1.0]])
-    apply_affine(results, shift, ('cam_intrinsic', 'ori_cam_intrinsic'))
-    outer_top, outer_left = results.get('crop_box', (0, 0, 0, 0))[:2]
-    shape = results['img'].shape[:2]
-    results.update(img_shape=shape, ori_shape=shape, crop_box=(outer_top + top, outer_left + left, *shape))
-    return results
+def _checked_size(name: str, size: Sequence[int], order: str) -> tuple[int, int]:
+    """Return two positive whole numbers, or raise with the argument's name."""
+    values = tuple(size) if isinstance(size, Sequence) and not isinstance(size, str) else (size,)
+    if len(values) != 2 or not all(isinstance(value, Integral) and value > 0 for value in values):
+        raise ValueError(f'{name} is {order}, two whole numbers of at least 1, got {size!r}')
+    return values
 
 
 @TRANSFORMS.register_module()
@@ -49,18 +36,18 @@ class KBCrop(BaseTransform):
     """
 
     def __init__(self, height: int = 352, width: int = 1216) -> None:
-        self.height, self.width = height, width
+        self.height, self.width = _checked_size('KBCrop', (height, width), '(height, width)')
 
     def transform(self, results: dict) -> dict:
-        """Crop image, depth and intrinsics."""
-        height, width = results['img'].shape[:2]
+        """Crop everything that lives on pixels."""
+        height, width = image_shape(results, 'KBCrop')
         top, left = height - self.height, (width - self.width) // 2
         if top < 0 or left < 0:
             raise ValueError(
                 f'{results.get("img_path", "the image")} is {height}x{width}, smaller than the KB crop '
                 f'{self.height}x{self.width}; use a pipeline without KBCrop for it'
             )
-        return crop(results, top, left, self.height, self.width)
+        return crop(results, top, left, self.height, self.width, 'KBCrop')
 
 
 @TRANSFORMS.register_module()
@@ -72,13 +59,14 @@ class NYUCrop(BaseTransform):
     """
 
     def transform(self, results: dict) -> dict:
-        """Crop image, depth and intrinsics."""
-        if results['img'].shape[:2] != (480, 640):
+        """Crop everything that lives on pixels."""
+        height, width = image_shape(results, 'NYUCrop')
+        if (height, width) != (480, 640):
             raise ValueError(
-                f'{results.get("img_path", "the image")} is {results["img"].shape[:2]}, NYUCrop is defined for '
+                f'{results.get("img_path", "the image")} is {height}x{width}, NYUCrop is defined for '
                 '480x640 frames only'
             )
-        return crop(results, 45, 43, 427, 565)
+        return crop(results, 45, 43, 427, 565, 'NYUCrop')
 
 
 @TRANSFORMS.register_module()
@@ -87,23 +75,28 @@ class RandomCrop(BaseTransform):
 
     Args:
         crop_size: (height, width) in pixels.
+
+    Raises:
+        ValueError: If the size is not two positive numbers, or a map in the sample has another size than the image.
     """
 
     def __init__(self, crop_size: Sequence[int]) -> None:
-        self.crop_size = tuple(crop_size)
+        self.crop_size = _checked_size('RandomCrop.crop_size', crop_size, '(height, width)')
 
     def transform(self, results: dict) -> dict:
-        """Crop image, depth and intrinsics."""
+        """Crop everything that lives on pixels."""
         rng = get_rng(results)
-        height, width = results['img'].shape[:2]
+        height, width = image_shape(results, 'RandomCrop')
         top = rng.randint(0, max(height - self.crop_size[0], 0) + 1)
         left = rng.randint(0, max(width - self.crop_size[1], 0) + 1)
-        return crop(results, top, left, *self.crop_size)
+        return crop(results, top, left, *self.crop_size, 'RandomCrop')
 
 
 @TRANSFORMS.register_module()
 class RandomFlip(BaseTransform):
-    """Mirror left and right with a probability; normals turn with the image.
+    """Mirror left and right with a probability.
+
+    The views of a pair keep their roles, so the other camera changes sides; normals turn with the image.
 
     Args:
         prob: Probability.
@@ -113,30 +106,19 @@ class RandomFlip(BaseTransform):
         self.prob = prob
 
     def transform(self, results: dict) -> dict:
-        """Mirror image, depth and intrinsics; sets ``flip``."""
-        results['flip'] = bool(get_rng(results).rand() < self.prob)
-        if not results['flip']:
-            return results
-        for key in results.keys() & {'img', 'gt_depth', 'normals'}:
-            results[key] = cv2.flip(results[key], 1)  # ten times faster than copying a reversed view
-        if 'normals' in results:
-            results['normals'][..., 0] *= -1
-        for key in ('cam_intrinsic', 'ori_cam_intrinsic'):
-            if results.get(key) is not None:  # only the principal point moves: a mirrored camera keeps fx > 0
-                matrix = np.array(results[key], np.float64)
-                matrix[0, 2] = results['img'].shape[1] - 1 - matrix[0, 2]
-                results[key] = matrix
-        return results
+        """Mirror everything that lives on pixels; sets ``flip``."""
+        draws_flip = bool(get_rng(results).rand() < self.prob)
+        results['flip'] = draws_flip != results.get('flip', False)  # mirrored twice is not mirrored
+        return flip(results, 'RandomFlip') if draws_flip else results
 
 
 @TRANSFORMS.register_module()
 class RandomRotate(BaseTransform):
     """Rotate about the image's middle with a probability; the border is filled with black and "no ground truth".
 
-    Normals turn with the camera.
-
-    A rotation in the image is a roll of the camera about its axis, which leaves depth as it is. The principal point
-    turns with the image; the focal lengths stay, which is exact for fx = fy (0.1 % off for NYU's).
+    A rotation in the image is a roll of the camera about its axis, which leaves depth as it is. Normals and the pose of
+    another view turn with the camera. The principal point turns with the image; the focal lengths stay, which is exact
+    for fx = fy (0.1 % off for NYU's).
 
     Args:
         prob: Probability.
@@ -148,73 +130,64 @@ class RandomRotate(BaseTransform):
         self.degree = (-degree, degree) if isinstance(degree, int | float) else tuple(degree)
 
     def transform(self, results: dict) -> dict:
-        """Rotate image (bilinear), depth (nearest) and principal point."""
+        """Rotate everything that lives on pixels."""
         rng = get_rng(results)
-        rotate, angle = rng.rand() < self.prob, rng.uniform(*self.degree)  # the angle is drawn either way
-        return self.rotate(results, angle) if rotate else results
+        draws_rotation, angle = rng.rand() < self.prob, rng.uniform(*self.degree)  # the angle is drawn either way
+        return self.rotate(results, angle) if draws_rotation else results
 
     @staticmethod
     def rotate(results: dict, angle: float) -> dict:
         """Rotate by ``angle`` degrees, clockwise."""
-        height, width = results['img'].shape[:2]
-        matrix = cv2.getRotationMatrix2D(((width - 1) * 0.5, (height - 1) * 0.5), -angle, 1.0)
-        if 'img' in results:
-            results['img'] = _warp_image(results['img'], matrix)
-        for key in results.keys() & {'gt_depth', 'normals'}:
-            results[key] = cv2.warpAffine(results[key], matrix, (width, height), flags=cv2.INTER_NEAREST)
-        if 'normals' in results:
-            results['normals'][..., :2] = results['normals'][..., :2] @ matrix[:, :2].T
-        for key in ('cam_intrinsic', 'ori_cam_intrinsic'):
-            if results.get(key) is not None:
-                intrinsic = np.array(results[key], np.float64)
-                intrinsic[:2, 2] = matrix @ [*intrinsic[:2, 2], 1.0]
-                results[key] = intrinsic
-        return results
-
-
-def _warp_image(img: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Move an image (H, W, 3), bilinear, black outside; with a fourth channel OpenCV is twice as fast."""
-    size = img.shape[1::-1]
-    padded = cv2.cvtColor(img, cv2.COLOR_BGR2BGRA)
-    return cv2.cvtColor(cv2.warpAffine(padded, matrix, size, flags=cv2.INTER_LINEAR), cv2.COLOR_BGRA2BGR)
+        return rotate(results, angle, 'RandomRotate')
 
 
 @TRANSFORMS.register_module()
 class Resize(BaseTransform):
-    """Resize the image bilinearly.
+    """Resize images, and ground truth by the pixel in which each output pixel's centre lies.
 
     Args:
         scale: (width, height) in pixels, as in OpenMMLab.
         keep_ratio: Take the largest size of the same shape whose long and short edges fit into those of ``scale``.
-        resize_depth: Resize ground truth too (nearest). Test pipelines say False: predictions are brought back to
-            ``ori_shape`` and scored there.
+        resize_depth: Resize ground truth too. Test pipelines say False: predictions are brought back to ``ori_shape``
+            and scored there.
+        interpolation: Of images: ``'bilinear'``, or ``'lanczos'`` (antialiased), which the self-supervised methods use.
+
+    Raises:
+        ValueError: If the scale is not two positive numbers, or the interpolation is unknown.
     """
 
-    def __init__(self, scale: Sequence[int], keep_ratio: bool = False, resize_depth: bool = True) -> None:
-        self.scale = tuple(scale)
+    def __init__(
+        self,
+        scale: Sequence[int],
+        keep_ratio: bool = False,
+        resize_depth: bool = True,
+        interpolation: str = 'bilinear',
+    ) -> None:
+        if interpolation not in INTERPOLATIONS:
+            raise ValueError(f'Resize.interpolation is one of {", ".join(INTERPOLATIONS)}, got {interpolation!r}')
+        self.scale = _checked_size('Resize.scale', scale, '(width, height)')
         self.keep_ratio = keep_ratio
         self.resize_depth = resize_depth
+        self.interpolation = interpolation
 
     def transform(self, results: dict) -> dict:
-        """Resize image and intrinsics, and ground truth if asked to; sets ``img_shape``."""
-        height, width = results['img'].shape[:2]
+        """Resize image and intrinsics, and ground truth if asked to; sets ``img_shape`` and ``ori_shape``."""
+        height, width = image_shape(results, 'Resize')
         new_width, new_height = self._new_size(width, height)
-        results['img'] = cv2.resize(results['img'], (new_width, new_height), interpolation=cv2.INTER_LINEAR)
-        sx, sy = new_width / width, new_height / height
-        # Pixel areas are scaled, so a centre at x goes to (x + 0.5) * s - 0.5.
-        matrix = np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]])
-        apply_affine(results, matrix)
-        results['img_shape'] = (new_height, new_width)
-        if self.resize_depth and 'gt_depth' in results:
-            size = (new_width, new_height)
-            for key in results.keys() & {'gt_depth', 'normals'}:
-                results[key] = cv2.resize(results[key], size, interpolation=cv2.INTER_NEAREST)
-            apply_affine(results, matrix, ('ori_cam_intrinsic',))
-            results['ori_shape'] = (new_height, new_width)
-        return results
+        return resize(results, (new_height, new_width), 'Resize', self.interpolation, self.resize_depth)
 
     def _new_size(self, width: int, height: int) -> tuple[int, int]:
         if not self.keep_ratio:
             return self.scale
         factor = min(max(self.scale) / max(width, height), min(self.scale) / min(width, height))
-        return int(width * factor + 0.5), int(height * factor + 0.5)
+        return max(int(width * factor + 0.5), 1), max(int(height * factor + 0.5), 1)
+
+
+# Names of former versions, which the configs inside older checkpoints carry.
+TRANSFORMS.register_module('RandomFlipPair', module=RandomFlip)
+TRANSFORMS.register_module('CropPair', module=RandomCrop)
+
+
+@TRANSFORMS.register_module('ResizePair')
+def _resize_pair(scale: Sequence[int]) -> Resize:
+    return Resize(scale, resize_depth=False, interpolation='lanczos')

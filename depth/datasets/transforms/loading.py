@@ -15,6 +15,8 @@ from mmcv.transforms import BaseTransform
 
 from depth.registry import READERS, TRANSFORMS
 
+from .spatial_keys import place_ground_truth, require_unmoved
+
 STRIDE, ENOUGH = 61, 100  # every so many pixels of a map are looked at, all where that gives fewer valid ones
 
 
@@ -190,13 +192,15 @@ class LoadDepth(BaseTransform):
 
     Raises:
         FileNotFoundError: If the file is missing.
-        ValueError: If it cannot be read, differs in size from the image, or was plainly stored with another scale.
+        ValueError: If it cannot be read, differs in size from the image, was plainly stored with another scale, or the
+            image was already mirrored, cropped or rotated.
     """
 
     def transform(self, results: dict) -> dict:
         """Read and check the depth map."""
         if 'gt_depth' in results:
             return results
+        require_unmoved(results, 'LoadDepth')
         try:
             depth = load_depth(results)
         except (FileNotFoundError, ValueError) as error:
@@ -208,8 +212,7 @@ class LoadDepth(BaseTransform):
             )
         if not results.get('depth_reader'):  # those know their unit, depth_scale is a setting
             self._check_scale(depth, results)
-        results['gt_depth'] = depth
-        return results
+        return place_ground_truth(results, depth)
 
     @staticmethod
     def _check_scale(depth: np.ndarray, results: dict) -> None:

@@ -10,6 +10,7 @@ from mmcv.transforms import BaseTransform
 from depth.registry import TRANSFORMS
 
 from .loading import read_stored
+from .spatial_keys import require_unmoved
 
 CHANNEL_ORDERS = ('bgr', 'rgb')
 
@@ -28,7 +29,8 @@ class LoadNormals(BaseTransform):
 
     Raises:
         FileNotFoundError: If the file is missing.
-        ValueError: If it is no 8-bit colour image of the image's size, or the channel order is unknown.
+        ValueError: If it is no 8-bit colour image of the image's size, the channel order is unknown, or the image was
+            already mirrored, cropped or rotated.
     """
 
     def __init__(self, replace: Mapping[str, str] | None = None, channel_order: str = 'bgr') -> None:
@@ -38,6 +40,7 @@ class LoadNormals(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Read and check the map."""
+        require_unmoved(results, 'LoadNormals')
         path = results.get('normals_path') or self._beside(results['img_path'])
         if not Path(path).is_file():
             raise FileNotFoundError(

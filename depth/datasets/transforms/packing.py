@@ -33,6 +33,9 @@ class PackDepthInputs(BaseTransform):
     Args:
         meta_keys: What goes into the sample's meta information, where it is there.
         with_normals: Also give the sample ``normals`` (3, H, W), where there are some.
+
+    Raises:
+        ValueError: If ground truth has another size than ``ori_shape``, so that a step changed one and not the other.
     """
 
     def __init__(self, meta_keys: tuple[str, ...] = META_KEYS, with_normals: bool = False) -> None:
@@ -43,12 +46,23 @@ class PackDepthInputs(BaseTransform):
         inputs = torch.from_numpy(np.ascontiguousarray(results['img'].transpose(2, 0, 1)))
         sample = DepthDataSample(metainfo={key: _plain(results[key]) for key in self.meta_keys if key in results})
         if 'gt_depth' in results:
+            self._check_gt_size(results)
             sample.gt_depth = torch.from_numpy(np.ascontiguousarray(results['gt_depth'], np.float32))
         if self.with_normals and 'normals' in results:
             sample.normals = torch.from_numpy(np.ascontiguousarray(results['normals'].transpose(2, 0, 1), np.float32))
         if results.get('cam_intrinsic') is not None:
             sample.intrinsics = torch.tensor(np.asarray(results['cam_intrinsic']), dtype=torch.float32)
         return dict(inputs=inputs, data_samples=sample)
+
+    @staticmethod
+    def _check_gt_size(results: dict) -> None:
+        shape, expected = tuple(results['gt_depth'].shape), tuple(results.get('ori_shape', results['gt_depth'].shape))
+        if shape != expected:
+            raise ValueError(
+                f'PackDepthInputs: gt_depth of {results.get("img_path", "the sample")} is {shape[0]}x{shape[1]}, '
+                f'expected {expected[0]}x{expected[1]} (ori_shape); a step of the pipeline moved one without the '
+                'other, use the transforms of depth.datasets.transforms'
+            )
 
 
 def _plain(value: object) -> object:

@@ -1,4 +1,6 @@
-"""Transforms of a stereo pair: both views always move together.
+"""Transforms of a stereo pair: loading, camera and packing.
+
+Geometry is that of :mod:`.geometry`, which moves both views together.
 
 Keys of a pair: ``img`` and ``other_img`` (H, W, 3) uint8 BGR; ``cam_intrinsic`` and ``other_cam_intrinsic`` (3, 3);
 ``stereo_extrinsics`` (4, 4), metres, camera of ``img`` to camera of ``other_img``; ``depth_hint`` (H, W) float32,
@@ -7,22 +9,16 @@ extrinsics are the identity but for ``[0, 3]``: minus the baseline if ``img`` is
 is the right one, and the other way round once the pair is mirrored.
 """
 
-from collections.abc import Sequence
-
-import cv2
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
-from PIL import Image
 
 from depth.registry import TRANSFORMS
 
-from .geometry import RandomFlip, apply_affine
 from .loading import LoadDepth, LoadImage, read_depth, read_image
 from .packing import META_KEYS, PackDepthInputs
 from .random import get_rng
-
-VIEW_KEYS = ('img', 'other_img', 'clean_img', 'clean_other_img')
+from .spatial_keys import MIRROR, require_unmoved
 
 
 def stereo_extrinsics(side: str, baseline: float) -> np.ndarray:
@@ -44,6 +40,7 @@ class LoadPair(LoadImage):
 
     def transform(self, results: dict) -> dict:
         """Read both views."""
+        require_unmoved(results, 'LoadPair')
         results = super().transform(results)
         if 'other_img' not in results:
             results['other_img'] = read_image(results['other_img_path'])
@@ -82,7 +79,8 @@ class PairFromScene(BaseTransform):
             results['gt_depth'] = other_depth
         results['other_img'] = other_img
         results['other_cam_intrinsic'] = np.array(results['cam_intrinsic'], np.float64)
-        results['stereo_extrinsics'] = stereo_extrinsics(results['side'], results['baseline'])
+        extrinsics = stereo_extrinsics(results['side'], results['baseline'])
+        results['stereo_extrinsics'] = MIRROR @ extrinsics @ MIRROR if results.get('flip') else extrinsics
         return results
 
 
@@ -90,14 +88,14 @@ class PairFromScene(BaseTransform):
 class LoadDepthHint(BaseTransform):
     """Read ``depth_hint_path`` (npy of shape (h, w) or (1, h, w)); sets ``depth_hint`` (h, w) float32 in metres.
 
-    A hint keeps the size at which it was computed until :class:`ResizePair`.
+    A hint keeps the size at which it was computed until ``Resize``, and its values: its size says nothing about metres.
 
     Args:
         unit: Metres of a stored 1; published files count in units in which the baseline of 0.54 m is 0.1, so 5.4.
 
     Raises:
         FileNotFoundError: If the file is missing.
-        ValueError: If it is no such array.
+        ValueError: If it is no such array, or the image was already mirrored, cropped or rotated.
     """
 
     def __init__(self, unit: float = 5.4) -> None:
@@ -105,6 +103,7 @@ class LoadDepthHint(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Read the hint."""
+        require_unmoved(results, 'LoadDepthHint')
         path = results['depth_hint_path']
         try:
             hint = np.load(path, allow_pickle=False)
@@ -119,91 +118,6 @@ class LoadDepthHint(BaseTransform):
         if hint.ndim != 2:
             raise ValueError(f'depth hint {path} has shape {hint.shape}, expected (1, H, W)')
         results['depth_hint'] = hint.astype(np.float32) * np.float32(self.unit)
-        return results
-
-
-@TRANSFORMS.register_module()
-class RandomFlipPair(RandomFlip):
-    """Mirror both views with a probability. They keep their roles, so the other camera changes sides.
-
-    Args:
-        prob: Probability.
-    """
-
-    def transform(self, results: dict) -> dict:
-        """Mirror images, depth, hint and intrinsics; the extrinsics' translation changes its sign."""
-        results = super().transform(results)
-        if not results['flip']:
-            return results
-        for key in results.keys() & {*VIEW_KEYS[1:], 'depth_hint'}:  # the base class mirrors `img`
-            results[key] = np.ascontiguousarray(results[key][:, ::-1])
-        if results.get('other_cam_intrinsic') is not None:
-            matrix = np.array(results['other_cam_intrinsic'], np.float64)
-            matrix[0, 2] = results['img'].shape[1] - 1 - matrix[0, 2]
-            results['other_cam_intrinsic'] = matrix
-        if 'stereo_extrinsics' in results:
-            transform = np.array(results['stereo_extrinsics'], np.float64)
-            transform[0, 3] *= -1
-            results['stereo_extrinsics'] = transform
-        return results
-
-
-@TRANSFORMS.register_module()
-class CropPair(BaseTransform):
-    """Cut one window, at a random place, out of both views. Belongs in front of :class:`ResizePair`.
-
-    A rectified pair shares its rows and its range of columns, so equal windows are again a rectified pair.
-
-    Args:
-        crop_size: (height, width) in pixels, cut to the image where it is larger.
-
-    Raises:
-        ValueError: If a depth hint has another size than the image.
-    """
-
-    def __init__(self, crop_size: Sequence[int]) -> None:
-        self.crop_size = tuple(crop_size)
-
-    def transform(self, results: dict) -> dict:
-        """Crop images, depth, hint and intrinsics."""
-        rng, shape = get_rng(results), results['img'].shape[:2]
-        height, width = (min(size, whole) for size, whole in zip(self.crop_size, shape, strict=True))
-        top, left = rng.randint(0, shape[0] - height + 1), rng.randint(0, shape[1] - width + 1)
-        for key in results.keys() & {*VIEW_KEYS, 'gt_depth', 'depth_hint'}:
-            if results[key].shape[:2] != shape:
-                raise ValueError(f'CropPair: {key} is {results[key].shape[:2]}, the image {shape}')
-            results[key] = np.ascontiguousarray(results[key][top : top + height, left : left + width])
-        shift = np.array([[1.0, 0.0, -left], [0.0, 1.0, -top], [0.0, 0.0, 1.0]])
-        apply_affine(results, shift, ('cam_intrinsic', 'other_cam_intrinsic', 'ori_cam_intrinsic'))
-        results.update(img_shape=(height, width), ori_shape=(height, width), crop_box=(top, left, height, width))
-        return results
-
-
-@TRANSFORMS.register_module()
-class ResizePair(BaseTransform):
-    """Resize the views with Lanczos' filter (antialiased) and the hint to the nearest; ground truth is left alone.
-
-    Hints keep their values: their size says nothing about metres.
-
-    Args:
-        scale: (width, height) in pixels, as in OpenMMLab.
-    """
-
-    def __init__(self, scale: Sequence[int]) -> None:
-        self.scale = tuple(scale)
-
-    def transform(self, results: dict) -> dict:
-        """Resize what is there of a pair (or a single image) and its intrinsics; sets ``img_shape``."""
-        height, width = results['img'].shape[:2]
-        for key in VIEW_KEYS:
-            if key in results:
-                results[key] = np.asarray(Image.fromarray(results[key]).resize(self.scale, Image.Resampling.LANCZOS))
-        if 'depth_hint' in results:
-            results['depth_hint'] = cv2.resize(results['depth_hint'], self.scale, interpolation=cv2.INTER_NEAREST)
-        sx, sy = self.scale[0] / width, self.scale[1] / height
-        matrix = np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]])
-        apply_affine(results, matrix, ('cam_intrinsic', 'other_cam_intrinsic'))
-        results['img_shape'] = self.scale[::-1]
         return results
 
 
@@ -231,9 +145,12 @@ class NominalIntrinsics(BaseTransform):
 class LoadStereoDepth(BaseTransform):
     """Ground truth of a pair, where it has any; sets ``gt_depth`` (H, W) in metres.
 
-    Follows :class:`LoadPair` or ``LoadImage``. A disparity map (``disparity_path``: npy, npz or tiff, pixels, not
-    finite or 0 = none) becomes depth by focal length, ``baseline`` and the difference of the principal points; a depth
-    map is read by :class:`LoadDepth`.
+    Follows :class:`LoadPair` or ``LoadImage`` directly, because a disparity counts pixels of the image as it was read.
+    A disparity map (``disparity_path``: npy, npz or tiff, pixels, not finite or 0 = none) becomes depth by focal
+    length, ``baseline`` and the difference of the principal points; a depth map is read by :class:`LoadDepth`.
+
+    Raises:
+        ValueError: If the disparity has another size than the image, or the image was already moved.
     """
 
     def transform(self, results: dict) -> dict:
@@ -241,6 +158,7 @@ class LoadStereoDepth(BaseTransform):
         if results.get('depth_path'):
             return LoadDepth().transform(results)
         if results.get('disparity_path'):
+            require_unmoved(results, 'LoadStereoDepth')
             results['gt_depth'] = self.depth_from_disparity(results)
         return results
 
@@ -248,6 +166,12 @@ class LoadStereoDepth(BaseTransform):
     def depth_from_disparity(results: dict) -> np.ndarray:
         """Return depth (H, W) float32 in metres, 0 where there is no disparity."""
         disparity = read_depth(results['disparity_path'], 1.0)
+        if disparity.shape != results['img'].shape[:2]:
+            raise ValueError(
+                f'disparity {results["disparity_path"]} is {disparity.shape[0]}x{disparity.shape[1]}, its image '
+                f'{results["img"].shape[0]}x{results["img"].shape[1]}; they must be equal, so LoadStereoDepth comes in '
+                'front of Resize'
+            )
         left, right = np.asarray(results['cam_intrinsic']), np.asarray(results['other_cam_intrinsic'])
         shifted = disparity + (right[0, 2] - left[0, 2])
         depth = left[0, 0] * results['baseline'] / np.maximum(shifted, 1e-6)

@@ -18,6 +18,9 @@ class DepthStripMix(BaseTransform):
         prob: Share of images that are changed.
         largest: Largest share of what is right of the strip's start that it may take.
 
+    Raises:
+        ValueError: If ground truth has another size than the image.
+
     Reference: Global-Local Path Networks, https://arxiv.org/abs/2201.07436 (vertical CutDepth)
     """
 
@@ -27,6 +30,12 @@ class DepthStripMix(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Draw, and overwrite the strip in all channels."""
         rng = get_rng(results)
+        shape, depth_shape = results['img'].shape[:2], results['gt_depth'].shape
+        if shape != depth_shape:
+            raise ValueError(
+                f'DepthStripMix: gt_depth is {depth_shape[0]}x{depth_shape[1]}, the image {shape[0]}x{shape[1]}; put '
+                'it in front of a Resize with resize_depth=False'
+            )
         if rng.rand() < self.prob:
             width = results['img'].shape[1]
             left = int(rng.rand() * width)

@@ -8,19 +8,22 @@ from mmcv.transforms import BaseTransform
 from depth.datasets.velodyne import project_velodyne, resize_nearest, velodyne_to_image
 from depth.registry import TRANSFORMS
 
+from .spatial_keys import place_ground_truth, require_unmoved
+
 
 @TRANSFORMS.register_module()
 class LoadVelodyneDepth(BaseTransform):
-    """Project ``velodyne_path`` into the image; sets ``gt_depth`` and, with ``size``, ``ori_shape``.
+    """Project ``velodyne_path`` into the image; sets ``gt_depth``, ``ori_shape`` and ``ori_cam_intrinsic``.
 
     Args:
         depth_axis: ``'forward'`` as published for self-supervised methods, ``'camera'`` for depth along the camera's
             axis, see :func:`~depth.datasets.velodyne.project_velodyne`.
         size: (height, width) to which the map is brought (nearest) and at which predictions are scored; published
-            evaluations use 375x1242 for all days. None keeps the image's.
+            evaluations use 375x1242 for all days. None keeps the camera's, which the calibration states.
 
     Raises:
         FileNotFoundError: If the scan is missing.
+        ValueError: If the image was already mirrored, cropped or rotated.
     """
 
     def __init__(self, depth_axis: str = 'forward', size: Sequence[int] | None = (375, 1242)) -> None:
@@ -31,6 +34,7 @@ class LoadVelodyneDepth(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Project the scan."""
+        require_unmoved(results, 'LoadVelodyneDepth')
         try:
             points = np.fromfile(results['velodyne_path'], np.float32).reshape(-1, 4)
         except FileNotFoundError as error:
@@ -43,6 +47,4 @@ class LoadVelodyneDepth(BaseTransform):
         depth = project_velodyne(points, projection, size, self.depth_axis)
         if self.size is not None:
             depth = resize_nearest(depth, self.size)
-            results['ori_shape'] = self.size
-        results['gt_depth'] = depth
-        return results
+        return place_ground_truth(results, depth)

@@ -24,6 +24,7 @@ from depth.datasets.pack_writer import write_pack
 from depth.datasets.scenes import render_scene
 from depth.datasets.transforms import loading
 from depth.datasets.workers import prepare_worker
+from depth.depth_codes import encode_uint16
 from depth.registry import DATASETS
 
 from .published_pipeline import published_pipeline
@@ -264,5 +265,5 @@ def _write_frame(folder: Path, height: int, width: int, suffix: str, scale: floa
     if not image.exists():
         scene = _scene((height, width), outdoors)
         cv2.imwrite(str(image), scene['img'])
-        cv2.imwrite(str(depth), np.clip(np.rint(scene['gt_depth'] * scale), 0, 65535).astype(np.uint16))
+        cv2.imwrite(str(depth), encode_uint16(scene['gt_depth'], scale))
     return image, depth

@@ -202,7 +202,7 @@ class Protocol:
         if pred.shape[-2:] != gt_depth.shape[-2:]:
             # What is known up to an offset can only be resized as it is.
             wanted = inverse if get_prediction_type(kind).ambiguity == 2 else self.resize_inverse
-            pred, inverse = _invert_if(pred, inverse != wanted), wanted
+            pred, inverse = _finite_inverse(pred) if inverse != wanted else pred, wanted
             pred = self._resize(pred, gt_depth.shape[-2:])
         top, bottom, left, right = CROPS[self.crop](*gt_depth.shape[-2:])
         pred, gt_depth, mask = (values[..., top:bottom, left:right] for values in (pred, gt_depth, mask))
@@ -290,6 +290,16 @@ _OPTIONS = dict(
 
 def _invert_if(values: Tensor, condition: bool) -> Tensor:
     return values.reciprocal() if condition else values
+
+
+def _finite_inverse(values: Tensor) -> Tensor:
+    """Return the reciprocals of maps (N, h, w), finite, so that they can be interpolated.
+
+    Values of zero or less, and below a millionth of the map's largest, count as that millionth: an inverse depth of
+    zero is farther than anything, but an infinite depth would make NaN of its neighbours.
+    """
+    floor = values.amax(dim=(-2, -1), keepdim=True) * 1e-6
+    return values.maximum(floor.clamp(min=1e-12)).reciprocal()
 
 
 def _plain(value: object) -> object:

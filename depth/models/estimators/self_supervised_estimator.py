@@ -122,7 +122,7 @@ class SelfSupervisedEstimator(DepthEstimator):
                 raise ValueError(
                     f'{sample.get("img_path", "a sample")}: {sample.metainfo["img_shape"]} was padded to '
                     f'{tuple(inputs.shape[-2:])}; the test pipeline of a self-supervised model resizes to one size '
-                    '(ResizePair)'
+                    '(Resize without keep_ratio)'
                 )
         if self.test_cfg['flip']:
             direct, mirrored = self.predict_inverse_depth(torch.cat([inputs, inputs.flip(-1)])).chunk(2)

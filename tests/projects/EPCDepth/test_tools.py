@@ -90,5 +90,5 @@ def test_hints_are_computed_once_and_on_request_again(tmp_path):
 def test_improved_ground_truth_is_tested_at_the_same_size():
     for name in ('r18', 'r50'):
         cfg = load_config(REPO / f'projects/EPCDepth/configs/evaluation/epcdepth_{name}_kitti_320x1024_improved.py')
-        scale = next(step.scale for step in cfg.test_dataloader.dataset.pipeline if step.type == 'ResizePair')
+        scale = next(step.scale for step in cfg.test_dataloader.dataset.pipeline if step.type == 'Resize')
         assert tuple(scale) == tuple(cfg.size)

@@ -1,12 +1,14 @@
+import dataclasses
+
 import pytest
 import torch
 
 from depth.datasets import SyntheticDataset
-from depth.datasets.transforms import ColorJitterPair, PackStereoInputs, PairFromScene, RandomFlipPair
+from depth.datasets.transforms import ColorJitterPair, PackStereoInputs, PairFromScene, RandomFlip
 from depth.models.layers import synthesize_view
 from depth.registry import MODELS
 from depth.structures import ViewBatch
-from projects.EPCDepth.data_grafting import draw_partners, graft, graft_rows
+from projects.EPCDepth.data_grafting import draw_partners, graft, graft_rows, group_by_rig
 from projects.EPCDepth.depth_hints import ComputeDepthHint
 from projects.EPCDepth.epcdepth_loss import EPCDepthLoss
 from projects.EPCDepth.modules import EPCDepth
@@ -16,7 +18,7 @@ def scenes(size, hints=True):
     pipeline = [
         PairFromScene(right_prob=0.5),
         *([ComputeDepthHint()] if hints else []),
-        RandomFlipPair(prob=0.5),
+        RandomFlip(prob=0.5),
         ColorJitterPair(prob=0.5),
         PackStereoInputs(),
     ]
@@ -121,6 +123,56 @@ def test_grafted_rows_keep_a_perfect_depth_perfect():
         views.source_intrinsics,
     )
     assert inner_error(mixed) > 0.2
+
+
+def two_rigs(change):
+    """Four images of one rig each, in pairs of equal rigs; ``change`` makes the second rig from the first one's."""
+    torch.manual_seed(0)
+    scene = torch.nn.functional.interpolate(torch.rand(4, 3, 10, 16), size=(20, 64), mode='bicubic').clamp(0, 1)
+    camera = torch.tensor([[40.0, 0, 19.5], [0, 40.0, 9.5], [0, 0, 1]]).repeat(4, 1, 1)
+    other_camera, transform = camera.clone(), torch.eye(4).repeat(4, 1, 1)
+    transform[:, 0, 3] = -0.5
+    for index in (1, 3):
+        change(camera[index], other_camera[index], transform[index])
+    shifts = -camera[:, 0, 0] * transform[:, 0, 3] / 5.0 + camera[:, 0, 2] - other_camera[:, 0, 2]
+    columns = [slice(8 + round(shift.item()), 48 + round(shift.item())) for shift in shifts]
+    source = torch.stack([image[..., cut] for image, cut in zip(scene, columns, strict=True)])
+    return ViewBatch(scene[..., 8:48], [source], [transform], camera, [other_camera], torch.full((4, 1, 20, 40), 5.0))
+
+
+@pytest.mark.parametrize('quantity', ['focal_length', 'baseline', 'principal_point', 'other_principal_point'])
+def test_grafting_never_mixes_cameras(quantity):
+    """The error of a perfect depth stays what it was, and rows are still exchanged among equal cameras."""
+
+    def change(camera, other_camera, transform):
+        if quantity == 'focal_length':
+            camera[0, 0] = other_camera[0, 0] = 60.0
+        elif quantity == 'baseline':
+            transform[0, 3] = -0.75
+        elif quantity == 'principal_point':
+            camera[0, 2] += 3
+        else:
+            other_camera[0, 2] += 3
+
+    views = two_rigs(change)
+
+    def error(batch):
+        geometry = batch.intrinsics, batch.transforms[0], batch.source_intrinsics[0]
+        warped = synthesize_view(batch.sources[0], batch.depth_hint, *geometry)
+        return (warped - batch.target)[..., 10:-10].abs().max().item()
+
+    assert error(views) < 1e-4
+    assert group_by_rig(views).tolist() == [0, 1, 0, 1]
+    exchanged = 0
+    for seed in range(20):
+        torch.manual_seed(seed)
+        grafted = graft(views.target.clone(), views)[1]
+        assert error(grafted) < 1e-4
+        exchanged += not torch.equal(grafted.target, views.target)
+    assert exchanged > 5
+    mixed = graft_rows(views.sources[0], torch.tensor([1, 0, 3, 2]), 8, False)
+    foreign = graft_rows(views.target, torch.tensor([1, 0, 3, 2]), 8, False)
+    assert error(dataclasses.replace(views, target=foreign, sources=[mixed])) > 0.1
 
 
 def test_the_seed_decides_the_graft():

@@ -11,15 +11,15 @@ size = (640, 192)  # width, height
 train_pipeline = [
     dict(type='LoadPair'),
     dict(type='LoadDepthHint', unit=5.4),
-    dict(type='RandomFlipPair', prob=0.5),
-    dict(type='ResizePair', scale='${size}'),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='Resize', scale='${size}', resize_depth=False, interpolation='lanczos'),
     dict(type='NominalIntrinsics'),
     dict(type='ColorJitterPair', prob=0.5),
     dict(type='PackStereoInputs'),
 ]
 test_pipeline = [
     dict(type='LoadImage'),
-    dict(type='ResizePair', scale='${size}'),
+    dict(type='Resize', scale='${size}', resize_depth=False, interpolation='lanczos'),
     dict(type='LoadVelodyneDepth', depth_axis='forward', size=(375, 1242)),
     dict(type='PackDepthInputs'),
 ]

@@ -5,7 +5,7 @@ improved_root = 'data/kitti'
 improved_pipeline = [
     dict(type='LoadImage'),
     dict(type='LoadDepth'),
-    dict(type='ResizePair', scale='${size}'),
+    dict(type='Resize', scale='${size}', resize_depth=False, interpolation='lanczos'),
     dict(type='PackDepthInputs'),
 ]
 test_dataloader = dict(

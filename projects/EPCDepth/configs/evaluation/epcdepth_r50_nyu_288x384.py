@@ -17,7 +17,7 @@ test_dataloader = dict(
         test_mode=True,
         pipeline=[
             dict(type='LoadNYUH5'),
-            dict(type='ResizePair', scale=(384, 288)),
+            dict(type='Resize', scale=(384, 288), resize_depth=False, interpolation='lanczos'),
             dict(type='PackDepthInputs'),
         ],
     )

@@ -28,7 +28,7 @@ pair = dict(
     min_depth='${min_depth}',
     max_depth='${max_depth}',
 )
-resize = dict(type='ResizePair', scale=(256, 160))
+resize = dict(type='Resize', scale=(256, 160), resize_depth=False, interpolation='lanczos')
 # Our own recipe: one pair.
 auto_scale_lr = dict(base_batch_size=1)
 train_dataloader = dict(

@@ -20,7 +20,7 @@ model = dict(
 )
 train_pipeline = [
     dict(type='PairFromScene', right_prob=0.5),
-    dict(type='RandomFlipPair', prob=0.5),
+    dict(type='RandomFlip', prob=0.5),
     dict(type='ColorJitterPair', prob=0.5),
     dict(type='PackStereoInputs'),
 ]

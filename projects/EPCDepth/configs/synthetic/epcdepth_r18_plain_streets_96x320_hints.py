@@ -5,7 +5,7 @@ model = dict(view_loss=dict(hint_weight=1.0, ssim_weight=0.85, auto_mask=True))
 train_pipeline = [
     dict(type='PairFromScene', right_prob=0.5),
     dict(type='ComputeDepthHint'),
-    dict(type='RandomFlipPair', prob=0.5),
+    dict(type='RandomFlip', prob=0.5),
     dict(type='ColorJitterPair', prob=0.5),
     dict(type='PackStereoInputs'),
 ]

@@ -1,0 +1,363 @@
+"""The keys of a sample that live on pixels, and how geometry changes each of them.
+
+``SPATIAL_KEYS`` is the one list: every spatial transform goes through :func:`flip`, :func:`crop`, :func:`rotate` or
+:func:`resize`, which change all keys of the sample by their rules. A sample with further keys brings their rules itself
+(``results['spatial_keys'] = {'flow': dict(kind='vectors')}``). An array of the image's size under an unknown key is an
+error, so that nothing is left behind.
+
+Pixel centres are at whole numbers; a resize scales pixel areas, so a centre at x goes to (x + 0.5) * s - 0.5.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from depth.datasets.velodyne import resize_nearest
+
+KINDS = ('image', 'nearest', 'nearest_floor', 'vectors', 'camera', 'camera_transform')
+GRIDS = ('image', 'ground_truth', 'own')
+INTERPOLATIONS = ('bilinear', 'lanczos')
+MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
+
+
+@dataclass(frozen=True)
+class SpatialRule:
+    """How one key of a sample follows geometry.
+
+    Args:
+        kind: ``'image'``: (H, W) or (H, W, 3), interpolated. ``'nearest'``: (H, W) or (H, W, C) whose values are never
+            mixed (depth, classes); the output pixel takes the input pixel in which its centre lies.
+            ``'nearest_floor'``: likewise, but resized by OpenCV's ``INTER_NEAREST``, which takes the pixel of the upper
+            left corner and so moves the map by up to half an output pixel. ``'vectors'``: (H, W, 3), nearest; x and y
+            turn with the image (normals). ``'camera'``: intrinsics (3, 3). ``'camera_transform'``: (4, 4), from one
+            camera of the sample to another.
+        grid: On which pixels the map lies, or to which a camera belongs. ``'image'``: those of ``img``.
+            ``'ground_truth'``: those of ``ori_shape``, the image's unless a transform resized the image alone.
+            ``'own'``: any number of pixels over the same view, until a resize brings it to the image's.
+        rotates: Whether a rotation of the image in its plane leaves the key meaningful.
+
+    Raises:
+        ValueError: If the kind or the grid is unknown.
+    """
+
+    kind: str
+    grid: str = 'image'
+    rotates: bool = True
+
+    def __post_init__(self) -> None:
+        for name, known in (('kind', KINDS), ('grid', GRIDS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f'SpatialRule: {name} is one of {", ".join(known)}, got {getattr(self, name)!r}')
+
+    @property
+    def is_map(self) -> bool:
+        """Whether the key is an array of pixels."""
+        return self.kind not in ('camera', 'camera_transform')
+
+
+SPATIAL_KEYS = dict(
+    img=SpatialRule('image'),
+    other_img=SpatialRule('image'),
+    clean_img=SpatialRule('image'),
+    clean_other_img=SpatialRule('image'),
+    # A right view without extrinsics is to the right of the left one; a rotation would move it elsewhere.
+    img_right=SpatialRule('image', rotates=False),
+    gt_depth=SpatialRule('nearest', 'ground_truth'),
+    gt_depth_right=SpatialRule('nearest', 'ground_truth', rotates=False),
+    semantic=SpatialRule('nearest', 'ground_truth'),
+    normals=SpatialRule('vectors', 'ground_truth'),
+    # The published resize of depth hints, which recorded values fix.
+    depth_hint=SpatialRule('nearest_floor', 'own'),
+    cam_intrinsic=SpatialRule('camera'),
+    other_cam_intrinsic=SpatialRule('camera'),
+    ori_cam_intrinsic=SpatialRule('camera', 'ground_truth'),
+    stereo_extrinsics=SpatialRule('camera_transform'),
+)
+
+
+def flip(results: dict, transform: str) -> dict:
+    """Mirror a sample left and right in place; ``transform`` names the caller in messages."""
+    image_shape(results, transform)
+    for key, rule in _spatial_items(results, transform):
+        width = _grid_shape(results, key, rule)[1]
+        if rule.is_map:
+            results[key] = _mirrored(results[key])
+            if rule.kind == 'vectors':
+                results[key][..., 0] *= -1
+        elif rule.kind == 'camera':  # only the principal point moves: a mirrored camera keeps fx > 0
+            matrix = np.array(results[key], np.float64)
+            matrix[0, 2] = width - 1 - matrix[0, 2]
+            results[key] = matrix
+        else:
+            results[key] = MIRROR @ np.asarray(results[key], np.float64) @ MIRROR
+    results.setdefault('moved_by', transform)
+    return results
+
+
+def crop(results: dict, top: int, left: int, height: int, width: int, transform: str) -> dict:
+    """Cut a window out of a sample in place; the crop becomes the image (``ori_shape``).
+
+    The windows are views: the next step that writes pixels, packing at the latest, copies what is left.
+
+    Args:
+        results: The sample.
+        top: First row of the window, in pixels.
+        left: First column.
+        height: Rows; those beyond the image are left out.
+        width: Columns, likewise.
+        transform: Caller, for messages.
+
+    Raises:
+        ValueError: If a map has another size than the image, or the window is empty.
+    """
+    shape = image_shape(results, transform)
+    if not (0 <= top < shape[0] and 0 <= left < shape[1] and height > 0 and width > 0):
+        raise ValueError(
+            f'{transform}: the window of {height}x{width} pixels from row {top} and column {left} on does not lie in '
+            f'{_name(results)} of {shape[0]}x{shape[1]}'
+        )
+    items = _spatial_items(results, transform)
+    follows_image = _ground_truth_shape(results) == shape
+    if not follows_image and _has_ground_truth(items):
+        raise ValueError(
+            f'{transform}: {_name(results)} was resized to {_size(shape)}, its ground truth was not '
+            f'({_size(_ground_truth_shape(results))}), so one window does not fit both; put {transform} in front of '
+            'the resize, or resize both (Resize with resize_depth=True)'
+        )
+    shift = np.array([[1.0, 0.0, -left], [0.0, 1.0, -top], [0.0, 0.0, 1.0]])
+    for key, rule in items:
+        if rule.is_map:
+            if results[key].shape[:2] != shape:  # of grid "own"
+                raise ValueError(
+                    f'{transform}: {key} of {_name(results)} is {_size(results[key].shape)}, the image {_size(shape)}, '
+                    f'so one window does not fit both; resize in front of {transform}'
+                )
+            results[key] = results[key][top : top + height, left : left + width]
+        elif rule.kind == 'camera':
+            results[key] = shift @ np.asarray(results[key], np.float64)
+    if not follows_image and 'cam_intrinsic' in results:  # nothing is left of the size before the resize
+        results['ori_cam_intrinsic'] = results['cam_intrinsic']
+    outer_top, outer_left = results.get('crop_box', (0, 0, 0, 0))[:2]
+    shape = results['img'].shape[:2]
+    results.update(img_shape=shape, ori_shape=shape, crop_box=(outer_top + top, outer_left + left, *shape))
+    results.setdefault('moved_by', transform)
+    return results
+
+
+def rotate(results: dict, angle: float, transform: str) -> dict:
+    """Rotate a sample about the image's middle in place, by ``angle`` degrees, clockwise.
+
+    A rotation in the image is a roll of the camera about its axis, which leaves depth as it is. Principal points turn
+    with the image; focal lengths stay, which is exact for fx = fy. What comes from outside is 0.
+
+    Raises:
+        ValueError: If the sample holds a key that cannot be rotated.
+    """
+    height, width = image_shape(results, transform)
+    matrix = np.eye(3)
+    matrix[:2] = cv2.getRotationMatrix2D(((width - 1) * 0.5, (height - 1) * 0.5), -angle, 1.0)
+    roll = np.eye(4)
+    roll[:2, :2] = matrix[:2, :2]
+    for key, rule in _spatial_items(results, transform):
+        if not rule.rotates:
+            raise ValueError(
+                f'{transform}: {key} of {_name(results)} cannot be rotated; PairFromScene, in front of it, makes a '
+                'pair that can'
+            )
+        shape = _grid_shape(results, key, rule)
+        moved = matrix
+        if shape != (height, width):
+            to_grid = _scaling((height, width), shape)
+            moved = to_grid @ matrix @ np.linalg.inv(to_grid)
+        if rule.is_map:
+            results[key] = _warped(results[key], moved[:2], rule)
+            if rule.kind == 'vectors':
+                results[key][..., :2] = results[key][..., :2] @ matrix[:2, :2].T
+        elif rule.kind == 'camera':
+            intrinsic = np.array(results[key], np.float64)
+            intrinsic[:2, 2] = moved[:2] @ [*intrinsic[:2, 2], 1.0]
+            results[key] = intrinsic
+        else:
+            results[key] = roll @ np.asarray(results[key], np.float64) @ roll.T
+    results.setdefault('moved_by', transform)
+    return results
+
+
+def resize(
+    results: dict,
+    size: tuple[int, int],
+    transform: str,
+    interpolation: str = 'bilinear',
+    with_ground_truth: bool = True,
+) -> dict:
+    """Resize a sample in place; sets ``img_shape`` and, if ground truth was resized too, ``ori_shape``.
+
+    Args:
+        results: The sample.
+        size: (height, width) in pixels.
+        transform: Caller, for messages.
+        interpolation: Of images: ``'bilinear'`` or ``'lanczos'`` (antialiased).
+        with_ground_truth: Also resize the maps of the ground truth's grid, where there are any, and its camera.
+    """
+    height, width = size
+    shape, gt_shape = image_shape(results, transform), _ground_truth_shape(results)
+    items = _spatial_items(results, transform)
+    with_ground_truth = with_ground_truth and _has_ground_truth(items)
+    for key, rule in items:
+        if rule.kind == 'camera_transform' or (rule.grid == 'ground_truth' and not with_ground_truth):
+            continue
+        if rule.kind == 'camera':
+            old_shape = gt_shape if rule.grid == 'ground_truth' else shape
+            results[key] = _scaling(old_shape, size) @ np.asarray(results[key], np.float64)
+        elif rule.kind == 'nearest_floor':
+            results[key] = cv2.resize(results[key], (width, height), interpolation=cv2.INTER_NEAREST)
+        elif rule.kind != 'image':
+            results[key] = resize_nearest(results[key], size)
+        elif interpolation == 'lanczos':
+            resized = Image.fromarray(results[key]).resize((width, height), Image.Resampling.LANCZOS)
+            results[key] = np.asarray(resized)
+        else:
+            results[key] = cv2.resize(results[key], (width, height), interpolation=cv2.INTER_LINEAR)
+    results['img_shape'] = (height, width)
+    # A size that nobody stated is the image's: state it before the image leaves it.
+    results['ori_shape'] = (height, width) if with_ground_truth else gt_shape
+    return results
+
+
+def place_ground_truth(results: dict, depth: np.ndarray) -> dict:
+    """Set ``gt_depth`` (H, W) and make its pixels the ground truth's grid: ``ori_shape`` and ``ori_cam_intrinsic``.
+
+    Args:
+        results: The sample; its image has been resized at most.
+        depth: Metres, of the whole view, at any size.
+    """
+    old_shape = _ground_truth_shape(results)
+    if depth.shape != old_shape and results.get('ori_cam_intrinsic') is not None:
+        scaling = _scaling(old_shape, depth.shape)
+        results['ori_cam_intrinsic'] = scaling @ np.asarray(results['ori_cam_intrinsic'], np.float64)
+    results.update(gt_depth=depth, ori_shape=depth.shape)
+    return results
+
+
+def image_shape(results: dict, transform: str) -> tuple[int, int]:
+    """Return (height, width) of ``img``.
+
+    Raises:
+        ValueError: If the sample has no image yet.
+    """
+    if 'img' not in results:
+        raise ValueError(
+            f'{transform}: {_name(results)} is not loaded yet; put {transform} behind LoadImage or LoadPair'
+        )
+    return results['img'].shape[:2]
+
+
+def require_unmoved(results: dict, transform: str) -> None:
+    """Refuse to load a map into a sample whose image was already mirrored, cropped or rotated.
+
+    Raises:
+        ValueError: If it was; the message names both transforms.
+    """
+    if 'moved_by' in results:
+        raise ValueError(
+            f'{transform}: what it loads would not fit the image of {_name(results)}, which {results["moved_by"]} '
+            f'moved; put {transform} in front of {results["moved_by"]}'
+        )
+
+
+def _spatial_items(results: dict, transform: str) -> list[tuple[str, SpatialRule]]:
+    """Return the keys that a spatial transform has to change, and their rules.
+
+    Raises:
+        ValueError: If an array of the size of the image or of its ground truth has no rule, or a map does not have the
+            size that its rule says.
+    """
+    rules = dict(SPATIAL_KEYS)
+    for key, rule in (results.get('spatial_keys') or {}).items():
+        rules[key] = rule if isinstance(rule, SpatialRule) else SpatialRule(**rule)
+    shapes = {results['img'].shape[:2], _ground_truth_shape(results)}
+    items = []
+    for key, value in results.items():
+        if value is None:
+            continue
+        if key not in rules:
+            _refuse_image_like(results, key, value, shapes, transform)
+            continue
+        rule = rules[key]
+        if rule.is_map and rule.grid != 'own' and value.shape[:2] != _grid_shape(results, key, rule):
+            raise ValueError(
+                f'{transform}: {key} of {_name(results)} is {_size(value.shape)}, expected '
+                f'{_size(_grid_shape(results, key, rule))}, the size of its {rule.grid.replace("_", " ")}'
+            )
+        items.append((key, rule))
+    return items
+
+
+def _has_ground_truth(items: list[tuple[str, SpatialRule]]) -> bool:
+    return any(rule.is_map and rule.grid == 'ground_truth' for _, rule in items)
+
+
+def _refuse_image_like(results: dict, key: str, value: object, shapes: set[tuple[int, int]], transform: str) -> None:
+    for array in value if isinstance(value, list | tuple) else [value]:
+        if not isinstance(array, np.ndarray | Tensor) or array.ndim < 2:
+            continue
+        if tuple(array.shape[:2]) in shapes or tuple(array.shape[-2:]) in shapes:
+            raise ValueError(
+                f'{transform}: {key!r} of {_name(results)} has shape {tuple(array.shape)}, as large as the image, but '
+                f"no rule says how it follows geometry; give the sample one (results['spatial_keys'] = "
+                f"{{{key!r}: dict(kind='nearest')}}, kinds: {', '.join(KINDS)}), or remove the key in front of "
+                f'{transform}'
+            )
+
+
+def _grid_shape(results: dict, key: str, rule: SpatialRule) -> tuple[int, int]:
+    if rule.grid == 'own':
+        return results[key].shape[:2]
+    return results['img'].shape[:2] if rule.grid == 'image' else _ground_truth_shape(results)
+
+
+def _ground_truth_shape(results: dict) -> tuple[int, int]:
+    return tuple(results.get('ori_shape') or results['img'].shape[:2])
+
+
+def _scaling(old: tuple[int, int], new: tuple[int, int]) -> np.ndarray:
+    """Return the map (3, 3) of pixel coordinates (x, y, 1) that a resize from ``old`` to ``new`` (h, w) is."""
+    sx, sy = new[1] / old[1], new[0] / old[0]
+    return np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]])
+
+
+def _mirrored(array: np.ndarray) -> np.ndarray:
+    if array.dtype in (np.uint8, np.uint16, np.float32):
+        return cv2.flip(array, 1)  # ten times faster than copying a reversed view
+    return np.ascontiguousarray(array[:, ::-1])
+
+
+def _warped(array: np.ndarray, matrix: np.ndarray, rule: SpatialRule) -> np.ndarray:
+    """Move a map by an affine map (2, 3) of pixel coordinates; 0 where nothing comes from."""
+    size = array.shape[1::-1]
+    if rule.kind != 'image':
+        if array.dtype in (np.uint8, np.uint16, np.float32):
+            return cv2.warpAffine(array, matrix, size, flags=cv2.INTER_NEAREST)
+        # OpenCV warps no truth values and no long integers, and float64 by another rounding: move the pixels' numbers.
+        rows, columns = array.shape[:2]
+        numbers = np.arange(1, rows * columns + 1, dtype=np.float32).reshape(rows, columns)
+        sources = cv2.warpAffine(numbers, matrix, size, flags=cv2.INTER_NEAREST).astype(np.int64)
+        moved = array.reshape(rows * columns, *array.shape[2:])[np.maximum(sources - 1, 0)]
+        moved[sources == 0] = 0
+        return moved
+    if array.ndim == 3 and array.shape[2] == 3 and array.dtype == np.uint8:
+        # With a fourth channel OpenCV is twice as fast.
+        padded = cv2.cvtColor(array, cv2.COLOR_BGR2BGRA)
+        return cv2.cvtColor(cv2.warpAffine(padded, matrix, size, flags=cv2.INTER_LINEAR), cv2.COLOR_BGRA2BGR)
+    return cv2.warpAffine(array, matrix, size, flags=cv2.INTER_LINEAR)
+
+
+def _name(results: dict) -> str:
+    return str(results.get('img_path', 'the image'))
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return f'{shape[0]}x{shape[1]}'
