@@ -3,12 +3,13 @@
 import pytest
 import torch
 
-from depth.engine.benchmark import Spec, quality
-from depth.engine.benchmark.curves import draw_curves, moving_average
-from depth.engine.benchmark.preset_runs import Run
-from depth.engine.benchmark.presets import PRESETS, choose
-from depth.engine.benchmark.report import environment, format_result
-from depth.engine.benchmark.settings import Setting
+from benchmarks import Spec, quality
+from benchmarks.curves import draw_curves, moving_average
+from benchmarks.environment import environment
+from benchmarks.preset_runs import Run
+from benchmarks.presets import PRESETS, choose
+from benchmarks.results import format_result
+from benchmarks.settings import Setting
 from tests.shared import REPO
 
 SPEC = Spec(config=str(REPO / 'configs/synthetic/depthformer_tiny_rooms.py'), shape=(32, 64), batch_size=1)
@@ -90,7 +91,7 @@ def test_a_comparison_trains_and_predicts_under_every_preset(tmp_path, monkeypat
     assert 0 < result['depths'][0]['mean_abs_rel_to_fp32'] < quality.GOAL
     assert result['curves']['bf16'][0] == pytest.approx(result['curves']['fp32'][0], rel=0.01)  # the same seed
     text = format_result(dict(result, config='c', mode='presets', environment=environment('cpu'), left_out=left_out))
-    assert 'depth of the same checkpoints against fp32' in text
+    assert 'Depth of the same checkpoints against fp32' in text
     monkeypatch.setattr(quality, 'train', None)  # a command that was stopped does not train again
     assert quality.run(SPEC, presets, [0], iterations=1, scenes=2, keep=tmp_path) == result
 

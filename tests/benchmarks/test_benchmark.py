@@ -8,18 +8,27 @@ import time
 import pytest
 import torch
 
-from depth.engine.benchmark import Case, Setting, Spec, compare, interleave, metrics, ops, parse_setting
-from depth.engine.benchmark.memory import process_peak
-from depth.engine.benchmark.report import format_result
-from depth.engine.benchmark.scenes import BenchmarkScenes, image_size
-from depth.engine.benchmark.timing import paired_ratio, summary
+from benchmarks import (
+    Case,
+    Setting,
+    Spec,
+    compare,
+    interleave,
+    metrics,
+    ops,
+    parse_setting,
+)
+from benchmarks.memory import process_peak
+from benchmarks.results import format_result
+from benchmarks.scenes import BenchmarkScenes, image_size
+from benchmarks.timing import paired_ratio, summary
 from depth.engine.config import load_config
 from depth.ops import use_backend
 from tests.shared import REPO
 
 TINY = str(REPO / 'configs/synthetic/depthformer_tiny_rooms.py')
 SPEC = Spec(config=TINY, shape=(32, 64), options={'train_dataloader.batch_size': 2})
-MODE = 'depth.engine.benchmark'
+MODE = 'benchmarks'
 
 
 def test_cases_run_in_turn_and_warm_up_rounds_do_not_count():

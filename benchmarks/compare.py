@@ -7,7 +7,12 @@ import torch
 
 from .memory import count_synchronizations, cuda_peak, process_peak
 from .settings import Setting, Spec
-from .timing import Case, interleave, paired_ratio, summary
+from .timing import (
+    Case,
+    interleave,
+    paired_ratio,
+    summary,
+)
 
 WARMUP = 2
 

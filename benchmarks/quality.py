@@ -11,7 +11,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .preset_runs import METRICS, Run, predict, train
+from .preset_runs import (
+    METRICS,
+    Run,
+    predict,
+    train,
+)
 from .presets import BASELINE, Preset
 from .settings import Spec
 

@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from depth.engine.benchmark import Case, interleave
-from depth.engine.benchmark.plan import BEGIN, END, PLAN, write_page
-from depth.engine.benchmark.report import environment
-from depth.engine.benchmark.timing import paired_ratio, summary
+from benchmarks import Case, interleave
+from benchmarks.environment import environment
+from benchmarks.plan import PLAN
+from benchmarks.timing import paired_ratio, summary
+from benchmarks.write_page import BEGIN, END, write_page
 from tests.shared import REPO
 
 

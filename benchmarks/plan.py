@@ -1,10 +1,6 @@
-"""What docs/benchmarks.md reports: the commands, and the page made of their results."""
+"""Plan of docs/benchmarks.md: the commands whose results the page reports."""
 
-import json
-from pathlib import Path
 from typing import NamedTuple
-
-from .report import table_cells
 
 BEGIN, END = '<!-- results: begin -->', '<!-- results: end -->'
 BF16 = 'optim_wrapper.type=AmpOptimWrapper optim_wrapper.dtype=bfloat16'
@@ -143,87 +139,3 @@ PLAN: dict[str, dict[str, Measurement]] = dict(
         presets=Measurement('Nothing is bought with quality, 96x128', 'presets', (TINY,), 'images/presets_cuda.png'),
     ),
 )
-
-
-def markdown_table(rows: list[dict]) -> list[str]:
-    """Return the lines of a table, an empty one after it."""
-    head, *cells = table_cells(rows)
-    return [f'| {" | ".join(head)} |', f'|{" --- |" * len(head)}', *(f'| {" | ".join(line)} |' for line in cells), '']
-
-
-def write_page(page: Path, results: Path) -> None:
-    """Put what is in ``results`` between the two marks of the page.
-
-    Args:
-        page: Markdown file with a line ``<!-- results: begin -->`` and one ``<!-- results: end -->``.
-        results: Folder with ``<device>/<name>.json`` as ``benchmark.py --out`` writes them.
-
-    Raises:
-        ValueError: If the page lacks the marks.
-    """
-    text = page.read_text(encoding='utf-8')
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f'{page} needs the lines {BEGIN} and {END}')
-    page.write_text(f'{before}{BEGIN}\n\n{format_results(results)}\n{END}{after}', encoding='utf-8')
-
-
-def format_results(results: Path) -> str:
-    """Return the tables of all measurements in the plan, as Markdown; "not measured" where there is no result."""
-    names = dict(cpu='CPU', cuda='GPU')
-    lines = []
-    for device, measurements in PLAN.items():
-        lines.append(f'## {names[device]}\n')
-        for name, measurement in measurements.items():
-            lines.append(f'### {measurement.title}\n')
-            path = results / device / f'{name}.json'
-            lines.append(
-                format_markdown(json.loads(path.read_text()), measurement.picture)
-                if path.is_file()
-                else 'not measured\n'
-            )
-    return '\n'.join(lines)
-
-
-def format_markdown(result: dict, picture: str | None = None) -> str:
-    """Return the table of one result, its ratios and what it was measured on and with.
-
-    Args:
-        result: As ``benchmark.py --out`` writes it.
-        picture: What belongs to it, relative to the page.
-    """
-    lines = markdown_table(result['rows'])
-    if 'depths' in result:
-        lines += markdown_table(result['depths'])
-    lines += [f'- `{name}` was left out: {reason}\n' for name, reason in result.get('left_out', {}).items()]
-    if picture:
-        lines += [f'![loss curves]({picture})', '']
-    for ratio in result['ratios']:
-        speed, memory = ratio['speed'], ratio.get('memory')
-        text = f'- `{ratio["setting"]}`: {speed["median"]:.2f} times the speed of `{ratio["base"]}`'
-        text += f' ({speed["min"]:.2f} to {speed["max"]:.2f})'
-        if 'of_cpu_means' in speed:
-            text += f', {speed["of_cpu_means"]:.2f} in processor time'
-        lines.append(text + (f'; {1 / memory:.2f} of its memory' if memory else ''))
-    if 'fixed_decode_ms' in result:
-        lines.append(
-            f'- one fixed decode: {result["fixed_decode_ms"]:.2f} ms, {result["fixed_decode_cpu_ms"]:.2f} ms of '
-            'processor time'
-        )
-    for setting, steps in result.get('steps', {}).items():
-        listed = ', '.join(f'{name} {value:.2f}' for name, value in steps.items())
-        lines.append(f'- steps of `{setting}`, mean ms: {listed}')
-    if 'share' in result:
-        lines.append(f'- the metric takes {result["share"]:.2%} of the prediction')
-    where = result['environment']
-    versions = ', '.join(f'{name} {version}' for name, version in where['versions'].items() if version)
-    lines += [
-        '',
-        f'`{where["command"]}`',
-        '',
-        f'{where["device"]}; {where["threads"]} threads, load average {where["load_average"]:.1f}; {versions}; commit '
-        f'{where["commit"]}; {where["time"][:10]}',
-        '',
-    ]
-    return '\n'.join(lines)

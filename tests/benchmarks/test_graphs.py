@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from depth.engine.benchmark import Setting, Spec, graphs
+from benchmarks import Setting, Spec, graphs
 from tests.shared import REPO
 
 

@@ -4,11 +4,10 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
+from .environment import ROOT
 from .timing import Case, interleave, summary
 
-ROOT = Path(__file__).resolve().parents[3]
 IMPORTS = dict(
     torch='import torch',
     depth='import torch, depth',
