@@ -7,11 +7,16 @@ import torch
 from depth.engine.converters import convert_official
 from depth.engine.converters.convert import build_without_weights, compare, model_shapes
 from depth.structures import DepthDataSample
-from tests.shared import REFERENCE, needs_reference
 
-from .cases import image, load_case, published_state, relative_error, shipped_config
+from .cases import (
+    image,
+    load_arrays,
+    load_case,
+    published_state,
+    relative_error,
+    shipped_config,
+)
 
-pytestmark = needs_reference
 NAME = 'binsformer_swint_w7_nyu'
 UNUSED = ('conv_depth', 'transformer_decoder.post_norm', 'transformer_encoder.reference_points')
 
@@ -57,7 +62,7 @@ def mask_logits(head, queries, pixels):
 
 
 def test_published_outputs_are_reproduced(case, state):
-    expected = np.load(REFERENCE / f'{NAME}.npz')
+    expected = load_arrays(NAME)
     model = build_without_weights(shipped_config(f'binsformer/{NAME}.py')).eval()
     model.load_state_dict(convert_official('binsformer', state))
     unused = sum(
@@ -116,7 +121,7 @@ def test_the_large_model_takes_the_published_names(name):
 
 
 def test_losses_are_the_published_ones():
-    arrays = np.load(REFERENCE / 'losses.npz')
+    arrays = load_arrays('losses')
     expected = {
         name.split('/', 2)[2]: arrays[name] for name in arrays.files if name.startswith('out/binsformer_train/')
     }

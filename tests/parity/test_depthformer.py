@@ -4,9 +4,15 @@ import torch
 
 from depth.engine.converters import convert_official
 from depth.engine.converters.convert import build_without_weights, compare, model_shapes
-from tests.shared import REFERENCE, needs_reference
 
-from .cases import image, load_case, published_state, relative_error, shipped_config
+from .cases import (
+    image,
+    load_arrays,
+    load_case,
+    published_state,
+    relative_error,
+    shipped_config,
+)
 
 NAME = 'depthformer_swint_w7_nyu'
 
@@ -36,10 +42,9 @@ def flat(outputs):
     return {name: value.numpy() for name, value in maps.items()}
 
 
-@needs_reference
 def test_published_outputs_are_reproduced():
     case = load_case(NAME)
-    expected = np.load(REFERENCE / f'{NAME}.npz')
+    expected = load_arrays(NAME)
     model = build_without_weights(shipped_config(f'depthformer/{NAME}.py')).eval()
     model.load_state_dict(convert_official('depthformer', published_state(case)))
     assert sum(parameter.numel() for parameter in model.parameters()) == case['num_params']
@@ -59,7 +64,6 @@ def test_published_outputs_are_reproduced():
         assert relative_error(stats, stage['stats']) < 1e-4, name
 
 
-@needs_reference
 @pytest.mark.parametrize(
     ('case_name', 'config'),
     [

@@ -7,9 +7,16 @@ from mmengine.optim import build_optim_wrapper
 
 from depth.engine.converters import convert_official
 from depth.engine.converters.convert import build_without_weights, compare, model_shapes, shipped_configs
-from tests.shared import REFERENCE, REPO, needs_reference
+from tests.shared import REPO
 
-from .cases import image, load_case, published_state, relative_error, shipped_config
+from .cases import (
+    image,
+    load_arrays,
+    load_case,
+    published_state,
+    relative_error,
+    shipped_config,
+)
 
 NAME = 'mmdepth_binsformer_swin_tiny'
 CONFIG = 'binsformer/binsformer_mmdepth_swin_tiny_nyu.py'
@@ -34,9 +41,8 @@ def run(model, inputs):
     return depth, outputs, stages
 
 
-@needs_reference
 def test_published_outputs_are_reproduced():
-    case, expected = load_case(NAME), np.load(REFERENCE / f'{NAME}.npz')
+    case, expected = load_case(NAME), load_arrays(NAME)
     model = build_without_weights(shipped_config(CONFIG)).eval()
     model.load_state_dict(convert_official('mmdepth_binsformer', published_state(case)))
     assert sum(parameter.numel() for parameter in model.parameters()) == case['num_params']
@@ -56,7 +62,6 @@ def test_published_outputs_are_reproduced():
         assert relative_error(stats, expected[f'stage/{name}/stats']) < 1e-4, name
 
 
-@needs_reference
 def test_the_converter_finds_the_shipped_config():
     shapes = load_case(NAME)['state_dict']
     converted = convert_official(

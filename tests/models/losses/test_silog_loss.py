@@ -4,7 +4,7 @@ import torch
 from mmengine.logging import MessageHub
 
 from depth.models.losses import SILogLoss, silog_loss
-from tests.shared import REFERENCE, needs_reference
+from tests.parity.recorded import load_arrays
 
 CASES = {
     'sig_default': {},
@@ -30,11 +30,10 @@ def at_iteration():
     hub.update_info('iter', 0)
 
 
-@needs_reference
 @pytest.mark.parametrize('case', CASES)
 def test_values_and_gradients_are_the_published_ones(case, at_iteration):
     at_iteration(0)
-    arrays = np.load(REFERENCE / 'losses.npz')
+    arrays = load_arrays('losses')
     pred, gt = arrays['pred_zero' if case == 'sig_zero_pred' else 'pred'], arrays['gt']
     if case in ('sig_first_image', 'sig_second_image'):
         index = int(case == 'sig_second_image')

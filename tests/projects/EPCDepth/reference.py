@@ -7,7 +7,7 @@ import torch
 
 from depth.models.layers import sample_pixels, sigmoid_to_inverse_depth
 from depth.structures import ViewBatch
-from tests.shared import REFERENCE
+from tests.parity.recorded import load_arrays
 
 UNIT = 5.4  # metres of the published unit, in which the baseline of 0.54 m is 0.1
 
@@ -15,7 +15,7 @@ UNIT = 5.4  # metres of the published unit, in which the baseline of 0.54 m is 0
 @cache
 def values():
     """Return all recorded arrays."""
-    with np.load(REFERENCE / 'epcdepth_values.npz') as archive:
+    with load_arrays('epcdepth_values') as archive:
         return dict(archive)
 
 
