@@ -1,7 +1,5 @@
 """Recorded values of the published EPCDepth, in this toolbox's units."""
 
-from functools import cache
-
 import numpy as np
 import torch
 
@@ -12,16 +10,9 @@ from tests.parity.recorded import load_arrays
 UNIT = 5.4  # metres of the published unit, in which the baseline of 0.54 m is 0.1
 
 
-@cache
-def values():
-    """Return all recorded arrays."""
-    with load_arrays('epcdepth_values') as archive:
-        return dict(archive)
-
-
 def recorded(name):
     """Return one recorded array as a tensor."""
-    return torch.from_numpy(values()[name].copy())
+    return torch.from_numpy(load_arrays('epcdepth_values')[name].copy())
 
 
 def published_synthesis(source, depth, intrinsics, transform, source_intrinsics=None):

@@ -29,8 +29,7 @@ def reproduced():
     case = load_case('epcdepth_resnet18')
     model = build_without_weights(config('epcdepth_r18_kitti_192x640')).eval()
     model.load_state_dict(convert_official('epcdepth', published_state(case)))
-    with load_arrays('epcdepth_resnet18') as expected:
-        yield model, (image(case) - 0.45) / 0.225, dict(expected)
+    return model, (image(case) - 0.45) / 0.225, load_arrays('epcdepth_resnet18')
 
 
 def test_published_outputs_are_reproduced_at_all_scales(reproduced):
