@@ -10,9 +10,14 @@ from tests.parity.recorded import load_arrays
 UNIT = 5.4  # metres of the published unit, in which the baseline of 0.54 m is 0.1
 
 
+def values():
+    """Return all recorded arrays by name."""
+    return load_arrays('epcdepth_values')
+
+
 def recorded(name):
     """Return one recorded array as a tensor."""
-    return torch.from_numpy(load_arrays('epcdepth_values')[name].copy())
+    return torch.from_numpy(values()[name].copy())
 
 
 def published_synthesis(source, depth, intrinsics, transform, source_intrinsics=None):
