@@ -133,16 +133,19 @@ def published_state(case: dict) -> dict[str, np.ndarray]:
         if isinstance(constant, list):
             state[name] = np.asarray(constant, np.float32).reshape(shape)
         else:
-            state[name] = draw_weight(name, shape) * np.asarray(factors.get(name, 1), np.float32)
-        if name.endswith('num_batches_tracked'):
-            state[name] = state[name].astype(np.int64)
+            state[name] = draw_weight(name, shape)
+        if name in factors:
+            state[name] = np.asarray(state[name] * np.float32(factors[name]))
     return state
 
 
 def draw_weight(name: str, shape: Sequence[int]) -> np.ndarray:
-    """Return the float32 weight of this name: of unit gain, with biases and norms near their usual values."""
+    """Return the weight of this name, float32: of unit gain, with biases and norms near their usual values.
+
+    Counters of batches are int64 zeros.
+    """
     if name.endswith('num_batches_tracked'):
-        return np.zeros(shape, np.float32)
+        return np.zeros(shape, np.int64)
     noise = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(tuple(shape))
     if name.endswith('running_var'):
         values = 1 + 0.1 * np.abs(noise)

@@ -122,9 +122,7 @@ def test_the_large_model_takes_the_published_names(name):
 
 def test_losses_are_the_published_ones():
     arrays = load_arrays('losses')
-    expected = {
-        name.split('/', 2)[2]: arrays[name] for name in arrays.files if name.startswith('out/binsformer_train/')
-    }
+    expected = {name.split('/', 2)[2]: arrays[name] for name in arrays if name.startswith('out/binsformer_train/')}
     head = build_without_weights(shipped_config(f'binsformer/{NAME}.py')).decode_head.train()
     layers = [2, 5, 8]
     outputs = dict(

@@ -41,8 +41,8 @@ def test_values_and_gradients_are_the_published_ones(case, at_iteration):
     pred, gt = torch.from_numpy(pred).requires_grad_(), torch.from_numpy(gt)
     loss = SILogLoss(**CASES[case])(pred, gt, gt > 0)
     loss.backward()
-    recorded = {key.split('/')[-1]: arrays[key] for key in arrays.files if key.startswith(f'out/{case}/')}
-    value = recorded.get('loss', arrays[f'out/{case}'] if f'out/{case}' in arrays.files else None)
+    recorded = {key.split('/')[-1]: arrays[key] for key in arrays if key.startswith(f'out/{case}/')}
+    value = recorded.get('loss', arrays.get(f'out/{case}', None))
     assert loss.item() == pytest.approx(float(np.ravel(value)[0]), rel=1e-5)
     if 'grad' in recorded:
         assert np.linalg.norm(pred.grad.numpy() - recorded['grad']) < 1e-5 * np.linalg.norm(recorded['grad'])
