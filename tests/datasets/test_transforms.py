@@ -1,5 +1,3 @@
-import json
-
 import cv2
 import numpy as np
 import pytest
@@ -15,14 +13,14 @@ from depth.datasets.transforms import (
     Resize,
     SpatialRule,
 )
-from tests.shared import REFERENCE, needs_reference
+from tests.parity.recorded import load_arrays, load_case
 
 OPENCV_5 = int(cv2.__version__.split('.')[0]) >= 5
 
 
 @pytest.fixture(scope='module')
 def recorded():
-    return np.load(REFERENCE / 'transforms.npz')
+    return load_arrays('transforms')
 
 
 def expected(recorded, case, kind):
@@ -35,7 +33,6 @@ def inputs(recorded, seed=0):
     return dict(img=recorded['img'].copy(), gt_depth=recorded['depth'].copy(), rng=np.random.RandomState(seed))
 
 
-@needs_reference
 @pytest.mark.parametrize(
     ('case', 'seed', 'transform'),
     [
@@ -52,7 +49,6 @@ def test_geometry_gives_the_published_arrays(recorded, case, seed, transform):
     assert np.array_equal(found['gt_depth'], expected(recorded, case, 'depth'))
 
 
-@needs_reference
 @pytest.mark.parametrize(
     ('case', 'transform'),
     [('resize_keep_ratio', Resize((48, 100), keep_ratio=True)), ('resize_exact', Resize((45, 33)))],
@@ -64,7 +60,6 @@ def test_resizing_gives_the_published_arrays_under_the_published_rule(recorded, 
     assert np.array_equal(found['gt_depth'], expected(recorded, case, 'depth'))
 
 
-@needs_reference
 @pytest.mark.parametrize('angle', [2.5, -1.7, 30.0])
 def test_rotation_gives_the_published_arrays(recorded, angle):
     found = RandomRotate.rotate(inputs(recorded), angle)
@@ -73,16 +68,14 @@ def test_rotation_gives_the_published_arrays(recorded, angle):
     assert difference.max() <= 1  # builds of OpenCV differ in the last bit of the interpolation
 
 
-@needs_reference
 @pytest.mark.parametrize('case', ['color_7', 'color_8'])
 def test_colour_is_the_published_one_rounded_to_bytes(recorded, case):
-    settings = json.loads((REFERENCE / 'transforms.json').read_text())['cases'][case]
+    settings = load_case('transforms')['cases'][case]
     table = ColorAug.table(settings['gamma'], settings['brightness'], np.array(settings['colour_bgr']))
     found = cv2.LUT(recorded['img'], table)
     assert np.abs(found - recorded[f'out/{case}/img']).max() <= 0.5 + 1e-6
 
 
-@needs_reference
 @pytest.mark.parametrize('seed', [0, 3, 5])
 def test_the_training_chain_draws_and_does_what_was_published(recorded, seed):
     results = inputs(recorded, seed)
@@ -93,7 +86,7 @@ def test_the_training_chain_draws_and_does_what_was_published(recorded, seed):
         RandomCrop((24, 40)),
         ColorAug(0.5, (0.9, 1.1), (0.9, 1.1), (0.9, 1.1)),
     ]
-    settings = json.loads((REFERENCE / 'transforms.json').read_text())['cases'][f'train_chain_{seed}']
+    settings = load_case('transforms')['cases'][f'train_chain_{seed}']
     for transform in chain:
         results = transform.transform(results)
     assert results['flip'] == settings['flipped']

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from benchmarks.published_pipeline import MEAN, STD, published_pipeline
 from depth.datasets.transforms import (
     ColorAug,
     KBCrop,
@@ -20,7 +21,6 @@ from depth.datasets.transforms import (
     RandomRotate,
 )
 from depth.datasets.workers import prepare_worker
-from depth.engine.benchmark.published_pipeline import MEAN, STD, published_pipeline
 from depth.engine.config import load_config
 from tests.shared import REPO, SAMPLES, needs_samples
 

@@ -5,8 +5,8 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.logging import MessageHub
 
-from depth.engine.benchmark import Setting, Spec, train
-from depth.engine.benchmark.graphs import CountReads
+from benchmarks import Setting, Spec, train
+from benchmarks.graphs import CountReads
 from depth.engine.message_hub import DeferredMessageHub
 from depth.registry import OPTIM_WRAPPERS
 from tests.shared import REPO

@@ -1,11 +1,9 @@
-import json
-
 import pytest
 import torch
 from mmengine.optim import OptimWrapper
 
 from depth.engine.schedulers import OneCycleMomentum, OneCycleRate, WarmupCosineLR
-from tests.shared import REFERENCE, needs_reference
+from tests.parity.recorded import load_case
 
 EPOCHS_24 = 24 * 1514
 CASES = {
@@ -25,13 +23,12 @@ CASES = {
 }
 
 
-@needs_reference
 @pytest.mark.parametrize('case', CASES)
 def test_the_published_rates_and_momenta(case):
     rate, betas, recipe = CASES[case]
     optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=rate, betas=betas)
     schedulers = [kind(OptimWrapper(optimizer), **arguments) for kind, arguments in recipe]
-    recorded = json.loads((REFERENCE / 'schedules.json').read_text())['cases'][case]
+    recorded = load_case('schedules')['cases'][case]
     group = optimizer.param_groups[0]
     for iteration, (expected_rate, expected_betas) in sorted((int(key), value) for key, value in recorded.items()):
         for scheduler in schedulers:

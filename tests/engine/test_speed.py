@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from depth.engine.benchmark.graphs import count_compilations
+from benchmarks.graphs import count_compilations
 from depth.engine.cuda_graph import CudaGraphs
 from depth.engine.speed import (
     compile_method,

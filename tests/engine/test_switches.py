@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks import Setting, Spec, train
 from depth.apis import inference_model, init_model
 from depth.cli import parse_cfg_options
-from depth.engine.benchmark import Setting, Spec, train
 from depth.engine.config import CONFIG_KEYS
 from tests.shared import REPO
 

@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -7,7 +5,7 @@ from mmengine.evaluator import Evaluator
 
 from depth.evaluation import ALL_METRIC_NAMES, DepthMetric, depth_metrics, get_protocol
 from depth.evaluation.crops import CROPS
-from tests.shared import REFERENCE, needs_reference
+from tests.parity.recorded import load_arrays, load_case
 
 PUBLISHED_NAMES = dict(a1='d1', a2='d2', a3='d3', log_10='log10')
 PREDICTION_CASES = {
@@ -25,11 +23,10 @@ def kb_crop(array):
     return array[23:375, 13:1229]
 
 
-@needs_reference
 @pytest.mark.parametrize(('case', 'protocol'), PREDICTION_CASES.items())
 def test_protocols_give_the_published_values(case, protocol):
-    arrays = np.load(REFERENCE / 'metrics.npz')
-    recorded = json.loads((REFERENCE / 'metrics.json').read_text())['cases'][case]
+    arrays = load_arrays('metrics')
+    recorded = load_case('metrics')['cases'][case]
     name = case.split('_')[0]
     gt = arrays[f'{name}/gt_png'].astype(np.float32) / (256 if name == 'kitti' else 1000)
     gt, pred = (kb_crop(gt) if name == 'kitti' else gt), arrays[f'{name}/pred'][0]
@@ -42,11 +39,10 @@ def test_protocols_give_the_published_values(case, protocol):
         assert found[metric] == pytest.approx(value, rel=2e-5), metric
 
 
-@needs_reference
 @pytest.mark.parametrize('case', ['vector_1e-3_80', 'vector_1e-3_10', 'vector_1_20'])
 def test_vectors_give_the_published_values(case):
-    arrays = np.load(REFERENCE / 'metrics.npz')
-    recorded = json.loads((REFERENCE / 'metrics.json').read_text())['cases'][case]
+    arrays = load_arrays('metrics')
+    recorded = load_case('metrics')['cases'][case]
     gt, pred = arrays['vector/gt'], arrays['vector/pred']
     found = depth_metrics(pred, gt, (gt > recorded['min_depth']) & (gt < recorded['max_depth']))
     for metric, value in renamed(recorded['result']).items():

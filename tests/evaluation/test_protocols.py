@@ -19,7 +19,7 @@ from depth.evaluation import (
 )
 from depth.evaluation.crops import nyu_absolute_crop, nyu_relative_crop
 from depth.evaluation.functional import depth_moments, metrics_from_moments
-from tests.shared import REFERENCE, needs_reference
+from tests.parity.recorded import load_arrays, load_case
 
 NAMES = """kitti_eigen_garg_80 kitti_eigen_crop_80 kitti_benchmark nyu_eigen_10 sunrgbd_8 cityscapes_200 zoedepth_nyu
     zoedepth_sunrgbd zoedepth_ibims zoedepth_diode_indoor zoedepth_diode_outdoor zoedepth_hypersim zoedepth_vkitti2
@@ -218,13 +218,12 @@ def test_what_applies_to_a_data_set():
     assert 'epcdepth_stereo' not in names
 
 
-@needs_reference
 @pytest.mark.parametrize(
     ('case', 'protocol'), [('sunrgbd', 'sunrgbd_8'), ('kitti_garg_clamped', None), ('nyu_eigen_crop_clamped', None)]
 )
 def test_caps_and_clamps_give_the_published_values(case, protocol):
-    arrays = np.load(REFERENCE / 'metrics.npz')
-    recorded = json.loads((REFERENCE / 'metrics.json').read_text())['cases'][case]
+    arrays = load_arrays('metrics')
+    recorded = load_case('metrics')['cases'][case]
     name = case.split('_')[0]
     stored = arrays[f'{name}/gt_png']
     if name == 'sunrgbd':
@@ -244,7 +243,6 @@ def test_caps_and_clamps_give_the_published_values(case, protocol):
 EPC_ORDER = ('abs_rel', 'sq_rel', 'rmse', 'rmse_log', 'd1', 'd2', 'd3')
 
 
-@needs_reference
 @pytest.mark.parametrize(
     ('name', 'protocol', 'factor'),
     [
@@ -254,7 +252,7 @@ EPC_ORDER = ('abs_rel', 'sq_rel', 'rmse', 'rmse_log', 'd1', 'd2', 'd3')
     ],
 )
 def test_self_supervised_protocols_give_the_published_values(name, protocol, factor):
-    arrays = np.load(REFERENCE / 'epcdepth_values.npz')
+    arrays = load_arrays('epcdepth_values')
     inverse = torch.from_numpy(arrays['eval/disp']) / factor
     kind = 'disparity' if name == 'median' else 'inverse_depth'
     found = scored(get_protocol(protocol), inverse, arrays['eval/gt'], kind)
@@ -262,17 +260,15 @@ def test_self_supervised_protocols_give_the_published_values(name, protocol, fac
     assert means == pytest.approx(arrays[f'eval/{name}'].tolist(), rel=1e-5)
 
 
-@needs_reference
 def test_the_nyu_generalisation_protocol_gives_the_published_values():
-    arrays = np.load(REFERENCE / 'epcdepth_values.npz')
+    arrays = load_arrays('epcdepth_values')
     depth = torch.from_numpy(1 / arrays['nyu/disp'])[None]
     found = scored(get_protocol('epcdepth_nyu'), depth, arrays['nyu/gt'][None], 'scale_invariant')
     assert [float(found[metric]) for metric in EPC_ORDER] == pytest.approx(arrays['nyu/errors'].tolist(), rel=1e-5)
 
 
-@needs_reference
 def test_sdconvtrans_gives_the_published_values():
-    arrays = np.load(REFERENCE / 'sdconvtrans_values.npz')
+    arrays = load_arrays('sdconvtrans_values')
     metric = DepthMetric('sdconvtrans_full')
     for index in range(2):
         pred, gt = (torch.from_numpy(10 * arrays[f'loss/{name}'][index, 0]) for name in ('fake_small', 'real'))

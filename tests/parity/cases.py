@@ -1,10 +1,6 @@
-"""Published cases of ``shared/reference``: weights drawn from names, recorded outputs."""
+"""Published cases as tensors, and comparisons with what was recorded of them."""
 
-import importlib.util
-import json
 from collections.abc import Iterator, Mapping
-from functools import cache
-from types import ModuleType
 
 import numpy as np
 import torch
@@ -14,41 +10,27 @@ from torch import Tensor
 
 from depth.engine.config import load_config
 from depth.registry import PARAM_SCHEDULERS
-from tests.shared import REFERENCE, REPO
+from tests.shared import REPO
 
+from . import recorded
+from .recorded import load_arrays, load_case, relative_error
 
-@cache
-def recipe() -> ModuleType:
-    """Import the shared recipe."""
-    spec = importlib.util.spec_from_file_location('reference_recipe', REFERENCE / 'recipe.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def load_case(name: str) -> dict:
-    """Return a case's description."""
-    return json.loads((REFERENCE / f'{name}.json').read_text())
+__all__ = ['load_arrays', 'load_case', 'relative_error']
 
 
 def published_state(case: dict) -> dict[str, Tensor]:
     """Draw the published weights."""
-    return {name: torch.from_numpy(np.asarray(value)) for name, value in recipe().published_state(case).items()}
+    return {name: torch.from_numpy(value) for name, value in recorded.published_state(case).items()}
 
 
 def image(case: dict) -> Tensor:
     """Draw the normalised image."""
-    return torch.from_numpy(recipe().make_input(case['input_shape'], case['input_seed']))
+    return torch.from_numpy(recorded.draw_noise(case['input_shape'], case['input_seed']))
 
 
 def shipped_config(path: str):
     """Read a config below ``configs/``."""
     return load_config(REPO / 'configs' / path)
-
-
-def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
-    """Return the relative L2 distance."""
-    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
 
 
 def stage_errors(stages: dict[str, Tensor], expected: Mapping[str, np.ndarray]) -> dict[str, float]:
@@ -58,8 +40,8 @@ def stage_errors(stages: dict[str, Tensor], expected: Mapping[str, np.ndarray]) 
         stages: What was found, by the recorded names; all of them and no others.
         expected: The arrays of a case's ``.npz`` file.
     """
-    recorded = {name.split('/', 1)[1].rsplit('/', 1)[0] for name in expected if name.startswith('stage/')}
-    assert recorded == set(stages)
+    names = {name.split('/', 1)[1].rsplit('/', 1)[0] for name in expected if name.startswith('stage/')}
+    assert names == set(stages)
     errors = {}
     for name, value in stages.items():
         found = value.detach().numpy()

@@ -1,8 +1,5 @@
 """AdaBins against the recorded case, the recorded losses and the recorded recipe."""
 
-import json
-
-import numpy as np
 import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
@@ -10,11 +7,11 @@ from mmengine.optim import build_optim_wrapper
 from depth.engine.converters import convert_official
 from depth.engine.converters.convert import build_without_weights, compare, model_shapes
 from depth.models.heads import AdaBinsHead
-from tests.shared import REFERENCE, needs_reference
 
 from .cases import (
     built_schedulers,
     image,
+    load_arrays,
     load_case,
     published_state,
     rates_of_the_recipe,
@@ -53,10 +50,9 @@ def record(model):
     return stages
 
 
-@needs_reference
 @pytest.mark.slow
 def test_published_outputs_are_reproduced():
-    case, expected = load_case(NAME), np.load(REFERENCE / f'{NAME}.npz')
+    case, expected = load_case(NAME), load_arrays(NAME)
     model = build_without_weights(shipped_config(CONFIG)).eval()
     model.load_state_dict(convert_official('adabins', published_state(case)))
     unused = 2 * 2048 + 9 * 128 + 1  # the norm behind the last convolution, conv_depth
@@ -72,7 +68,6 @@ def test_published_outputs_are_reproduced():
     assert max(errors.values()) < 1e-4, errors
 
 
-@needs_reference
 @pytest.mark.parametrize('config', ['efnetb5ap_nyu_24e', 'efnetb5ap_kitti_24e', 'efnetb5ap_nyu_24e_lrmult'])
 def test_published_names_fill_the_shipped_model(config):
     with torch.device('meta'):
@@ -83,7 +78,6 @@ def test_published_names_fill_the_shipped_model(config):
         convert_official('adabins', published | {'auxiliary_head.weight': torch.zeros(1)})
 
 
-@needs_reference
 def test_the_variant_on_resnet_takes_the_published_names():
     shapes = load_case('bts_r50_nyu')['state_dict']
     published = {
@@ -99,9 +93,8 @@ def test_the_variant_on_resnet_takes_the_published_names():
     assert compare(convert_official('adabins', published), model) == ''
 
 
-@needs_reference
 def test_losses_are_the_published_ones():
-    arrays = np.load(REFERENCE / 'losses.npz')
+    arrays = load_arrays('losses')
     head = AdaBinsHead(
         in_channels=[4, 4, 4, 4, 4],
         up_sample_channels=[4, 4, 4, 4, 4],
@@ -118,9 +111,8 @@ def test_losses_are_the_published_ones():
         assert value.item() == pytest.approx(float(arrays[f'out/adabins_train/{name}']), rel=1e-5), name
 
 
-@needs_reference
 def test_the_shipped_recipe_follows_the_published_rate_and_beta1():
-    recorded = json.loads((REFERENCE / 'schedules.json').read_text())['cases']['adabins_nyu']
+    recorded = load_case('schedules')['cases']['adabins_nyu']
     for iteration, found, expected in rates_of_the_recipe(shipped_config(CONFIG), recorded):
         assert found == pytest.approx(expected, rel=1e-6), iteration
 

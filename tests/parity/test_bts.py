@@ -1,18 +1,15 @@
 """BTS against the recorded case, the recorded loss and the recorded recipe."""
 
-import json
-
-import numpy as np
 import pytest
 import torch
 
 from depth.engine.converters import convert_official
 from depth.engine.converters.convert import build_without_weights, compare, model_shapes
 from depth.models.heads import bts_head
-from tests.shared import REFERENCE, needs_reference
 
 from .cases import (
     image,
+    load_arrays,
     load_case,
     published_state,
     rates_of_the_recipe,
@@ -56,9 +53,8 @@ def record(model, monkeypatch):
     return stages
 
 
-@needs_reference
 def test_published_outputs_are_reproduced(monkeypatch):
-    case, expected = load_case(NAME), np.load(REFERENCE / f'{NAME}.npz')
+    case, expected = load_case(NAME), load_arrays(NAME)
     model = build_without_weights(shipped_config(CONFIG)).eval()
     model.load_state_dict(convert_official('bts', published_state(case)))
     assert sum(parameter.numel() for parameter in model.parameters()) == case['num_params']
@@ -70,7 +66,6 @@ def test_published_outputs_are_reproduced(monkeypatch):
     assert max(errors.values()) < 1e-4, errors
 
 
-@needs_reference
 @pytest.mark.parametrize('config', ['nyu_24e', 'kitti_24e'])
 def test_published_names_fill_the_shipped_model(config):
     with torch.device('meta'):
@@ -78,16 +73,14 @@ def test_published_names_fill_the_shipped_model(config):
     assert compare(convert_official('bts', published), model_shapes(shipped_config(f'bts/bts_r50_{config}.py'))) == ''
 
 
-@needs_reference
 def test_the_loss_is_the_published_one():
-    arrays = np.load(REFERENCE / 'losses.npz')
+    arrays = load_arrays('losses')
     head = build_without_weights(shipped_config(CONFIG)).decode_head
     losses = head.loss(dict(depth=torch.from_numpy(arrays['binsformer/aux_depth'][0])), torch.from_numpy(arrays['gt']))
     assert losses['loss_depth'].item() == pytest.approx(float(arrays['out/bts_train/loss_depth']), rel=1e-5)
 
 
-@needs_reference
 def test_the_shipped_recipe_follows_the_published_rate_and_beta1():
-    recorded = json.loads((REFERENCE / 'schedules.json').read_text())['cases'][NAME]
+    recorded = load_case('schedules')['cases'][NAME]
     for iteration, found, expected in rates_of_the_recipe(shipped_config(CONFIG), recorded):
         assert found == pytest.approx(expected, rel=1e-6), iteration

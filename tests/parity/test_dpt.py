@@ -1,7 +1,5 @@
 """DPT against a second implementation: plain functions on the published names, written from a description."""
 
-import json
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,9 +8,15 @@ from mmengine.optim import build_optim_wrapper
 from depth.engine.converters import convert_official
 from depth.engine.converters.convert import build_without_weights, compare, model_shapes
 from depth.registry import PARAM_SCHEDULERS
-from tests.shared import REFERENCE, needs_reference
+from tests.parity.recorded import draw_noise
 
-from .cases import image, load_case, published_state, recipe, relative_error, shipped_config
+from .cases import (
+    image,
+    load_case,
+    published_state,
+    relative_error,
+    shipped_config,
+)
 
 NAME = 'dpt_vit_b16_nyu'
 CONFIGS = ['dpt_vit-b16_nyu', 'dpt_vit-b16_kitti', 'dpt_vit-b16_nyu_lrmult']
@@ -106,13 +110,12 @@ def small_model():
     return build_without_weights(cfg).eval()
 
 
-@needs_reference
 @pytest.mark.parametrize('size', [(64, 96), (61, 77), (112, 448), (224, 224), (16, 176)])
 def test_a_second_implementation_gives_the_same_depth(size):
     state = published_state(small_case())
     model = small_model()
     model.load_state_dict(convert_official('dpt', dict(state)))
-    images = torch.from_numpy(recipe().make_input((2, 3, *size), seed=3))
+    images = torch.from_numpy(draw_noise((2, 3, *size), seed=3))
     with torch.inference_mode():
         found, expected = model(images, mode='tensor').numpy(), straight_line(state, images).numpy()
     assert found.shape == (2, 1, *size)
@@ -121,7 +124,6 @@ def test_a_second_implementation_gives_the_same_depth(size):
 
 
 @pytest.mark.slow
-@needs_reference
 def test_the_full_network_agrees_with_the_second_implementation():
     case = load_case(NAME)
     state = published_state(case)
@@ -134,7 +136,6 @@ def test_the_full_network_agrees_with_the_second_implementation():
     assert relative_error(found, expected) < 1e-6
 
 
-@needs_reference
 @pytest.mark.parametrize('config', CONFIGS)
 def test_published_names_fill_the_shipped_model(config):
     with torch.device('meta'):
@@ -143,7 +144,6 @@ def test_published_names_fill_the_shipped_model(config):
     assert compare(converted, model_shapes(shipped_config(f'dpt/{config}.py'))) == ''
 
 
-@needs_reference
 def test_an_entry_too_many_or_too_few_is_named():
     with torch.device('meta'):
         published = {name: torch.empty(shape) for name, shape in load_case(NAME)['state_dict'].items()}
@@ -188,13 +188,12 @@ def schedule(cfg, wrapper):
     return [PARAM_SCHEDULERS.build(dict(item, optimizer=wrapper)) for item in cfg.param_scheduler]
 
 
-@needs_reference
 def test_the_shipped_recipe_follows_the_published_rate_and_beta1():
     cfg = shipped_config('dpt/dpt_vit-b16_nyu.py')
     weight = torch.nn.Linear(1, 1)
     wrapper = build_optim_wrapper(weight, cfg.optim_wrapper)
     schedulers = schedule(cfg, wrapper)
-    recorded = json.loads((REFERENCE / 'schedules.json').read_text())['cases']['dpt_nyu']
+    recorded = load_case('schedules')['cases']['dpt_nyu']
     for iteration, (rate, betas) in sorted((int(key), value) for key, value in recorded.items()):
         for scheduler in schedulers:
             scheduler.last_step = iteration - 1

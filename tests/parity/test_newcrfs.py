@@ -4,8 +4,6 @@ Windows, shifts and masks are not cut and rolled there: every pixel of a padded 
 potential says who is in whose window. The Swin backbone has its own recorded case (see test_depthformer.py).
 """
 
-import json
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,9 +12,9 @@ from mmengine.optim import build_optim_wrapper
 from depth.engine.converters import convert_official
 from depth.engine.converters.convert import build_without_weights, compare, model_shapes
 from depth.registry import PARAM_SCHEDULERS
-from tests.shared import REFERENCE, needs_reference
+from tests.parity.recorded import draw_noise
 
-from .cases import load_case, published_state, recipe, relative_error, shipped_config
+from .cases import load_case, published_state, relative_error, shipped_config
 
 NAME = 'newcrfs_swinl_22k_w7_nyu'
 CONFIGS = ['newcrfs_swinl_22k_w7_nyu', 'newcrfs_swinl_22k_w7_kitti']
@@ -124,13 +122,12 @@ def small_model():
     return build_without_weights(cfg).eval()
 
 
-@needs_reference
 @pytest.mark.parametrize('size', [(64, 96), (61, 117), (100, 33)])
 def test_a_second_implementation_gives_the_same_depth(size):
     state = published_state(small_case())
     model = small_model()
     model.load_state_dict(convert_official('newcrfs', dict(state)))
-    images = torch.from_numpy(recipe().make_input((2, 3, *size), seed=3))
+    images = torch.from_numpy(draw_noise((2, 3, *size), seed=3))
     with torch.inference_mode():
         found = model(images, mode='tensor').numpy()
         levels = model.backbone(images)
@@ -141,7 +138,6 @@ def test_a_second_implementation_gives_the_same_depth(size):
     assert relative_error(found, expected) < 1e-6
 
 
-@needs_reference
 @pytest.mark.parametrize('config', CONFIGS)
 def test_published_names_fill_the_shipped_model(config):
     case = load_case(NAME)
@@ -154,7 +150,6 @@ def test_published_names_fill_the_shipped_model(config):
     assert sum(parameter.numel() for parameter in model.parameters()) == case['num_params']
 
 
-@needs_reference
 def test_the_published_parameters_are_free_of_decay():
     keys = ('absolute_pos_embed', 'relative_position_bias_table', 'norm')  # of the published config
     published = [any(key in name for key in keys) for name in load_case(NAME)['state_dict']]
@@ -166,13 +161,12 @@ def test_the_published_parameters_are_free_of_decay():
     assert sum(group['weight_decay'] == 0 for group in groups) == sum(published) == 184
 
 
-@needs_reference
 def test_the_shipped_recipe_follows_the_published_rate():
     cfg = shipped_config(f'newcrfs/{NAME}.py')
     wrapper = build_optim_wrapper(torch.nn.Linear(1, 1), cfg.optim_wrapper)
     scheduler = PARAM_SCHEDULERS.build(dict(cfg.param_scheduler, optimizer=wrapper))
     # The same policy was recorded for DepthFormer on Swin-T, whose rate is 6e-5.
-    recorded = json.loads((REFERENCE / 'schedules.json').read_text())['cases']['depthformer_swint_w7_nyu']
+    recorded = load_case('schedules')['cases']['depthformer_swint_w7_nyu']
     group = wrapper.optimizer.param_groups[0]
     for iteration, (rate, betas) in sorted((int(key), value) for key, value in recorded.items()):
         scheduler.last_step = iteration - 1

@@ -1,14 +1,12 @@
 """Rates and momenta of the shipped DepthFormer and BinsFormer configs against the recorded ones."""
 
-import json
-
 import pytest
 
 from depth.engine.config_check import check_config
 from depth.registry import DATASETS
-from tests.shared import REFERENCE, REPO, needs_reference
+from tests.shared import REPO
 
-from .cases import rates_of_the_recipe, shipped_config
+from .cases import load_case, rates_of_the_recipe, shipped_config
 
 CONFIGS = {
     'depthformer_swint_w7_nyu': 'depthformer/depthformer_swint_w7_nyu.py',
@@ -16,10 +14,9 @@ CONFIGS = {
 }
 
 
-@needs_reference
 @pytest.mark.parametrize('case', CONFIGS)
 def test_the_shipped_config_has_the_published_rates(case):
-    recorded = json.loads((REFERENCE / 'schedules.json').read_text())['cases'][case]
+    recorded = load_case('schedules')['cases'][case]
     compared = list(rates_of_the_recipe(shipped_config(CONFIGS[case]), recorded))
     assert {iteration for iteration, _, _ in compared} == {int(iteration) for iteration in recorded}
     for iteration, found, expected in compared:

@@ -10,7 +10,7 @@ from depth.engine.converters import convert_official, write_converted
 from depth.engine.converters.convert import build_without_weights, compare, model_shapes
 from depth.models.backbones import TimmBackbone
 from depth.registry import MODELS
-from tests.shared import REPO, needs_reference
+from tests.shared import REPO
 
 from .cases import load_case, relative_error, shipped_config
 
@@ -34,7 +34,6 @@ def published_head():
     return {f'decode_head.{name}': shape for name, shape in shapes.items()}
 
 
-@needs_reference
 @pytest.mark.parametrize('dataset', ['nyu', 'kitti'])
 @pytest.mark.parametrize('start', STARTS)
 def test_published_depth_networks_fill_every_config(start, dataset):
@@ -49,7 +48,6 @@ def test_published_depth_networks_fill_every_config(start, dataset):
     assert checkpoint == (f'checkpoints/simipu_{start}.pth' if start in ('kitti', 'waymo') else None)
 
 
-@needs_reference
 @pytest.mark.slow
 def test_a_published_encoder_starts_a_backbone(tmp_path):
     torch.manual_seed(0)
@@ -65,7 +63,6 @@ def test_a_published_encoder_starts_a_backbone(tmp_path):
     assert all(torch.equal(value, weights[name].to(value.dtype)) for name, value in state.items())
 
 
-@needs_reference
 def test_a_cut_encoder_is_refused_with_what_is_missing(tmp_path):
     names = list(published_resnet())[1:]
     published = {f'img_{name}': torch.zeros(published_resnet()[name]) for name in names}

@@ -1,6 +1,5 @@
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -13,12 +12,10 @@ TOOLS = sorted([*(REPO / 'tools').rglob('*.py'), *REPO.glob('projects/*/tools/*.
 def test_help_answers_without_loading_the_library(tool):
     code = f'import sys, runpy; sys.argv = ["{tool.name}", "--help"]; runpy.run_path("{tool}", run_name="__main__")'
     probe = f'import atexit, sys; atexit.register(lambda: print("torch" in sys.modules)); {code}'
-    started = time.monotonic()
     done = subprocess.run([sys.executable, '-c', probe], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0].startswith('usage:')
     assert done.stdout.splitlines()[-1] == 'False'  # nothing heavy was imported
-    assert time.monotonic() - started < 30
 
 
 @pytest.mark.parametrize('script', ['dist_train.sh', 'dist_test.sh', 'slurm_train.sh', 'slurm_test.sh'])

@@ -67,7 +67,11 @@ def main() -> None:
     args = parse_args()
     import torch
 
-    from depth.engine.benchmark.report import environment, format_result, write_result
+    from depth.engine.config import make_projects_importable
+
+    make_projects_importable(Path(__file__))
+    from benchmarks.environment import environment
+    from benchmarks.results import format_result, write_result
 
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -83,7 +87,17 @@ def measure(args: argparse.Namespace, device: str) -> dict:
     """Run the mode."""
     from dataclasses import replace
 
-    from depth.engine.benchmark import Setting, Spec, compare, data, graphs, metrics, ops, parse_setting, startup
+    from benchmarks import (
+        Setting,
+        Spec,
+        compare,
+        data,
+        graphs,
+        metrics,
+        ops,
+        parse_setting,
+        startup,
+    )
 
     spec = Spec(
         config=args.config,
@@ -109,7 +123,7 @@ def measure(args: argparse.Namespace, device: str) -> dict:
         return startup.run(repeats, progress)
     if args.mode == 'graphs':
         return graphs.run(replace(spec, device='cpu'), first, progress)
-    return compare.compare(f'depth.engine.benchmark.{args.mode}', spec, settings, repeats, memory, progress)
+    return compare.compare(f'benchmarks.{args.mode}', spec, settings, repeats, memory, progress)
 
 
 def progress(text: str) -> None:

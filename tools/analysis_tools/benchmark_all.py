@@ -34,7 +34,11 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     """Measure and write the page."""
     args = parse_args()
-    from depth.engine.benchmark.plan import PLAN, write_page
+    from depth.engine.config import make_projects_importable
+
+    make_projects_importable(Path(__file__))
+    from benchmarks.plan import PLAN
+    from benchmarks.write_page import write_page
 
     failed = []
     if not args.page_only:

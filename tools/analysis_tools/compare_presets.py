@@ -41,10 +41,14 @@ def main() -> None:
     args = parse_args()
     import torch
 
-    from depth.engine.benchmark import Spec, quality
-    from depth.engine.benchmark.curves import draw_curves
-    from depth.engine.benchmark.presets import choose
-    from depth.engine.benchmark.report import environment, format_result, write_result
+    from depth.engine.config import make_projects_importable
+
+    make_projects_importable(Path(__file__))
+    from benchmarks import Spec, quality
+    from benchmarks.curves import draw_curves
+    from benchmarks.environment import environment
+    from benchmarks.presets import choose
+    from benchmarks.results import format_result, write_result
 
     device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
     spec = Spec(

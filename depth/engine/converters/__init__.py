@@ -4,17 +4,22 @@
 ``projects/<Name>/converters.py``.
 """
 
-from .adabins import convert_adabins
-from .binsformer import convert_binsformer
-from .bts import convert_bts
 from .convert import convert_official, write_converted
-from .depthformer import convert_depthformer
-from .dpt import convert_dpt
-from .mask_heads import MASK2FORMER_RULES, convert_mask_head
-from .mmdepth_binsformer import convert_mmdepth_binsformer
-from .newcrfs import convert_newcrfs
-from .simipu import convert_simipu
-from .state import PublishedState
+from .dense_heads import (
+    convert_adabins,
+    convert_bts,
+    convert_depthformer,
+    convert_dpt,
+    convert_newcrfs,
+    convert_simipu,
+)
+from .query_heads import (
+    MASK2FORMER_RULES,
+    convert_binsformer,
+    convert_mask_head,
+    convert_mmdepth_binsformer,
+)
+from .state import PublishedState, register_converter
 from .swin import convert_swin
 
 __all__ = [
@@ -31,5 +36,6 @@ __all__ = [
     'convert_official',
     'convert_simipu',
     'convert_swin',
+    'register_converter',
     'write_converted',
 ]

@@ -17,7 +17,7 @@ from depth.engine.errors import ConfigError
 from depth.engine.stored_config import config_to_data
 from depth.registry import CONVERTERS, MODELS
 
-from .state import PublishedState, list_names
+from .state import CONFIG_FOLDERS, PublishedState, list_names
 
 Shapes = dict[str, torch.Size]
 
@@ -183,11 +183,12 @@ def find_fitting(method: str, state: Mapping[str, Tensor], source: str | Path, r
 def shipped_configs(method: str, root: Path) -> Iterator[Path]:
     """Yield the configs in ``configs/<method>`` and in ``projects/*/configs/<method>``, whatever their case.
 
-    A converter's attribute ``folder`` names another folder than the method's.
+    :func:`register_converter` may name another folder than the method's.
     """
-    wanted = getattr(find_converter(method), 'folder', method).lower()
+    find_converter(method)
+    config_folder = CONFIG_FOLDERS.get(method, method).lower()
     for folder in sorted([*root.glob('configs/*'), *root.glob('projects/*/configs/*')]):
-        if folder.is_dir() and folder.name.lower() == wanted:
+        if folder.is_dir() and folder.name.lower() == config_folder:
             yield from sorted(folder.glob('*.py'))
 
 

@@ -5,6 +5,11 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
+from depth.registry import CONVERTERS
+
+# Folder of configs that a method's checkpoints belong to, where it is not called like the method.
+CONFIG_FOLDERS: dict[str, str] = {}
+
 
 class PublishedState:
     """Weights of a published checkpoint; every entry has to be taken or dropped on purpose.
@@ -56,6 +61,18 @@ class PublishedState:
             raise ValueError(
                 f'{self.source} has {len(self._left)} entries that nothing here uses: {list_names(self._left)}'
             )
+
+
+def register_converter(method: str, config_folder: str | None = None) -> Callable:
+    """Register a converter: a function from :class:`PublishedState` to our weights by name.
+
+    Args:
+        method: Name of the published method, as ``convert_official.py`` takes it.
+        config_folder: Folder of the configs that its checkpoints belong to, where it is not called like the method.
+    """
+    if config_folder is not None:
+        CONFIG_FOLDERS[method] = config_folder
+    return CONVERTERS.register_module(name=method)
 
 
 def list_names(names: Mapping | list, limit: int = 20) -> str:

@@ -1,5 +1,9 @@
-"""BTS: a decoder that is told planes from every level on its way to full size."""
+"""BTS: dense ASPP and a decoder with local planar guidance at 1/8, 1/4 and 1/2 of the image.
 
+Reference: From Big to Small, https://arxiv.org/abs/1907.10326
+"""
+
+import math
 from collections.abc import Sequence
 
 import torch
@@ -8,9 +12,120 @@ from torch import Tensor, nn
 
 from depth.registry import MODELS
 
-from ..layers.dense_aspp import DenseASPP
-from ..layers.local_planar_guidance import PlaneRegression, local_planar_guidance, reduction
 from .regression_head import RegressionHead
+
+
+class AtrousBlock(nn.Sequential):
+    """A norm, then twice an activation and a convolution: 1x1 to 2 C channels, 3x3 dilated to C.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels C of the result.
+        dilation: Of the 3x3 convolution.
+        first_norm: Whether the input gets a norm; it has one already in the first block.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, dilation: int, first_norm: bool = True) -> None:
+        layers = [nn.BatchNorm2d(in_channels, eps=1.1e-5, momentum=0.01)] if first_norm else []
+        super().__init__(
+            *layers,
+            nn.ReLU(),
+            nn.Conv2d(in_channels, 2 * out_channels, kernel_size=1, bias=False),
+            nn.BatchNorm2d(2 * out_channels, momentum=0.01),
+            nn.ReLU(),
+            nn.Conv2d(2 * out_channels, out_channels, 3, padding=dilation, dilation=dilation, bias=False),
+        )
+
+
+class DenseASPP(nn.Module):
+    """Atrous blocks in a row; each takes the context and all results before it.
+
+    Args:
+        in_channels: Channels of the map that the first block takes.
+        context_channels: Channels of the map that the other blocks take.
+        out_channels: Channels C of every block and of the result.
+        dilations: Of the blocks.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        context_channels: int,
+        out_channels: int,
+        dilations: Sequence[int] = (3, 6, 12, 18, 24),
+    ) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([AtrousBlock(in_channels, out_channels, dilations[0], first_norm=False)])
+        for index, dilation in enumerate(dilations[1:], start=1):
+            self.blocks.append(AtrousBlock(context_channels + index * out_channels, out_channels, dilation))
+        width = in_channels + len(dilations) * out_channels
+        self.fuse = nn.Sequential(nn.Conv2d(width, out_channels, 3, padding=1, bias=False), nn.ELU())
+
+    def forward(self, feat: Tensor, context: Tensor) -> Tensor:
+        """Map ``feat`` and ``context``, both (N, *, h, w), to (N, C, h, w)."""
+        first, *others = self.blocks
+        results = [first(feat)]
+        for block in others:
+            results.append(block(torch.cat([context, *results], dim=1)))
+        return self.fuse(torch.cat([feat, *results], dim=1))
+
+
+MIN_COSINE = 1e-3
+
+
+def reduction(in_channels: int, first: int, out_channels: int) -> nn.Sequential:
+    """Return 1x1 convolutions with ELU to ``first``, half of it and so on down to 8 channels, and a last one."""
+    layers, width = [], first
+    while width >= 8:
+        layers += [nn.Conv2d(in_channels, width, kernel_size=1, bias=False), nn.ELU()]
+        in_channels, width = width, width // 2
+    return nn.Sequential(*layers, nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=False))
+
+
+class PlaneRegression(nn.Module):
+    """Regress a plane for every cell.
+
+    Args:
+        in_channels: Channels C of the map.
+        first: Width of the first convolution, see :func:`reduction`.
+        max_distance: Largest distance of a plane, in metres.
+    """
+
+    def __init__(self, in_channels: int, first: int, max_distance: float) -> None:
+        super().__init__()
+        self.reduce = reduction(in_channels, first, 3)
+        self.max_distance = max_distance
+
+    def forward(self, feat: Tensor) -> Tensor:
+        """Map (N, C, h, w) to (N, 4, h, w): unit normal, at most 60 degrees off the axis, and distance in metres."""
+        polar, azimuth, distance = self.reduce(feat).float().sigmoid().unbind(dim=1)
+        polar, azimuth = polar * math.pi / 3, azimuth * 2 * math.pi
+        normal = [polar.sin() * azimuth.cos(), polar.sin() * azimuth.sin(), polar.cos()]
+        return torch.stack([*normal, distance * self.max_distance], dim=1)
+
+
+def local_planar_guidance(planes: Tensor, size: int) -> Tensor:
+    """Return the depth of every pixel of cells that are planes.
+
+    A ray leaves its cell at (u, v), from -1/2 to 1/2 across the cell whatever the camera, with depth
+    ``distance / (n1 u + n2 v + n3)``. Where a ray runs along or behind its plane the divisor keeps its sign and a size
+    of 1e-3 at least, so that no depth is infinite.
+
+    Args:
+        planes: Unit normal and distance in metres, (N, 4, h, w).
+        size: Side k of a cell in pixels.
+
+    Returns:
+        Depth (N, 1, k h, k w) in metres.
+    """
+    normal, distance = F.normalize(planes[:, :3], dim=1), planes[:, 3]
+    steps = (torch.arange(size, device=planes.device, dtype=planes.dtype) - (size - 1) / 2) / size
+    n1, n2, n3 = (part[:, :, None, :, None] for part in normal.unbind(dim=1))  # (N, h, 1, w, 1)
+    cosine = n1 * steps + n2 * steps[:, None, None] + n3  # (N, h, k, w, k)
+    cosine = torch.where(cosine.abs() < MIN_COSINE, torch.where(cosine < 0, -MIN_COSINE, MIN_COSINE), cosine)
+    depth = distance[:, :, None, :, None] / cosine
+    return depth.flatten(3, 4).flatten(1, 2).unsqueeze(1)
+
 
 CELLS = (8, 4, 2)  # pixels a side at 1/8, 1/4 and 1/2 of the image
 

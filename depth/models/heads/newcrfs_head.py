@@ -2,13 +2,163 @@
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
-from torch import Tensor
+from timm.models.swin_transformer import window_partition, window_reverse
+from torch import Tensor, nn
 
 from depth.registry import MODELS
 
-from ..layers.window_crf import WindowCRF
 from .regression_head import RegressionHead
+
+MASKED = -100.0  # added to a potential between pixels that are no neighbours, as in Swin
+
+
+class WindowCRFAttention(nn.Module):
+    """Pairwise potentials from queries and keys of a window; what is passed on is the value as it comes.
+
+    Args:
+        dim: Channels C.
+        num_heads: Heads; divides ``dim``.
+        window_size: Rows and columns of a window.
+    """
+
+    def __init__(self, dim: int, num_heads: int, window_size: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.qk = nn.Linear(dim, 2 * dim)
+        self.proj = nn.Linear(dim, dim)
+        self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * window_size - 1) ** 2, num_heads))
+        nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
+        index = relative_position_index(window_size)
+        self.register_buffer('relative_position_index', index, persistent=False)
+
+    def forward(self, feat: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the messages (N * W, L, C) of N images with W windows of L pixels.
+
+        Args:
+            feat: (N * W, L, C), makes queries and keys.
+            value: (N * W, L, C).
+            mask: (W, L, L), added to the potentials.
+        """
+        count, length, dim = feat.shape
+        query, key = self.qk(feat).view(count, length, 2, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        value = value.reshape(count, length, self.num_heads, -1).transpose(1, 2)
+        potential = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)  # (N * W, heads, L, L)
+        potential = potential + self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)
+        if mask is not None:
+            of_image = potential.view(-1, len(mask), self.num_heads, length, length)
+            potential = (of_image + mask.unsqueeze(1)).view_as(potential)
+        message = potential.softmax(dim=-1).to(value.dtype) @ value
+        return self.proj(message.transpose(1, 2).reshape(count, length, dim))
+
+
+class CRFBlock(nn.Module):
+    """Window attention and a feed-forward layer, both pre-norm with a residual.
+
+    Args:
+        dim: Channels C.
+        num_heads: Heads; divides ``dim``.
+        window_size: Rows and columns of a window.
+        shift: By how many pixels the windows are moved down and right.
+        mlp_ratio: Width of the feed-forward layer in units of C.
+    """
+
+    def __init__(self, dim: int, num_heads: int, window_size: int, shift: int, mlp_ratio: int = 4) -> None:
+        super().__init__()
+        self.window_size, self.shift = window_size, shift
+        self.norm1 = nn.LayerNorm(dim)
+        self.attn = WindowCRFAttention(dim, num_heads, window_size)
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = nn.ModuleDict(dict(fc1=nn.Linear(dim, mlp_ratio * dim), fc2=nn.Linear(mlp_ratio * dim, dim)))
+
+    def forward(self, feat: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+        """Map ``feat`` and ``value`` (N, h, w, C) to (N, h, w, C); ``mask`` counts in shifted blocks only."""
+        feat = feat + self._pass_messages(self.norm1(feat), value, mask)
+        return feat + self.mlp['fc2'](F.gelu(self.mlp['fc1'](self.norm2(feat))))
+
+    def _pass_messages(self, feat: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+        height, width = feat.shape[1:3]
+        windows = self.attn(self._windows(feat), self._windows(value), mask if self.shift else None)
+        size = self.window_size
+        padded = [length + -length % size for length in (height, width)]
+        result = window_reverse(windows.view(-1, size, size, windows.shape[-1]), (size, size), *padded)
+        if self.shift:
+            result = result.roll((self.shift, self.shift), dims=(1, 2))
+        return result[:, :height, :width]
+
+    def _windows(self, feat: Tensor) -> Tensor:
+        """Pad (N, h, w, C) with zeros at the right and bottom, shift, and cut into (N * W, L, C)."""
+        feat = pad_to_windows(feat, self.window_size)
+        if self.shift:
+            feat = feat.roll((-self.shift, -self.shift), dims=(1, 2))
+        return window_partition(feat, (self.window_size, self.window_size)).flatten(1, 2)
+
+
+class WindowCRF(nn.Module):
+    """One level of NeWCRFs: a backbone level is refined by what the coarser level says.
+
+    Args:
+        in_channels: Channels of the backbone's level.
+        value_channels: Channels of the coarser result.
+        dim: Channels C inside and of the result.
+        num_heads: Heads; divides ``dim``.
+        window_size: Rows and columns of a window.
+        depth: Blocks, every second one shifted by half a window; all take the same value.
+    """
+
+    def __init__(
+        self, in_channels: int, value_channels: int, dim: int, num_heads: int, window_size: int = 7, depth: int = 2
+    ) -> None:
+        super().__init__()
+        self.window_size = window_size
+        self.proj_x = _conv(in_channels, dim)
+        self.proj_v = _conv(value_channels, dim)
+        blocks = [CRFBlock(dim, num_heads, window_size, (index % 2) * (window_size // 2)) for index in range(depth)]
+        self.crf_layer = nn.ModuleDict(dict(blocks=nn.ModuleList(blocks)))
+        self.norm_crf = nn.LayerNorm(dim)
+
+    def forward(self, feat: Tensor, value: Tensor) -> Tensor:
+        """Map ``feat`` (N, C1, h, w) and ``value`` (N, C2, h, w) to (N, C, h, w)."""
+        feat = self.proj_x(feat).permute(0, 2, 3, 1)
+        value = self.proj_v(value).permute(0, 2, 3, 1)
+        mask = shift_mask(feat, self.window_size)
+        for block in self.crf_layer['blocks']:
+            feat = block(feat, value, mask)
+        return self.norm_crf(feat).permute(0, 3, 1, 2).contiguous()
+
+
+def _conv(before: int, after: int) -> nn.Module:
+    return nn.Identity() if before == after else nn.Conv2d(before, after, kernel_size=3, padding=1)
+
+
+def relative_position_index(window_size: int) -> Tensor:
+    """Return (L, L): the row of the bias table for every pair of pixels of a window."""
+    rows, columns = torch.meshgrid(torch.arange(window_size), torch.arange(window_size), indexing='ij')
+    apart = [places.flatten()[:, None] - places.flatten() + window_size - 1 for places in (rows, columns)]
+    return apart[0] * (2 * window_size - 1) + apart[1]
+
+
+def pad_to_windows(feat: Tensor, window_size: int) -> Tensor:
+    """Pad (N, h, w, C) with zeros at the right and bottom to whole windows."""
+    height, width = feat.shape[1:3]
+    return F.pad(feat, (0, 0, 0, -width % window_size, 0, -height % window_size))
+
+
+def shift_mask(feat: Tensor, window_size: int) -> Tensor:
+    """Return what is added to potentials of shifted windows, (W, L, L), for a map (N, h, w, C).
+
+    After the shift the last windows hold pixels from opposite borders of the padded map; these are no neighbours.
+    """
+    shift, parts = window_size // 2, []
+    for length in feat.shape[1:3]:
+        padded = length + -length % window_size
+        place = torch.arange(padded, device=feat.device)
+        parts.append((place >= padded - window_size).long() + (place >= padded - shift).long())
+    region = parts[0][:, None] * 3 + parts[1]
+    windows = window_partition(region[None, :, :, None], (window_size, window_size)).flatten(1)  # (W, L)
+    apart = windows[:, None, :] != windows[:, :, None]
+    return torch.zeros_like(apart, dtype=feat.dtype).masked_fill(apart, MASKED)
 
 
 @MODELS.register_module()

@@ -3,7 +3,6 @@
 from .bins import bin_centers_from_edges, bin_edges_from_widths, depth_from_bins
 from .deformable_attention import MultiScaleDeformableAttention
 from .deformable_encoder import DeformableEncoder
-from .dense_aspp import AtrousBlock, DenseASPP
 from .densedepth import DenseDepthDecoder, UpSample
 from .fpn_pixel_decoder import FPNPixelDecoder
 from .inverse_depth import (
@@ -12,9 +11,7 @@ from .inverse_depth import (
     inverse_depth_to_sigmoid,
     sigmoid_to_inverse_depth,
 )
-from .local_planar_guidance import PlaneRegression, local_planar_guidance
 from .masked_decoder import MaskedQueryDecoder, QueryState
-from .mini_vit import MiniViT, PatchTransformer
 from .pixel_decoder import DeformablePixelDecoder
 from .position_encoding import SinePositionEncoding
 from .precision import without_autocast
@@ -26,18 +23,13 @@ from .view_synthesis import project_points, sample_pixels, synthesize_view, tran
 
 __all__ = [
     'MLP',
-    'AtrousBlock',
     'DeformableEncoder',
     'DeformablePixelDecoder',
-    'DenseASPP',
     'DenseDepthDecoder',
     'FPNPixelDecoder',
     'FeedForward',
     'MaskedQueryDecoder',
-    'MiniViT',
     'MultiScaleDeformableAttention',
-    'PatchTransformer',
-    'PlaneRegression',
     'QueryDecoderLayer',
     'QueryState',
     'SinePositionEncoding',
@@ -50,7 +42,6 @@ __all__ = [
     'disparity_to_depth',
     'flatten_levels',
     'inverse_depth_to_sigmoid',
-    'local_planar_guidance',
     'normals_from_depth',
     'normals_from_planes',
     'pixel_centers',

@@ -1,8 +1,40 @@
+"""BTS: planes against rays worked out one by one, and the head."""
+
+import math
+
 import pytest
 import torch
 
-from depth.models.heads import BTSHead
-from depth.models.layers import local_planar_guidance
+from depth.models.heads.bts_head import BTSHead, PlaneRegression, local_planar_guidance
+
+
+def test_every_pixel_meets_its_plane():
+    torch.manual_seed(0)
+    planes = PlaneRegression(5, 8, max_distance=10.0)(torch.randn(2, 5, 2, 3))
+    assert planes[:, :3].norm(dim=1).sub(1).abs().max() < 1e-6
+    assert planes[:, 2].min() > 0.5  # at most 60 degrees off the axis
+    depth = local_planar_guidance(planes, 4)
+    assert depth.shape == (2, 1, 8, 12)
+    for image, row, column in ((0, 0, 0), (1, 5, 7), (1, 7, 11), (0, 3, 4)):
+        n1, n2, n3, distance = planes[image, :, row // 4, column // 4].tolist()
+        u, v = (column % 4 - 1.5) / 4, (row % 4 - 1.5) / 4
+        x = depth[image, 0, row, column].item()
+        assert x * (n1 * u + n2 * v + n3) == pytest.approx(distance, rel=1e-5)
+
+
+def test_a_plane_that_faces_the_camera_is_flat_and_normals_need_no_unit_length():
+    planes = torch.tensor([0.0, 0.0, 3.0, 2.5]).view(1, 4, 1, 1)
+    assert torch.allclose(local_planar_guidance(planes, 8), torch.full((1, 1, 8, 8), 2.5))
+
+
+def test_a_ray_along_its_plane_gives_no_infinite_depth_or_gradient():
+    # u runs over -1/4 and 1/4: with n1 = 4 n3 the first ray has a cosine of zero.
+    planes = torch.tensor([4 / math.sqrt(17), 0.0, 1 / math.sqrt(17), 2.0]).view(1, 4, 1, 1).requires_grad_()
+    depth = local_planar_guidance(planes, 2)
+    depth.sum().backward()
+    assert depth.detach().abs().max() <= 2.0 / 1e-3 * (1 + 1e-6)
+    assert torch.isfinite(planes.grad).all()
+
 
 TINY = dict(in_channels=[4, 6, 8, 10, 12], num_features=32, dilations=(1, 2))
 

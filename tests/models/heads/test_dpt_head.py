@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from depth.models.heads import DPTHead
-from depth.models.layers.dpt import PreActResidual, Reassemble
+from depth.models.heads.dpt_head import PreActResidual, Reassemble
 
 TINY = dict(in_channels=(8,) * 4, post_process_channels=(2, 3, 4, 5), channels=6)
 

@@ -4,7 +4,7 @@ import torch
 
 from depth.models.losses import BinsChamferLoss, chamfer_loss
 from depth.registry import MODELS
-from tests.shared import REFERENCE, needs_reference
+from tests.parity.recorded import load_arrays
 
 
 def all_pairs(centers, targets, mask):
@@ -19,10 +19,9 @@ def all_pairs(centers, targets, mask):
     return torch.stack(values).mean()
 
 
-@needs_reference
 @pytest.mark.parametrize(('case', 'weight'), [('chamfer_default', 1.0), ('chamfer_w01', 0.1)])
 def test_values_and_gradients_are_the_published_ones(case, weight):
-    arrays = np.load(REFERENCE / 'losses.npz')
+    arrays = load_arrays('losses')
     edges, gt = torch.from_numpy(arrays['bin_edges']).requires_grad_(), torch.from_numpy(arrays['gt'])
     loss = BinsChamferLoss(loss_weight=weight)(edges, gt, gt > 0)
     loss.backward()
@@ -31,9 +30,8 @@ def test_values_and_gradients_are_the_published_ones(case, weight):
     assert np.linalg.norm(edges.grad.numpy() - expected) < 1e-5 * np.linalg.norm(expected)
 
 
-@needs_reference
 def test_each_image_alone_has_the_published_value():
-    arrays = np.load(REFERENCE / 'losses.npz')
+    arrays = load_arrays('losses')
     edges, gt = torch.from_numpy(arrays['bin_edges']), torch.from_numpy(arrays['gt'])
     for index, expected in enumerate(arrays['out/chamfer_per_image']):
         part = slice(index, index + 1)
@@ -41,9 +39,8 @@ def test_each_image_alone_has_the_published_value():
         assert loss.item() == pytest.approx(float(expected), rel=1e-6)
 
 
-@needs_reference
 def test_binsformer_adds_it_after_every_trained_layer():
-    arrays = np.load(REFERENCE / 'losses.npz')
+    arrays = load_arrays('losses')
     head = MODELS.build(
         dict(
             type='BinsFormerHead',

@@ -5,13 +5,12 @@ import torch
 from depth.models.losses import SceneClassLoss
 from depth.models.losses.scene_class_loss import class_accuracy, scene_labels
 from depth.structures import DepthDataSample
-from tests.shared import REFERENCE, needs_reference
+from tests.parity.recorded import load_arrays
 
 
-@needs_reference
 @pytest.mark.parametrize(('case', 'weight'), [('ce_default', 1.0), ('ce_w001', 0.01)])
 def test_values_and_gradients_are_the_published_ones(case, weight):
-    arrays = np.load(REFERENCE / 'losses.npz')
+    arrays = load_arrays('losses')
     logits, labels = torch.from_numpy(arrays['class_logits']).requires_grad_(), torch.from_numpy(arrays['class_target'])
     loss = SceneClassLoss(loss_weight=weight)(logits, labels)
     loss.backward()

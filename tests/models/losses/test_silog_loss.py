@@ -4,7 +4,7 @@ import torch
 from mmengine.logging import MessageHub
 
 from depth.models.losses import SILogLoss, silog_loss
-from tests.shared import REFERENCE, needs_reference
+from tests.parity.recorded import load_arrays
 
 CASES = {
     'sig_default': {},
@@ -30,11 +30,10 @@ def at_iteration():
     hub.update_info('iter', 0)
 
 
-@needs_reference
 @pytest.mark.parametrize('case', CASES)
 def test_values_and_gradients_are_the_published_ones(case, at_iteration):
     at_iteration(0)
-    arrays = np.load(REFERENCE / 'losses.npz')
+    arrays = load_arrays('losses')
     pred, gt = arrays['pred_zero' if case == 'sig_zero_pred' else 'pred'], arrays['gt']
     if case in ('sig_first_image', 'sig_second_image'):
         index = int(case == 'sig_second_image')
@@ -42,8 +41,8 @@ def test_values_and_gradients_are_the_published_ones(case, at_iteration):
     pred, gt = torch.from_numpy(pred).requires_grad_(), torch.from_numpy(gt)
     loss = SILogLoss(**CASES[case])(pred, gt, gt > 0)
     loss.backward()
-    recorded = {key.split('/')[-1]: arrays[key] for key in arrays.files if key.startswith(f'out/{case}/')}
-    value = recorded.get('loss', arrays[f'out/{case}'] if f'out/{case}' in arrays.files else None)
+    recorded = {key.split('/')[-1]: arrays[key] for key in arrays if key.startswith(f'out/{case}/')}
+    value = recorded.get('loss', arrays.get(f'out/{case}', None))
     assert loss.item() == pytest.approx(float(np.ravel(value)[0]), rel=1e-5)
     if 'grad' in recorded:
         assert np.linalg.norm(pred.grad.numpy() - recorded['grad']) < 1e-5 * np.linalg.norm(recorded['grad'])

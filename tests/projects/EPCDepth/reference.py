@@ -1,22 +1,18 @@
 """Recorded values of the published EPCDepth, in this toolbox's units."""
 
-from functools import cache
-
 import numpy as np
 import torch
 
 from depth.models.layers import sample_pixels, sigmoid_to_inverse_depth
 from depth.structures import ViewBatch
-from tests.shared import REFERENCE
+from tests.parity.recorded import load_arrays
 
 UNIT = 5.4  # metres of the published unit, in which the baseline of 0.54 m is 0.1
 
 
-@cache
 def values():
-    """Return all recorded arrays."""
-    with np.load(REFERENCE / 'epcdepth_values.npz') as archive:
-        return dict(archive)
+    """Return all recorded arrays by name."""
+    return load_arrays('epcdepth_values')
 
 
 def recorded(name):

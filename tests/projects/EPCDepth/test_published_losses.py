@@ -6,11 +6,9 @@ from depth.models.layers import resize_map, sigmoid_to_inverse_depth, synthesize
 from depth.models.losses import edge_aware_smoothness, photometric_error, ssim_error
 from depth.models.losses.view_synthesis_loss import masked_mean
 from projects.EPCDepth.epcdepth_loss import EPCDepthLoss, select_best
-from tests.shared import needs_reference
 
 from .reference import UNIT, published_synthesis, recorded, scene_sigmoids, scene_views, to_depth
 
-pytestmark = needs_reference
 EXACT = dict(rtol=1e-5, atol=1e-6)
 
 

@@ -1,7 +1,5 @@
 """Plane2Depth: names, geometry, cameras, losses, training."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -22,7 +20,8 @@ from depth.registry import DATASETS
 from depth.structures import DepthDataSample
 from projects.Plane2Depth.plane2depth.geometry import depth_from_planes, pixel_rays, plane_distance
 from projects.Plane2Depth.plane2depth.losses import distance_loss, normal_loss
-from tests.shared import REFERENCE, REPO, needs_reference
+from tests.parity.recorded import load_arrays, load_case
+from tests.shared import REPO
 
 CONFIGS = REPO / 'projects/Plane2Depth/configs/Plane2Depth'
 CAMERA = [[100.0, 0.0, 40.0], [0.0, 90.0, 30.0], [0.0, 0.0, 1.0]]
@@ -42,12 +41,11 @@ def sample(camera=CAMERA, size=(64, 96)):
     return made
 
 
-@needs_reference
 @pytest.mark.parametrize('name', ['NYU_480x640', 'KITTI_352x1120'])
 @pytest.mark.parametrize('with_grids', [False, True])
 def test_published_names_fill_the_shipped_models(name, with_grids):
     import_project_converters(REPO)
-    case = json.loads((REFERENCE / 'plane2depth_swin_large_nyu.json').read_text())
+    case = load_case('plane2depth_swin_large_nyu')
     shapes = case['state_dict'] | (case['geometry_parameters'] if with_grids else {})
     state = {key: torch.empty(shape, device='meta') for key, shape in shapes.items()}
     cfg = load_config(CONFIGS / f'plane2depth_swin_large_{name}.py')
@@ -58,10 +56,9 @@ def test_published_names_fill_the_shipped_models(name, with_grids):
     assert sum(parameter.numel() for parameter in model.parameters()) == case['num_params']
 
 
-@needs_reference
 def test_weight_decay_spares_the_published_tensors():
     import_project_converters(REPO)
-    shapes = json.loads((REFERENCE / 'plane2depth_swin_large_nyu.json').read_text())['state_dict']
+    shapes = load_case('plane2depth_swin_large_nyu')['state_dict']
     names = list(shapes)
     # Tensors of one number each, broadcast, so that the large model needs no memory.
     numbered = {name: torch.tensor(float(index)).expand(shapes[name]) for index, name in enumerate(names)}
@@ -205,9 +202,8 @@ def test_losses_by_hand():
     assert normal_loss(pred, target, torch.zeros_like(mask)).item() == 0
 
 
-@needs_reference
 def test_depth_loss_is_the_published_one():
-    values = np.load(REFERENCE / 'scaledepth_losses.npz')
+    values = load_arrays('scaledepth_losses')
     pred, target = (torch.from_numpy(values[f'input/{name}']) for name in ('pred', 'target'))
     head = tiny(loss_decode=dict(max_depth=10.0)).decode_head
     found = head.loss_on_depth(pred[:, 0], target)

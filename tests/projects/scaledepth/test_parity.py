@@ -15,10 +15,17 @@ from depth.engine.converters.convert import (
     model_shapes,
 )
 from depth.structures import DepthDataSample
-from tests.parity.cases import image, load_case, published_state, recipe, relative_error
-from tests.shared import REFERENCE, REPO, needs_reference
+from tests.parity.cases import (
+    image,
+    load_arrays,
+    load_case,
+    published_state,
+    relative_error,
+    stage_errors,
+)
+from tests.parity.recorded import draw_noise
+from tests.shared import REPO
 
-pytestmark = needs_reference
 NAME = 'scaledepth_swin_tiny_nyu'
 CONFIGS = REPO / 'projects/ScaleDepth/configs/ScaleDepth'
 LAYERS = 9
@@ -59,7 +66,7 @@ def run(model, inputs):
 
 
 def test_published_outputs_are_reproduced(model, case):
-    expected = np.load(REFERENCE / f'{NAME}.npz')
+    expected = load_arrays(NAME)
     assert sum(parameter.numel() for parameter in model.parameters()) == case['num_params']
     outputs, stages, states, hidden = run(model, image(case))
     with torch.inference_mode():
@@ -79,19 +86,12 @@ def test_published_outputs_are_reproduced(model, case):
     assert relative_error(scale_queries.numpy(), expected['scale_queries']) < 1e-4
     for index in range(LAYERS):
         assert np.array_equal(hidden[index].numpy(), expected[f'attn_mask_count_{index}'])
-    recorded = {name.split('/')[1] for name in expected.files if name.startswith('stage/')}
-    assert recorded == set(stages)
-    for name, value in stages.items():
-        found = value.numpy()
-        assert found.shape == tuple(expected[f'stage/{name}/shape']), name
-        places = np.linspace(0, found.size - 1, 64).astype(int)
-        assert relative_error(found.ravel()[places], expected[f'stage/{name}/samples']) < 1e-4, name
-        stats = np.array([found.mean(), found.std(), found.min(), found.max()])
-        assert relative_error(stats, expected[f'stage/{name}/stats']) < 1e-4, name
+    errors = stage_errors(stages, expected)
+    assert max(errors.values()) < 1e-4, errors
 
 
 def test_sliding_windows_with_mirror_images_are_the_published_ones(model, case):
-    expected = np.load(REFERENCE / f'{NAME}.npz')['depth_slide_flip']
+    expected = load_arrays(NAME)['depth_slide_flip']
     window = case['settings']['slide_flip_output']
     before = dict(model.test_cfg)
     model.test_cfg.update(mode='slide', flip=True, crop_size=window['crop_size'], stride=window['stride'])
@@ -100,14 +100,14 @@ def test_sliding_windows_with_mirror_images_are_the_published_ones(model, case):
     with torch.inference_mode():
         depth = model(image(case), [sample], mode='predict')[0].pred_depth
     model.test_cfg = before
-    assert relative_error(depth.numpy(), expected[0, 0]) < 1e-4
+    assert relative_error(depth.numpy()[None, None], expected) < 1e-4
 
 
 @pytest.mark.slow
 def test_losses_and_gradients_are_the_published_ones(model):
-    case, values = load_case('scaledepth_losses')['model_case'], np.load(REFERENCE / 'scaledepth_losses.npz')
-    inputs = torch.from_numpy(recipe().make_input(case['input_shape'], case['input_seed']))
-    target = np.abs(recipe().make_input((2, 1, 256, 320), 1)) * np.float32(5)
+    case, values = load_case('scaledepth_losses')['model_case'], load_arrays('scaledepth_losses')
+    inputs = torch.from_numpy(draw_noise(case['input_shape'], case['input_seed']))
+    target = np.abs(draw_noise((2, 1, 256, 320), 1)) * np.float32(5)
     target[target < 1] = 0
     samples = [DepthDataSample(metainfo=dict(scene_class=label)) for label in case['labels']]
     for sample, depth in zip(samples, target, strict=True):

@@ -11,7 +11,7 @@ from depth.registry import MODELS
 from depth.structures import DepthDataSample
 from projects.ScaleDepth.scaledepth import AddSceneCategory, DoubleSoftmaxClassLoss
 from projects.ScaleDepth.scaledepth.text import CATEGORIES, read_class_embeddings
-from tests.shared import REFERENCE, needs_reference
+from tests.parity.recorded import load_arrays
 
 
 def tiny(test_cfg=None, **head):
@@ -42,9 +42,8 @@ def samples(count=2, label=1):
     return made
 
 
-@needs_reference
 def test_class_loss_on_probabilities_is_the_published_one():
-    values = np.load(REFERENCE / 'scaledepth_losses.npz')
+    values = load_arrays('scaledepth_losses')
     logits = torch.from_numpy(values['input/class_logits'])
     labels = torch.from_numpy(values['input/class_label']).long()
     found = DoubleSoftmaxClassLoss(0.01)(logits, labels)

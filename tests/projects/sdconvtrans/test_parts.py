@@ -14,7 +14,8 @@ from projects.SDConvTrans.sdconvtrans.base_depth import downsample_valid, smooth
 from projects.SDConvTrans.sdconvtrans.diffusion import BoundaryDiffusion
 from projects.SDConvTrans.sdconvtrans.losses import sobel
 from projects.SDConvTrans.sdconvtrans.pictures import draw_branches
-from tests.shared import REFERENCE, REPO, needs_reference
+from tests.parity.recorded import load_arrays
+from tests.shared import REPO
 
 TINY = REPO / 'projects/SDConvTrans/configs/SDConvTrans/sdconvtrans_tiny_rooms.py'
 
@@ -30,9 +31,8 @@ def tiny(**head):
     return build_without_weights(cfg)
 
 
-@needs_reference
 def test_losses_and_their_gradient_are_the_published_ones():
-    values = np.load(REFERENCE / 'sdconvtrans_values.npz')
+    values = load_arrays('sdconvtrans_values')
     real = torch.from_numpy(values['loss/real']) * 10
     fake = torch.from_numpy(values['loss/fake']).requires_grad_()
     losses = dict(depth_rmse_log=RMSELogLoss(), gradient=SobelGradientLoss(), normal=SobelNormalLoss())
@@ -49,19 +49,17 @@ def test_losses_and_their_gradient_are_the_published_ones():
         assert np.abs(maps[:, index : index + 1].numpy() - values[f'loss/{name}']).max() < 1e-5
 
 
-@needs_reference
 def test_the_small_view_is_the_published_one_within_a_grey_level():
-    values = np.load(REFERENCE / 'sdconvtrans_values.npz')
+    values = load_arrays('sdconvtrans_values')
     image = np.kron(values['data/image_blocks'], np.ones((4, 4, 1), np.uint8))
     high = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
     low = tiny().backbone.make_low(high)[0] * 255
     assert (low - torch.from_numpy(values['data/test_low'])).abs().max() < 1.01
 
 
-@needs_reference
 @pytest.mark.parametrize(('blocks', 'side', 'unit', 'name'), [('base', 16, 1, 'low'), ('depth', 8, 10, 'high')])
 def test_targets_shrink_as_published(blocks, side, unit, name):
-    values = np.load(REFERENCE / 'sdconvtrans_values.npz')
+    values = load_arrays('sdconvtrans_values')
     expected = values[f'data/train_depth_{name}']
     # The published targets pass through 8 bits: truncated once and rounded after each axis, two levels at most.
     assert np.allclose(expected * 255, np.round(expected * 255), atol=1e-4)

@@ -1,0 +1,82 @@
+"""One run of a mode: settings in turn, memory, synchronisations, a row a setting."""
+
+import importlib
+from collections.abc import Callable, Sequence
+
+import torch
+
+from .memory import count_synchronizations, cuda_peak, process_peak
+from .settings import Setting, Spec
+from .timing import (
+    Case,
+    interleave,
+    paired_ratio,
+    summary,
+)
+
+WARMUP = 2
+
+
+def compare(
+    module: str,
+    spec: Spec,
+    settings: Sequence[Setting],
+    repeats: int,
+    memory: bool = True,
+    progress: Callable[[str], None] = lambda text: None,
+) -> dict:
+    """Measure settings of a mode in turn.
+
+    Args:
+        module: Module of the mode; its ``build(spec, setting)`` returns a :class:`Case`.
+        spec: What is measured.
+        settings: What is compared; ratios are to the first.
+        repeats: Rounds.
+        memory: Measure peak memory too; on the CPU this costs a fresh process a setting.
+        progress: Told what is being done.
+
+    Returns:
+        ``rows``, one a setting, and ``ratios`` of every other setting to the first.
+    """
+    cases, resident = [], []
+    for setting in settings:
+        progress(f'building {setting.name}')
+        before = _allocated(spec.device)
+        with setting.surroundings(spec.device):
+            case = importlib.import_module(module).build(spec, setting)
+        case.context = lambda setting=setting: setting.surroundings(spec.device)
+        interleave([case], 0, spec.device, warmup=WARMUP, progress=progress)
+        cases.append(case)
+        resident.append(_allocated(spec.device) - before)
+    times = interleave(cases, repeats, spec.device, progress=progress)
+    rows = [summary(case, seconds) for case, seconds in zip(cases, times, strict=True)]
+    for case, setting, row, kept in zip(cases, settings, rows, resident, strict=True):
+        with case.context():
+            row.update(case.details())
+            if spec.device.startswith('cuda'):
+                row['peak_memory_mb'] = cuda_peak(case.step, kept) / 1e6
+                row['synchronizations'] = count_synchronizations(case.step)
+        if memory and not spec.device.startswith('cuda'):
+            progress(f'memory of {setting.name} in a fresh process')
+            peak = process_peak(module, spec, setting, getattr(importlib.import_module(module), 'MEMORY_STEPS', 1))
+            row['extra_memory_mb'] = None if peak is None else peak / 1e6
+    return dict(rows=rows, ratios=ratios(cases, times, rows))
+
+
+def ratios(cases: Sequence[Case], times: Sequence[Sequence[float]], rows: Sequence[dict]) -> list[dict]:
+    """Return how each case compares with the first: ``speed`` above 1 is faster, ``memory`` above 1 takes less."""
+    found = []
+    for case, seconds, row in zip(cases[1:], times[1:], rows[1:], strict=True):
+        per_image = paired_ratio(
+            [value / cases[0].images for value in times[0]], [value / case.images for value in seconds]
+        )
+        entry = dict(setting=case.name, base=cases[0].name, speed=per_image)
+        for key in ('peak_memory_mb', 'extra_memory_mb'):
+            if row.get(key) and rows[0].get(key):
+                entry['memory'] = rows[0][key] / row[key]
+        found.append(entry)
+    return found
+
+
+def _allocated(device: str) -> int:
+    return torch.cuda.memory_allocated() if device.startswith('cuda') else 0

@@ -1,0 +1,141 @@
+"""Plan of docs/benchmarks.md: the commands whose results the page reports."""
+
+from typing import NamedTuple
+
+BEGIN, END = '<!-- results: begin -->', '<!-- results: end -->'
+BF16 = 'optim_wrapper.type=AmpOptimWrapper optim_wrapper.dtype=bfloat16'
+DEPTHFORMER_L = 'configs/depthformer/depthformer_swinl_22k_w7_kitti.py'
+DEPTHFORMER_T = 'configs/depthformer/depthformer_swint_w7_nyu.py'
+BINSFORMER_L = 'configs/binsformer/binsformer_swinl_22k_w7_nyu.py'
+BINSFORMER_T = 'configs/binsformer/binsformer_swint_w7_nyu.py'
+SCALEDEPTH_TINY = 'projects/ScaleDepth/configs/ScaleDepth/scaledepth_tiny_rooms_streets.py'
+TINY = 'configs/synthetic/depthformer_tiny_rooms.py'
+SCALEDEPTH = 'projects/ScaleDepth/configs/ScaleDepth/scaledepth_clip_NYU_KITTI_352x512.py'
+
+
+class Measurement(NamedTuple):
+    """One command: its title on the page, mode and arguments of ``benchmark.py``.
+
+    Mode ``presets`` is ``compare_presets.py``; ``picture`` is what it draws, beside the page.
+    """
+
+    title: str
+    mode: str
+    arguments: tuple[str, ...]
+    picture: str | None = None
+
+    def command(self) -> list[str]:
+        """Return the tool and its arguments, but for the device and the place of the result."""
+        if self.mode == 'presets':
+            picture = ['--picture', f'docs/{self.picture}'] if self.picture else []
+            return ['tools/analysis_tools/compare_presets.py', *self.arguments, *picture]
+        return ['tools/analysis_tools/benchmark.py', self.mode, *self.arguments]
+
+
+PUBLISHED = ('--published', '--vs', 'default')
+WITH_BF16 = (*PUBLISHED, '--vs', BF16)
+EVERYTHING = f'{BF16} optim_wrapper.optimizer.fused=True channels_last=True compile=True'
+WITH_ALL = (*WITH_BF16, '--vs', EVERYTHING)
+RECOMPUTE_BLOCKS = ('--vs', 'model.backbone.backbone.grad_checkpointing=True')
+RECOMPUTE = (*RECOMPUTE_BLOCKS, '--vs', "activation_checkpointing=['backbone','neck','decode_head']")
+OTHER_METHODS = dict(
+    bts=('BTS R-50', 'configs/bts/bts_r50_nyu_24e.py'),
+    adabins=('AdaBins EfficientNet-B5', 'configs/adabins/adabins_efnetb5ap_nyu_24e.py'),
+    dpt=('DPT ViT-B/16', 'configs/dpt/dpt_vit-b16_nyu.py'),
+    newcrfs=('NeWCRFs Swin-L', 'configs/newcrfs/newcrfs_swinl_22k_w7_nyu.py'),
+    simipu=('SimIPU R-50', 'configs/simipu/simipu_r50_scratch_nyu_24e.py'),
+)
+INFER_OTHERS = {
+    f'infer_{name}': Measurement(
+        f'Inference, {title}, 480x640 without flip',
+        'infer',
+        (config, '--repeats', '5', '--cfg-options', 'model.test_cfg.flip=False'),
+    )
+    for name, (title, config) in OTHER_METHODS.items()
+}
+PLAN: dict[str, dict[str, Measurement]] = dict(
+    cpu=dict(
+        startup=Measurement('Start-up', 'startup', ()),
+        graphs_depthformer=Measurement('Graph breaks and device reads, DepthFormer', 'graphs', (TINY,)),
+        graphs_binsformer=Measurement(
+            'Graph breaks and device reads, BinsFormer', 'graphs', ('configs/synthetic/binsformer_tiny_rooms.py',)
+        ),
+        graphs_scaledepth=Measurement('Graph breaks and device reads, ScaleDepth', 'graphs', (SCALEDEPTH_TINY,)),
+        data_kitti=Measurement(
+            'Loader, KITTI 352x704', 'data', ('configs/_base_/datasets/kitti_eigen.py', *PUBLISHED, '--vs', 'packed')
+        ),
+        data_nyu=Measurement(
+            'Loader, NYU 416x544', 'data', ('configs/_base_/datasets/nyu.py', *PUBLISHED, '--vs', 'packed')
+        ),
+        ops=Measurement(
+            'Deformable attention, 480x640 and 480x480',
+            'ops',
+            ('--sizes', 'hahi_swint', 'scaledepth', '--repeats', '5'),
+        ),
+        infer_depthformer=Measurement(
+            'Inference, DepthFormer Swin-T, 480x640 without flip',
+            'infer',
+            (DEPTHFORMER_T, '--repeats', '5', '--cfg-options', 'model.test_cfg.flip=False', *PUBLISHED),
+        ),
+        infer_binsformer=Measurement(
+            'Inference, BinsFormer Swin-T, 480x640 without flip',
+            'infer',
+            (BINSFORMER_T, '--repeats', '5', '--cfg-options', 'model.test_cfg.flip=False', *PUBLISHED),
+        ),
+        metrics=Measurement('Scoring beside DepthFormer Swin-T, 480x640', 'metrics', (DEPTHFORMER_T, '--repeats', '5')),
+        train_depthformer=Measurement(
+            'Training step, DepthFormer Swin-T, 1 x 208x272',
+            'train',
+            (DEPTHFORMER_T, '--batch-size', '1', '--shape', '208', '272', '--repeats', '3', *WITH_BF16),
+        ),
+        train_recomputing=Measurement(
+            'Price of activation checkpointing, DepthFormer Swin-T, 1 x 208x272',
+            'train',
+            (DEPTHFORMER_T, '--batch-size', '1', '--shape', '208', '272', '--repeats', '3', *RECOMPUTE),
+        ),
+        **INFER_OTHERS,
+        presets=Measurement(
+            'Nothing is bought with quality, 64x96',
+            'presets',
+            (TINY, '--shape', '64', '96', '--batch-size', '4'),
+            'images/presets.png',
+        ),
+    ),
+    cuda=dict(
+        train_depthformer=Measurement(
+            'Training step, DepthFormer Swin-L, 2 x 352x704',
+            'train',
+            (DEPTHFORMER_L, '--batch-size', '2', *WITH_ALL),
+        ),
+        train_binsformer=Measurement(
+            'Training step, BinsFormer Swin-L, 2 x 416x544',
+            'train',
+            (BINSFORMER_L, '--batch-size', '2', *WITH_ALL),
+        ),
+        train_scaledepth=Measurement(
+            'Training step, ScaleDepth-NK, 8 x 352x512',
+            'train',
+            (SCALEDEPTH, '--batch-size', '8', '--shape', '352', '512', *WITH_ALL),
+        ),
+        infer_depthformer=Measurement(
+            'Inference, DepthFormer Swin-L, 1 x 352x1216 with flip',
+            'infer',
+            (
+                DEPTHFORMER_L,
+                *PUBLISHED,
+                *('--vs', 'autocast=bf16'),
+                *('--vs', 'inference.autocast=bfloat16 inference.compile=True'),
+                *('--vs', 'inference.autocast=bfloat16 inference.cuda_graph=True'),
+            ),
+        ),
+        train_recomputing=Measurement(
+            'Price of activation checkpointing, DepthFormer Swin-L, 2 x 352x704',
+            'train',
+            (DEPTHFORMER_L, '--batch-size', '2', *RECOMPUTE),
+        ),
+        ops=Measurement('Deformable attention', 'ops', ()),
+        metrics=Measurement('Scoring beside DepthFormer Swin-T, 480x640', 'metrics', (DEPTHFORMER_T,)),
+        **INFER_OTHERS,
+        presets=Measurement('Nothing is bought with quality, 96x128', 'presets', (TINY,), 'images/presets_cuda.png'),
+    ),
+)

@@ -1,0 +1,121 @@
+"""Results of the benchmarks: JSON files, and one renderer for the terminal and for docs/benchmarks.md."""
+
+import json
+from pathlib import Path
+
+from depth.atomic_write import write_atomically
+
+# How a column is printed, by the end of its name; other numbers have two digits.
+FORMATS = {
+    '_share': '.1%',
+    '_ms': '.2f',
+    '_per_s': '.2f',
+    '_mb': '.0f',
+    'to_fp32': '.4%',
+    'abs_rel': '.4f',
+    'rmse': '.4f',
+    'd1': '.4f',
+    'loss': '.4f',
+}
+
+
+def write_result(result: dict, path: Path) -> None:
+    """Write a result as JSON."""
+    write_atomically(path, json.dumps(result, indent=2) + '\n')
+
+
+def format_result(result: dict, markdown: bool = False, picture: str | None = None) -> str:
+    """Return the tables of a result, its ratios, and the environment that it was measured in.
+
+    Args:
+        result: As a mode returns it, with ``environment``.
+        markdown: Write a section of the page rather than lines for a terminal.
+        picture: Picture that belongs to the result, relative to the page; for Markdown only.
+    """
+    table = markdown_table if markdown else text_table
+    lines = table(result['rows'])
+    if 'depths' in result:
+        lines += ['Depth of the same checkpoints against fp32:', '', *table(result['depths'])]
+    if picture:
+        lines += [f'![loss curves]({picture})', '']
+    bullet = '- ' if markdown else ''
+    lines += [f'{bullet}{remark}' for remark in remarks(result)]
+    environment = describe_environment(result['environment'])
+    if markdown:
+        lines += ['', f'`{result["environment"]["command"]}`', '', environment, '']
+    else:
+        lines.append(environment)
+    return '\n'.join(lines)
+
+
+def remarks(result: dict) -> list[str]:
+    """Return one sentence for each ratio, share and note of a result."""
+    sentences = [f'{name} was left out: {reason}' for name, reason in result.get('left_out', {}).items()]
+    sentences += [describe_ratio(ratio) for ratio in result['ratios']]
+    if result.get('fixed_decode_ms') is not None:
+        wall, cpu = result['fixed_decode_ms'], result['fixed_decode_cpu_ms']
+        sentences.append(f'one fixed decode: {wall:.2f} ms, {cpu:.2f} ms of processor time')
+    for setting, steps in (result.get('steps') or {}).items():
+        listed = ', '.join(f'{step} {milliseconds:.2f}' for step, milliseconds in steps.items())
+        sentences.append(f'steps of `{setting}`, mean ms (decoding is part of the loading steps): {listed}')
+    if 'share' in result:
+        sentences.append(f'the metric takes {result["share"]:.2%} of the prediction')
+    return sentences
+
+
+def describe_ratio(ratio: dict) -> str:
+    """Return how one setting compares with the first, as a sentence."""
+    speed = ratio['speed']
+    text = f'`{ratio["setting"]}`: {speed["median"]:.2f} times the speed of `{ratio["base"]}`'
+    text += f' ({speed["min"]:.2f} to {speed["max"]:.2f})'
+    if 'of_cpu_means' in speed:
+        text += f', {speed["of_means"]:.2f} by the means, {speed["of_cpu_means"]:.2f} in processor time'
+    if ratio.get('memory'):
+        text += f'; {1 / ratio["memory"]:.2f} of its memory'
+    return text
+
+
+def describe_environment(environment: dict) -> str:
+    """Return device, load, versions, commit and day of a measurement as one line."""
+    versions = ', '.join(f'{name} {version}' for name, version in environment['versions'].items() if version)
+    load = f'{environment["threads"]} threads, load average {environment["load_average"]:.1f}'
+    day = environment['time'][:10]
+    return f'{environment["device"]}; {load}; {versions}; commit {environment["commit"]}; {day}'
+
+
+def text_table(rows: list[dict]) -> list[str]:
+    """Return the aligned lines of a table with a column for every key of the rows."""
+    cells = table_cells(rows)
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
+    lines = []
+    for line in cells:
+        first = line[0].ljust(widths[0])
+        numbers = [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
+        lines.append('  '.join([first, *numbers]))
+    return lines
+
+
+def markdown_table(rows: list[dict]) -> list[str]:
+    """Return the lines of a Markdown table, and an empty one after it."""
+    head, *cells = table_cells(rows)
+    lines = [f'| {" | ".join(head)} |', f'|{" --- |" * len(head)}']
+    lines += [f'| {" | ".join(line)} |' for line in cells]
+    return [*lines, '']
+
+
+def table_cells(rows: list[dict]) -> list[list[str]]:
+    """Return the texts of a table, its head first."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    cells = [columns]
+    for row in rows:
+        cells.append([_format_value(key, row.get(key)) for key in columns])
+    return cells
+
+
+def _format_value(key: str, value: object) -> str:
+    if value is None:
+        return '-'
+    if not isinstance(value, float):
+        return str(value)
+    formats = [spec for ending, spec in FORMATS.items() if key.endswith(ending)]
+    return format(value, formats[0] if formats else '.2f')
