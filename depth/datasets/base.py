@@ -52,6 +52,10 @@ class BaseDepthDataset(BaseDataset):
     METAINFO = dict(dataset_name='depth', min_depth=1e-3, max_depth=10.0)
     DEPTH_SCALE = 1000.0
     DEPTH_READER: str | None = None
+    # What the data doctor compares with, None where it is not known; (low, high) in metres:
+    TYPICAL_DEPTH: tuple[float, float] | None = None  # of the median over a whole set
+    CAMERA_HEIGHT: tuple[float, float] | None = None  # above the road
+    NOMINAL_CAMERA: tuple[float, float] | None = None  # fy / width and cy / height, about the same in all images
     SELECTION: tuple[str, ...] = ()  # attributes that choose the samples beside ann_file and data_prefix
     PREPARE_HINT = 'docs/dataset_prepare.md draws the expected layout'
 
