@@ -1,6 +1,7 @@
 """What every depth data set on disk has in common."""
 
 import copy
+import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from mmengine.dataset import BaseDataset
 
 from depth.registry import DATASETS, TRANSFORMS
 
-from .packs import packed_samples
+from .packs import below, packed_samples
 from .samplers import SampleIndex
 from .text_files import read_text
 
@@ -64,8 +65,8 @@ class BaseDepthDataset(BaseDataset):
         min_depth: Near end of the depth range in metres, the class's ``METAINFO`` by default.
         max_depth: Far end of the depth range in metres, likewise.
         depth_scale: Stored integers per metre, the class's ``DEPTH_SCALE`` by default.
-        pack: Folder that ``tools/dataset_converters/pack.py`` wrote from this data set, read instead of its files;
-            neither the files nor the split file are needed then.
+        pack: Folder that ``tools/dataset_converters/pack.py`` wrote from this data set, read instead of its files,
+            which are not needed then; the samples are those of ``ann_file``, or it is an error.
         **kwargs: Arguments of mmengine's ``BaseDataset`` (``pipeline``, ``test_mode``, ``indices``, ...).
 
     Raises:
@@ -76,6 +77,11 @@ class BaseDepthDataset(BaseDataset):
     METAINFO = dict(dataset_name='depth', min_depth=1e-3, max_depth=10.0)
     DEPTH_SCALE = 1000.0
     DEPTH_READER: str | None = None
+    # What the data doctor compares with, None where it is not known; (low, high) in metres:
+    TYPICAL_DEPTH: tuple[float, float] | None = None  # of the median over a whole set
+    CAMERA_HEIGHT: tuple[float, float] | None = None  # above the road
+    NOMINAL_CAMERA: tuple[float, float] | None = None  # fy / width and cy / height, about the same in all images
+    SELECTION: tuple[str, ...] = ()  # attributes that choose the samples beside ann_file and data_prefix
     PREPARE_HINT = 'docs/dataset_prepare.md draws the expected layout'
 
     def __init__(
@@ -101,8 +107,7 @@ class BaseDepthDataset(BaseDataset):
     def load_data_list(self) -> list[dict]:
         """Return one dict per image with ground truth, in the order of :meth:`find_samples`."""
         if self.pack:
-            found = packed_samples(self.pack, self.data_root, type(self).__name__)
-            return [self.complete(sample, where) for sample, where in found]
+            return [self.complete(sample, where) for sample, where in packed_samples(self)]
         self._check_root()
         samples = [self.complete(sample, where) for sample, where in self.find_samples()]
         if not samples:
@@ -154,6 +159,11 @@ class BaseDepthDataset(BaseDataset):
         if self.DEPTH_READER:
             defaults['depth_reader'] = self.DEPTH_READER
         return defaults | sample
+
+    def selection(self) -> dict:
+        """Return the settings other than the split file that choose the samples, in plain values."""
+        prefix = {key: below(folder, self.data_root) for key, folder in self.data_prefix.items() if folder}
+        return json.loads(json.dumps(dict(data_prefix=prefix) | {key: getattr(self, key) for key in self.SELECTION}))
 
     def add_details(self, sample: dict) -> dict:
         """Return the sample with what is read only when it is used, such as a camera file of its own."""

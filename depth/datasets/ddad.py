@@ -78,6 +78,7 @@ class DDADDataset(BaseDepthDataset):
     """
 
     METAINFO = dict(dataset_name='ddad', min_depth=1e-3, max_depth=80.0)
+    SELECTION = ('split', 'cameras')
     DEPTH_READER = 'ddad'
     PREPARE_HINT = 'it should hold ddad.json and the scene folders of the published archive'
 

@@ -34,6 +34,7 @@ class DIMLOutdoorDataset(BaseDepthDataset):
     """
 
     METAINFO = dict(dataset_name='diml_outdoor', min_depth=1e-3, max_depth=80.0)
+    SELECTION = ('folder',)
     DEPTH_SCALE = 1000.0
     PREPARE_HINT = 'it should hold test/LR with outleft/ and depthmap/'
 

@@ -55,6 +55,7 @@ class DIODEDataset(BaseDepthDataset):
     FOLDER = ''
     CAM_INTRINSIC = pinhole(886.81, 927.06, 512, 384)  # pixels; intrinsics.txt of the published development kit
     PREPARE_HINT = 'it should hold train/ or val/ with indoors/ and outdoor/ as unpacked from the published archives'
+    SELECTION = ('split',)
 
     def __init__(self, data_root: str = '', split: str = 'val', **kwargs) -> None:
         self.split = split

@@ -67,6 +67,7 @@ class HypersimDataset(BaseDepthDataset):
     """
 
     METAINFO = dict(dataset_name='hypersim', min_depth=1e-3, max_depth=80.0)
+    SELECTION = ('split',)
     DEPTH_READER = 'hypersim'
     PREPARE_HINT = 'it should hold the ai_*/ folders and metadata_images_split_scene_v1.csv'
 

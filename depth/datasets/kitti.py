@@ -29,6 +29,9 @@ class KITTIDataset(BaseDepthDataset):
     """
 
     METAINFO = dict(dataset_name='kitti', min_depth=1e-3, max_depth=80.0)
+    TYPICAL_DEPTH = (8.5, 20.0)
+    CAMERA_HEIGHT = (1.4, 1.95)  # 1.65 m, and the slope of the road
+    NOMINAL_CAMERA = (0.58, 0.47)
     DEPTH_SCALE = 256.0
     CAMERAS = {  # recording day: fx = fy, cx, cy in pixels of the full frame, from its calib_cam_to_cam.txt (P_rect_02)
         '2011_09_26': (721.5377, 609.5593, 172.8540),

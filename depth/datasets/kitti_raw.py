@@ -44,6 +44,8 @@ class KITTIRawDataset(BaseDepthDataset):
     """
 
     METAINFO = dict(dataset_name='kitti_raw', min_depth=1e-3, max_depth=80.0)
+    CAMERA_HEIGHT = (1.4, 1.95)  # 1.65 m, and the slope of the road
+    SELECTION = ('stereo', 'baseline', 'hint_root')
     DEPTH_SCALE = 256.0
     PREPARE_HINT = 'it should hold DATE/DRIVE/image_02/data/N.jpg (or png) of KITTI raw'
 

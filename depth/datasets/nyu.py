@@ -27,6 +27,7 @@ class NYUDataset(BaseDepthDataset):
     """
 
     METAINFO = dict(dataset_name='nyu', min_depth=1e-3, max_depth=10.0)
+    TYPICAL_DEPTH = (1.9, 3.8)
     DEPTH_SCALE = 1000.0
     # What comes before the first "_" of a scene's folder, numbered as in the published training list.
     SCENE_CLASSES = (

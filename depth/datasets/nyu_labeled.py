@@ -44,6 +44,8 @@ class NYULabeledDataset(BaseDepthDataset):
     """
 
     METAINFO = dict(dataset_name='nyu', min_depth=1e-3, max_depth=10.0)
+    TYPICAL_DEPTH = (1.9, 3.8)
+    SELECTION = ('split', 'depth_key')
     DEPTH_READER = 'nyu_labeled'
     PREPARE_HINT = 'it should hold nyu_depth_v2_labeled.mat and splits.mat'
 

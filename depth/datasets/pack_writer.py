@@ -11,14 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
+from depth.atomic_write import write_atomically
+
 from .base import BaseDepthDataset
-from .packs import FORMAT, INDEX, Record, decode, encode_array, encode_file, encode_image, shard_name
+from .jpeg import entropy_error, is_jpeg
+from .packs import FORMAT, INDEX, Record, below, decode, encode_array, encode_file, encode_image, list_of, shard_name
 from .transforms.loading import load_depth, load_image, read_stored
 from .workers import prepare_worker
 
-JPEG = b'\xff\xd8\xff'
 OWN_KEYS = ('listed_in', 'dataset', 'min_depth', 'max_depth', 'depth_scale')  # what a data set adds by itself
 READ_KEYS = ('img_reader', 'depth_reader')  # what no longer applies
+OWN_UNIT = 'depth_reader_of_files'  # name of the reader that knew the unit, where the files had one
 _dataset: BaseDepthDataset | None = None  # of a worker process
 
 
@@ -45,9 +48,14 @@ def write_pack(
 
     Raises:
         FileExistsError: If the folder exists.
-        ValueError: If a sample cannot be read or a record is not what was read.
+        ValueError: If a sample cannot be read, a record is not what was read, or the data set is a part of its list.
     """
     folder = Path(folder)
+    if dataset._indices is not None:
+        raise ValueError(
+            f'a pack holds the whole list, the data set has indices={dataset._indices!r}; pack it without, and give '
+            'indices to the data set that reads the pack'
+        )
     if folder.exists():
         raise FileExistsError(f'{folder} exists already; remove it or name another')
     part = folder.with_name(f'{folder.name}.part')
@@ -59,8 +67,14 @@ def write_pack(
             sample[key] = shards.add(sample[_path_key(key)], content, entry)
         samples.append(sample)
         progress(number, len(dataset))
-    index = dict(format=FORMAT, dataset=type(dataset).__name__, samples=samples, shards=shards.close())
-    (part / INDEX).write_text(json.dumps(index), encoding='utf-8')
+    index = dict(
+        format=FORMAT,
+        dataset=type(dataset).__name__,
+        list=list_of(dataset),
+        samples=samples,
+        shards=shards.close(),
+    )
+    write_atomically(part / INDEX, json.dumps(index))
     part.rename(folder)
     return index
 
@@ -137,10 +151,11 @@ def encode_sample(dataset: BaseDepthDataset, index: int) -> tuple[dict, dict]:
         if key not in READ_KEYS and key != 'sample_idx' and not (key in OWN_KEYS and value == defaults.get(key))
     }
     kept.pop('listed_in', None)
+    if sample.get('depth_reader'):
+        kept[OWN_UNIT] = sample['depth_reader']
     for key in ('img_path', 'depth_path'):
-        path = kept.get(key)
-        if path and dataset.data_root and Path(path).is_relative_to(dataset.data_root):
-            kept[key] = Path(path).relative_to(dataset.data_root).as_posix()
+        if kept.get(key):
+            kept[key] = below(kept[key], dataset.data_root)
     return kept, records
 
 
@@ -148,7 +163,13 @@ def _encode_image(sample: dict) -> tuple[bytes, dict]:
     img = load_image(sample)
     path = Path(sample['img_path'])
     content = path.read_bytes() if not sample.get('img_reader') else b''
-    content, entry = encode_file(content) if content.startswith(JPEG) else encode_image(img)
+    if is_jpeg(content):
+        damage = entropy_error(content)
+        if damage:
+            raise ValueError(f'image {path} is a damaged JPEG file: {damage}; copy or unpack it again')
+        content, entry = encode_file(content)
+    else:
+        content, entry = encode_image(img)
     _check(content, entry, img, path)
     return content, entry
 

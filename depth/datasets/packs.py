@@ -3,7 +3,8 @@
 ::
 
     PACK/
-    ├── index.json        format, data set, one entry a sample, name, size and SHA-256 of every shard
+    ├── index.json        format, data set, the list it was made from, one entry a sample, name, size and SHA-256 of
+    │                     every shard
     ├── shard-0000.bin    records one after another
     └── ...
 
@@ -11,6 +12,9 @@ A record is what a data set reads: a JPEG file as it is; any other image as BGR 
 neighbour, under zstd; stored depth (16-bit integers or float metres) under zstd. ``tools/dataset_converters/pack.py``
 writes packs; every data set on disk reads one that is named as its ``pack``. A zstd record carries a checksum, a JPEG
 record's CRC is in the index, so damage is an error and never a wrong picture.
+
+A pack serves the list that its data set names (``ann_file``, ``split`` and the like), in the list's order, or refuses:
+see :func:`packed_samples`.
 """
 
 import functools
@@ -18,10 +22,9 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
@@ -29,10 +32,15 @@ import numpy as np
 from depth.registry import READERS
 
 from .optional import import_optional
+from .published_splits import sha256_of
 from .transforms.loading import stored_to_metres
 
+if TYPE_CHECKING:
+    from .base import BaseDepthDataset
+
 INDEX = 'index.json'
-FORMAT = 1
+FORMAT = 2
+OPEN_SHARDS = 64  # files that a process keeps open
 FILE, IMAGE, ARRAY = 'file', 'image', 'array'  # how a record is coded
 IMAGE_LEVEL, ARRAY_LEVEL = 1, 3  # of zstd: higher ones are slower to write and hardly smaller
 
@@ -75,6 +83,7 @@ def decode(content: bytes, record: Record) -> np.ndarray:
     if record.codec == FILE:
         if zlib.crc32(content) != record.crc:
             raise ValueError('the checksum does not fit')
+        # The writer has checked the file; the same bytes decode to the same picture.
         return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     stored = np.frombuffer(_decompress(content), record.dtype).reshape(record.shape)
     return np.add.accumulate(stored, axis=1, dtype=np.uint8) if record.codec == IMAGE else stored
@@ -87,7 +96,7 @@ def read_record(pack: str, record: Record) -> np.ndarray:
         ValueError: If the pack is cut off or damaged there.
     """
     name = shard_name(record.shard)
-    content = os.pread(_open(pack, record.shard, os.getpid()), record.size, record.offset)
+    content = _open_shard(pack, record.shard).read(record.size, record.offset)
     try:
         return decode(content, record)
     except ValueError as error:
@@ -135,24 +144,102 @@ def read_index(pack: str | Path) -> dict:
     return index
 
 
-def packed_samples(pack: str | Path, data_root: str | Path, name: str) -> Iterator[tuple[dict, str]]:
-    """Yield the samples of a pack and where they are listed, with their names below ``data_root``.
+def packed_samples(dataset: 'BaseDepthDataset') -> list[tuple[dict, str]]:
+    """Return the samples of a data set from its pack, each with the place that lists it, in the order of its list.
+
+    The pack's own list and order are served where the data set names that list: its file is the same byte for byte, or
+    is not there and has the same name. Of another list, which must be there, every sample has to be in the pack.
+
+    Args:
+        dataset: Its ``pack`` is read; paths become those below its ``data_root``.
 
     Raises:
-        ValueError: If the pack was made from another class than ``name``.
+        ValueError: If the pack was made from another class, another part of the data set, or lacks samples of the list.
     """
+    pack, name = dataset.pack, type(dataset).__name__
     index = read_index(pack)
     if index['dataset'] != name:
         raise ValueError(
             f'{pack} holds samples of {index["dataset"]}, not of {name}; name its own data set as the type'
         )
-    for number, entry in enumerate(index['samples']):
-        sample = dict(entry, pack=str(pack))
-        for kind, key in (('image', 'img'), ('depth', 'depth')):
-            if f'packed_{kind}' in sample:
-                sample[f'{key}_reader'] = f'packed_{kind}'
-                sample[f'{key}_path'] = str(Path(data_root, sample[f'{key}_path']))
-        yield sample, f'{Path(pack, INDEX)}, sample {number}'
+    samples = [_packed_sample(entry, pack, dataset.data_root) for entry in index['samples']]
+    places = [f'{Path(pack, INDEX)}, sample {number}' for number in range(len(samples))]
+    order = range(len(samples)) if _is_same_list(dataset, index) else _listed_positions(dataset, samples)
+    return [(dict(samples[position]), places[position]) for position in order]
+
+
+def list_of(dataset: 'BaseDepthDataset') -> dict:
+    """Return what chooses the samples of a data set, in plain values, with the SHA-256 of its split file."""
+    ann_file = str(dataset.ann_file or '')
+    digest = sha256_of(ann_file) if ann_file and Path(ann_file).is_file() else ''
+    return dict(ann_file=Path(ann_file).name, sha256=digest, options=dataset.selection())
+
+
+def _is_same_list(dataset: 'BaseDepthDataset', index: dict) -> bool:
+    """Return whether the data set names the list that the pack was made from; False if it names another that is there.
+
+    Raises:
+        ValueError: If another list is named that cannot be compared, or another part of the data set.
+    """
+    made_from, named = index['list'], list_of(dataset)
+    for key in made_from['options'].keys() | named['options'].keys():
+        packed, wanted = made_from['options'].get(key), named['options'].get(key)
+        if packed != wanted:
+            raise ValueError(
+                f'{dataset.pack} was made with {key}={packed!r}, the data set has {key}={wanted!r}; pack that part, or '
+                'leave pack out'
+            )
+    if named['sha256']:
+        return named['sha256'] == made_from['sha256']
+    if named['ann_file'] != made_from['ann_file']:
+        raise ValueError(
+            f'{dataset.pack} was made from the list {made_from["ann_file"]!r}, the data set has '
+            f'ann_file={named["ann_file"]!r}, which is not there to be compared; pack that list, or put it at '
+            f'{dataset.ann_file!r}'
+        )
+    return True
+
+
+def _listed_positions(dataset: 'BaseDepthDataset', samples: list[dict]) -> list[int]:
+    """Return where in the pack the samples of the data set's list are."""
+    positions = {_identity(sample, dataset.data_root): position for position, sample in enumerate(samples)}
+    try:
+        listed = [_identity(sample, dataset.data_root) for sample, _ in dataset.find_samples()]
+    except FileNotFoundError as error:
+        raise ValueError(
+            f'{dataset.pack} was made from another list than {dataset.ann_file}, which cannot be read without the '
+            f'files that it names: {error}; pack that list'
+        ) from error
+    lacking = [identity for identity in listed if identity not in positions]
+    if lacking or not listed:
+        first = f', the first: {lacking[0][0]}' if lacking else ''
+        raise ValueError(
+            f'{dataset.pack} lacks {len(lacking)} of the {len(listed)} images of {dataset.ann_file}{first}; it was '
+            'made from another list: pack this one, or leave pack out'
+        )
+    return [positions[identity] for identity in listed]
+
+
+def _identity(sample: dict, root: str) -> tuple[str, str]:
+    """Return what tells samples apart: image, whose type may have been converted, and depth map, below the root."""
+    image = Path(sample['img_path'])
+    return below(image.with_suffix(''), root), below(sample.get('depth_path') or '', root)
+
+
+def below(path: str | Path, root: str | Path) -> str:
+    """Return a path relative to ``root`` if it is below it, else as it is."""
+    if path and root and Path(path).is_relative_to(root):
+        return Path(path).relative_to(root).as_posix()
+    return str(path)
+
+
+def _packed_sample(entry: dict, pack: str, data_root: str) -> dict:
+    sample = dict(entry, pack=str(pack))
+    for kind, key in (('image', 'img'), ('depth', 'depth')):
+        if f'packed_{kind}' in sample:
+            sample[f'{key}_reader'] = f'packed_{kind}'
+            sample[f'{key}_path'] = str(Path(data_root, sample[f'{key}_path']))
+    return sample
 
 
 def verify(pack: str | Path) -> list[str]:
@@ -175,10 +262,25 @@ def shard_name(number: int) -> str:
     return f'shard-{number:04d}.bin'
 
 
-@functools.lru_cache(maxsize=256)
-def _open(pack: str, shard: int, process: int) -> int:
-    """Return a file descriptor; each process opens its own, pread moves no position."""
-    return os.open(Path(pack, shard_name(shard)), os.O_RDONLY)
+class _Shard:
+    """An open shard file, closed when nobody holds it any more: neither the cache nor a thread that reads from it."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor: int | None = None  # stays None if the file cannot be opened
+        self._descriptor = os.open(path, os.O_RDONLY)
+
+    def read(self, size: int, offset: int) -> bytes:
+        """Return bytes of the file; no position moves, so threads and forked processes may share it."""
+        return os.pread(self._descriptor, size, offset)
+
+    def __del__(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+
+
+@functools.lru_cache(maxsize=OPEN_SHARDS)
+def _open_shard(pack: str, shard: int) -> _Shard:
+    return _Shard(Path(pack, shard_name(shard)))
 
 
 @functools.lru_cache(maxsize=4)

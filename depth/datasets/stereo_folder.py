@@ -41,6 +41,7 @@ class StereoFolderDataset(FolderDepthDataset):
     """
 
     METAINFO = dict(dataset_name='stereo_folder', min_depth=1e-3, max_depth=80.0)
+    SELECTION = ('sides', 'hint_root')
     DEPTH_SCALE = 256.0
     PREPARE_HINT = 'it should hold left/, right/ with equal stems and intrinsics.json'
 

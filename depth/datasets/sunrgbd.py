@@ -47,6 +47,7 @@ class SUNRGBDDataset(BaseDepthDataset):
     """
 
     METAINFO = dict(dataset_name='sunrgbd', min_depth=1e-3, max_depth=8.0)
+    TYPICAL_DEPTH = (1.6, 3.6)
     DEPTH_READER = 'sunrgbd'
 
     def add_details(self, sample: dict) -> dict:

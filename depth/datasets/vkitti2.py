@@ -59,6 +59,7 @@ class VirtualKITTI2Dataset(BaseDepthDataset):
     """
 
     METAINFO = dict(dataset_name='vkitti2', min_depth=1e-3, max_depth=80.0)
+    SELECTION = ('scenes', 'variations', 'cameras', 'step')
     DEPTH_READER = 'vkitti2'
     CAM_INTRINSIC = pinhole(725.0087, 725.0087, 620.5, 187.0)  # pixels, of both cameras
     PREPARE_HINT = 'it should hold Scene01/ to Scene20/ of the published rgb and depth archives'

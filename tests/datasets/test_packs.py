@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,7 +13,17 @@ import torch
 
 from depth.datasets import FolderDepthDataset, KITTIDataset, NYUDataset
 from depth.datasets.pack_writer import write_pack
-from depth.datasets.packs import Record, decode, encode_array, encode_image, read_index, verify
+from depth.datasets.packs import (
+    OPEN_SHARDS,
+    Record,
+    decode,
+    encode_array,
+    encode_image,
+    read_index,
+    read_record,
+    shard_name,
+    verify,
+)
 from depth.datasets.scenes import render_scene
 from depth.engine.config import load_config
 from depth.engine.config_check import check_data_paths
@@ -148,6 +159,76 @@ def test_what_is_wrong_is_said(folder, tmp_path):
     (pack / 'index.json').write_text(json.dumps(index | dict(format=99)))
     with pytest.raises(ValueError, match='format 99'):
         FolderDepthDataset(str(folder), pack=str(pack))
+
+
+def write_lists(root, **lists):
+    """Write split files over three frames called a, b and c, and the frames."""
+    for index, name in enumerate('abc'):
+        scene = render_scene('rooms', seed=1, index=index, image_size=(24, 32))
+        cv2.imwrite(str(root / f'{name}.png'), scene['img'])
+        cv2.imwrite(str(root / f'{name}_depth.png'), (scene['gt_depth'] * 1000).astype(np.uint16))
+    for list_name, names in lists.items():
+        (root / f'{list_name}.txt').write_text(''.join(f'{name}.png {name}_depth.png 518\n' for name in names))
+
+
+def nyu(root, list_name, **kwargs):
+    return NYUDataset(data_root=str(root), ann_file=f'{list_name}.txt', pipeline=PIPELINE, **kwargs)
+
+
+def test_a_pack_serves_the_list_that_is_named_in_its_order_or_refuses(tmp_path):
+    write_lists(tmp_path, train='abc', reverse='ca', test='bx')
+    pack = str(tmp_path / 'pack')
+    write_pack(nyu(tmp_path, 'train'), pack)
+    assert_equal(samples(nyu(tmp_path, 'reverse', pack=pack)), samples(nyu(tmp_path, 'reverse')))
+    with pytest.raises(ValueError, match=r'pack lacks 1 of the 2 images of .*test\.txt, the first: x; .*another list'):
+        nyu(tmp_path, 'test', pack=pack)
+    with pytest.raises(ValueError, match=r"from the list 'train\.txt', .*ann_file='gone\.txt'.*not there"):
+        nyu(tmp_path, 'gone', pack=pack)
+    (tmp_path / 'train.txt').unlink()  # a machine that has the pack alone
+    assert len(nyu(tmp_path, 'train', pack=pack)) == 3
+
+
+def test_a_pack_serves_no_other_part_of_the_data_set(folder, tmp_path):
+    write_pack(FolderDepthDataset(str(folder)), tmp_path / 'pack')
+    with pytest.raises(ValueError, match=r"data_prefix=.*'images'.*data_prefix=.*'other'"):
+        FolderDepthDataset(str(folder), data_prefix=dict(img_path='other'), pack=str(tmp_path / 'pack'))
+
+
+def test_a_pack_is_made_of_a_whole_list(folder, tmp_path):
+    with pytest.raises(ValueError, match=r'indices=2; pack it without'):
+        write_pack(FolderDepthDataset(str(folder), indices=2), tmp_path / 'pack')
+
+
+@pytest.mark.parametrize('packed', [False, True])
+def test_a_wrong_scale_is_refused_from_a_pack_as_from_files(folder, tmp_path, packed):
+    write_pack(FolderDepthDataset(str(folder)), tmp_path / 'pack')
+    options = dict(pack=str(tmp_path / 'pack')) if packed else {}
+    dataset = FolderDepthDataset(str(folder), depth_scale=1.0, pipeline=PIPELINE, **options)
+    with pytest.raises(ValueError, match=r'depth_scale=1 .*probably wrong'):
+        dataset[0]
+
+
+@pytest.mark.skipif(not Path('/proc/self/fd').is_dir(), reason='needs /proc to count open files')
+def test_few_shards_stay_open(tmp_path):
+    def open_files():
+        return len(list(Path('/proc/self/fd').iterdir()))
+
+    for number in range(300):
+        (tmp_path / shard_name(number)).write_bytes(b'abc')
+    before = open_files()
+    for number in range(300):
+        with pytest.raises(ValueError, match=f'{shard_name(number)} is damaged'):
+            read_record(str(tmp_path), Record(number, 0, 3, 'file', (), 'uint8'))
+    assert open_files() - before <= OPEN_SHARDS
+
+
+def test_a_pack_keeps_no_damaged_jpeg(folder, tmp_path):
+    path = folder / 'images/sub/b.jpg'
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] + b'\xff\xd9')
+    with pytest.raises(ValueError, match=r'b\.jpg is a damaged JPEG file: .*end before the last pixel'):
+        write_pack(FolderDepthDataset(str(folder)), tmp_path / 'pack')
+    assert not (tmp_path / 'pack').exists()
 
 
 def test_a_config_with_a_pack_needs_no_other_files(tmp_path):

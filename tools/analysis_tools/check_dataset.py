@@ -1,9 +1,10 @@
-"""Check the data sets of a config: files, sizes, scale, duplicates, leakage, counts, cameras."""
+"""Check the data sets of a config: files, sizes, scale, pairs, duplicates, leakage, counts, cameras."""
 
 import argparse
 import json
 from pathlib import Path
 
+from depth.atomic_write import write_atomically
 from depth.cli import add_cfg_options, parse_cfg_options, run_tool
 
 
@@ -12,7 +13,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, epilog='The exit code is 1 if there is an error.')
     parser.add_argument('config', help='config file')
     parser.add_argument('--full', action='store_true', help='decode every image and depth map')
-    parser.add_argument('--decode', type=int, default=200, help='depth maps to decode in each split without --full')
+    parser.add_argument('--decode', type=int, default=200, help='pairs to decode in each split without --full')
     parser.add_argument('--workers', type=int, help='threads, four a core by default')
     parser.add_argument('--out', type=Path, help='also write the report as JSON')
     add_cfg_options(parser)
@@ -40,8 +41,7 @@ def main() -> int:
     report = examine(cfg, args.full, args.decode, args.workers, show)
     print(format_report(report))
     if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(report.as_dict(), indent=2) + '\n', encoding='utf-8')
+        write_atomically(args.out, json.dumps(report.as_dict(), indent=2) + '\n')
     return int(report.failed)
 
 

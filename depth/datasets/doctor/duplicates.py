@@ -2,9 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import combinations, product
 from pathlib import Path
 
 from ..published_splits import sha256_of
+from ..transforms.loading import load_depth
 from .finding import Finding, some
 from .listing import Split
 from .probe import Record
@@ -51,26 +53,75 @@ def same_content(splits: list[Split], records: dict[str, list[Record]]) -> Itera
         what = f'content of another image: {len(pairs)} images'
         advice = 'list each picture once; equal frames of a standing camera may stay, but know it'
         yield Finding('warning', 'duplicate', name, what, advice, len(pairs), some(pairs))
+    roles = {split.name: split.role for split in splits}
     for (one, two), pairs in across.items():
-        yield _leak(f'{one}, {two}', pairs, 'equal content')
+        yield _in_two_splits((one, two), roles, pairs, 'equal content')
     yield from _shared_paths(splits, records)
+    yield from _equal_depth(splits, records)
 
 
 def _shared_paths(splits: list[Split], records: dict[str, list[Record]]) -> Iterator[Finding]:
-    """Find files that both a training and another list name."""
+    """Find files that two lists name."""
+    roles = {split.name: split.role for split in splits}
     paths = {split.name: {str(Path(r.image.path).resolve()) for r in records[split.name]} for split in splits}
-    for train in (split for split in splits if split.role == 'train'):
-        for other in (split for split in splits if split.role != 'train'):
-            shared = sorted(paths[train.name] & paths[other.name])
-            if shared:
-                yield _leak(f'{train.name}, {other.name}', shared, 'in both lists')
+    for one, two in combinations(paths, 2):
+        shared = sorted(paths[one] & paths[two])
+        if shared:
+            yield _in_two_splits((one, two), roles, shared, 'in both lists')
 
 
-def _leak(names: str, pairs: list[str], words: str) -> Finding:
-    severity = 'error' if 'train' in names else 'warning'
-    what = f'{words}: {len(pairs)} images'
-    advice = 'a model must not be scored on images it was trained on: take them out of one of the lists'
-    return Finding(severity, 'leak', names, what, advice, len(pairs), some(pairs))
+def _equal_depth(splits: list[Split], records: dict[str, list[Record]]) -> Iterator[Finding]:
+    """Find depth maps of equal content that training and another list have for different images.
+
+    Two frames never have equal depth, so it is one image that was encoded twice.
+    """
+    by_fingerprint: dict[tuple, list[tuple[Split, Record]]] = defaultdict(list)
+    for split in splits:
+        for record in records[split.name]:
+            if record.depth and record.depth.fingerprint and record.depth.path != record.image.path:
+                by_fingerprint[record.depth.fingerprint].append((split, record))
+    roles = {split.name: split.role for split in splits}
+    pairs: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for entries in by_fingerprint.values():
+        trained = [entry for entry in entries if entry[0].role == 'train']
+        others = [entry for entry in entries if entry[0].role != 'train']
+        for (train, first), (other, second) in product(trained, others):
+            if _have_equal_images(first, second) or not _have_equal_depth(first, second):
+                continue
+            pairs[train.name, other.name].append(f'{second.image.path} has the depth map of {first.image.path}')
+    for names, examples in pairs.items():
+        yield _in_two_splits(names, roles, examples, 'depth maps of equal content')
+
+
+def _have_equal_images(first: Record, second: Record) -> bool:
+    """Return whether the images are one file or equal files, which is found by their own check."""
+    if Path(first.image.path).resolve() == Path(second.image.path).resolve():
+        return True
+    return first.image.fingerprint is not None and first.image.fingerprint == second.image.fingerprint
+
+
+def _have_equal_depth(first: Record, second: Record) -> bool:
+    """Return whether the depth maps are one file or equal files, and show something."""
+    one, two = Path(first.depth.path), Path(second.depth.path)
+    if one.resolve() != two.resolve() and sha256_of(one) != sha256_of(two):
+        return False
+    try:
+        depth = load_depth(first.sample)
+    except (OSError, ValueError):
+        return False
+    valid = depth[depth > 0]
+    return bool(valid.size and valid.min() < valid.max())
+
+
+def _in_two_splits(names: tuple[str, str], roles: dict[str, str], pairs: list[str], words: str) -> Finding:
+    """Return the finding of images in two splits: a leak if one of them is for training."""
+    is_leak = [roles[name] for name in names].count('train') == 1
+    advice = 'the images weigh twice; leave them out of one of the lists if that is not meant'
+    if is_leak:
+        advice = 'a model must not be scored on images it was trained on: take them out of one of the lists'
+    kind, severity = ('leak', 'error') if is_leak else ('duplicate', 'warning')
+    where = ', '.join(names)
+    return Finding(severity, kind, where, f'{words}: {len(pairs)} images', advice, len(pairs), some(pairs))
 
 
 def _equal(candidates: dict[str, str]) -> Iterator[dict[str, str]]:

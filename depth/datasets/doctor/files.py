@@ -66,6 +66,29 @@ def shallow_depth(split: Split, records: list[Record]) -> Iterator[Finding]:
         yield Finding('error', 'bits', split.name, what, advice, len(bad), some(bad))
 
 
+def rotated_images(split: Split, records: list[Record]) -> Iterator[Finding]:
+    """Find images whose EXIF data ask to be rotated, which loading never does."""
+    bad = [f'{r.image.path}: orientation {r.image.orientation}' for r in records if r.image.orientation != 1]
+    if bad:
+        advice = 'depth maps must be in rows and columns of the stored pixels: look at them with browse_dataset.py, or '
+        advice += 'rotate images and intrinsics and remove the tag'
+        what = f'an EXIF rotation, which is not applied: {len(bad)} of {len(records)} images'
+        yield Finding('warning', 'rotation', split.name, what, advice, len(bad), some(bad))
+
+
+def wrong_marker(split: Split, records: list[Record]) -> Iterator[Finding]:
+    """Find a marker of rendered data beside data that it does not describe."""
+    if not split.marker:
+        return
+    declared = split.marker.get('image_size')
+    sizes = {record.image.size for record in records if record.image.size}
+    is_right = split.rendered and (not sizes or declared is None or (declared[1], declared[0]) in sizes)
+    if not is_right:
+        advice = f'remove {split.marker["path"]} if these are measured data; otherwise render them again'
+        what = f'{split.marker["path"]} says that the data are rendered, names or sizes say that they are not'
+        yield Finding('warning', 'listing', split.name, what, advice, len(records))
+
+
 def _kinds(split: Split, records: list[Record]) -> list[tuple[str, list[FileProbe]]]:
     depths = [record.depth for record in records if record.depth]
     kinds = [('image', [record.image for record in records]), ('depth map', depths)]

@@ -1,6 +1,7 @@
 """What the splits of a config list, without opening a sample."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,16 @@ from depth.registry import DATASETS
 
 from ..base import BaseDepthDataset
 from ..rendering import MARKER
+from ..scenes import rooms, streets
 
+# Rendered scenes of these data sets have numbers from 9000 on.
+RENDERED_NAMES = dict.fromkeys(('kitti', 'kitti_benchmark', 'kitti_raw'), r'_drive_9\d{3}_|benchmark_test')
+RENDERED_NAMES['nyu'] = r'_9\d{3}/'
+# World of rendered scenes: the median depth and the camera height that it has.
+WORLDS = {
+    'rooms': (rooms.TYPICAL_DEPTH, None),
+    'streets': (streets.TYPICAL_DEPTH, (0.85 * streets.CAMERA_HEIGHT, 1.18 * streets.CAMERA_HEIGHT)),
+}
 LOADERS = {'train': 'train_dataloader', 'val': 'val_dataloader', 'test': 'test_dataloader'}
 
 
@@ -25,6 +35,10 @@ class Split:
         root: Folder of the data set.
         partition: The data set's own name of the split (``val`` of DIODE), '' if it has none.
         max_depth: Far end of the range in metres.
+        typical: (low, high) in metres of the median over a whole set of this kind, None if it is not known.
+        camera_height: (low, high) in metres of the camera above the road, likewise.
+        rendered: Whether the samples are rendered stand-ins, whose numbers are nobody's.
+        marker: What the marker of rendered data says, empty if there is none.
         problem: Why nothing could be listed, '' if it could.
     """
 
@@ -35,18 +49,16 @@ class Split:
     root: str = ''
     partition: str = ''
     max_depth: float = 0.0
+    typical: tuple[float, float] | None = None
+    camera_height: tuple[float, float] | None = None
+    rendered: bool = False
+    marker: dict = field(default_factory=dict)
     problem: str = ''
 
     @property
     def role(self) -> str:
         """``train``, ``val`` or ``test``."""
         return self.name.partition('[')[0]
-
-    @property
-    def rendered(self) -> bool:
-        """Whether the samples are rendered stand-ins, whose numbers are nobody's."""
-        folders = (Path(self.root), *Path(self.root).parents[:1])
-        return bool(self.root) and any((folder / MARKER).is_file() for folder in folders)
 
 
 def list_splits(cfg: dict) -> list[Split]:
@@ -94,14 +106,39 @@ def _split(name: str, config: dict) -> Split:
         root=root,
         partition=str(config.get('split', '')),
         max_depth=dataset.max_depth,
+        typical=dataset.TYPICAL_DEPTH,
+        camera_height=dataset.CAMERA_HEIGHT,
+        marker=_read_marker(root),
     )
     dataset._check_first = lambda sample: None  # a missing first file is a finding like any other
     try:
         split.samples = dataset.load_data_list()
     except (FileNotFoundError, ValueError, ImportError, OSError) as error:
         split.problem = str(error)
-    split.samples = [_detailed(dataset, sample) for sample in split.samples]
+    nominal = dict(nominal_camera=dataset.NOMINAL_CAMERA) if dataset.NOMINAL_CAMERA else {}
+    split.samples = [nominal | _detailed(dataset, sample) for sample in split.samples]
+    if split.marker and _can_be_rendered(split):
+        split.rendered = True
+        split.typical, split.camera_height = WORLDS.get(split.marker.get('world'), (None, None))
     return split
+
+
+def _read_marker(root: str) -> dict:
+    """Return the marker of rendered data in the root or above it, empty if there is none."""
+    for folder in (Path(root), *Path(root).parents[:1]) if root else ():
+        if (folder / MARKER).is_file():
+            try:
+                content = json.loads((folder / MARKER).read_text(encoding='utf-8'))
+            except ValueError:
+                content = {}
+            return dict(content, path=str(folder / MARKER)) if isinstance(content, dict) else {}
+    return {}
+
+
+def _can_be_rendered(split: Split) -> bool:
+    """Return whether the names are not those of the real data set, whatever the marker says."""
+    pattern = RENDERED_NAMES.get(split.dataset)
+    return pattern is None or all(re.search(pattern, sample['img_path']) for sample in split.samples)
 
 
 def _detailed(dataset: BaseDepthDataset, sample: dict) -> dict:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..jpeg import entropy_error, is_jpeg
 from ..transforms.loading import load_depth, load_image, read_stored
 
 TAIL_BYTES = 4096
@@ -19,6 +20,14 @@ OTHER_FILES = {  # of self-supervised sets: what it is, and which splits need it
     'velodyne_path': ('laser scan', ('val', 'test')),
     'depth_hint_path': ('depth hint', ('train',)),
 }
+ORIENTATION_TAG = 0x0112
+ROAD_TOP, ROAD_COLUMNS = 0.6, (0.3, 0.7)  # where a car's camera sees the road, in shares of height and width
+ROAD_POINTS = 50  # pixels with depth
+ROAD_SPREAD = 0.12  # between the quartiles of the heights, of their median; real and rendered streets have 0.0 to 0.07
+FLOOR_POINTS, FLOOR_TRIALS = 400, 150
+FLOOR_TILT = np.deg2rad(25)
+FLOOR_SPREAD = 0.01  # of the distance, within which a point is on the floor
+FLOOR_SHARE = 0.3  # of the points in the lower half
 FLOAT_SUFFIXES = ('.npy', '.npz', '.tif', '.tiff')
 
 
@@ -32,6 +41,7 @@ class FileProbe:
         bits: Of one pixel's channel, None where the header does not tell.
         problem: ``missing``, ``empty``, ``truncated`` or ``unreadable: ...``; '' if none.
         fingerprint: Length and a hash of the file's end, equal for equal files.
+        orientation: Of the EXIF data, 1 (upright) to 8.
     """
 
     path: str
@@ -39,22 +49,35 @@ class FileProbe:
     bits: int | None = None
     problem: str = ''
     fingerprint: tuple[int, str] | None = None
+    orientation: int = 1
 
 
 @dataclass
 class DepthValues:
-    """Contents of one depth map.
+    """Contents of one depth map; depths in metres over the pixels with ground truth, 0 if there are none.
 
     Attributes:
         valid: Share of pixels with ground truth.
-        median: Of them, in metres; 0 if there are none.
-        beyond: Share of them beyond the far end of the range.
+        median: Of the depths.
+        beyond: Share of the pixels with ground truth beyond the far end of the range.
+        nearest: Least depth.
+        low: 1 % quantile.
+        high: 99 % quantile.
+        farthest: Largest depth.
+        camera_height: Of a car's camera above a flat road, metres; None if none is seen or there are no intrinsics.
+        floor_distance: Of a hand-held camera from the floor, metres; likewise.
         nan: Pixels that are no number, infinite, negative in the file, where the file can hold such.
     """
 
     valid: float
     median: float
     beyond: float
+    nearest: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
+    farthest: float = 0.0
+    camera_height: float | None = None
+    floor_distance: float | None = None
     nan: int = 0
     infinite: int = 0
     negative: int = 0
@@ -80,16 +103,19 @@ def probe_sample(sample: dict, contents: bool, pixels: bool) -> Record:
         contents: Decode the depth map.
         pixels: Decode the image.
     """
-    record = Record(sample, probe_file(sample['img_path']))
+    # The files of a packed sample need not be there.
+    probe = FileProbe if sample.get('pack') else probe_file
+    record = Record(sample, probe(sample['img_path']))
     if sample.get('depth_path'):
-        record.depth = probe_file(sample['depth_path'])
+        record.depth = probe(sample['depth_path'])
     record.others = {key: probe_file(sample[key]) for key in OTHER_FILES if sample.get(key)}
     if sample.get('details_error'):
         record.problems.append(sample['details_error'])
     image_size = record.image.size
     if pixels and not record.image.problem:
         try:
-            _check_sums(sample['img_path'])
+            if not sample.get('img_reader'):
+                _check_sums(sample['img_path'])
             image_size = load_image(sample).shape[1::-1]
         except Exception as error:
             record.image.problem = f'unreadable: {error}'
@@ -123,8 +149,17 @@ def probe_file(path: str | Path) -> FileProbe:
 
 
 def _check_sums(path: str) -> None:
-    """Check the sums that a PNG carries; the decoder used for training fills damaged parts in silence."""
-    if path.lower().endswith('.png'):
+    """Check the sums of a PNG and the compressed data of a JPEG; the decoder fills damaged parts in silence.
+
+    Raises:
+        Exception: Whatever a reader makes of damaged bytes.
+    """
+    content = Path(path).read_bytes()
+    if is_jpeg(content):
+        damage = entropy_error(content)
+        if damage:
+            raise ValueError(f'damaged JPEG file, {damage}')
+    elif content.startswith(b'\x89PNG'):
         with Image.open(path) as image:
             image.verify()
 
@@ -140,6 +175,7 @@ def _read_header(probe: FileProbe, path: Path, tail: bytes) -> None:
     if suffix in IMAGE_SUFFIXES:
         with Image.open(path) as image:
             probe.size, kind = image.size, image.format
+            probe.orientation = _orientation(image)
             probe.bits = 16 if image.mode.startswith('I') else 32 if image.mode == 'F' else 8
         # Some writers pad a JPEG with zeros behind its end mark.
         end = {'PNG': PNG_END in tail[-64:], 'JPEG': tail.rstrip(b'\0').endswith(JPEG_END) or JPEG_END in tail[-64:]}
@@ -150,6 +186,15 @@ def _read_header(probe: FileProbe, path: Path, tail: bytes) -> None:
         probe.size, probe.bits = array.shape[1::-1], array.dtype.itemsize * 8
     elif suffix == '.npz' and not zipfile.is_zipfile(path):
         probe.problem = 'truncated'
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation as far as the header tells; ``getexif`` would decode a PNG."""
+    if not image.info.get('exif'):
+        return 1
+    exif = Image.Exif()
+    exif.load(image.info['exif'])
+    return int(exif.get(ORIENTATION_TAG, 1))
 
 
 def _read_values(record: Record, image_size: tuple[int, int] | None) -> None:
@@ -166,12 +211,86 @@ def _read_values(record: Record, image_size: tuple[int, int] | None) -> None:
     if image_size is not None:
         record.image.size = image_size
     valid = depth[depth > 0]
-    record.values = DepthValues(
-        valid=valid.size / max(depth.size, 1),
-        median=float(np.median(valid)) if valid.size else 0.0,
-        beyond=float((valid > sample.get('max_depth', np.inf)).mean()) if valid.size else 0.0,
-    )
+    record.values = DepthValues(valid=valid.size / max(depth.size, 1), median=0.0, beyond=0.0)
+    if valid.size:
+        quantiles = np.percentile(valid, [0, 1, 50, 99, 100]).tolist()
+        values = record.values
+        values.nearest, values.low, values.median, values.high, values.farthest = quantiles
+        values.beyond = float((valid > sample.get('max_depth', np.inf)).mean())
+        intrinsics = _intrinsics(sample, depth.shape)
+        if intrinsics is not None:
+            values.camera_height = camera_height(depth, intrinsics)
+            values.floor_distance = floor_distance(depth, intrinsics)
     if raw is not None and raw.dtype.kind == 'f':
         record.values.nan = int(np.isnan(raw).sum())
         record.values.infinite = int(np.isinf(raw).sum())
         record.values.negative = int((raw < 0).sum())
+
+
+def _intrinsics(sample: dict, shape: tuple[int, int]) -> np.ndarray | None:
+    """Return the camera of a sample (3, 3), or that which all images of its data set have about, None if unknown."""
+    matrix = sample.get('cam_intrinsic')
+    if matrix is None and 'nominal_camera' in sample:
+        focal, center = sample['nominal_camera'][0] * shape[1], sample['nominal_camera'][1] * shape[0]
+        matrix = [[focal, 0, shape[1] / 2], [0, focal, center], [0, 0, 1]]
+    if matrix is None:
+        return None
+    matrix = np.asarray(matrix, np.float64)
+    is_usable = matrix.shape == (3, 3) and np.isfinite(matrix).all() and matrix[0, 0] > 0 and matrix[1, 1] > 0
+    return matrix if is_usable else None
+
+
+def camera_height(depth: np.ndarray, intrinsics: np.ndarray) -> float | None:
+    """Return the height of a level camera above the road in front of it, in metres; None if no flat road is there.
+
+    Points of a plane below the camera have one height, depth * (row - cy) / fy, whatever their distance.
+
+    Args:
+        depth: (H, W) in metres, 0 = no ground truth.
+        intrinsics: (3, 3) in pixels.
+    """
+    height, width = depth.shape
+    top = int(max(ROAD_TOP * height, intrinsics[1, 2] + 0.05 * height))
+    left, right = (round(share * width) for share in ROAD_COLUMNS)
+    rows, columns = np.nonzero(depth[top:, left:right])
+    if rows.size < ROAD_POINTS:
+        return None
+    heights = depth[top:, left:right][rows, columns] * (rows + top - intrinsics[1, 2]) / intrinsics[1, 1]
+    lower, middle, upper = np.percentile(heights, [25, 50, 75])
+    return float(middle) if upper - lower < ROAD_SPREAD * middle else None
+
+
+def floor_distance(depth: np.ndarray, intrinsics: np.ndarray) -> float | None:
+    """Return the distance of the camera from a floor that fills much of the lower half, in metres; None if none does.
+
+    Planes through three random points (always the same draw) whose normal is within ``FLOOR_TILT`` of the camera's
+    vertical are tried; the one with most points near it counts.
+
+    Args:
+        depth: (H, W) in metres, 0 = no ground truth.
+        intrinsics: (3, 3) in pixels.
+    """
+    top = depth.shape[0] // 2
+    rows, columns = np.nonzero(depth[top:])
+    if rows.size < FLOOR_POINTS:
+        return None
+    rng = np.random.RandomState(0)
+    chosen = rng.randint(rows.size, size=FLOOR_POINTS)
+    rows, columns = rows[chosen] + top, columns[chosen]
+    z = depth[rows, columns].astype(np.float64)
+    x = (columns - intrinsics[0, 2]) / intrinsics[0, 0] * z
+    y = (rows - intrinsics[1, 2]) / intrinsics[1, 1] * z
+    points = np.stack([x, y, z], axis=1)  # (M, 3)
+    corners = points[rng.randint(len(points), size=(FLOOR_TRIALS, 3))]  # (T, 3, 3)
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    lengths = np.linalg.norm(normals, axis=1)
+    is_level = np.abs(normals[:, 1]) > np.cos(FLOOR_TILT) * lengths
+    usable = is_level & (lengths > 0)
+    if not usable.any():
+        return None
+    normals = normals[usable] / lengths[usable, None]
+    distances = np.abs((normals * corners[usable, 0]).sum(axis=1))
+    offsets = np.abs(np.abs(points @ normals.T) - distances)  # (M, T)
+    shares = (offsets < FLOOR_SPREAD * distances).mean(axis=0)
+    best = int(shares.argmax())
+    return float(distances[best]) if shares[best] > FLOOR_SHARE else None

@@ -10,21 +10,25 @@ WIDTH = 118
 
 def format_report(report: Report) -> str:
     """Return the tables: one row a split, then each finding with what to do."""
-    rows = [['split', 'data set', 'images', 'depth maps decoded', 'median depth', 'valid pixels', 'image sizes']]
+    rows = [['split', 'data set', 'images', 'decoded', 'min', '1 %', 'median', '99 %', 'max', 'beyond range', 'valid']]
+    notes = []
     for summary in report.summaries:
-        median, valid = summary['median'], summary['valid']
+        depths = [summary[name] for name in ('min', 'low', 'median', 'high', 'max')]
+        shares = [summary[name] for name in ('beyond', 'valid')]
         rows.append(
             [
                 summary['split'],
                 summary['dataset'],
                 str(summary['images']),
                 str(summary['decoded']),
-                '-' if median is None else f'{median:.2f} m',
-                '-' if valid is None else f'{valid:.1%}',
-                summary['sizes'] or '-',
+                *('-' if depth is None else f'{depth:.2f} m' for depth in depths),
+                *('-' if share is None else f'{share:.1%}' for share in shares),
             ]
         )
-    lines = [*_align(rows), '']
+        notes.append(
+            f'{summary["split"]}: images {summary["sizes"] or "-"}; edges of depth and image {summary["edges"]}'
+        )
+    lines = [*_align(rows), '', *notes, '']
     if not report.findings:
         return '\n'.join([*lines, 'no findings'])
     for finding in report.findings:

@@ -4,6 +4,8 @@ import numpy as np
 
 from .scene import Scene, Shape, camera_rotation, draw_material
 
+TYPICAL_DEPTH = (2.0, 4.3)  # metres, of the median over many scenes
+
 
 def draw_room(rng: np.random.RandomState) -> Scene:
     """Draw a room; the camera stands in it at the origin and sees mostly the front wall and the furniture."""

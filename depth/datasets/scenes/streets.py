@@ -5,6 +5,7 @@ import numpy as np
 from .scene import Scene, Shape, camera_rotation, draw_material
 
 CAMERA_HEIGHT = 1.65  # metres, as on the KITTI car
+TYPICAL_DEPTH = (8.0, 15.0)  # metres, of the median over many scenes
 
 
 def draw_street(rng: np.random.RandomState) -> Scene:

@@ -5,6 +5,7 @@ of a function in the ``READERS`` registry that is given the sample and returns B
 metres (H, W) with 0 = no ground truth. Without one :func:`read_image` and :func:`read_depth` read the paths.
 """
 
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -15,8 +16,10 @@ from mmcv.transforms import BaseTransform
 
 from depth.registry import READERS, TRANSFORMS
 
+from ..jpeg import entropy_error, exif_orientation, is_jpeg, looks_damaged, structure_error
 from .spatial_keys import place_ground_truth, require_unmoved
 
+_warned_of: set[str] = set()  # what this process has said already
 STRIDE, ENOUGH = 61, 100  # every so many pixels of a map are looked at, all where that gives fewer valid ones
 
 
@@ -24,18 +27,62 @@ def read_image(path: str | Path) -> np.ndarray:
     """Read an image of any common type as BGR uint8 (H, W, 3).
 
     Grey images are repeated, an alpha channel is dropped, 16-bit images are reduced to 8. A rotation in the EXIF data
-    is ignored, because depth maps carry none.
+    is never applied, because depth maps carry none: rows and columns are those of the stored pixels. The first image
+    with such a rotation is named in a warning.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no readable image.
+        ValueError: If it is no readable image, or a JPEG file whose damage shows (see :func:`decode_jpeg`).
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'image {path} does not exist')
-    img = _decode(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    content = np.fromfile(path, np.uint8)
+    if is_jpeg(content[:3].tobytes()):
+        return decode_jpeg(content.tobytes(), path)
+    img = _decode(content, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if img is None:
         raise ValueError(f'image {path} cannot be decoded, it is empty, cut off or not an image')
     return img
+
+
+def decode_jpeg(content: bytes, path: str | Path) -> np.ndarray:
+    """Return a JPEG file decoded to BGR uint8 (H, W, 3); OpenCV decodes a damaged one to a partly grey picture.
+
+    The structure of each file is checked. Its compressed data are checked where the picture ends in grey or the file
+    holds a run of equal bytes, because that costs several decodings; the data doctor checks those of any file.
+
+    Args:
+        content: The file.
+        path: Its name, for messages.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
+    damage = structure_error(content)
+    img = None
+    if not damage:
+        img = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        if img is None:
+            damage = 'it cannot be decoded'
+        elif looks_damaged(content, img):
+            damage = entropy_error(content)
+    if damage:
+        raise ValueError(f'image {path} is a damaged JPEG file: {damage}; copy or unpack it again')
+    orientation = exif_orientation(content)
+    if orientation != 1:
+        _warn_of_rotation(path, orientation)
+    return img
+
+
+def _warn_of_rotation(path: str | Path, orientation: int) -> None:
+    """Say once in each process that rotations are not applied."""
+    if 'rotation' not in _warned_of:
+        warnings.warn(
+            f'image {path} has EXIF orientation {orientation} (1 is upright), which is not applied: depth maps and '
+            'predictions are in the rows and columns of the stored pixels; further images are not named',
+            stacklevel=4,
+        )
+    _warned_of.add('rotation')
 
 
 def read_depth(path: str | Path, depth_scale: float) -> np.ndarray:
@@ -99,7 +146,7 @@ def read_stored(path: str | Path) -> np.ndarray:
         raise ValueError(f'depth map {path} is empty (0 bytes); copy or unpack it again')
     if suffix in ('.npy', '.npz'):
         return _read_numpy(path)
-    stored = _decode(path, cv2.IMREAD_UNCHANGED)
+    stored = _decode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     if stored is None:
         raise ValueError(f'depth map {path} cannot be decoded, it is empty, cut off or not an image')
     return stored
@@ -118,12 +165,11 @@ def _read_numpy(path: Path) -> np.ndarray:
         ) from error
 
 
-def _decode(path: str | Path, flags: int) -> np.ndarray | None:
-    """Return the decoded image, None if the file holds none or is a PNG without its end.
+def _decode(content: np.ndarray, flags: int) -> np.ndarray | None:
+    """Return the decoded image, None if the bytes hold none or are a PNG without its end.
 
     OpenCV would fill what a cut-off PNG lacks with zeros and only print a warning.
     """
-    content = np.fromfile(path, np.uint8)
     is_cut_off = content[:4].tobytes() == b'\x89PNG' and b'IEND' not in content[-1024:].tobytes()
     return None if is_cut_off or not content.size else cv2.imdecode(content, flags)
 
@@ -149,6 +195,14 @@ def load_depth(sample: dict) -> np.ndarray:
             'list without ground truth'
         )
     return read_depth(sample['depth_path'], sample['depth_scale'])
+
+
+def has_own_unit(sample: dict) -> bool:
+    """Return whether a reader knows the unit of a sample's depth; otherwise ``depth_scale``, a setting, tells it.
+
+    Packs keep what the files hold, and the name of their reader.
+    """
+    return bool(sample.get('depth_reader_of_files' if 'packed_depth' in sample else 'depth_reader'))
 
 
 def _reader(name: str):
@@ -210,7 +264,7 @@ class LoadDepth(BaseTransform):
                 f'depth map {results["depth_path"]} has size {depth.shape[1]}x{depth.shape[0]}, its image '
                 f'{results["img_path"]} {results["img"].shape[1]}x{results["img"].shape[0]}; they must be equal'
             )
-        if not results.get('depth_reader'):  # those know their unit, depth_scale is a setting
+        if not has_own_unit(results):
             self._check_scale(depth, results)
         return place_ground_truth(results, depth)
 

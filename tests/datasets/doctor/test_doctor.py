@@ -177,13 +177,13 @@ def test_a_wrong_depth_scale_is_found_and_the_right_one_named(folder, scale, fit
     assert fitting in advice.partition('would fit')[0]
 
 
-def test_damage_inside_a_file_needs_full(folder):
+def test_damage_inside_a_file_that_is_not_decoded_needs_full(folder):
     """A picture whose end is right but whose data are not."""
     path = folder / 'train/images/00001.png'
     content = bytearray(path.read_bytes())
     content[len(content) // 2 - 100 : len(content) // 2 + 100] = bytes(200)
     path.write_bytes(bytes(content))
-    assert examine(folder_config(folder)).findings == []
+    assert examine(folder_config(folder), decode=1).findings == []
     whole = examine(folder_config(folder), full=True)
     assert found(whole) == {('error', 'unreadable', 'train', 1)}
 
@@ -262,7 +262,10 @@ def test_a_published_name_with_another_count_is_found(tmp_path):
     report = examine(kitti_config(tmp_path, test='kitti_eigen_test.txt'))
     assert found(report) == {('error', 'count', 'test', 651)}
     assert '652' in report.findings[0].what
-    (tmp_path / MARKER).write_text('{}')
+    (tmp_path / MARKER).write_text('{}')  # which does not make a real drive a rendered one
+    said = examine(kitti_config(tmp_path, test='kitti_eigen_test.txt'))
+    assert found(said) == {('error', 'count', 'test', 651), ('warning', 'listing', 'test', 1)}
+    write_kitti(tmp_path, 'kitti_eigen_test.txt', ['2011_09_26_drive_9500'], frames=1)
     assert examine(kitti_config(tmp_path, test='kitti_eigen_test.txt')).findings == []  # a stand-in is no such split
 
 
