@@ -127,4 +127,4 @@ class BinsMaskFormerHead(QueryDepthHead):
         is_last: bool,
     ) -> dict[str, Tensor]:
         """Return the loss on depth."""
-        return dict(depth=self.loss_on_depth(outputs['layer_depths'][:, place], gt_depth))
+        return self.losses_on_depth(outputs['layer_depths'][:, place], gt_depth)
