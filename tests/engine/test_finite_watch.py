@@ -55,7 +55,7 @@ def test_two_processes_stop_together_and_name_the_samples_of_the_bad_one(tmp_pat
     output, _ = process.communicate(timeout=300)
     assert process.returncode != 0
     assert 'loss or gradient of iteration 3 is not finite' in output
-    assert 'samples (process 1): synthetic_rooms_' in output
+    assert 'samples (process 1): rooms_train_' in output
     assert 'loss_depth inf' in output
     dumps = sorted(path.name for path in (tmp_path / 'run').glob('nonfinite_*'))
     assert dumps == ['nonfinite_iter_3_rank1.pth']
