@@ -3,6 +3,8 @@
 default_scope = 'depth'
 runner_type = 'DepthRunner'
 custom_hooks = [
+    dict(type='FiniteWatchHook'),
+    dict(type='LearningWatchHook'),
     dict(type='DepthBiasInitHook', depth='data'),
     dict(type='TerminationHook'),
     dict(type='ProtocolHook'),

@@ -2,7 +2,8 @@
 
 _base_ = '../binsformer/binsformer_swint_w7_nyu.py'
 refinement = dict(type='DepthGradientRefinement', in_channels=[96, 192, 384, 768])
-losses = [{{_base_.model.decode_head.loss_decode}}, dict(type='OptimalTransportDepthLoss')]
+# SILog weighs 10 here, hence 10 times the usual 40.
+losses = [{{_base_.model.decode_head.loss_decode}}, dict(type='OptimalTransportDepthLoss', loss_weight=400.0)]
 model = dict(
     neck=[refinement],
     decode_head=dict(loss_decode=dict(_delete_=True, type='CombinedLoss', losses=losses)),

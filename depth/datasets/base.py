@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -71,7 +72,7 @@ class BaseDepthDataset(BaseDataset):
 
     Raises:
         FileNotFoundError: If the root, the split file or the first sample is missing.
-        ValueError: If a line is malformed or no sample is left.
+        ValueError: If a line is malformed, no sample is left, or ``depth_scale`` is not positive.
     """
 
     METAINFO = dict(dataset_name='depth', min_depth=1e-3, max_depth=10.0)
@@ -96,6 +97,11 @@ class BaseDepthDataset(BaseDataset):
         **kwargs,
     ) -> None:
         self.depth_scale = float(self.DEPTH_SCALE if depth_scale is None else depth_scale)
+        if not (math.isfinite(self.depth_scale) and self.depth_scale > 0):
+            raise ValueError(
+                f'{type(self).__name__}: depth_scale is the number of stored integers per metre (1000 for millimetres, '
+                f'256 for KITTI), which is positive; got {depth_scale!r}'
+            )
         self.min_depth = float(self.METAINFO['min_depth'] if min_depth is None else min_depth)
         self.max_depth = float(self.METAINFO['max_depth'] if max_depth is None else max_depth)
         self.pack = pack

@@ -81,6 +81,15 @@ class ResumableInfiniteSampler(Sampler):
                 yield SampleIndex(order[place % self.size], (self.seed, place))
             position += self.batch_size * self.world_size
 
+    def batch_of_iteration(self, iteration: int) -> list[SampleIndex]:
+        """Return the samples that this process gets in a training iteration, counted from the run's beginning."""
+        first = (iteration * self.world_size + self.rank) * self.batch_size
+        indices = []
+        for place in range(first, first + self.batch_size):
+            order = self._permutation(place // self.size)
+            indices.append(SampleIndex(order[place % self.size], (self.seed, place)))
+        return indices
+
     def _permutation(self, epoch: int) -> np.ndarray:
         if not self.shuffle:
             return np.arange(self.size)

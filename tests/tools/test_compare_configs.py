@@ -23,9 +23,18 @@ def test_changes_are_paired_by_seed(tmp_path):
     done = _compare(tmp_path, 'base.py', 'other.py', '--seeds', '0', '1', '--metrics', 'abs_rel')
     assert done.returncode == 0, done.stderr
     assert '| base | 0.2500 ± 0.0707 |' in done.stdout
-    assert '| other - base | -0.0200 ± 0.0000 |' in done.stdout  # each seed gains the same
+    assert '| other - base | -0.0200 ± 0.0000 * |' in done.stdout  # each seed gains the same
     written = json.loads((tmp_path / 'compare_configs.json').read_text())
     assert written['results']['other'] == [dict(abs_rel=0.18), dict(abs_rel=0.28)]
+
+
+def test_a_change_within_its_interval_is_not_marked(tmp_path):
+    for seed, change in enumerate((-0.01, -0.02, -0.06)):
+        _write_test(tmp_path, 'base', seed, abs_rel=0.2)
+        _write_test(tmp_path, 'other', seed, abs_rel=0.2 + change)
+    done = _compare(tmp_path, 'base.py', 'other.py', '--seeds', '0', '1', '2', '--metrics', 'abs_rel')
+    # Standard deviation 0.0265, t quantile 4.303 for two degrees of freedom: 4.303 * 0.0265 / sqrt(3).
+    assert '| other - base | -0.0300 ± 0.0657 |' in done.stdout
 
 
 def test_an_unknown_metric_is_named_with_those_there(tmp_path):

@@ -20,6 +20,8 @@ from depth.cli import run_tool
 
 TOOLS = Path(__file__).resolve().parents[1]
 METRICS = ['abs_rel', 'rmse', 'd1']
+# Student's t at 97.5 % for 1 to 10 degrees of freedom; the last one serves for more, a little too wide.
+T_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 
 
 def parse_args() -> argparse.Namespace:
@@ -81,7 +83,11 @@ def run(tool: str, *arguments: object) -> None:
 
 
 def table(results: dict[str, list[dict]], metrics: list[str]) -> str:
-    """Return Markdown: mean and standard deviation over seeds, then each config's paired change from the base."""
+    """Return Markdown: mean and standard deviation over seeds, then each config's paired change from the base.
+
+    A change is given with the half-width of its 95 % t interval over the seeds; it is an effect if the interval
+    leaves out 0, which is marked ``*``.
+    """
     base, *others = results
     lines = [f'| config | {" | ".join(metrics)} |', f'|{" --- |" * (len(metrics) + 1)}']
     for name, runs in results.items():
@@ -89,8 +95,19 @@ def table(results: dict[str, list[dict]], metrics: list[str]) -> str:
     for name in others:
         pairs = list(zip(results[name], results[base], strict=True))
         changes = [[mine[metric] - theirs[metric] for mine, theirs in pairs] for metric in metrics]
-        lines.append(_row(f'{name} - {base}', changes, '+.4f'))
+        cells = [_change(values) for values in changes]
+        lines.append(f'| {name} - {base} | {" | ".join(cells)} |')
     return '\n'.join(lines)
+
+
+def _change(values: list[float]) -> str:
+    """Return the mean of paired differences with the half-width of its 95 % interval, ``*`` if that leaves out 0."""
+    mean = statistics.mean(values)
+    if len(values) < 2:
+        return f'{mean:+.4f}'
+    quantile = T_QUANTILES[min(len(values) - 1, len(T_QUANTILES)) - 1]
+    half_width = quantile * statistics.stdev(values) / len(values) ** 0.5
+    return f'{mean:+.4f} ± {half_width:.4f}{" *" if abs(mean) > half_width else ""}'
 
 
 def _row(name: str, columns: list[list[float]], form: str) -> str:

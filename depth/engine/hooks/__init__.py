@@ -3,6 +3,8 @@
 from .checkpoint_hook import CheckpointHook
 from .depth_bias_init_hook import DepthBiasInitHook
 from .finite_predictions_hook import FinitePredictionsHook
+from .finite_watch_hook import FiniteWatchHook
+from .learning_watch_hook import LearningWatchHook
 from .prediction_writer_hook import PredictionWriterHook
 from .protocol_hook import ProtocolHook
 from .termination_hook import TerminationHook
@@ -13,6 +15,8 @@ __all__ = [
     'DepthBiasInitHook',
     'DepthVisualizationHook',
     'FinitePredictionsHook',
+    'FiniteWatchHook',
+    'LearningWatchHook',
     'PredictionWriterHook',
     'ProtocolHook',
     'TerminationHook',

@@ -9,6 +9,8 @@ from mmengine.runner import Runner
 
 from depth.registry import HOOKS
 
+from .finite_watch_hook import check_before_saving
+
 
 @HOOKS.register_module()
 class CheckpointHook(MMEngineCheckpointHook):
@@ -59,6 +61,7 @@ class CheckpointHook(MMEngineCheckpointHook):
             self._save_checkpoint(runner)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        check_before_saving(runner)
         runner.collect_random_states()
         keep, self.max_keep_ckpts = self.max_keep_ckpts, -1  # the parent would remove before it saves
         kept = deque(self.keep_ckpt_ids)

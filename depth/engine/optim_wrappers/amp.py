@@ -10,11 +10,27 @@ from torch import nn
 
 from depth.registry import OPTIM_WRAPPERS
 
-from .plain import DeferredGradNorm, OptimWrapper
+from .plain import GuardedStep, OptimWrapper
 
 
-class CUDAAmpOptimWrapper(DeferredGradNorm, MMAmpOptimWrapper):
-    """mmengine's ``AmpOptimWrapper``; arguments as there."""
+class CUDAAmpOptimWrapper(GuardedStep, MMAmpOptimWrapper):
+    """mmengine's ``AmpOptimWrapper``; arguments as there.
+
+    With loss scaling, gradients beyond the range of float16 are normal: the scaler skips the step and scales less.
+    """
+
+    def step(self, **kwargs) -> None:
+        """Unscale, clip and step, unless the scaler or the guard forbids it."""
+        if not self.loss_scaler.is_enabled():
+            super().step(**kwargs)
+            return
+        if self.guard is not None or self.clip_grad_kwargs:
+            self.loss_scaler.unscale_(self.optimizer)
+        norm = self.clip_gradients()
+        # The scaler reads its own flag from the device in each step, so one more read costs little.
+        if self.guard is None or self.guard.allows_scaled_step(norm):
+            self.loss_scaler.step(self.optimizer, **kwargs)
+        self.loss_scaler.update(self._scale_update_param)
 
 
 class CPUAmpOptimWrapper(OptimWrapper):

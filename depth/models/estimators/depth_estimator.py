@@ -35,6 +35,7 @@ class DepthEstimator(BaseModel):
     """
 
     TRAIN_OPTIONS: tuple[str, ...] = ()
+    needs_depth = True  # a training without any ground truth is an error
     prediction_type = 'metric'  # see depth.evaluation.PredictionType
     TEST_OPTIONS: tuple[str, ...] = ('mode', 'crop_size', 'stride', 'window_batch', 'flip')
 

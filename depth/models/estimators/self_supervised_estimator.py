@@ -39,6 +39,7 @@ class SelfSupervisedEstimator(DepthEstimator):
         ValueError: If an option is unknown or has an unknown value.
     """
 
+    needs_depth = False
     TEST_OPTIONS = ('mode', 'flip', 'output_scale', 'resize_as')
 
     def __init__(

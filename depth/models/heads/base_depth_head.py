@@ -10,6 +10,8 @@ from torch import Tensor
 from depth.registry import MODELS
 from depth.structures import DepthDataSample
 
+from ..losses.combined_loss import CombinedLoss
+
 
 class BaseDepthHead(BaseModule, metaclass=ABCMeta):
     """Base of depth heads.
@@ -48,7 +50,15 @@ class BaseDepthHead(BaseModule, metaclass=ABCMeta):
     ) -> dict[str, Tensor]:
         """Return the losses of what :meth:`forward` gave against ``gt_depth`` (N, 1, H, W), metres, 0 = none."""
         depth = self.resize(outputs['depth'], gt_depth.shape[-2:])
-        return dict(loss_depth=self.loss_decode(depth, gt_depth, gt_depth > 0))
+        losses = self.decode_losses(depth, gt_depth, gt_depth > 0)
+        return {f'loss_{name}': value for name, value in losses.items()}
+
+    def decode_losses(self, depth: Tensor, gt_depth: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        """Return ``loss_decode`` as ``depth``, or each part of a combined one as ``depth_<part>``; all (N, 1, H, W)."""
+        if not isinstance(self.loss_decode, CombinedLoss):
+            return dict(depth=self.loss_decode(depth, gt_depth, mask))
+        parts = self.loss_decode.parts(depth, gt_depth, mask)
+        return {f'depth_{name}': value for name, value in parts.items()}
 
     def clamp(self, depth: Tensor) -> Tensor:
         """Bring depth in metres into the depth range."""

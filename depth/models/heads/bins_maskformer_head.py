@@ -10,6 +10,7 @@ from depth.structures import DepthDataSample
 
 from ..layers.bins import bin_centers_from_edges, bin_edges_from_widths, depth_from_bins
 from ..layers.fpn_pixel_decoder import FPNPixelDecoder
+from ..layers.initialization import caffe2_xavier, draw_matrices
 from ..layers.position_encoding import SinePositionEncoding
 from ..layers.transformer import MLP, QueryDecoderLayer
 from .query_depth_head import QueryDepthHead
@@ -62,6 +63,8 @@ class BinsMaskFormerHead(QueryDepthHead):
         self.decoder_norm = nn.LayerNorm(channels)
         self.bins_embed = nn.Linear(channels, 1)
         self.mask_embed = MLP(channels, channels, channels)
+        caffe2_xavier(self.input_proj)
+        draw_matrices(self.layers, nn.init.xavier_uniform_)
 
     def forward(
         self, feats: Sequence[Tensor], data_samples: list[DepthDataSample] | None = None, all_layers: bool = False
@@ -124,4 +127,4 @@ class BinsMaskFormerHead(QueryDepthHead):
         is_last: bool,
     ) -> dict[str, Tensor]:
         """Return the loss on depth."""
-        return dict(depth=self.loss_on_depth(outputs['layer_depths'][:, place], gt_depth))
+        return self.losses_on_depth(outputs['layer_depths'][:, place], gt_depth)

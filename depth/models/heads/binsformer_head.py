@@ -176,7 +176,7 @@ class BinsFormerHead(QueryDepthHead):
         is_last: bool,
     ) -> dict[str, Tensor]:
         """Return the loss on depth and, if there is one, the loss on bins."""
-        losses = dict(depth=self.loss_on_depth(outputs['layer_depths'][:, place], gt_depth))
+        losses = self.losses_on_depth(outputs['layer_depths'][:, place], gt_depth)
         if self.loss_chamfer is not None:
             losses['chamfer'] = self.loss_chamfer(outputs['bin_edges'][:, place], gt_depth, gt_depth > 0)
         return losses

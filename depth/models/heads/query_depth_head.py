@@ -92,6 +92,6 @@ class QueryDepthHead(BaseDepthHead):
     ) -> dict[str, Tensor]:
         """Return the losses by name of the prediction at ``place`` in the stacks; ``is_last`` for the final one."""
 
-    def loss_on_depth(self, depth: Tensor, gt_depth: Tensor) -> Tensor:
-        """Return ``loss_decode`` of depth (N, h, w) at the size of ``gt_depth`` (N, 1, H, W)."""
-        return self.loss_decode(self.resize(depth.unsqueeze(1), gt_depth.shape[-2:]), gt_depth, gt_depth > 0)
+    def losses_on_depth(self, depth: Tensor, gt_depth: Tensor) -> dict[str, Tensor]:
+        """Return the parts of ``loss_decode`` of depth (N, h, w) at the size of ``gt_depth`` (N, 1, H, W)."""
+        return self.decode_losses(self.resize(depth.unsqueeze(1), gt_depth.shape[-2:]), gt_depth, gt_depth > 0)

@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
+from .initialization import caffe2_xavier
+
 
 class FPNPixelDecoder(nn.Module):
     """From the coarsest level upwards, each level is joined to what comes from below it.
@@ -27,6 +29,13 @@ class FPNPixelDecoder(nn.Module):
         self.output_convs = nn.ModuleList(ConvModule(channels, channels, 3, padding=1, norm_cfg=norm) for _ in finer)
         self.last_feat_conv = ConvModule(coarsest, channels, 3, padding=1, norm_cfg=norm)
         self.mask_feature = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Start as MaskFormer does, whose loop leaves out the last lateral and output convolution."""
+        for module in (*self.lateral_convs[:-1], *self.output_convs[:-1], self.last_feat_conv):
+            caffe2_xavier(module.conv)
+        caffe2_xavier(self.mask_feature)
 
     def forward(self, feats: Sequence[Tensor]) -> Tensor:
         """Map levels (N, C, h, w), finest first, to pixel embeddings (N, E, h, w) of the finest one's size."""

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .initialization import draw_matrices
 from .position_encoding import SinePositionEncoding
 from .transformer import MLP, QueryDecoderLayer
 
@@ -64,6 +65,7 @@ class MaskedQueryDecoder(nn.Module):
         )
         self.post_norm = nn.LayerNorm(channels)
         self.mask_embed = MLP(channels, channels, channels)
+        draw_matrices(self.layers, nn.init.xavier_normal_)  # and nothing else, as published
 
     def forward(self, memories: Sequence[Tensor], pixel_embeddings: Tensor) -> list[QueryState]:
         """Return the state before the first layer and after each one.

@@ -7,6 +7,7 @@ from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
 from .deformable_encoder import DeformableEncoder
+from .initialization import caffe2_xavier, draw_matrices
 
 
 class DeformablePixelDecoder(nn.Module):
@@ -48,6 +49,16 @@ class DeformablePixelDecoder(nn.Module):
         self.lateral_conv = ConvModule(in_channels[0], channels, 1, bias=False, norm_cfg=norm, act_cfg=None)
         self.output_conv = ConvModule(channels, channels, 3, padding=1, bias=False, norm_cfg=norm)
         self.mask_feature = nn.Conv2d(channels, channels, kernel_size=1)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Start as Mask2Former does; the level codes of the encoder stay standard normal."""
+        for module in self.input_convs:
+            nn.init.xavier_uniform_(module.conv.weight)
+            nn.init.zeros_(module.conv.bias)
+        for conv in (self.lateral_conv.conv, self.output_conv.conv, self.mask_feature):
+            caffe2_xavier(conv)
+        draw_matrices(self.encoder.layers, nn.init.xavier_normal_)
 
     def forward(self, feats: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
         """Map levels (N, C, h, w), finest first.

@@ -139,7 +139,9 @@ class OptimalTransportDepthLoss(nn.Module):
     """Weighted :func:`optimal_transport_loss` (OTDL), to be used beside a loss on metric depth.
 
     Args:
-        loss_weight: Factor of the loss.
+        loss_weight: Factor of the loss, for a SILog of weight 1 beside it. To move a relative error e of wavelength l
+            (in diagonals) costs about (e * l / (2 * pi))^2. 40, which is (2 * pi)^2, makes an error as wide as the
+            image count by its square, as in the sum below SILog's root; the gradient is 0.1 to 0.4 of SILog's.
         grid_size: Cells along each axis, at most.
         epsilon: Entropic regularisation, in units of the squared diagonal.
         iterations: Sinkhorn iterations, a fixed number.
@@ -149,7 +151,7 @@ class OptimalTransportDepthLoss(nn.Module):
     """
 
     def __init__(
-        self, loss_weight: float = 0.1, grid_size: int = 32, epsilon: float = 0.01, iterations: int = 50
+        self, loss_weight: float = 40.0, grid_size: int = 32, epsilon: float = 0.01, iterations: int = 50
     ) -> None:
         super().__init__()
         if min(grid_size, epsilon, iterations) <= 0:

@@ -163,12 +163,12 @@ class Plane2DepthHead(QueryDepthHead):
         is_last: bool,
     ) -> dict[str, Tensor]:
         """Return the loss on depth and, of the last prediction, those on normals and distances."""
-        losses = dict(depth=self.loss_on_depth(outputs['layer_depths'][:, place], gt_depth))
+        losses = self.losses_on_depth(outputs['layer_depths'][:, place], gt_depth)
         return losses | self.plane_losses(outputs, gt_depth, data_samples) if is_last else losses
 
-    def loss_on_depth(self, depth: Tensor, gt_depth: Tensor) -> Tensor:
-        """Return ``loss_decode`` of depth (N, h, w) where ``gt_depth`` (N, 1, H, W) is beyond ``min_depth``."""
-        return self.loss_decode(
+    def losses_on_depth(self, depth: Tensor, gt_depth: Tensor) -> dict[str, Tensor]:
+        """Return the parts of ``loss_decode`` of depth (N, h, w) where ``gt_depth`` is beyond ``min_depth``."""
+        return self.decode_losses(
             self.resize(depth.unsqueeze(1), gt_depth.shape[-2:]), gt_depth, gt_depth > self.min_depth
         )
 

@@ -200,4 +200,4 @@ class ScaleDepthHead(QueryDepthHead):
     ) -> dict[str, Tensor]:
         """Return the loss on metric depth."""
         metric = outputs['layer_depths'][:, place] * outputs['scales'][:, place, None, None]
-        return dict(depth=self.loss_on_depth(metric, gt_depth))
+        return self.losses_on_depth(metric, gt_depth)

@@ -1,0 +1,44 @@
+"""Replay of the training step that a stopped run has kept."""
+
+from contextlib import nullcontext
+from pathlib import Path
+
+import torch
+
+from depth.engine.checkpoint import load_checkpoint_file
+from depth.engine.training_step import StepReport, batch_from_plain, image_paths, run_step_again
+
+from .inference import init_model
+
+DTYPES = {'torch.bfloat16': torch.bfloat16, 'torch.float16': torch.float16}
+
+
+def replay_step(path: str | Path, device: str | torch.device = 'cpu', config: str | Path | None = None) -> StepReport:
+    """Run the step of a ``nonfinite_iter_N_rankR.pth`` again.
+
+    Args:
+        path: File that ``FiniteWatchHook`` wrote.
+        device: Where it runs.
+        config: Config to build the model from, the one in the file by default.
+
+    Raises:
+        FileNotFoundError, ValueError: If the file is missing, damaged or another one.
+    """
+    content = load_checkpoint_file(path)
+    step = content.get('step')
+    if not isinstance(step, dict) or 'batch' not in step:
+        raise ValueError(f'{path} holds no training step; the file is called nonfinite_iter_N_rankR.pth')
+    model = init_model(config or path, path, device)
+    context = nullcontext()
+    if step['autocast'] is not None:
+        context = torch.autocast(torch.device(device).type, DTYPES[step['autocast']])
+    batch = batch_from_plain(step['batch'])
+    return run_step_again(model, batch, step['random_state'], step['iteration'], context, step['loss_scale'])
+
+
+def describe_step(path: str | Path) -> list[str]:
+    """Return, as lines of text, what the run noted about the step that a file keeps."""
+    step = load_checkpoint_file(path)['step']
+    recorded = StepReport(losses=step['losses'], grad_norm=step['grad_norm'], first=step['first'])
+    paths = ', '.join(image_paths(batch_from_plain(step['batch'])))
+    return [f'iteration {step["iteration"] + 1}, process {step["rank"]}', f'samples: {paths}', *recorded.lines()]

@@ -1,0 +1,318 @@
+"""Watch over losses and gradients: a training that is not finite any more stops and says why."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from mmengine.dist import get_rank, is_distributed
+from mmengine.hooks import Hook, LoggerHook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from depth.registry import HOOKS
+
+from ..checkpoint import find_latest_checkpoint, save_atomically, to_plain
+from ..errors import NonFiniteError
+from ..loops import get_random_state, preserved_random_state
+from ..optim_wrappers.plain import GuardedStep
+from ..optim_wrappers.step_guard import StepGuard
+from ..training_step import StepReport, batch_to_plain, image_paths, run_step_again
+
+LONGEST_INTERVAL = 50  # iterations
+
+
+@dataclass
+class _Record:
+    """One iteration that has not been looked at; ``values`` (losses, norm, bad in a row, frozen) is on the device."""
+
+    iteration: int
+    random_state: dict
+    batch: dict | None
+    names: list[str]
+    values: Tensor
+    ends_window: bool
+    numbers: list[float] | None = None
+
+    @property
+    def losses(self) -> dict[str, float]:
+        return dict(zip(self.names, self.numbers, strict=False))
+
+    @property
+    def grad_norm(self) -> float:
+        return self.numbers[-3]
+
+    @property
+    def is_bad(self) -> bool:
+        return self.ends_window and (self.numbers[-2] > 0 or self.numbers[-1] > 0)
+
+
+@HOOKS.register_module()
+class FiniteWatchHook(Hook):
+    """Skip steps whose loss or gradient is not finite, and stop with the step's samples and its first bad layer.
+
+    The step is skipped on the device (:class:`~depth.engine.optim_wrappers.step_guard.StepGuard`), so weights, running
+    statistics and checkpoints stay finite. What happened is read with the log, at most 50 iterations later, in front
+    of every checkpoint and validation, and on a CPU in each iteration. At a stop the bad batch is rebuilt and run
+    again, and ``nonfinite_iter_N_rankR.pth`` in the work dir keeps it with the weights in front of the step;
+    ``tools/analysis_tools/replay_step.py`` runs it once more. Nothing may be saved that is not finite.
+
+    Args:
+        check_interval: Look at the steps every so many iterations, and whenever the log is written.
+        skip: Go on after a bad step, which is named in the log.
+        max_consecutive: With ``skip``: stop after so many bad steps in a row.
+        max_overflows: Stop after so many steps in a row that float16's loss scaling skipped; a few are normal.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+
+    priority = 'ABOVE_NORMAL'  # before moving averages, the log and checkpoints
+
+    def __init__(
+        self, check_interval: int = 50, skip: bool = False, max_consecutive: int = 10, max_overflows: int = 30
+    ) -> None:
+        if not 1 <= check_interval <= LONGEST_INTERVAL:
+            raise ValueError(
+                f'FiniteWatchHook.check_interval is 1 to {LONGEST_INTERVAL} iterations, got {check_interval!r}'
+            )
+        for name, value in (('max_consecutive', max_consecutive), ('max_overflows', max_overflows)):
+            if not value >= 1:
+                raise ValueError(f'FiniteWatchHook.{name} is 1 or more steps, got {value!r}')
+        self.check_interval = check_interval
+        self.skip = skip
+        self.max_consecutive = max_consecutive
+        self.max_overflows = max_overflows
+        self.guard: StepGuard | None = None
+        self.records: list[_Record] = []
+
+    def before_train(self, runner: Runner) -> None:
+        """Put the guard into the optimizer wrapper."""
+        if not isinstance(runner.optim_wrapper, GuardedStep):
+            runner.logger.warning(
+                f'FiniteWatchHook: {type(runner.optim_wrapper).__name__} has no guarded step, so nobody watches over '
+                'losses and gradients; use OptimWrapper or AmpOptimWrapper of this toolbox'
+            )
+            return
+        limit = self.max_consecutive if self.skip else 1
+        self.guard = StepGuard(_plain_model(runner), limit=limit, overflow_limit=self.max_overflows)
+        self.guard.begin_window()
+        runner.optim_wrapper.guard = self.guard
+        log_intervals = [hook.interval for hook in runner.hooks if isinstance(hook, LoggerHook)]
+        self.interval = 1 if self.guard.waits else min([self.check_interval, *log_intervals])
+        self.records = []
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
+        """Remember what running this step again takes."""
+        if self.guard is None:
+            return
+        wrapper = runner.optim_wrapper
+        if wrapper.inner_count % wrapper._accumulative_counts == 0:
+            self.guard.begin_window()
+        self.random_state = get_random_state()
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
+    ) -> None:
+        """Note the step's values on the device, and look at them when it is time."""
+        if self.guard is None:
+            return
+        losses = {name: value for name, value in (outputs or {}).items() if 'loss' in name}
+        state = [self.guard.norm, self.guard.in_a_row, self.guard.frozen]
+        values = [torch.as_tensor(value).detach().to(state[0].device) for value in (*losses.values(), *state)]
+        keeps_batch = not hasattr(runner.train_dataloader.sampler, 'batch_of_iteration')
+        self.records.append(
+            _Record(
+                iteration=runner.iter,
+                random_state=self.random_state,
+                batch=data_batch if keeps_batch else None,
+                names=list(losses),
+                values=torch.stack([value.float().reshape(()) for value in values]),
+                ends_window=runner.optim_wrapper.should_update(),
+            )
+        )
+        if self.every_n_train_iters(runner, self.interval):
+            self.check(runner)
+
+    def before_val(self, runner: Runner) -> None:
+        """Look before anything is measured."""
+        self.check(runner)
+
+    def after_train(self, runner: Runner) -> None:
+        """Look at the last steps."""
+        self.check(runner)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Refuse to save weights that are not finite.
+
+        Raises:
+            NonFiniteError: If one is not.
+        """
+        for name, value in checkpoint['state_dict'].items():
+            if value.is_floating_point() and not bool(value.isfinite().all()):
+                raise NonFiniteError(
+                    f'iteration {runner.iter + 1}: the weight {name} is not finite, so no checkpoint is written; '
+                    f'{_last_checkpoint(runner)}. Lower the learning rate or clip gradients '
+                    '(--cfg-options optim_wrapper.optimizer.lr=... optim_wrapper.clip_grad.max_norm=...)'
+                )
+
+    def check(self, runner: Runner) -> None:
+        """Read the values of the steps since the last look, in one transfer.
+
+        Raises:
+            NonFiniteError: If the guard has stopped the training.
+        """
+        if not self.records:
+            return
+        numbers = torch.cat([record.values for record in self.records]).tolist()
+        for record in self.records:
+            record.numbers, numbers = numbers[: len(record.values)], numbers[len(record.values) :]
+        bad = [index for index, record in enumerate(self.records) if record.is_bad]
+        if self.records[-1].numbers[-1]:
+            self._stop(runner, self._start_of_last_streak())
+        for index in bad:
+            self._warn(runner, index)
+        unfinished = len(self.records)
+        while unfinished and not self.records[unfinished - 1].ends_window:
+            unfinished -= 1
+        self.records = self.records[unfinished:]
+
+    def _start_of_last_streak(self) -> int:
+        """Return the first of the bad steps in a row at the end; the weights are those in front of it."""
+        start = len(self.records) - 1
+        for index in range(len(self.records) - 1, -1, -1):
+            if self.records[index].is_bad:
+                start = index
+            elif self.records[index].ends_window:
+                break
+        return start
+
+    def _window(self, index: int) -> list[_Record]:
+        """Return the records whose gradients the step of record ``index`` adds up."""
+        start = index
+        while start > 0 and not self.records[start - 1].ends_window:
+            start -= 1
+        return self.records[start : index + 1]
+
+    def _warn(self, runner: Runner, index: int) -> None:
+        skipped = runner.message_hub.get_info('skipped_steps', 0) + 1
+        runner.message_hub.update_info('skipped_steps', skipped)
+        window = self._window(index)
+        paths = [path for record in window for path in image_paths(_batch(runner, record))]
+        runner.logger.warning(
+            f'iteration {window[-1].iteration + 1}: loss or gradient is not finite, the step was skipped ({skipped} so '
+            f'far; the training stops after {self.max_consecutive} in a row). {_numbers(window)}; samples: '
+            f'{", ".join(paths)}'
+        )
+
+    def _stop(self, runner: Runner, index: int) -> None:
+        """Find the samples and the layer, write the dump, raise."""
+        window = self._window(index)
+        model = _plain_model(runner)
+        wrapper = runner.optim_wrapper
+        scaler = getattr(wrapper, 'loss_scaler', None)
+        scale = scaler.get_scale() if scaler is not None and scaler.is_enabled() else 1.0
+        for record in window:
+            batch = _batch(runner, record)
+            report = run_step_again(
+                model, batch, record.random_state, record.iteration, wrapper.optim_context(model), scale
+            )
+            if report.first is not None:
+                break
+        own = dict(
+            iteration=record.iteration + 1,
+            numbers=_numbers(window),
+            paths=image_paths(batch),
+            first=report.first,
+            rank=get_rank(),
+        )
+        everyone = [own]
+        if is_distributed():
+            everyone = [None] * torch.distributed.get_world_size()
+            torch.distributed.all_gather_object(everyone, own)
+        found = [entry for entry in everyone if entry['first'] is not None]
+        if own in (found or everyone):
+            own['dump'] = str(self._write_dump(runner, record, batch, report, scale))
+        raise NonFiniteError(_message(runner, own if own in (found or everyone) else found[0], self.skip))
+
+    @staticmethod
+    def _write_dump(runner: Runner, record: _Record, batch: dict, report: StepReport, scale: float) -> Path:
+        model = _plain_model(runner)
+        device = next(model.parameters()).device.type
+        with runner.optim_wrapper.optim_context(model):
+            autocast = str(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else None
+        step = dict(
+            iteration=record.iteration,
+            rank=get_rank(),
+            batch=batch_to_plain(batch),
+            random_state=record.random_state,
+            losses=record.losses,
+            grad_norm=record.grad_norm,
+            first=report.first,
+            autocast=autocast,
+            loss_scale=scale,
+        )
+        content = dict(meta=runner._checkpoint_meta({}, by_epoch=False), state_dict=model.state_dict(), step=step)
+        path = Path(runner.work_dir, f'nonfinite_iter_{record.iteration + 1}_rank{get_rank()}.pth')
+        save_atomically(to_plain(content), path)
+        return path
+
+
+def check_before_saving(runner: Runner) -> None:
+    """Look at the steps since the last look; to be called by all processes before a checkpoint is saved.
+
+    Raises:
+        NonFiniteError: If a loss, gradient or weight is not finite.
+    """
+    for hook in runner.hooks:
+        if isinstance(hook, FiniteWatchHook):
+            hook.check(runner)
+
+
+def _plain_model(runner: Runner) -> nn.Module:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def _batch(runner: Runner, record: _Record) -> dict:
+    """Return the batch of an iteration; the sampler knows which samples and random numbers it was made of."""
+    if record.batch is not None:
+        return record.batch
+    loader = runner.train_dataloader
+    with preserved_random_state():
+        samples = [loader.dataset[index] for index in loader.sampler.batch_of_iteration(record.iteration)]
+    return loader.collate_fn(samples)
+
+
+def _numbers(window: list[_Record]) -> str:
+    """Return losses and gradient norm of a step in words."""
+    parts = []
+    for record in window:
+        prefix = f'iteration {record.iteration + 1}: ' if len(window) > 1 else ''
+        parts.append(prefix + ', '.join(f'{name} {value:.6g}' for name, value in record.losses.items()))
+    return f'{"; ".join(parts)}; gradient norm {window[-1].grad_norm:.6g}'
+
+
+def _last_checkpoint(runner: Runner) -> str:
+    latest = find_latest_checkpoint(runner.work_dir)
+    if latest is None:
+        return 'there is no checkpoint from before'
+    return f'the last checkpoint is {latest}'
+
+
+def _message(runner: Runner, entry: dict, skips: bool) -> str:
+    finding = entry['first'] or 'nothing, so the cause is chance (nondeterministic kernels) or another process'
+    lines = [
+        f'the training was stopped: loss or gradient of iteration {entry["iteration"]} is not finite'
+        + (', nor is that of the steps after it' if skips else ''),
+        f'  values: {entry["numbers"]}',
+        f'  samples (process {entry["rank"]}): {", ".join(entry["paths"])}',
+        f'  first not finite when the step was run again: {finding}',
+        f'  weights are those in front of that step; {_last_checkpoint(runner)}',
+    ]
+    if 'dump' in entry:
+        lines.append(f'  run it again: python tools/analysis_tools/replay_step.py {entry["dump"]}')
+    lines.append(
+        '  if the samples are in order: lower the learning rate, clip gradients, or let the training skip such steps '
+        "with FiniteWatchHook's skip=True"
+    )
+    return '\n'.join(lines)

@@ -1,0 +1,200 @@
+"""One training step, run again to find where it stops being finite, and the file that keeps it."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+
+import torch
+from mmengine.logging import MessageHub
+from torch import Tensor, nn
+
+from depth.structures import DepthDataSample
+
+from .checkpoint import to_plain
+from .loops import preserved_random_state, set_random_state
+from .optim_wrappers.step_guard import TensorCopies, gradient_norm
+
+
+@dataclass
+class StepReport:
+    """What one training step gave.
+
+    Attributes:
+        losses: Every logged part and their sum, ``loss``.
+        grad_norm: 2-norm of the gradients of all weights.
+        first: The first thing that was not finite, in words; None if everything was.
+        weights: Gradients that are not finite, by the name of their weight.
+    """
+
+    losses: dict[str, float] = field(default_factory=dict)
+    grad_norm: float = math.nan
+    first: str | None = None
+    weights: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """Return the report as lines of text."""
+        losses = ', '.join(f'{name} {value:.6g}' for name, value in self.losses.items())
+        lines = [f'losses: {losses}', f'gradient norm: {self.grad_norm:.6g}']
+        lines.append(f'first not finite: {self.first or "nothing, all values are finite"}')
+        if self.weights:
+            more = f' and {len(self.weights) - 4} more' if len(self.weights) > 4 else ''
+            lines.append(f'weights whose gradient is not finite: {", ".join(self.weights[:4])}{more}')
+        return lines
+
+
+def run_step_again(
+    model: nn.Module,
+    batch: dict,
+    random_state: dict | None = None,
+    iteration: int = 0,
+    context: AbstractContextManager | None = None,
+    loss_scale: float = 1.0,
+) -> StepReport:
+    """Run the forward and backward pass of a batch and find the first value that is not finite.
+
+    Weights, running statistics, gradients and random states are afterwards what they were.
+
+    Args:
+        model: Estimator without a distributed wrapper.
+        batch: As the data loader gives it: ``inputs`` and ``data_samples``.
+        random_state: Random states in front of the step, from ``get_random_state``.
+        iteration: Number of the step, for losses that follow it.
+        context: Autocast of the forward pass.
+        loss_scale: Factor of the loss in the backward pass, of float16's loss scaling.
+    """
+    report = StepReport()
+    report.first = nonfinite_weight(model) or _nonfinite_sample(batch)
+    with preserved_random_state(), _left_as_it_was(model, iteration), _watched(model, report):
+        if random_state is not None:
+            set_random_state(random_state)
+        with context or nullcontext():
+            data = model.data_preprocessor(batch, True)
+            losses = model(**data, mode='loss')
+        total, log_vars = model.parse_losses(losses)
+        report.losses = {name: float(value.detach()) for name, value in log_vars.items()}
+        if total.requires_grad:
+            (total * loss_scale).backward()
+        for name, parameter in model.named_parameters():
+            if parameter.grad is not None and not bool(parameter.grad.isfinite().all()):
+                report.weights.append(name)
+        report.grad_norm = float(gradient_norm(list(model.parameters()))) / loss_scale
+        if report.first is None and not bool(total.detach().isfinite()):
+            report.first = 'the sum of the losses'
+        if report.first is None and report.weights:
+            report.first = f'the gradient of the weight {report.weights[0]}'
+    return report
+
+
+def nonfinite_weight(model: nn.Module) -> str | None:
+    """Return in words which weight or running statistic of a model is not finite, None if all are."""
+    for name, value in model.state_dict().items():
+        if isinstance(value, Tensor) and not _is_finite(value):
+            return f'the weight {name} ({_count(value)})'
+    return None
+
+
+@contextmanager
+def _left_as_it_was(model: nn.Module, iteration: int) -> Iterator[None]:
+    """Train in eager mode at ``iteration``; give back gradients, running statistics and the iteration afterwards."""
+    hub = MessageHub.get_current_instance()
+    compiled_loss = model.__dict__.pop('loss', None)  # hooks of modules are not called inside a compiled graph
+    grads = [parameter.grad for parameter in model.parameters()]
+    statistics = TensorCopies(list(model.buffers()))
+    statistics.save()
+    was_training, iter_before = model.training, hub.get_info('iter', 0)
+    hub.update_info('iter', iteration)
+    model.train()
+    model.zero_grad(set_to_none=True)
+    try:
+        yield
+    finally:
+        model.train(was_training)
+        hub.update_info('iter', iter_before)
+        statistics.put_back_unless(torch.tensor(False))
+        for parameter, grad in zip(model.parameters(), grads, strict=True):
+            parameter.grad = grad
+        if compiled_loss is not None:
+            model.loss = compiled_loss
+
+
+@contextmanager
+def _watched(model: nn.Module, report: StepReport) -> Iterator[None]:
+    """Let ``report`` learn the first output of a module, or gradient of an output, that is not finite."""
+    handles = []
+
+    def note(name: str, what: str, value: Tensor) -> None:
+        if report.first is None and not _is_finite(value):
+            report.first = f'the {what} of {name} ({_count(value)})'
+
+    def watch(name: str, module: nn.Module) -> None:
+        def after_forward(module: nn.Module, inputs: tuple, output: object) -> None:
+            label = f'{name or "the model"} ({type(module).__name__})'
+            for tensor in _tensors(output):
+                note(label, 'output', tensor)
+                if tensor.requires_grad:
+                    tensor.register_hook(lambda grad: note(label, 'gradient at the output', grad))
+
+        handles.append(module.register_forward_hook(after_forward))
+
+    for name, module in model.named_modules():
+        watch(name, module)
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _tensors(value: object) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        if value.is_floating_point():
+            yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _tensors(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _tensors(item)
+
+
+def _nonfinite_sample(batch: dict) -> str | None:
+    for sample in batch.get('data_samples') or []:
+        for name, value in sample.items():
+            if isinstance(value, Tensor) and value.is_floating_point() and not _is_finite(value):
+                return f'{name} of {sample.get("img_path", "a sample")} ({_count(value)})'
+    return None
+
+
+def _is_finite(value: Tensor) -> bool:
+    return not value.is_floating_point() or bool(value.isfinite().all())
+
+
+def _count(value: Tensor) -> str:
+    return f'{int((~value.isfinite()).sum())} of {value.numel()} values'
+
+
+def batch_to_plain(batch: dict) -> dict:
+    """Return a batch of the data loader as tensors and plain values."""
+    samples = [
+        dict(data=to_plain(dict(sample.items())), meta=to_plain(dict(sample.metainfo_items())))
+        for sample in batch.get('data_samples') or []
+    ]
+    return dict(inputs=[image.cpu() for image in batch['inputs']], data_samples=samples)
+
+
+def batch_from_plain(plain: Mapping) -> dict:
+    """Undo :func:`batch_to_plain`."""
+    samples = []
+    for content in plain['data_samples']:
+        sample = DepthDataSample(metainfo=content['meta'])
+        for name, value in content['data'].items():
+            sample.set_data({name: value})
+        samples.append(sample)
+    return dict(inputs=list(plain['inputs']), data_samples=samples)
+
+
+def image_paths(batch: dict) -> list[str]:
+    """Return the image paths of a batch's samples."""
+    samples: Sequence[DepthDataSample] = batch.get('data_samples') or []
+    return [str(sample.metainfo.get('img_path', 'a sample without img_path')) for sample in samples]
