@@ -28,13 +28,14 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
+def main() -> int:
     """Build the runner of a config and train."""
     args = parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     from depth.engine.config import load_config
     from depth.engine.config_check import check_config, check_data_paths
     from depth.engine.run import build_runner
+    from depth.engine.work_dir_lock import check_free
 
     cfg = load_config(args.config, parse_cfg_options(args.cfg_options))
     cfg.launcher = args.launcher
@@ -51,7 +52,11 @@ def main() -> None:
         cfg.randomness = dict(cfg.get('randomness', {}), seed=seed, deterministic=args.deterministic)
     check_config(cfg)
     check_data_paths(cfg, ['train_dataloader', 'val_dataloader'])
-    build_runner(cfg).train()
+    if int(os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0'))) == 0:
+        check_free(cfg.work_dir)  # before weights are fetched and a model is built
+    runner = build_runner(cfg)
+    runner.train()
+    return runner.exit_code
 
 
 if __name__ == '__main__':

@@ -1,10 +1,9 @@
 """Checkpoint files: written whole or not at all, read without running anything."""
 
-import os
 import pickle
 import zipfile
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,8 @@ import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer, print_log
 from torch import Tensor, nn
+
+from depth.atomic_write import atomic_open
 
 _BUFFER = '__history_buffer__'
 _DROP = object()
@@ -88,18 +89,14 @@ def save_atomically(checkpoint: dict, path: str | Path) -> None:
     Raises:
         OSError: If the file cannot be written; nothing half-written stays behind.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     try:
-        with temporary.open('wb') as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-        temporary.unlink(missing_ok=True)
-        raise OSError(f'checkpoint {path} could not be written ({error}); earlier checkpoints are untouched') from error
+        with atomic_open(path) as file:
+            try:
+                torch.save(checkpoint, file)
+            except RuntimeError as error:  # torch reports a full disk as one
+                raise OSError(str(error)) from error
+    except OSError as error:
+        raise OSError(f'checkpoint {error}; earlier checkpoints are untouched') from error
 
 
 def load_checkpoint_file(path: str | Path, map_location: str | torch.device = 'cpu') -> dict:
@@ -248,10 +245,15 @@ def optional_names(model: nn.Module) -> set[str]:
     }
 
 
-def find_latest_checkpoint(work_dir: str | Path) -> Path | None:
-    """Return the newest readable ``iter_N.pth`` of a work dir, None if there is none."""
+def find_latest_checkpoint(work_dir: str | Path, among: Iterable[Path] | None = None) -> Path | None:
+    """Return the newest readable ``iter_N.pth`` of a work dir, None if there is none.
+
+    Args:
+        work_dir: Folder.
+        among: Only these of its files count; all by default.
+    """
     numbered = []
-    for path in Path(work_dir).glob('iter_*.pth'):
+    for path in Path(work_dir).glob('iter_*.pth') if among is None else among:
         number = path.stem.removeprefix('iter_')
         if number.isdigit():
             numbered.append((int(number), path))
