@@ -364,8 +364,9 @@ class DepthRunner(Runner):
         before = saved.get('batch_size', batch), saved.get('processes', processes)
         if before != (batch, processes):
             self.logger.warning(
-                f'resume: {before[1]} processes x {before[0]} images a step before, {processes} x {batch} now; the data '
-                f'goes on after the {saved.get("samples")} samples seen, max_iters and schedules still count iterations'
+                f'resume: {before[1]} processes x {before[0]} images a step before, {processes} x {batch} now; the '
+                f'data goes on after the {saved.get("samples")} samples seen, max_iters and schedules still count '
+                'iterations'
             )
         if isinstance(self.train_loop, ResumableIterLoop):
             self.train_loop.resume_at(saved.get('samples'))

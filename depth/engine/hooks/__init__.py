@@ -2,6 +2,7 @@
 
 from .checkpoint_hook import CheckpointHook
 from .depth_bias_init_hook import DepthBiasInitHook
+from .logger_hook import LoggerHook
 from .prediction_writer_hook import PredictionWriterHook
 from .protocol_hook import ProtocolHook
 from .termination_hook import TerminationHook
@@ -11,6 +12,7 @@ __all__ = [
     'CheckpointHook',
     'DepthBiasInitHook',
     'DepthVisualizationHook',
+    'LoggerHook',
     'PredictionWriterHook',
     'ProtocolHook',
     'TerminationHook',
