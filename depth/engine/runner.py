@@ -106,6 +106,7 @@ class DepthRunner(Runner):
         Raises:
             WorkDirInUseError: If another training holds the work dir.
         """
+        self.stop_signal = self.exit_code = 0
         try:
             self._open_work_dir()
             return super().train()

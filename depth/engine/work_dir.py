@@ -108,13 +108,12 @@ class TrainingRun:
         return True
 
     def belongs(self, path: Path) -> bool:
-        """Return whether a checkpoint in the work dir is this run's, by its record or the id in the file."""
-        if path.name in self.checkpoints or path.name in self.adopted:
-            return True
+        """Return whether a checkpoint in the work dir is this run's, by the id in the file or else the record."""
         try:
-            return read_run_id(path) == self.id
-        except (ValueError, OSError):
-            return False
+            run_id = read_run_id(path)
+        except (ValueError, OSError):  # damaged; the search for the newest whole one says so
+            return path.name in self.checkpoints or path.name in self.adopted
+        return run_id == self.id if run_id is not None else path.name in self.adopted
 
 
 _FIELDS = ('id', 'config', 'sections', 'host', 'starts', 'checkpoints', 'adopted', 'continued_from')
@@ -137,15 +136,14 @@ def open_run(start: TrainingRun, resume: bool, source: str | None) -> tuple[Trai
     """
     work_dir = start.work_dir
     if not resume:
-        moved = _move_run(TrainingRun.read(work_dir), work_dir)
+        moved = _move_run(work_dir)
         if source is not None and Path(source).resolve() in moved:
             source = str(moved[Path(source).resolve()])
         start.write()
         return start, source
-    inside = source is None or Path(source).resolve().parent == work_dir.resolve()
-    if not inside:
+    if source is not None and Path(source).resolve().parent != work_dir.resolve():
         _read_resumable(source)
-        _move_run(TrainingRun.read(work_dir), work_dir)
+        _move_run(work_dir)
         start.continued_from = str(Path(source).resolve())
         start.write()
         return start, source
@@ -163,7 +161,10 @@ def open_run(start: TrainingRun, resume: bool, source: str | None) -> tuple[Trai
     if run.starts != start.starts:
         run.starts += start.starts
     run.config, run.sections = start.config, start.sections
-    run.checkpoints = [path.name for path in own if path.name not in run.adopted and path not in later]
+    moved = [path.name for path in [*others, *later]]
+    # Names without a file stay: a save of that name may have been killed half-way.
+    names = sorted({*run.checkpoints, *(path.name for path in own)} - {*run.adopted, *moved})
+    run.checkpoints = names
     run.write()
     _move(others, work_dir, 'previous_other_' + start.starts[-1], 'checkpoints of other runs')
     _move(later, work_dir, 'previous_' + run.id, f'checkpoints after {source}')
@@ -351,8 +352,11 @@ def _tell(run: TrainingRun, start: TrainingRun, source: str | None) -> None:
         print_log(f'its config has changed since: {", ".join(changed)}', 'current', 30)
 
 
-def _move_run(run: TrainingRun | None, work_dir: Path) -> dict[Path, Path]:
+def _move_run(work_dir: Path) -> dict[Path, Path]:
     """Move what a run left in its work dir into ``previous_<id>``; return old and new places of its files."""
+    run = TrainingRun.read(work_dir)
+    if run is not None:
+        remove_leftovers(run)
     files = checkpoint_files(work_dir)
     if not files:
         return {}

@@ -360,7 +360,10 @@ def test_a_resume_from_another_folder_is_a_run_of_its_own(bench):
 
 
 def test_leftovers_of_a_killed_save_are_removed_and_nothing_else(bench):
-    for name in ('.iter_4.pth.77.tmp', '.run.json.77.tmp', '.last_checkpoint.77.tmp', '.notes.77.tmp', '.mine.tmp'):
+    record = json.loads((bench.run / 'run.json').read_text())
+    record['checkpoints'].append('iter_6.pth')  # as it is when a save is killed
+    (bench.run / 'run.json').write_text(json.dumps(record))
+    for name in ('.iter_6.pth.77.tmp', '.run.json.77.tmp', '.last_checkpoint.77.tmp', '.notes.77.tmp', '.mine.tmp'):
         (bench.run / name).write_bytes(b'half')
     outcome = bench.call(RESUME)
     assert outcome.code == 0, outcome.text
