@@ -212,7 +212,8 @@ CASES = [
         RESUME,
         says=('is taken over: its process has ended',),
         code=0,
-        writes=(*TRAINED, f'run/{LOCK_NAME}'),
+        writes=TRAINED,
+        removes=(f'run/{LOCK_NAME}',),
     ),
     Fault(
         'lock_of_a_process_number_used_again',
@@ -221,6 +222,7 @@ CASES = [
         says=('is taken over: its process has ended',),
         code=0,
         writes=TRAINED,
+        removes=(f'run/{LOCK_NAME}',),
     ),
     Fault(
         'lock_of_before_a_restart_of_the_host',
@@ -229,6 +231,7 @@ CASES = [
         says=('is taken over: the host was started anew since',),
         code=0,
         writes=TRAINED,
+        removes=(f'run/{LOCK_NAME}',),
     ),
     Fault(
         'lock_of_another_host_without_heartbeat',
@@ -237,6 +240,7 @@ CASES = [
         says=('is taken over: no heartbeat for',),
         code=0,
         writes=TRAINED,
+        removes=(f'run/{LOCK_NAME}',),
     ),
     Fault(
         'optimizer_of_another_type',
