@@ -27,30 +27,35 @@ def uninterrupted(pristine_bench, tmp_path_factory):
 
 def break_run(bench, fault, rng, seconds):
     """Run a training into a fault; nothing must be wrong but what the fault explains."""
-    newest = max(bench.out.glob('iter_*.pth'), key=lambda path: int(path.stem[5:]), default=None)
     if fault == 'full disk':
-        size = bench.checkpoint.stat().st_size
-        code = finish(start(bench, bench.out, largest_file=int(rng.integers(1000, size))))
+        limit = int(rng.integers(1000, bench.checkpoint.stat().st_size))
+        code = finish(start(bench, bench.out, largest_file=limit))
         assert code in (0, 1), log_of(bench)
-    elif fault in ('cut off', 'rotten'):
-        if newest is None or len(list(bench.out.glob('iter_*.pth'))) < 2:
-            return
-        content = bytearray(newest.read_bytes())
-        place = int(rng.integers(0, len(content) - 4096))
-        if fault == 'cut off':
-            content = content[:place]
-        else:
-            content[place : place + 4096] = rng.bytes(4096)
-        newest.write_bytes(content)
+        return
+    number = dict(SIGTERM=signal.SIGTERM, SIGINT=signal.SIGINT).get(fault, signal.SIGKILL)
+    process = start(bench, bench.out)
+    time.sleep(float(rng.uniform(0, seconds)))
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process.pid, number)
+    code = finish(process)
+    # Before the training listens a signal ends the process; multiprocessing gives its number as negative.
+    assert code in (0, 1, -number, 128 + number), log_of(bench)
+    if fault in ('cut off', 'rotten'):
+        damage_newest(bench, fault, rng)
+
+
+def damage_newest(bench, fault, rng):
+    """Damage the newest checkpoint if there is one before it to fall back to."""
+    checkpoints = sorted(bench.out.glob('iter_*.pth'), key=lambda path: int(path.stem[5:]))
+    if len(checkpoints) < 2:
+        return
+    content = bytearray(checkpoints[-1].read_bytes())
+    place = int(rng.integers(0, len(content) - 4096))
+    if fault == 'cut off':
+        content = content[:place]
     else:
-        process = start(bench, bench.out)
-        time.sleep(float(rng.uniform(0, seconds)))
-        number = signal.SIGKILL if fault == 'kill' else getattr(signal, fault)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, number)
-        code = finish(process)
-        # Before the training listens a signal ends the process; multiprocessing gives its number as negative.
-        assert code in (0, 1, -number, 128 + number), log_of(bench)
+        content[place : place + 4096] = rng.bytes(4096)
+    checkpoints[-1].write_bytes(content)
 
 
 def check_random_faults(bench, uninterrupted, seed):

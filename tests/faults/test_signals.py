@@ -27,7 +27,7 @@ def same_end(bench, first, second):
 @pytest.mark.parametrize('signum', CODES)
 def test_a_signal_in_training_saves_and_says_so(bench, signum):
     assert finish(start(bench, bench.out, signals=[('train', 5, signum, False)])) == CODES[signum]
-    assert sorted(path.name for path in bench.out.glob('iter_*.pth')) == ['iter_3.pth', 'iter_5.pth']
+    assert sorted(path.name for path in bench.out.glob('iter_*.pth')) == ['iter_4.pth', 'iter_5.pth']
     assert f'{signum.name}: stopped after iteration 5; continue with --resume auto' in log_of(bench)
     assert not (bench.out / 'train.lock').exists()
 
