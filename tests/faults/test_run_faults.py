@@ -41,6 +41,13 @@ def name_as_best(bench, path):
     change_hub(bench, best_ckpt=path, best_score=1e9)
 
 
+def forget_kinds(bench):
+    """Let the newest checkpoint look as those of versions that did not store the optimizer's type."""
+    checkpoint = torch.load(bench.checkpoint, weights_only=True)
+    del checkpoint['meta']['training']
+    torch.save(checkpoint, bench.checkpoint)
+
+
 def link_best(bench):
     """Put a link to a file elsewhere in the place of the best checkpoint."""
     best = bench.run / 'best_abs_rel_iter_4.pth'
@@ -157,7 +164,7 @@ CASES = [
         'every_checkpoint_cut_off',
         lambda bench: [path.write_bytes(path.read_bytes()[:2000]) for path in bench.run.glob('iter_*.pth')],
         RESUME,
-        says=('none of the 2 checkpoints of {run} is whole', 'without --resume'),
+        says=('none of the 2 checkpoints', '{run}'),
         writes=(LOGS,),
     ),
     Fault(
@@ -251,6 +258,31 @@ CASES = [
         code=0,
         writes=TRAINED,
         lacks=('KeyError',),
+    ),
+    Fault(
+        'optimizer_of_another_type_than_an_old_file_holds',
+        forget_kinds,
+        LONGER
+        + 'optim_wrapper.optimizer._delete_=True optim_wrapper.optimizer.type=SGD optim_wrapper.optimizer.lr=0.01',
+        says=('written with another optimizer than SGD', 'starts anew', 'Iter(train) [6/6]'),
+        code=0,
+        writes=TRAINED,
+    ),
+    Fault(
+        'parameters_in_other_groups',
+        lambda bench: None,
+        LONGER + 'optim_wrapper.paramwise_cfg.norm_decay_mult=0',
+        says=('the parameter groups of the config (AdamW) are not those of the checkpoint', 'Iter(train) [6/6]'),
+        code=0,
+        writes=TRAINED,
+    ),
+    Fault(
+        'schedule_of_another_type',
+        lambda bench: None,
+        LONGER + 'param_scheduler._delete_=True param_scheduler.type=CosineAnnealingLR param_scheduler.T_max=6',
+        says=('schedules OneCycleRate -> CosineAnnealingLR', 'learning rate 0.00025', 'Iter(train) [6/6]'),
+        code=0,
+        writes=TRAINED,
     ),
     Fault(
         'schedule_lengthened',
