@@ -1,9 +1,13 @@
 """Signals to a training: it saves, leaves with the code that the signal asks for, and can be continued exactly."""
 
+import os
 import signal
+import subprocess
 
 import pytest
 import torch
+
+from tests.shared import REPO
 
 from .training import finish, log_of, logged, start, weights
 
@@ -71,3 +75,27 @@ def test_loader_processes_outlive_a_signal_to_the_whole_group(bench, signum):
     code = finish(start(bench, bench.out, *options, signals=[('train', 5, signum, True)]))
     assert code == CODES[signum], log_of(bench)
     assert (bench.out / 'iter_5.pth').exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('val_interval', [1, 1000], ids=['in_validations', 'in_training'])
+def test_two_processes_agree_on_stopping(bench, val_interval):
+    options = (f'train_cfg.val_interval={val_interval}', 'default_hooks.checkpoint.interval=1000')
+    command = ['bash', str(REPO / 'tools/dist_train.sh'), str(bench.config), '2', '--work-dir', str(bench.out)]
+    command += ['--resume', 'auto', '--cfg-options', *options, 'train_cfg.max_iters=']
+    environment = os.environ | dict(OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='', PYTHONPATH=str(REPO))
+    settings = dict(cwd=bench.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen([*command[:-1], command[-1] + '4000'], start_new_session=True, **settings)
+    for line in process.stdout:
+        if 'Iter(train) [   5/4000]' in line:
+            break
+    os.killpg(process.pid, signal.SIGTERM)
+    text, _ = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert 'SIGTERM: stopped after iteration' in text
+    last = int(next(bench.out.glob('iter_*.pth')).stem[5:])
+    assert last % 10 == 0 or val_interval == 1
+    assert not (bench.out / 'train.lock').exists()
+    done = subprocess.run([*command[:-1], f'{command[-1]}{last + 2}'], timeout=120, check=False, **settings)
+    assert done.returncode == 0, done.stdout
+    assert (bench.out / f'iter_{last + 2}.pth').exists()
