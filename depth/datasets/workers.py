@@ -23,10 +23,15 @@ def prepare_worker(worker_id: int, then: Callable[[int], object] | None = None) 
     """
     cv2.setNumThreads(0)  # the workers are the threads; a spawned one would start one a core
     torch.set_num_threads(1)
-    leave_signals_to_parent()
     keep_freed_memory()
     if then is not None:
         then(worker_id)
+
+
+def prepare_runner_worker(worker_id: int, then: Callable[[int], object] | None = None) -> None:
+    """Set up a loader process of a runner, which outlives signals to the whole job; arguments as above."""
+    leave_signals_to_parent()
+    prepare_worker(worker_id, then)
 
 
 def leave_signals_to_parent() -> None:

@@ -219,9 +219,9 @@ class DepthRunner(Runner):
                 dataloader['persistent_workers'] = False
         loader = Runner.build_dataloader(dataloader, *args, **kwargs)
         if isinstance(dataloader, dict):
-            from depth.datasets.workers import prepare_worker
+            from depth.datasets.workers import prepare_runner_worker
 
-            loader.worker_init_fn = functools.partial(prepare_worker, then=loader.worker_init_fn)
+            loader.worker_init_fn = functools.partial(prepare_runner_worker, then=loader.worker_init_fn)
         return loader
 
     def build_param_scheduler(self, scheduler: dict | list) -> list:
