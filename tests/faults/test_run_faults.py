@@ -27,6 +27,7 @@ RESUME = 'train {config} --work-dir {run} --resume auto --cfg-options default_ho
 LONGER = RESUME + 'train_cfg.max_iters=6 '
 LOGS = 'run/20*/**/*'
 TRAINED = ('run/*', LOGS)
+BEST = ('run/best_abs_rel_iter_4.pth',)  # a better one may take its place
 
 
 def change_hub(bench, **entries):
@@ -130,6 +131,7 @@ CASES = [
         says=('continuing the run',),
         code=0,
         writes=TRAINED,
+        removes=BEST,
     ),
     Fault(
         'kept_steps_are_no_list',
@@ -138,6 +140,7 @@ CASES = [
         says=('continuing the run',),
         code=0,
         writes=TRAINED,
+        removes=BEST,
     ),
     Fault(
         'resume_from_another_run_in_the_folder',
@@ -167,6 +170,7 @@ CASES = [
         says=('continuing the run', 'from {run}/iter_4.pth'),
         code=0,
         writes=TRAINED,
+        removes=BEST,
     ),
     Fault(
         'every_checkpoint_cut_off',
@@ -182,6 +186,7 @@ CASES = [
         says=('{run}/iter_4.pth', 'from {run}/iter_2.pth', 'Iter(train) [4/4]'),
         code=0,
         writes=TRAINED,
+        removes=BEST,
     ),
     Fault(
         'resume_from_a_missing_file',
@@ -238,6 +243,7 @@ CASES = [
         says=('written with AdamW, the config has SGD', 'starts anew', 'Iter(train) [6/6]'),
         code=0,
         writes=TRAINED,
+        removes=BEST,
         lacks=('KeyError',),
     ),
     Fault(
@@ -248,6 +254,7 @@ CASES = [
         says=('written with another optimizer than SGD', 'starts anew', 'Iter(train) [6/6]'),
         code=0,
         writes=TRAINED,
+        removes=BEST,
     ),
     Fault(
         'parameters_in_other_groups',
@@ -256,6 +263,7 @@ CASES = [
         says=('the parameter groups of the config (AdamW) are not those of the checkpoint', 'Iter(train) [6/6]'),
         code=0,
         writes=TRAINED,
+        removes=BEST,
     ),
     Fault(
         'schedule_of_another_type',
@@ -264,6 +272,7 @@ CASES = [
         says=('schedules OneCycleRate -> CosineAnnealingLR', 'learning rate 0.00025', 'Iter(train) [6/6]'),
         code=0,
         writes=TRAINED,
+        removes=BEST,
     ),
     Fault(
         'schedule_lengthened',
@@ -272,6 +281,7 @@ CASES = [
         says=('OneCycleRate.total_steps 4 -> 6', 'goes on at iteration 4', 'Iter(train) [6/6]'),
         code=0,
         writes=TRAINED,
+        removes=BEST,
     ),
     Fault(
         'weight_decay_changed',
@@ -280,6 +290,7 @@ CASES = [
         says=('weight_decay 0.01 -> 0.5', 'its config has changed since: '),
         code=0,
         writes=TRAINED,
+        removes=BEST,
     ),
     Fault(
         'batch_size_changed',
@@ -288,6 +299,7 @@ CASES = [
         says=('1 processes x 2 images a step before, 1 x 3 now', 'after the 8 samples seen'),
         code=0,
         writes=TRAINED,
+        removes=BEST,
     ),
 ]
 
