@@ -52,7 +52,9 @@ TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, scope='depth', lo
 DATA_SAMPLERS = Registry('data sampler', parent=MMENGINE_DATA_SAMPLERS, scope='depth', locations=['depth.datasets'])
 METRICS = Registry('metric', parent=MMENGINE_METRICS, scope='depth', locations=['depth.evaluation'])
 VISUALIZERS = Registry('visualizer', parent=MMENGINE_VISUALIZERS, scope='depth', locations=['depth.visualization'])
-VISBACKENDS = Registry('vis_backend', parent=MMENGINE_VISBACKENDS, scope='depth', locations=['depth.visualization'])
+VISBACKENDS = Registry(
+    'vis_backend', parent=MMENGINE_VISBACKENDS, scope='depth', locations=['depth.visualization.local_backend']
+)
 HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='depth', locations=['depth.engine'])
 LOOPS = Registry('loop', parent=MMENGINE_LOOPS, scope='depth', locations=['depth.engine'])
 RUNNERS = Registry('runner', parent=MMENGINE_RUNNERS, scope='depth', locations=['depth.engine'])

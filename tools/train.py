@@ -33,13 +33,14 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
+def main() -> int:
     """Build the runner of a config and train."""
     args = parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     from depth.engine.config import load_config
     from depth.engine.config_check import check_training
     from depth.engine.run import build_runner
+    from depth.engine.work_dir_lock import check_free
 
     cfg = load_config(args.config, parse_cfg_options(args.cfg_options))
     check_training(cfg)
@@ -57,7 +58,11 @@ def main() -> None:
     if args.seed is not None or args.deterministic:
         seed = cfg.get('randomness', {}).get('seed') if args.seed is None else args.seed
         cfg.randomness = dict(cfg.get('randomness', {}), seed=seed, deterministic=args.deterministic)
-    build_runner(cfg).train()
+    if int(os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0'))) == 0:
+        check_free(cfg.work_dir)  # before weights are fetched and a model is built
+    runner = build_runner(cfg)
+    runner.train()
+    return runner.exit_code
 
 
 if __name__ == '__main__':

@@ -1,6 +1,9 @@
 """How a loader process is set up: one thread, and memory that is used again instead of handed back."""
 
 import ctypes
+import os
+import signal
+import threading
 from collections.abc import Callable
 
 import cv2
@@ -23,6 +26,31 @@ def prepare_worker(worker_id: int, then: Callable[[int], object] | None = None) 
     keep_freed_memory()
     if then is not None:
         then(worker_id)
+
+
+def prepare_runner_worker(worker_id: int, then: Callable[[int], object] | None = None) -> None:
+    """Set up a loader process of a runner, which outlives signals to the whole job; arguments as above."""
+    leave_signals_to_parent()
+    prepare_worker(worker_id, then)
+
+
+def leave_signals_to_parent() -> None:
+    """Let the training process decide when this one ends.
+
+    Ctrl-C and slurm signal all processes of a job. A loader process that died of it would end the training with an
+    error before it has saved. SIGTERM of the parent itself, which ends its workers so, is obeyed; if the parent dies
+    the worker loop ends on its own.
+    """
+    parent = os.getppid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def obey_parent() -> None:
+        while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+            pass
+        os._exit(0)
+
+    threading.Thread(target=obey_parent, name='signals', daemon=True).start()
 
 
 def keep_freed_memory() -> bool:

@@ -3,5 +3,6 @@
 from . import hooks, optim_wrappers, schedulers
 from .loops import ResumableIterLoop
 from .runner import DepthRunner
+from .val_loop import ValLoop
 
-__all__ = ['DepthRunner', 'ResumableIterLoop', 'hooks', 'optim_wrappers', 'schedulers']
+__all__ = ['DepthRunner', 'ResumableIterLoop', 'ValLoop', 'hooks', 'optim_wrappers', 'schedulers']

@@ -1,10 +1,9 @@
 """Checkpoint files: written whole or not at all, read without running anything."""
 
-import os
 import pickle
 import zipfile
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from mmengine.logging import HistoryBuffer, print_log
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
+from depth.atomic_write import atomic_open
 from depth.integrity import check_weights, is_finite, verify_archive
 
 _BUFFER = '__history_buffer__'
@@ -91,18 +91,14 @@ def save_atomically(checkpoint: dict, path: str | Path) -> None:
     Raises:
         OSError: If the file cannot be written; nothing half-written stays behind.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     try:
-        with temporary.open('wb') as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-        temporary.unlink(missing_ok=True)
-        raise OSError(f'checkpoint {path} could not be written ({error}); earlier checkpoints are untouched') from error
+        with atomic_open(path) as file:
+            try:
+                torch.save(checkpoint, file)
+            except RuntimeError as error:  # torch reports a full disk as one
+                raise OSError(str(error)) from error
+    except OSError as error:
+        raise OSError(f'checkpoint {error}; earlier checkpoints are untouched') from error
 
 
 def load_checkpoint_file(path: str | Path, map_location: str | torch.device = 'cpu') -> dict:
@@ -268,17 +264,21 @@ def optional_names(model: nn.Module) -> set[str]:
     }
 
 
-def find_latest_checkpoint(work_dir: str | Path) -> Path | None:
+def find_latest_checkpoint(work_dir: str | Path, among: Iterable[Path] | None = None) -> Path | None:
     """Return the newest ``iter_N.pth`` of a work dir that can be loaded, None if there is none at all.
 
     One that is cut off, whose checksums or pickle are damaged, or whose weights hold NaN is passed over; the log says
     which and why.
 
+    Args:
+        work_dir: Folder.
+        among: Only these of its files count; all by default.
+
     Raises:
         ValueError: If there are checkpoints, but none can be loaded; a new start would overwrite them.
     """
     numbered = []
-    for path in Path(work_dir).glob('iter_*.pth'):
+    for path in Path(work_dir).glob('iter_*.pth') if among is None else among:
         number = path.stem.removeprefix('iter_')
         if number.isdigit():
             numbered.append((int(number), path))

@@ -11,3 +11,7 @@ class NonFiniteError(RuntimeError):
 
 class NothingToLearnError(RuntimeError):
     """A training without any ground truth; the message names the data set."""
+
+
+class WorkDirInUseError(OSError):
+    """Another training holds the work dir."""

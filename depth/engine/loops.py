@@ -6,10 +6,14 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from mmengine.dist import get_dist_info
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
 from depth.registry import LOOPS
+
+from .norm_statistics import synchronize_norm_statistics
+from .val_loop import ValidationStopped
 
 
 @LOOPS.register_module()
@@ -38,6 +42,29 @@ class ResumableIterLoop(IterBasedTrainLoop):
         super().__init__(runner, dataloader, max_iters, val_begin=val_begin, val_interval=val_interval)
         self.dataloader_iterator: Iterator | None = None  # made in run(), when the position is known
         self.random_state: dict | None = None
+        self._resumed_at = (0, 0)  # iteration, and position in the training sequence
+        self.is_complete = False
+
+    def resume_at(self, position: int | None) -> None:
+        """Let the data start where the resumed run left off.
+
+        Args:
+            position: Samples of the training sequence that all processes together have passed; None if the
+                checkpoint does not say, then that of the present batch size.
+        """
+        step = self._total_batch()
+        if position is None:
+            position = self._iter * step
+        # Batches start at multiples of their size; after a change of it some samples of the sequence are left out.
+        self._resumed_at = (self._iter, -(-position // step) * step)
+
+    def position(self, iteration: int) -> int:
+        """Return how many samples of the training sequence are passed after an iteration."""
+        start_iteration, start_position = self._resumed_at
+        return start_position + (iteration - start_iteration) * self._total_batch()
+
+    def _total_batch(self) -> int:
+        return (self.dataloader.batch_size or 1) * get_dist_info()[1]
 
     def run(self) -> torch.nn.Module:
         """Train to the end, or until a hook asks to stop."""
@@ -48,6 +75,8 @@ class ResumableIterLoop(IterBasedTrainLoop):
             self._start_data()
         if self.random_state is not None:
             set_random_state(self.random_state)
+        if self._iter >= self._max_iters:
+            runner.logger.info(f'all {self._max_iters} iterations of train_cfg.max_iters are done')
         if self._iter > 0 and self._is_val_due() and runner.message_hub.get_info('last_val_iter', -1) != self._iter:
             self._validate()
         while self._iter < self._max_iters and not self.stop_training:
@@ -55,6 +84,8 @@ class ResumableIterLoop(IterBasedTrainLoop):
             self.run_iter(next(self.dataloader_iterator))
             if self._is_val_due() and not self.stop_training:
                 self._validate()
+        validated = self.runner.message_hub.get_info('last_val_iter', -1) == self._iter
+        self.is_complete = self._iter >= self._max_iters and (validated or not self._is_val_due())
         runner.call_hook('after_train_epoch')
         runner.call_hook('after_train')
         return runner.model
@@ -65,17 +96,25 @@ class ResumableIterLoop(IterBasedTrainLoop):
         return self._iter % self.val_interval == 0 or self._iter == self._max_iters
 
     def _validate(self) -> None:
-        self.runner.message_hub.update_info('last_val_iter', self._iter)
+        hub = self.runner.message_hub
+        last_val_iter = hub.get_info('last_val_iter', -1)
+        hub.update_info('last_val_iter', self._iter)
+        synchronize_norm_statistics(self.runner)
         with preserved_random_state() as state:
             # A best checkpoint may be saved in there; what belongs into it is the training's random state.
             self.runner.training_random_state = state
-            self.runner.val_loop.run()
-            self.runner.training_random_state = None
+            try:
+                self.runner.val_loop.run()
+            except ValidationStopped:
+                hub.update_info('last_val_iter', last_val_iter)  # the resumed run does it again
+                self.stop_training = True
+            finally:
+                self.runner.training_random_state = None
 
     def _start_data(self) -> None:
         sampler = self.dataloader.sampler
         if hasattr(sampler, 'set_start'):
-            sampler.set_start(self._iter * sampler.batch_size * sampler.world_size)
+            sampler.set_start(self.position(self._iter))
         elif self._iter > 0:
             self.runner.logger.warning(
                 f'{type(sampler).__name__} cannot start at iteration {self._iter}, so the data order after this resume '

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,19 +13,27 @@ import mmengine.runner.runner
 import timm
 import torch
 from mmengine.device import get_device
-from mmengine.dist import get_dist_info, get_rank, is_distributed, master_only
+from mmengine.dist import (
+    broadcast_object_list,
+    get_dist_info,
+    get_rank,
+    is_distributed,
+    is_main_process,
+    master_only,
+)
 from mmengine.model import MMDistributedDataParallel, is_model_wrapper, revert_sync_batchnorm
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from timm.layers import convert_sync_batchnorm
 from torch import nn
 from torch.utils.data import DataLoader
 
 import depth
+from depth.atomic_write import write_atomically
 from depth.registry import RUNNERS
 
 from .batch_size import batch_size_of
 from .checkpoint import (
-    find_latest_checkpoint,
     from_plain,
     load_checkpoint_file,
     load_model_state,
@@ -32,11 +41,23 @@ from .checkpoint import (
     to_plain,
 )
 from .distributed import init_cpu_process_group
+from .hooks import TerminationHook
 from .hooks.finite_predictions_hook import FinitePredictionsHook
-from .loops import get_random_state
+from .loops import ResumableIterLoop, get_random_state
 from .message_hub import DeferredMessageHub
+from .resume import optimization_kinds, restore_optimization
 from .speed import compile_method, recompute_activations, speed_up_inference, use_channels_last
 from .stored_config import config_to_data
+from .work_dir import (
+    RUN_FILE,
+    TrainingRun,
+    check_resumable,
+    new_run_id,
+    open_run,
+    remove_leftovers,
+    section_digests,
+)
+from .work_dir_lock import WorkDirLock
 
 # mmengine's own leaves a part without gradients if its input has none, as images have, and counts batches twice.
 mmengine.runner.runner.turn_on_activation_checkpointing = recompute_activations
@@ -51,6 +72,10 @@ class DepthRunner(Runner):
     """
 
     training_random_state: dict | None = None  # set by the loop while something else uses random numbers
+    training_run: TrainingRun | None = None  # identity of the run, while it trains
+    stop_signal: int = 0  # number of the signal that asked the training to end
+    exit_code: int = 0  # for the shell: not 0 if a signal ended an incomplete training
+    _lock: WorkDirLock | None = None  # of the main process, while it trains
 
     def setup_env(self, env_cfg: dict) -> None:
         """Start gloo processes where there is no GPU and set TF32 if the config does; otherwise as mmengine does.
@@ -79,13 +104,70 @@ class DepthRunner(Runner):
         compile_method(self._plain_model(), 'loss', self.cfg.get('compile'))
 
     def train(self) -> nn.Module:
-        """Train, and say first how many images a step has here and in the published recipe."""
-        if self.cfg.get('train_dataloader') and self.cfg.get('optim_wrapper'):
-            self.logger.info(batch_size_of(self.cfg, self.world_size).describe())
-        return super().train()
+        """Train in a work dir that nobody else trains in; the log says first how many images a step has.
+
+        Raises:
+            WorkDirInUseError: If another training holds the work dir.
+        """
+        self.stop_signal = self.exit_code = 0
+        try:
+            self._open_work_dir()
+            if self.cfg.get('train_dataloader') and self.cfg.get('optim_wrapper'):
+                self.logger.info(batch_size_of(self.cfg, self.world_size).describe())
+            return super().train()
+        finally:
+            for hook in self.hooks:
+                if isinstance(hook, TerminationHook):
+                    hook.stop_listening()
+            if self._lock is not None:
+                self._lock.release()
+                self._lock = None
+
+    def _open_work_dir(self) -> None:
+        """Lock the work dir, decide which run it belongs to, and what is read at the start; by the main process."""
+        start = TrainingRun(
+            work_dir=Path(self.work_dir),
+            id=new_run_id(),
+            config=Path(self.cfg.filename or f'{self.timestamp}.py').name,
+            sections=section_digests(self.cfg.to_dict()),
+            host=socket.gethostname(),
+            starts=[self.timestamp],
+        )
+        outcome: list = [None]
+        error: Exception | None = None
+        if is_main_process():
+            lock = WorkDirLock(self.work_dir)
+            try:
+                lock.acquire()
+                self._lock = lock
+                outcome = [open_run(start, self._resume, self._load_from)]
+                remove_leftovers(outcome[0][0])
+            except (OSError, ValueError) as caught:
+                error = caught
+                outcome = [str(caught)]
+        broadcast_object_list(outcome)
+        if error is not None:
+            raise error
+        if isinstance(outcome[0], str):
+            raise RuntimeError(outcome[0])
+        self.training_run, self._load_from = outcome[0]
+        self.training_run.writable = is_main_process()
+        self._resume = self._resume and self._load_from is not None
+        self._write_config()
+
+    def dump_config(self) -> None:
+        """Do nothing: a run that may not have the work dir must not write into it; see :meth:`_write_config`."""
+
+    @master_only
+    def _write_config(self) -> None:
+        """Write the config into the work dir."""
+        name = Path(self.cfg.filename).name if self.cfg.filename else f'{self.timestamp}.py'
+        write_atomically(Path(self.work_dir, name), self.cfg.pretty_text)
 
     def test(self) -> dict:
         """Test, with the switches of ``inference`` in the config."""
+        if not Path(self.work_dir, RUN_FILE).exists():  # or the folder has the config of its training
+            self._write_config()
         speed_up_inference(self._plain_model(), self.cfg.get('inference'))
         self.register_hook(FinitePredictionsHook(str(self._load_from or 'the trained model')), priority='VERY_HIGH')
         return super().test()
@@ -143,9 +225,9 @@ class DepthRunner(Runner):
                 dataloader['persistent_workers'] = False
         loader = Runner.build_dataloader(dataloader, *args, **kwargs)
         if isinstance(dataloader, dict):
-            from depth.datasets.workers import prepare_worker
+            from depth.datasets.workers import prepare_runner_worker
 
-            loader.worker_init_fn = functools.partial(prepare_worker, then=loader.worker_init_fn)
+            loader.worker_init_fn = functools.partial(prepare_runner_worker, then=loader.worker_init_fn)
         return loader
 
     def build_param_scheduler(self, scheduler: dict | list) -> list:
@@ -203,6 +285,10 @@ class DepthRunner(Runner):
         if save_param_scheduler and self.param_schedulers is not None:
             checkpoint['param_schedulers'] = [scheduler.state_dict() for scheduler in self.param_schedulers]
         self.call_hook('before_save_checkpoint', checkpoint=checkpoint)
+        if self._lock is not None:
+            self._lock.check_held()
+        if self.training_run is not None:
+            self.training_run.add_checkpoint(filename)
         save_atomically(to_plain(checkpoint), Path(out_dir, filename))
 
     def load_checkpoint(
@@ -232,16 +318,6 @@ class DepthRunner(Runner):
         self.logger.info(f'loaded {filename}')
         return checkpoint
 
-    def load_or_resume(self) -> None:
-        """Resume from the newest whole checkpoint of the work dir, resume from a file, or load one."""
-        if self._resume and self._load_from is None and not self._has_loaded:
-            latest = find_latest_checkpoint(self.work_dir)
-            if latest is None:
-                self.logger.info(f'--resume auto: {self.work_dir} holds no checkpoint yet, starting from the beginning')
-                return
-            self._load_from = str(latest)
-        super().load_or_resume()
-
     def resume(
         self,
         filename: str,
@@ -249,26 +325,67 @@ class DepthRunner(Runner):
         resume_param_scheduler: bool = True,
         map_location: str | Callable = 'default',
     ) -> None:
-        """Continue a run from its checkpoint.
+        """Continue a run from its checkpoint; what the config has changed since is said and holds.
 
         Raises:
             ValueError: If the file holds weights only, as best checkpoints do.
         """
-        super().resume(filename, resume_optimizer, resume_param_scheduler, map_location)
+        super().resume(filename, False, False, map_location)
         checkpoint = self._loaded
-        if 'optimizer' not in checkpoint:
-            raise ValueError(
-                f'{filename} holds weights only and cannot be resumed from; resume from an iter_N.pth, or start a new '
-                'run from these weights with --cfg-options load_from=...'
-            )
+        check_resumable(checkpoint, filename)
+        saved = checkpoint['meta'].get('training') or {}
+        if resume_optimizer:
+            self._restore_optimization(checkpoint, saved.get('kinds') or {}, resume_param_scheduler)
+        self._restore_place_in_data(saved)
         states = checkpoint.get('random_states') or []
         if get_rank() < len(states):
             self.train_loop.random_state = states[get_rank()]
+        if states and len(states) != get_dist_info()[1]:
+            self.logger.warning(
+                f'resume: {len(states)} processes wrote the checkpoint, {get_dist_info()[1]} go on; random numbers '
+                'differ from those of an uninterrupted run'
+            )
         sampler = self.train_dataloader.sampler
         if hasattr(sampler, 'seed') and 'sampler_seed' in checkpoint['meta']:
             sampler.seed = checkpoint['meta']['sampler_seed']
         self._restore_accumulated_grads(checkpoint.get('accumulated_grads') or {})
         self._loaded = None
+
+    def _restore_optimization(self, checkpoint: dict, kinds: dict, with_schedulers: bool) -> None:
+        """Continue optimizer and schedules; several optimizers of one model go on unchanged only."""
+        if isinstance(self.optim_wrapper, OptimWrapperDict):
+            self.optim_wrapper.load_state_dict(checkpoint['optimizer'])
+            for name, schedulers in (self.param_schedulers or {}).items():
+                for scheduler, state in zip(schedulers, checkpoint['param_schedulers'][name], strict=True):
+                    scheduler.load_state_dict(state)
+            return
+        schedulers = (self.param_schedulers or []) if with_schedulers else []
+        states = checkpoint.get('param_schedulers') or []
+        restore_optimization(
+            self.optim_wrapper, schedulers, checkpoint['optimizer'], states, kinds, self.iter, self.logger
+        )
+
+    def _restore_place_in_data(self, saved: dict) -> None:
+        """Go on after the last sample that was seen, also with another batch size or number of processes."""
+        batch, processes = self.train_dataloader.batch_size, get_dist_info()[1]
+        before = saved.get('batch_size', batch), saved.get('processes', processes)
+        if before != (batch, processes):
+            self.logger.warning(
+                f'resume: {before[1]} processes x {before[0]} images a step before, {processes} x {batch} now; the '
+                f'data goes on after the {saved.get("samples")} samples seen, max_iters and schedules still count '
+                'iterations'
+            )
+        if isinstance(self.train_loop, ResumableIterLoop):
+            self.train_loop.resume_at(saved.get('samples'))
+
+    def _training_meta(self, iteration: int) -> dict:
+        """Return what a resume compares with its config."""
+        meta = dict(batch_size=self.train_dataloader.batch_size, processes=get_dist_info()[1])
+        if isinstance(self.train_loop, ResumableIterLoop):
+            meta['samples'] = self.train_loop.position(iteration)
+        if isinstance(self.optim_wrapper, OptimWrapper):
+            meta['kinds'] = optimization_kinds(self.optim_wrapper, self.param_schedulers or [])
+        return meta
 
     def _plain_model(self) -> nn.Module:
         return self.model.module if is_model_wrapper(self.model) else self.model
@@ -294,6 +411,8 @@ class DepthRunner(Runner):
                 mmcv=mmcv.__version__,
             ),
         )
+        defaults['run_id'] = self.training_run.id if self.training_run is not None else None
+        defaults['training'] = self._training_meta((defaults | meta)['iter'])
         return defaults | meta
 
     def _accumulated_grads(self, iteration: int) -> dict[str, torch.Tensor]:

@@ -152,6 +152,7 @@ class Fault:
         code: Exit code of the tool; not used for a function.
         writes: Globs, below the bench, of files that the command may write or change. Everything else stays as it was.
         lacks: Texts that must not appear.
+        removes: Files, below the bench, that the command may remove.
     """
 
     name: str
@@ -161,6 +162,7 @@ class Fault:
     code: int = 1
     writes: tuple[str, ...] = ()
     lacks: tuple[str, ...] = field(default=())
+    removes: tuple[str, ...] = ()
 
 
 def check_fault(bench: Bench, fault: Fault) -> None:
@@ -180,7 +182,7 @@ def check_fault(bench: Bench, fault: Fault) -> None:
     after = bench.files()
     may_change = [path for glob in fault.writes for path in bench.root.glob(glob)]
     allowed = {path.relative_to(bench.root).as_posix() for path in may_change}
-    lost = [path for path in before if path not in after and path not in allowed]
+    lost = [path for path in before if path not in after and path not in fault.removes]
     changed = [path for path in after if path not in allowed and before.get(path) != after[path]]
     assert not lost, f'lost: {lost}'
     assert not changed, f'written or changed: {changed}'

@@ -5,6 +5,7 @@ from .depth_bias_init_hook import DepthBiasInitHook
 from .finite_predictions_hook import FinitePredictionsHook
 from .finite_watch_hook import FiniteWatchHook
 from .learning_watch_hook import LearningWatchHook
+from .logger_hook import LoggerHook
 from .prediction_writer_hook import PredictionWriterHook
 from .protocol_hook import ProtocolHook
 from .termination_hook import TerminationHook
@@ -17,6 +18,7 @@ __all__ = [
     'FinitePredictionsHook',
     'FiniteWatchHook',
     'LearningWatchHook',
+    'LoggerHook',
     'PredictionWriterHook',
     'ProtocolHook',
     'TerminationHook',

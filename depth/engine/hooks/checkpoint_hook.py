@@ -3,10 +3,12 @@
 from collections import deque
 from pathlib import Path
 
-from mmengine.dist import is_main_process
+from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
 from mmengine.runner import Runner
 
+from depth.atomic_write import write_atomically
+from depth.engine.norm_statistics import synchronize_norm_statistics
 from depth.registry import HOOKS
 
 from .finite_watch_hook import check_before_saving
@@ -16,7 +18,9 @@ from .finite_watch_hook import check_before_saving
 class CheckpointHook(MMEngineCheckpointHook):
     """mmengine's hook, but old checkpoints are removed only after the new one is on the disk.
 
-    It also gathers every process's random state, which an exact resume needs. Names of options as in mmengine.
+    Only files that this run wrote into its own work dir are removed, whatever a resumed checkpoint says about earlier
+    ones. The hook also gathers every process's random state, which an exact resume needs, and averages the running
+    statistics of BatchNorms over the processes. Names of options as in mmengine.
 
     Args:
         interval: Save every so many iterations; -1 only at the end.
@@ -53,39 +57,92 @@ class CheckpointHook(MMEngineCheckpointHook):
             save_optimizer=save_optimizer,
             save_param_scheduler=save_param_scheduler,
         )
-        self.keep_ckpt_ids: deque[int] = deque()  # the parent makes it only where old checkpoints are removed
+        self.keep_ckpt_ids: deque = deque()
+
+    def before_train(self, runner: Runner) -> None:
+        """Take over what a resumed checkpoint knows of earlier ones, as far as it is true of this work dir."""
+        self._drop_foreign_entries(runner)
+        # The parent would remove surplus checkpoints here, before there is a new one.
+        keep, self.max_keep_ckpts = self.max_keep_ckpts, -1
+        super().before_train(runner)
+        self.max_keep_ckpts = keep
+        self.keep_ckpt_ids = deque(runner.message_hub.get_info('keep_ckpt_ids', []))
+
+    def _drop_foreign_entries(self, runner: Runner) -> None:
+        """Correct the entries of the message hub that name files: they come from a checkpoint, so from anywhere."""
+        info, run = runner.message_hub.runtime_info, runner.training_run
+        own: dict[str, object] = {}
+        kept = info.get('keep_ckpt_ids')
+        steps = [step for step in kept if isinstance(step, int)] if isinstance(kept, list) else []
+        own['keep_ckpt_ids'] = [step for step in steps if run.owns(self.filename_tmpl.format(step))]
+        for key, value in info.items():
+            if not key.startswith('best_ckpt'):
+                continue
+            name, score = Path(str(value)).name, key.replace('best_ckpt', 'best_score', 1)
+            # Without the best of another folder its score goes too: this one gets its own with the next validation.
+            if (run.owns(name) or name in run.adopted) and score in info:
+                own[key], own[score] = str(Path(runner.work_dir, name)), info[score]
+        shared = [own]  # processes that disagreed on what is best would wait for each other forever
+        broadcast_object_list(shared)
+        for key in [key for key in info if key.startswith(('best_ckpt', 'best_score'))]:
+            del info[key]
+        info.update(shared[0])
 
     def save_now(self, runner: Runner) -> None:
-        """Save a checkpoint after the current training iteration, in between the regular ones."""
-        if runner.message_hub.get_info('last_saved_iter', -1) != runner.iter + 1:
-            self._save_checkpoint(runner)
+        """Save a checkpoint after the last finished iteration, in between the regular ones."""
+        step = runner.iter
+        if step > 0 and runner.message_hub.get_info('last_saved_iter', -1) != step:
+            self._save_checkpoint_with_step(runner, step, dict(epoch=runner.epoch, iter=step))
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         check_before_saving(runner)
         runner.collect_random_states()
-        keep, self.max_keep_ckpts = self.max_keep_ckpts, -1  # the parent would remove before it saves
-        kept = deque(self.keep_ckpt_ids)
+        synchronize_norm_statistics(runner)
+        kept = self.keep_ckpt_ids
         if step not in kept:
             kept.append(step)
-        outdated = [kept.popleft() for _ in range(max(len(kept) - keep, 0))] if keep > 0 else []
-        self.keep_ckpt_ids = kept
+        outdated = []
+        while 0 < self.max_keep_ckpts < len(kept):
+            outdated.append(kept.popleft())
         runner.message_hub.update_info('keep_ckpt_ids', list(kept))
         runner.message_hub.update_info('last_saved_iter', step)
-        try:
-            super()._save_checkpoint_with_step(runner, step, meta)
-        finally:
-            self.max_keep_ckpts = keep
+        name = self.filename_tmpl.format(step)
+        self.last_ckpt = str(Path(self.out_dir, name))
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        runner.save_checkpoint(
+            self.out_dir,
+            name,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+        )
         if is_main_process():
+            write_atomically(Path(runner.work_dir, 'last_checkpoint'), self.last_ckpt)
             for old in outdated:
-                Path(self.out_dir, self.filename_tmpl.format(old)).unlink(missing_ok=True)
+                runner.training_run.remove(self.filename_tmpl.format(old))
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
-        previous, self.best_ckpt_path = (
-            getattr(self, 'best_ckpt_path', None),
-            None,
-        )  # removed below, once there is a new
+        """Save the best checkpoint and remove the one before, in this order."""
+        if not self.save_best:
+            return
+        # The parent removes the file that it finds here before it saves; so it finds none.
+        before = self._best_paths()
+        self._set_best_paths(dict.fromkeys(before))
         super()._save_best_checkpoint(runner, metrics)
-        if self.best_ckpt_path is None:
-            self.best_ckpt_path = previous
-        elif previous and previous != self.best_ckpt_path and is_main_process():
-            Path(previous).unlink(missing_ok=True)
+        after = self._best_paths()
+        self._set_best_paths({key: after[key] or before[key] for key in before})
+        for key, old in before.items():
+            if old and after[key] and old not in after.values() and is_main_process():
+                runner.training_run.remove(Path(old).name)
+
+    def _best_paths(self) -> dict[str, str | None]:
+        if len(self.key_indicators) == 1:
+            return {'': self.best_ckpt_path}
+        return dict(self.best_ckpt_path_dict)
+
+    def _set_best_paths(self, paths: dict[str, str | None]) -> None:
+        if len(self.key_indicators) == 1:
+            self.best_ckpt_path = paths['']
+        else:
+            self.best_ckpt_path_dict.update(paths)

@@ -1,21 +1,29 @@
-"""Leaving in good order when slurm takes the machine away."""
+"""Saving a checkpoint and leaving when a signal asks the training to end."""
 
 import signal
+import threading
+import time
 from types import FrameType
 
-import torch
-from mmengine.dist import all_reduce, get_dist_info
+from mmengine.dist import get_dist_info
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from depth.engine.val_loop import agree_on_signal
 from depth.registry import HOOKS
 
 from .checkpoint_hook import CheckpointHook
 
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
 
 @HOOKS.register_module()
 class TerminationHook(Hook):
-    """On SIGTERM save a checkpoint after the current iteration and end the training; ``--resume auto`` continues it.
+    """On SIGTERM or Ctrl-C save a checkpoint after the current iteration and end the training.
+
+    A validation is cut at once and done again by the resumed run. ``runner.exit_code`` is then 128 plus the number of
+    the signal (143, 130), unless the training was complete; ``--resume auto`` continues it. In a single process a
+    second Ctrl-C ends the run without saving.
 
     Args:
         check_interval: Several processes agree on stopping every so many iterations.
@@ -25,36 +33,50 @@ class TerminationHook(Hook):
 
     def __init__(self, check_interval: int = 10) -> None:
         self.check_interval = check_interval
-        self.received = False
-        self.previous = None
+        self.previous: dict[int, object] = {}
+        self.runner: Runner | None = None
+        self.first_received = 0.0
 
     def before_train(self, runner: Runner) -> None:
-        """Start listening."""
-        self.previous = signal.signal(signal.SIGTERM, self._remember)
+        """Start listening; only the main thread of a process can."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        self.runner = runner
+        self.previous = {signum: signal.signal(signum, self._remember) for signum in SIGNALS}
 
-    def after_train(self, runner: Runner) -> None:
-        """Stop listening."""
-        signal.signal(signal.SIGTERM, self.previous or signal.SIG_DFL)
+    def stop_listening(self) -> None:
+        """Put the handlers of before back."""
+        for signum, handler in self.previous.items():
+            signal.signal(signum, handler or signal.SIG_DFL)
+        self.previous, self.runner = {}, None
 
     def _remember(self, signum: int, frame: FrameType | None) -> None:
-        self.received = True
+        # torchrun passes Ctrl-C on to processes that had it already, so only a lone process counts them.
+        alone = get_dist_info()[1] == 1
+        if self.runner.stop_signal and signum == signal.SIGINT and alone and time.monotonic() > self.first_received + 1:
+            raise KeyboardInterrupt
+        if not self.runner.stop_signal:
+            self.runner.stop_signal, self.first_received = int(signum), time.monotonic()
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs=None) -> None:
-        """Save and stop if the signal came."""
-        if not self._agreed(runner):
-            return
-        hook = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
-        if hook is not None:
-            hook.save_now(runner)
-        runner.logger.warning(f'SIGTERM: stopped after iteration {runner.iter + 1}; continue with --resume auto')
-        runner.train_loop.stop_training = True
+        """Stop if a signal came to any process."""
+        if get_dist_info()[1] > 1:
+            if not self.every_n_train_iters(runner, self.check_interval):
+                return
+            runner.stop_signal = agree_on_signal(runner.stop_signal)
+        if runner.stop_signal:
+            runner.train_loop.stop_training = True
 
-    def _agreed(self, runner: Runner) -> bool:
-        if get_dist_info()[1] == 1:
-            return self.received
-        if not self.every_n_train_iters(runner, self.check_interval):
-            return False
-        device = 'cuda' if torch.distributed.get_backend() == 'nccl' else 'cpu'
-        flag = torch.tensor([int(self.received)], device=device)
-        all_reduce(flag, op='max')
-        return bool(flag.item())
+    def after_train(self, runner: Runner) -> None:
+        """Save if a signal ended the training, and stop listening."""
+        loop = runner.train_loop
+        signum = agree_on_signal(runner.stop_signal)
+        if signum and not loop.is_complete:
+            hook = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
+            if hook is not None:
+                hook.save_now(runner)
+            runner.exit_code = 128 + signum
+            runner.logger.warning(
+                f'{signal.Signals(signum).name}: stopped after iteration {runner.iter}; continue with --resume auto'
+            )
+        self.stop_listening()

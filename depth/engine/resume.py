@@ -1,0 +1,154 @@
+"""Optimizer and schedules of a resumed run, also where the config has changed since.
+
+What the config says counts. Where nothing has changed the state is restored as it was. Otherwise the
+optimizer keeps its moments if they fit, takes rates, decays and the like from the config, and the
+config's schedule stands where it would stand had it run from the first iteration.
+"""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from logging import Logger
+from typing import Any
+
+from mmengine.optim import OptimWrapper, _ParamScheduler
+from torch import Tensor
+from torch.optim import Optimizer
+
+from .checkpoint import to_plain
+
+# Entries of a parameter group that one family of optimizers has and another lacks.
+_FAMILY = frozenset({'betas', 'momentum', 'dampening', 'nesterov', 'alpha', 'rho', 'lr_decay', 'centered'})
+
+
+def restore_optimization(
+    wrapper: OptimWrapper,
+    schedulers: Sequence[_ParamScheduler],
+    saved_optimizer: Mapping,
+    saved_schedulers: Sequence[Mapping],
+    saved_kinds: Mapping[str, Any],
+    iteration: int,
+    logger: Logger,
+) -> None:
+    """Continue an optimizer and its schedules from a checkpoint.
+
+    Args:
+        wrapper: Optimizer built from the config.
+        schedulers: Schedules built from the config, at their first step.
+        saved_optimizer: State of the checkpoint's optimizer wrapper.
+        saved_schedulers: States of its schedules.
+        saved_kinds: Result of :func:`optimization_kinds` in the run that was saved; empty if unknown.
+        iteration: Iterations that are done.
+        logger: Told of everything that does not go on as it was.
+    """
+    kinds = optimization_kinds(wrapper, schedulers)
+    problem = _misfit(wrapper.optimizer, saved_optimizer, saved_kinds.get('optimizer'))
+    changes = _changed_schedules(schedulers, saved_schedulers, kinds, saved_kinds)
+    if problem is None:
+        changes += _changed_settings(wrapper.optimizer, saved_optimizer, schedulers)
+    if problem is None and not changes:
+        wrapper.load_state_dict(dict(saved_optimizer))
+        for scheduler, state in zip(schedulers, saved_schedulers, strict=True):
+            scheduler.load_state_dict(state)
+        return
+    if problem is not None:
+        logger.warning(f'resume: {problem}; its state (moments, step counts) starts anew, the weights go on')
+    else:
+        logger.warning(f'resume: the optimizer goes on with changed settings: {"; ".join(changes)}')
+        groups = [{key: value for key, value in group.items() if key != 'params'} for group in wrapper.param_groups]
+        state = dict(saved_optimizer)
+        state.pop('base_param_settings', None)  # not parameters, but the settings that the log shows
+        wrapper.load_state_dict(state)
+        for group, settings in zip(wrapper.param_groups, groups, strict=True):
+            group.update(settings)
+    _advance(schedulers, iteration)
+    if schedulers:
+        rate = wrapper.optimizer.param_groups[0]['lr']
+        logger.warning(f'resume: the schedule of the config goes on at iteration {iteration}, learning rate {rate:.4g}')
+
+
+def optimization_kinds(wrapper: OptimWrapper, schedulers: Sequence[_ParamScheduler]) -> dict[str, Any]:
+    """Return the class names of an optimizer and of its schedules, as a checkpoint stores them."""
+    return dict(
+        optimizer=type(wrapper.optimizer).__name__, schedulers=[type(scheduler).__name__ for scheduler in schedulers]
+    )
+
+
+def _misfit(optimizer: Optimizer, saved: Mapping, saved_kind: str | None) -> str | None:
+    """Return why the state of an optimizer cannot be continued by another, None if it can."""
+    kind = type(optimizer).__name__
+    if saved_kind is not None and saved_kind != kind:
+        return f'the checkpoint was written with {saved_kind}, the config has {kind}'
+    groups, saved_groups = optimizer.param_groups, saved.get('param_groups', [])
+    if [len(group['params']) for group in groups] != [len(group['params']) for group in saved_groups]:
+        return f'the parameter groups of the config ({kind}) are not those of the checkpoint'
+    saved_keys = _FAMILY.intersection(*saved_groups) if saved_groups else frozenset()
+    own_keys = _FAMILY.intersection(*groups)
+    if saved_kind is None and saved_keys != own_keys:
+        return f'the checkpoint was written with another optimizer than {kind}'
+    parameters = [parameter for group in groups for parameter in group['params']]
+    numbers = [number for group in saved_groups for number in group['params']]
+    for number, parameter in zip(numbers, parameters, strict=True):
+        state = saved.get('state', {}).get(number, {})
+        for name in ('exp_avg', 'momentum_buffer'):
+            value = state.get(name)
+            if isinstance(value, Tensor) and value.shape != parameter.shape:
+                return f'the parameters of the config are in another order than those of the checkpoint ({kind})'
+    return None
+
+
+def _changed_settings(optimizer: Optimizer, saved: Mapping, schedulers: Sequence[_ParamScheduler]) -> list[str]:
+    """Return in words which settings of the parameter groups differ, those that a schedule moves by their start."""
+    scheduled = {scheduler.param_name for scheduler in schedulers}
+    moved = {'betas', 'momentum'} if 'beta1' in scheduled else set()
+    changes = []
+    for group, saved_group in zip(optimizer.param_groups, saved['param_groups'], strict=True):
+        for key, value in group.items():
+            if key == 'params' or key in scheduled | moved or key not in saved_group:
+                continue
+            name = key.removeprefix('initial_')
+            change = f'{name} {saved_group[key]} -> {value}'
+            if to_plain(saved_group[key]) != to_plain(value) and change not in changes:
+                changes.append(change)
+        for key in scheduled - {'beta1'}:
+            if f'initial_{key}' not in saved_group:
+                changes.append(f'{key} had no schedule')
+    return changes
+
+
+def _changed_schedules(
+    schedulers: Sequence[_ParamScheduler], saved: Sequence[Mapping], kinds: Mapping, saved_kinds: Mapping
+) -> list[str]:
+    """Return in words what differs between the schedules of the config and those of a checkpoint."""
+    names = kinds['schedulers']
+    saved_names = saved_kinds.get('schedulers', names)
+    if len(schedulers) != len(saved) or names != saved_names:
+        return [f'schedules {", ".join(saved_names) or len(saved)} -> {", ".join(names) or "none"}']
+    changes = []
+    for scheduler, state in zip(schedulers, saved, strict=True):
+        for key in _constants(scheduler):
+            value = to_plain(getattr(scheduler, key))
+            if key in state and to_plain(state[key]) != value:
+                changes.append(f'{type(scheduler).__name__}.{key} {state[key]} -> {value}')
+            elif key not in state and value is not None:
+                changes.append(f'{type(scheduler).__name__}.{key} -> {value}')
+    return changes
+
+
+def _constants(scheduler: _ParamScheduler) -> list[str]:
+    """Return the attributes of a schedule that its constructor's arguments set, without its progress."""
+    names: set[str] = set()
+    for cls in type(scheduler).__mro__:
+        if '__init__' in vars(cls) and cls is not object:
+            names |= set(inspect.signature(cls.__init__).parameters)
+    names -= {'self', 'optimizer', 'last_step', 'verbose', 'args', 'kwargs'}
+    return sorted(name for name in names if name in vars(scheduler))
+
+
+def _advance(schedulers: Sequence[_ParamScheduler], iteration: int) -> None:
+    """Step schedules that count iterations to where they stand after so many."""
+    for scheduler in schedulers:
+        scheduler.optimizer._global_step = iteration  # or each step would warn of a missing optimizer step
+    for _ in range(iteration):
+        for scheduler in schedulers:
+            if not scheduler.by_epoch:
+                scheduler.step()
