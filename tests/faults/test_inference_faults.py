@@ -17,7 +17,7 @@ CASES = [
         lambda bench: (bench.images / '000.png').write_bytes((bench.images / '000.png').read_bytes()[:200]),
         INFER,
         says=('{images}/000.png', '1 images done'),
-        writes=('out/**/001*',),
+        writes=('out/**/001*', 'out/report.json'),
     ),
 ]
 
