@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+from depth.atomic_write import write_atomically
 from depth.cli import add_cfg_options, parse_cfg_options, run_tool
 
 
@@ -54,8 +55,7 @@ def main() -> None:
         progress=lambda items: track(items, description='score'),
     )
     if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(score.metrics, indent=2) + '\n', encoding='utf-8')
+        write_atomically(args.out, json.dumps(score.metrics, indent=2) + '\n')
         score.metric.write_protocol(args.out.with_suffix('.protocol.json'))
         score.metric.write_per_image(args.out.with_suffix('.per_image.json'))
         print(f'written: {args.out}, and .protocol.json and .per_image.json beside it')

@@ -16,6 +16,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from depth.atomic_write import atomic_open
+
 NUM_IMAGES = 500
 NAMES = tuple(f'{index:010d}.png' for index in range(NUM_IMAGES))
 SIZE = (1216, 352)  # width, height of every published test image
@@ -155,22 +157,17 @@ def pack_submission(
     """
     check_weights(weights, len(folders))
     models = [find_predictions(folder) for folder in folders]
-    out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = out.with_name(out.name + '.part')
-    try:
-        with zipfile.ZipFile(unfinished, 'w', zipfile.ZIP_STORED) as archive:
+    with atomic_open(out) as file:
+        with zipfile.ZipFile(file, 'w', zipfile.ZIP_STORED) as archive:
             for name in progress(list(NAMES)):
                 depth = average_depth(
                     [read_prediction(model[name], depth_scale) for model in models], weights, log_depth
                 )
                 archive.writestr(zipfile.ZipInfo(name, _EPOCH), cv2.imencode('.png', encode_depth(depth))[1].tobytes())
-        problems, notes = check_archive(unfinished)
+        file.flush()
+        problems, notes = check_archive(file.name)
         if problems:
             raise ValueError('the server would refuse this: ' + '; '.join(problems))
-        unfinished.replace(out)
-    finally:
-        unfinished.unlink(missing_ok=True)
     return notes
 
 

@@ -10,6 +10,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 from torch import Tensor
 
+from depth.atomic_write import write_atomically
 from depth.registry import METRICS
 
 from .detail import bin_moments, bin_names, boundary_counts, check_bins
@@ -175,12 +176,12 @@ class DepthMetric(BaseMetric):
         """Write what describes the last numbers as JSON: the protocol and the image counts; others below ``others``."""
         first, *others = [result.describe() for result in self.outcome]
         content = dict(first, others=others, left_out=self.left_out)
-        Path(path).write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
+        write_atomically(path, json.dumps(content, indent=2) + '\n')
 
     def write_per_image(self, path: str | Path) -> None:
         """Write every image's metrics as JSON, one entry a protocol; ``compare_results.py`` reads it."""
         content = dict(results=[result.per_image() for result in self.outcome])
-        Path(path).write_text(json.dumps(content) + '\n', encoding='utf-8')
+        write_atomically(path, json.dumps(content) + '\n')
 
 
 def fetch_rows(results: Sequence[dict]) -> None:

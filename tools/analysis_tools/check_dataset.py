@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+from depth.atomic_write import write_atomically
 from depth.cli import add_cfg_options, parse_cfg_options, run_tool
 
 
@@ -40,8 +41,7 @@ def main() -> int:
     report = examine(cfg, args.full, args.decode, args.workers, show)
     print(format_report(report))
     if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(report.as_dict(), indent=2) + '\n', encoding='utf-8')
+        write_atomically(args.out, json.dumps(report.as_dict(), indent=2) + '\n')
     return int(report.failed)
 
 

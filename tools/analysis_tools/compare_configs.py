@@ -15,6 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from depth.atomic_write import write_atomically
 from depth.cli import run_tool
 
 TOOLS = Path(__file__).resolve().parents[1]
@@ -45,7 +46,7 @@ def main() -> None:
         results[name] = [tested(config, seed, args.work_dir / name / f'seed_{seed}', args) for seed in args.seeds]
     print(table(results, args.metrics))
     out = args.work_dir / 'compare_configs.json'
-    out.write_text(json.dumps(dict(command=sys.argv, seeds=args.seeds, results=results), indent=2) + '\n')
+    write_atomically(out, json.dumps(dict(command=sys.argv, seeds=args.seeds, results=results), indent=2) + '\n')
     print(f'written to {out}')
 
 

@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+from depth.atomic_write import write_atomically
 from depth.cli import run_tool
 
 METRICS = ['abs_rel', 'rmse', 'silog', 'd1']
@@ -57,8 +58,7 @@ def main() -> None:
         print(f'{metric:>10} {cells[0]:>26} {cells[1]:>26} {cells[2]:>28} {result.p_value:7.4f}  {result.wins:.0%}')
         content['metrics'][metric] = asdict(result)
     if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
+        write_atomically(args.out, json.dumps(content, indent=2) + '\n')
 
 
 if __name__ == '__main__':

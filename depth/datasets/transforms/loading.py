@@ -32,7 +32,7 @@ def read_image(path: str | Path) -> np.ndarray:
         raise FileNotFoundError(f'image {path} does not exist')
     img = _decode(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if img is None:
-        raise ValueError(f'image {path} cannot be decoded, it is empty, cut off or not an image')
+        raise ValueError(f'image {path} cannot be decoded, it is empty, cut off, too large or not an image')
     return img
 
 
@@ -123,7 +123,10 @@ def _decode(path: str | Path, flags: int) -> np.ndarray | None:
     """
     content = np.fromfile(path, np.uint8)
     is_cut_off = content[:4].tobytes() == b'\x89PNG' and b'IEND' not in content[-1024:].tobytes()
-    return None if is_cut_off or not content.size else cv2.imdecode(content, flags)
+    try:
+        return None if is_cut_off or not content.size else cv2.imdecode(content, flags)
+    except cv2.error:  # more pixels than OpenCV takes, or a header that claims them
+        return None
 
 
 def load_image(sample: dict) -> np.ndarray:

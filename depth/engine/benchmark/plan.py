@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
+from depth.atomic_write import write_atomically
+
 from .report import table_cells
 
 BEGIN, END = '<!-- results: begin -->', '<!-- results: end -->'
@@ -166,7 +168,7 @@ def write_page(page: Path, results: Path) -> None:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f'{page} needs the lines {BEGIN} and {END}')
-    page.write_text(f'{before}{BEGIN}\n\n{format_results(results)}\n{END}{after}', encoding='utf-8')
+    write_atomically(page, f'{before}{BEGIN}\n\n{format_results(results)}\n{END}{after}')
 
 
 def format_results(results: Path) -> str:

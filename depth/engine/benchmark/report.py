@@ -17,6 +17,7 @@ import timm
 import torch
 
 import depth
+from depth.atomic_write import write_atomically
 
 ROOT = Path(__file__).resolve().parents[3]
 FORMATS = {'_share': '.1%', '_ms': '.2f', '_per_s': '.2f', '_mb': '.0f', 'to_fp32': '.4%'}
@@ -127,5 +128,4 @@ def _cell(key: str, value: object) -> str:
 
 def write_result(result: dict, path: Path) -> None:
     """Write a result as JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=2) + '\n', encoding='utf-8')
+    write_atomically(path, json.dumps(result, indent=2) + '\n')
