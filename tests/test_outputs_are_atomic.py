@@ -26,7 +26,7 @@ ALLOWED = {
     'depth/engine/checkpoint.py': 'a temporary name',
     'depth/apis/inference.py': 'a temporary folder',
     'depth/datasets/pack_writer.py': 'a folder that is renamed when it is complete',
-    'depth/datasets/prepare/download.py': 'a part that the next start continues, and that is renamed when it is checked',
+    'depth/datasets/prepare/download.py': 'a part that the next start continues; renamed when it is checked',
     'depth/engine/benchmark/data.py': 'a temporary folder',
     'depth/engine/benchmark/memory.py': "a switch of the system's, no file",
     'depth/engine/benchmark/curves.py': 'a picture in memory',
@@ -66,12 +66,12 @@ def test_the_search_finds_each_way_to_write():
     code = """
 path.write_text('a')
 cv2.imwrite('a.png', img)
-open('a', 'w')
+open('x.txt', 'w')
 path.open('ab')
 np.save(path, array)
 torch.save(state, 'a.pth')
 np.save(file, array)
 path.open('rb')
-open('a')
+open('x.txt')
 """
     assert sorted(direct_writes(ast.parse(code))) == [2, 3, 4, 5, 6, 7]
