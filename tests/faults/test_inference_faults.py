@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -170,7 +172,7 @@ def test_fault_is_answered(bench, fault):
 
 
 TEST = 'test {config} {checkpoint} --work-dir {root}/tested --out {out}'
-SCORE = 'score {root}/predictions {config} --out {root}/score.json'
+SCORE = 'score {root}/predictions --dataset-config {config} --out {root}/score.json'
 PACK = 'dataset_converters/pack {config} --out {root}/pack'
 FULL_DISK = [
     # Which sync of a file fails: 0 is the report before the first image; each depth PNG has its side-car.
@@ -178,6 +180,8 @@ FULL_DISK = [
     ('infer_depth', INFER, 1, 'out/depth/000.json', (REPORT,)),
     ('infer_array', INFER, 3, 'out/npy/000.npy', (REPORT, 'out/depth/000.*')),
     ('test_out', TEST, 0, '', ('tested/**/*',)),
+    ('score_out', SCORE, 0, 'score.json', ()),
+    ('score_protocol', SCORE, 1, 'score.protocol.json', ('score.json',)),
     ('pack', PACK, 0, 'pack.part/', ()),
 ]
 
@@ -186,6 +190,8 @@ FULL_DISK = [
 def test_a_full_disk_is_named_and_leaves_nothing_half_written(bench, monkeypatch, name, command, number, place, writes):
     if name == 'pack':
         pytest.importorskip('zstandard')
+    if name.startswith('score'):
+        bench.call('test {config} {checkpoint} --work-dir {root}/tested --out {root}/predictions')
     synced, sync = [], os.fsync
 
     def full(file):
@@ -197,3 +203,16 @@ def test_a_full_disk_is_named_and_leaves_nothing_half_written(bench, monkeypatch
     monkeypatch.setattr(os, 'fsync', full)
     says = (place, 'could not be written: No space left on device', 'MB free on the disk of')
     check_fault(bench, Fault(name, nothing, command, says=says, writes=writes))
+
+
+def test_what_a_killed_inference_left_is_removed_and_done_again(bench):
+    outcome = bench.call(INFER)
+    assert outcome.code == 0, outcome.text
+    ended = subprocess.run([sys.executable, '-c', 'import os; print(os.getpid())'], capture_output=True, text=True)
+    (bench.out / f'depth/.001.png.{ended.stdout.strip()}.tmp').write_bytes(b'half')
+    for kind in ('npy', 'color', 'panel'):
+        next((bench.out / kind).glob('001*')).unlink()
+    outcome = bench.call(INFER)
+    assert '2 images done' in outcome.text
+    assert not list(bench.out.rglob('*.tmp'))
+    assert len(list((bench.out / 'npy').iterdir())) == 2
