@@ -180,8 +180,9 @@ FULL_DISK = [
     ('infer_depth', INFER, 1, 'out/depth/000.json', (REPORT,)),
     ('infer_array', INFER, 3, 'out/npy/000.npy', (REPORT, 'out/depth/000.*')),
     ('test_out', TEST, 0, '', ('tested/**/*',)),
-    ('score_out', SCORE, 0, 'score.json', ()),
-    ('score_protocol', SCORE, 1, 'score.protocol.json', ('score.json',)),
+    # The logger of the test before, in the same process, goes on with its file.
+    ('score_out', SCORE, 0, 'score.json', ('tested/**/*.log',)),
+    ('score_protocol', SCORE, 1, 'score.protocol.json', ('score.json', 'tested/**/*.log')),
     ('pack', PACK, 0, 'pack.part/', ()),
 ]
 
