@@ -1,9 +1,12 @@
 """A picture of loss curves side by side."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
+from depth.atomic_write import write_atomically
 
 
 def draw_curves(curves: dict[str, list[list[float]]], seeds: Sequence[int], path: Path, window: int = 10) -> None:
@@ -32,8 +35,9 @@ def draw_curves(curves: dict[str, list[list[float]]], seeds: Sequence[int], path
     axes[0][0].set_ylabel(f'loss, mean of {window}')
     axes[0][-1].legend(fontsize=7)
     figure.tight_layout()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=90)
+    content = io.BytesIO()
+    figure.savefig(content, dpi=90, format=path.suffix.removeprefix('.'))
+    write_atomically(path, content.getvalue())
     pyplot.close(figure)
 
 

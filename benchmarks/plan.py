@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-BEGIN, END = '<!-- results: begin -->', '<!-- results: end -->'
 BF16 = 'optim_wrapper.type=AmpOptimWrapper optim_wrapper.dtype=bfloat16'
 DEPTHFORMER_L = 'configs/depthformer/depthformer_swinl_22k_w7_kitti.py'
 DEPTHFORMER_T = 'configs/depthformer/depthformer_swint_w7_nyu.py'

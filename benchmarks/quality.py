@@ -11,6 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from depth.engine.checkpoint import save_atomically
+
 from .preset_runs import (
     METRICS,
     Run,
@@ -57,8 +59,7 @@ def run(
             else:
                 one = train(spec, preset.training, seed, iterations, scenes)
             if path:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                torch.save(vars(one), path)
+                save_atomically(vars(one), path)
             runs.setdefault(name, []).append(one)
     states = [one.state for one in runs[BASELINE]]
     base = predict(spec, presets[BASELINE].inference, states, scenes)

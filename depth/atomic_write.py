@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO
 
 _SUFFIX = '.tmp'
+_LONGEST = 200  # bytes of the name that a temporary one repeats; file systems end at 255
 
 
 @contextlib.contextmanager
@@ -27,7 +28,8 @@ def atomic_open(path: str | Path, mode: str = 'wb', **options) -> Iterator[IO]:
             stays behind.
     """
     path = Path(path)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}{_SUFFIX}')
+    name = path.name.encode()[:_LONGEST].decode(errors='ignore')
+    temporary = path.with_name(f'.{name}.{os.getpid()}{_SUFFIX}')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open(mode, **options) as file:
@@ -37,7 +39,7 @@ def atomic_open(path: str | Path, mode: str = 'wb', **options) -> Iterator[IO]:
         os.replace(temporary, path)
     except OSError as error:
         _remove(temporary)
-        raise OSError(f'{path} could not be written: {error.strerror or error} ({free_space(path)})') from error
+        raise write_error(path, error) from error
     except BaseException:
         _remove(temporary)
         raise
@@ -50,12 +52,17 @@ def write_atomically(path: str | Path, content: bytes | str) -> None:
         file.write(data)
 
 
-def remove_leftovers(folder: str | Path) -> list[Path]:
-    """Remove the temporary files that a killed process left directly in ``folder`` and return their paths.
+def write_error(path: str | Path, error: OSError) -> OSError:
+    """Return the error in words of a file that could not be written: its path, the reason, the free space."""
+    return OSError(f'{path} could not be written: {error.strerror or error} ({free_space(path)})')
 
-    Call it only while no other process writes there.
+
+def remove_leftovers(folder: str | Path) -> list[Path]:
+    """Remove the temporary files that killed processes left directly in ``folder`` and return their paths.
+
+    Files of a process that runs on this machine stay. Call it only while no process of another machine writes there.
     """
-    leftovers = sorted(Path(folder).glob(f'.*.*{_SUFFIX}'))
+    leftovers = [path for path in sorted(Path(folder).glob(f'.*.*{_SUFFIX}')) if not _is_written_now(path)]
     for path in leftovers:
         _remove(path)
     return leftovers
@@ -67,6 +74,20 @@ def free_space(path: str | Path) -> str:
     while not folder.exists():
         folder = folder.parent
     return f'{shutil.disk_usage(folder).free / 1e6:.1f} MB free on the disk of {folder}'
+
+
+def _is_written_now(temporary: Path) -> bool:
+    """Return whether the process in a temporary file's name runs."""
+    number = temporary.name.removesuffix(_SUFFIX).rpartition('.')[2]
+    if not number.isdecimal():
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def _remove(path: Path) -> None:

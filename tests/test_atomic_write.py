@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import pytest
 
 from depth.atomic_write import atomic_open, remove_leftovers, write_atomically
@@ -27,7 +31,20 @@ def test_a_full_disk_is_named_with_path_and_free_space(tmp_path):
 
 
 def test_leftovers_of_a_killed_process_are_removed(tmp_path):
-    (tmp_path / '.iter_2.pth.123.tmp').write_bytes(b'half')
+    ended = subprocess.run([sys.executable, '-c', 'import os; print(os.getpid())'], capture_output=True, text=True)
+    killed = tmp_path / f'.iter_2.pth.{ended.stdout.strip()}.tmp'
+    killed.write_bytes(b'half')
     (tmp_path / 'iter_1.pth').write_bytes(b'whole')
-    assert [path.name for path in remove_leftovers(tmp_path)] == ['.iter_2.pth.123.tmp']
+    assert remove_leftovers(tmp_path) == [killed]
     assert [path.name for path in tmp_path.iterdir()] == ['iter_1.pth']
+
+
+def test_what_a_running_process_writes_stays(tmp_path):
+    (tmp_path / f'.iter_2.pth.{os.getpid()}.tmp').write_bytes(b'half')
+    assert remove_leftovers(tmp_path) == []
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_longest_name_of_a_file_system_is_written(tmp_path):
+    write_atomically(tmp_path / ('x' * 251 + '.txt'), 'text')
+    assert len(list(tmp_path.iterdir())) == 1

@@ -10,10 +10,21 @@ from depth.datasets import SampleIndex
 from depth.engine.config import load_config
 from depth.engine.converters.convert import build_without_weights
 from depth.registry import DATASETS
-from tests.shared import REPO, SAMPLES, needs_samples
+from tests.shared import REPO, SAMPLES, SEED, needs_samples
 from tests.test_real_input import train
 
 METHODS = ['depthformer', 'binsformer', 'bts', 'adabins', 'dpt', 'newcrfs', 'simipu']
+
+
+def last_loss(losses):
+    """Return where the loss stands at the end: the median of the last seven.
+
+    With few images and a large rate single steps jump to the clamp of the depth range and back (0.3, 3.0, 3.0, 0.3), at
+    which step depends on seed and processor; three such steps do not move the median. Over eight seeds it was 0.53 to
+    0.81 of the first loss for DPT on the indoor pairs, at most 0.68 for the others there (three seeds each), and 0.20
+    to 0.84 on the KITTI frames (two to four seeds).
+    """
+    return np.median(losses[-7:])
 
 
 def has_gradient(parameter):
@@ -22,7 +33,7 @@ def has_gradient(parameter):
 
 @pytest.mark.parametrize('method', METHODS)
 def test_four_rooms_are_learned_and_gradients_reach_every_parameter(method):
-    torch.manual_seed(0)
+    torch.manual_seed(SEED)
     cfg = load_config(REPO / f'configs/synthetic/{method}_tiny_rooms.py')
     model = build_without_weights(cfg).train()
     if hasattr(model.decode_head, 'init_depth_bias'):
@@ -42,7 +53,7 @@ def test_four_rooms_are_learned_and_gradients_reach_every_parameter(method):
         optimizer.step()
         losses.append(loss.item())
     assert reached == {name for name, _ in model.named_parameters()}
-    assert np.mean(losses[-3:]) < 0.65 * losses[0]
+    assert last_loss(losses) < 0.65 * losses[0]
 
 
 def indoor_split(folder):
@@ -72,7 +83,7 @@ def put_on_samples(cfg, dataset, work_dir, root, split, size, **prefix):
     # Whole frames instead of random parts: what is left of the loss's course is learning.
     resize = dict(type='Resize', scale=size)
     cfg.train_dataloader.dataset.pipeline = [resize if step['type'] == 'RandomCrop' else step for step in steps]
-    cfg.work_dir = str(work_dir)
+    cfg.work_dir, cfg.randomness = str(work_dir), dict(seed=SEED)
     cfg.train_cfg.update(max_iters=20, val_interval=20)
     cfg.default_hooks.logger.interval = cfg.log_processor.window_size = 1
     cfg.param_scheduler = []
@@ -86,7 +97,7 @@ def put_on_samples(cfg, dataset, work_dir, root, split, size, **prefix):
 def test_twenty_iterations_on_indoor_pairs(method, tmp_path):
     split = indoor_split(tmp_path)
     _, losses, metrics = train(on_samples(method, 'nyu', tmp_path / 'work', SAMPLES / 'indoor_rgbd', split, (256, 192)))
-    assert np.mean(losses[-3:]) < 0.95 * losses[0]
+    assert last_loss(losses) < 0.95 * losses[0]
     assert np.isfinite(metrics['abs_rel'])  # no bound: BatchNorm's running statistics have seen 20 batches only
 
 
@@ -97,7 +108,7 @@ def test_twenty_iterations_on_indoor_pairs_with_dgr_or_otdl(variant, tmp_path):
     cfg = load_config(REPO / f'configs/synthetic/depthformer_tiny_rooms_{variant}.py')
     root, split = SAMPLES / 'indoor_rgbd', indoor_split(tmp_path)
     runner, losses, metrics = train(put_on_samples(cfg, 'nyu', tmp_path / 'work', root, split, (256, 192)))
-    assert np.mean(losses[-3:]) < 0.95 * losses[0]
+    assert last_loss(losses) < 0.95 * losses[0]
     assert np.isfinite(metrics['abs_rel'])
     if variant == 'dgr':  # its residual starts at zero
         assert any(parameter.any() for parameter in runner.model.pre_necks.parameters())
@@ -111,5 +122,5 @@ def test_twenty_iterations_on_kitti_frames(method, tmp_path):
     root = SAMPLES / 'kitti'
     cfg = on_samples(method, 'kitti_eigen', tmp_path / 'work', root, root / 'split.txt', (512, 160), **prefix)
     _, losses, metrics = train(cfg)
-    assert np.mean(losses[-3:]) < 0.95 * losses[0]
+    assert last_loss(losses) < 0.95 * losses[0]
     assert np.isfinite(metrics['abs_rel'])

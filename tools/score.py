@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from depth.atomic_write import write_atomically
 from depth.cli import add_cfg_options, parse_cfg_options, run_tool
 
 
@@ -43,7 +44,6 @@ def main() -> None:
     from rich.progress import track
 
     from depth.apis import score_predictions
-    from depth.atomic_write import write_atomically
     from depth.evaluation.report import json_text
 
     score = score_predictions(

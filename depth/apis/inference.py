@@ -11,6 +11,7 @@ from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 from torch import nn
 
+from depth.cameras import check_camera
 from depth.engine.checkpoint import load_checkpoint_file, load_model_state
 from depth.engine.config import open_config, skip_pretrained
 from depth.engine.errors import ConfigError
@@ -145,11 +146,16 @@ def prepare_image(
         image: Path or BGR uint8 array (H, W, 3).
         pipeline: From :func:`inference_pipeline`, to build it once for many images.
         intrinsics: K (3, 3) in pixels; the config's ``default_intrinsics`` without it.
+
+    Raises:
+        FileNotFoundError, ValueError: If the image cannot be read, or the camera is impossible.
     """
     described = _describe(image)
-    camera = model.cfg.get('default_intrinsics') if intrinsics is None else intrinsics
-    if camera is not None:
-        described['cam_intrinsic'] = np.array(camera, np.float64).reshape(3, 3)
+    default = model.cfg.get('default_intrinsics')
+    if intrinsics is not None:
+        described['cam_intrinsic'] = check_camera(intrinsics, 'intrinsics')
+    elif default is not None:
+        described['cam_intrinsic'] = check_camera(default, 'default_intrinsics of the config')
     data = (pipeline or inference_pipeline(model.cfg))(described)
     return model.data_preprocessor(dict(inputs=[data['inputs']], data_samples=[data['data_samples']]))
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from depth.cameras import pinhole_matrix
 from depth.registry import DATASETS
 
 from .base import BaseDepthDataset
@@ -77,23 +78,30 @@ class FolderDepthDataset(BaseDepthDataset):
         return {stem: dict(cam_intrinsic=matrix) for stem, matrix in cameras.items()}
 
 
+class OtherCamerasError(ValueError):
+    """An ``intrinsics.json`` that holds something else, such as another program's cameras."""
+
+
 def read_cameras(path: Path) -> dict[str, list[list[float]]]:
     """Return the pinhole matrices (3, 3) of an ``intrinsics.json`` by stem; the key '' stands for all images.
 
     Raises:
-        ValueError: If the file does not hold ``fx fy cx cy``.
+        OtherCamerasError: If the file does not hold ``fx fy cx cy``.
+        ValueError: If it is no JSON, or a value cannot be one of a camera.
     """
     try:
         content = json.loads(path.read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise ValueError(f'{path} cannot be read as JSON: {error}') from error
+    try:
         entries = {'': content} if 'fx' in content else content
-        return {stem: _matrix(entry) for stem, entry in entries.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
+        numbers = {stem: [entry[name] for name in ('fx', 'fy', 'cx', 'cy')] for stem, entry in entries.items()}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise OtherCamerasError(
             f'{path} should hold {{"fx", "fy", "cx", "cy"}} in pixels, for all images or one entry a stem; '
             f'it does not: {type(error).__name__}: {error}'
         ) from error
-
-
-def _matrix(entry: dict) -> list[list[float]]:
-    fx, fy, cx, cy = (float(entry[name]) for name in ('fx', 'fy', 'cx', 'cy'))
-    return [[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]]
+    return {
+        stem: pinhole_matrix(*values, f'{path}, entry {stem!r}' if stem else str(path)).tolist()
+        for stem, values in numbers.items()
+    }

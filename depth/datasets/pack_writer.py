@@ -1,8 +1,10 @@
 """Writing a pack, see :mod:`depth.datasets.packs`."""
 
+import contextlib
 import hashlib
 import json
 import multiprocessing
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from depth.atomic_write import write_atomically
+from depth.atomic_write import write_atomically, write_error
 
 from .base import BaseDepthDataset
 from .jpeg import entropy_error, is_jpeg
@@ -48,6 +50,7 @@ def write_pack(
 
     Raises:
         FileExistsError: If the folder exists.
+        OSError: If a file cannot be written; the message names it and the free space, and nothing stays behind.
         ValueError: If a sample cannot be read, a record is not what was read, or the data set is a part of its list.
     """
     folder = Path(folder)
@@ -59,41 +62,83 @@ def write_pack(
     if folder.exists():
         raise FileExistsError(f'{folder} exists already; remove it or name another')
     part = folder.with_name(f'{folder.name}.part')
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    shards, samples = _Shards(part, shard_size), []
-    for number, (sample, records) in enumerate(_encoded(dataset, workers), start=1):
-        for key, (content, entry) in records.items():
-            sample[key] = shards.add(sample[_path_key(key)], content, entry)
-        samples.append(sample)
-        progress(number, len(dataset))
+    shutil.rmtree(part, ignore_errors=True)  # of a killed process
+    try:
+        index = _write_files(dataset, part, shard_size, workers, progress)
+        part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return index
+
+
+def _write_files(
+    dataset: BaseDepthDataset, folder: Path, shard_size: int, workers: int, progress: Callable[[int, int], None]
+) -> dict:
+    """Write shards and index into a new folder and return the index."""
+    samples = []
+    with _Shards(folder, shard_size) as shards:
+        for number, (sample, records) in enumerate(_encoded(dataset, workers), start=1):
+            for key, (content, entry) in records.items():
+                sample[key] = shards.add(sample[_path_key(key)], content, entry)
+            samples.append(sample)
+            progress(number, len(dataset))
     index = dict(
         format=FORMAT,
         dataset=type(dataset).__name__,
         list=list_of(dataset),
         samples=samples,
-        shards=shards.close(),
+        shards=shards.done,
     )
-    write_atomically(part / INDEX, json.dumps(index))
-    part.rename(folder)
+    write_atomically(folder / INDEX, json.dumps(index))
     return index
 
 
 class _Shards:
-    """The files of a pack, written one after another; what several samples share is written once."""
+    """The files of a pack, written one after another; what several samples share is written once.
+
+    Args:
+        folder: Receives them.
+        limit: A new one is begun where one would become larger, in bytes.
+
+    Attributes:
+        done: Name, size and hash of the files that are complete: all of them after the ``with`` block.
+    """
 
     def __init__(self, folder: Path, limit: int) -> None:
         self.folder, self.limit = folder, limit
         self.done: list[dict] = []
         self.known: dict[tuple, Record] = {}
-        self._begin()
 
+    def __enter__(self) -> '_Shards':
+        """Begin the first file."""
+        self._begin()
+        return self
+
+    def __exit__(self, error_type: type | None, *_: object) -> None:
+        """End the last file; after an error its folder is of no use to anybody."""
+        if error_type is None:
+            self._end()
+        else:
+            with contextlib.suppress(OSError):  # it would write what the disk did not take before
+                self.file.close()
+
+    # Not through `atomic_open`: what is atomic here is the folder, and an error of a sample is not one of the shard.
     def _begin(self) -> None:
-        self.file, self.hash, self.size = (self.folder / shard_name(len(self.done))).open('wb'), hashlib.sha256(), 0
+        self.path = self.folder / shard_name(len(self.done))
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.file, self.hash, self.size = self.path.open('wb'), hashlib.sha256(), 0
+        except OSError as error:
+            raise write_error(self.path, error) from error
 
     def _end(self) -> None:
-        self.file.close()
-        self.done.append(dict(name=Path(self.file.name).name, size=self.size, sha256=self.hash.hexdigest()))
+        try:
+            self.file.flush()
+            os.fsync(self.file.fileno())
+            self.file.close()
+        except OSError as error:
+            raise write_error(self.path, error) from error
+        self.done.append(dict(name=self.path.name, size=self.size, sha256=self.hash.hexdigest()))
 
     def add(self, path: str, content: bytes, entry: dict) -> Record:
         key = (path, hashlib.sha256(content).digest())
@@ -102,14 +147,13 @@ class _Shards:
                 self._end()
                 self._begin()
             self.known[key] = Record(shard=len(self.done), offset=self.size, size=len(content), **entry)
-            self.file.write(content)
+            try:
+                self.file.write(content)
+            except OSError as error:
+                raise write_error(self.path, error) from error
             self.hash.update(content)
             self.size += len(content)
         return self.known[key]
-
-    def close(self) -> list[dict]:
-        self._end()
-        return self.done
 
 
 def _path_key(record_key: str) -> str:

@@ -6,9 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from depth.atomic_write import atomic_open
 from depth.depth_codes import encode_uint16
 
-from .files import write_image
+from .files import encode_image
 
 FARTHEST_MM = 65.535  # metres that fit into 16 bits as millimetres
 
@@ -29,9 +30,13 @@ def save_depth_png(path: str | Path, depth: np.ndarray, depth_scale: float | Non
     farthest = float(depth.max(initial=0))
     scale = depth_scale or (1000.0 if farthest <= FARTHEST_MM else 256.0)
     saturated = int((np.rint(depth.astype(np.float64) * scale) > 65535).sum())
-    write_image(path, encode_uint16(depth, scale))
+    picture = encode_image(path, encode_uint16(depth, scale))
     content = dict(depth_scale=scale, unit='metres = value / depth_scale, 0 = none', saturated_pixels=saturated)
-    path.with_suffix('.json').write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
+    # Both are on the disk before either gets its name: a PNG without its scale, or with an old one, is worth nothing.
+    with atomic_open(path) as file, atomic_open(path.with_suffix('.json'), 'w', encoding='utf-8') as side_car:
+        file.write(picture)
+        file.flush()
+        side_car.write(json.dumps(content, indent=2) + '\n')
     return scale
 
 

@@ -10,6 +10,7 @@ from .colormap import colorize_depth, colorize_error, draw_color_bar
 TITLE_HEIGHT = 22
 MIN_HEIGHT = 240
 MAX_HEIGHT = 480
+MAX_WIDTH = 4096  # of a tile; a strip such as 3000x1 is squeezed
 GAP = 6
 
 
@@ -60,7 +61,7 @@ def join_tiles(tiles: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
 def _display_size(shape: tuple[int, int]) -> tuple[int, int]:
     height, width = shape
     target = min(max(height, MIN_HEIGHT), MAX_HEIGHT)
-    return target, round(width * target / height)
+    return target, min(max(round(width * target / height), 1), MAX_WIDTH)
 
 
 def _resize(picture: np.ndarray, size: tuple[int, int], smooth: bool = False) -> np.ndarray:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from depth.atomic_write import write_atomically
+
 
 def depth_to_points(depth: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
     """Back-project every pixel: X = depth * K^-1 (u, v, 1), with pixel centres at whole numbers.
@@ -32,8 +34,6 @@ def write_ply(path: str | Path, depth: np.ndarray, intrinsics: np.ndarray, img: 
     Returns:
         How many points were written.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     valid = depth > 0
     vertices = np.empty(
         int(valid.sum()),
@@ -48,5 +48,5 @@ def write_ply(path: str | Path, depth: np.ndarray, intrinsics: np.ndarray, img: 
         f'property uchar {name}' for name in ('red', 'green', 'blue')
     ]
     header = ['ply', 'format binary_little_endian 1.0', f'element vertex {len(vertices)}', *properties, 'end_header']
-    path.write_bytes(('\n'.join(header) + '\n').encode('ascii') + vertices.tobytes())
+    write_atomically(path, ('\n'.join(header) + '\n').encode('ascii') + vertices.tobytes())
     return len(vertices)

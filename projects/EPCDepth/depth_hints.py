@@ -1,8 +1,6 @@
 """Depth hints: semi-global matching with several settings, fused by how well each explains the image."""
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,6 +11,7 @@ from depth.datasets.transforms.spatial_keys import require_unmoved
 from depth.models.layers import synthesize_view
 from depth.models.losses import photometric_error
 from depth.registry import TRANSFORMS
+from depth.visualization.files import write_array
 
 # Published: block sizes 1, 2 and 3. OpenCV gives identical maps for 2 and 3, so these eight are all distinct ones.
 BLOCK_SIZES = (1, 3)
@@ -170,9 +169,4 @@ def write_hint(sample: dict, steps: Sequence[dict], unit: float) -> None:
     torch.set_num_threads(1)
     pipeline = Compose([TRANSFORMS.build(dict(step)) for step in steps])
     hint = compute_hint(pipeline(dict(sample))) / np.float32(unit)
-    path = Path(sample['depth_hint_path'])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    with temporary.open('wb') as file:
-        np.save(file, hint[None].astype(np.float32))
-    os.replace(temporary, path)
+    write_array(sample['depth_hint_path'], hint[None].astype(np.float32))

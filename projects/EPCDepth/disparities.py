@@ -16,7 +16,7 @@ from torch import Tensor
 from depth.evaluation import DepthMetric
 from depth.models.layers import resize_map
 from depth.registry import HOOKS
-from depth.visualization.files import write_image
+from depth.visualization.files import write_array, write_image
 
 FILE_NAME = 'disparities.npy'
 
@@ -47,8 +47,7 @@ class DisparityWriterHook(Hook):
 
     def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
         """Write the file."""
-        self.out_dir.mkdir(parents=True, exist_ok=True)
-        np.save(self.out_dir / FILE_NAME, np.stack(self.collected))
+        write_array(self.out_dir / FILE_NAME, np.stack(self.collected))
         self.collected.clear()
 
 

@@ -1,6 +1,9 @@
 import json
+import struct
 import subprocess
 import sys
+import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -110,6 +113,136 @@ def test_equal_names_do_not_overwrite_each_other(weights, images, tmp_path):
     cv2.imwrite(str(images / 'a.bmp'), np.zeros((96, 128, 3), np.uint8))
     result = DepthInferencer(weights, device='cpu')(images, out_dir=tmp_path / 'out', outputs=['npy'])
     assert len(set(result['files'])) == 3
+
+
+def test_each_output_is_named_after_its_input_and_the_report_lists_which_is_which(weights, tmp_path):
+    """The depth of 000000 was once written as 000001, because the name was taken for a marker."""
+    scenes = {name: render_scene('rooms', 0, index, 'test')['img'] for index, name in enumerate(('07', '00', '01'))}
+    for name, img in scenes.items():
+        cv2.imwrite(str(tmp_path / f'0000{name}.png'), img)
+    inferencer, out = DepthInferencer(weights, device='cpu'), tmp_path / 'out'
+    result = inferencer([tmp_path / f'0000{name}.png' for name in scenes], out_dir=out, outputs=['npy'])
+    for name, img in scenes.items():
+        expected = inference_model(inferencer.model, img).pred_depth.numpy()
+        assert np.array_equal(np.load(out / f'npy/0000{name}.npy'), expected)
+    expected = [
+        dict(input=str(tmp_path / f'0000{name}.png'), name=f'0000{name}', files=[f'npy/0000{name}.npy'], error=None)
+        for name in scenes
+    ]
+    assert result['images'] == expected
+    assert json.loads((out / 'report.json').read_text())['images'] == expected
+
+
+def test_calls_that_share_an_output_folder_share_its_report(weights, images, tmp_path):
+    inferencer, out = DepthInferencer(weights, device='cpu'), tmp_path / 'out'
+    for _ in range(2):
+        for file in ('a.png', 'sub/a.jpg'):
+            inferencer(images / file, out_dir=out, outputs=['npy'])
+    listed = json.loads((out / 'report.json').read_text())['images']
+    assert {entry['input']: entry['files'] for entry in listed} == {
+        str(images / 'a.png'): ['npy/a.npy'],
+        str(images / 'sub/a.jpg'): ['npy/sub/a.npy'],
+    }
+    assert not np.array_equal(np.load(out / 'npy/a.npy'), np.load(out / 'npy/sub/a.npy'))
+
+
+@pytest.mark.parametrize('out_dir', ['in/out', 'in', 'link/out'])
+def test_inference_does_not_eat_its_output(weights, images, tmp_path, out_dir):
+    (tmp_path / 'link').symlink_to(images)
+    for _ in range(3):
+        result = DepthInferencer(weights, device='cpu')(images, out_dir=tmp_path / out_dir, fov=60)
+        assert len(result['predictions']) == 2
+    assert 'were left out' in ' '.join(result['notes'])
+
+
+def odd_images(folder):
+    """Write images that are unusual or impossible; return the names of the impossible ones."""
+    img = render_scene('rooms', 0, 0, 'test')['img']
+    folder.mkdir()
+    for name, array in {
+        'strip': img[:1].repeat(24, axis=1)[:, :3000],
+        'column': np.ascontiguousarray(img[:, :1].repeat(32, axis=0)[:3000]),
+        'pixel': img[:1, :1],
+        'deep': img.astype(np.uint16) * 257,
+        'gray': img[..., 0],
+        'alpha': cv2.cvtColor(img, cv2.COLOR_BGR2BGRA),
+        'usual': img,
+    }.items():
+        cv2.imwrite(str(folder / f'{name}.png'), array)
+    pil_image = pytest.importorskip('PIL.Image')
+    picture = pil_image.fromarray(img)
+    picture.convert('CMYK').save(folder / 'cmyk.jpg')
+    frames = [pil_image.fromarray(np.roll(img, 9 * index, axis=1)) for index in range(1, 3)]
+    picture.save(folder / 'animated.webp', save_all=True, append_images=frames)
+    header = struct.pack('>IIBBBBB', 40000, 40000, 8, 2, 0, 0, 0)
+    chunks = [(b'IHDR', header), (b'IDAT', zlib.compress(bytes(1000))), (b'IEND', b'')]
+    content = b''.join(
+        struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data)) for kind, data in chunks
+    )
+    (folder / 'huge.png').write_bytes(b'\x89PNG\r\n\x1a\n' + content)
+    return {'huge.png'}
+
+
+def test_odd_images_never_stop_the_rest(weights, tmp_path):
+    impossible = odd_images(tmp_path / 'in')
+    result = DepthInferencer(weights, device='cpu')(tmp_path / 'in', out_dir=tmp_path / 'out', fov=60)
+    failed = {Path(path).name for path in result['errors']}
+    assert impossible <= failed <= impossible | {'strip.png', 'column.png', 'pixel.png'}
+    for path, message in result['errors'].items():
+        assert path in message
+    for entry in result['images']:
+        assert bool(entry['error']) != (len(entry['files']) == 5), entry
+    assert not list(tmp_path.rglob('*.tmp'))
+
+
+BAD_CAMERAS = {
+    'fx is 0': (0, 100, 64, 48),
+    'fy is -100': (100, -100, 64, 48),
+    'cx is nan': (100, 100, float('nan'), 48),
+    'cy is inf': (100, 100, 64, float('inf')),
+    "fx is 'wide'": ('wide', 100, 64, 48),
+}
+
+
+@pytest.mark.parametrize('message', BAD_CAMERAS)
+@pytest.mark.parametrize('source', ['argument', 'file', 'config', 'model'])
+def test_an_impossible_camera_is_refused_before_anything_is_written(weights, images, tmp_path, message, source):
+    fx, fy, cx, cy = BAD_CAMERAS[message]
+    out, matrix = tmp_path / 'out', [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]
+    inferencer, options = DepthInferencer(weights, device='cpu'), {}
+    if source == 'argument':
+        options = dict(intrinsics=(fx, fy, cx, cy))
+    elif source == 'file':
+        (tmp_path / 'intrinsics.json').write_text(json.dumps(dict(fx=fx, fy=fy, cx=cx, cy=cy)))
+    elif source == 'config':
+        inferencer.model.cfg.default_intrinsics = matrix
+    names = dict(argument='--intrinsics', file='intrinsics.json', config='default_intrinsics', model='intrinsics')
+    said = 'must be a matrix' if 'wide' in message and source in ('config', 'model') else message
+    with pytest.raises(ValueError, match=said) as raised:
+        if source == 'model':
+            inference_model(inferencer.model, images / 'a.png', matrix)
+        else:
+            inferencer(images, out_dir=out, **options)
+    assert names[source] in str(raised.value)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ('camera', 'message'),
+    [((0.9, 0.9, 0.5, 0.5), 'share of the width'), ((100, 100, 300, 48), 'cx is 300 pixels, far')],
+)
+def test_a_camera_of_other_images_is_refused_for_each(weights, images, tmp_path, camera, message):
+    result = DepthInferencer(weights, device='cpu')(images, out_dir=tmp_path / 'out', intrinsics=camera)
+    assert len(result['errors']) == 2
+    assert all(message in text for text in result['errors'].values())
+    assert [path.name for path in (tmp_path / 'out').iterdir()] == ['report.json']
+
+
+def test_cameras_of_another_program_are_said_and_not_used(weights, images, tmp_path):
+    (tmp_path / 'intrinsics.json').write_text('{"width": 128, "intrinsic_matrix": [1, 2, 3]}')
+    result = DepthInferencer(weights, device='cpu')(images, out_dir=tmp_path / 'out')
+    assert 'intrinsics.json' in ' '.join(result['notes'])
+    assert 'no point clouds' in ' '.join(result['notes'])
 
 
 def test_no_image_is_an_error(weights, tmp_path):

@@ -11,6 +11,7 @@ import argparse
 import json
 from pathlib import Path
 
+from depth.atomic_write import write_atomically
 from depth.cli import add_cfg_options, parse_cfg_options, run_tool
 
 TINY = 'configs/synthetic/depthformer_tiny_rooms.py'
@@ -65,7 +66,7 @@ def main() -> None:
     print(format_result(result))
     if args.out:
         write_result(result, args.out)
-        args.out.with_name(f'{args.out.stem}_curves.json').write_text(json.dumps(curves) + '\n', encoding='utf-8')
+        write_atomically(args.out.with_name(f'{args.out.stem}_curves.json'), json.dumps(curves) + '\n')
         print(f'written to {args.out}')
     if args.picture:
         draw_curves(curves, args.seeds, args.picture)

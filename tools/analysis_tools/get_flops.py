@@ -7,6 +7,7 @@ import argparse
 import json
 from pathlib import Path
 
+from depth.atomic_write import write_atomically
 from depth.cli import add_cfg_options, parse_cfg_options, run_tool
 
 
@@ -44,8 +45,7 @@ def main() -> None:
     print(args.config)
     print(format_complexity(measured))
     if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(dict(config=args.config, **measured), indent=2) + '\n')
+        write_atomically(args.out, json.dumps(dict(config=args.config, **measured), indent=2) + '\n')
         print(f'written to {args.out}')
 
 

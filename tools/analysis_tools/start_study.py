@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from depth.atomic_write import write_atomically
 from depth.cli import run_tool
 
 TRAIN = Path(__file__).resolve().parents[1] / 'train.py'
@@ -38,7 +39,7 @@ def main() -> None:
         beaten = sum(value < constant for value in found)
         listed = ' '.join(f'{value:.3f}' for value in found)
         print(f'depth bias {guard or "left random"}: {beaten} of {len(found)} beat the constant; abs_rel {listed}')
-    (args.work_dir / 'start_study.json').write_text(json.dumps(dict(constant=constant, **table), indent=2) + '\n')
+    write_atomically(args.work_dir / 'start_study.json', json.dumps(dict(constant=constant, **table), indent=2) + '\n')
 
 
 def final_abs_rel(args: argparse.Namespace, seed: int, guard: str | None) -> float:

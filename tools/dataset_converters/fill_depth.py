@@ -42,8 +42,13 @@ def find_pairs(images: Path, depths: Path) -> list[tuple[Path, Path]]:
 
     Raises:
         FileNotFoundError: If there is no depth map or one has no image.
+        ValueError: If two images have one stem.
     """
-    by_stem = {path.stem: path for path in images.glob('*') if path.suffix.lower() in IMAGE_SUFFIXES}
+    by_stem: dict[str, Path] = {}
+    for path in sorted(path for path in images.glob('*') if path.suffix.lower() in IMAGE_SUFFIXES):
+        if path.stem in by_stem:
+            raise ValueError(f'{by_stem[path.stem]} and {path} have the same stem, so it is not clear which one counts')
+        by_stem[path.stem] = path
     maps = sorted(depths.glob('*.png'))
     if not maps:
         raise FileNotFoundError(f'{depths} holds no depth PNG')

@@ -5,6 +5,9 @@ import json
 import time
 from pathlib import Path
 
+from depth.atomic_write import write_atomically
+from depth.cli import run_tool
+
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
@@ -27,7 +30,7 @@ def main() -> None:
         files=[str(path) for path in results(args.work_dir)],
     )
     path = args.work_dir / 'summary.json'
-    path.write_text(json.dumps(summary, indent=2) + '\n', encoding='utf-8')
+    write_atomically(path, json.dumps(summary, indent=2) + '\n')
     print_summary(summary)
     print(f'This summary: {path}')
 
@@ -96,4 +99,4 @@ def print_summary(summary: dict) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_tool(main)

@@ -1,10 +1,11 @@
 """What preparing any data set consists of: splits, archives, unpacking, a last look."""
 
 import functools
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from depth.atomic_write import write_atomically
 
 from ..published_splits import PUBLISHED_SPLITS, sha256_of
 from .download import Progress, download, remote_size
@@ -187,7 +188,7 @@ class Preparer:
         if source is not None:
             if (found := sha256_of(source)) != split.sha256:
                 raise ValueError(f'{source} has SHA-256 {found}, the published {name} has {split.sha256}')
-            shutil.copyfile(source, target)
+            write_atomically(target, source.read_bytes())
         elif split.url:
             download(split.url, target, split.sha256)
         else:

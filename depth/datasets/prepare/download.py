@@ -8,6 +8,8 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+from depth.atomic_write import write_atomically, write_error
+
 from ..published_splits import sha256_of
 
 CHUNK = 1 << 20  # bytes
@@ -124,7 +126,7 @@ def _fetch(url: str, part: Path, progress: Progress | None, timeout: float) -> N
         total = _total(answer, start)
         tag = answer.headers.get('ETag')
         if tag and not tag.startswith('W/'):
-            version.write_text(tag, encoding='utf-8')
+            write_atomically(version, tag)
         _copy(answer, part, start, total, progress)
 
 
@@ -144,7 +146,11 @@ def _copy(
     done = start
     with part.open('ab' if start else 'wb') as file:
         while chunk := answer.read(CHUNK):
-            file.write(chunk)
+            try:
+                file.write(chunk)
+                file.flush()
+            except OSError as error:
+                raise write_error(part, error) from error
             done += len(chunk)
             if progress:
                 progress(done, total)

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from depth.atomic_write import write_atomically
+
 from .base import Archive, Preparer
 
 
@@ -31,7 +33,7 @@ class IBimsPreparer(Preparer):
         target = self.root / 'imagelist.txt'
         if not target.is_file():
             names = sorted(path.stem for path in (self.root / 'rgb').glob('*.png'))
-            target.write_text('\n'.join(names) + '\n', encoding='utf-8')
+            write_atomically(target, '\n'.join(names) + '\n')
 
     def look(self) -> Iterator[str]:
         """Count the images."""

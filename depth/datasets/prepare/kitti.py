@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from depth.atomic_write import write_atomically
+
 from .base import Archive, Preparer
 from .kitti_raw import SERVER as RAW_SERVER
 from .kitti_raw import drive_archive
@@ -76,7 +78,7 @@ class KITTIEigenPreparer(Preparer):
             camera, frame = depth.split('/')[-2:]
             lines.append(f'{drive[:10]}/{drive}/{camera}/data/{frame} {drive}/{depth}')
         target = self.root / 'kitti_benchmark_train.txt'
-        target.write_text('\n'.join(lines) + '\n', encoding='utf-8')
+        write_atomically(target, '\n'.join(lines) + '\n')
         self.say(f'{target}: {len(lines)} lines, from the folders of {path.name}')
 
     def finish(self) -> None:

@@ -8,6 +8,8 @@ from typing import BinaryIO
 import cv2
 import numpy as np
 
+from depth.atomic_write import write_atomically
+
 from .base import Archive, Preparer
 from .unpack import Write, copy_member
 
@@ -91,6 +93,5 @@ def write_jpeg(source: BinaryIO, target: Path) -> Path:
         raise ValueError(f'the image for {target} cannot be decoded; delete the archive and fetch it again')
     settings = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     settings += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420]
-    part = target.with_name(target.name + '.part')
-    part.write_bytes(cv2.imencode('.jpg', img, settings)[1].tobytes())
-    return part.replace(target)
+    write_atomically(target, cv2.imencode('.jpg', img, settings)[1].tobytes())
+    return target

@@ -5,8 +5,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import mmcv
+import cv2
 import numpy as np
+
+from depth.atomic_write import write_atomically
 
 from ..nyu_labeled import NYULabeledDataset, recordings_of_test_frames
 from ..transforms.loading import load_depth, load_image
@@ -84,8 +86,9 @@ class NYUPreparer(Preparer):
         img = load_image(sample)
         framed = np.zeros_like(img)
         framed[BORDER] = img[BORDER]
-        mmcv.imwrite(framed, str(image))
-        mmcv.imwrite((load_depth(sample) * 1000).astype(np.uint16), str(depth))  # cut, not rounded, as published
+        write_atomically(image, cv2.imencode(image.suffix, framed)[1].tobytes())
+        stored = (load_depth(sample) * 1000).astype(np.uint16)  # cut, not rounded, as published
+        write_atomically(depth, cv2.imencode(depth.suffix, stored)[1].tobytes())
 
     def _write_test_list(self, lines: list[str]) -> None:
         target = self.root / 'nyu_test.txt'
@@ -95,7 +98,7 @@ class NYUPreparer(Preparer):
         if self.options.splits is not None:
             self.provide_split('nyu_test.txt', target)
         elif not target.is_file():
-            target.write_text('\n'.join(lines), encoding='utf-8')
+            write_atomically(target, '\n'.join(lines))
             same = 'the published lines, sorted' if rebuilt == SORTED_TEST_LIST else 'rebuilt from the .mat files'
             self.say(f'{target}: {len(lines)} lines ({same})')
 
@@ -119,7 +122,7 @@ class NYUPreparer(Preparer):
                 'first, as the toolbox of the data set or sync.zip has them'
             )
         target = self.root / 'nyu_raw_train.txt'
-        target.write_text('\n'.join(lines) + '\n', encoding='utf-8')
+        write_atomically(target, '\n'.join(lines) + '\n')
         self.say(f'{target}: {len(lines)} lines, without the {len(kept_out)} recordings of the test images')
 
     def look(self) -> Iterator[str]:

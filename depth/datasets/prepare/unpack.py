@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from depth.atomic_write import atomic_open, write_atomically
+
 Place = Callable[[str], str | None]  # a member's name -> where it goes below the root, None to leave it out
 Write = Callable[[BinaryIO, Path], Path]
 MARKERS = '.prepared'  # folder below the root with one file for each archive that was unpacked
@@ -17,10 +19,9 @@ MARKERS = '.prepared'  # folder below the root with one file for each archive th
 
 def copy_member(source: BinaryIO, target: Path) -> Path:
     """Write a member as it is; it gets its name when it is complete."""
-    part = target.with_name(target.name + '.part')
-    with part.open('wb') as file:
+    with atomic_open(target) as file:
         shutil.copyfileobj(source, file, 1 << 20)
-    return part.replace(target)
+    return target
 
 
 def unpack(
@@ -72,8 +73,7 @@ def member_names(archive: str | Path) -> list[str]:
 def mark(root: str | Path, name: str, count: int) -> None:
     """Note that an archive was unpacked completely."""
     path = Path(root, MARKERS, f'{name}.json')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(dict(archive=name, members=count)) + '\n', encoding='utf-8')
+    write_atomically(path, json.dumps(dict(archive=name, members=count)) + '\n')
 
 
 def is_unpacked(root: str | Path, name: str) -> bool:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-import mmcv
+import cv2
 import numpy as np
 
+from depth.atomic_write import write_atomically
 from depth.depth_codes import encode_uint16
 
 from ..scenes import camera_matrix, render_scene
@@ -99,7 +100,7 @@ def render_layout(
         image_size=list(layout.image_size),
         counts=counts,
     )
-    (root / MARKER).write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
+    write_atomically(root / MARKER, json.dumps(content, indent=2) + '\n')
     scenes = [(split, index) for split, count in counts.items() for index in range(count)]
     wrap = progress or (lambda items, _total: items)
     write = functools.partial(_write, layout, root)
@@ -123,8 +124,10 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
     Raises:
         OSError: If it cannot be written.
     """
-    if not mmcv.imwrite(picture, str(path)):
-        raise OSError(f'{path} could not be written')
+    written, encoded = cv2.imencode(path.suffix, picture)
+    if not written:
+        raise OSError(f'{path}: OpenCV cannot encode {picture.shape} {picture.dtype} as {path.suffix}')
+    write_atomically(path, encoded.tobytes())
 
 
 def write_depth(path: Path, depth: np.ndarray, depth_scale: float) -> None:
@@ -134,5 +137,4 @@ def write_depth(path: Path, depth: np.ndarray, depth_scale: float) -> None:
 
 def write_lines(path: Path, lines: list[str]) -> None:
     """Write a text file of these lines and make its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text('\n'.join(lines) + '\n', encoding='utf-8')
+    write_atomically(path, '\n'.join(lines) + '\n')

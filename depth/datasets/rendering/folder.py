@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from depth.atomic_write import write_atomically
+
 from .base import Layout, write_depth, write_picture
 
 
@@ -36,4 +38,4 @@ class FolderLayout(Layout):
         (fx, _, cx), (_, fy, cy) = self.intrinsic[:2].tolist()
         for split in counts:
             path = self._folder(root, split) / 'intrinsics.json'
-            path.write_text(json.dumps(dict(fx=fx, fy=fy, cx=cx, cy=cy), indent=2) + '\n', encoding='utf-8')
+            write_atomically(path, json.dumps(dict(fx=fx, fy=fy, cx=cx, cy=cy), indent=2) + '\n')

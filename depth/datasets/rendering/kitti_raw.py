@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from depth.atomic_write import write_atomically
+
 from ..scenes.render import BASELINE, lidar_mask
 from .base import write_lines, write_picture
 from .kitti import DAY, KITTILayout, drive_and_frame
@@ -34,9 +36,8 @@ class KITTIRawStereoLayout(KITTILayout):
         folder = root / DAY / drive
         write_picture(folder / 'image_02/data' / f'{frame}.png', scene['img'])
         write_picture(folder / 'image_03/data' / f'{frame}.png', scene['img_right'])
-        scan = folder / 'velodyne_points/data' / f'{frame}.bin'
-        scan.parent.mkdir(parents=True, exist_ok=True)
-        self.scan(scene['gt_depth']).tofile(scan)
+        scan = self.scan(scene['gt_depth'])
+        write_atomically(folder / 'velodyne_points/data' / f'{frame}.bin', scan.tobytes())
 
     def scan(self, gt_depth: np.ndarray) -> np.ndarray:
         """Return laser points (M, 4) float32 on 64 lines: x forward, y left, z up in metres, reflectance."""

@@ -41,7 +41,7 @@ def read_image(path: str | Path) -> np.ndarray:
         return decode_jpeg(content.tobytes(), path)
     img = _decode(content, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if img is None:
-        raise ValueError(f'image {path} cannot be decoded, it is empty, cut off or not an image')
+        raise ValueError(f'image {path} cannot be decoded, it is empty, cut off, too large or not an image')
     return img
 
 
@@ -171,7 +171,10 @@ def _decode(content: np.ndarray, flags: int) -> np.ndarray | None:
     OpenCV would fill what a cut-off PNG lacks with zeros and only print a warning.
     """
     is_cut_off = content[:4].tobytes() == b'\x89PNG' and b'IEND' not in content[-1024:].tobytes()
-    return None if is_cut_off or not content.size else cv2.imdecode(content, flags)
+    try:
+        return None if is_cut_off or not content.size else cv2.imdecode(content, flags)
+    except cv2.error:  # more pixels than OpenCV takes, or a header that claims them
+        return None
 
 
 def load_image(sample: dict) -> np.ndarray:

@@ -5,6 +5,7 @@ from pathlib import Path
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from depth.atomic_write import remove_leftovers
 from depth.registry import HOOKS
 from depth.visualization.depth_io import save_depth_png
 
@@ -15,15 +16,32 @@ class PredictionWriterHook(Hook):
 
     Args:
         out_dir: Folder; names repeat the end of the image's path.
+
+    Raises:
+        ValueError: During the test, if two images would have one name.
+        OSError: If a file cannot be written; the message names it and the free space.
     """
 
     def __init__(self, out_dir: str) -> None:
         self.out_dir = Path(out_dir)
+        self.owners: dict[str, str] = {}  # path of the image by the name of its prediction
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        """Remove what a killed test left, forget the names of the last one."""
+        self.owners.clear()
+        remove_leftovers(self.out_dir)
 
     def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs=None) -> None:
         """Write one batch."""
         for sample in outputs or []:
-            name = unique_name(sample.metainfo.get('img_path', f'{batch_idx:06d}'))
+            path = str(sample.metainfo.get('img_path', f'{batch_idx:06d}'))
+            name = unique_name(path)
+            # As a disk compares them that ignores case.
+            if (owner := self.owners.setdefault(name.casefold(), path)) != path:
+                raise ValueError(
+                    f'{self.out_dir / name}.png would be the prediction of both {owner} and {path}: their last six '
+                    'parts are the same; rename one of the folders, or test them apart into two folders'
+                )
             save_depth_png(self.out_dir / f'{name}.png', sample.pred_depth.float().cpu().numpy())
 
 

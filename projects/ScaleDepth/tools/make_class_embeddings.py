@@ -36,10 +36,9 @@ def main() -> None:
     if without:
         raise ValueError(f'--templates: {without[0]!r} has no {{}} for the category')
     embeddings = embed(categories, templates, args.model, args.pretrained)
-    import torch
+    from depth.engine.checkpoint import save_atomically
 
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(embeddings, args.out)
+    save_atomically(embeddings, args.out)
     print(f'{args.out}: {tuple(embeddings.shape)}, {len(templates)} templates, {args.model} {args.pretrained}')
 
 

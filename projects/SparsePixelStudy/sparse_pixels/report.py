@@ -1,6 +1,7 @@
 """The study from a checkpoint to numbers and pictures."""
 
 import argparse
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from depth.apis import init_model
+from depth.atomic_write import write_atomically
 from depth.registry import DATASETS
 from depth.visualization import colorize_depth
 from depth.visualization.files import write_image
@@ -98,7 +100,9 @@ def draw_curves(results: dict, path: Path) -> None:
         axes.axhline(result['rmse_all_pixels'], color=color, linewidth=0.5)
     axes.set(xscale='log', xlabel='visible pixels, %', ylabel='rmse, m', title='thin lines: all pixels')
     axes.legend(fontsize=7)
-    figure.savefig(path, dpi=150)
+    content = io.BytesIO()
+    figure.savefig(content, dpi=150, format=path.suffix.removeprefix('.'))
+    write_atomically(path, content.getvalue())
 
 
 @torch.no_grad()

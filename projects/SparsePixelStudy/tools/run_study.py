@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from depth.atomic_write import write_atomically
 from depth.cli import run_tool
 
 REPO = Path(__file__).resolve().parents[3]
@@ -46,7 +47,7 @@ def main() -> None:
     results, networks, models = {}, {}, {}
     for name, checkpoint in checkpoints.items():
         models[name], networks[name], results[name] = run_model(name, checkpoint, args)
-        (args.out_dir / 'study.json').write_text(json.dumps(results, indent=2) + '\n', encoding='utf-8')
+        write_atomically(args.out_dir / 'study.json', json.dumps(results, indent=2) + '\n')
     draw_curves(results, args.out_dir / 'curves.png')
     draw_masks(models, networks, args.out_dir / 'masks.png', device=args.device)
     print(f'numbers and pictures in {args.out_dir}: study.json, curves.png, masks.png')

@@ -5,11 +5,16 @@ import torch
 from depth.models.layers import resize_map, sigmoid_to_inverse_depth, synthesize_view
 from depth.models.losses import edge_aware_smoothness, photometric_error, ssim_error
 from depth.models.losses.view_synthesis_loss import masked_mean
-from projects.EPCDepth.epcdepth_loss import EPCDepthLoss, select_best
+from projects.EPCDepth.epcdepth_loss import EPCDepthLoss, log_l1, select_best
 
 from .reference import UNIT, published_synthesis, recorded, scene_sigmoids, scene_views, to_depth
 
 EXACT = dict(rtol=1e-5, atol=1e-6)
+# Candidates that differ by less are tied: which one wins depends on the processor's instructions. Winners that changed
+# between AVX-512 and SSE differed by 6.6e-6 at most; errors are between 0 and 1.
+TIE = 2e-5
+TIED_LABELS = 0.05  # share of pixels, 0.035 on this scene: outside the image all warped views show its border
+TIED_WINNERS = 0.005  # 9 of 4096 pixels at most
 
 
 @pytest.fixture
@@ -32,6 +37,67 @@ def published_loss(hints=True, auto_mask=True, smoothness_weight=0.0, unit=1.0):
 
 def warped(views, depth):
     return synthesize_view(views.sources[0], depth, views.intrinsics, views.transforms[0])
+
+
+def tied(errors):
+    """Return where the two smallest of several error maps (N, 1, H, W) are tied, bool (N, 1, H, W)."""
+    lowest = torch.cat([error.detach() for error in errors], dim=1).sort(dim=1).values
+    return (lowest[:, 1:2] - lowest[:, :1]) < TIE
+
+
+@pytest.fixture
+def toss_ties(monkeypatch):
+    """Return a function after which half of the ties, drawn by a seed, are decided the other way."""
+
+    def toss(seed):
+        generator = torch.Generator().manual_seed(seed)
+
+        def decide(errors):
+            order = torch.cat(list(errors), dim=1).argsort(dim=1)
+            turned = tied(errors) & (torch.rand(order[:, :1].shape, generator=generator) < 0.5)
+            return torch.where(turned, order[:, 1:2], order[:, :1])
+
+        for module in ('depth.models.losses.view_synthesis_loss', 'projects.EPCDepth.epcdepth_loss'):
+            monkeypatch.setattr(f'{module}.best_candidate', decide)
+
+    return toss
+
+
+def change_of_mean(values, mask, ties):
+    """Return by how much the mean of ``values`` over ``mask`` changes at most if tied pixels join or leave."""
+    mean, count = masked_mean(values, mask), mask.sum()
+    return ((values - mean).abs() * ties).sum() / (count - ties.sum())
+
+
+def change_of_term(module, depth, views):
+    """Return by how much photometric and hint term of one output change at most, whatever its ties decide."""
+    error, identity, hint = (
+        module.reprojection_error(depth, views),
+        module.identity_error(views),
+        module.hint_error(views),
+    )
+    rivals = [rival for rival in (identity, hint) if rival is not None]
+    ties = tied([error, *rivals]) if rivals else torch.zeros_like(error, dtype=torch.bool)
+    assert ties.float().mean() <= TIED_WINNERS
+    winner = module.winner(error, identity, hint)
+    change = change_of_mean(error, winner != 1, ties)
+    if hint is not None:
+        distance = log_l1(depth / module.hint_unit, views.depth_hint / module.hint_unit)
+        change = change + change_of_mean(distance, winner == 2, ties)
+    return change
+
+
+def changes_of_terms(module, views):
+    """Return :func:`change_of_term` of the ten outputs, (10,)."""
+    size = views.target.shape[-2:]
+    depths = [to_depth(resize_map(sigmoid, size)) for sigmoid in scene_sigmoids()]
+    return torch.stack([change_of_term(module, depth, views) for depth in depths])
+
+
+def assert_close_but_for_ties(found, expected, change):
+    """Compare with the usual tolerance and what ties may change, which must be little."""
+    assert (change <= 0.01 * expected).all()
+    assert ((found - expected).abs() <= EXACT['atol'] + EXACT['rtol'] * expected.abs() + change).all()
 
 
 def test_sigmoids_become_depth():
@@ -75,17 +141,18 @@ def test_total_loss_and_its_ten_terms(hints, auto_mask):
     module.distill_weight = 0.0
     losses = module(scene_sigmoids(), views, to_depth)
     assert set(losses) == {'loss_photometric', *(['loss_hint'] if hints else [])}
-    torch.testing.assert_close(sum(losses.values()), recorded(name), **EXACT)
+    changes = changes_of_terms(module, views)
+    assert_close_but_for_ties(sum(losses.values()), recorded(name), changes.mean())
     terms = [sum(module([sigmoid], views, to_depth).values()) for sigmoid in scene_sigmoids()]
-    torch.testing.assert_close(torch.stack(terms), recorded(f'{name}/per_scale'), **EXACT)
+    assert_close_but_for_ties(torch.stack(terms), recorded(f'{name}/per_scale'), changes)
 
 
 @exactly
 def test_smoothness_adds_to_the_total():
-    module = published_loss(smoothness_weight=0.1)
+    module, views = published_loss(smoothness_weight=0.1), scene_views()
     module.distill_weight = 0.0
-    losses = module(scene_sigmoids(), scene_views(), to_depth)
-    torch.testing.assert_close(sum(losses.values()), recorded('loss/hint_automask_smooth'), **EXACT)
+    total = sum(module(scene_sigmoids(), views, to_depth).values())
+    assert_close_but_for_ties(total, recorded('loss/hint_automask_smooth'), changes_of_terms(module, views).mean())
 
 
 @exactly
@@ -98,11 +165,13 @@ def test_hints_compete_with_prediction_and_identity():
         module.hint_error(views),
     )
     torch.testing.assert_close(hint, recorded('hint/reprojection'), rtol=1e-5, atol=2e-5)
-    winner = module.winner(error, identity, hint)
-    assert torch.equal(winner, recorded('hint/argmin_scale0').long())
-    term = module.hint_term(depth, views.depth_hint, winner)
+    winner, expected = module.winner(error, identity, hint), recorded('hint/argmin_scale0').long()
+    ties = tied([error, identity, hint])
+    assert ties.float().mean() <= TIED_WINNERS
+    assert torch.equal(winner[~ties], expected[~ties])
+    term = module.hint_term(depth, views.depth_hint, expected)
     torch.testing.assert_close(term, recorded('hint/proxy_loss_scale0'), **EXACT)
-    torch.testing.assert_close(masked_mean(error, winner != 1), recorded('hint/photometric_scale0'), **EXACT)
+    torch.testing.assert_close(masked_mean(error, expected != 1), recorded('hint/photometric_scale0'), **EXACT)
 
 
 @exactly
@@ -110,34 +179,56 @@ def test_distillation_labels_and_loss():
     module, views = published_loss(), scene_views()
     maps = [resize_map(sigmoid, (32, 64)) for sigmoid in scene_sigmoids()]
     errors = [module.reprojection_error(to_depth(values), views) for values in maps]
+    found, labels = module.distillation(maps, errors), []
     for group, start in (('decoder', 0), ('encoder', 5)):
         members = slice(start, start + 5)
-        label = select_best(maps[members], errors[members])
-        torch.testing.assert_close(label, recorded(f'spp/{group}_label'), **EXACT)
+        clear = ~tied(errors[members])
+        assert clear.float().mean() >= 1 - TIED_LABELS
+        labels.append(select_best(maps[members], errors[members]))
+        torch.testing.assert_close(labels[-1][clear], recorded(f'spp/{group}_label')[clear], **EXACT)
         numbers = [torch.full_like(maps[0], number) for number in range(start, start + 5)]
         index = select_best(numbers, errors[members])
-        assert torch.equal(index.to(torch.int8), recorded(f'spp/{group}_index'))
-    torch.testing.assert_close(module.distillation(maps, errors), recorded('spp/loss'), **EXACT)
+        assert torch.equal(index.to(torch.int8)[clear], recorded(f'spp/{group}_index')[clear])
+    # A map's distance from its label changes by no more than the label.
+    published = [recorded(f'spp/{group}_label') for group in ('decoder', 'encoder')]
+    changes = [(label - other).abs().mean() for label, other in zip(labels, published, strict=True)]
+    assert (found - recorded('spp/loss')).abs() <= 1e-6 + 1e-5 * found + torch.stack(changes).mean()
+    terms = [
+        log_l1(values, label).mean()
+        for members, label in zip((maps[:5], maps[5:]), published, strict=True)
+        for values in members
+    ]
+    torch.testing.assert_close(torch.stack(terms).mean(), recorded('spp/loss'), **EXACT)
+
+
+def gradients():
+    """Return the gradient of the whole loss for each of the ten outputs."""
+    sigmoids = [sigmoid.requires_grad_() for sigmoid in scene_sigmoids()]
+    sum(published_loss()(sigmoids, scene_views(), to_depth).values()).backward()
+    return [sigmoid.grad.numpy() for sigmoid in sigmoids]
 
 
 @exactly
-def test_gradients_of_all_outputs():
-    sigmoids = [sigmoid.requires_grad_() for sigmoid in scene_sigmoids()]
-    sum(published_loss()(sigmoids, scene_views(), to_depth).values()).backward()
-    for index, sigmoid in enumerate(sigmoids):
+def test_gradients_of_all_outputs(toss_ties):
+    found, change = gradients(), np.zeros(10)
+    for seed in range(8):
+        toss_ties(seed)
+        distances = [np.linalg.norm(ours - others) for ours, others in zip(found, gradients(), strict=True)]
+        change = np.maximum(change, distances)
+    for index, ours in enumerate(found):
         expected = recorded(f'grad/disp_{index}').numpy()
-        distance = np.linalg.norm(sigmoid.grad.numpy() - expected)
-        assert distance < 1e-4 * np.linalg.norm(expected), index
+        distance, norm = np.linalg.norm(ours - expected), np.linalg.norm(expected)
+        assert change[index] < 0.06 * norm, index
+        assert distance < 1e-4 * norm + 2 * change[index], index
 
 
 def test_in_metres_only_ties_are_decided_otherwise():
     module, views = published_loss(unit=UNIT), scene_views(unit=UNIT)
     losses = module(scene_sigmoids(), views, lambda sigmoid: to_depth(sigmoid, UNIT))
     total = losses['loss_photometric'] + losses['loss_hint']
-    torch.testing.assert_close(total, recorded('loss/hint_automask'), rtol=1e-4, atol=0)
+    torch.testing.assert_close(total, recorded('loss/hint_automask'), rtol=1e-3, atol=0)
     maps = [resize_map(sigmoid, (32, 64)) for sigmoid in scene_sigmoids()]
     errors = [module.reprojection_error(to_depth(values, UNIT), views) for values in maps]
     differs = ~torch.isclose(select_best(maps[:5], errors[:5]), recorded('spp/decoder_label'), **EXACT)
-    lowest = torch.cat(errors[:5], dim=1).sort(dim=1).values
-    assert (lowest[:, 1] - lowest[:, 0])[differs[:, 0]].max() < 1e-5
-    assert differs.float().mean() < 0.03
+    assert not (differs & ~tied(errors[:5])).any()
+    assert tied(errors[:5]).float().mean() <= TIED_LABELS

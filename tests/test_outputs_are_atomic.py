@@ -1,0 +1,77 @@
+"""No module writes a file under its final name: a full disk or a kill would leave half of it."""
+
+import ast
+
+import pytest
+
+from tests.shared import REPO
+
+# Calls that write a file by its path. `open` counts with a mode that writes.
+WRITERS = {
+    'write_text',
+    'write_bytes',
+    'imwrite',
+    'savefig',
+    'savez',
+    'savez_compressed',
+    'savetxt',
+    'copyfile',
+    'copy2',
+    'tofile',
+    'extractall',
+}
+OPEN_FILES = {'file', 'content'}  # `np.save(file, ...)` and `torch.save(..., file)` may write to an open file
+ALLOWED = {
+    'depth/atomic_write.py': 'opens the temporary files',
+    'depth/engine/checkpoint.py': 'a temporary name',
+    'depth/apis/inference.py': 'a temporary folder',
+    'depth/datasets/pack_writer.py': 'a folder that is renamed when it is complete',
+    'depth/datasets/prepare/download.py': 'a part that the next start continues; renamed when it is checked',
+    'depth/engine/benchmark/data.py': 'a temporary folder',
+    'depth/engine/benchmark/memory.py': "a switch of the system's, no file",
+    'depth/engine/benchmark/curves.py': 'a picture in memory',
+    'projects/SparsePixelStudy/sparse_pixels/report.py': 'a picture in memory',
+}
+
+
+MODULES = [path for folder in ('depth', 'tools', 'projects') for path in sorted((REPO / folder).rglob('*.py'))]
+
+
+def is_writing_mode(call):
+    modes = [node.value for node in [*call.args, *(k.value for k in call.keywords)] if isinstance(node, ast.Constant)]
+    return any(isinstance(mode, str) and mode[:1] in ('w', 'a', 'x') and len(mode) < 4 for mode in modes)
+
+
+def direct_writes(tree):
+    """Return the line of each call that writes a file by its path."""
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        name = getattr(call.func, 'attr', getattr(call.func, 'id', ''))
+        if name in WRITERS or (name == 'open' and is_writing_mode(call)):
+            yield call.lineno
+        elif name == 'save' and isinstance(call.func, ast.Attribute):
+            arguments = [getattr(argument, 'id', '') for argument in call.args]
+            if len(arguments) > 1 and not OPEN_FILES.intersection(arguments):
+                yield call.lineno
+
+
+@pytest.mark.parametrize('path', MODULES, ids=lambda path: path.relative_to(REPO).as_posix())
+def test_every_output_goes_through_the_atomic_writer(path):
+    if path.relative_to(REPO).as_posix() in ALLOWED:
+        pytest.skip(ALLOWED[path.relative_to(REPO).as_posix()])
+    found = list(direct_writes(ast.parse(path.read_text(encoding='utf-8'))))
+    assert not found, f'{path} writes directly in lines {found}; use depth/atomic_write.py'
+
+
+def test_the_search_finds_each_way_to_write():
+    code = """
+path.write_text('a')
+cv2.imwrite('a.png', img)
+open('x.txt', 'w')
+path.open('ab')
+np.save(path, array)
+torch.save(state, 'a.pth')
+np.save(file, array)
+path.open('rb')
+open('x.txt')
+"""
+    assert sorted(direct_writes(ast.parse(code))) == [2, 3, 4, 5, 6, 7]
