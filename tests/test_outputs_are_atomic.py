@@ -23,18 +23,19 @@ WRITERS = {
 OPEN_FILES = {'file', 'content'}  # `np.save(file, ...)` and `torch.save(..., file)` may write to an open file
 ALLOWED = {
     'depth/atomic_write.py': 'opens the temporary files',
-    'depth/engine/checkpoint.py': 'a temporary name',
     'depth/apis/inference.py': 'a temporary folder',
     'depth/datasets/pack_writer.py': 'a folder that is renamed when it is complete',
     'depth/datasets/prepare/download.py': 'a part that the next start continues; renamed when it is checked',
-    'depth/engine/benchmark/data.py': 'a temporary folder',
-    'depth/engine/benchmark/memory.py': "a switch of the system's, no file",
-    'depth/engine/benchmark/curves.py': 'a picture in memory',
+    'benchmarks/data.py': 'a temporary folder',
+    'benchmarks/memory.py': "a switch of the system's, no file",
+    'benchmarks/curves.py': 'a picture in memory',
     'projects/SparsePixelStudy/sparse_pixels/report.py': 'a picture in memory',
 }
 
 
-MODULES = [path for folder in ('depth', 'tools', 'projects') for path in sorted((REPO / folder).rglob('*.py'))]
+MODULES = [
+    path for folder in ('benchmarks', 'depth', 'tools', 'projects') for path in sorted((REPO / folder).rglob('*.py'))
+]
 
 
 def is_writing_mode(call):
