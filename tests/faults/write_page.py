@@ -1,6 +1,7 @@
 """Table of docs/reliability.md, written from the fault tables: ``python tests/faults/write_page.py``."""
 
 import importlib
+import re
 import sys
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def load_cases(subject: str) -> list[Fault]:
 
 
 def fault_tables() -> str:
-    """Return one Markdown table for each subject: the fault, where it is met, the exit code, and texts of the answer."""
+    """Return one Markdown table for each subject: fault, tool, exit code, and texts of the answer."""
     lines = []
     for subject, title in SUBJECTS.items():
         cases = load_cases(subject)
@@ -47,6 +48,7 @@ def _row(fault: Fault) -> str:
     tool = f'`{fault.command.split()[0]}`' if is_tool else 'Python'
     code = str(fault.code) if is_tool else 'exception'
     answer = ' · '.join(f'`{text}`' for text in fault.says).replace('|', '\\|').replace('\n', ' ')
+    answer = re.sub(r'process \d+', 'process N', answer)  # of the run that wrote the table
     return f'| {fault.name.replace("_", " ")} | {tool} | {code} | {answer} |'
 
 
