@@ -18,9 +18,9 @@ import numpy as np
 from mmengine.config import Config
 from torch.utils.data import DataLoader, Dataset
 
+from depth.data_tools.pack_writer import write_pack
 from depth.datasets import FolderDepthDataset, packs
 from depth.datasets.base import build_pipeline
-from depth.datasets.pack_writer import write_pack
 from depth.datasets.scenes import render_scene
 from depth.datasets.transforms import loading
 from depth.datasets.workers import prepare_worker

@@ -1,5 +1,6 @@
-"""Checks of files of weights, of weights, and of predictions."""
+"""Checks of files, of weights, and of predictions."""
 
+import hashlib
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
@@ -114,3 +115,12 @@ def check_predictions(samples: Iterable[DepthDataSample], source: str, names: It
                 f'{name}: {bad} of {sample.pred_depth.numel()} predicted depths are not finite, nothing is written for '
                 f'it; the model ({source}) cannot be used on this image'
             )
+
+
+def sha256_of(path: str | Path) -> str:
+    """Return the SHA-256 of a file, hexadecimal."""
+    digest = hashlib.sha256()
+    with Path(path).open('rb') as file:
+        while chunk := file.read(_BLOCK):
+            digest.update(chunk)
+    return digest.hexdigest()

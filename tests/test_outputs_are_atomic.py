@@ -24,9 +24,9 @@ OPEN_FILES = {'file', 'content'}  # `np.save(file, ...)` and `torch.save(..., fi
 ALLOWED = {
     'depth/atomic_write.py': 'opens the temporary files',
     'depth/apis/inference.py': 'a temporary folder',
-    'depth/datasets/pack_writer.py': 'a folder that is renamed when it is complete',
+    'depth/data_tools/pack_writer.py': 'a folder that is renamed when it is complete',
     'depth/visualization/local_backend.py': 'a line of a log, appended whole or not at all',
-    'depth/datasets/prepare/download.py': 'a part that the next start continues; renamed when it is checked',
+    'depth/data_tools/prepare/download.py': 'a part that the next start continues; renamed when it is checked',
     'benchmarks/data.py': 'a temporary folder',
     'benchmarks/memory.py': "a switch of the system's, no file",
     'benchmarks/curves.py': 'a picture in memory',

@@ -29,10 +29,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import cv2
 import numpy as np
 
+from depth.integrity import sha256_of
 from depth.registry import READERS
 
 from .optional import import_optional
-from .published_splits import sha256_of
 from .transforms.loading import stored_to_metres
 
 if TYPE_CHECKING:

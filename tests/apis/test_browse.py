@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from depth.apis.browse import MIN_HEIGHT, PipelineRecorder, browse_dataset, draw_states
+from depth.data_tools.rendering import FolderLayout, NYULayout, render_layout
 from depth.datasets import NYUDataset
-from depth.datasets.rendering import FolderLayout, NYULayout, render_layout
 from depth.registry import TRANSFORMS
 from depth.visualization import colorize_depth, overlay_depth
 from tests.shared import SAMPLES, needs_samples

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from depth.data_tools.pack_writer import write_pack
 from depth.datasets import FolderDepthDataset, KITTIDataset, NYUDataset
-from depth.datasets.pack_writer import write_pack
 from depth.datasets.packs import (
     OPEN_SHARDS,
     Record,

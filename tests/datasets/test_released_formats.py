@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import scipy.io
 
+from depth.data_tools.doctor.probe import probe_sample
 from depth.datasets import (
     CityscapesDataset,
     DDADDataset,
@@ -25,7 +26,6 @@ from depth.datasets import (
     VirtualKITTI2Dataset,
 )
 from depth.datasets.cameras import distance_to_depth
-from depth.datasets.doctor.probe import probe_sample
 from depth.datasets.scenes import render_scene
 from depth.engine.hooks.prediction_writer_hook import unique_name
 from tests.shared import SAMPLES, needs_samples

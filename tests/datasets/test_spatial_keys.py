@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
+from depth.data_tools.rendering import KITTIRawStereoLayout, render_layout
 from depth.datasets import KITTIRawDataset, SyntheticDataset
-from depth.datasets.rendering import KITTIRawStereoLayout, render_layout
 from depth.datasets.transforms import (
     SPATIAL_KEYS,
     DepthStripMix,

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from depth import evaluation
-from depth.datasets.published_splits import PUBLISHED_SPLITS
+from depth.data_tools.published_splits import PUBLISHED_SPLITS
 from depth.evaluation import (
     PROTOCOLS,
     DepthMetric,

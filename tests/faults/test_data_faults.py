@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from depth.data_tools.pack_writer import write_pack
 from depth.datasets import FolderDepthDataset, NYUDataset
-from depth.datasets.pack_writer import write_pack
 from depth.datasets.packs import read_index
 
 from .bench import Fault, check_fault

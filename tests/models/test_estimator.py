@@ -3,7 +3,7 @@ import torch
 
 from depth.models import DepthDataPreprocessor
 from depth.models.estimators import DepthEstimator
-from depth.models.estimators.sliding_window import slide_inference, window_starts
+from depth.models.estimators.test_time import slide_inference, window_starts
 from depth.models.heads import BaseDepthHead, DenseDepthHead
 from depth.registry import MODELS
 from depth.structures import DepthDataSample

@@ -62,7 +62,7 @@ def fill_file(pair: tuple[Path, Path], out: Path, depth_scale: float) -> None:
     """Fill one depth map and write it as 16-bit PNG."""
     import cv2
 
-    from depth.datasets.hole_filling import fill_depth
+    from depth.data_tools.hole_filling import fill_depth
     from depth.datasets.transforms.loading import read_depth, read_image
     from depth.visualization import save_depth_png
 

@@ -53,8 +53,8 @@ def main() -> int:
 
 def write(args: argparse.Namespace) -> dict:
     """Write the pack and return its index."""
+    from depth.data_tools.pack_writer import write_pack
     from depth.datasets.base import BaseDepthDataset
-    from depth.datasets.pack_writer import write_pack
     from depth.engine.config import load_config
     from depth.registry import DATASETS
 

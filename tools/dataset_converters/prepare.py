@@ -36,7 +36,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Prepare one data set."""
     args = parse_args()
-    from depth.datasets.prepare import PREPARERS, Options
+    from depth.data_tools.prepare import PREPARERS, Options
 
     kind = PREPARERS[args.name]
     root = args.root or Path(kind.ROOT)

@@ -32,7 +32,7 @@ def main() -> None:
     args = parse_args()
     from mmengine.utils import ProgressBar
 
-    from depth.datasets.rendering import LAYOUTS, render_layout
+    from depth.data_tools.rendering import LAYOUTS, render_layout
 
     options = dict(only=args.split, world=args.world, image_size=args.image_size) if args.layout == 'folder' else {}
     layout = LAYOUTS[args.layout](seed=args.seed, **options)

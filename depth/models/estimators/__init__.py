@@ -1,7 +1,7 @@
 """Estimators: image to depth."""
 
 from .depth_estimator import DepthEstimator
-from .mirror_blend import blend_mirrored
 from .self_supervised_estimator import SelfSupervisedEstimator
+from .test_time import blend_mirrored
 
 __all__ = ['DepthEstimator', 'SelfSupervisedEstimator', 'blend_mirrored']

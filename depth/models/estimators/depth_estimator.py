@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from depth.registry import MODELS
 from depth.structures import DepthDataSample
 
-from .sliding_window import slide_inference
-from .views import mirrored_samples, shifted_samples
+from .test_time import mirrored_samples, shifted_samples, slide_inference
 
 
 @MODELS.register_module()

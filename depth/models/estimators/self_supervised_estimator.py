@@ -10,7 +10,7 @@ from depth.registry import MODELS
 from depth.structures import DepthDataSample, ViewBatch
 
 from .depth_estimator import DepthEstimator
-from .mirror_blend import blend_mirrored
+from .test_time import blend_mirrored
 
 PREDICTION_TYPES = ('metric', 'scale_invariant')
 

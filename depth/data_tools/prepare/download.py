@@ -9,8 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from depth.atomic_write import write_atomically, write_error
-
-from ..published_splits import sha256_of
+from depth.integrity import sha256_of
 
 CHUNK = 1 << 20  # bytes
 AGENT = 'depth-toolbox'

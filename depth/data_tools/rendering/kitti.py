@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..kitti import KITTIDataset
+from depth.datasets.kitti import KITTIDataset
+
 from .base import Layout, write_depth, write_lines, write_picture
 
 DAY = '2011_09_26'

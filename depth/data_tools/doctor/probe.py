@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..jpeg import entropy_error, is_jpeg
-from ..transforms.loading import load_depth, load_image, read_stored
+from depth.datasets.jpeg import entropy_error, is_jpeg
+from depth.datasets.transforms.loading import load_depth, load_image, read_stored
 
 TAIL_BYTES = 4096
 PNG_END = b'IEND\xaeB`\x82'

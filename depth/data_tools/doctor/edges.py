@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..transforms.loading import load_depth, load_image
+from depth.datasets.transforms.loading import load_depth, load_image
+
 from .finding import Finding, some
 from .listing import Split
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from depth.atomic_write import write_atomically
+from depth.datasets.scenes.render import BASELINE, lidar_mask
 
-from ..scenes.render import BASELINE, lidar_mask
 from .base import write_lines, write_picture
 from .kitti import DAY, KITTILayout, drive_and_frame
 

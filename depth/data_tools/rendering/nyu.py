@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from ..nyu import NYUDataset
+from depth.datasets.nyu import NYUDataset
+
 from .base import Layout, write_depth, write_lines, write_picture
 
 (_FX, _, _CX), (_, _FY, _CY) = NYUDataset.CAM_INTRINSIC[:2]

@@ -4,9 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from depth.datasets import FolderDepthDataset, KITTIBenchmarkDataset, KITTIDataset, NYUDataset
-from depth.datasets.cameras import project_points, read_camera_text
-from depth.datasets.rendering import (
+from depth.data_tools.rendering import (
     MARKER,
     FolderLayout,
     KITTILayout,
@@ -14,6 +12,8 @@ from depth.datasets.rendering import (
     NYULayout,
     render_layout,
 )
+from depth.datasets import FolderDepthDataset, KITTIBenchmarkDataset, KITTIDataset, NYUDataset
+from depth.datasets.cameras import project_points, read_camera_text
 
 LOAD = [dict(type='LoadImage'), dict(type='LoadDepth')]
 SIZE = (60, 80)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from depth.data_tools.doctor import examine
+from depth.data_tools.doctor.probe import camera_height, floor_distance
+from depth.data_tools.doctor.table import format_report
+from depth.data_tools.pack_writer import write_pack
+from depth.data_tools.rendering import MARKER, FolderLayout, render_layout
 from depth.datasets import NYUDataset
-from depth.datasets.doctor import examine
-from depth.datasets.doctor.probe import camera_height, floor_distance
-from depth.datasets.doctor.table import format_report
-from depth.datasets.pack_writer import write_pack
-from depth.datasets.rendering import MARKER, FolderLayout, render_layout
 from tests.shared import SAMPLES, needs_samples
 
 WORLDS = dict(rooms=(1000.0, 10.0), streets=(256.0, 80.0))  # depth_scale, max_depth

@@ -14,12 +14,22 @@ from pathlib import Path
 import numpy as np
 
 from depth.atomic_write import write_atomically, write_error
-
-from .base import BaseDepthDataset
-from .jpeg import entropy_error, is_jpeg
-from .packs import FORMAT, INDEX, Record, below, decode, encode_array, encode_file, encode_image, list_of, shard_name
-from .transforms.loading import load_depth, load_image, read_stored
-from .workers import prepare_worker
+from depth.datasets.base import BaseDepthDataset
+from depth.datasets.jpeg import entropy_error, is_jpeg
+from depth.datasets.packs import (
+    FORMAT,
+    INDEX,
+    Record,
+    below,
+    decode,
+    encode_array,
+    encode_file,
+    encode_image,
+    list_of,
+    shard_name,
+)
+from depth.datasets.transforms.loading import load_depth, load_image, read_stored
+from depth.datasets.workers import prepare_worker
 
 OWN_KEYS = ('listed_in', 'dataset', 'min_depth', 'max_depth', 'depth_scale')  # what a data set adds by itself
 READ_KEYS = ('img_reader', 'depth_reader')  # what no longer applies

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..transforms.loading import has_own_unit
+from depth.datasets.transforms.loading import has_own_unit
+
 from .finding import Finding, some
 from .listing import Split
 from .probe import FLOAT_SUFFIXES, Record

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from depth.datasets.base import BaseDepthDataset
+from depth.datasets.scenes import rooms, streets
 from depth.registry import DATASETS
 
-from ..base import BaseDepthDataset
 from ..rendering import MARKER
-from ..scenes import rooms, streets
 
 # Rendered scenes of these data sets have numbers from 9000 on.
 RENDERED_NAMES = dict.fromkeys(('kitti', 'kitti_benchmark', 'kitti_raw'), r'_drive_9\d{3}_|benchmark_test')

@@ -10,9 +10,8 @@ import cv2
 import numpy as np
 
 from depth.atomic_write import write_atomically
+from depth.datasets.scenes import camera_matrix, render_scene
 from depth.depth_codes import encode_uint16
-
-from ..scenes import camera_matrix, render_scene
 
 MARKER = 'rendered.json'  # in the root of every rendered layout: what follows is no measurement
 

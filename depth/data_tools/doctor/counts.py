@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..published_splits import PUBLISHED_SPLITS, sha256_of
+from depth.integrity import sha256_of
+
+from ..published_splits import PUBLISHED_SPLITS
 from .finding import Finding
 from .listing import Split
 

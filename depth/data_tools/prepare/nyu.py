@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 
 from depth.atomic_write import write_atomically
+from depth.datasets.nyu_labeled import NYULabeledDataset, recordings_of_test_frames
+from depth.datasets.transforms.loading import load_depth, load_image
 
-from ..nyu_labeled import NYULabeledDataset, recordings_of_test_frames
-from ..transforms.loading import load_depth, load_image
 from .base import Archive, Preparer
 
 SERVER = 'http://horatio.cs.nyu.edu/mit/silberman'

@@ -9,6 +9,15 @@ import cv2
 import numpy as np
 import pytest
 
+from depth.data_tools.prepare import (
+    PREPARERS,
+    Archive,
+    Options,
+    Preparer,
+)
+from depth.data_tools.prepare import base as base_module
+from depth.data_tools.prepare.nyu import SORTED_TEST_LIST
+from depth.data_tools.published_splits import PUBLISHED_SPLITS, PublishedSplit
 from depth.datasets import (
     CityscapesDataset,
     DDADDataset,
@@ -23,10 +32,6 @@ from depth.datasets import (
     SUNRGBDDataset,
     VirtualKITTI2Dataset,
 )
-from depth.datasets.prepare import PREPARERS, Archive, Options, Preparer
-from depth.datasets.prepare import base as base_module
-from depth.datasets.prepare.nyu import SORTED_TEST_LIST
-from depth.datasets.published_splits import PUBLISHED_SPLITS, PublishedSplit
 from tests.shared import REFERENCE, REPO, needs_reference
 
 from .test_download import make_tar, make_zip

@@ -6,9 +6,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from depth.datasets.prepare import download as module
-from depth.datasets.prepare.download import download, remote_size
-from depth.datasets.prepare.unpack import is_unpacked, unpack
+from depth.data_tools.prepare import download as module
+from depth.data_tools.prepare.download import download, remote_size
+from depth.data_tools.prepare.unpack import is_unpacked, unpack
 
 CONTENT = np.random.RandomState(0).bytes(300_000)
 SHA = hashlib.sha256(CONTENT).hexdigest()

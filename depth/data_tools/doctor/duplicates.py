@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from itertools import combinations, product
 from pathlib import Path
 
-from ..published_splits import sha256_of
-from ..transforms.loading import load_depth
+from depth.datasets.transforms.loading import load_depth
+from depth.integrity import sha256_of
+
 from .finding import Finding, some
 from .listing import Split
 from .probe import Record

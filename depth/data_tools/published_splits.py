@@ -1,8 +1,6 @@
 """The split files that published numbers rest on: how many lines they have, and their hashes."""
 
-import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
 TOOLBOX = 'https://raw.githubusercontent.com/zhyever/Monocular-Depth-Estimation-Toolbox/d8aff50/splits'
 # The lists of EPCDepth are those of Monodepth2, under other names.
@@ -85,12 +83,3 @@ PUBLISHED_SPLITS = {
         f'{MONODEPTH2}/eigen/test_files.txt',
     ),
 }
-
-
-def sha256_of(path: str | Path) -> str:
-    """Return the SHA-256 of a file, hexadecimal."""
-    digest = hashlib.sha256()
-    with Path(path).open('rb') as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from depth.datasets.hole_filling import fill_depth
+from depth.data_tools.hole_filling import fill_depth
 from depth.visualization import save_depth_png
 from depth.visualization.depth_io import read_depth_png
 from tests.shared import REPO, SAMPLES, needs_samples

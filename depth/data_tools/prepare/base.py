@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from depth.atomic_write import write_atomically
+from depth.integrity import sha256_of
 
-from ..published_splits import PUBLISHED_SPLITS, sha256_of
+from ..published_splits import PUBLISHED_SPLITS
 from .download import Progress, download, remote_size
 from .unpack import Write, copy_member, is_unpacked, unpack
 

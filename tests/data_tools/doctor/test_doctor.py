@@ -8,13 +8,20 @@ import cv2
 import numpy as np
 import pytest
 
-from depth.datasets.doctor import examine
-from depth.datasets.doctor.cameras import intrinsics_fault
-from depth.datasets.doctor.leakage import EIGEN_TEST_DRIVES
-from depth.datasets.doctor.table import format_report
-from depth.datasets.published_splits import PUBLISHED_SPLITS, sha256_of
-from depth.datasets.rendering import MARKER, FolderLayout, KITTIRawStereoLayout, NYULayout, render_layout
-from tests.datasets.prepare.test_preparers import write_labeled
+from depth.data_tools.doctor import examine
+from depth.data_tools.doctor.cameras import intrinsics_fault
+from depth.data_tools.doctor.leakage import EIGEN_TEST_DRIVES
+from depth.data_tools.doctor.table import format_report
+from depth.data_tools.published_splits import PUBLISHED_SPLITS
+from depth.data_tools.rendering import (
+    MARKER,
+    FolderLayout,
+    KITTIRawStereoLayout,
+    NYULayout,
+    render_layout,
+)
+from depth.integrity import sha256_of
+from tests.data_tools.prepare.test_preparers import write_labeled
 from tests.shared import REFERENCE, REPO, needs_reference
 
 
