@@ -232,7 +232,7 @@ def _belongs_to_toolbox(name: str) -> bool:
 
 def _check_names(data: dict, path: str | Path, trusted: Sequence[str]) -> None:
     """Raise ConfigError at the first name that mmengine would import, or that inference could not build."""
-    known = set(_names_by_component().values())
+    registered = _registered_names()
     for place, key, name, is_built in _named_components(data, '', False):
         where = f'{path}: {place} of its config'
         if not isinstance(name, str):
@@ -246,13 +246,13 @@ def _check_names(data: dict, path: str | Path, trusted: Sequence[str]) -> None:
         if _is_trusted(name, trusted):
             continue
         if scope:
-            if scope not in _OWN_SCOPES or bare_name not in known:
+            if scope not in _OWN_SCOPES or bare_name not in registered:
                 raise ConfigError(
                     f'{where} is {name!r}, which is in no registry of the toolbox; nothing of it was imported or '
                     f'called. If you trust that package, allow it: --trust-module {name.split(".")[0]} '
                     f"(tools/infer.py), trusted_modules=['{name.split('.')[0]}'] (init_model, DepthInferencer)"
                 )
-        elif is_built and bare_name not in known:
+        elif is_built and bare_name not in registered:
             raise ConfigError(f'{where} is {name!r}, which is not registered; is its module in custom_imports?')
 
 
@@ -270,11 +270,19 @@ def _named_components(node: object, place: str, is_built: bool) -> Iterator[tupl
 
 
 def _names_by_component() -> dict[int, str]:
-    """Return the name of every registered class and function by its identity; later registrations win."""
+    """Return the name of every registered class and function by its identity, of several names the first."""
     names: dict[int, str] = {}
     for registry in _all_registries():
         for name, component in registry.module_dict.items():
-            names[id(component)] = name
+            names.setdefault(id(component), name)
+    return names
+
+
+def _registered_names() -> set[str]:
+    """Return all names in the registries, aliases of a class included."""
+    names: set[str] = set()
+    for registry in _all_registries():
+        names.update(registry.module_dict)
     return names
 
 

@@ -130,7 +130,15 @@ class Bench:
         finally:
             sys.argv, sys.path[:] = argv, path
             os.chdir(folder)
+            self._forget_modules()
         return Outcome(code, text.getvalue())
+
+    def _forget_modules(self) -> None:
+        """Drop the modules that were imported from below the root; the next test has others of the same names."""
+        for name, module in list(sys.modules.items()):
+            origin = getattr(module, '__file__', None)
+            if origin and Path(origin).is_relative_to(self.root):
+                del sys.modules[name]
 
     def files(self) -> dict[str, str]:
         """Return the digest of every file by its path below the root."""

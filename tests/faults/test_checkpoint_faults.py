@@ -252,6 +252,7 @@ CASES = [
         with_content(make_variance_negative),
         INFER,
         says=('{images}/000.png: 3072 of 3072 predicted depths are not finite', '{images}/001.png', '{checkpoint}'),
+        writes=('out/report.json',),
     ),
     Fault(
         'prediction_is_nan_in_a_test',
