@@ -125,21 +125,23 @@ def count_compilations(call: Callable[[torch.Tensor], object], images: Sequence[
 def reads_of_a_step(spec: Spec, setting: Setting) -> int:
     """Return the reads of one iteration of the runner, hooks and clipping included, on the CPU.
 
-    Two things that a GPU would not wait for are left out: values that go to the log stay on the device there, and
-    optimizers keep their step counters on the CPU.
+    What a GPU would not wait for is left out: values that go to the log and the guard of the optimizer step stay on
+    the device there, and optimizers keep their step counters on the CPU.
     """
     from depth.engine.message_hub import DeferredMessageHub
+    from depth.engine.optim_wrappers.step_guard import StepGuard
 
-    case, runner = train.build_with_runner(spec, setting)
-    case.step()
-    reads = CountReads()
-    optimizer, kept_on = runner.optim_wrapper.optimizer, DeferredMessageHub.KEPT_ON
-    before = optimizer.step
-    optimizer.step = reads.without(before)
-    DeferredMessageHub.KEPT_ON = (*kept_on, 'cpu')
+    kept_on, reads_on = DeferredMessageHub.KEPT_ON, StepGuard.READS_ON
+    DeferredMessageHub.KEPT_ON, StepGuard.READS_ON = (*kept_on, 'cpu'), ()
     try:
+        case, runner = train.build_with_runner(spec, setting)
+        case.step()
+        reads, optimizer = CountReads(), runner.optim_wrapper.optimizer
+        step = optimizer.step
+        optimizer.step = reads.without(step)
         with reads:
             case.step()
+        optimizer.step = step
     finally:
-        optimizer.step, DeferredMessageHub.KEPT_ON = before, kept_on
+        DeferredMessageHub.KEPT_ON, StepGuard.READS_ON = kept_on, reads_on
     return reads.count

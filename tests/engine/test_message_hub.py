@@ -8,6 +8,7 @@ from mmengine.logging import MessageHub
 from benchmarks import Setting, Spec, train
 from benchmarks.graphs import CountReads
 from depth.engine.message_hub import DeferredMessageHub
+from depth.engine.optim_wrappers.step_guard import StepGuard
 from depth.registry import OPTIM_WRAPPERS
 from tests.shared import REPO
 
@@ -16,6 +17,7 @@ from tests.shared import REPO
 def deferred(monkeypatch):
     """Treat the CPU as a device whose values wait."""
     monkeypatch.setattr(DeferredMessageHub, 'KEPT_ON', ('cpu',))
+    monkeypatch.setattr(StepGuard, 'READS_ON', ())
 
 
 def test_histories_are_those_of_mmengine(deferred):

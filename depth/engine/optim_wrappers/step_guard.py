@@ -25,15 +25,17 @@ class StepGuard:
         model: Model whose running statistics are put back together with the weights.
         limit: Bad steps in a row after which the guard freezes the model.
         overflow_limit: The same for steps that float16's loss scaling skips, while the loss itself is finite.
-        waits: Read the flag in each step; by default on CPUs alone.
+        waits: Read the flag in each step; by default on the devices of ``READS_ON``.
     """
+
+    READS_ON = ('cpu',)  # types of the devices on which the flag is read in each step
 
     def __init__(self, model: nn.Module, limit: int = 1, overflow_limit: int = 30, waits: bool | None = None) -> None:
         device = next(model.parameters()).device
         self.limit = limit
         self.overflow_limit = overflow_limit
         self.overflows = 0
-        self.waits = device.type == 'cpu' if waits is None else waits
+        self.waits = device.type in self.READS_ON if waits is None else waits
         self.frozen = torch.zeros((), dtype=torch.bool, device=device)
         self.in_a_row = torch.zeros((), dtype=torch.int32, device=device)
         self.norm = torch.zeros((), device=device)
