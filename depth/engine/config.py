@@ -174,12 +174,23 @@ def _referenced_text(cfg: Config, name: str, trail: tuple[str, ...]) -> str:
 
 
 def _merge(cfg: Config, options: dict) -> None:
+    try:
+        # All at once: `a._delete_=True` belongs to the other options below `a`.
+        cfg.merge_from_dict(options)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(_describe_unfit_option(cfg, options, error)) from error
+
+
+def _describe_unfit_option(cfg: Config, options: dict, error: Exception) -> str:
+    """Return which option cannot be merged, and why; all of them if each alone can."""
     for key, value in options.items():
         try:
-            cfg.merge_from_dict({key: value})
-        except (KeyError, TypeError, AttributeError) as error:
-            message = str(error.args[0] if error.args else error)
-            raise ConfigError(f'--cfg-options {key}={value!r} does not fit the config: {message}') from error
+            copy.deepcopy(cfg).merge_from_dict({key: value})
+        except (KeyError, TypeError, AttributeError) as own_error:
+            reason = str(own_error.args[0] if own_error.args else own_error)
+            return f'--cfg-options {key}={value!r} does not fit the config: {reason}'
+    reason = str(error.args[0] if error.args else error)
+    return f'--cfg-options {" ".join(options)} do not fit the config together: {reason}'
 
 
 def _passes_reference(cfg: Config, key: str) -> bool:

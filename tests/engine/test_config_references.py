@@ -218,3 +218,13 @@ def test_the_range_of_a_shipped_config_is_one_key(config):
 def test_one_key_rules_the_size_of_rendered_images():
     cfg = load_config(ROOMS, dict(image_size=(32, 64)))
     assert {cfg[f'{split}_dataloader'].dataset.image_size for split in ('train', 'val', 'test')} == {(32, 64)}
+
+
+def test_options_below_one_key_are_merged_together():
+    options = {
+        'optim_wrapper.clip_grad.type': 'value',
+        'optim_wrapper.clip_grad.clip_value': 1,
+        'optim_wrapper.clip_grad._delete_': True,
+    }
+    cfg = load_config(REPO / 'configs/synthetic/depthformer_tiny_rooms.py', options)
+    assert dict(cfg.optim_wrapper.clip_grad) == dict(type='value', clip_value=1)

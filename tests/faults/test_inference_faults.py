@@ -181,8 +181,8 @@ FULL_DISK = [
     ('infer_array', INFER, 3, 'out/npy/000.npy', (REPORT, 'out/depth/000.*')),
     ('test_out', TEST, 0, '', ('tested/**/*',)),
     # The logger of the test before, in the same process, goes on with its file.
-    ('score_out', SCORE, 0, 'score.json', ('tested/**/*.log',)),
-    ('score_protocol', SCORE, 1, 'score.protocol.json', ('score.json', 'tested/**/*.log')),
+    ('score_out', SCORE, 2, 'score.json', ('score.*.json', 'tested/**/*.log')),
+    ('score_protocol', SCORE, 0, 'score.protocol.json', ('tested/**/*.log',)),
     ('pack', PACK, 0, 'pack.part/', ()),
 ]
 

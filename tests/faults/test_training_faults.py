@@ -245,9 +245,9 @@ CASES = [
         writes=OUT,
     ),
     Fault(
-        'learning_rate_zero',
+        'learning_rate_without_effect',
         lambda bench: None,
-        train('optim_wrapper.optimizer.lr=0', 'custom_hooks.1.still_after=3'),
+        train('optim_wrapper.optimizer.lr=1e-30', 'custom_hooks.1.still_after=3'),
         says=('no weight has changed in 3 iterations', 'learning rate'),
         code=0,
         writes=OUT,
