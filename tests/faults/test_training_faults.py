@@ -247,7 +247,7 @@ CASES = [
     Fault(
         'learning_rate_without_effect',
         lambda bench: None,
-        train('optim_wrapper.optimizer.lr=1e-30', 'custom_hooks.1.still_after=3'),
+        train('optim_wrapper.optimizer.lr=1e-60', 'custom_hooks.1.still_after=3'),
         says=('no weight has changed in 3 iterations', 'learning rate'),
         code=0,
         writes=OUT,
