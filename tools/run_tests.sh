@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Make an environment with the test extra, then lint and test. `.ci/run` calls exactly this.
-# Arguments go to pytest: `bash tools/run_tests.sh -k silog`.
+# Arguments go to pytest: `bash tools/run_tests.sh -k silog`. Without any, tests marked `long` are left out:
+# `bash tools/run_tests.sh -m long` runs them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source tools/environment.sh
@@ -10,4 +11,5 @@ python -m pip install --quiet -e '.[tests]'
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" MKL_NUM_THREADS="${MKL_NUM_THREADS:-1}"
 ruff check .
 ruff format --check .
+[ $# -gt 0 ] || set -- -m "not long"
 python -m pytest -n 2 "$@"

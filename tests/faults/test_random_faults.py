@@ -82,6 +82,7 @@ def test_a_broken_training_ends_as_the_uninterrupted_one(bench, uninterrupted, s
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize('seed', range(2, 20))
 def test_many_broken_trainings_end_as_the_uninterrupted_one(bench, uninterrupted, seed):
     check_random_faults(bench, uninterrupted, seed)
