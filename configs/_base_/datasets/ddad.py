@@ -1,6 +1,7 @@
 """DDAD, front camera, official split; 3950 validation images serve as test set.
 
-Images are squeezed to 1216x352 as in published zero-shot tests; predictions are scored at 1936x1216.
+Images are squeezed to 1216x352 as in published zero-shot tests; predictions are scored at
+1936x1216.
 """
 
 min_depth, max_depth = 1e-3, 80.0

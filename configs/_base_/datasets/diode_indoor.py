@@ -1,4 +1,4 @@
-"""DIODE indoors; 325 validation images serve as test set."""
+"""DIODE indoors; 325 validation images are the test set."""
 
 min_depth, max_depth = 1e-3, 10.0
 dataset_type = 'DIODEIndoorDataset'

@@ -1,4 +1,4 @@
-"""DIODE outdoors: as diode_indoor.py, with a range of 80 m; 446 validation images serve as test set."""
+"""DIODE outdoors: as diode_indoor.py, but up to 80 m; 446 validation images are the test set."""
 
 _base_ = './diode_indoor.py'
 max_depth = 80.0

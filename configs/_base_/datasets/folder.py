@@ -1,4 +1,4 @@
-"""Any folder with train/ and val/, each with images/ and depth/ (docs/get_started.md draws the tree)."""
+"""Any folder with train/ and val/, each with images/ and depth/ (docs/get_started.md)."""
 
 min_depth, max_depth = 1e-3, 10.0
 dataset_type = 'FolderDepthDataset'

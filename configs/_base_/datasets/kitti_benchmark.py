@@ -1,6 +1,6 @@
-"""KITTI depth benchmark: training and validation lists, ground truth up to 88 m; otherwise as kitti_eigen.py.
+"""KITTI depth benchmark, training and validation lists; otherwise as kitti_eigen.py.
 
-The test set is in kitti_benchmark_test.py.
+Ground truth reaches 88 m. The test set is in kitti_benchmark_test.py.
 """
 
 _base_ = './kitti_eigen.py'

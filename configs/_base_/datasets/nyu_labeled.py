@@ -1,7 +1,9 @@
-"""NYU Depth v2 in its original file: 795 labelled training images, 654 official test images; otherwise as nyu.py.
+"""NYU Depth v2 in its original file: 795 labelled training images, 654 test images.
 
-Training reads the filled depth. The test reads the depth as measured, as ``nyu_eigen_10`` and the published numbers
-do; the protocol of the filled depth (``raw_depth=False``) is ``nyu_filled_10``.
+Otherwise as nyu.py.
+
+Training reads the filled depth. The test reads the depth as measured, as ``nyu_eigen_10`` and the
+published numbers do; the protocol of the filled depth (``raw_depth=False``) is ``nyu_filled_10``.
 """
 
 _base_ = './nyu.py'

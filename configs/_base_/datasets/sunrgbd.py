@@ -1,6 +1,7 @@
 """SUN RGB-D, 5050 images, evaluation only.
 
-The data set states no range, so that a model of any range can be tested; ``max_depth`` here is that of NYU models.
+The data set states no depth range, so a model of any range can be tested. ``max_depth`` is that of
+NYU models.
 """
 
 min_depth, max_depth = 1e-3, 10.0

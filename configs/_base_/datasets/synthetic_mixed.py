@@ -1,4 +1,4 @@
-"""Synthetic rooms and streets together, the same share of each: rendered on demand and kept, nothing to download."""
+"""Synthetic rooms and streets in equal shares, rendered on demand and kept in memory."""
 
 min_depth, max_depth = 1e-3, 80.0
 dataset_type = 'SyntheticDataset'
@@ -10,7 +10,7 @@ train_pipeline = [
 test_pipeline = [dict(type='LoadImage'), dict(type='PackDepthInputs')]
 train_dataloader = dict(
     batch_size=8,
-    num_workers=1,  # a second one would render everything once more
+    num_workers=1,  # each worker renders all scenes for itself
     persistent_workers=True,
     sampler=dict(type='ResumableInfiniteSampler', shuffle=True),
     dataset=dict(

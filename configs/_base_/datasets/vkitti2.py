@@ -1,7 +1,7 @@
 """Virtual KITTI 2, trained on four scenes, tested on Scene20 (every fifth left image, 1680 in all).
 
-The published test list of 1701 images is a random draw from all scenes that was not released; who has it sets
-``ann_file`` of the test set.
+The published test list of 1701 images is a random draw from all scenes that was not released; who
+has it sets ``ann_file`` of the test set.
 """
 
 min_depth, max_depth = 1e-3, 80.0

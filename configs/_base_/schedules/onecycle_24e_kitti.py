@@ -1,4 +1,4 @@
-"""The published "24x" recipe on KITTI: as onecycle_24e_nyu.py, with 23158 images an epoch, batches of 16."""
+"""The published "24x" recipe on KITTI: as onecycle_24e_nyu.py, 23158 images an epoch."""
 
 _base_ = './onecycle_24e_nyu.py'
 max_iters = 24 * 1447

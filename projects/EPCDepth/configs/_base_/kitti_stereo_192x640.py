@@ -1,7 +1,7 @@
-"""KITTI raw stereo, Eigen split of the self-supervised methods, published training pipeline at 192x640.
+"""KITTI raw stereo, split of the self-supervised methods, training pipeline at 192x640.
 
-Put the published split files into ``data/kitti_raw/splits``: ``eigen_full_train.txt`` (45,200 lines) and
-``eigen_full_val.txt`` (1,776) for training, ``eigen_test.txt`` (697) for testing.
+Put the published split files into ``data/kitti_raw/splits``: ``eigen_full_train.txt`` (45,200
+lines) and ``eigen_full_val.txt`` (1,776) for training, ``eigen_test.txt`` (697) for testing.
 """
 
 min_depth, max_depth = 1e-3, 80.0
