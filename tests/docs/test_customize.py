@@ -58,6 +58,21 @@ def parts(checkout):
     return cfg, [dataset[0], dataset[1]]
 
 
+def unused_parameters(model):
+    """Return the parameters without gradient; one would stop a training with several processes."""
+    return [name for name, parameter in model.named_parameters() if parameter.grad is None]
+
+
+def test_every_parameter_of_the_head_config_is_trained(checkout):
+    cfg = load_config(checkout / HEAD_CONFIG, {'train_dataloader.dataset.num_scenes': 1})
+    check_config(cfg)
+    dataset = DATASETS.build(cfg.train_dataloader.dataset.to_dict())
+    model = init_model(cfg).train()
+    losses = model(**model.data_preprocessor(pseudo_collate([dataset[0]]), training=True), mode='loss')
+    losses['loss_depth'].backward()
+    assert unused_parameters(model) == []
+
+
 def test_loss_backbone_neck_and_head_of_the_docs_learn_together(parts):
     cfg, samples = parts
     model = init_model(cfg).train()
@@ -75,9 +90,7 @@ def test_loss_backbone_neck_and_head_of_the_docs_learn_together(parts):
         optimizer.step()
         values.append(losses['loss_depth'].item())
     assert values[-1] < 0.9 * values[0]
-    # One without gradient would stop a training with several processes.
-    unused = [name for name, parameter in model.named_parameters() if parameter.grad is None]
-    assert not unused
+    assert unused_parameters(model) == []
 
 
 def test_the_backbone_of_the_docs_tells_channels_and_strides(parts):
