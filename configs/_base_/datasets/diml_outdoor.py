@@ -18,7 +18,7 @@ test_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type=dataset_type,
+        type='${dataset_type}',
         data_root='${data_root}',
         folder='test/LR',
         test_mode=True,

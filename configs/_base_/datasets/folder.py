@@ -23,7 +23,7 @@ train_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='ResumableInfiniteSampler', shuffle=True),
     dataset=dict(
-        type=dataset_type,
+        type='${dataset_type}',
         data_root='${train_root}',
         data_prefix=dict(img_path='images', depth_path='depth'),
         depth_scale=1000.0,
@@ -38,7 +38,7 @@ val_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type=dataset_type,
+        type='${dataset_type}',
         data_root='${val_root}',
         data_prefix=dict(img_path='images', depth_path='depth'),
         depth_scale=1000.0,

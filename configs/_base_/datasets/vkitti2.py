@@ -29,7 +29,7 @@ train_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='ResumableInfiniteSampler', shuffle=True),
     dataset=dict(
-        type=dataset_type,
+        type='${dataset_type}',
         data_root='${data_root}',
         scenes=('Scene01', 'Scene02', 'Scene06', 'Scene18'),
         min_depth='${min_depth}',
@@ -44,7 +44,7 @@ test_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type=dataset_type,
+        type='${dataset_type}',
         data_root='${data_root}',
         scenes=('Scene20',),
         cameras=(0,),

@@ -29,7 +29,7 @@ train_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='ResumableInfiniteSampler', shuffle=True),
     dataset=dict(
-        type=dataset_type,
+        type='${dataset_type}',
         data_root='${data_root}',
         ann_file='splits/eigen_full_train.txt',
         stereo=True,
@@ -46,7 +46,7 @@ val_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type=dataset_type,
+        type='${dataset_type}',
         data_root='${data_root}',
         ann_file='splits/eigen_full_val.txt',
         min_depth='${min_depth}',
@@ -60,7 +60,7 @@ test_dataloader = dict(
     num_workers=4,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type=dataset_type,
+        type='${dataset_type}',
         data_root='${data_root}',
         ann_file='splits/eigen_test.txt',
         min_depth='${min_depth}',
