@@ -1,7 +1,8 @@
-"""AdaBins, EfficientNet-B5 AP, NYU Depth v2: the recipe that the published config meant. Ours: not trained yet.
+"""AdaBins, EfficientNet-B5 AP, NYU Depth v2: the recipe that the published config intended.
 
-The head learns at ten times the backbone's rate. In the published code the one-cycle policy overwrote that, and all
-learned at 3.57e-4; here this is the head's rate, and the pre-trained backbone has a tenth of it.
+Ours: not trained yet. The head learns at ten times the backbone's rate. In the published code the
+one-cycle policy overwrote that, and all learned at 3.57e-4; here this is the head's rate, and the
+pre-trained backbone has a tenth of it.
 """
 
 _base_ = ['./adabins_efnetb5ap_nyu_24e.py']

@@ -1,6 +1,6 @@
-"""The mmdepth variant of BinsFormer on Swin-T (ours, the parity case), NYU Depth v2, 40 000 iterations.
+"""The mmdepth variant of BinsFormer on Swin-T, NYU Depth v2, 40 000 iterations.
 
-No results are published. Ours: not trained yet.
+Ours, the parity case. No results are published. Ours: not trained yet.
 """
 
 _base_ = [

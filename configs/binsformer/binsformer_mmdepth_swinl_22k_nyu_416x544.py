@@ -1,6 +1,6 @@
-"""The mmdepth variant of BinsFormer on Swin-L (ImageNet-22k), NYU Depth v2, 416x544 crops, 40 000 iterations.
+"""The mmdepth variant of BinsFormer on Swin-L (ImageNet-22k), NYU Depth v2.
 
-No results are published. Ours: not trained yet.
+416x544 crops, 40 000 iterations. No results are published. Ours: not trained yet.
 """
 
 _base_ = './binsformer_mmdepth_swin_tiny_nyu.py'

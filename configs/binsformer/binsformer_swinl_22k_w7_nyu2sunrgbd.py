@@ -1,4 +1,7 @@
-"""BinsFormer, Swin-L (ImageNet-22k), trained on NYU Depth v2, tested on SUN RGB-D. No results are published."""
+"""BinsFormer, Swin-L (ImageNet-22k), trained on NYU Depth v2, tested on SUN RGB-D.
+
+No results are published.
+"""
 
 _base_ = [
     '../_base_/models/binsformer_swinl_22k_w7.py',

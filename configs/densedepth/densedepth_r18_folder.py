@@ -1,4 +1,4 @@
-"""DenseDepth head on ImageNet ResNet-18, your own folder of images and depth (docs/get_started.md)."""
+"""DenseDepth head on ImageNet ResNet-18, any folder of images and depth (docs/get_started.md)."""
 
 _base_ = [
     '../_base_/models/densedepth_r18.py',

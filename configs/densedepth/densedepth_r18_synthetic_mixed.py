@@ -1,4 +1,4 @@
-"""DenseDepth head on ResNet-18, synthetic rooms and streets in one model: mixed training by config alone.
+"""DenseDepth head on ResNet-18, trained on synthetic rooms and streets together.
 
 Not trained yet.
 """

@@ -1,6 +1,6 @@
-"""DenseDepth head on ImageNet ResNet-50, NYU Depth v2, 24 epochs in batches of 16 (8 a process on two).
+"""DenseDepth head on ImageNet ResNet-50, NYU Depth v2, 24 epochs.
 
-Result: not trained yet.
+Batches of 16, 8 in each of two processes. Result: not trained yet.
 """
 
 _base_ = [

@@ -1,6 +1,6 @@
-"""DepthFormer, Swin-L (ImageNet-22k), KITTI depth benchmark, 38400 iterations; the test set has no ground truth.
+"""DepthFormer, Swin-L (ImageNet-22k), KITTI depth benchmark, 38400 iterations.
 
-No results are published for it. Ours: not trained yet.
+The test set has no ground truth. No results are published for it. Ours: not trained yet.
 """
 
 _base_ = [
@@ -9,7 +9,7 @@ _base_ = [
     '../_base_/schedules/adamw_38k_cosine.py',
     '../_base_/default_runtime.py',
 ]
-# As published, predictions end at 80 m; ground truth up to 88 m is trained on and scored all the same.
+# As published, predictions end at 80 m. Training and validation still use ground truth up to 88 m.
 max_depth = 80.0
 model = dict(decode_head=dict(min_depth='${min_depth}', max_depth='${max_depth}'))
 # The published rate is for a batch of 16: 2 images on each of 8 GPUs.

@@ -1,4 +1,7 @@
-"""DepthFormer, Swin-L (ImageNet-22k), trained on NYU Depth v2, tested on SUN RGB-D. No results are published."""
+"""DepthFormer, Swin-L (ImageNet-22k), trained on NYU Depth v2, tested on SUN RGB-D.
+
+No results are published.
+"""
 
 _base_ = [
     '../_base_/models/depthformer_swinl_22k_w7.py',

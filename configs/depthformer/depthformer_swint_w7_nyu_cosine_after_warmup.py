@@ -1,7 +1,8 @@
-"""DepthFormer, Swin-T, NYU Depth v2, with the schedule that the published config meant. Ours: not trained yet.
+"""DepthFormer, Swin-T, NYU Depth v2, with the schedule that the published config intended.
 
-In the published code the cosine runs from iteration 0 under the warm-up, so the rate peaks at three quarters of the
-configured one. Here the warm-up ends at the full rate and the cosine starts from there.
+Ours: not trained yet. In the published code the cosine runs from iteration 0 under the warm-up, so
+the rate peaks at three quarters of the configured one. Here the warm-up ends at the full rate and
+the cosine starts from there.
 """
 
 _base_ = './depthformer_swint_w7_nyu.py'

@@ -1,4 +1,7 @@
-"""DepthFormer, Swin-L, KITTI, with depth gradient refinement and the optimal transport loss. Not trained yet."""
+"""DepthFormer, Swin-L, KITTI, with depth gradient refinement.
+
+Trained with the optimal transport loss. Not trained yet.
+"""
 
 _base_ = '../depthformer/depthformer_swinl_22k_w7_kitti.py'
 refinement = dict(type='DepthGradientRefinement', in_channels=[64, 192, 384, 768, 1536], start_level=1)

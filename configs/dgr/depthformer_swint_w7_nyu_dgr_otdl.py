@@ -1,4 +1,7 @@
-"""DepthFormer, Swin-T, NYU, with depth gradient refinement and the optimal transport loss. Not trained yet."""
+"""DepthFormer, Swin-T, NYU, with depth gradient refinement.
+
+Trained with the optimal transport loss. Not trained yet.
+"""
 
 _base_ = '../depthformer/depthformer_swint_w7_nyu.py'
 refinement = dict(type='DepthGradientRefinement', in_channels=[64, 96, 192, 384, 768], start_level=1)

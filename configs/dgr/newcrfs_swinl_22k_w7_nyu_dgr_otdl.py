@@ -1,8 +1,11 @@
-"""NeWCRFs, Swin-L, NYU, with depth gradient refinement and the optimal transport loss. Not trained yet."""
+"""NeWCRFs, Swin-L, NYU, with depth gradient refinement.
+
+Trained with the optimal transport loss. Not trained yet.
+"""
 
 _base_ = '../newcrfs/newcrfs_swinl_22k_w7_nyu.py'
 refinement = dict(type='DepthGradientRefinement', in_channels=[192, 384, 768, 1536])
-# SILog weighs 10 here, hence 10 times the usual 40.
+# The SILog loss has a weight of 10 here, so this weight is 10 times the usual 40.
 losses = [{{_base_.model.decode_head.loss_decode}}, dict(type='OptimalTransportDepthLoss', loss_weight=400.0)]
 model = dict(
     neck=[refinement, {{_base_.model.neck}}],

@@ -1,14 +1,16 @@
-"""DPT, ViT-B/16, NYU Depth v2: the recipe that the published config meant. Ours: not trained yet.
+"""DPT, ViT-B/16, NYU Depth v2: the recipe that the published config intended.
 
-The pre-trained backbone learns at a tenth of the head's rate, and its LayerNorms are free of decay. In the published
-code the one-cycle policy overwrote the first, and the second named layers that do not exist.
+Ours: not trained yet. The pre-trained backbone learns at a tenth of the head's rate, and its
+LayerNorms are free of decay. In the published code the one-cycle policy overwrote the first, and
+the second named layers that do not exist.
 """
 
 _base_ = ['./dpt_vit-b16_nyu.py']
 slow, slow_free = dict(lr_mult=0.1), dict(lr_mult=0.1, decay_mult=0.0)
 optim_wrapper = dict(
     paramwise_cfg=dict(
-        # The longest name that fits decides, so the special ones are written with what they are part of.
+        # The longest matching key decides: the keys without weight decay are longer than
+        # 'backbone'.
         custom_keys={
             'backbone': slow,
             'pos_embed': slow_free,

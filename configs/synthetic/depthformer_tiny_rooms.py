@@ -1,4 +1,7 @@
-"""A tiny DepthFormer on synthetic rooms: minutes on two CPU cores, no data needed. The quickstart trains it."""
+"""A tiny DepthFormer on synthetic rooms: minutes on two CPU cores, no data needed.
+
+tools/quickstart.sh trains it.
+"""
 
 _base_ = [
     '../_base_/datasets/synthetic_rooms.py',
@@ -32,7 +35,7 @@ model = dict(
     ),
     test_cfg=dict(mode='whole', flip=False),
 )
-# One worker that keeps what it has rendered: from the second pass on, both cores belong to the model.
+# One worker keeps the rendered scenes, so from the second pass on the model has both cores.
 train_dataloader = dict(num_workers=1, dataset=dict(num_scenes=800, cache=True))
 val_dataloader = dict(num_workers=0, dataset=dict(num_scenes=40, cache=True))
 test_dataloader = dict(num_workers=1, dataset=dict(num_scenes=100))

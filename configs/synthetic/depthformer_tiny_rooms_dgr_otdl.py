@@ -1,4 +1,4 @@
-"""The tiny DepthFormer on synthetic rooms with depth gradient refinement and the optimal transport loss."""
+"""The tiny DepthFormer with depth gradient refinement and the optimal transport loss."""
 
 _base_ = './depthformer_tiny_rooms_dgr.py'
 losses = [{{_base_.model.decode_head.loss_decode}}, dict(type='OptimalTransportDepthLoss')]

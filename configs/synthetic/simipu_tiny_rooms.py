@@ -1,4 +1,7 @@
-"""SimIPU's depth network made tiny (ResNet-10, random start), on synthetic rooms; minutes on two CPU cores."""
+"""A tiny SimIPU network (ResNet-10, randomly initialised) on synthetic rooms.
+
+Minutes on two CPU cores, no data needed.
+"""
 
 _base_ = [
     '../_base_/models/simipu_r50.py',

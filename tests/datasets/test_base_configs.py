@@ -1,3 +1,5 @@
+"""Base configs of data sets: their types exist, their ranges fit, their protocols are made for them."""
+
 import pytest
 
 from depth.engine.config import load_config

@@ -59,6 +59,13 @@ def test_a_step_of_the_pipeline_variable_rules_the_data_set():
     assert cfg.train_dataloader.dataset.pipeline[3].crop_size == (64, 96)
 
 
+def test_one_key_rules_the_class_of_the_data_sets(tmp_path):
+    indoor = REPO / 'configs/_base_/datasets/diode_indoor.py'
+    cfg = load_config(heir(tmp_path, "dataset_type = 'DIODEOutdoorDataset'", base=indoor))
+    types = {cfg[f'{split}_dataloader'].dataset.type for split in ('train', 'val', 'test')}
+    assert types == {'DIODEOutdoorDataset'}
+
+
 def test_an_option_below_a_reference_changes_that_place():
     key = 'val_dataloader.dataset.pipeline.0.type'
     cfg = load_config(FOLDER, {key: 'LoadPair', 'max_depth': 20.0})

@@ -48,7 +48,7 @@ def final_abs_rel(args: argparse.Namespace, seed: int, guard: str | None) -> flo
     options = [
         f'train_cfg.max_iters={args.iters}',
         f'train_cfg.val_interval={args.iters}',
-        f'custom_hooks.0.depth={guard}',
+        f'custom_hooks.{bias_hook_index(args.config)}.depth={guard}',
         'default_hooks.visualization.num_images=0',
         *args.cfg_options,
     ]
@@ -59,6 +59,20 @@ def final_abs_rel(args: argparse.Namespace, seed: int, guard: str | None) -> flo
     newest = max(work_dir.glob('*/vis_data/scalars.json'))
     entries = [json.loads(line) for line in newest.read_text().splitlines()]
     return next(entry['abs_rel'] for entry in reversed(entries) if 'abs_rel' in entry)
+
+
+def bias_hook_index(config: str) -> int:
+    """Return the position of ``DepthBiasInitHook`` in ``custom_hooks`` of a config.
+
+    Raises:
+        ValueError: If the config has no such hook.
+    """
+    from depth.engine.config import load_config
+
+    types = [hook['type'] for hook in load_config(config).get('custom_hooks', [])]
+    if 'DepthBiasInitHook' not in types:
+        raise ValueError(f'{config} has no DepthBiasInitHook in custom_hooks, so there is no initial bias to compare')
+    return types.index('DepthBiasInitHook')
 
 
 def constant_abs_rel(config: str, options: list[str]) -> float:

@@ -1,6 +1,7 @@
 """DDAD, front camera, official split; 3950 validation images serve as test set.
 
-Images are squeezed to 1216x352 as in published zero-shot tests; predictions are scored at 1936x1216.
+Images are squeezed to 1216x352 as in published zero-shot tests; predictions are scored at
+1936x1216.
 """
 
 min_depth, max_depth = 1e-3, 80.0
@@ -28,7 +29,7 @@ train_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='ResumableInfiniteSampler', shuffle=True),
     dataset=dict(
-        type=dataset_type,
+        type='${dataset_type}',
         data_root='${data_root}',
         split='train',
         min_depth='${min_depth}',
@@ -43,7 +44,7 @@ test_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type=dataset_type,
+        type='${dataset_type}',
         data_root='${data_root}',
         split='val',
         test_mode=True,

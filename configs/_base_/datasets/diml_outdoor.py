@@ -1,6 +1,7 @@
 """DIML outdoor, 500 test images, evaluation only.
 
-The data set states no range, so that a model of any range can be tested; ``max_depth`` here is that of KITTI models.
+The data set states no depth range, so a model of any range can be tested. ``max_depth`` is that of
+KITTI models.
 """
 
 min_depth, max_depth = 1e-3, 80.0
@@ -17,7 +18,7 @@ test_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type=dataset_type,
+        type='${dataset_type}',
         data_root='${data_root}',
         folder='test/LR',
         test_mode=True,

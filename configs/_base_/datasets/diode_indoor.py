@@ -1,4 +1,4 @@
-"""DIODE indoors; 325 validation images serve as test set."""
+"""DIODE indoors; 325 validation images are the test set."""
 
 min_depth, max_depth = 1e-3, 10.0
 dataset_type = 'DIODEIndoorDataset'
@@ -26,7 +26,7 @@ train_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='ResumableInfiniteSampler', shuffle=True),
     dataset=dict(
-        type=dataset_type,
+        type='${dataset_type}',
         data_root='${data_root}',
         split='train',
         min_depth='${min_depth}',
@@ -41,7 +41,7 @@ test_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type=dataset_type,
+        type='${dataset_type}',
         data_root='${data_root}',
         split='val',
         test_mode=True,

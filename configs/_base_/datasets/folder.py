@@ -1,4 +1,4 @@
-"""Any folder with train/ and val/, each with images/ and depth/ (docs/get_started.md draws the tree)."""
+"""Any folder with train/ and val/, each with images/ and depth/ (docs/get_started.md)."""
 
 min_depth, max_depth = 1e-3, 10.0
 dataset_type = 'FolderDepthDataset'
@@ -23,7 +23,7 @@ train_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='ResumableInfiniteSampler', shuffle=True),
     dataset=dict(
-        type=dataset_type,
+        type='${dataset_type}',
         data_root='${train_root}',
         data_prefix=dict(img_path='images', depth_path='depth'),
         depth_scale=1000.0,
@@ -38,7 +38,7 @@ val_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type=dataset_type,
+        type='${dataset_type}',
         data_root='${val_root}',
         data_prefix=dict(img_path='images', depth_path='depth'),
         depth_scale=1000.0,

@@ -1,9 +1,12 @@
-"""KITTI depth benchmark: training and validation lists, ground truth up to 88 m; test set: kitti_benchmark_test.py."""
+"""KITTI depth benchmark, training and validation lists; otherwise as kitti_eigen.py.
 
-min_depth, max_depth = 1e-3, 88.0
+Ground truth reaches 88 m. The test set is in kitti_benchmark_test.py.
+"""
+
+_base_ = './kitti_eigen.py'
+max_depth = 88.0
 dataset_type = 'KITTIBenchmarkDataset'
-data_root = 'data/kitti'
-crop_size = (352, 704)  # height, width
+# As kitti_eigen.py but for ColorAug: published code augments the colours of every image (prob=1.0).
 train_pipeline = [
     dict(type='LoadImage'),
     dict(type='LoadDepth'),
@@ -14,43 +17,8 @@ train_pipeline = [
     dict(type='ColorAug', prob=1.0, gamma_range=(0.9, 1.1), brightness_range=(0.9, 1.1), color_range=(0.9, 1.1)),
     dict(type='PackDepthInputs'),
 ]
-test_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='LoadDepth'),
-    dict(type='KBCrop', height=352, width=1216),
-    dict(type='PackDepthInputs'),
-]
-train_dataloader = dict(
-    batch_size=2,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='ResumableInfiniteSampler', shuffle=True),
-    dataset=dict(
-        type=dataset_type,
-        data_root='${data_root}',
-        ann_file='kitti_benchmark_train.txt',
-        data_prefix=dict(img_path='input', depth_path='gt_depth'),
-        min_depth='${min_depth}',
-        max_depth='${max_depth}',
-        pipeline='${train_pipeline}',
-    ),
-)
-val_dataloader = dict(
-    batch_size=1,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        data_root='${data_root}',
-        ann_file='kitti_benchmark_val.txt',
-        data_prefix=dict(img_path='input', depth_path='gt_depth'),
-        min_depth='${min_depth}',
-        max_depth='${max_depth}',
-        test_mode=True,
-        pipeline='${test_pipeline}',
-    ),
-)
-test_dataloader = val_dataloader
-val_evaluator = dict(type='DepthMetric', protocol='kitti_benchmark')
-test_evaluator = val_evaluator
+train_dataloader = dict(dataset=dict(ann_file='kitti_benchmark_train.txt'))
+val_dataloader = dict(dataset=dict(ann_file='kitti_benchmark_val.txt'))
+test_dataloader = dict(dataset=dict(ann_file='kitti_benchmark_val.txt'))
+val_evaluator = dict(protocol='kitti_benchmark')
+test_evaluator = dict(protocol='kitti_benchmark')

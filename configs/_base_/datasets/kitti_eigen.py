@@ -26,7 +26,7 @@ train_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='ResumableInfiniteSampler', shuffle=True),
     dataset=dict(
-        type=dataset_type,
+        type='${dataset_type}',
         data_root='${data_root}',
         ann_file='kitti_eigen_train.txt',
         data_prefix=dict(img_path='input', depth_path='gt_depth'),
@@ -41,7 +41,7 @@ val_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type=dataset_type,
+        type='${dataset_type}',
         data_root='${data_root}',
         ann_file='kitti_eigen_test.txt',
         data_prefix=dict(img_path='input', depth_path='gt_depth'),

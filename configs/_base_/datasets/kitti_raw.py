@@ -1,9 +1,9 @@
-"""KITTI raw, one view, trained on single laser sweeps; the split of the self-supervised methods (697 test images).
+"""KITTI raw, one view, split of the self-supervised methods (697 test images).
 
-Images may be PNG or converted to JPEG. Training depth is along the camera's axis. The test is the published one: the
-scan's forward axis at 375x1242, without alignment. ``monodepth2_median``, the protocol of models without scale, takes
-each day's own size: ``kitti_raw_native.py``.
-Stereo training: ``projects/EPCDepth``.
+The ground truth of training is a single laser sweep. Images may be PNG or converted to JPEG.
+Training depth is along the camera's axis. The test is the published one: the scan's forward axis at
+375x1242, without alignment. ``monodepth2_median``, the protocol of models without scale, takes each
+day's own size: ``kitti_raw_native.py``. Stereo training: ``projects/EPCDepth``.
 """
 
 min_depth, max_depth = 1e-3, 80.0
@@ -30,7 +30,7 @@ train_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='ResumableInfiniteSampler', shuffle=True),
     dataset=dict(
-        type=dataset_type,
+        type='${dataset_type}',
         data_root='${data_root}',
         ann_file='splits/eigen_full_train.txt',
         min_depth='${min_depth}',
@@ -44,7 +44,7 @@ val_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type=dataset_type,
+        type='${dataset_type}',
         data_root='${data_root}',
         ann_file='splits/eigen_full_val.txt',
         test_mode=True,
@@ -56,7 +56,7 @@ test_dataloader = dict(
     num_workers=4,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type=dataset_type,
+        type='${dataset_type}',
         data_root='${data_root}',
         ann_file='splits/eigen_test.txt',
         test_mode=True,

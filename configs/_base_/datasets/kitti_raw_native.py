@@ -1,4 +1,7 @@
-"""KITTI raw as ``kitti_raw.py``, tested as Monodepth2 does: each day at its own image size, medians aligned."""
+"""KITTI raw, tested as in Monodepth2: own image size of each day, medians aligned.
+
+Otherwise as kitti_raw.py.
+"""
 
 _base_ = ['./kitti_raw.py']
 test_pipeline = [

@@ -1,8 +1,9 @@
 """NYU Depth v2 and the KITTI Eigen split together, 352x512 crops, every image once in a pass.
 
-Each image keeps the range of its set (10 or 80 m) and its ``dataset`` name and scene category; ``min_depth`` and
-``max_depth`` span both. ``weights=[1, 1]`` in the training set gives both the same share. Validation scores each set
-under its own protocol; the plain metric names are the means of the two.
+Each image keeps the range of its set (10 or 80 m) and its ``dataset`` name and scene category;
+``min_depth`` and ``max_depth`` span both. ``weights=[1, 1]`` in the training set gives both the
+same share. Validation scores each set under its own protocol; the plain metric names are the means
+of the two.
 """
 
 min_depth, max_depth = 1e-3, 80.0

@@ -1,49 +1,30 @@
-"""NYU Depth v2 in its original file: 795 labelled training images, 654 official test images.
+"""NYU Depth v2 in its original file: 795 labelled training images, 654 test images.
 
-Training reads the filled depth. The test reads the depth as measured, which ``nyu_eigen_10`` and the published numbers
-are about; ``nyu_filled_10`` is the protocol of the filled one (``raw_depth=False``).
+Otherwise as nyu.py.
+
+Training reads the filled depth. The test reads the depth as measured, as ``nyu_eigen_10`` and the
+published numbers do; the protocol of the filled depth (``raw_depth=False``) is ``nyu_filled_10``.
 """
 
-min_depth, max_depth = 1e-3, 10.0
+_base_ = './nyu.py'
 dataset_type = 'NYULabeledDataset'
 data_root = 'data/nyu_labeled'
-crop_size = (416, 544)  # height, width
-train_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='LoadDepth'),
-    dict(type='NYUCrop'),
-    dict(type='RandomRotate', prob=0.5, degree=2.5),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='RandomCrop', crop_size='${crop_size}'),
-    dict(type='ColorAug', prob=0.5, gamma_range=(0.9, 1.1), brightness_range=(0.75, 1.25), color_range=(0.9, 1.1)),
-    dict(type='PackDepthInputs'),
-]
-test_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='LoadDepth'),
-    dict(type='PackDepthInputs'),
-]
+# The original file has no list files: a split is chosen by name, so the data sets are written anew.
 train_dataloader = dict(
-    batch_size=2,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='ResumableInfiniteSampler', shuffle=True),
     dataset=dict(
-        type=dataset_type,
+        _delete_=True,
+        type='${dataset_type}',
         data_root='${data_root}',
         split='train',
         min_depth='${min_depth}',
         max_depth='${max_depth}',
         pipeline='${train_pipeline}',
-    ),
+    )
 )
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type=dataset_type,
+        _delete_=True,
+        type='${dataset_type}',
         data_root='${data_root}',
         split='test',
         raw_depth=True,
@@ -51,8 +32,6 @@ val_dataloader = dict(
         max_depth='${max_depth}',
         test_mode=True,
         pipeline='${test_pipeline}',
-    ),
+    )
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type='DepthMetric', protocol='nyu_eigen_10')
-test_evaluator = val_evaluator

@@ -1,4 +1,4 @@
-"""NYU Depth v2 with the mmdepth augmentation: strip mix, mirror, 416x544 crops of the full frame, colour."""
+"""NYU Depth v2 with the mmdepth augmentation: strip mix, mirror, 416x544 crops, colour."""
 
 _base_ = './nyu.py'
 crop_size = (416, 544)  # height, width

@@ -1,6 +1,7 @@
 """SUN RGB-D, 5050 images, evaluation only.
 
-The data set states no range, so that a model of any range can be tested; ``max_depth`` here is that of NYU models.
+The data set states no depth range, so a model of any range can be tested. ``max_depth`` is that of
+NYU models.
 """
 
 min_depth, max_depth = 1e-3, 10.0
@@ -17,7 +18,7 @@ test_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type=dataset_type,
+        type='${dataset_type}',
         data_root='${data_root}',
         ann_file='SUNRGBD_val_splits.txt',
         test_mode=True,

@@ -1,4 +1,4 @@
-"""Synthetic rooms and streets together, the same share of each: rendered on demand and kept, nothing to download."""
+"""Synthetic rooms and streets in equal shares, rendered on demand and kept in memory."""
 
 min_depth, max_depth = 1e-3, 80.0
 dataset_type = 'SyntheticDataset'
@@ -10,7 +10,7 @@ train_pipeline = [
 test_pipeline = [dict(type='LoadImage'), dict(type='PackDepthInputs')]
 train_dataloader = dict(
     batch_size=8,
-    num_workers=1,  # a second one would render everything once more
+    num_workers=1,  # each worker renders all scenes for itself
     persistent_workers=True,
     sampler=dict(type='ResumableInfiniteSampler', shuffle=True),
     dataset=dict(
@@ -20,7 +20,7 @@ train_dataloader = dict(
         max_depth='${max_depth}',
         datasets=[
             dict(
-                type=dataset_type,
+                type='${dataset_type}',
                 world='rooms',
                 split='train',
                 num_scenes=600,
@@ -29,7 +29,7 @@ train_dataloader = dict(
                 pipeline='${train_pipeline}',
             ),
             dict(
-                type=dataset_type,
+                type='${dataset_type}',
                 world='streets',
                 split='train',
                 num_scenes=600,
@@ -52,7 +52,7 @@ val_dataloader = dict(
         test_mode=True,
         datasets=[
             dict(
-                type=dataset_type,
+                type='${dataset_type}',
                 world='rooms',
                 split='val',
                 num_scenes=50,
@@ -61,7 +61,7 @@ val_dataloader = dict(
                 pipeline='${test_pipeline}',
             ),
             dict(
-                type=dataset_type,
+                type='${dataset_type}',
                 world='streets',
                 split='val',
                 num_scenes=50,
@@ -83,7 +83,7 @@ test_dataloader = dict(
         test_mode=True,
         datasets=[
             dict(
-                type=dataset_type,
+                type='${dataset_type}',
                 world='rooms',
                 split='test',
                 num_scenes=50,
@@ -91,7 +91,7 @@ test_dataloader = dict(
                 pipeline='${test_pipeline}',
             ),
             dict(
-                type=dataset_type,
+                type='${dataset_type}',
                 world='streets',
                 split='test',
                 num_scenes=50,

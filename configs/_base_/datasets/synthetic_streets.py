@@ -1,58 +1,9 @@
-"""Synthetic streets: rendered on demand, nothing to download."""
+"""Synthetic streets: as synthetic_rooms.py, with street scenes up to 80 m."""
 
-min_depth, max_depth = 1e-3, 80.0
-dataset_type = 'SyntheticDataset'
-image_size = (96, 128)  # height, width
-train_pipeline = [
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PackDepthInputs'),
-]
-test_pipeline = [dict(type='LoadImage'), dict(type='PackDepthInputs')]
-train_dataloader = dict(
-    batch_size=8,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='ResumableInfiniteSampler', shuffle=True),
-    dataset=dict(
-        type=dataset_type,
-        world='streets',
-        split='train',
-        num_scenes=2000,
-        image_size='${image_size}',
-        max_depth='${max_depth}',
-        pipeline='${train_pipeline}',
-    ),
-)
-val_dataloader = dict(
-    batch_size=8,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        world='streets',
-        split='val',
-        num_scenes=100,
-        image_size='${image_size}',
-        max_depth='${max_depth}',
-        test_mode=True,
-        pipeline='${test_pipeline}',
-    ),
-)
-test_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type=dataset_type,
-        world='streets',
-        split='test',
-        num_scenes=100,
-        image_size='${image_size}',
-        max_depth='${max_depth}',
-        test_mode=True,
-        pipeline='${test_pipeline}',
-    ),
-)
-val_evaluator = dict(type='DepthMetric', protocol='streets_80')
-test_evaluator = val_evaluator
+_base_ = './synthetic_rooms.py'
+max_depth = 80.0
+train_dataloader = dict(dataset=dict(world='streets'))
+val_dataloader = dict(dataset=dict(world='streets'))
+test_dataloader = dict(dataset=dict(world='streets'))
+val_evaluator = dict(protocol='streets_80')
+test_evaluator = dict(protocol='streets_80')

@@ -1,7 +1,7 @@
 """Virtual KITTI 2, trained on four scenes, tested on Scene20 (every fifth left image, 1680 in all).
 
-The published test list of 1701 images is a random draw from all scenes that was not released; who has it sets
-``ann_file`` of the test set.
+The published test list of 1701 images is a random draw from all scenes that was not released; who
+has it sets ``ann_file`` of the test set.
 """
 
 min_depth, max_depth = 1e-3, 80.0
@@ -29,7 +29,7 @@ train_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='ResumableInfiniteSampler', shuffle=True),
     dataset=dict(
-        type=dataset_type,
+        type='${dataset_type}',
         data_root='${data_root}',
         scenes=('Scene01', 'Scene02', 'Scene06', 'Scene18'),
         min_depth='${min_depth}',
@@ -44,7 +44,7 @@ test_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type=dataset_type,
+        type='${dataset_type}',
         data_root='${data_root}',
         scenes=('Scene20',),
         cameras=(0,),

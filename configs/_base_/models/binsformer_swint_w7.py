@@ -1,4 +1,7 @@
-"""BinsFormer on Swin-T: multi-scale encoder, pixel pyramid, bin queries. Leaf configs bind the depth range."""
+"""BinsFormer on Swin-T: multi-scale encoder, pixel pyramid, bin queries.
+
+Leaf configs bind the depth range.
+"""
 
 model = dict(
     type='DepthEstimator',

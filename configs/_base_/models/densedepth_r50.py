@@ -1,4 +1,4 @@
-"""DenseDepth decoder on ResNet-50, as published: no norm, ReLU throughout, depth = ReLU + min_depth."""
+"""DenseDepth decoder on ResNet-50, as published: no norms, ReLU, depth = ReLU + min_depth."""
 
 model = dict(
     type='DepthEstimator',

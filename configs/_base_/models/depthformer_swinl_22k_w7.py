@@ -1,26 +1,8 @@
 """DepthFormer on Swin-L, pre-trained on ImageNet-22k. Leaf configs bind the depth range."""
 
+_base_ = './depthformer_swint_w7.py'
 model = dict(
-    type='DepthEstimator',
-    data_preprocessor=dict(type='DepthDataPreprocessor'),
-    backbone=dict(
-        type='DepthFormerBackbone',
-        stem_channels=64,
-        backbone=dict(
-            type='TimmBackbone',
-            model_name='swin_large_patch4_window7_224.ms_in22k',
-            pretrained=True,
-            out_norm='LN',
-            model_args=dict(drop_path_rate=0.3),
-        ),
-    ),
-    neck=dict(type='HAHINeck', in_channels=[64, 192, 384, 768, 1536], embedding_dim=512, num_heads=8, num_points=8),
-    decode_head=dict(
-        type='DenseDepthHead',
-        in_channels=[64, 192, 384, 768, 1536],
-        channels=64,
-        align_corners=True,
-        loss_decode=dict(type='SILogLoss', loss_weight=1.0),
-    ),
-    test_cfg=dict(mode='whole', flip=True),
+    backbone=dict(backbone=dict(model_name='swin_large_patch4_window7_224.ms_in22k')),
+    neck=dict(in_channels=[64, 192, 384, 768, 1536], embedding_dim=512),
+    decode_head=dict(in_channels=[64, 192, 384, 768, 1536]),
 )

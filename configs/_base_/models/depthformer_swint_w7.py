@@ -1,4 +1,7 @@
-"""DepthFormer on Swin-T: convolutional stem, HAHI neck, DenseDepth head. Leaf configs bind the depth range."""
+"""DepthFormer on Swin-T: convolutional stem, HAHI neck, DenseDepth head.
+
+Leaf configs bind the depth range.
+"""
 
 model = dict(
     type='DepthEstimator',

@@ -1,6 +1,7 @@
-"""DenseDepth decoder on ResNet-50, the network that SimIPU's encoders were compared with; random start.
+"""DenseDepth decoder on ResNet-50, randomly initialised.
 
-Depth is ``sigmoid(x) * max_depth``. Leaf configs bind the depth range and choose the encoder's start.
+SimIPU compares its pre-trained encoders in this network. Depth is ``sigmoid(x) * max_depth``. Leaf
+configs bind the depth range and choose the encoder's weights.
 """
 
 _base_ = './densedepth_r50.py'

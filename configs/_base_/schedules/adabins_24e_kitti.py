@@ -1,11 +1,5 @@
-"""The published AdaBins recipe on KITTI: one cycle of rate and beta1, 24 epochs in batches of 16.
+"""The published AdaBins recipe on KITTI: as adabins_24e_nyu.py, 23158 images an epoch."""
 
-Head and backbone have the same rate, as the published code ran.
-"""
-
-_base_ = './onecycle_24e_kitti.py'
-optim_wrapper = dict(optimizer=dict(lr=3.57e-4, weight_decay=0.1), clip_grad=dict(max_norm=0.1))
-param_scheduler = [
-    dict(type='OneCycleRate', total_steps='${train_cfg.max_iters}', div_factor=25, final_div_factor=100),
-    dict(type='OneCycleMomentum', total_steps='${train_cfg.max_iters}', base_momentum=0.85, max_momentum=0.95),
-]
+_base_ = './adabins_24e_nyu.py'
+max_iters = 24 * 1447
+train_cfg = dict(val_interval=6 * 1447)

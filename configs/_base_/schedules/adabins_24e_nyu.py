@@ -1,6 +1,6 @@
-"""The published AdaBins recipe on NYU: one cycle of rate and beta1, 24 epochs in batches of 16.
+"""The published AdaBins recipe on NYU: one cycle of learning rate and beta1, 24 epochs.
 
-Head and backbone have the same rate, as the published code ran.
+Batches of 16. Head and backbone have the same learning rate, as in the published code.
 """
 
 _base_ = './onecycle_24e_nyu.py'

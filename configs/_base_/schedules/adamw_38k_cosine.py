@@ -1,4 +1,7 @@
-"""The published DepthFormer recipe: AdamW, 38400 iterations, cosine from the start under a linear warm-up."""
+"""The published DepthFormer recipe: AdamW, 38400 iterations, cosine with linear warm-up.
+
+The cosine runs from iteration 0, also during the warm-up.
+"""
 
 max_iters = 38400
 train_cfg = dict(type='ResumableIterLoop', max_iters='${max_iters}', val_interval=1600)

@@ -1,20 +1,5 @@
-"""The published DPT recipe on KITTI: one cycle of rate and beta1, 24 epochs of 23158 images in batches of 16.
+"""The published DPT recipe on KITTI: as dpt_24e_nyu.py, 23158 images an epoch."""
 
-All groups have the same rate and only ``pos_embed`` and ``cls_token`` are free of decay, as the published code ran.
-"""
-
+_base_ = './dpt_24e_nyu.py'
 max_iters = 24 * 1447
 val_interval = 1447  # an epoch
-train_cfg = dict(type='ResumableIterLoop', max_iters='${max_iters}', val_interval='${val_interval}')
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.01),
-    paramwise_cfg=dict(custom_keys=dict(pos_embed=dict(decay_mult=0.0), cls_token=dict(decay_mult=0.0))),
-    clip_grad=dict(max_norm=35, norm_type=2),
-)
-param_scheduler = [
-    dict(type='OneCycleRate', total_steps='${train_cfg.max_iters}', div_factor=25, final_div_factor=100),
-    dict(type='OneCycleMomentum', total_steps='${train_cfg.max_iters}', base_momentum=0.85, max_momentum=0.95),
-]

@@ -1,6 +1,7 @@
-"""The published DPT recipe on NYU: one cycle of rate and beta1, 24 epochs of 24231 images in batches of 16.
+"""The published DPT recipe on NYU: one cycle of learning rate and beta1, 24 epochs.
 
-All groups have the same rate and only ``pos_embed`` and ``cls_token`` are free of decay, as the published code ran.
+24231 images an epoch in batches of 16. As in the published code, all groups have the same learning
+rate, and only ``pos_embed`` and ``cls_token`` have no weight decay.
 """
 
 max_iters = 24 * 1514

@@ -1,4 +1,7 @@
-"""What the mmdepth recipes share: AdamW, 40 000 iterations, polynomial decay, a tenth of the rate for the backbone."""
+"""Base of the mmdepth recipes: AdamW, 40 000 iterations, polynomial decay.
+
+The backbone has a tenth of the learning rate.
+"""
 
 max_iters = 40000
 train_cfg = dict(type='ResumableIterLoop', max_iters='${max_iters}', val_interval=1000)

@@ -1,6 +1,7 @@
-"""The recipe of ScaleDepth and Plane2Depth: weight decay 0.05, but not on norms, queries and position tables.
+"""The recipe of ScaleDepth and Plane2Depth: mmdepth_40k.py with weight decay 0.05.
 
-Norms of the head and of a Swin backbone do not decay; those of a ConvNeXt backbone do, as published.
+Norms, queries and position tables have no weight decay. As published, this includes the norms of
+the head and of a Swin backbone, but not those of a ConvNeXt backbone.
 """
 
 _base_ = './mmdepth_40k.py'

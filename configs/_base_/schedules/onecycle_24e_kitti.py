@@ -1,12 +1,5 @@
-"""The published "24x" recipe on KITTI: AdamW under one cycle, 24 epochs of 23158 images in batches of 16."""
+"""The published "24x" recipe on KITTI: as onecycle_24e_nyu.py, 23158 images an epoch."""
 
+_base_ = './onecycle_24e_nyu.py'
 max_iters = 24 * 1447
-train_cfg = dict(type='ResumableIterLoop', max_iters='${max_iters}', val_interval=6 * 1447)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-4, betas=(0.95, 0.99), weight_decay=0.01),
-    clip_grad=dict(max_norm=35, norm_type=2),
-)
-param_scheduler = dict(type='OneCycleRate', total_steps='${train_cfg.max_iters}', div_factor=25, final_div_factor=100)
+train_cfg = dict(val_interval=6 * 1447)

@@ -1,4 +1,7 @@
-"""The published "24x" recipe on NYU: AdamW under one cycle, 24 epochs of 24231 images in batches of 16."""
+"""The published "24x" recipe on NYU: AdamW, one cycle, 24 epochs of 24231 images.
+
+Batches of 16.
+"""
 
 max_iters = 24 * 1514
 train_cfg = dict(type='ResumableIterLoop', max_iters='${max_iters}', val_interval=6 * 1514)

@@ -1,6 +1,7 @@
 """EPCDepth, ResNet-18, 192x640, KITTI raw stereo, 20 epochs.
 
-Published (output 0, flip post-processing): abs_rel 0.0998, sq_rel 0.722, rmse 4.475, d1 0.888. Not trained yet.
+Published (output 0, flip post-processing): abs_rel 0.0998, sq_rel 0.722, rmse 4.475, d1 0.888. Not
+trained yet.
 """
 
 _base_ = [

@@ -1,6 +1,7 @@
 """EPCDepth, ResNet-18, 320x1024, KITTI raw stereo, 20 epochs.
 
-Published (output 0, flip post-processing): abs_rel 0.0925, sq_rel 0.671, rmse 4.297, d1 0.899. Not trained yet.
+Published (output 0, flip post-processing): abs_rel 0.0925, sq_rel 0.671, rmse 4.297, d1 0.899. Not
+trained yet.
 """
 
 _base_ = [

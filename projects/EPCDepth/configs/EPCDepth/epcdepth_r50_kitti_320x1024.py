@@ -1,6 +1,7 @@
 """EPCDepth, ResNet-50, 320x1024, KITTI raw stereo, 20 epochs.
 
-Published (output 0, flip post-processing): abs_rel 0.0905, sq_rel 0.646, rmse 4.207, d1 0.901. Not trained yet.
+Published (output 0, flip post-processing): abs_rel 0.0905, sq_rel 0.646, rmse 4.207, d1 0.901. Not
+trained yet.
 """
 
 _base_ = [

@@ -1,4 +1,7 @@
-"""The published recipe: Adam, 20 epochs of 45200 images in batches of 8, a tenth of the rate after 15."""
+"""The published recipe: Adam, 20 epochs of 45200 images in batches of 8.
+
+The learning rate falls to a tenth after 15 epochs.
+"""
 
 epoch = 5650
 max_iters = 20 * epoch

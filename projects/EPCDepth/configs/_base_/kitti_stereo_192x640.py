@@ -1,7 +1,7 @@
-"""KITTI raw stereo, Eigen split of the self-supervised methods, published training pipeline at 192x640.
+"""KITTI raw stereo, split of the self-supervised methods, training pipeline at 192x640.
 
-Put the published split files into ``data/kitti_raw/splits``: ``eigen_full_train.txt`` (45,200 lines) and
-``eigen_full_val.txt`` (1,776) for training, ``eigen_test.txt`` (697) for testing.
+Put the published split files into ``data/kitti_raw/splits``: ``eigen_full_train.txt`` (45,200
+lines) and ``eigen_full_val.txt`` (1,776) for training, ``eigen_test.txt`` (697) for testing.
 """
 
 min_depth, max_depth = 1e-3, 80.0
@@ -29,7 +29,7 @@ train_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='ResumableInfiniteSampler', shuffle=True),
     dataset=dict(
-        type=dataset_type,
+        type='${dataset_type}',
         data_root='${data_root}',
         ann_file='splits/eigen_full_train.txt',
         stereo=True,
@@ -46,7 +46,7 @@ val_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type=dataset_type,
+        type='${dataset_type}',
         data_root='${data_root}',
         ann_file='splits/eigen_full_val.txt',
         min_depth='${min_depth}',
@@ -60,7 +60,7 @@ test_dataloader = dict(
     num_workers=4,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type=dataset_type,
+        type='${dataset_type}',
         data_root='${data_root}',
         ann_file='splits/eigen_test.txt',
         min_depth='${min_depth}',

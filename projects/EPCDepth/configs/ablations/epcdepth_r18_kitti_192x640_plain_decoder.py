@@ -1,4 +1,7 @@
-"""Ablation of epcdepth_r18_kitti_192x640: monodepth2's decoder, four outputs, no full scale. Not trained yet."""
+"""Ablation of epcdepth_r18_kitti_192x640: Monodepth2's decoder with four outputs.
+
+The full-scale decoder is left out. Not trained yet.
+"""
 
 _base_ = ['../EPCDepth/epcdepth_r18_kitti_192x640.py']
 model = dict(

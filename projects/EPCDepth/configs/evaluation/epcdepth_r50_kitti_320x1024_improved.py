@@ -1,4 +1,7 @@
-"""Test epcdepth_r50_kitti_320x1024 on the 652 Eigen images that have the depth benchmark's ground truth."""
+"""Test epcdepth_r50_kitti_320x1024 on 652 Eigen images.
+
+They are those with the ground truth of the depth benchmark.
+"""
 
 _base_ = ['../EPCDepth/epcdepth_r50_kitti_320x1024.py']
 improved_root = 'data/kitti'

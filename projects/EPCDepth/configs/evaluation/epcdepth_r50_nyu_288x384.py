@@ -1,6 +1,7 @@
-"""Generalisation: the KITTI model on 654 NYU images, medians aligned, depth (not disparity) resized.
+"""Generalisation: the KITTI model on 654 NYU images, medians aligned.
 
-As published, the sigmoid is read in another range than in training, 0.1 to 10.
+Depth, not disparity, is resized. As published, the range of the sigmoid differs from that in
+training: 0.1 to 10.
 """
 
 _base_ = ['../EPCDepth/epcdepth_r50_kitti_320x1024.py']

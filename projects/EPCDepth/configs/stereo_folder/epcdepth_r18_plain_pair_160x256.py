@@ -1,7 +1,7 @@
-"""The plain decoder overfits one real pair: a minute or two on a CPU, a check that training works on real images.
+"""The plain decoder overfits one real stereo pair, to check training on real images.
 
-Set ``data_root`` to a stereo folder (see StereoFolderDataset); ``indices`` picks a pair with ground truth.
-Result: see projects/EPCDepth/README.md.
+A minute or two on a CPU. Set ``data_root`` to a stereo folder (see StereoFolderDataset);
+``indices`` picks a pair with ground truth. Result: see projects/EPCDepth/README.md.
 """
 
 _base_ = [
@@ -15,9 +15,9 @@ model = dict(
     decode_head=dict(
         _delete_=True, type='MonodepthHead', in_channels=[64, 64, 128, 256, 512], output_range=(1.0, 20.0)
     ),
-    # Where the principal points differ, standing still is a depth like any other: no auto-mask.
+    # No auto-mask: if the principal points differ, a pixel that does not move has a finite depth.
     view_loss=dict(hint_weight=0.0, smoothness_weight=1e-3, auto_mask=False),
-    # The batch is one image over and over, there is nobody to exchange rows with.
+    # No grafting: the batch holds one image only, so there is no other image to take rows from.
     train_cfg=dict(graft=False),
 )
 data_root = 'data/stereo'

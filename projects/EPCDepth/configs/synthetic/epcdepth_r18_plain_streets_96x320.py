@@ -1,6 +1,6 @@
-"""The plain decoder on synthetic streets from scratch: minutes on two CPU cores, no data, no ground truth in training.
+"""The plain decoder on synthetic streets from scratch, without ground truth in training.
 
-Result: see projects/EPCDepth/README.md.
+Minutes on two CPU cores, no data needed. Result: see projects/EPCDepth/README.md.
 """
 
 _base_ = [
@@ -15,7 +15,8 @@ model = dict(
     decode_head=dict(
         _delete_=True, type='MonodepthHead', in_channels=[64, 64, 128, 256, 512], output_range=(3.0, 100.0)
     ),
-    # Noise drowns the structure of a bland road and lets the auto-mask drop pixels that are wrong; all pairs are rigid.
+    # On a road without texture, noise outweighs the structure, and the auto-mask drops pixels whose
+    # depth is wrong. It is not needed, because all pairs are rigid.
     view_loss=dict(hint_weight=0.0, smoothness_weight=1e-3, ssim_weight=0.15, auto_mask=False),
 )
 train_pipeline = [

@@ -1,6 +1,7 @@
-"""Plane2Depth on Swin-L, KITTI Eigen split, 352x1120 crops, 40 000 iterations (ours; the authors' is not out).
+"""Plane2Depth on Swin-L, KITTI Eigen split, 352x1120 crops, 40 000 iterations.
 
-Ours: not trained yet. Ground truth is sparse, so planes are fitted to it in larger windows.
+Ours; the authors published no KITTI config. Not trained yet. Ground truth is sparse, so planes are
+fitted to it in larger windows.
 """
 
 _base_ = [

@@ -1,6 +1,7 @@
 """Plane2Depth on Swin-L, NYU Depth v2, whole frames, 40 000 iterations.
 
-No results are published with the code. Ours: not trained yet. Published batch: 4 images on each of 4 GPUs.
+No results are published with the code. Ours: not trained yet. Published batch: 4 images on each of
+4 GPUs.
 """
 
 _base_ = [
@@ -9,7 +10,8 @@ _base_ = [
     '../../../../configs/_base_/schedules/mmdepth_40k_free_norms.py',
     '../../../../configs/_base_/default_runtime.py',
 ]
-# Of a 480x640 frame, with one focal length as published; samples of the data set bring their own camera.
+# Of a 480x640 frame, with one focal length as published; samples of the data set bring their own
+# camera.
 default_intrinsics = [[518.8579, 0.0, 325.5824], [0.0, 518.8579, 253.7362], [0.0, 0.0, 1.0]]
 model = dict(
     decode_head=dict(

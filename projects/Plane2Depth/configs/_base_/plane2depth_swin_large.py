@@ -1,4 +1,7 @@
-"""Plane2Depth on Swin-L, window 12, pre-trained on ImageNet-22k at 384x384. Leaf configs bind the depth range."""
+"""Plane2Depth on Swin-L, window 12, pre-trained on ImageNet-22k at 384x384.
+
+Leaf configs bind the depth range.
+"""
 
 custom_imports = dict(imports=['projects.Plane2Depth.plane2depth'])
 model = dict(

@@ -1,4 +1,7 @@
-"""SD-ConvTrans, ResNet-101 and MiT-B0, KITTI Eigen split: ours, the authors have none. Not trained yet."""
+"""SD-ConvTrans, ResNet-101 and MiT-B0, KITTI Eigen split. Not trained yet.
+
+Ours; the authors published no KITTI config.
+"""
 
 _base_ = [
     '../_base_/sdconvtrans_r101_mitb0.py',

@@ -1,6 +1,7 @@
-"""SD-ConvTrans, ResNet-101 and MiT-B0, NYU Depth v2: 24231 training images, 654 official test images. Not trained yet.
+"""SD-ConvTrans, ResNet-101 and MiT-B0, NYU Depth v2, 24231 training images.
 
-The authors published neither results nor a training script: this schedule is ours.
+Not trained yet. 654 official test images. The authors published neither results nor a training
+script: this schedule is ours.
 """
 
 _base_ = [

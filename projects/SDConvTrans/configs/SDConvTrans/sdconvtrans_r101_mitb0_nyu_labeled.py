@@ -1,6 +1,7 @@
-"""SD-ConvTrans, ResNet-101 and MiT-B0, NYU Depth v2: official split, 795 training and 654 test images. Not trained yet.
+"""SD-ConvTrans, ResNet-101 and MiT-B0, NYU Depth v2, official split.
 
-The published data set draws from the same 795 images; the schedule is ours.
+Not trained yet. 795 training and 654 test images. The published data set draws from the same 795
+images; the schedule is ours.
 """
 
 _base_ = [

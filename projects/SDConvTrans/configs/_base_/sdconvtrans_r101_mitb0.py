@@ -8,7 +8,8 @@ model = dict(
     backbone=dict(
         type='SDConvTransBackbone',
         conv=dict(type='TimmBackbone', model_name='resnet101', out_indices=(1, 2, 3, 4), pretrained=True),
-        # timm has no MiT; this is MiT-B0, and pvt_v2_b1 to b5 are MiT-B1 to B5. Their weights in timm do not fit.
+        # timm has no MiT; this is MiT-B0, and pvt_v2_b1 to b5 are MiT-B1 to B5. Their weights in
+        # timm do not fit.
         transformer=dict(
             type='TimmBackbone', model_name='pvt_v2_b0', model_args=dict(mlp_ratios=(4, 4, 4, 4), drop_path_rate=0.1)
         ),

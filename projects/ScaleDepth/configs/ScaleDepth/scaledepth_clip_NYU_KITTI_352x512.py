@@ -1,7 +1,7 @@
-"""ScaleDepth-NK: CLIP ConvNeXt-L, NYU Depth v2 and KITTI together, 40 000 iterations; tested with sliding windows.
+"""ScaleDepth-NK: CLIP ConvNeXt-L, NYU Depth v2 and KITTI together, 40 000 iterations.
 
-Published log: NYU abs_rel 0.083, rmse 0.293, d1 0.940; KITTI abs_rel 0.049, rmse 2.009, d1 0.978 (4 GPUs of 8 images).
-Ours: not trained yet.
+Tested with sliding windows. Published log: NYU abs_rel 0.083, rmse 0.293, d1 0.940; KITTI abs_rel
+0.049, rmse 2.009, d1 0.978 (4 GPUs of 8 images). Ours: not trained yet.
 """
 
 _base_ = [

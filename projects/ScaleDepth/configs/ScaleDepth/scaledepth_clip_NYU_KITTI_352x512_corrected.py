@@ -1,7 +1,7 @@
-"""ScaleDepth-NK with three published oddities mended: not trained yet.
+"""ScaleDepth-NK with three corrections of the published code. Not trained yet.
 
-The class loss takes logits (published: probabilities, so softmax twice), the scene vector is compared at length 1,
-and no norm of the trunk decays.
+The class loss takes logits (published: probabilities, so softmax twice), the scene vector is
+normalised to length 1, and no norm of the trunk decays.
 """
 
 _base_ = './scaledepth_clip_NYU_KITTI_352x512.py'

@@ -1,4 +1,4 @@
-"""ScaleDepth on Swin-T (ours, the parity case), NYU Depth v2, 40 000 iterations. Ours: not trained yet."""
+"""ScaleDepth on Swin-T, NYU Depth v2, 40 000 iterations: the parity case. Not trained yet."""
 
 _base_ = './scaledepth_swin_large_NYU_480x480.py'
 trunk = dict(model_name='swin_tiny_patch4_window7_224.ms_in1k')

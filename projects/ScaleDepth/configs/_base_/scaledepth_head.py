@@ -1,4 +1,4 @@
-"""What all ScaleDepth configs share: the head, its losses and the estimator."""
+"""Base of all ScaleDepth configs: the head, its losses and the estimator."""
 
 custom_imports = dict(imports=['projects.ScaleDepth.scaledepth'])
 model = dict(

@@ -1,4 +1,7 @@
-"""CLIP's ConvNeXt-L trunk, all of it trained; the text tower is not built. Colours are normalised as CLIP has them."""
+"""CLIP's ConvNeXt-L trunk, all of it trained, with CLIP's colour normalisation.
+
+The text tower is not built.
+"""
 
 _base_ = './scaledepth_head.py'
 model = dict(

@@ -1,0 +1,33 @@
+"""The study of the head's initial bias, on two iterations of two scenes."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.shared import REPO
+
+
+@pytest.mark.slow
+def test_the_study_trains_with_and_without_the_initial_bias(tmp_path):
+    options = [
+        'train_dataloader.batch_size=2',
+        'train_dataloader.num_workers=0',
+        'train_dataloader.persistent_workers=False',
+        'train_dataloader.dataset.num_scenes=2',
+        'val_dataloader.num_workers=0',
+        'val_dataloader.persistent_workers=False',
+        'val_dataloader.dataset.num_scenes=2',
+    ]
+    command = [
+        sys.executable,
+        str(REPO / 'tools/analysis_tools/start_study.py'),
+        str(REPO / 'configs/densedepth/densedepth_r18_rooms.py'),
+        *('--seeds', '1', '--iters', '2', '--work-dir', str(tmp_path)),
+    ]
+    study = subprocess.run([*command, '--cfg-options', *options], capture_output=True, text=True)
+    assert study.returncode == 0, study.stderr
+    results = json.loads((tmp_path / 'start_study.json').read_text())
+    assert len(results['guard']) == len(results['no guard']) == 1
+    assert results['guard'] != results['no guard']
