@@ -11,8 +11,8 @@ from depth.registry import MODELS
 from depth.structures import DepthDataSample
 
 from ..layers.bins import bin_centers_from_edges, bin_edges_from_widths, depth_from_bins
-from ..layers.deformable_encoder import DeformableEncoder
-from ..layers.initialization import xavier_start
+from ..layers.deformable_attention import DeformableEncoder
+from ..layers.initialization import draw_matrices
 from ..layers.position_encoding import SinePositionEncoding
 from ..layers.transformer import MLP, QueryDecoderLayer
 from .query_depth_head import QueryDepthHead
@@ -95,7 +95,8 @@ class BinsFormerHead(QueryDepthHead):
         self.bins_embed = nn.Linear(channels, 1)
         self.mask_embed = MLP(channels, channels, channels)
         self.class_embed = MLP(channels, channels, num_classes) if num_classes else None
-        xavier_start(self)  # the query tables included, as published
+        # Xavier's start for every matrix, the query tables included, as published.
+        draw_matrices(self, nn.init.xavier_uniform_)
         nn.init.normal_(self.encoder.level_embed)
         self.loss_chamfer = MODELS.build(loss_chamfer) if loss_chamfer else None
 

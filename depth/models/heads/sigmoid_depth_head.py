@@ -6,8 +6,21 @@ from collections.abc import Sequence
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from depth.models.layers import sigmoid_to_inverse_depth
 from depth.structures import DepthDataSample
+
+
+def sigmoid_to_inverse_depth(sigmoid: Tensor, min_depth: float, max_depth: float) -> Tensor:
+    """Return inverse depth in 1/m, linear in a network's sigmoid: 0 is the far end, 1 the near end.
+
+    Args:
+        sigmoid: Values in [0, 1], any shape.
+        min_depth: Depth in metres of 1.
+        max_depth: Depth in metres of 0.
+
+    Reference: Unsupervised Monocular Depth Estimation with Left-Right Consistency, https://arxiv.org/abs/1609.03677;
+    the affine form is that of https://arxiv.org/abs/1806.01260.
+    """
+    return 1 / max_depth + (1 / min_depth - 1 / max_depth) * sigmoid
 
 
 class SigmoidDepthHead(BaseModule, metaclass=ABCMeta):

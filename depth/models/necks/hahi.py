@@ -9,8 +9,13 @@ from torch import Tensor, nn
 
 from depth.registry import MODELS
 
-from ..layers import MultiScaleDeformableAttention, SinePositionEncoding
-from ..layers.tokens import flatten_levels, pixel_centers, split_levels
+from ..layers.deformable_attention import (
+    MultiScaleDeformableAttention,
+    flatten_levels,
+    pixel_centers,
+    split_levels,
+)
+from ..layers.position_encoding import SinePositionEncoding
 
 
 @MODELS.register_module()

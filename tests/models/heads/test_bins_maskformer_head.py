@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from depth.datasets import SampleIndex, SyntheticDataset
-from depth.models.layers import FPNPixelDecoder
+from depth.models.heads.bins_maskformer_head import FPNPixelDecoder
 from depth.registry import MODELS
 
 
