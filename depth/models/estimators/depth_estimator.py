@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from depth.registry import MODELS
 from depth.structures import DepthDataSample
 
+from .feature_channels import check_feature_channels
 from .test_time import mirrored_samples, shifted_samples, slide_inference
 
 
@@ -30,7 +31,8 @@ class DepthEstimator(BaseModel):
             ``flip``: average with the prediction of the mirrored image.
 
     Raises:
-        ValueError: If ``train_cfg`` or ``test_cfg`` hold an unknown option or value.
+        ValueError: If ``train_cfg`` or ``test_cfg`` hold an unknown option or value, or if ``in_channels`` of a neck or
+            of the head are not the channels of the features that it gets.
     """
 
     TRAIN_OPTIONS: tuple[str, ...] = ()
@@ -49,10 +51,14 @@ class DepthEstimator(BaseModel):
     ) -> None:
         super().__init__(data_preprocessor=MODELS.build(data_preprocessor or dict(type='DepthDataPreprocessor')))
         self.backbone = MODELS.build(backbone)
-        *pre_necks, neck = neck if isinstance(neck, list | tuple) and neck else [neck]
-        self.pre_necks = nn.ModuleList(MODELS.build(pre_neck) for pre_neck in pre_necks)
-        self.neck = MODELS.build(neck) if neck else None
+        neck_configs = _neck_configs(neck)
+        necks = [MODELS.build(config) for config in neck_configs.values()]
+        self.pre_necks = nn.ModuleList(necks[:-1])
+        self.neck = necks[-1] if necks else None
         self.decode_head = self.build_head(decode_head)
+        # A subclass that extracts features in its own way may change their channels on the way.
+        if type(self).extract_feat is DepthEstimator.extract_feat:
+            check_feature_channels(self.backbone, necks, self.decode_head, neck_configs, decode_head)
         self.train_cfg = dict(train_cfg or {})
         self.test_cfg = dict(mode='whole', flip=False) | dict(test_cfg or {})
         _check_options('train_cfg', self.train_cfg, self.TRAIN_OPTIONS)
@@ -173,6 +179,15 @@ class DepthEstimator(BaseModel):
         if tuple(depth.shape[-2:]) != tuple(size):
             depth = F.interpolate(depth, size=tuple(size), mode='bilinear', align_corners=False)
         return depth[0, 0]
+
+
+def _neck_configs(neck: dict | Sequence[dict] | None) -> dict[str, dict]:
+    """Return the config of every neck by its place in the config file, in the order of application."""
+    if not neck:
+        return {}
+    if isinstance(neck, list | tuple):
+        return {f'model.neck.{index}': config for index, config in enumerate(neck)}
+    return {'model.neck': neck}
 
 
 def _indices_by_size(inputs: Tensor, data_samples: Sequence[DepthDataSample]) -> dict[tuple[int, int], list[int]]:

@@ -165,11 +165,8 @@ class AdaBinsHead(BaseDepthHead):
             ``depth`` (N, 1, h, w) at the finest level and ``bin_edges`` (N, D + 1).
 
         Raises:
-            ValueError: If the features have other channels, or a size that the mini-ViT cannot take.
+            ValueError: If the features have a size that the mini-ViT cannot take.
         """
-        found = [feat.shape[1] for feat in feats]
-        if found != self.in_channels:
-            raise ValueError(f'AdaBinsHead: decode_head.in_channels is {self.in_channels}, the backbone gives {found}')
         widths, attention = self.adaptive_bins_layer(self.decode_final_conv(self.conv_list(feats)))
         edges = bin_edges_from_widths(widths, self.min_depth, self.max_depth)
         return dict(depth=depth_from_bins(self.conv_out(attention), bin_centers_from_edges(edges)), bin_edges=edges)

@@ -118,15 +118,7 @@ class BinsMaskFormerHead(QueryDepthHead):
         Returns:
             ``depth`` (N, 1, h, w), not clamped; of each of M predicting layers, the last one last: ``layer_depths``
             (N, M, h, w), ``bin_edges`` (N, M, D + 1), ``bin_logits`` (N, M, D); ``layers``: their numbers.
-
-        Raises:
-            ValueError: If the features have other channels.
         """
-        found = [feat.shape[1] for feat in feats]
-        if found != self.in_channels:
-            raise ValueError(
-                f'BinsMaskFormerHead: decode_head.in_channels is {self.in_channels}, the backbone gives {found}'
-            )
         pixels = self.pixel_decoder(feats)
         chosen = self.predicting_layers(all_layers)
         predictions = [self._predict(queries, pixels) for queries in self._decode(feats[-1], chosen)]

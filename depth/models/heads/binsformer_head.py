@@ -116,11 +116,6 @@ class BinsFormerHead(QueryDepthHead):
             (N, M, h, w), ``bin_edges`` (N, M, D + 1), ``bin_logits`` (N, M, D) and, with classes, ``class_logits``
             (N, M, K); ``layers``: the numbers of these layers.
         """
-        found = [feat.shape[1] for feat in feats]
-        if found != self.in_channels:
-            raise ValueError(
-                f'BinsFormerHead: decode_head.in_channels is {self.in_channels}, the backbone gives {found}'
-            )
         encoded = self.encoder([proj(feat) for proj, feat in zip(self.skip_proj, feats[1:], strict=True)])
         pixels = self._pixel_map(encoded[0], feats)
         chosen = self.predicting_layers(all_layers)

@@ -207,13 +207,7 @@ class BTSHead(RegressionHead):
 
         Returns:
             ``depth`` (N, 1, H, W) at twice the size of the finest level.
-
-        Raises:
-            ValueError: If the features have other channels.
         """
-        found = [feat.shape[1] for feat in feats]
-        if found != self.in_channels:
-            raise ValueError(f'BTSHead: decode_head.in_channels is {self.in_channels}, the backbone gives {found}')
         feat = self.convs[0](self._grow(0, feats[4].relu(), feats[3]))
         context = self._grow(1, feat, feats[2])
         feat = self.aspp(self.aspp_norm(self.convs[1](context)), context)

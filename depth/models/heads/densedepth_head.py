@@ -56,15 +56,5 @@ class DenseDepthHead(RegressionHead):
         self.conv_list = DenseDepthDecoder(in_channels, widths, norm_cfg, act_cfg, self.align_corners)
 
     def forward(self, feats: Sequence[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
-        """Map features (N, C, h, w), finest first, to ``depth`` (N, 1, h, w) in metres at the finest level.
-
-        Raises:
-            ValueError: If the number of levels or their channels are not the configured ones.
-        """
-        found = [feat.shape[1] for feat in feats]
-        if found != self.in_channels:
-            raise ValueError(
-                f'DenseDepthHead: decode_head.in_channels is {self.in_channels}, '
-                f'but the backbone and neck give maps with {found} channels'
-            )
+        """Map features (N, C, h, w), finest first, to ``depth`` (N, 1, h, w) in metres at the finest level."""
         return dict(depth=self.regress(self.conv_list(feats)))

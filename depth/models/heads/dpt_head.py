@@ -193,13 +193,10 @@ class DPTHead(RegressionHead):
             ``depth`` (N, 1, 32 * ceil(h / 2), 32 * ceil(w / 2)): the image rounded up to multiples of 32.
 
         Raises:
-            ValueError: If the features are no such pairs or have other channels.
+            ValueError: If the features are maps without class tokens.
         """
         if any(isinstance(feat, Tensor) for feat in feats):
             raise ValueError('DPTHead: the backbone gives maps without class tokens, set backbone.class_token=True')
-        found = [feat.shape[1] for feat, _ in feats]
-        if found != self.in_channels:
-            raise ValueError(f'DPTHead: decode_head.in_channels is {self.in_channels}, the backbone gives {found}')
         levels = [conv(feat) for conv, feat in zip(self.convs, self.reassemble_blocks(feats), strict=True)]
         fused = self.fusion_blocks[0](levels[-1])
         for block, skip in zip(self.fusion_blocks[1:], reversed(levels[:-1]), strict=True):

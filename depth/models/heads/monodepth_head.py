@@ -50,17 +50,7 @@ class MonodepthHead(SigmoidDepthHead):
         self.outputs = nn.ModuleList(reflect_conv(channels[level], 1) for level in range(num_outputs))
 
     def forward(self, feats: Sequence[Tensor], data_samples: list | None = None) -> dict[str, list[Tensor]]:
-        """Map features (N, C, h, w), finest first, to ``sigmoids`` (N, 1, h, w), finest first.
-
-        Raises:
-            ValueError: If the features do not have the configured channels.
-        """
-        found = [feat.shape[1] for feat in feats]
-        if found != self.in_channels:
-            raise ValueError(
-                f'MonodepthHead: decode_head.in_channels is {self.in_channels}, but the backbone gives maps with '
-                f'{found} channels'
-            )
+        """Map features (N, C, h, w), finest first, to ``sigmoids`` (N, 1, h, w), finest first."""
         skips = [None, *feats[:-1]]
         x, sigmoids = feats[-1], []
         for level in reversed(range(len(skips))):

@@ -209,14 +209,7 @@ class NeWCRFsHead(RegressionHead):
             self.add_module(f'crf{index}', WindowCRF(feat, value, dim, heads, window_size, depth_per_level))
 
     def forward(self, feats: Sequence[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
-        """Map levels (N, C, h, w), finest first, and the pooled map to ``depth`` (N, 1, h, w) at the finest level.
-
-        Raises:
-            ValueError: If the maps do not have the configured channels.
-        """
-        found = [feat.shape[1] for feat in feats]
-        if found != self.in_channels:
-            raise ValueError(f'NeWCRFsHead: decode_head.in_channels is {self.in_channels}, the neck gives {found}')
+        """Map levels (N, C, h, w), finest first, and the pooled map to ``depth`` (N, 1, h, w) at the finest level."""
         *levels, value = feats
         for index in reversed(range(len(levels))):
             value = value[:, :, : levels[index].shape[-2], : levels[index].shape[-1]]

@@ -152,20 +152,14 @@ class DepthGradientRefinement(BaseModule):
         odd = [channels for channels in in_channels[start_level:] if channels % reduction]
         if odd:
             raise ValueError(f'DepthGradientRefinement: channels must divide by reduction={reduction}, got {odd}')
-        self.in_channels, self.start_level = list(in_channels), start_level
+        self.in_channels, self.out_channels = list(in_channels), list(in_channels)
+        self.start_level = start_level
         self.levels = nn.ModuleList(
             GradientRefinement(channels, reduction, sorted(orders), learned_filters, recalibration, recalibration_ratio)
             for channels in in_channels[start_level:]
         )
 
     def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
-        """Map feature maps (N, C, h, w), finest first, to maps of the same shapes.
-
-        Raises:
-            ValueError: If the maps do not have the configured channels.
-        """
-        found = [feat.shape[1] for feat in feats]
-        if found != self.in_channels:
-            raise ValueError(f'DepthGradientRefinement: in_channels is {self.in_channels}, the backbone gives {found}')
+        """Map feature maps (N, C, h, w), finest first, to maps of the same shapes."""
         passed, refined = feats[: self.start_level], feats[self.start_level :]
         return [*passed, *(level(feat) for level, feat in zip(self.levels, refined, strict=True))]

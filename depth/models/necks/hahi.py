@@ -55,7 +55,7 @@ class HAHINeck(BaseModule):
                 'HAHINeck: embedding_dim must be even and out_channels as long as in_channels (two at least), got '
                 f'{embedding_dim}, {list(in_channels)} and {outs}'
             )
-        self.in_channels = list(in_channels)
+        self.in_channels, self.out_channels = list(in_channels), outs
         num_levels = len(outs) - 1
 
         def conv(before: int, after: int, kernel_size: int = 1) -> ConvModule:
@@ -80,14 +80,7 @@ class HAHINeck(BaseModule):
         nn.init.zeros_(self.reference_points.bias)
 
     def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
-        """Map feature maps (N, C, h, w), the stem's first, then fine to coarse, to maps of the same sizes.
-
-        Raises:
-            ValueError: If the maps do not have the configured channels.
-        """
-        found = [feat.shape[1] for feat in feats]
-        if found != self.in_channels:
-            raise ValueError(f'HAHINeck: neck.in_channels is {self.in_channels}, the backbone gives {found}')
+        """Map feature maps (N, C, h, w), the stem's first, then fine to coarse, to maps of the same sizes."""
         feats = [conv(feat) for conv, feat in zip(self.lateral_convs, feats, strict=True)]
         stem, levels = feats[0], feats[1:]
         shapes = [tuple(level.shape[-2:]) for level in levels]

@@ -53,14 +53,7 @@ class PyramidPoolingNeck(BaseModule):
         self.bottleneck = ConvModule(in_channels[-1] + len(pool_scales) * channels, channels, 3, padding=1)
 
     def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
-        """Map features (N, C, h, w), finest first, to the same features and the pooled one.
-
-        Raises:
-            ValueError: If the maps do not have the configured channels.
-        """
-        found = [feat.shape[1] for feat in feats]
-        if found != self.in_channels:
-            raise ValueError(f'PyramidPoolingNeck: neck.in_channels is {self.in_channels}, the backbone gives {found}')
+        """Map features (N, C, h, w), finest first, to the same features and the pooled one."""
         coarsest = feats[-1]
         pooled = [
             F.interpolate(branch(coarsest), size=coarsest.shape[-2:], mode='bilinear', align_corners=False)
