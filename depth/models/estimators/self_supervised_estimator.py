@@ -1,4 +1,4 @@
-"""Depth estimator that learns from other views instead of ground truth."""
+"""Self-supervised depth estimator, trained by view synthesis instead of ground truth."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ PREDICTION_TYPES = ('metric', 'scale_invariant')
 
 @MODELS.register_module()
 class SelfSupervisedEstimator(DepthEstimator):
-    """Backbone and sigmoid head, trained to explain one view of a scene by others.
+    """Depth estimator with a sigmoid head, trained to synthesise one view of a scene from others.
 
     Runner, hooks, test and inference tools are those of :class:`DepthEstimator`. Here the other view is that of a
     rectified stereo pair; a method with a pose network overrides :meth:`collect_views`.
@@ -25,13 +25,13 @@ class SelfSupervisedEstimator(DepthEstimator):
     Args:
         backbone: Config of the backbone.
         decode_head: Config of a :class:`~depth.models.heads.SigmoidDepthHead`.
-        view_loss: Config of the loss, :class:`~depth.models.losses.ViewSynthesisLoss` or a relative.
+        view_loss: Config of the loss, :class:`~depth.models.losses.ViewSynthesisLoss` or a subclass.
         neck: Config of the neck, if there is one.
         data_preprocessor: Config of the preprocessor that batches and normalises.
         train_cfg: Training options that a subclass names in ``TRAIN_OPTIONS``.
         test_cfg: ``flip``: blend with the prediction of the mirrored image, see :func:`blend_mirrored`;
-            ``output_scale``: which output is taken, 0 the finest, -1 the mean of the three finest;
-            ``resize_as``: ``'inverse_depth'`` or ``'depth'``, what is interpolated on the way to the original size.
+            ``output_scale``: index of the output, 0 the finest, -1 the mean of the three finest;
+            ``resize_as``: ``'inverse_depth'`` or ``'depth'``, the quantity interpolated to the original size.
         prediction_type: ``'metric'`` if the baseline of the training pairs fixes the scale, ``'scale_invariant'`` if
             the prediction has to be aligned (by the median, say) before it is compared with metres.
 
@@ -71,14 +71,14 @@ class SelfSupervisedEstimator(DepthEstimator):
         return self.view_losses(inputs, self.collect_views(data_samples))
 
     def view_losses(self, inputs: Tensor, views: ViewBatch) -> dict[str, Tensor]:
-        """Run the network and return the losses."""
+        """Return the losses of normalised images (N, 3, H, W) against a batch of views."""
         sigmoids = self.decode_head(self.extract_feat(inputs))['sigmoids']
         # Variances of 3x3 windows and neighbouring columns of a wide image drown in half precision.
         with torch.autocast(inputs.device.type, enabled=False):
             return self.view_loss([sigmoid.float() for sigmoid in sigmoids], views, self.decode_head.to_depth)
 
     def collect_views(self, data_samples: list[DepthDataSample]) -> ViewBatch:
-        """Return the batch of stereo pairs.
+        """Collect the views of the batch from stereo samples.
 
         Raises:
             ValueError: If a sample has no other view, or only some have a depth hint.
@@ -113,7 +113,7 @@ class SelfSupervisedEstimator(DepthEstimator):
 
     @torch.no_grad()
     def predict(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> list[DepthDataSample]:
-        """Set ``pred_depth`` (H, W) in metres at ``ori_shape``, ``pred_inverse_depth``, and how they were made as meta.
+        """Set ``pred_depth`` (H, W) in metres at ``ori_shape``, ``pred_inverse_depth`` and meta on every sample.
 
         Raises:
             ValueError: If the images of the batch had to be padded.
@@ -131,25 +131,28 @@ class SelfSupervisedEstimator(DepthEstimator):
         else:
             inverse = self.predict_inverse_depth(inputs)
         for index, sample in enumerate(data_samples):
-            one = inverse[index : index + 1]
-            sample.pred_inverse_depth = one[0, 0]
-            sample.pred_depth = self._at_size(one, sample.metainfo.get('ori_shape', inputs.shape[-2:]))[0, 0]
+            sample.pred_inverse_depth = inverse[index, 0]
+            ori_shape = sample.metainfo.get('ori_shape', inputs.shape[-2:])
+            sample.pred_depth = self._resize_to_depth(inverse[index : index + 1], ori_shape)[0, 0]
             tta = 'flip_ramps' if self.test_cfg['flip'] else 'none'
             sample.set_metainfo(dict(prediction_type=self.prediction_type, tta=tta))
         return data_samples
 
     def predict_inverse_depth(self, inputs: Tensor) -> Tensor:
-        """Return inverse depth (N, 1, h, w) in 1/m of the output that ``test_cfg.output_scale`` names, at its size."""
+        """Return inverse depth (N, 1, h, w) in 1/m of the output chosen by ``test_cfg.output_scale``, at its size."""
         sigmoids = self.decode_head(self.extract_feat(inputs))['sigmoids']
         scale = self.test_cfg['output_scale']
         if scale == -1:
-            maps = [resize_map(self.decode_head.to_inverse_depth(values), inputs.shape[-2:]) for values in sigmoids[:3]]
+            maps = []
+            for sigmoid in sigmoids[:3]:
+                maps.append(resize_map(self.decode_head.to_inverse_depth(sigmoid), inputs.shape[-2:]))
             return torch.stack(maps).mean(dim=0)
         if not 0 <= scale < len(sigmoids):
             raise ValueError(f'model.test_cfg.output_scale is -1 or 0 to {len(sigmoids) - 1}, got {scale}')
         return self.decode_head.to_inverse_depth(sigmoids[scale])
 
-    def _at_size(self, inverse: Tensor, size: Sequence[int]) -> Tensor:
+    def _resize_to_depth(self, inverse: Tensor, size: Sequence[int]) -> Tensor:
+        """Return depth at ``size`` (H, W) of inverse depth (N, 1, h, w)."""
         if self.test_cfg['resize_as'] == 'depth':
             return resize_map(1 / inverse, size)
         return 1 / resize_map(inverse, size)

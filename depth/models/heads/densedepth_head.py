@@ -1,4 +1,4 @@
-"""DenseDepth decoder: up-sample, concatenate the skip connection, two convolutions."""
+"""DenseDepth head: a U-Net decoder with a regression output."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from .regression_head import RegressionHead
 
 @MODELS.register_module()
 class DenseDepthHead(RegressionHead):
-    """Decoder of DenseDepth with a regression output.
+    """DenseDepth head: upsampling decoder with skip connections and a regression output.
 
     Args:
         in_channels: Channels of every feature level, finest first.

@@ -1,4 +1,7 @@
-"""Dense prediction transformer: tokens of four blocks to one map at half of the image's size."""
+"""DPT head: tokens of four transformer blocks, reassembled into a pyramid and fused coarse to fine.
+
+Reference: Vision Transformers for Dense Prediction, https://arxiv.org/abs/2103.13413
+"""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -16,13 +19,13 @@ READOUTS = ('project', 'add', 'ignore')
 
 
 class Reassemble(nn.Module):
-    """Give every block's tokens the class token's knowledge, then the stride of a pyramid level.
+    """Reassemble: mix the class token into the patch tokens of each block, then resize to a pyramid level.
 
     Args:
         embed_dim: Channels E of the tokens.
         out_channels: Channels of the four levels, whose maps are 4, 2, 1 and 1/2 times as large as the patch grid.
-        readout: How a token meets the class token: ``'project'`` (a linear layer with GELU on both), ``'add'`` or
-            ``'ignore'``.
+        readout: Treatment of the class token: ``'project'`` (a linear layer with GELU on the concatenation with every
+            patch token), ``'add'`` or ``'ignore'``.
 
     Raises:
         ValueError: If the readout is unknown or there are not four levels.
@@ -63,13 +66,13 @@ class Reassemble(nn.Module):
             return feat
         if self.readout == 'add':
             return feat + class_token[:, :, None, None]
-        tokens = feat.flatten(2).transpose(1, 2)
-        both = torch.cat([tokens, class_token.unsqueeze(1).expand_as(tokens)], dim=2)
-        return self.readout_projects[index](both).transpose(1, 2).reshape(feat.shape)
+        tokens = feat.flatten(2).transpose(1, 2)  # (N, L, E)
+        pairs = torch.cat([tokens, class_token.unsqueeze(1).expand_as(tokens)], dim=2)  # (N, L, 2 E)
+        return self.readout_projects[index](pairs).transpose(1, 2).reshape(feat.shape)
 
 
 class PreActResidual(nn.Module):
-    """Two times ReLU and 3x3 convolution, plus the input before its ReLU.
+    """Pre-activation residual block: twice ReLU and 3x3 convolution, plus the input.
 
     Args:
         channels: Channels C of input and output.
@@ -94,7 +97,7 @@ class PreActResidual(nn.Module):
 
 
 class FusionBlock(nn.Module):
-    """Add a skip connection to the coarser result, refine, double the size and mix channels.
+    """Fusion block: add a skip connection to the coarser map, refine, upsample by 2 and project.
 
     Args:
         channels: Channels C.
@@ -124,7 +127,7 @@ def double(feat: Tensor) -> Tensor:
 
 
 class Double(nn.Module):
-    """Bilinear resize to twice the size."""
+    """Module form of :func:`double`."""
 
     def forward(self, feat: Tensor) -> Tensor:
         """Map (N, C, h, w) to (N, C, 2 h, 2 w)."""
@@ -133,7 +136,7 @@ class Double(nn.Module):
 
 @MODELS.register_module()
 class DPTHead(RegressionHead):
-    """Readout, reassemble and fusion of vision transformer blocks, with a regression output.
+    """DPT head: readout, reassemble and fusion of vision transformer blocks, with a regression output.
 
     The backbone gives (map, class token) of four blocks, all on one patch grid:
     ``TimmBackbone(..., out_indices=(2, 5, 8, 11), class_token=True)``. Any image size works: where the doubled coarser
@@ -143,7 +146,7 @@ class DPTHead(RegressionHead):
         in_channels: Channels E of the tokens of every block; all the same.
         post_process_channels: Channels of the four reassembled levels, finest first.
         channels: Channels of the fusion; even.
-        readout: How tokens meet the class token: ``'project'``, ``'add'`` or ``'ignore'``.
+        readout: Treatment of the class token: ``'project'``, ``'add'`` or ``'ignore'``, see :class:`Reassemble`.
         align_corners: Convention of the final resize alone; inside, maps are doubled with True, as published.
         **kwargs: ``scale_up``, depth range and ``loss_decode``, see :class:`RegressionHead`.
 
@@ -174,6 +177,7 @@ class DPTHead(RegressionHead):
         self.project = ConvModule(channels, channels, 3, padding=1)
         layers = [
             nn.Conv2d(channels, channels // 2, kernel_size=3, padding=1),
+            # Half of the image's size becomes the image's size here, before the last convolutions.
             Double(),
             nn.Conv2d(channels // 2, 32, kernel_size=3, padding=1),
             nn.ReLU(),
@@ -197,7 +201,9 @@ class DPTHead(RegressionHead):
         """
         if any(isinstance(feat, Tensor) for feat in feats):
             raise ValueError('DPTHead: the backbone gives maps without class tokens, set backbone.class_token=True')
-        levels = [conv(feat) for conv, feat in zip(self.convs, self.reassemble_blocks(feats), strict=True)]
+        # Strides 4, 8, 16 and 32 of an image with 16x16 patches.
+        maps = self.reassemble_blocks(feats)
+        levels = [conv(feat) for conv, feat in zip(self.convs, maps, strict=True)]
         fused = self.fusion_blocks[0](levels[-1])
         for block, skip in zip(self.fusion_blocks[1:], reversed(levels[:-1]), strict=True):
             fused = block(fused, skip)

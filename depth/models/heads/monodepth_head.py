@@ -1,4 +1,7 @@
-"""The decoder of monodepth2: a light U-Net that ends in sigmoids at four scales."""
+"""Monodepth2 head: a light U-Net decoder with sigmoid outputs at several scales.
+
+Reference: Digging Into Self-Supervised Monocular Depth Estimation, https://arxiv.org/abs/1806.01260
+"""
 
 from collections.abc import Sequence
 
@@ -13,7 +16,7 @@ from .sigmoid_depth_head import SigmoidDepthHead, reflect_conv
 
 @MODELS.register_module()
 class MonodepthHead(SigmoidDepthHead):
-    """Upsample (nearest), convolve, concatenate the skip connection, convolve; five times.
+    """Decoder of monodepth2: convolve, upsample (nearest), concatenate the skip connection, convolve; at five levels.
 
     The finest of the five levels has twice the resolution of the first feature map and no skip connection: with a
     ResNet that is the size of the image.
@@ -21,7 +24,7 @@ class MonodepthHead(SigmoidDepthHead):
     Args:
         in_channels: Channels of the five feature levels, finest first, each half the size of the one before.
         channels: Channels of the five decoder levels, finest first.
-        num_outputs: How many of the finest levels have an output.
+        num_outputs: Number of levels with an output, counted from the finest.
         output_range: See :class:`SigmoidDepthHead`.
 
     Reference: Digging Into Self-Supervised Monocular Depth Estimation, https://arxiv.org/abs/1806.01260.
@@ -41,19 +44,22 @@ class MonodepthHead(SigmoidDepthHead):
                 f'got {list(in_channels)}, {list(channels)} and {num_outputs}'
             )
         self.in_channels = list(in_channels)
-        below = [*channels[1:], in_channels[-1]]  # what comes up from the next coarser level
-        skips = [0, *in_channels[:-1]]
-        self.up_convs = nn.ModuleList(reflect_conv(*pair) for pair in zip(below, channels, strict=True))
-        self.skip_convs = nn.ModuleList(
-            reflect_conv(skip + out, out) for skip, out in zip(skips, channels, strict=True)
-        )
+        coarser_channels = [*channels[1:], in_channels[-1]]
+        skip_channels = [0, *in_channels[:-1]]  # the finest level has no skip connection
+        self.up_convs = nn.ModuleList()
+        self.skip_convs = nn.ModuleList()
+        for coarser, width in zip(coarser_channels, channels, strict=True):
+            self.up_convs.append(reflect_conv(coarser, width))
+        for skip, width in zip(skip_channels, channels, strict=True):
+            self.skip_convs.append(reflect_conv(skip + width, width))
         self.outputs = nn.ModuleList(reflect_conv(channels[level], 1) for level in range(num_outputs))
 
     def forward(self, feats: Sequence[Tensor], data_samples: list | None = None) -> dict[str, list[Tensor]]:
         """Map features (N, C, h, w), finest first, to ``sigmoids`` (N, 1, h, w), finest first."""
         skips = [None, *feats[:-1]]
-        x, sigmoids = feats[-1], []
-        for level in reversed(range(len(skips))):
+        x = feats[-1]
+        sigmoids = []
+        for level in reversed(range(len(skips))):  # coarse to fine
             x = F.elu(self.up_convs[level](F.interpolate(x, scale_factor=2, mode='nearest')))
             if skips[level] is not None:
                 x = torch.cat([x, skips[level]], dim=1)

@@ -1,4 +1,4 @@
-"""Multi-scale deformable attention: the layer, an encoder made of it, and feature maps as its tokens.
+"""Multi-scale deformable attention layer, encoder, and conversion of feature maps to tokens.
 
 Reference: Deformable DETR, https://arxiv.org/abs/2010.04159
 """
@@ -16,15 +16,18 @@ from .transformer import FeedForward
 
 
 def flatten_levels(levels: Sequence[Tensor]) -> tuple[Tensor, list[tuple[int, int]]]:
-    """Return maps (N, E, h, w) as tokens (N, S, E), one level after the other, and the sizes (h, w)."""
+    """Return maps (N, E, h, w) as tokens (N, S, E), level after level, and the size (h, w) of each level."""
     shapes = [tuple(level.shape[-2:]) for level in levels]
     return torch.cat([level.flatten(2).transpose(1, 2) for level in levels], dim=1), shapes
 
 
 def split_levels(tokens: Tensor, shapes: Sequence[tuple[int, int]]) -> list[Tensor]:
-    """Undo :func:`flatten_levels`."""
-    parts = tokens.split([height * width for height, width in shapes], dim=1)
-    return [part.transpose(1, 2).unflatten(2, shape) for part, shape in zip(parts, shapes, strict=True)]
+    """Return the maps (N, E, h, w) of tokens (N, S, E); inverse of :func:`flatten_levels`."""
+    sizes = [height * width for height, width in shapes]
+    maps = []
+    for level, shape in zip(tokens.split(sizes, dim=1), shapes, strict=True):
+        maps.append(level.transpose(1, 2).unflatten(2, shape))
+    return maps
 
 
 def pixel_centers(size: tuple[int, int], device: torch.device, dtype: torch.dtype) -> Tensor:
@@ -36,14 +39,14 @@ def pixel_centers(size: tuple[int, int], device: torch.device, dtype: torch.dtyp
 
 
 class MultiScaleDeformableAttention(nn.Module):
-    """Multi-head attention to a few learned places around a reference point on every level.
+    """Multi-head attention to a few learned sampling points around a reference point on every level.
 
     Args:
         embed_dims: Channels E of queries and values.
         num_heads: Heads; they divide E.
         num_levels: Feature levels L.
-        num_points: Places P per head and level.
-        dropout: Dropout of the result, before the input is added.
+        num_points: Sampling points P per head and level.
+        dropout: Dropout of the attention's output, before the input is added.
 
     Raises:
         ValueError: If the heads do not divide the channels.
@@ -68,12 +71,13 @@ class MultiScaleDeformableAttention(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Start with offsets in one direction a head, farther for each point, and equal weights."""
+        """Initialise sampling offsets to one direction per head, farther for each point, and equal weights."""
         nn.init.zeros_(self.sampling_offsets.weight)
         angles = torch.arange(self.num_heads) * (2 * math.pi / self.num_heads)
         directions = torch.stack([angles.cos(), angles.sin()], dim=-1)
         directions = directions / directions.abs().amax(dim=-1, keepdim=True)
         lengths = torch.arange(1, self.num_points + 1)
+        # Point p of a head lies p pixels away, measured along the larger of x and y.
         offsets = directions[:, None, None, :] * lengths[None, None, :, None]  # (H, 1, P, 2)
         self.sampling_offsets.bias.copy_(offsets.expand(-1, self.num_levels, -1, -1).flatten())
         nn.init.zeros_(self.attention_weights.weight)
@@ -94,7 +98,7 @@ class MultiScaleDeformableAttention(nn.Module):
 
         Args:
             query: (N, Q, E).
-            value: (N, S, E), the levels' pixels one after another.
+            value: (N, S, E), the pixels of the levels one after another.
             reference_points: (N or 1, Q, L or 1, 2) as (x, y) in [0, 1].
             spatial_shapes: (h, w) of each level.
             query_pos: Position code added to the query (N or 1, Q, E), not to the value.
@@ -104,21 +108,23 @@ class MultiScaleDeformableAttention(nn.Module):
         shape = (batch, num_queries, self.num_heads, self.num_levels, self.num_points)
         offsets = self.sampling_offsets(placed).view(*shape, 2)
         weights = self.attention_weights(placed).view(*shape[:3], -1).softmax(dim=-1).view(shape)
+        # Offsets are in pixels of a level, locations in shares of its sides.
         sizes = torch.tensor([(w, h) for h, w in spatial_shapes], dtype=offsets.dtype, device=offsets.device)
         locations = reference_points[:, :, None, :, None, :] + offsets / sizes[:, None, :]
-        heads = self.value_proj(value).view(batch, value.shape[1], self.num_heads, -1)
-        return query + self.dropout(self.output_proj(ms_deform_attn(heads, spatial_shapes, locations, weights)))
+        values = self.value_proj(value).view(batch, value.shape[1], self.num_heads, -1)  # (N, S, H, E / H)
+        attended = ms_deform_attn(values, spatial_shapes, locations, weights)  # (N, Q, E)
+        return query + self.dropout(self.output_proj(attended))
 
 
 class DeformableEncoderLayer(nn.Module):
-    """Deformable self-attention and a feed-forward layer, post-norm.
+    """Encoder layer: deformable self-attention and a feed-forward layer, post-norm.
 
     Args:
         embed_dims: Channels E.
         num_levels: Feature levels.
         num_heads: Heads of the attention.
-        num_points: Sampled places per head and level.
-        feedforward_channels: Channels of the feed-forward layer.
+        num_points: Sampling points per head and level.
+        feedforward_channels: Hidden channels of the feed-forward layer.
         attn_dropout: Dropout of the attention.
         ffn_dropout: Dropout of the feed-forward layer.
     """
@@ -147,15 +153,15 @@ class DeformableEncoderLayer(nn.Module):
 
 
 class DeformableEncoder(nn.Module):
-    """Layers of deformable self-attention over all levels; each pixel looks around its own place.
+    """Encoder of deformable self-attention over all levels; each pixel samples around its own position.
 
     Args:
         embed_dims: Channels E of all maps; a multiple of 4.
         num_levels: Feature levels.
         num_layers: Encoder layers.
         num_heads: Heads of the attention.
-        num_points: Sampled places per head and level.
-        feedforward_channels: Channels of the feed-forward layers.
+        num_points: Sampling points per head and level.
+        feedforward_channels: Hidden channels of the feed-forward layers.
         attn_dropout: Dropout of the attention.
         ffn_dropout: Dropout of the feed-forward layers.
 
@@ -181,13 +187,16 @@ class DeformableEncoder(nn.Module):
         nn.init.normal_(self.level_embed)
 
     def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
-        """Map maps (N, E, h, w), in the order of ``level_embed``, to maps of the same shapes."""
+        """Encode maps (N, E, h, w), in the order of ``level_embed``, to maps of the same shapes."""
         tokens, shapes = flatten_levels(levels)
-        codes = [self.position_encoding(shape, tokens.device, tokens.dtype) for shape in shapes]
-        codes = [code + embed[:, None, None] for code, embed in zip(codes, self.level_embed, strict=True)]
+        codes = []
+        centers = []
+        for shape, embed in zip(shapes, self.level_embed, strict=True):
+            code = self.position_encoding(shape, tokens.device, tokens.dtype)  # (1, E, h, w)
+            codes.append(code + embed[:, None, None])
+            centers.append(pixel_centers(shape, tokens.device, tokens.dtype))
         positions, _ = flatten_levels(codes)
-        references = torch.cat([pixel_centers(shape, tokens.device, tokens.dtype) for shape in shapes])
-        references = references.view(1, -1, 1, 2)
+        references = torch.cat(centers).view(1, -1, 1, 2)  # the same on every level
         for layer in self.layers:
             tokens = layer(tokens, positions, references, shapes)
         return split_levels(tokens, shapes)

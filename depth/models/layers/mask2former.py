@@ -18,15 +18,15 @@ from .transformer import MLP, QueryDecoderLayer
 
 
 class DeformablePixelDecoder(nn.Module):
-    """Levels at strides 32, 16 and 8 see each other; the one at stride 4 is joined to the last of them.
+    """Pixel decoder of Mask2Former: deformable encoder over strides 32, 16 and 8, one pyramid step to stride 4.
 
     Args:
         in_channels: Channels of four levels at strides 4 to 32.
         channels: Channels E of memories and pixel embeddings; a multiple of 32.
         num_layers: Encoder layers.
         num_heads: Heads of the attention.
-        num_points: Sampled places per head and level.
-        feedforward_channels: Of the encoder layers.
+        num_points: Sampling points per head and level.
+        feedforward_channels: Hidden channels of the feed-forward layers.
 
     Reference: Masked-attention Mask Transformer, https://arxiv.org/abs/2112.01527
     """
@@ -59,7 +59,7 @@ class DeformablePixelDecoder(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start as Mask2Former does; the level codes of the encoder stay standard normal."""
+        """Initialise as Mask2Former does; the level embeddings of the encoder stay standard normal."""
         for module in self.input_convs:
             nn.init.xavier_uniform_(module.conv.weight)
             nn.init.zeros_(module.conv.bias)
@@ -68,24 +68,25 @@ class DeformablePixelDecoder(nn.Module):
         draw_matrices(self.encoder.layers, nn.init.xavier_normal_)
 
     def forward(self, feats: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
-        """Map levels (N, C, h, w), finest first.
+        """Decode levels (N, C, h, w), finest first, to memories and pixel embeddings.
 
         Returns:
             Memories (N, E, h, w), coarsest first, and pixel embeddings (N, E, h, w) at stride 4.
         """
-        memories = self.encoder([conv(feat) for conv, feat in zip(self.input_convs, feats[:0:-1], strict=True)])
+        inputs = [conv(feat) for conv, feat in zip(self.input_convs, feats[:0:-1], strict=True)]
+        memories = self.encoder(inputs)
         skip = self.lateral_conv(feats[0])
         up = F.interpolate(memories[-1], size=skip.shape[-2:], mode='bilinear', align_corners=False)
         return memories, self.mask_feature(self.output_conv(skip + up))
 
 
 class QueryState(NamedTuple):
-    """Queries before or after a decoder layer.
+    """State of the queries before or after a decoder layer.
 
     Attributes:
-        queries: All of them, (N, Q, E), as they leave the layer.
-        normed: Those with a mask, (N, Q - free, E), after the shared LayerNorm.
-        mask_logits: (N, Q - free, h, w), where each of these finds itself.
+        queries: All queries (N, Q, E), as they leave the layer.
+        normed: Queries with a mask, (N, Q - free, E), after the shared LayerNorm.
+        mask_logits: (N, Q - free, h, w), predicted mask of each of these.
     """
 
     queries: Tensor
@@ -94,19 +95,19 @@ class QueryState(NamedTuple):
 
 
 class MaskedQueryDecoder(nn.Module):
-    """Decoder layers with masked cross-attention; layer i looks at memory i % L.
+    """Query decoder of Mask2Former with masked cross-attention; layer i attends to memory i % L.
 
-    Each query may look at places where its own mask was more likely than not (logit above 0) in the prediction before;
-    a query that may look nowhere looks everywhere. The last ``num_free`` queries have no mask.
+    A query attends to the pixels at which the mask of its previous prediction is likely (logit above 0), or to all
+    pixels if there are none. The last ``num_free`` queries have no mask and attend to all pixels.
 
     Args:
         channels: Channels E.
-        num_queries: Queries Q in all.
-        num_free: How many of them, the last ones, have no mask.
+        num_queries: Number of queries Q.
+        num_free: Number of queries without a mask, the last ones.
         num_levels: Memories L.
         num_layers: Decoder layers.
         num_heads: Heads of the attentions.
-        feedforward_channels: Of the layers.
+        feedforward_channels: Hidden channels of the feed-forward layers.
 
     Reference: Masked-attention Mask Transformer, https://arxiv.org/abs/2112.01527
     """
@@ -132,16 +133,18 @@ class MaskedQueryDecoder(nn.Module):
         )
         self.post_norm = nn.LayerNorm(channels)
         self.mask_embed = MLP(channels, channels, channels)
-        draw_matrices(self.layers, nn.init.xavier_normal_)  # and nothing else, as published
+        # As published: the query tables and the mask MLP keep PyTorch's initialisation.
+        draw_matrices(self.layers, nn.init.xavier_normal_)
 
     def forward(self, memories: Sequence[Tensor], pixel_embeddings: Tensor) -> list[QueryState]:
         """Return the state before the first layer and after each one.
 
         Args:
-            memories: (N, E, h, w), in the order in which they are looked at.
-            pixel_embeddings: (N, E, h, w), dotted with the queries to give masks.
+            memories: (N, E, h, w), in the order in which the layers attend to them.
+            pixel_embeddings: (N, E, h, w); their scalar products with the queries are the masks.
         """
-        tokens, positions = [], []
+        tokens = []
+        positions = []
         for memory, embed in zip(memories, self.level_embed.weight, strict=True):
             code = self.position_encoding(tuple(memory.shape[-2:]), memory.device, memory.dtype)
             tokens.append(memory.flatten(2).transpose(1, 2) + embed)
@@ -163,8 +166,9 @@ class MaskedQueryDecoder(nn.Module):
 
     @torch.no_grad()
     def hidden_places(self, mask_logits: Tensor, size: Sequence[int]) -> Tensor:
-        """Return where each query must not look, boolean (N, Q, h * w), for a memory of ``size`` (h, w)."""
+        """Return the boolean attention mask (N, Q, h * w) of a memory of ``size`` (h, w); True is masked out."""
         logits = F.interpolate(mask_logits, size=tuple(size), mode='bilinear', align_corners=False).flatten(2)
         hidden = logits.sigmoid() < 0.5
+        # A row that is masked out everywhere would make the softmax NaN: such a query attends to all pixels.
         hidden = hidden & ~hidden.all(dim=-1, keepdim=True)
         return F.pad(hidden, (0, 0, 0, self.num_free))

@@ -1,4 +1,4 @@
-"""Cross-entropy of the scene's class."""
+"""Scene classification: cross-entropy, labels of samples, accuracy."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from depth.structures import DepthDataSample
 
 @MODELS.register_module()
 class SceneClassLoss(nn.Module):
-    """Cross-entropy between class logits and the scene's class.
+    """Weighted cross-entropy between class logits and the scene's class.
 
     Args:
         loss_weight: Factor of the loss.
@@ -45,6 +45,6 @@ def scene_labels(data_samples: Sequence[DepthDataSample], num_classes: int, devi
 
 @torch.no_grad()
 def class_accuracy(logits: Tensor, labels: Tensor, top: int = 1) -> Tensor:
-    """Return in how many per cent of images the class is among the ``top`` most likely ones."""
+    """Return the top-``top`` accuracy in per cent of logits (N, K) against class numbers (N,)."""
     best = logits.topk(min(top, logits.shape[1]), dim=1).indices
     return 100 * (best == labels.unsqueeze(1)).any(dim=1).float().mean()

@@ -15,7 +15,9 @@ def silog_loss(
     eps: float = 1e-3,
     mean_only: bool = False,
 ) -> Tensor:
-    """Return sqrt(var(g) + (1 - variance_focus) * mean(g)^2), g the error of log depth over the whole batch.
+    """Scale-invariant log loss: sqrt(var(g) + (1 - variance_focus) * mean(g)^2), g the error of log depth.
+
+    Mean and variance are taken over all pixels of the batch.
 
     Args:
         pred: Predicted depth in metres, (N, 1, H, W), not negative.
@@ -23,7 +25,7 @@ def silog_loss(
         mask: Boolean, same shape; True where ``target`` counts.
         variance_focus: 1 forgives a global scale error; 0 gives about the RMSE of log depth.
         eps: Added inside the logarithms, in metres.
-        mean_only: Leave out the variance (DepthFormer's warm-up).
+        mean_only: Leave out the variance, as in DepthFormer's warm-up.
 
     Returns:
         Scalar float32; without a gradient that matters when fewer than two pixels count.
@@ -51,9 +53,9 @@ class SILogLoss(nn.Module):
     Args:
         loss_weight: Factor of the loss.
         max_depth: Ground truth beyond it, in metres, does not count; None counts all.
-        warm_up: Train on the mean error alone for the first iterations, a remedy of DepthFormer for heads that
-            die at the start. It follows the runner's iteration, so it is the same after a resume.
-        warm_iter: How many iterations that is.
+        warm_up: Train on the mean error alone for the first iterations, a remedy of DepthFormer for heads whose
+            output becomes constant at the start. It follows the runner's iteration, also after a resume.
+        warm_iter: Number of warm-up iterations.
     """
 
     def __init__(

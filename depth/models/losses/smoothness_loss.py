@@ -1,13 +1,13 @@
-"""Maps that change only where the image does."""
+"""Edge-aware smoothness of predicted maps."""
 
 from torch import Tensor
 
 
 def edge_aware_smoothness(values: Tensor, image: Tensor) -> Tensor:
-    """Return the mean gradient of a map relative to its mean, damped by ``exp(-|dI|)`` at the image's edges.
+    """Return the mean gradient of a normalised map, weighted by ``exp(-|dI|)`` with the image's gradient dI.
 
     Args:
-        values: Positive map (N, 1, H, W), for example inverse depth; each image's is divided by its mean.
+        values: Positive map (N, 1, H, W), for example inverse depth; it is divided by its mean over each image.
         image: (N, C, H, W) in [0, 1].
 
     Returns:
