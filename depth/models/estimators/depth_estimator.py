@@ -22,17 +22,19 @@ class DepthEstimator(BaseModel):
     Args:
         backbone: Config of the backbone.
         decode_head: Config of the head.
-        neck: Config of the neck, or a list of configs that are applied in order. In checkpoints the last neck is
-            called ``neck`` and the others ``pre_necks``, so that weights still fit after one is inserted.
+        neck: Config of the neck, or a list of configs that are applied in order. In checkpoints the
+            last neck is called ``neck`` and the others ``pre_necks``, so that weights still fit
+            after one is inserted.
         data_preprocessor: Config of the preprocessor that batches and normalises.
         train_cfg: Training options that a subclass names in ``TRAIN_OPTIONS``; this class has none.
-        test_cfg: ``mode``: ``'whole'`` or ``'slide'`` (then ``crop_size`` and ``stride``, (height, width) each, and
-            ``window_batch``, the number of windows predicted at once, 1 by default);
-            ``flip``: average with the prediction of the mirrored image.
+        test_cfg: ``mode``: ``'whole'`` or ``'slide'`` (then ``crop_size`` and ``stride``,
+            (height, width) each, and ``window_batch``, the number of windows predicted at once, 1
+            by default); ``flip``: average with the prediction of the mirrored image.
 
     Raises:
-        ValueError: If ``train_cfg`` or ``test_cfg`` hold an unknown option or value, or if ``in_channels`` of a neck or
-            of the head are not the channels of the features that it gets.
+        ValueError: If ``train_cfg`` or ``test_cfg`` hold an unknown option or value, or if
+            ``in_channels`` of a neck or of the head are not the channels of the features that it
+            gets.
     """
 
     TRAIN_OPTIONS: tuple[str, ...] = ()
@@ -120,17 +122,18 @@ class DepthEstimator(BaseModel):
     def predict_depth(self, inputs: Tensor, data_samples: list[DepthDataSample] | None = None) -> Tensor:
         """Return depth (N, 1, H, W) in metres of whole images, without test-time augmentation.
 
-        The head's depth is clamped to the depth range first and then resized, as the published evaluation does.
+        The head's depth is clamped to the depth range first and then resized, as the published
+        evaluation does.
         """
         depth = self.decode_head(self.extract_feat(inputs), data_samples)['depth'].float()
         return self.decode_head.resize(self.decode_head.clamp(depth), inputs.shape[-2:])
 
     @torch.no_grad()
     def predict(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> list[DepthDataSample]:
-        """Set ``pred_depth`` (H, W) in metres at ``ori_shape`` and its meta information on every sample.
+        """Set ``pred_depth`` (H, W) in metres at ``ori_shape``, with its meta, on every sample.
 
-        Images of unequal size run one size after another, without the padding to the largest: a network sees padding,
-        so predictions would depend on the other images of the batch.
+        Images of unequal size run one size after another, without the padding to the largest: a
+        network sees padding, so predictions would depend on the other images of the batch.
         """
         for (height, width), indices in _indices_by_size(inputs, data_samples).items():
             images = inputs[..., :height, :width]
@@ -170,7 +173,10 @@ class DepthEstimator(BaseModel):
         )
 
     def _average_with_mirrored(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> Tensor:
-        """Return the mean of the predictions of the image and of its mirror image; both run as one batch."""
+        """Return the mean of the predictions of the image and of its mirror image.
+
+        Both run as one batch.
+        """
         widths = [inputs.shape[-1]] * len(inputs)
         if self.test_cfg['mode'] == 'whole':
             # Only the image is mirrored; its padding has to stay at the right.
@@ -182,14 +188,14 @@ class DepthEstimator(BaseModel):
 
     @staticmethod
     def _to_original(depth: Tensor, size: Sequence[int]) -> Tensor:
-        """Resize (1, 1, h, w) to ``size`` with half-pixel centres, as images are resized on the way in."""
+        """Resize (1, 1, h, w) to ``size`` with half-pixel centres, as the pipeline resizes images."""
         if tuple(depth.shape[-2:]) != tuple(size):
             depth = F.interpolate(depth, size=tuple(size), mode='bilinear', align_corners=False)
         return depth[0, 0]
 
 
 def _neck_configs(neck: dict | Sequence[dict] | None) -> dict[str, dict]:
-    """Return the config of every neck by its place in the config file, in the order of application."""
+    """Return the configs of the necks by their place in the config file, in order."""
     if not neck:
         return {}
     if isinstance(neck, list | tuple):
@@ -198,7 +204,7 @@ def _neck_configs(neck: dict | Sequence[dict] | None) -> dict[str, dict]:
 
 
 def _indices_by_size(inputs: Tensor, data_samples: Sequence[DepthDataSample]) -> dict[tuple[int, int], list[int]]:
-    """Group the images of a batch (N, 3, H, W) by the height and width that each would have alone."""
+    """Group the images of a batch by the (height, width) that each would have alone."""
     groups: dict[tuple[int, int], list[int]] = {}
     for index, sample in enumerate(data_samples):
         size = tuple(sample.metainfo.get('batch_input_shape', inputs.shape[-2:]))
@@ -207,7 +213,10 @@ def _indices_by_size(inputs: Tensor, data_samples: Sequence[DepthDataSample]) ->
 
 
 def _mirror(maps: Tensor, widths: Sequence[int]) -> Tensor:
-    """Mirror the first ``widths`` columns of each map (N, C, H, W); further columns stay in place."""
+    """Mirror the first ``widths`` columns of each map (N, C, H, W).
+
+    Further columns stay in place.
+    """
     if all(width == maps.shape[-1] for width in widths):
         return maps.flip(-1)
     mirrored = maps.clone()

@@ -1,8 +1,9 @@
 """Check that necks and head are configured for the channels of the features that they get.
 
-A backbone states its channels in ``out_channels``, finest level first; a neck does too, or it is run
-once on the meta device, where shapes are computed but no values. Modules without ``in_channels``
-take any features and are not checked, nor is anything behind a module whose channels are unknown.
+A backbone states its channels in ``out_channels``, finest level first; a neck does too, or it is
+run once on the meta device, where shapes are computed but no values. Modules without
+``in_channels`` take any features and are not checked, nor is anything behind a module whose
+channels are unknown.
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,13 +49,15 @@ def check_in_channels(
 
     Args:
         config_path: Place of the module's config, for the message.
-        config: The module's config; where it leaves ``in_channels`` to the default, the module's attribute counts.
+        config: The module's config; where it leaves ``in_channels`` to the default, the module's
+            attribute counts.
         module: Neck or head.
         channels: Channels of every level, finest first; None if they are unknown.
         source: Subject and verb of the message: who gives these levels.
 
     Raises:
-        ValueError: If a list ``in_channels`` is not ``channels``, or if an integer is the width of none of the levels.
+        ValueError: If a list ``in_channels`` is not ``channels``, or if an integer is the width of
+            none of the levels.
     """
     in_channels = config.get('in_channels')
     if in_channels is None:
@@ -62,7 +65,8 @@ def check_in_channels(
     if channels is None or in_channels is None:
         return
     if isinstance(in_channels, int):
-        # A head that reads a single level names its width alone; which level that is, only the head knows.
+        # A head that reads a single level names its width alone; which level that is, only the head
+        # knows.
         fits = in_channels in channels
     else:
         in_channels = list(in_channels)
@@ -72,13 +76,16 @@ def check_in_channels(
 
 
 def stated_channels(module: nn.Module) -> list[int] | None:
-    """Return the module's ``out_channels``, one entry a level; None where it states no such list."""
+    """Return the module's ``out_channels``, one entry a level.
+
+    None where it states no such list.
+    """
     channels = getattr(module, 'out_channels', None)
     return list(channels) if isinstance(channels, Sequence) else None
 
 
 def neck_channels(neck: nn.Module, channels: list[int] | None, strides: Sequence[int] | None) -> list[int] | None:
-    """Return the channels of the levels that a neck makes of levels with ``channels``, None if unknown."""
+    """Return the channels of a neck's output for input levels of ``channels``, None if unknown."""
     stated = stated_channels(neck)
     if stated is not None or channels is None:
         return stated
@@ -93,14 +100,17 @@ def neck_channels(neck: nn.Module, channels: list[int] | None, strides: Sequence
         outputs = _run_on_meta(neck, feats)
         return [output.shape[1] for output in outputs]
     except Exception:
-        # A neck may hold constants that are on the CPU or look at values. Its head is not checked then;
-        # if the neck itself is at fault, the first batch raises its error.
+        # A neck may hold constants that are on the CPU or look at values. Its head is not checked
+        # then; if the neck itself is at fault, the first batch raises its error.
         return None
 
 
 @torch.no_grad()
 def _run_on_meta(module: nn.Module, feats: list[Tensor]) -> Sequence[Tensor]:
-    """Call ``module`` with its parameters and buffers replaced by meta tensors; the module stays as it is."""
+    """Call ``module`` with its parameters and buffers replaced by meta tensors.
+
+    The module stays as it is.
+    """
     tensors = dict(module.named_parameters()) | dict(module.named_buffers())
     meta_tensors = {name: tensor.to('meta') for name, tensor in tensors.items()}
     return torch.func.functional_call(module, meta_tensors, (feats,))

@@ -19,21 +19,25 @@ PREDICTION_TYPES = ('metric', 'scale_invariant')
 class SelfSupervisedEstimator(DepthEstimator):
     """Depth estimator with a sigmoid head, trained to synthesise one view of a scene from others.
 
-    Runner, hooks, test and inference tools are those of :class:`DepthEstimator`. Here the other view is that of a
-    rectified stereo pair; a method with a pose network overrides :meth:`collect_views`.
+    Runner, hooks, test and inference tools are those of :class:`DepthEstimator`. Here the other
+    view is that of a rectified stereo pair; a method with a pose network overrides
+    :meth:`collect_views`.
 
     Args:
         backbone: Config of the backbone.
         decode_head: Config of a :class:`~depth.models.heads.SigmoidDepthHead`.
-        view_loss: Config of the loss, :class:`~depth.models.losses.ViewSynthesisLoss` or a subclass.
+        view_loss: Config of the loss, :class:`~depth.models.losses.ViewSynthesisLoss` or a
+            subclass.
         neck: Config of the neck, if there is one.
         data_preprocessor: Config of the preprocessor that batches and normalises.
         train_cfg: Training options that a subclass names in ``TRAIN_OPTIONS``.
-        test_cfg: ``flip``: blend with the prediction of the mirrored image, see :func:`blend_mirrored`;
-            ``output_scale``: index of the output, 0 the finest, -1 the mean of the three finest;
-            ``resize_as``: ``'inverse_depth'`` or ``'depth'``, the quantity interpolated to the original size.
-        prediction_type: ``'metric'`` if the baseline of the training pairs fixes the scale, ``'scale_invariant'`` if
-            the prediction has to be aligned (by the median, say) before it is compared with metres.
+        test_cfg: ``flip``: blend with the prediction of the mirrored image, see
+            :func:`blend_mirrored`; ``output_scale``: index of the output, 0 the finest, -1 the mean
+            of the three finest; ``resize_as``: ``'inverse_depth'`` or ``'depth'``, the quantity
+            interpolated to the original size.
+        prediction_type: ``'metric'`` if the baseline of the training pairs fixes the scale,
+            ``'scale_invariant'`` if the prediction has to be aligned (by the median, say) before it
+            is compared with metres.
 
     Raises:
         ValueError: If an option is unknown or has an unknown value.
@@ -67,7 +71,7 @@ class SelfSupervisedEstimator(DepthEstimator):
         self.view_loss = MODELS.build(view_loss or dict(type='ViewSynthesisLoss'))
 
     def loss(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> dict[str, Tensor]:
-        """Return the losses of normalised images (N, 3, H, W) against their samples' other views."""
+        """Return the losses of images (N, 3, H, W) against the other views of their samples."""
         return self.view_losses(inputs, self.collect_views(data_samples))
 
     def view_losses(self, inputs: Tensor, views: ViewBatch) -> dict[str, Tensor]:
@@ -107,13 +111,13 @@ class SelfSupervisedEstimator(DepthEstimator):
         )
 
     def predict_depth(self, inputs: Tensor, data_samples: list[DepthDataSample] | None = None) -> Tensor:
-        """Return depth (N, 1, H, W) in metres of the finest output, not clamped, without test-time options."""
+        """Return depth (N, 1, H, W) in metres of the finest output, without test-time options."""
         sigmoid = self.decode_head(self.extract_feat(inputs))['sigmoids'][0]
         return 1 / resize_map(self.decode_head.to_inverse_depth(sigmoid), inputs.shape[-2:])
 
     @torch.no_grad()
     def predict(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> list[DepthDataSample]:
-        """Set ``pred_depth`` (H, W) in metres at ``ori_shape``, ``pred_inverse_depth`` and meta on every sample.
+        """Set ``pred_depth`` (H, W) at ``ori_shape`` and ``pred_inverse_depth`` on every sample.
 
         Raises:
             ValueError: If the images of the batch had to be padded.
@@ -139,7 +143,7 @@ class SelfSupervisedEstimator(DepthEstimator):
         return data_samples
 
     def predict_inverse_depth(self, inputs: Tensor) -> Tensor:
-        """Return inverse depth (N, 1, h, w) in 1/m of the output chosen by ``test_cfg.output_scale``, at its size."""
+        """Return inverse depth (N, 1, h, w) in 1/m of the output that ``test_cfg`` chooses."""
         sigmoids = self.decode_head(self.extract_feat(inputs))['sigmoids']
         scale = self.test_cfg['output_scale']
         if scale == -1:

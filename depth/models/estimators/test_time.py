@@ -1,4 +1,4 @@
-"""Test-time inference: sliding windows and mirrored images, and the combination of their predictions."""
+"""Test-time inference with sliding windows and mirrored images."""
 
 from collections.abc import Callable, Sequence
 from itertools import product
@@ -30,12 +30,13 @@ def slide_inference(
     """Average the depth of overlapping windows.
 
     Args:
-        predict: Maps windows (B * N, 3, h, w), the N images of the first window first, with the first row and first
-            column of each of the B windows to depth (B * N, 1, h, w).
+        predict: Maps windows (B * N, 3, h, w), the N images of the first window first, with the
+            first row and first column of each of the B windows to depth (B * N, 1, h, w).
         inputs: Normalised images (N, 3, H, W).
         crop_size: Window (height, width); cut to the image where it is larger.
         stride: Step between windows (vertical, horizontal), at most the window.
-        window_batch: Largest number B of windows predicted at once; more take more memory and use a GPU better.
+        window_batch: Largest number B of windows predicted at once; more take more memory and use a
+            GPU better.
 
     Returns:
         Depth (N, 1, H, W); every pixel is the mean of the windows that contain it.
@@ -60,7 +61,7 @@ def slide_inference(
 def shifted_samples(
     data_samples: Sequence[DepthDataSample] | None, top: int, left: int
 ) -> list[DepthDataSample] | None:
-    """Return samples for the window that starts at (``top``, ``left``), with the principal point moved."""
+    """Return samples for the window at (``top``, ``left``), with moved principal points."""
     if data_samples is None:
         return None
     views = []
@@ -76,7 +77,7 @@ def shifted_samples(
 def mirrored_samples(
     data_samples: Sequence[DepthDataSample] | None, widths: Sequence[int]
 ) -> list[DepthDataSample] | None:
-    """Return samples for images mirrored within their ``widths``, with the principal point mirrored too."""
+    """Return samples for images mirrored within ``widths``, with mirrored principal points."""
     if data_samples is None:
         return None
     views = []
@@ -97,17 +98,18 @@ def _copy_without_ground_truth(sample: DepthDataSample) -> DepthDataSample:
 
 
 def blend_mirrored(direct: Tensor, mirrored: Tensor) -> Tensor:
-    """Blend the predictions of an image and of its mirror image with ramps at the left and right border.
+    """Blend predictions of an image and of its mirror image, with ramps at the borders.
 
-    A stereo-trained network is wrong near the border beyond which the other camera sees nothing; mirroring moves that
-    border to the other side. The left 5 % of columns come from ``mirrored``, the right 5 % from ``direct``; after a
-    linear ramp of 5 %, the result is their mean.
+    A stereo-trained network is wrong near the border beyond which the other camera sees nothing;
+    mirroring moves that border to the other side. The left 5 % of columns come from ``mirrored``,
+    the right 5 % from ``direct``; after a linear ramp of 5 %, the result is their mean.
 
     Args:
         direct: Prediction of the image, (..., H, W).
         mirrored: Prediction of the mirrored image, mirrored back, same shape.
 
-    Reference: Unsupervised Monocular Depth Estimation with Left-Right Consistency, https://arxiv.org/abs/1609.03677.
+    Reference: Unsupervised Monocular Depth Estimation with Left-Right Consistency,
+    https://arxiv.org/abs/1609.03677.
     """
     position = torch.linspace(0, 1, direct.shape[-1], dtype=direct.dtype, device=direct.device)
     left = 1 - (20 * (position - 0.05)).clamp(0, 1)

@@ -64,8 +64,8 @@ class PatchTransformer(nn.Module):
 class MiniViT(nn.Module):
     """Mini-ViT of AdaBins: predicts bin widths and range attention maps from one feature map.
 
-    The first token of a small transformer gives the bin widths of the image. The following Q tokens are
-    1x1 kernels that are applied to every pixel of the map.
+    The first token of a small transformer gives the bin widths of the image. The following Q tokens
+    are 1x1 kernels that are applied to every pixel of the map.
 
     Args:
         in_channels: Channels C of the map.
@@ -95,7 +95,9 @@ class MiniViT(nn.Module):
         self.regressor = nn.Sequential(*layers[:-1])
 
     def forward(self, feat: Tensor) -> tuple[Tensor, Tensor]:
-        """Map (N, C, h, w) to bin widths (N, D), float32 that sum to 1, and range attention maps (N, Q, h, w).
+        """Map (N, C, h, w) to bin widths (N, D) and range attention maps (N, Q, h, w).
+
+        The widths are float32 and sum to 1.
 
         Raises:
             ValueError: If the map has too few or too many patches.
@@ -187,7 +189,10 @@ class AdaBinsHead(BaseDepthHead):
     def loss(
         self, outputs: dict[str, Tensor], gt_depth: Tensor, data_samples: list[DepthDataSample] | None = None
     ) -> dict[str, Tensor]:
-        """Return ``loss_depth`` and, if configured, ``loss_chamfer``; ``gt_depth`` (N, 1, H, W) in metres."""
+        """Return ``loss_depth`` and, if configured, ``loss_chamfer``.
+
+        ``gt_depth`` (N, 1, H, W) in metres.
+        """
         losses = super().loss(outputs, gt_depth, data_samples)
         if self.loss_chamfer is not None:
             losses['loss_chamfer'] = self.loss_chamfer(outputs['bin_edges'], gt_depth, gt_depth > 0)

@@ -43,7 +43,7 @@ class BaseDepthHead(BaseModule, metaclass=ABCMeta):
 
     @abstractmethod
     def forward(self, feats: Sequence[Tensor], data_samples: list[DepthDataSample] | None = None) -> dict[str, Tensor]:
-        """Map features (N, C, h, w), finest first, to a dict with ``depth`` (N, 1, h, w) in metres."""
+        """Map features (N, C, h, w), finest first, to ``depth`` (N, 1, h, w) in metres and more."""
 
     def loss(
         self, outputs: dict[str, Tensor], gt_depth: Tensor, data_samples: list[DepthDataSample] | None = None
@@ -60,7 +60,9 @@ class BaseDepthHead(BaseModule, metaclass=ABCMeta):
         return {f'loss_{name}': value for name, value in losses.items()}
 
     def decode_losses(self, depth: Tensor, gt_depth: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """Return the value of ``loss_decode`` as ``depth``; a combined loss gives one ``depth_<name>`` a term.
+        """Return the value of ``loss_decode`` as ``depth``.
+
+        A combined loss gives one ``depth_<name>`` a term.
 
         Args:
             depth: Predicted depth (N, 1, H, W), metres.

@@ -1,6 +1,7 @@
 """BinsFormer with MaskFormer's pixel decoder and DETR's transformer decoder, as in mmdepth.
 
-Reference: BinsFormer, https://arxiv.org/abs/2204.00987; MaskFormer, https://arxiv.org/abs/2107.06278
+Reference: BinsFormer, https://arxiv.org/abs/2204.00987; MaskFormer,
+https://arxiv.org/abs/2107.06278
 """
 
 from collections.abc import Sequence
@@ -50,7 +51,7 @@ class FPNPixelDecoder(nn.Module):
         caffe2_xavier(self.mask_feature)
 
     def forward(self, feats: Sequence[Tensor]) -> Tensor:
-        """Map levels (N, C, h, w), finest first, to pixel embeddings (N, E, h, w) of the finest one's size."""
+        """Map levels (N, C, h, w), finest first, to pixel embeddings (N, E, h, w) of the finest."""
         # Coarse to fine: a coarser map is doubled by repetition and added to the next lateral one.
         pixels = self.last_feat_conv(feats[-1])
         for feat, lateral, output in zip(feats[-2::-1], self.lateral_convs[::-1], self.output_convs[::-1], strict=True):
@@ -69,16 +70,16 @@ class BinsMaskFormerHead(QueryDepthHead):
         in_channels: Channels of all levels, finest first.
         channels: Width E of everything inside; a multiple of 32 and of ``num_heads``.
         num_bins: Bins D, one query each.
-        num_extra_queries: Queries without a bin, which take part in self-attention only. The published 3 are left over
-            from a prediction of the scene's scale that is switched off.
+        num_extra_queries: Queries without a bin, which take part in self-attention only. The
+            published 3 are left over from a prediction of the scene's scale that is switched off.
         num_layers: Decoder layers.
         num_heads: Heads of all attentions.
         feedforward_channels: Hidden channels of the feed-forward layers.
         dropout: Dropout of the decoder layers.
         **kwargs: Auxiliary layers, losses and depth range, see :class:`QueryDepthHead`.
 
-    Reference: BinsFormer, https://arxiv.org/abs/2204.00987, as in https://github.com/RuijieZhu94/mmdepth; MaskFormer,
-    https://arxiv.org/abs/2107.06278.
+    Reference: BinsFormer, https://arxiv.org/abs/2204.00987, as in
+    https://github.com/RuijieZhu94/mmdepth; MaskFormer, https://arxiv.org/abs/2107.06278.
     """
 
     def __init__(
@@ -117,12 +118,13 @@ class BinsMaskFormerHead(QueryDepthHead):
         Args:
             feats: All levels.
             data_samples: Not used.
-            all_layers: Predict after every decoder layer; otherwise after those that are trained, and in eval mode
-                after the last one only.
+            all_layers: Predict after every decoder layer; otherwise after those that are trained,
+                and in eval mode after the last one only.
 
         Returns:
-            ``depth`` (N, 1, h, w), not clamped; ``layers``, the numbers of the M predicting layers, the last
-            one last; their ``layer_depths`` (N, M, h, w), ``bin_edges`` (N, M, D + 1), ``bin_logits`` (N, M, D).
+            ``depth`` (N, 1, h, w), not clamped; ``layers``, the numbers of the M predicting layers,
+            the last one last; their ``layer_depths`` (N, M, h, w), ``bin_edges`` (N, M, D + 1),
+            ``bin_logits`` (N, M, D).
         """
         pixels = self.pixel_decoder(feats)
         layers = self.predicting_layers(all_layers)

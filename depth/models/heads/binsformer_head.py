@@ -36,12 +36,13 @@ class BinsFormerHead(QueryDepthHead):
         num_bins: Bins D, one query each.
         num_classes: Scene classes K, predicted by one more query; 0 leaves the classification out.
         num_layers: Decoder layers.
-        level_order: Memory that decoder layer i attends to, coarsest first: ``i // 3`` for ``'//'``,
-            ``i % 3`` for ``'%'``.
+        level_order: Memory that decoder layer i attends to, coarsest first: ``i // 3`` for
+            ``'//'``, ``i % 3`` for ``'%'``.
         num_heads: Heads of all attentions.
         encoder: Further arguments of :class:`~depth.models.layers.DeformableEncoder`.
         feedforward_channels: Hidden channels of the feed-forward layers.
-        loss_chamfer: Config of a loss on the bins, ``BinsChamferLoss``; without one by default, as published.
+        loss_chamfer: Config of a loss on the bins, ``BinsChamferLoss``; without one by default, as
+            published.
         **kwargs: Auxiliary layers, losses and depth range, see :class:`QueryDepthHead`.
 
     Raises:
@@ -111,13 +112,13 @@ class BinsFormerHead(QueryDepthHead):
         Args:
             feats: Four levels.
             data_samples: Not used.
-            all_layers: Predict after every decoder layer; otherwise after those that are trained, and in eval mode
-                after the last one only.
+            all_layers: Predict after every decoder layer; otherwise after those that are trained,
+                and in eval mode after the last one only.
 
         Returns:
-            ``depth`` (N, 1, h, w), not clamped; ``layers``, the numbers of the M predicting layers, the last
-            one last; their ``layer_depths`` (N, M, h, w), ``bin_edges`` (N, M, D + 1), ``bin_logits`` (N, M, D)
-            and, with classes, ``class_logits`` (N, M, K).
+            ``depth`` (N, 1, h, w), not clamped; ``layers``, the numbers of the M predicting layers,
+            the last one last; their ``layer_depths`` (N, M, h, w), ``bin_edges`` (N, M, D + 1),
+            ``bin_logits`` (N, M, D) and, with classes, ``class_logits`` (N, M, K).
         """
         encoded = self.encoder([proj(feat) for proj, feat in zip(self.skip_proj, feats[1:], strict=True)])
         pixels = self._pixel_map(encoded[0], feats)
@@ -143,7 +144,10 @@ class BinsFormerHead(QueryDepthHead):
         return result
 
     def _decode(self, memories: Sequence[Tensor], predicting_layers: Sequence[int]) -> list[Tensor]:
-        """Return the queries (N, Q, E) after each of ``predicting_layers``; memories are coarsest first."""
+        """Return the queries (N, Q, E) after each of ``predicting_layers``.
+
+        Memories are coarsest first.
+        """
         tokens = [memory.flatten(2).transpose(1, 2) for memory in memories]
         positions = []
         for memory, embed in zip(memories, self.level_embed.weight, strict=True):

@@ -19,7 +19,7 @@ MIN_COSINE = 1e-3
 
 
 class AtrousBlock(nn.Sequential):
-    """Pre-activation bottleneck of dense ASPP: 1x1 convolution to 2 C channels, dilated 3x3 convolution to C.
+    """Block of dense ASPP: 1x1 convolution to 2 C channels, dilated 3x3 convolution to C.
 
     Args:
         in_channels: Channels of the input.
@@ -41,7 +41,9 @@ class AtrousBlock(nn.Sequential):
 
 
 class DenseASPP(nn.Module):
-    """Dense atrous spatial pyramid pooling: each block takes the context and the results of all blocks before it.
+    """Dense atrous spatial pyramid pooling.
+
+    Each block takes the context and the results of all blocks before it.
 
     Args:
         in_channels: Channels of the map that the first block takes.
@@ -73,7 +75,7 @@ class DenseASPP(nn.Module):
 
 
 def reduction(in_channels: int, first: int, out_channels: int) -> nn.Sequential:
-    """Return 1x1 convolutions with ELU that halve the channels from ``first`` down to 8, and an output convolution."""
+    """Return 1x1 convolutions that halve the channels from ``first`` to 8, and an output layer."""
     layers = []
     width = first
     while width >= 8:
@@ -98,7 +100,10 @@ class PlaneRegression(nn.Module):
         self.max_distance = max_distance
 
     def forward(self, feat: Tensor) -> Tensor:
-        """Map (N, C, h, w) to (N, 4, h, w): unit normal, at most 60 degrees off the axis, and distance in metres."""
+        """Map (N, C, h, w) to planes (N, 4, h, w): unit normal and distance in metres.
+
+        Normals are at most 60 degrees off the optical axis.
+        """
         polar, azimuth, distance = self.reduce(feat).float().sigmoid().unbind(dim=1)  # (N, h, w) each
         polar = polar * math.pi / 3
         azimuth = azimuth * 2 * math.pi
@@ -109,8 +114,8 @@ class PlaneRegression(nn.Module):
 def local_planar_guidance(planes: Tensor, size: int) -> Tensor:
     """Local planar guidance: expand per-cell plane coefficients to the depth of every pixel.
 
-    The ray of a pixel at (u, v), from -1/2 to 1/2 across its cell whatever the camera, meets the cell's plane at depth
-    ``distance / (n1 u + n2 v + n3)``.
+    The ray of a pixel at (u, v), from -1/2 to 1/2 across its cell whatever the camera, meets the
+    cell's plane at depth ``distance / (n1 u + n2 v + n3)``.
 
     Args:
         planes: Unit normal and distance in metres, (N, 4, h, w).
@@ -123,8 +128,8 @@ def local_planar_guidance(planes: Tensor, size: int) -> Tensor:
     steps = (torch.arange(size, device=planes.device, dtype=planes.dtype) - (size - 1) / 2) / size
     n1, n2, n3 = normal[:, :, :, None, :, None].unbind(dim=1)  # (N, h, 1, w, 1) each
     cosine = n1 * steps + n2 * steps[:, None, None] + n3  # (N, h, k, w, k)
-    # A ray along its plane would meet it at infinity, one behind it at a negative depth: the divisor
-    # keeps its sign and gets a size of at least MIN_COSINE.
+    # A ray along its plane would meet it at infinity, one behind it at a negative depth: the
+    # divisor keeps its sign and gets a size of at least MIN_COSINE.
     smallest = torch.where(cosine < 0, -MIN_COSINE, MIN_COSINE)
     cosine = torch.where(cosine.abs() < MIN_COSINE, smallest, cosine)
     depth = distance[:, :, None, :, None] / cosine
@@ -155,13 +160,17 @@ class UpConv(nn.Module):
 
 @MODELS.register_module()
 class BTSHead(RegressionHead):
-    """BTS head: dense ASPP and local planar guidance; depth is ``sigmoid(x) * max_depth`` at the image's size.
+    """BTS head: dense ASPP and local planar guidance.
 
-    Maps of odd sizes are cut at the right and the bottom where a doubled one is larger, so any image size works.
+    Depth is ``sigmoid(x) * max_depth`` at the image's size.
+
+    Maps of odd sizes are cut at the right and the bottom where a doubled one is larger, so any
+    image size works.
 
     Args:
         in_channels: Channels of five levels at strides 2 to 32.
-        num_features: Width F of the coarsest decoder level; finer ones have F/2, F/4, F/8 and F/16. A multiple of 16.
+        num_features: Width F of the coarsest decoder level; finer ones have F/2, F/4, F/8 and F/16.
+            A multiple of 16.
         dilations: Of the dense ASPP.
         align_corners: Convention of the final resize.
         **kwargs: Depth range and ``loss_decode``, see :class:`RegressionHead`.
@@ -192,8 +201,8 @@ class BTSHead(RegressionHead):
         up_inputs = [in_channels[-1], num_features, quarter, quarter, eighth]
         self.up = nn.ModuleList(UpConv(*channels) for channels in zip(up_inputs, widths, strict=True))
         self.norms = nn.ModuleList(nn.BatchNorm2d(width, eps=1.1e-5, momentum=0.01) for width in widths[:4])
-        # The two finer skip connections come with the guide of the level before; the last level has no
-        # feature map, but one more depth map and all guides.
+        # The two finer skip connections come with the guide of the level before; the last level has
+        # no feature map, but one more depth map and all guides.
         skips = [in_channels[3], in_channels[2], in_channels[1] + 1, in_channels[0] + 1, 1 + len(CELL_SIZES)]
         self.convs = nn.ModuleList(conv_elu(width + skip, width) for width, skip in zip(widths, skips, strict=True))
         self.aspp_norm = nn.BatchNorm2d(half, eps=1.1e-5, momentum=0.01)
@@ -215,7 +224,8 @@ class BTSHead(RegressionHead):
         feat = self.aspp(self.aspp_norm(self.convs[1](context)), context)
         guides = [self._guide(0, feat)]
         for level, skip in ((2, feats[1]), (3, feats[0])):
-            # The guide is at the image's size; every k-th pixel of it brings it to the level's size.
+            # The guide is at the image's size; every k-th pixel of it brings it to the level's
+            # size.
             step = CELL_SIZES[level - 1]
             guide = crop(guides[-1][..., ::step, ::step], skip)
             feat = self.convs[level](torch.cat([self._upsample(level, feat, skip), guide], dim=1))

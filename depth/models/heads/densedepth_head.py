@@ -16,17 +16,20 @@ class DenseDepthHead(RegressionHead):
 
     Args:
         in_channels: Channels of every feature level, finest first.
-        up_sample_channels: Channels after each decoder level, finest first, so the first entry equals ``channels``;
-            by default ``in_channels`` with ``channels`` at the finest level.
+        up_sample_channels: Channels after each decoder level, finest first, so the first entry
+            equals ``channels``; by default ``in_channels`` with ``channels`` at the finest level.
         channels: Channels of the last map, at the finest level.
         norm_cfg: Normalisation in the decoder; the published heads have none.
         act_cfg: Activation in the decoder; LeakyReLU with slope 0.01 as published by default.
-        **kwargs: ``scale_up``, depth range, ``align_corners`` and ``loss_decode``, see :class:`RegressionHead`.
+        **kwargs: ``scale_up``, depth range, ``align_corners`` and ``loss_decode``, see
+            :class:`RegressionHead`.
 
     Raises:
-        ValueError: If the two channel lists differ in length, or ``up_sample_channels`` does not end in ``channels``.
+        ValueError: If the two channel lists differ in length, or ``up_sample_channels`` does not
+            end in ``channels``.
 
-    Reference: High Quality Monocular Depth Estimation via Transfer Learning, https://arxiv.org/abs/1812.11941
+    Reference: High Quality Monocular Depth Estimation via Transfer Learning,
+    https://arxiv.org/abs/1812.11941
     """
 
     def __init__(
@@ -56,5 +59,5 @@ class DenseDepthHead(RegressionHead):
         self.conv_list = DenseDepthDecoder(in_channels, widths, norm_cfg, act_cfg, self.align_corners)
 
     def forward(self, feats: Sequence[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
-        """Map features (N, C, h, w), finest first, to ``depth`` (N, 1, h, w) in metres at the finest level."""
+        """Map features (N, C, h, w), finest first, to ``depth`` (N, 1, h, w) in metres."""
         return dict(depth=self.regress(self.conv_list(feats)))

@@ -19,13 +19,14 @@ READOUTS = ('project', 'add', 'ignore')
 
 
 class Reassemble(nn.Module):
-    """Reassemble: mix the class token into the patch tokens of each block, then resize to a pyramid level.
+    """Reassemble: mix the class token into the patch tokens, then resize to a pyramid level.
 
     Args:
         embed_dim: Channels E of the tokens.
-        out_channels: Channels of the four levels, whose maps are 4, 2, 1 and 1/2 times as large as the patch grid.
-        readout: Treatment of the class token: ``'project'`` (a linear layer with GELU on the concatenation with every
-            patch token), ``'add'`` or ``'ignore'``.
+        out_channels: Channels of the four levels, whose maps are 4, 2, 1 and 1/2 times as large as
+            the patch grid.
+        readout: Treatment of the class token: ``'project'`` (a linear layer with GELU on the
+            concatenation with every patch token), ``'add'`` or ``'ignore'``.
 
     Raises:
         ValueError: If the readout is unknown or there are not four levels.
@@ -54,7 +55,7 @@ class Reassemble(nn.Module):
             )
 
     def forward(self, feats: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
-        """Map (map (N, E, h, w), class token (N, E)) of four blocks to maps (N, C, H, W), finest first."""
+        """Map (map (N, E, h, w), class token (N, E)) of four blocks to a pyramid, finest first."""
         outputs = []
         for index, (feat, class_token) in enumerate(feats):
             feat = self.projects[index](self._read_out(index, feat, class_token))
@@ -112,7 +113,7 @@ class FusionBlock(nn.Module):
         self.project = ConvModule(channels, channels, 1, act_cfg=None)
 
     def forward(self, feat: Tensor, skip: Tensor | None = None) -> Tensor:
-        """Map ``feat`` (N, C, h, w) and ``skip`` (N, C, h', w'), resized where it differs, to (N, C, 2 h, 2 w)."""
+        """Map ``feat`` (N, C, h, w) and ``skip``, resized where it differs, to (N, C, 2 h, 2 w)."""
         if skip is not None:
             if skip.shape != feat.shape:
                 skip = F.interpolate(skip, size=feat.shape[-2:], mode='bilinear', align_corners=False)
@@ -121,7 +122,7 @@ class FusionBlock(nn.Module):
 
 
 def double(feat: Tensor) -> Tensor:
-    """Resize (N, C, h, w) to (N, C, 2 h, 2 w), bilinear with ``align_corners=True`` as published."""
+    """Upsample (N, C, h, w) by 2, bilinear with ``align_corners=True`` as published."""
     size = [2 * length for length in feat.shape[-2:]]
     return F.interpolate(feat, size=size, mode='bilinear', align_corners=True)
 
@@ -136,18 +137,20 @@ class Double(nn.Module):
 
 @MODELS.register_module()
 class DPTHead(RegressionHead):
-    """DPT head: readout, reassemble and fusion of vision transformer blocks, with a regression output.
+    """DPT head: readout, reassemble and fusion of transformer blocks, with a regression output.
 
-    The backbone gives (map, class token) of four blocks, all on one patch grid:
-    ``TimmBackbone(..., out_indices=(2, 5, 8, 11), class_token=True)``. Any image size works: where the doubled coarser
+    The backbone gives (map, class token) of four blocks, all on one patch grid: ``TimmBackbone(...,
+    out_indices=(2, 5, 8, 11), class_token=True)``. Any image size works: where the doubled coarser
     map and a skip connection differ, the skip connection is resized.
 
     Args:
         in_channels: Channels E of the tokens of every block; all the same.
         post_process_channels: Channels of the four reassembled levels, finest first.
         channels: Channels of the fusion; even.
-        readout: Treatment of the class token: ``'project'``, ``'add'`` or ``'ignore'``, see :class:`Reassemble`.
-        align_corners: Convention of the final resize alone; inside, maps are doubled with True, as published.
+        readout: Treatment of the class token: ``'project'``, ``'add'`` or ``'ignore'``, see
+            :class:`Reassemble`.
+        align_corners: Convention of the final resize alone; inside, maps are doubled with True, as
+            published.
         **kwargs: ``scale_up``, depth range and ``loss_decode``, see :class:`RegressionHead`.
 
     Raises:
@@ -194,7 +197,8 @@ class DPTHead(RegressionHead):
         """Map (map (N, E, h, w), class token (N, E)) of four blocks to ``depth`` in metres.
 
         Returns:
-            ``depth`` (N, 1, 32 * ceil(h / 2), 32 * ceil(w / 2)): the image rounded up to multiples of 32.
+            ``depth`` (N, 1, 32 * ceil(h / 2), 32 * ceil(w / 2)): the image rounded up to multiples
+            of 32.
 
         Raises:
             ValueError: If the features are maps without class tokens.

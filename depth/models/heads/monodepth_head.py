@@ -16,18 +16,22 @@ from .sigmoid_depth_head import SigmoidDepthHead, reflect_conv
 
 @MODELS.register_module()
 class MonodepthHead(SigmoidDepthHead):
-    """Decoder of monodepth2: convolve, upsample (nearest), concatenate the skip connection, convolve; at five levels.
+    """Monodepth2 head: U-Net decoder with five levels and sigmoid outputs.
 
-    The finest of the five levels has twice the resolution of the first feature map and no skip connection: with a
-    ResNet that is the size of the image.
+    Each level convolves, upsamples (nearest), concatenates the skip connection and convolves.
+
+    The finest of the five levels has twice the resolution of the first feature map and no skip
+    connection: with a ResNet that is the size of the image.
 
     Args:
-        in_channels: Channels of the five feature levels, finest first, each half the size of the one before.
+        in_channels: Channels of the five feature levels, finest first, each half the size of the
+            one before.
         channels: Channels of the five decoder levels, finest first.
         num_outputs: Number of levels with an output, counted from the finest.
         output_range: See :class:`SigmoidDepthHead`.
 
-    Reference: Digging Into Self-Supervised Monocular Depth Estimation, https://arxiv.org/abs/1806.01260.
+    Reference: Digging Into Self-Supervised Monocular Depth Estimation,
+    https://arxiv.org/abs/1806.01260.
     """
 
     def __init__(

@@ -59,7 +59,7 @@ class WindowCRFAttention(nn.Module):
 
 
 class CRFBlock(nn.Module):
-    """Transformer block of NeWCRFs: window attention and a feed-forward layer, pre-norm with residuals.
+    """Transformer block of NeWCRFs: window attention and feed-forward layer, pre-norm.
 
     Args:
         dim: Channels C.
@@ -78,7 +78,10 @@ class CRFBlock(nn.Module):
         self.mlp = nn.ModuleDict(dict(fc1=nn.Linear(dim, mlp_ratio * dim), fc2=nn.Linear(mlp_ratio * dim, dim)))
 
     def forward(self, feat: Tensor, value: Tensor, mask: Tensor) -> Tensor:
-        """Map ``feat`` and ``value`` (N, h, w, C) to (N, h, w, C); ``mask`` is used by shifted blocks only."""
+        """Map ``feat`` and ``value`` (N, h, w, C) to (N, h, w, C).
+
+        ``mask`` is used by shifted blocks only.
+        """
         feat = feat + self._pass_messages(self.norm1(feat), value, mask)
         return feat + self.mlp['fc2'](F.gelu(self.mlp['fc1'](self.norm2(feat))))
 
@@ -95,7 +98,7 @@ class CRFBlock(nn.Module):
         return result[:, :height, :width]
 
     def _split(self, feat: Tensor) -> Tensor:
-        """Pad (N, h, w, C) with zeros at the right and bottom, shift it, and split it into windows (N * W, L, C)."""
+        """Pad (N, h, w, C) to whole windows, shift it, and split it into (N * W, L, C)."""
         feat = pad_to_windows(feat, self.window_size)
         if self.shift:
             feat = feat.roll((-self.shift, -self.shift), dims=(1, 2))
@@ -103,7 +106,7 @@ class CRFBlock(nn.Module):
 
 
 class WindowCRF(nn.Module):
-    """One decoder level of NeWCRFs: the coarser result as values, the backbone level for the potentials.
+    """Decoder level of NeWCRFs: coarser result as values, backbone level for the potentials.
 
     Args:
         in_channels: Channels of the backbone's level.
@@ -156,9 +159,10 @@ def pad_to_windows(feat: Tensor, window_size: int) -> Tensor:
 
 
 def shift_mask(feat: Tensor, window_size: int) -> Tensor:
-    """Return the additive mask (W, L, L) of shifted windows for a map (N, h, w, C): 0 or ``MASKED``.
+    """Return the additive mask (W, L, L) of shifted windows for a map (N, h, w, C).
 
-    After the shift the last windows hold pixels from opposite borders of the padded map; these are no neighbours.
+    After the shift the last windows hold pixels from opposite borders of the padded map; these are
+    no neighbours.
     """
     shift = window_size // 2
     bands = []  # number of the horizontal or vertical band that a row or column belongs to: 0, 1 or 2
@@ -176,12 +180,13 @@ def shift_mask(feat: Tensor, window_size: int) -> Tensor:
 class NeWCRFsHead(RegressionHead):
     """NeWCRFs head: four levels of window CRFs, from coarse to fine.
 
-    Between two levels a result is rearranged to twice the size and a quarter of the channels; a row or column that an
-    odd level lacks is cut off at the bottom or right, where the backbone had padded. Any image size works.
+    Between two levels a result is rearranged to twice the size and a quarter of the channels; a row
+    or column that an odd level lacks is cut off at the bottom or right, where the backbone had
+    padded. Any image size works.
 
     Args:
-        in_channels: Channels of the maps, finest first; the last one is the pooled map, whose values start the
-            coarsest level.
+        in_channels: Channels of the maps, finest first; the last one is the pooled map, whose
+            values start the coarsest level.
         crf_dims: Channels of the levels, finest first; multiples of 4.
         num_heads: Heads of the levels, finest first.
         window_size: Rows and columns of a window.
@@ -216,7 +221,8 @@ class NeWCRFsHead(RegressionHead):
                 f'NeWCRFsHead: crf_dims {list(crf_dims)} must be multiples of num_heads {list(num_heads)} and of 4'
             )
         self.in_channels = list(in_channels)
-        # A coarser result arrives with a quarter of its channels; the coarsest level gets the pooled map.
+        # A coarser result arrives with a quarter of its channels; the coarsest level gets the
+        # pooled map.
         value_channels = [dim // 4 for dim in crf_dims[1:]] + [in_channels[-1]]
         for index, dim in enumerate(crf_dims):
             level = WindowCRF(
@@ -230,7 +236,7 @@ class NeWCRFsHead(RegressionHead):
             self.add_module(f'crf{index}', level)
 
     def forward(self, feats: Sequence[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
-        """Map levels (N, C, h, w), finest first, and the pooled map to ``depth`` (N, 1, h, w) at the finest level."""
+        """Map levels (N, C, h, w), finest first, and the pooled map to ``depth`` (N, 1, h, w)."""
         levels, value = feats[:-1], feats[-1]
         for index in reversed(range(len(levels))):
             height, width = levels[index].shape[-2:]

@@ -16,8 +16,9 @@ from .base_depth_head import BaseDepthHead
 class QueryDepthHead(BaseDepthHead):
     """Base class of heads with auxiliary predictions after earlier decoder layers.
 
-    The last prediction is the result. :meth:`forward` returns, besides ``depth``, tensors that stack M predictions
-    along dimension 1, and ``layers``, the numbers of these predictions, the last one last.
+    The last prediction is the result. :meth:`forward` returns, besides ``depth``, tensors that
+    stack M predictions along dimension 1, and ``layers``, the numbers of these predictions, the
+    last one last.
 
     Args:
         num_predictions: Number of decoder layers that can predict.
@@ -52,7 +53,7 @@ class QueryDepthHead(BaseDepthHead):
         self.loss_class = MODELS.build(loss_class or dict(type='SceneClassLoss')) if num_classes else None
 
     def predicting_layers(self, all_layers: bool) -> list[int]:
-        """Return the numbers of the layers that predict: all, those that are trained, or in eval mode the last."""
+        """Return the numbers of the predicting layers: all, the trained ones, or in eval mode the last."""
         if all_layers:
             return list(range(self.last_layer + 1))
         if self.training:
@@ -64,8 +65,9 @@ class QueryDepthHead(BaseDepthHead):
     ) -> dict[str, Tensor]:
         """Return the losses of all predictions against ``gt_depth`` (N, 1, H, W), metres, 0 = none.
 
-        The losses of the last prediction are ``loss_depth`` and so on, those of auxiliary prediction i are
-        ``aux_loss_depth_i``. With classes, ``top1`` and ``top5`` are the accuracies of the last prediction in per cent.
+        The losses of the last prediction are ``loss_depth`` and so on, those of auxiliary
+        prediction i are ``aux_loss_depth_i``. With classes, ``top1`` and ``top5`` are the
+        accuracies of the last prediction in per cent.
         """
         labels = None
         if self.num_classes:
@@ -76,7 +78,8 @@ class QueryDepthHead(BaseDepthHead):
             weight = self.aux_weights.get(layer, 1.0)
             values = {name: weight * value for name, value in values.items()}
             if labels is not None:
-                # As published, the loss on classes has its full weight in auxiliary predictions too.
+                # As published, the loss on classes has its full weight in auxiliary predictions
+                # too.
                 values['class'] = self.loss_class(outputs['class_logits'][:, index], labels)
             for name, value in values.items():
                 key = f'loss_{name}' if layer == self.last_layer else f'aux_loss_{name}_{layer}'
@@ -107,12 +110,12 @@ class QueryDepthHead(BaseDepthHead):
         """
 
     def losses_on_depth(self, depth: Tensor, gt_depth: Tensor) -> dict[str, Tensor]:
-        """Return the terms of ``loss_decode`` for depth (N, h, w) at the size of ``gt_depth`` (N, 1, H, W)."""
+        """Return the terms of ``loss_decode`` for depth (N, h, w), resized to ``gt_depth``."""
         return self.decode_losses(self.resize(depth.unsqueeze(1), gt_depth.shape[-2:]), gt_depth, gt_depth > 0)
 
 
 def stack_predictions(predictions: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Stack the tensors of M predictions by name along dimension 1: (N, ...) each to (N, M, ...)."""
+    """Stack the tensors (N, ...) of M predictions by name to (N, M, ...)."""
     stacked = {}
     for name in predictions[0]:
         stacked[name] = torch.stack([prediction[name] for prediction in predictions], dim=1)

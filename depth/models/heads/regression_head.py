@@ -13,9 +13,9 @@ class RegressionHead(BaseDepthHead):
 
     Args:
         channels: Input channels C of the last convolution.
-        scale_up: Depth is ``sigmoid(x) * max_depth`` instead of ``relu(x) + min_depth``. A sigmoid always has a
-            gradient where a ReLU may be zero for every pixel, but it saturates at the far end. One of DepthFormer's
-            remedies for runs that do not start.
+        scale_up: Depth is ``sigmoid(x) * max_depth`` instead of ``relu(x) + min_depth``. A sigmoid
+            always has a gradient where a ReLU may be zero for every pixel, but it saturates at the
+            far end. One of DepthFormer's remedies for runs that do not start.
         **kwargs: Depth range, ``align_corners`` and ``loss_decode``, see :class:`BaseDepthHead`.
     """
 
@@ -30,7 +30,10 @@ class RegressionHead(BaseDepthHead):
         return self.conv_depth
 
     def regress(self, feat: Tensor) -> Tensor:
-        """Map the last features (N, C, h, w) to depth (N, 1, h, w) in metres; not clamped to ``max_depth``."""
+        """Map the last features (N, C, h, w) to depth (N, 1, h, w) in metres.
+
+        Not clamped to ``max_depth``.
+        """
         # Under AMP, metres are resized and compared in float32.
         output = self.conv_depth(feat).float()
         if self.scale_up:
@@ -39,9 +42,10 @@ class RegressionHead(BaseDepthHead):
 
     @torch.no_grad()
     def init_depth_bias(self, depth: float) -> None:
-        """Initialise the last convolution so that the head predicts about ``depth`` metres everywhere.
+        """Initialise the last convolution so that the head predicts about ``depth`` metres.
 
-        A ReLU output is then positive, and trained, at every pixel. Neither the network nor its parameter names change.
+        A ReLU output is then positive, and trained, at every pixel. Neither the network nor its
+        parameter names change.
 
         Raises:
             ValueError: If ``depth`` is outside the depth range.

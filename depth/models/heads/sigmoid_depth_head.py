@@ -17,18 +17,18 @@ def sigmoid_to_inverse_depth(sigmoid: Tensor, min_depth: float, max_depth: float
         min_depth: Depth in metres of 1.
         max_depth: Depth in metres of 0.
 
-    Reference: Unsupervised Monocular Depth Estimation with Left-Right Consistency, https://arxiv.org/abs/1609.03677;
-    the affine form is that of https://arxiv.org/abs/1806.01260.
+    Reference: Unsupervised Monocular Depth Estimation with Left-Right Consistency,
+    https://arxiv.org/abs/1609.03677; the affine form is that of https://arxiv.org/abs/1806.01260.
     """
     return 1 / max_depth + (1 / min_depth - 1 / max_depth) * sigmoid
 
 
 class SigmoidDepthHead(BaseModule, metaclass=ABCMeta):
-    """Base class of heads whose sigmoid outputs are inverse depth, scaled between the ends of a range.
+    """Base class of heads with sigmoid outputs, which are inverse depth scaled to a range.
 
     Args:
-        output_range: Depth in metres of a sigmoid of 1 and of a sigmoid of 0. It limits what the output can express
-            and is independent of the range in which a data set is scored.
+        output_range: Depth in metres of a sigmoid of 1 and of a sigmoid of 0. It limits what the
+            output can express and is independent of the range in which a data set is scored.
 
     Raises:
         ValueError: If the range is empty or touches zero.
@@ -45,7 +45,7 @@ class SigmoidDepthHead(BaseModule, metaclass=ABCMeta):
     def forward(
         self, feats: Sequence[Tensor], data_samples: list[DepthDataSample] | None = None
     ) -> dict[str, Tensor | list[Tensor]]:
-        """Map features (N, C, h, w), finest first, to ``sigmoids``: (N, 1, h, w) each, finest first."""
+        """Map features (N, C, h, w) to ``sigmoids`` (N, 1, h, w); both are finest first."""
 
     def to_inverse_depth(self, sigmoid: Tensor) -> Tensor:
         """Return inverse depth in 1/m of a sigmoid output of any shape."""
@@ -57,5 +57,5 @@ class SigmoidDepthHead(BaseModule, metaclass=ABCMeta):
 
 
 def reflect_conv(in_channels: int, out_channels: int, dilation: int = 1) -> nn.Conv2d:
-    """Return a 3x3 convolution with reflection padding that keeps the size, as in monodepth's decoders."""
+    """Return a 3x3 convolution with reflection padding, as in the decoders of monodepth."""
     return nn.Conv2d(in_channels, out_channels, 3, padding=dilation, dilation=dilation, padding_mode='reflect')

@@ -16,7 +16,7 @@ from .transformer import FeedForward
 
 
 def flatten_levels(levels: Sequence[Tensor]) -> tuple[Tensor, list[tuple[int, int]]]:
-    """Return maps (N, E, h, w) as tokens (N, S, E), level after level, and the size (h, w) of each level."""
+    """Return maps (N, E, h, w) as tokens (N, S, E), level after level, and their sizes (h, w)."""
     shapes = [tuple(level.shape[-2:]) for level in levels]
     return torch.cat([level.flatten(2).transpose(1, 2) for level in levels], dim=1), shapes
 
@@ -39,7 +39,7 @@ def pixel_centers(size: tuple[int, int], device: torch.device, dtype: torch.dtyp
 
 
 class MultiScaleDeformableAttention(nn.Module):
-    """Multi-head attention to a few learned sampling points around a reference point on every level.
+    """Multi-head attention to a few learned sampling points per level around a reference point.
 
     Args:
         embed_dims: Channels E of queries and values.
@@ -71,7 +71,7 @@ class MultiScaleDeformableAttention(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Initialise sampling offsets to one direction per head, farther for each point, and equal weights."""
+        """Initialise one direction of sampling per head, farther for each point, equal weights."""
         nn.init.zeros_(self.sampling_offsets.weight)
         angles = torch.arange(self.num_heads) * (2 * math.pi / self.num_heads)
         directions = torch.stack([angles.cos(), angles.sin()], dim=-1)
@@ -147,13 +147,15 @@ class DeformableEncoderLayer(nn.Module):
     def forward(
         self, tokens: Tensor, positions: Tensor, references: Tensor, shapes: Sequence[tuple[int, int]]
     ) -> Tensor:
-        """Map tokens (N, S, E) with positions (1, S, E) and reference points (1, S, 1, 2) to (N, S, E)."""
+        """Map tokens (N, S, E), positions (1, S, E) and references (1, S, 1, 2) to (N, S, E)."""
         tokens = self.norms[0](self.self_attn(tokens, tokens, references, shapes, query_pos=positions))
         return self.norms[1](self.ffn(tokens))
 
 
 class DeformableEncoder(nn.Module):
-    """Encoder of deformable self-attention over all levels; each pixel samples around its own position.
+    """Encoder of deformable self-attention over all levels.
+
+    Each pixel samples around its own position.
 
     Args:
         embed_dims: Channels E of all maps; a multiple of 4.

@@ -1,6 +1,7 @@
 """Decoder of DenseDepth: upsample, concatenate the skip connection, convolve twice; at every level.
 
-Reference: High Quality Monocular Depth Estimation via Transfer Learning, https://arxiv.org/abs/1812.11941
+Reference: High Quality Monocular Depth Estimation via Transfer Learning,
+https://arxiv.org/abs/1812.11941
 """
 
 from collections.abc import Sequence
@@ -38,7 +39,7 @@ class UpSample(nn.Module):
 
 
 class DenseDepthDecoder(nn.ModuleList):
-    """DenseDepth decoder: a 1x1 convolution of the coarsest map, then one :class:`UpSample` per finer level.
+    """DenseDepth decoder: 1x1 convolution of the coarsest map, one :class:`UpSample` per finer level.
 
     Args:
         in_channels: Channels of every feature level, finest first.

@@ -16,8 +16,8 @@ def draw_matrices(module: nn.Module, draw: Callable[[Tensor], Tensor]) -> None:
 
     Args:
         module: Transformer layers, or a head with its query tables.
-        draw: ``nn.init.xavier_normal_`` (Mask2Former) or ``nn.init.xavier_uniform_`` (MaskFormer); both give the
-            standard deviation sqrt(2 / (inputs + outputs)).
+        draw: ``nn.init.xavier_normal_`` (Mask2Former) or ``nn.init.xavier_uniform_`` (MaskFormer);
+            both give the standard deviation sqrt(2 / (inputs + outputs)).
     """
     for parameter in module.parameters():
         if parameter.dim() > 1:
@@ -29,9 +29,10 @@ def draw_matrices(module: nn.Module, draw: Callable[[Tensor], Tensor]) -> None:
 
 @torch.no_grad()
 def caffe2_xavier(layer: nn.Conv2d) -> None:
-    """Initialise a convolution uniformly with standard deviation 1 / sqrt(fan_in), and its bias with 0.
+    """Initialise a convolution uniformly with standard deviation 1 / sqrt(fan_in), zero bias.
 
-    The fan-in is the number of input channels times the pixels of the kernel. PyTorch's default is 0.58 of that.
+    The fan-in is the number of input channels times the pixels of the kernel. PyTorch's default is
+    0.58 of that.
     """
     nn.init.kaiming_uniform_(layer.weight, a=1)
     if layer.bias is not None:

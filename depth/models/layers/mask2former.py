@@ -18,7 +18,7 @@ from .transformer import MLP, QueryDecoderLayer
 
 
 class DeformablePixelDecoder(nn.Module):
-    """Pixel decoder of Mask2Former: deformable encoder over strides 32, 16 and 8, one pyramid step to stride 4.
+    """Pixel decoder of Mask2Former: deformable encoder at strides 32 to 8, a pyramid step to 4.
 
     Args:
         in_channels: Channels of four levels at strides 4 to 32.
@@ -59,7 +59,10 @@ class DeformablePixelDecoder(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Initialise as Mask2Former does; the level embeddings of the encoder stay standard normal."""
+        """Initialise as Mask2Former does.
+
+        The level embeddings of the encoder stay standard normal.
+        """
         for module in self.input_convs:
             nn.init.xavier_uniform_(module.conv.weight)
             nn.init.zeros_(module.conv.bias)
@@ -97,8 +100,9 @@ class QueryState(NamedTuple):
 class MaskedQueryDecoder(nn.Module):
     """Query decoder of Mask2Former with masked cross-attention; layer i attends to memory i % L.
 
-    A query attends to the pixels at which the mask of its previous prediction is likely (logit above 0), or to all
-    pixels if there are none. The last ``num_free`` queries have no mask and attend to all pixels.
+    A query attends to the pixels at which the mask of its previous prediction is likely
+    (logit above 0), or to all pixels if there are none. The last ``num_free`` queries have no mask
+    and attend to all pixels.
 
     Args:
         channels: Channels E.
@@ -166,9 +170,13 @@ class MaskedQueryDecoder(nn.Module):
 
     @torch.no_grad()
     def hidden_places(self, mask_logits: Tensor, size: Sequence[int]) -> Tensor:
-        """Return the boolean attention mask (N, Q, h * w) of a memory of ``size`` (h, w); True is masked out."""
+        """Return the boolean attention mask (N, Q, h * w) of a memory of ``size`` (h, w).
+
+        True is masked out.
+        """
         logits = F.interpolate(mask_logits, size=tuple(size), mode='bilinear', align_corners=False).flatten(2)
         hidden = logits.sigmoid() < 0.5
-        # A row that is masked out everywhere would make the softmax NaN: such a query attends to all pixels.
+        # A row that is masked out everywhere would make the softmax NaN: such a query attends to
+        # all pixels.
         hidden = hidden & ~hidden.all(dim=-1, keepdim=True)
         return F.pad(hidden, (0, 0, 0, self.num_free))

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def resize_map(values: Tensor, size: Sequence[int]) -> Tensor:
-    """Resize (N, C, h, w) bilinearly to ``size`` (H, W), with ``align_corners=False`` as in OpenCV."""
+    """Resize (N, C, h, w) bilinearly to ``size``, with ``align_corners=False`` as in OpenCV."""
     if tuple(values.shape[-2:]) == tuple(size):
         return values
     return F.interpolate(values, size=tuple(size), mode='bilinear', align_corners=False)

@@ -41,29 +41,36 @@ def normals_from_depth(depth: Tensor, intrinsics: Tensor) -> Tensor:
 def normals_from_planes(
     depth: Tensor, intrinsics: Tensor, window: int = 9, tolerance: float = 0.02
 ) -> tuple[Tensor, Tensor]:
-    """Fit a plane around each pixel and return its normal; for depth with holes, noise or few points.
+    """Fit a plane around each pixel and return its normal.
 
-    The inverse depth of a plane is linear in pixel coordinates, so each window is a least-squares problem of three
-    unknowns over the pixels that have depth.
+    For depth with holes, noise or few points.
+
+    The inverse depth of a plane is linear in pixel coordinates, so each window is a least-squares
+    problem of three unknowns over the pixels that have depth.
 
     Args:
         depth: (N, 1, H, W) in metres, 0 = none.
         intrinsics: (N, 3, 3) in pixels.
         window: Odd side of the window in pixels.
-        tolerance: Largest RMS error of a fit, as a share of the inverse depth: an edge of depth fits worse.
+        tolerance: Largest RMS error of a fit, as a share of the inverse depth: an edge of depth
+            fits worse.
 
     Returns:
-        Unit normals (N, 3, H, W) that face the camera, without a gradient, and a boolean mask (N, 1, H, W) of valid
-        ones: the pixel has depth, its window holds points in two directions and they lie on a plane.
+        Unit normals (N, 3, H, W) that face the camera, without a gradient, and a boolean mask
+        (N, 1, H, W) of valid
+        ones: the pixel has depth, its window holds points in two directions and they lie on a
+            plane.
     """
     radius = window // 2
     mask = depth > 0
-    # Double precision: sums of squares cancel, and a GPU may take fewer digits for float32 convolutions.
+    # Double precision: sums of squares cancel, and a GPU may take fewer digits for float32
+    # convolutions.
     inverse = torch.where(mask, 1 / torch.where(mask, depth, 1).double(), 0)
     count, x, y, xx, xy, yy = _moments(mask.double(), radius, degree=2)
     targets = _moments(inverse, radius, degree=1)
     (square,) = _moments(inverse.square(), radius, degree=0)
-    # Normal equations: the symmetric 3x3 matrix of moments, solved by its adjugate (elementwise only).
+    # Normal equations: the symmetric 3x3 matrix of moments, solved by its adjugate (elementwise
+    # only).
     rows = [
         torch.cat([count, x, y], dim=1),
         torch.cat([x, xx, xy], dim=1),

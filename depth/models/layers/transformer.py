@@ -48,17 +48,20 @@ class FeedForward(nn.Module):
 
 
 class QueryDecoderLayer(nn.Module):
-    """Decoder layer: cross-attention to a memory, self-attention of the queries, feed-forward; post-norm.
+    """Decoder layer: cross-attention to a memory, self-attention of the queries, feed-forward.
+
+    Post-norm.
 
     Args:
         embed_dims: Channels E.
         num_heads: Heads of both attentions.
         feedforward_channels: Hidden channels of the feed-forward layer.
         dropout: Dropout of attentions and feed-forward layer.
-        cross_first: Apply cross-attention before self-attention, as in Mask2Former and BinsFormer; DETR has it after.
+        cross_first: Apply cross-attention before self-attention, as in Mask2Former and BinsFormer;
+            DETR has it after.
 
-    Reference: Masked-attention Mask Transformer, https://arxiv.org/abs/2112.01527; End-to-End Object Detection with
-    Transformers, https://arxiv.org/abs/2005.12872.
+    Reference: Masked-attention Mask Transformer, https://arxiv.org/abs/2112.01527; End-to-End
+    Object Detection with Transformers, https://arxiv.org/abs/2005.12872.
     """
 
     def __init__(
@@ -90,7 +93,8 @@ class QueryDecoderLayer(nn.Module):
         Args:
             queries: (N, Q, E).
             memory: (N, S, E), which the queries attend to.
-            query_pos: (N or 1, Q, E), added to queries and keys of self-attention and to queries of cross-attention.
+            query_pos: (N or 1, Q, E), added to queries and keys of self-attention and to queries of
+                cross-attention.
             memory_pos: (N or 1, S, E), added to the keys of cross-attention, not to the values.
             hidden: Boolean (N, Q, S); True where a query must not attend.
         """

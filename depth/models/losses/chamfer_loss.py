@@ -16,10 +16,10 @@ MIN_TARGET = 1e-3  # metres; nearer values count as missing, as published
 def chamfer_loss(centers: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     """Return the two-sided squared chamfer distance of points on a line, averaged over images.
 
-    For each image: the mean over centres of the squared distance to the nearest target, plus the mean over targets of
-    the squared distance to the nearest centre. The result is exact, but needs no matrix of all pairs: targets are
-    sorted into buckets between neighbouring centres, and only the smallest and the largest target of a bucket can be
-    nearest to a centre.
+    For each image: the mean over centres of the squared distance to the nearest target, plus the
+    mean over targets of the squared distance to the nearest centre. The result is exact, but needs
+    no matrix of all pairs: targets are sorted into buckets between neighbouring centres, and only
+    the smallest and the largest target of a bucket can be nearest to a centre.
 
     Args:
         centers: (N, D) in metres, in any order; the gradient goes here.
@@ -32,8 +32,8 @@ def chamfer_loss(centers: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     centers = centers.float().sort(dim=1).values
     targets = targets.detach().float()
     with torch.no_grad():
-        # Bucket b holds the targets between centres b - 1 and b. Targets that are masked out fall into the
-        # first one, where they do no harm.
+        # Bucket b holds the targets between centres b - 1 and b. Targets that are masked out fall
+        # into the first one, where they do no harm.
         buckets = torch.searchsorted(centers.detach().contiguous(), torch.where(mask, targets, -torch.inf))
         nearest_targets = _nearest_targets(centers, targets, mask, buckets)
         nearest_centers = _nearest_centers(centers, targets, buckets)
@@ -45,7 +45,10 @@ def chamfer_loss(centers: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
 
 
 def _nearest_targets(centers: Tensor, targets: Tensor, mask: Tensor, buckets: Tensor) -> Tensor:
-    """Return the target nearest to each of the sorted centres, (N, D); infinite if there is none."""
+    """Return the target nearest to each of the sorted centres, (N, D).
+
+    Infinite if there is none.
+    """
     images, num_centers = centers.shape
     extremes = []  # largest and smallest target of every bucket, (N, D + 1)
     for reduction, neutral in (('amax', -torch.inf), ('amin', torch.inf)):

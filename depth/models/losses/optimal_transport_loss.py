@@ -17,13 +17,14 @@ def sinkhorn_divergence(
 ) -> Tensor:
     """Return the debiased entropic transport cost between distributions on a grid.
 
-    The cost of moving mass is the squared distance of the cells. It is a sum over both axes, so the kernel is applied
-    to one axis after the other: O(n^1.5) for n cells. The number of iterations is fixed and nothing depends on values,
-    so the host never waits for the device. Gradients are those of the converged cost (the potentials are its
-    derivatives), not of the iterations.
+    The cost of moving mass is the squared distance of the cells. It is a sum over both axes, so the
+    kernel is applied to one axis after the other: O(n^1.5) for n cells. The number of iterations is
+    fixed and nothing depends on values, so the host never waits for the device. Gradients are those
+    of the converged cost (the potentials are its derivatives), not of the iterations.
 
     Args:
-        first: Mass (N, h, w) of each cell, not negative, sums to 1 in each image or is zero everywhere.
+        first: Mass (N, h, w) of each cell, not negative, sums to 1 in each image or is zero
+            everywhere.
         second: Likewise.
         rows: Vertical positions (h,) of the cells, in units of the map's diagonal.
         columns: Horizontal positions (w,), likewise.
@@ -33,8 +34,8 @@ def sinkhorn_divergence(
     Returns:
         (N,), not negative up to rounding, zero for equal distributions.
 
-    Reference: Interpolating between Optimal Transport and MMD using Sinkhorn Divergences, J. Feydy et al. 2019,
-    https://arxiv.org/abs/1810.08278
+    Reference: Interpolating between Optimal Transport and MMD using Sinkhorn Divergences, J. Feydy
+    et al. 2019, https://arxiv.org/abs/1810.08278
     """
     with torch.no_grad():
         # Three problems at once: first to second, first to itself, second to itself.
@@ -66,11 +67,13 @@ def _potentials(
     source_duals = torch.zeros_like(sources)
     target_duals = torch.zeros_like(targets)
     for step in range(iterations):
-        # The regularisation shrinks from ``start`` to ``epsilon`` in the first half of the iterations.
+        # The regularisation shrinks from ``start`` to ``epsilon`` in the first half of the
+        # iterations.
         eps = epsilon * (start / epsilon) ** max(1 - 2 * step / iterations, 0.0)
         next_source_duals = soft_minimum(log_targets, target_duals, eps)
         next_target_duals = soft_minimum(log_sources, source_duals, eps)
-        # Both move half-way, from the same state: equal distributions keep equal potentials and give exactly zero.
+        # Both move half-way, from the same state: equal distributions keep equal potentials and
+        # give exactly zero.
         source_duals = (source_duals + next_source_duals) / 2
         target_duals = (target_duals + next_target_duals) / 2
     final_source_duals = soft_minimum(log_targets, target_duals, epsilon)
@@ -91,7 +94,8 @@ def pool_to_cells(depth: Tensor, mask: Tensor, grid_size: int) -> tuple[Tensor, 
         grid_size: At most this many cells along each axis.
 
     Returns:
-        Mean depth (N, h, w), 0 in cells without a valid pixel, and the share (N, h, w) of valid pixels.
+        Mean depth (N, h, w), 0 in cells without a valid pixel, and the share (N, h, w) of valid
+        pixels.
     """
     kernel = [-(-side // grid_size) for side in depth.shape[-2:]]  # rounded up
     share = F.avg_pool2d(mask.to(depth.dtype), kernel, ceil_mode=True)
@@ -101,7 +105,7 @@ def pool_to_cells(depth: Tensor, mask: Tensor, grid_size: int) -> tuple[Tensor, 
 
 
 def cell_positions(side: int, grid_size: int, diagonal: float, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Return the centres of the cells along an axis of ``side`` pixels, in units of the map's diagonal."""
+    """Return the centres of the cells along an axis of ``side`` pixels, divided by ``diagonal``."""
     kernel = -(-side // grid_size)
     starts = torch.arange(0, side, kernel, device=device, dtype=dtype)
     return (starts + (starts + kernel).clamp(max=side)) / (2 * diagonal)
@@ -110,10 +114,11 @@ def cell_positions(side: int, grid_size: int, diagonal: float, device: torch.dev
 def optimal_transport_loss(
     pred: Tensor, target: Tensor, mask: Tensor, grid_size: int = 32, epsilon: float = 0.01, iterations: int = 50
 ) -> Tensor:
-    """Return the optimal transport cost of moving predicted depth across the image to the ground truth.
+    """Return the transport cost of moving predicted depth across the image to the ground truth.
 
-    Both maps are averaged to at most ``grid_size`` x ``grid_size`` cells and scaled to sum 1, so the loss compares the
-    distribution of depth over the image, not its scale. Cells without ground truth are dropped from both.
+    Both maps are averaged to at most ``grid_size`` x ``grid_size`` cells and scaled to sum 1, so
+    the loss compares the distribution of depth over the image, not its scale. Cells without ground
+    truth are dropped from both.
 
     Args:
         pred: Predicted depth in metres, (N, 1, H, W); negative values count as zero.
@@ -124,10 +129,12 @@ def optimal_transport_loss(
         iterations: Iterations of :func:`sinkhorn_divergence`.
 
     Returns:
-        Scalar, the mean over images that have ground truth; zero without gradient where none has. At least float32.
+        Scalar, the mean over images that have ground truth; zero without gradient where none has.
+        At least float32.
 
-    Reference: Improving Depth Gradient Continuity in Transformers, https://arxiv.org/abs/2308.08333, states the
-    idea; grid, cost, debiasing and epsilon are decisions of this toolbox.
+    Reference: Improving Depth Gradient Continuity in Transformers,
+    https://arxiv.org/abs/2308.08333, states the idea; grid, cost, debiasing and epsilon are
+    decisions of this toolbox.
     """
     dtype = torch.promote_types(pred.dtype, torch.float32)
     height, width = pred.shape[-2:]
@@ -151,9 +158,10 @@ class OptimalTransportDepthLoss(nn.Module):
     """Weighted :func:`optimal_transport_loss` (OTDL), in addition to a loss on metric depth.
 
     Args:
-        loss_weight: Factor of the loss, for a SILog of weight 1 beside it. To move a relative error e of wavelength l
-            (in diagonals) costs about (e * l / (2 * pi))^2. 40, which is (2 * pi)^2, makes an error as wide as the
-            image count by its square, as in the sum below SILog's root; the gradient is 0.1 to 0.4 of SILog's.
+        loss_weight: Factor of the loss, for a SILog of weight 1 beside it. To move a relative error
+            e of wavelength l (in diagonals) costs about (e * l / (2 * pi))^2. 40, which is
+            (2 * pi)^2, makes an error as wide as the image count by its square, as in the sum below
+            SILog's root; the gradient is 0.1 to 0.4 of SILog's.
         grid_size: Cells along each axis, at most.
         epsilon: Entropic regularisation, in units of the squared diagonal.
         iterations: Sinkhorn iterations, a fixed number.

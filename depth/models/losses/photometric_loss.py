@@ -11,7 +11,8 @@ def ssim_error(image: Tensor, other: Tensor) -> Tensor:
 
     Windows are 3x3 means on images (N, C, H, W) in [0, 1] that are reflected at their borders.
 
-    Reference: Image Quality Assessment: From Error Visibility to Structural Similarity, Z. Wang et al. 2004.
+    Reference: Image Quality Assessment: From Error Visibility to Structural Similarity, Z. Wang et
+    al. 2004.
     """
 
     def mean(values: Tensor) -> Tensor:
@@ -30,14 +31,15 @@ def ssim_error(image: Tensor, other: Tensor) -> Tensor:
 
 
 def photometric_error(image: Tensor, other: Tensor, ssim_weight: float = 0.85) -> Tensor:
-    """Return the error per pixel (N, 1, H, W), a weighted mean of :func:`ssim_error` and absolute difference.
+    """Return the weighted mean (N, 1, H, W) of :func:`ssim_error` and absolute difference.
 
     Args:
         image: (N, C, H, W) in [0, 1]; channels are averaged, so their order does not matter.
         other: Image to compare with, same shape.
         ssim_weight: Weight of the structural term; the absolute difference has ``1 - ssim_weight``.
 
-    Reference: Unsupervised Monocular Depth Estimation with Left-Right Consistency, https://arxiv.org/abs/1609.03677.
+    Reference: Unsupervised Monocular Depth Estimation with Left-Right Consistency,
+    https://arxiv.org/abs/1609.03677.
     """
     difference = (image - other).abs().mean(dim=1, keepdim=True)
     structure = ssim_error(image, other).mean(dim=1, keepdim=True)

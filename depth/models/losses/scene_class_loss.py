@@ -23,7 +23,7 @@ class SceneClassLoss(nn.Module):
         self.loss_weight = loss_weight
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the weighted loss of logits (N, K) against class numbers (N,), averaged over images."""
+        """Return the weighted mean loss of logits (N, K) against class numbers (N,)."""
         return self.loss_weight * F.cross_entropy(logits.float(), labels)
 
 

@@ -15,9 +15,9 @@ def silog_loss(
     eps: float = 1e-3,
     mean_only: bool = False,
 ) -> Tensor:
-    """Scale-invariant log loss: sqrt(var(g) + (1 - variance_focus) * mean(g)^2), g the error of log depth.
+    """Return the scale-invariant log loss sqrt(var(g) + (1 - variance_focus) * mean(g)^2).
 
-    Mean and variance are taken over all pixels of the batch.
+    g is the error of log depth; mean and variance are taken over all valid pixels of the batch.
 
     Args:
         pred: Predicted depth in metres, (N, 1, H, W), not negative.
@@ -42,7 +42,8 @@ def silog_loss(
     if not mean_only:
         # Unbiased (n - 1) like torch.var; of one pixel it is 0 here, where torch.var is NaN.
         total = total + torch.where(mask, error - mean, 0).square().sum() / (count - 1).clamp(min=1)
-    # A clamp has slope zero below its limit, so a perfect or an empty batch gives no infinite gradient.
+    # A clamp has slope zero below its limit, so a perfect or an empty batch gives no infinite
+    # gradient.
     return torch.sqrt(total.clamp(min=1e-12))
 
 
@@ -53,8 +54,9 @@ class SILogLoss(nn.Module):
     Args:
         loss_weight: Factor of the loss.
         max_depth: Ground truth beyond it, in metres, does not count; None counts all.
-        warm_up: Train on the mean error alone for the first iterations, a remedy of DepthFormer for heads whose
-            output becomes constant at the start. It follows the runner's iteration, also after a resume.
+        warm_up: Train on the mean error alone for the first iterations, a remedy of DepthFormer for
+            heads whose output becomes constant at the start. It follows the runner's iteration,
+            also after a resume.
         warm_iter: Number of warm-up iterations.
     """
 

@@ -17,7 +17,10 @@ from .smoothness_loss import edge_aware_smoothness
 
 
 def best_candidate(errors: Sequence[Tensor]) -> Tensor:
-    """Return the index (N, 1, H, W) of the smallest of several error maps (N, 1, H, W); the first wins ties."""
+    """Return the index (N, 1, H, W) of the smallest of several error maps (N, 1, H, W).
+
+    The first wins ties.
+    """
     return torch.cat(list(errors), dim=1).argmin(dim=1, keepdim=True)
 
 
@@ -30,8 +33,8 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 class ViewSynthesisLoss(nn.Module):
     """Minimum reprojection error over the source views, at full resolution for every output scale.
 
-    Pixels that look alike in the unwarped source view have no parallax (a car ahead at the same speed, the sky) and
-    carry no information about depth; ``auto_mask`` leaves them out.
+    Pixels that look alike in the unwarped source view have no parallax (a car ahead at the same
+    speed, the sky) and carry no information about depth; ``auto_mask`` leaves them out.
 
     Args:
         ssim_weight: Weight of the structural term, see :func:`photometric_error`.
@@ -39,7 +42,8 @@ class ViewSynthesisLoss(nn.Module):
         auto_mask_noise: Standard deviation of the noise that breaks ties between the two.
         smoothness_weight: Weight of the edge-aware smoothness of output i, divided by 2**i.
 
-    Reference: Digging Into Self-Supervised Monocular Depth Estimation, https://arxiv.org/abs/1806.01260.
+    Reference: Digging Into Self-Supervised Monocular Depth Estimation,
+    https://arxiv.org/abs/1806.01260.
     """
 
     def __init__(
@@ -73,7 +77,7 @@ class ViewSynthesisLoss(nn.Module):
         return dict(loss_photometric=_mean(photometric), **self.smoothness(maps, views))
 
     def reprojection_error(self, depth: Tensor, views: ViewBatch) -> Tensor:
-        """Return the smallest photometric error (N, 1, H, W) over the views synthesised with ``depth`` (N, 1, H, W)."""
+        """Return the smallest error (N, 1, H, W) over the views synthesised with ``depth``."""
         errors = []
         for source, transform, intrinsics in zip(views.sources, views.transforms, views.source_intrinsics, strict=True):
             synthesized = synthesize_view(source, depth, views.intrinsics, transform, intrinsics)
@@ -81,7 +85,7 @@ class ViewSynthesisLoss(nn.Module):
         return torch.cat(errors, dim=1).amin(dim=1, keepdim=True)
 
     def identity_error(self, views: ViewBatch) -> Tensor | None:
-        """Return the smallest error (N, 1, H, W) of the unwarped sources plus noise, None without ``auto_mask``."""
+        """Return the smallest error (N, 1, H, W) of the unwarped sources, None without ``auto_mask``."""
         if not self.auto_mask:
             return None
         errors = [photometric_error(source, views.target, self.ssim_weight) for source in views.sources]
@@ -90,7 +94,7 @@ class ViewSynthesisLoss(nn.Module):
 
     @staticmethod
     def explained(error: Tensor, identity: Tensor | None) -> Tensor:
-        """Return the mask of pixels at which the synthesised view has a smaller error than the unwarped source.
+        """Return the mask of pixels at which the synthesised view beats the unwarped source.
 
         Without ``identity`` all pixels count.
         """

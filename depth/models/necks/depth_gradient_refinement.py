@@ -1,4 +1,4 @@
-"""Depth gradient refinement (DGR): higher-order derivatives of encoder features, fused and recalibrated.
+"""Depth gradient refinement (DGR) of encoder features by their higher-order derivatives.
 
 Reference: Improving Depth Gradient Continuity in Transformers, https://arxiv.org/abs/2308.08333
 """
@@ -21,9 +21,9 @@ RECALIBRATIONS = ('se', 'cbam', None)
 class SobelDerivatives(nn.Module):
     """Partial derivatives of every channel by x and y, up to third order, from Sobel filters.
 
-    The filters are divided by eight, so that the derivative of a linear ramp is its slope; higher orders apply them
-    again. The border is replicated: a constant map has zero derivatives everywhere, and those of a ramp are wrong at
-    the outermost pixels only.
+    The filters are divided by eight, so that the derivative of a linear ramp is its slope; higher
+    orders apply them again. The border is replicated: a constant map has zero derivatives
+    everywhere, and those of a ramp are wrong at the outermost pixels only.
 
     Args:
         channels: Channels r.
@@ -52,7 +52,8 @@ class SobelDerivatives(nn.Module):
         outputs = []
         for order in range(1, max(self.orders) + 1):
             pairs = [self._differentiate(lower) for lower in derivatives]
-            # xy equals yx: of every pair only the x derivative is new, except for the pure y derivative.
+            # xy equals yx: of every pair only the x derivative is new, except for the pure y
+            # derivative.
             derivatives = [by_x for by_x, _ in pairs]
             derivatives.append(pairs[-1][1])
             if order in self.orders:
@@ -113,21 +114,23 @@ class GradientRefinement(nn.Module):
 class DepthGradientRefinement(BaseModule):
     """Depth gradient refinement (DGR) neck, applied to every level of a transformer encoder.
 
-    The paper states three steps: higher-order derivatives of the features, their concatenation, and recalibration of
-    the fused features by attention. The rest is a decision of this toolbox, as the paper's code is not public: a 1x1
-    convolution to C / 4 channels, fixed Sobel filters with replicate padding, first and second order, 1x1 fusion
-    back to C, squeeze and excitation, and a residual connection that starts at zero, so that a trained model gives
-    the same depth after DGR was inserted.
+    The paper states three steps: higher-order derivatives of the features, their concatenation, and
+    recalibration of the fused features by attention. The rest is a decision of this toolbox, as the
+    paper's code is not public: a 1x1 convolution to C / 4 channels, fixed Sobel filters with
+    replicate padding, first and second order, 1x1 fusion back to C, squeeze and excitation, and a
+    residual connection that starts at zero, so that a trained model gives the same depth after DGR
+    was inserted.
 
     Args:
         in_channels: Channels of every feature level, finest first.
-        start_level: First level that is refined; earlier ones, such as DepthFormer's stem, pass unchanged.
+        start_level: First level that is refined; earlier ones, such as DepthFormer's stem, pass
+            unchanged.
         reduction: Divisor of the channels before the derivatives are taken.
         orders: Orders of the derivatives: 1, 2, 3 or several of them.
         learned_filters: Train the derivative filters, starting as Sobel's.
         recalibration: ``'se'`` (squeeze and excitation), ``'cbam'`` or None.
-        recalibration_ratio: Squeeze of the recalibration; with 16 DGR takes 3.1 % of the parameters of DepthFormer
-            Swin-T, with 32 it stays below 3 %.
+        recalibration_ratio: Squeeze of the recalibration; with 16 DGR takes 3.1 % of the parameters
+            of DepthFormer Swin-T, with 32 it stays below 3 %.
 
     Raises:
         ValueError: If an option is unknown or the channels do not divide by ``reduction``.

@@ -23,7 +23,7 @@ from ..layers.position_encoding import SinePositionEncoding
 
 @MODELS.register_module()
 class HAHINeck(BaseModule):
-    """HAHI neck: deformable attention among transformer levels, then from the convolutional stem to them.
+    """HAHI neck: deformable attention among transformer levels, then from the stem to them.
 
     The first feature map is the stem's, the others are the transformer's.
 
@@ -82,7 +82,7 @@ class HAHINeck(BaseModule):
         nn.init.zeros_(self.reference_points.bias)
 
     def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
-        """Map feature maps (N, C, h, w), the stem's first, then fine to coarse, to maps of the same sizes."""
+        """Map (N, C, h, w), the stem's map first, then fine to coarse, to maps of the same sizes."""
         laterals = [conv(feat) for conv, feat in zip(self.lateral_convs, feats, strict=True)]
         stem, levels = laterals[0], laterals[1:]
         shapes = [tuple(level.shape[-2:]) for level in levels]
@@ -113,7 +113,8 @@ class HAHINeck(BaseModule):
         query = self.conv_proj[0](stem)
         size = query.shape[-2:]
         position = self.position_encoding(tuple(size), query.device, query.dtype).flatten(2).transpose(1, 2)
-        # As published, a query samples around a point learned from its position code, not around its own pixel.
+        # As published, a query samples around a point learned from its position code, not around
+        # its own pixel.
         reference = self.reference_points(position).sigmoid().unsqueeze(2)  # (1, Q, 1, 2)
         attended = self.multi_att(query.flatten(2).transpose(1, 2), memory, reference, shapes, query_pos=position)
         return attended.transpose(1, 2).unflatten(2, size)

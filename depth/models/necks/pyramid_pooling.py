@@ -16,7 +16,7 @@ from depth.registry import MODELS
 
 @MODELS.register_module()
 class PyramidPoolingNeck(BaseModule):
-    """Pyramid pooling: append a map with context of the whole image, at the size of the coarsest level.
+    """Pyramid pooling: append a map with context of the whole image, as large as the coarsest.
 
     Args:
         in_channels: Channels of the feature levels, finest first.
@@ -45,8 +45,8 @@ class PyramidPoolingNeck(BaseModule):
             raise ValueError(f'PyramidPoolingNeck: num_groups {num_groups} does not divide channels {channels}')
         self.in_channels = list(in_channels)
         self.out_channels = [*in_channels, channels]
-        # Published code means the GroupNorm for the 1x1 branch, where a BatchNorm cannot train on one
-        # image, but its assignment leaks into the branches that follow; the weights expect it.
+        # Published code means the GroupNorm for the 1x1 branch, where a BatchNorm cannot train on
+        # one image, but its assignment leaks into the branches that follow; the weights expect it.
         norm_cfg = dict(type='GN', num_groups=num_groups)
         self.psp_modules = nn.ModuleList()
         for scale in pool_scales:
