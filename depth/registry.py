@@ -54,7 +54,10 @@ DATA_SAMPLERS = Registry('data sampler', parent=MMENGINE_DATA_SAMPLERS, scope='d
 METRICS = Registry('metric', parent=MMENGINE_METRICS, scope='depth', locations=['depth.evaluation'])
 VISUALIZERS = Registry('visualizer', parent=MMENGINE_VISUALIZERS, scope='depth', locations=['depth.visualization'])
 VISBACKENDS = Registry(
-    'vis_backend', parent=MMENGINE_VISBACKENDS, scope='depth', locations=['depth.visualization.local_backend']
+    'vis_backend',
+    parent=MMENGINE_VISBACKENDS,
+    scope='depth',
+    locations=['depth.visualization.local_backend'],
 )
 HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='depth', locations=['depth.engine'])
 LOOPS = Registry('loop', parent=MMENGINE_LOOPS, scope='depth', locations=['depth.engine'])
@@ -71,11 +74,14 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
 OPTIMIZERS = Registry('optimizer', parent=MMENGINE_OPTIMIZERS, scope='depth', locations=['depth.engine'])
 EVALUATOR = Registry('evaluator', parent=MMENGINE_EVALUATOR, scope='depth', locations=['depth.evaluation'])
 PARAM_SCHEDULERS = Registry(
-    'parameter scheduler', parent=MMENGINE_PARAM_SCHEDULERS, scope='depth', locations=['depth.engine']
+    'parameter scheduler',
+    parent=MMENGINE_PARAM_SCHEDULERS,
+    scope='depth',
+    locations=['depth.engine'],
 )
 
 CONVERTERS = Registry('checkpoint converter', scope='depth', locations=['depth.engine.converters'])
-"""Converters of published checkpoints, one function per METHOD of ``convert_official.py``; projects add theirs."""
+"""Converters of published checkpoints, one function per METHOD of ``convert_official.py``."""
 
 READERS = Registry('file reader', scope='depth', locations=['depth.datasets'])
-"""Readers of a sample's files: ``img_reader`` and ``depth_reader`` of a data set, see ``transforms/loading.py``."""
+"""Readers of a sample's files: ``img_reader`` and ``depth_reader`` of a data set."""

@@ -69,7 +69,8 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
             if image.ndim != 3 or image.shape[0] != 3 or image.dtype != torch.uint8:
                 raise ValueError(
                     f'an image of the batch has shape {tuple(image.shape)} and type {image.dtype}, '
-                    'expected (3, H, W) and torch.uint8: normalisation happens here, not in the pipeline'
+                    'expected (3, H, W) and torch.uint8: normalisation happens here, not in the '
+                    'pipeline'
                 )
         height = self._round_up(max(image.shape[1] for image in images))
         width = self._round_up(max(image.shape[2] for image in images))
@@ -106,8 +107,10 @@ def _check_gt_sizes(images: list[Tensor], samples: list[DepthDataSample]) -> Non
     for image, sample in zip(images, samples, strict=True):
         if 'gt_depth' in sample and sample.gt_depth.shape[-2:] != image.shape[-2:]:
             raise ValueError(
-                f'{sample.get("img_path", "a sample")}: gt_depth is {tuple(sample.gt_depth.shape)} but the image is '
-                f'{tuple(image.shape[-2:])}; a train pipeline resizes both (Resize with resize_depth=True)'
+                f'{sample.get("img_path", "a sample")}: gt_depth is {tuple(sample.gt_depth.shape)} '
+                'but the image is '
+                f'{tuple(image.shape[-2:])}; a train pipeline resizes both (Resize with '
+                'resize_depth=True)'
             )
 
 

@@ -84,7 +84,10 @@ def ms_deform_attn(
 
 
 def ms_deform_attn_reference(
-    value: Tensor, spatial_shapes: list[tuple[int, int]], sampling_locations: Tensor, attention_weights: Tensor
+    value: Tensor,
+    spatial_shapes: list[tuple[int, int]],
+    sampling_locations: Tensor,
+    attention_weights: Tensor,
 ) -> Tensor:
     """Reference implementation by one ``grid_sample`` per level.
 

@@ -51,7 +51,7 @@ def _forward_op(value: Tensor, sides: list[int], locations: Tensor, weights: Ten
     'depth::ms_deform_attn_backward',
     mutates_args=(),
     # Written out because torch 2.4 cannot read it off list[int].
-    schema='(Tensor grad, Tensor value, int[] sides, Tensor locations, Tensor weights) -> (Tensor, Tensor, Tensor)',
+    schema=('(Tensor grad, Tensor value, int[] sides, Tensor locations, Tensor weights) -> (Tensor, Tensor, Tensor)'),
 )
 def _backward_op(
     grad: Tensor, value: Tensor, sides: list[int], locations: Tensor, weights: Tensor
@@ -115,7 +115,11 @@ def _chunks(shape: tuple[int, ...], limit: int) -> Iterator[tuple[slice, slice, 
     for image in range(0, num_images, images):
         for head in range(0, num_heads, heads):
             for query in range(0, num_queries, queries):
-                yield slice(image, image + images), slice(head, head + heads), slice(query, query + queries)
+                yield (
+                    slice(image, image + images),
+                    slice(head, head + heads),
+                    slice(query, query + queries),
+                )
 
 
 @dataclass
@@ -147,7 +151,10 @@ class _Geometry:
         for (height, width), start, level in zip(self.shapes, self.starts, value.split(sizes, dim=1), strict=True):
             bordered = table[:, :, start : start + (height + 2) * (width + 2)]
             bordered = bordered.unflatten(2, (height + 2, width + 2))
-            yield level.unflatten(1, (height, width)).permute(0, 3, 1, 2, 4), bordered[:, :, 1:-1, 1:-1]
+            yield (
+                level.unflatten(1, (height, width)).permute(0, 3, 1, 2, 4),
+                bordered[:, :, 1:-1, 1:-1],
+            )
 
     def sides(self, points: int, device: torch.device) -> Tensor:
         """Return (w, h) of the level of each of L * P points."""

@@ -20,7 +20,10 @@ try:
 except ImportError:  # no Triton on this platform
     triton = None
 
-OLDEST_TRITON = (3, 9)  # the only one the kernels were checked with; 3.0's interpreter computes zeros
+OLDEST_TRITON = (
+    3,
+    9,
+)  # the only one the kernels were checked with; 3.0's interpreter computes zeros
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 TILE = 1024  # elements of a value tile: queries of a block times the size of a head
 
@@ -61,7 +64,7 @@ if triton is not None:
 
     @triton.jit
     def _corners(location, row, image, query_mask, level_ptr, level, HEADS: tl.constexpr, SIZE: tl.constexpr):
-        """Return position, level sides, row offsets and masks of the corners of one point per query."""
+        """Return position, level sides, offsets and masks of the corners of a point per query."""
         height = tl.load(level_ptr + level * 3)
         width = tl.load(level_ptr + level * 3 + 1)
         start = tl.load(level_ptr + level * 3 + 2)
@@ -184,8 +187,16 @@ if triton is not None:
                 by_x = tl.where(inside, by_x * share * width, 0.0)
                 by_y = tl.where(inside, by_y * share * height, 0.0)
                 sampled = tl.where(inside, sampled, 0.0)
-                tl.store(grad_location + row * 2, by_x.to(grad_location.dtype.element_ty), mask=query_mask)
-                tl.store(grad_location + row * 2 + 1, by_y.to(grad_location.dtype.element_ty), mask=query_mask)
+                tl.store(
+                    grad_location + row * 2,
+                    by_x.to(grad_location.dtype.element_ty),
+                    mask=query_mask,
+                )
+                tl.store(
+                    grad_location + row * 2 + 1,
+                    by_y.to(grad_location.dtype.element_ty),
+                    mask=query_mask,
+                )
                 tl.store(grad_weight + row, sampled.to(grad_weight.dtype.element_ty), mask=query_mask)
                 top_share = (1 - y) * share
                 low_share = y * share
@@ -193,9 +204,19 @@ if triton is not None:
                 low_place = grad_value + low[:, None]
                 # No order is needed between the sums: relaxed.
                 tl.atomic_add(top_place, ((1 - x) * top_share)[:, None] * g, mask=m00[:, None], sem='relaxed')
-                tl.atomic_add(top_place + HEADS * SIZE, (x * top_share)[:, None] * g, mask=m01[:, None], sem='relaxed')
+                tl.atomic_add(
+                    top_place + HEADS * SIZE,
+                    (x * top_share)[:, None] * g,
+                    mask=m01[:, None],
+                    sem='relaxed',
+                )
                 tl.atomic_add(low_place, ((1 - x) * low_share)[:, None] * g, mask=m10[:, None], sem='relaxed')
-                tl.atomic_add(low_place + HEADS * SIZE, (x * low_share)[:, None] * g, mask=m11[:, None], sem='relaxed')
+                tl.atomic_add(
+                    low_place + HEADS * SIZE,
+                    (x * low_share)[:, None] * g,
+                    mask=m11[:, None],
+                    sem='relaxed',
+                )
 
 
 @torch.library.custom_op(
@@ -214,7 +235,7 @@ def _forward_op(value: Tensor, sides: list[int], locations: Tensor, weights: Ten
     'depth::ms_deform_attn_triton_backward',
     mutates_args=(),
     # Written out because torch 2.4 cannot read it off list[int].
-    schema='(Tensor grad, Tensor value, int[] sides, Tensor locations, Tensor weights) -> (Tensor, Tensor, Tensor)',
+    schema=('(Tensor grad, Tensor value, int[] sides, Tensor locations, Tensor weights) -> (Tensor, Tensor, Tensor)'),
 )
 def _backward_op(
     grad: Tensor, value: Tensor, sides: list[int], locations: Tensor, weights: Tensor
@@ -254,7 +275,12 @@ _forward_op.register_autograd(_backward, setup_context=_setup_context)
 
 
 def _launch(
-    kernel, value: Tensor, sides: list[int], locations: Tensor, weights: Tensor, outputs: tuple[Tensor, ...]
+    kernel,
+    value: Tensor,
+    sides: list[int],
+    locations: Tensor,
+    weights: Tensor,
+    outputs: tuple[Tensor, ...],
 ) -> None:
     """Launch a kernel on the grid (blocks of queries, heads, images)."""
     images, queries, heads, levels, points, _ = locations.shape

@@ -131,7 +131,8 @@ class TimmBackbone(BaseModule):
         except AssertionError as error:  # how timm refuses a size
             raise ValueError(
                 f'TimmBackbone: an image of {height}x{width} does not fit the model: {error} '
-                'Set backbone.model_args.img_size, or dynamic_img_size=True where the model knows it.'
+                'Set backbone.model_args.img_size, or dynamic_img_size=True where the model knows '
+                'it.'
             ) from error
         if self.last_conv:
             feats = [*feats[:-1], self.net.conv_head(feats[-1])]
@@ -202,7 +203,8 @@ def _create_features(
         if not pretrained:
             raise
         raise ValueError(
-            f'TimmBackbone: the pretrained weights of {model_name} could not be fetched ({type(error).__name__}). '
+            f'TimmBackbone: the pretrained weights of {model_name} could not be fetched '
+            f'({type(error).__name__}). '
             'Without a network, download them elsewhere and give backbone.checkpoint=FILE, '
             'or set backbone.pretrained=False to start from random weights.'
         ) from error
@@ -214,7 +216,8 @@ def _create_last_conv(model_name: str, pretrained: bool, arguments: dict, in_cha
     if getattr(conv, 'in_channels', None) != in_channels:
         reason = f'the coarsest level has {in_channels} channels' if conv is not None else 'it has no conv_head'
         raise ValueError(
-            f'TimmBackbone: {model_name} has no last convolution to put on the coarsest of the chosen levels '
+            f'TimmBackbone: {model_name} has no last convolution to put on the coarsest of the '
+            'chosen levels '
             f'({reason}); set last_conv=False, or out_indices that end with the last level'
         )
     return conv
@@ -237,7 +240,8 @@ def _load_local(net: nn.Module, model_name: str, checkpoint: str) -> None:
     if missing or mismatched:
         raise ValueError(
             f'TimmBackbone: {path} does not hold the weights of {model_name}: '
-            f'{len(missing)} names missing {missing[:5]}, {len(mismatched)} shapes differ {mismatched[:5]}'
+            f'{len(missing)} names missing {missing[:5]}, {len(mismatched)} shapes differ '
+            f'{mismatched[:5]}'
         )
     # Weights of the classifier and of levels that are not returned stay in the file.
     weights = {name: renamed[name] for name in net_state}
@@ -257,7 +261,8 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
             state = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:  # torch and safetensors raise half a dozen kinds for a file that is not theirs
         raise ValueError(
-            f'TimmBackbone: checkpoint {path} is no file of plain weights ({type(error).__name__}); give a '
+            f'TimmBackbone: checkpoint {path} is no file of plain weights '
+            f'({type(error).__name__}); give a '
             '.safetensors file, or a .pth file that torch.load(weights_only=True) reads'
         ) from error
     for key in ('state_dict', 'model'):

@@ -72,7 +72,10 @@ class DepthEstimator(BaseModel):
         return MODELS.build(decode_head)
 
     def forward(
-        self, inputs: Tensor, data_samples: list[DepthDataSample] | None = None, mode: str = 'tensor'
+        self,
+        inputs: Tensor,
+        data_samples: list[DepthDataSample] | None = None,
+        mode: str = 'tensor',
     ) -> Tensor | dict[str, Tensor] | list[DepthDataSample]:
         """Run the model on normalised images (N, 3, H, W).
 
@@ -188,7 +191,7 @@ class DepthEstimator(BaseModel):
 
     @staticmethod
     def _to_original(depth: Tensor, size: Sequence[int]) -> Tensor:
-        """Resize (1, 1, h, w) to ``size`` with half-pixel centres, as the pipeline resizes images."""
+        """Resize (1, 1, h, w) to ``size`` with half-pixel centres, as pipelines resize images."""
         if tuple(depth.shape[-2:]) != tuple(size):
             depth = F.interpolate(depth, size=tuple(size), mode='bilinear', align_corners=False)
         return depth[0, 0]
@@ -247,6 +250,7 @@ def _check_test_cfg(test_cfg: dict) -> None:
         (step_y, step_x), (height, width) = test_cfg['stride'], test_cfg['crop_size']
         if step_y > height or step_x > width:
             raise ValueError(
-                f'model.test_cfg.stride {test_cfg["stride"]} is larger than crop_size {test_cfg["crop_size"]}: '
+                f'model.test_cfg.stride {test_cfg["stride"]} is larger than crop_size '
+                f'{test_cfg["crop_size"]}: '
                 'pixels between the windows would get no depth'
             )

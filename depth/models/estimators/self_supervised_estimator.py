@@ -91,7 +91,8 @@ class SelfSupervisedEstimator(DepthEstimator):
             missing = [key for key in ('clean_img', 'clean_other_img', 'stereo_extrinsics') if key not in sample]
             if missing:
                 raise ValueError(
-                    f'{sample.get("img_path", "a sample")} has no {missing[0]}; a self-supervised train pipeline ends '
+                    f'{sample.get("img_path", "a sample")} has no {missing[0]}; a self-supervised '
+                    'train pipeline ends '
                     'with PackStereoInputs and its data set gives pairs'
                 )
         hinted = ['depth_hint' in sample for sample in data_samples]
@@ -125,8 +126,10 @@ class SelfSupervisedEstimator(DepthEstimator):
         for sample in data_samples:
             if tuple(sample.metainfo.get('img_shape', inputs.shape[-2:])) != tuple(inputs.shape[-2:]):
                 raise ValueError(
-                    f'{sample.get("img_path", "a sample")}: {sample.metainfo["img_shape"]} was padded to '
-                    f'{tuple(inputs.shape[-2:])}; the test pipeline of a self-supervised model resizes to one size '
+                    f'{sample.get("img_path", "a sample")}: {sample.metainfo["img_shape"]} was '
+                    'padded to '
+                    f'{tuple(inputs.shape[-2:])}; the test pipeline of a self-supervised model '
+                    'resizes to one size '
                     '(Resize without keep_ratio)'
                 )
         if self.test_cfg['flip']:

@@ -116,9 +116,12 @@ class MiniViT(nn.Module):
         num_tokens = self.patch_transformer.num_tokens(height, width)
         if not self.num_queries < num_tokens <= max_tokens:
             raise ValueError(
-                f'mini-ViT: a map of {height}x{width} (half of the image) has {num_tokens} patches of '
-                f'{patch_height}x{patch_width}, but {self.num_queries + 1} to {max_tokens} are needed; '
-                'use images of another size, or set decode_head.mini_vit (num_queries, patch_size, max_tokens)'
+                f'mini-ViT: a map of {height}x{width} (half of the image) has {num_tokens} patches '
+                'of '
+                f'{patch_height}x{patch_width}, but {self.num_queries + 1} to {max_tokens} are '
+                'needed; '
+                'use images of another size, or set decode_head.mini_vit (num_queries, patch_size, '
+                'max_tokens)'
             )
 
 
@@ -157,7 +160,8 @@ class AdaBinsHead(BaseDepthHead):
         super().__init__(**kwargs)
         if len(in_channels) != len(up_sample_channels):
             raise ValueError(
-                f'AdaBinsHead: up_sample_channels has {len(up_sample_channels)} entries, in_channels has '
+                f'AdaBinsHead: up_sample_channels has {len(up_sample_channels)} entries, '
+                'in_channels has '
                 f'{len(in_channels)}; one for each feature level is needed'
             )
         self.in_channels = list(in_channels)
@@ -187,7 +191,10 @@ class AdaBinsHead(BaseDepthHead):
         return dict(depth=depth, bin_edges=edges)
 
     def loss(
-        self, outputs: dict[str, Tensor], gt_depth: Tensor, data_samples: list[DepthDataSample] | None = None
+        self,
+        outputs: dict[str, Tensor],
+        gt_depth: Tensor,
+        data_samples: list[DepthDataSample] | None = None,
     ) -> dict[str, Tensor]:
         """Return ``loss_depth`` and, if configured, ``loss_chamfer``.
 

@@ -46,7 +46,10 @@ class BaseDepthHead(BaseModule, metaclass=ABCMeta):
         """Map features (N, C, h, w), finest first, to ``depth`` (N, 1, h, w) in metres and more."""
 
     def loss(
-        self, outputs: dict[str, Tensor], gt_depth: Tensor, data_samples: list[DepthDataSample] | None = None
+        self,
+        outputs: dict[str, Tensor],
+        gt_depth: Tensor,
+        data_samples: list[DepthDataSample] | None = None,
     ) -> dict[str, Tensor]:
         """Return the losses by name.
 

@@ -111,7 +111,10 @@ class BinsMaskFormerHead(QueryDepthHead):
         draw_matrices(self.layers, nn.init.xavier_uniform_)
 
     def forward(
-        self, feats: Sequence[Tensor], data_samples: list[DepthDataSample] | None = None, all_layers: bool = False
+        self,
+        feats: Sequence[Tensor],
+        data_samples: list[DepthDataSample] | None = None,
+        all_layers: bool = False,
     ) -> dict[str, Tensor]:
         """Map features, finest (N, C, h, w) first, to depth in metres.
 

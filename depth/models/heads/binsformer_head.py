@@ -74,7 +74,12 @@ class BinsFormerHead(QueryDepthHead):
             act_cfg = dict(type=act, negative_slope=0.01) if act == 'LeakyReLU' else dict(type=act)
             norm_cfg = dict(type='BN')
             return ConvModule(
-                before, channels, kernel_size, padding=kernel_size // 2, norm_cfg=norm_cfg, act_cfg=act_cfg
+                before,
+                channels,
+                kernel_size,
+                padding=kernel_size // 2,
+                norm_cfg=norm_cfg,
+                act_cfg=act_cfg,
             )
 
         self.skip_proj = nn.ModuleList(conv(before, 1) for before in in_channels[1:])
@@ -105,7 +110,10 @@ class BinsFormerHead(QueryDepthHead):
         self.loss_chamfer = MODELS.build(loss_chamfer) if loss_chamfer else None
 
     def forward(
-        self, feats: Sequence[Tensor], data_samples: list[DepthDataSample] | None = None, all_layers: bool = False
+        self,
+        feats: Sequence[Tensor],
+        data_samples: list[DepthDataSample] | None = None,
+        all_layers: bool = False,
     ) -> dict[str, Tensor]:
         """Map features, finest (N, C, h, w) first, to depth in metres.
 

@@ -203,7 +203,13 @@ class BTSHead(RegressionHead):
         self.norms = nn.ModuleList(nn.BatchNorm2d(width, eps=1.1e-5, momentum=0.01) for width in widths[:4])
         # The two finer skip connections come with the guide of the level before; the last level has
         # no feature map, but one more depth map and all guides.
-        skips = [in_channels[3], in_channels[2], in_channels[1] + 1, in_channels[0] + 1, 1 + len(CELL_SIZES)]
+        skips = [
+            in_channels[3],
+            in_channels[2],
+            in_channels[1] + 1,
+            in_channels[0] + 1,
+            1 + len(CELL_SIZES),
+        ]
         self.convs = nn.ModuleList(conv_elu(width + skip, width) for width, skip in zip(widths, skips, strict=True))
         self.aspp_norm = nn.BatchNorm2d(half, eps=1.1e-5, momentum=0.01)
         self.aspp = DenseASPP(half, half + in_channels[2], quarter, dilations)

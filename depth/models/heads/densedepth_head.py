@@ -45,12 +45,14 @@ class DenseDepthHead(RegressionHead):
         widths = list(up_sample_channels or in_channels)
         if len(widths) != len(in_channels):
             raise ValueError(
-                f'DenseDepthHead: up_sample_channels has {len(widths)} entries, in_channels has {len(in_channels)}; '
+                f'DenseDepthHead: up_sample_channels has {len(widths)} entries, in_channels has '
+                f'{len(in_channels)}; '
                 'one for each feature level is needed'
             )
         if up_sample_channels and widths[0] != channels:
             raise ValueError(
-                f'DenseDepthHead: the finest of up_sample_channels {widths} must be channels={channels}, '
+                f'DenseDepthHead: the finest of up_sample_channels {widths} must be '
+                f'channels={channels}, '
                 'both are the width of the last map'
             )
         self.in_channels = list(in_channels)

@@ -44,7 +44,8 @@ class MonodepthHead(SigmoidDepthHead):
         super().__init__(output_range)
         if len(in_channels) != len(channels) or not 1 <= num_outputs <= len(channels):
             raise ValueError(
-                f'MonodepthHead: in_channels and channels name as many levels, num_outputs is at most that many, '
+                'MonodepthHead: in_channels and channels name as many levels, num_outputs is at '
+                'most that many, '
                 f'got {list(in_channels)}, {list(channels)} and {num_outputs}'
             )
         self.in_channels = list(in_channels)

@@ -118,7 +118,13 @@ class WindowCRF(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, value_channels: int, dim: int, num_heads: int, window_size: int = 7, depth: int = 2
+        self,
+        in_channels: int,
+        value_channels: int,
+        dim: int,
+        num_heads: int,
+        window_size: int = 7,
+        depth: int = 2,
     ) -> None:
         super().__init__()
         self.window_size = window_size
@@ -165,7 +171,7 @@ def shift_mask(feat: Tensor, window_size: int) -> Tensor:
     no neighbours.
     """
     shift = window_size // 2
-    bands = []  # number of the horizontal or vertical band that a row or column belongs to: 0, 1 or 2
+    bands = []  # 0, 1 or 2 for every row and for every column
     for length in feat.shape[1:3]:
         padded = length + -length % window_size
         index = torch.arange(padded, device=feat.device)
@@ -213,7 +219,8 @@ class NeWCRFsHead(RegressionHead):
         super().__init__(crf_dims[0], align_corners=align_corners, **kwargs)
         if not len(in_channels) - 1 == len(crf_dims) == len(num_heads):
             raise ValueError(
-                'NeWCRFsHead: crf_dims and num_heads have one entry a level and in_channels one more, for the pooled '
+                'NeWCRFsHead: crf_dims and num_heads have one entry a level and in_channels one '
+                'more, for the pooled '
                 f'map; got {list(crf_dims)}, {list(num_heads)} and {list(in_channels)}'
             )
         if any(dim % heads or dim % 4 for dim, heads in zip(crf_dims, num_heads, strict=True)):

@@ -45,7 +45,8 @@ class QueryDepthHead(BaseDepthHead):
         self.last_layer = num_predictions - 1
         if len(aux_layers) != len(aux_weights) or any(not 0 <= layer < self.last_layer for layer in aux_layers):
             raise ValueError(
-                f'{type(self).__name__}: aux_layers are below {self.last_layer} and have one weight each, '
+                f'{type(self).__name__}: aux_layers are below {self.last_layer} and have one '
+                'weight each, '
                 f'got {list(aux_layers)} with {list(aux_weights)}'
             )
         self.aux_weights = dict(zip(aux_layers, aux_weights, strict=True))
@@ -53,7 +54,7 @@ class QueryDepthHead(BaseDepthHead):
         self.loss_class = MODELS.build(loss_class or dict(type='SceneClassLoss')) if num_classes else None
 
     def predicting_layers(self, all_layers: bool) -> list[int]:
-        """Return the numbers of the predicting layers: all, the trained ones, or in eval mode the last."""
+        """Return the numbers of the predicting layers: all, trained, or in eval mode the last."""
         if all_layers:
             return list(range(self.last_layer + 1))
         if self.training:
@@ -61,7 +62,10 @@ class QueryDepthHead(BaseDepthHead):
         return [self.last_layer]
 
     def loss(
-        self, outputs: dict[str, Tensor], gt_depth: Tensor, data_samples: list[DepthDataSample] | None = None
+        self,
+        outputs: dict[str, Tensor],
+        gt_depth: Tensor,
+        data_samples: list[DepthDataSample] | None = None,
     ) -> dict[str, Tensor]:
         """Return the losses of all predictions against ``gt_depth`` (N, 1, H, W), metres, 0 = none.
 

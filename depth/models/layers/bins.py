@@ -28,6 +28,6 @@ def bin_centers_from_edges(bin_edges: Tensor) -> Tensor:
 
 
 def depth_from_bins(bin_probs: Tensor, bin_centers: Tensor) -> Tensor:
-    """Return the expectation (N, 1, h, w) of bin centres (N, D) under ``bin_probs`` (N, D, h, w)."""
+    """Return the expectation (N, 1, h, w) of centres (N, D) under ``bin_probs`` (N, D, h, w)."""
     with without_autocast(bin_probs.device):
         return torch.einsum('ndhw,nd->nhw', bin_probs.float(), bin_centers.float()).unsqueeze(1)

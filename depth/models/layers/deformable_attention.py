@@ -55,7 +55,12 @@ class MultiScaleDeformableAttention(nn.Module):
     """
 
     def __init__(
-        self, embed_dims: int, num_heads: int = 8, num_levels: int = 4, num_points: int = 4, dropout: float = 0.1
+        self,
+        embed_dims: int,
+        num_heads: int = 8,
+        num_levels: int = 4,
+        num_points: int = 4,
+        dropout: float = 0.1,
     ) -> None:
         super().__init__()
         if embed_dims % num_heads:
@@ -145,7 +150,11 @@ class DeformableEncoderLayer(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(embed_dims) for _ in range(2))
 
     def forward(
-        self, tokens: Tensor, positions: Tensor, references: Tensor, shapes: Sequence[tuple[int, int]]
+        self,
+        tokens: Tensor,
+        positions: Tensor,
+        references: Tensor,
+        shapes: Sequence[tuple[int, int]],
     ) -> Tensor:
         """Map tokens (N, S, E), positions (1, S, E) and references (1, S, 1, 2) to (N, S, E)."""
         tokens = self.norms[0](self.self_attn(tokens, tokens, references, shapes, query_pos=positions))
@@ -182,7 +191,14 @@ class DeformableEncoder(nn.Module):
         ffn_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        options = (num_levels, num_heads, num_points, feedforward_channels, attn_dropout, ffn_dropout)
+        options = (
+            num_levels,
+            num_heads,
+            num_points,
+            feedforward_channels,
+            attn_dropout,
+            ffn_dropout,
+        )
         self.layers = nn.ModuleList(DeformableEncoderLayer(embed_dims, *options) for _ in range(num_layers))
         self.level_embed = nn.Parameter(torch.empty(num_levels, embed_dims))
         self.position_encoding = SinePositionEncoding(embed_dims // 2, normalize=True)

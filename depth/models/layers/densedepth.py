@@ -24,7 +24,12 @@ class UpSample(nn.Module):
     """
 
     def __init__(
-        self, skip_channels: int, out_channels: int, norm_cfg: dict | None, act_cfg: dict, align_corners: bool
+        self,
+        skip_channels: int,
+        out_channels: int,
+        norm_cfg: dict | None,
+        act_cfg: dict,
+        align_corners: bool,
     ) -> None:
         super().__init__()
         self.align_corners = align_corners
@@ -39,7 +44,7 @@ class UpSample(nn.Module):
 
 
 class DenseDepthDecoder(nn.ModuleList):
-    """DenseDepth decoder: 1x1 convolution of the coarsest map, one :class:`UpSample` per finer level.
+    """DenseDepth decoder: 1x1 convolution of the coarsest map, then one block per finer level.
 
     Args:
         in_channels: Channels of every feature level, finest first.

@@ -20,7 +20,11 @@ class SinePositionEncoding(nn.Module):
     """
 
     def __init__(
-        self, num_feats: int, temperature: float = 10000.0, normalize: bool = False, eps: float = 1e-6
+        self,
+        num_feats: int,
+        temperature: float = 10000.0,
+        normalize: bool = False,
+        eps: float = 1e-6,
     ) -> None:
         super().__init__()
         self.num_feats = num_feats

@@ -107,7 +107,12 @@ class QueryDecoderLayer(nn.Module):
         return self.norms[2](self.ffn(queries))
 
     def _attend_to_memory(
-        self, queries: Tensor, memory: Tensor, query_pos: Tensor, memory_pos: Tensor, hidden: Tensor | None
+        self,
+        queries: Tensor,
+        memory: Tensor,
+        query_pos: Tensor,
+        memory_pos: Tensor,
+        hidden: Tensor | None,
     ) -> Tensor:
         if hidden is not None:
             # PyTorch takes one mask per image and head, heads of an image next to each other.

@@ -45,7 +45,11 @@ def sample_pixels(image: Tensor, pixels: Tensor) -> Tensor:
 
 
 def synthesize_view(
-    source: Tensor, depth: Tensor, intrinsics: Tensor, transform: Tensor, source_intrinsics: Tensor | None = None
+    source: Tensor,
+    depth: Tensor,
+    intrinsics: Tensor,
+    transform: Tensor,
+    source_intrinsics: Tensor | None = None,
 ) -> Tensor:
     """Return the target view (N, C, H, W) synthesised from the pixels of another view.
 

@@ -13,7 +13,12 @@ LOG_ZERO = -1e5  # logarithm of no mass; -inf would give NaN in inf - inf
 
 
 def sinkhorn_divergence(
-    first: Tensor, second: Tensor, rows: Tensor, columns: Tensor, epsilon: float = 0.01, iterations: int = 50
+    first: Tensor,
+    second: Tensor,
+    rows: Tensor,
+    columns: Tensor,
+    epsilon: float = 0.01,
+    iterations: int = 50,
 ) -> Tensor:
     """Return the debiased entropic transport cost between distributions on a grid.
 
@@ -112,7 +117,12 @@ def cell_positions(side: int, grid_size: int, diagonal: float, device: torch.dev
 
 
 def optimal_transport_loss(
-    pred: Tensor, target: Tensor, mask: Tensor, grid_size: int = 32, epsilon: float = 0.01, iterations: int = 50
+    pred: Tensor,
+    target: Tensor,
+    mask: Tensor,
+    grid_size: int = 32,
+    epsilon: float = 0.01,
+    iterations: int = 50,
 ) -> Tensor:
     """Return the transport cost of moving predicted depth across the image to the ground truth.
 
@@ -171,12 +181,17 @@ class OptimalTransportDepthLoss(nn.Module):
     """
 
     def __init__(
-        self, loss_weight: float = 40.0, grid_size: int = 32, epsilon: float = 0.01, iterations: int = 50
+        self,
+        loss_weight: float = 40.0,
+        grid_size: int = 32,
+        epsilon: float = 0.01,
+        iterations: int = 50,
     ) -> None:
         super().__init__()
         if min(grid_size, epsilon, iterations) <= 0:
             raise ValueError(
-                'OptimalTransportDepthLoss: grid_size, epsilon and iterations must be positive, got '
+                'OptimalTransportDepthLoss: grid_size, epsilon and iterations must be positive, '
+                'got '
                 f'{grid_size}, {epsilon} and {iterations}'
             )
         self.loss_weight = loss_weight

@@ -37,8 +37,10 @@ def scene_labels(data_samples: Sequence[DepthDataSample], num_classes: int, devi
     for sample, label in zip(data_samples or (), labels, strict=True):
         if label is None or not 0 <= label < num_classes:
             raise ValueError(
-                f'{sample.get("img_path", "a sample")}: the head learns {num_classes} scene classes, but scene_class '
-                f'is {label}; use a data set that names scenes, or switch the classification off (num_classes=0)'
+                f'{sample.get("img_path", "a sample")}: the head learns {num_classes} scene '
+                'classes, but scene_class '
+                f'is {label}; use a data set that names scenes, or switch the classification off '
+                '(num_classes=0)'
             )
     return torch.tensor(labels, device=device)
 

@@ -85,7 +85,7 @@ class ViewSynthesisLoss(nn.Module):
         return torch.cat(errors, dim=1).amin(dim=1, keepdim=True)
 
     def identity_error(self, views: ViewBatch) -> Tensor | None:
-        """Return the smallest error (N, 1, H, W) of the unwarped sources, None without ``auto_mask``."""
+        """Return the smallest error (N, 1, H, W) of unwarped sources, or None if not masking."""
         if not self.auto_mask:
             return None
         errors = [photometric_error(source, views.target, self.ssim_weight) for source in views.sources]

@@ -157,7 +157,8 @@ class DepthGradientRefinement(BaseModule):
             )
         if not 0 <= start_level < len(in_channels):
             raise ValueError(
-                f'DepthGradientRefinement: start_level is 0 to {len(in_channels) - 1} for {len(in_channels)} levels, '
+                f'DepthGradientRefinement: start_level is 0 to {len(in_channels) - 1} for '
+                f'{len(in_channels)} levels, '
                 f'got {start_level}'
             )
         indivisible = [channels for channels in in_channels[start_level:] if channels % reduction]
@@ -168,7 +169,14 @@ class DepthGradientRefinement(BaseModule):
         self.in_channels, self.out_channels = list(in_channels), list(in_channels)
         self.start_level = start_level
         self.levels = nn.ModuleList(
-            GradientRefinement(channels, reduction, sorted(orders), learned_filters, recalibration, recalibration_ratio)
+            GradientRefinement(
+                channels,
+                reduction,
+                sorted(orders),
+                learned_filters,
+                recalibration,
+                recalibration_ratio,
+            )
             for channels in in_channels[start_level:]
         )
 

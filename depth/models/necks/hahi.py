@@ -54,7 +54,8 @@ class HAHINeck(BaseModule):
         out_channels = list(out_channels or in_channels)
         if embedding_dim % 2 or len(out_channels) != len(in_channels) or len(out_channels) < 2:
             raise ValueError(
-                'HAHINeck: embedding_dim must be even and out_channels as long as in_channels (two at least), got '
+                'HAHINeck: embedding_dim must be even and out_channels as long as in_channels (two '
+                'at least), got '
                 f'{embedding_dim}, {list(in_channels)} and {out_channels}'
             )
         self.in_channels, self.out_channels = list(in_channels), out_channels
@@ -82,7 +83,7 @@ class HAHINeck(BaseModule):
         nn.init.zeros_(self.reference_points.bias)
 
     def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
-        """Map (N, C, h, w), the stem's map first, then fine to coarse, to maps of the same sizes."""
+        """Map (N, C, h, w), the stem's map first, then fine to coarse, to maps of equal sizes."""
         laterals = [conv(feat) for conv, feat in zip(self.lateral_convs, feats, strict=True)]
         stem, levels = laterals[0], laterals[1:]
         shapes = [tuple(level.shape[-2:]) for level in levels]
