@@ -285,8 +285,7 @@ class _Points:
         """Add to the gradient of the table: every cell sums its queries, once for each corner."""
         cells = (self.cells + (self._starts() + self.shifts[0])).flatten()
         length = self.cells.shape[-1]
-        # One sort instead of an argsort: the cell in the high bits, the number of the point in the
-        # low ones.
+        # A sort instead of an argsort: the cell in the high bits, the point in the low ones.
         bits = max(len(cells) - 1, 1).bit_length()
         codes = _sorted(cells.bitwise_left_shift_(bits).add_(torch.arange(len(cells), device=cells.device)))
         starts = torch.searchsorted(codes, torch.arange(len(grad_table), device=cells.device) << bits)

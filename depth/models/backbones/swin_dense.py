@@ -71,8 +71,7 @@ def _shift_mask(block: SwinTransformerBlock, x: Tensor) -> Tensor:
     """Return the additive mask (windows, L, L) of a shifted map, cached by size and device."""
     if torch.compiler.is_compiling() or (x.is_cuda and torch.cuda.is_current_stream_capturing()):
         # A compiled or captured graph computes its own mask: a look-up would compile every size
-        # twice, and a captured graph would go on reading a mask that was dropped from the cache
-        # below.
+        # twice, and a captured graph would go on reading a mask that left the cache.
         return block.get_attn_mask(x[:1])
     key = (*x.shape[1:3], x.device, x.dtype)
     if key not in block.dense_masks:

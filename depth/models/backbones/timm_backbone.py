@@ -80,8 +80,7 @@ class TimmBackbone(BaseModule):
             raise ValueError('TimmBackbone: model_args.checkpoint_path is not taken, give checkpoint=FILE')
         if out_norm and class_token:
             raise ValueError('TimmBackbone: out_norm is for maps alone, set class_token=False or out_norm=None')
-        # Windows of Swin v1 are padded at run time, see swin_dense.py; timm has to allow any size
-        # first.
+        # swin_dense.py pads the windows of Swin v1 at run time; timm has to allow any size first.
         is_swin = model_name.split('.')[0].startswith('swin_') and '_cr_' not in model_name
         dense = dict(strict_img_size=False, dynamic_img_size=True, always_partition=True) if is_swin else {}
         if not pos_embed_antialias:
@@ -178,8 +177,7 @@ def _patch_size(net: nn.Module, is_swin: bool) -> tuple[int, int]:
     """Return the (height, width) that an image must be a multiple of."""
     if is_swin:
         return net.patch_embed.patch_size
-    # timm wraps plain transformers, whose patches do not overlap, in a feature getter around
-    # ``model``.
+    # Plain transformers, whose patches do not overlap, are the ``model`` of a feature getter.
     embed = getattr(getattr(net, 'model', None), 'patch_embed', None)
     return tuple(getattr(embed, 'patch_size', (1, 1)))
 

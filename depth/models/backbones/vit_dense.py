@@ -17,7 +17,7 @@ def find_vit(net: nn.Module, option: str) -> VisionTransformer:
     """Return the transformer inside timm's feature getter.
 
     Args:
-        net: What ``timm.create_model(..., features_only=True)`` gives.
+        net: Result of ``timm.create_model(..., features_only=True)``.
         option: Option that needs the transformer, for the message.
 
     Raises:
@@ -72,8 +72,7 @@ def _add_position(self: VisionTransformer, x: Tensor) -> Tensor:
         Tokens (N, prefix + h * w, C), class and register tokens first.
     """
     tokens = x.flatten(1, 2)
-    # Class and register tokens have position embeddings of their own, unless the model says
-    # otherwise.
+    # Class and register tokens have position embeddings too, unless ``no_embed_class`` is set.
     num_embedded = 0 if self.no_embed_class else self.num_prefix_tokens
     prefix_position = self.pos_embed[:, :num_embedded]
     grid = resize_position(self.pos_embed[:, num_embedded:], self.patch_embed.grid_size, tuple(x.shape[1:3]))

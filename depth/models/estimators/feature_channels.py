@@ -65,8 +65,7 @@ def check_in_channels(
     if channels is None or in_channels is None:
         return
     if isinstance(in_channels, int):
-        # A head that reads a single level names its width alone; which level that is, only the head
-        # knows.
+        # A head that reads a single level names its width alone, and not which level it is.
         fits = in_channels in channels
     else:
         in_channels = list(in_channels)

@@ -128,8 +128,8 @@ def local_planar_guidance(planes: Tensor, size: int) -> Tensor:
     steps = (torch.arange(size, device=planes.device, dtype=planes.dtype) - (size - 1) / 2) / size
     n1, n2, n3 = normal[:, :, :, None, :, None].unbind(dim=1)  # (N, h, 1, w, 1) each
     cosine = n1 * steps + n2 * steps[:, None, None] + n3  # (N, h, k, w, k)
-    # A ray along its plane would meet it at infinity, one behind it at a negative depth: the
-    # divisor keeps its sign and gets a size of at least MIN_COSINE.
+    # A ray along its plane would meet it at infinity: the divisor keeps its sign, but gets a size
+    # of at least MIN_COSINE.
     smallest = torch.where(cosine < 0, -MIN_COSINE, MIN_COSINE)
     cosine = torch.where(cosine.abs() < MIN_COSINE, smallest, cosine)
     depth = distance[:, :, None, :, None] / cosine
@@ -162,16 +162,14 @@ class UpConv(nn.Module):
 class BTSHead(RegressionHead):
     """BTS head: dense ASPP and local planar guidance.
 
-    Depth is ``sigmoid(x) * max_depth`` at the image's size.
-
-    Maps of odd sizes are cut at the right and the bottom where a doubled one is larger, so any
-    image size works.
+    Depth is ``sigmoid(x) * max_depth`` at the image's size. Doubled maps are cut at the right and
+    the bottom where a level has an odd size, so that any image size works.
 
     Args:
         in_channels: Channels of five levels at strides 2 to 32.
         num_features: Width F of the coarsest decoder level; finer ones have F/2, F/4, F/8 and F/16.
             A multiple of 16.
-        dilations: Of the dense ASPP.
+        dilations: Dilation of each block of the dense ASPP.
         align_corners: Convention of the final resize.
         **kwargs: Depth range and ``loss_decode``, see :class:`RegressionHead`.
 
@@ -230,8 +228,7 @@ class BTSHead(RegressionHead):
         feat = self.aspp(self.aspp_norm(self.convs[1](context)), context)
         guides = [self._guide(0, feat)]
         for level, skip in ((2, feats[1]), (3, feats[0])):
-            # The guide is at the image's size; every k-th pixel of it brings it to the level's
-            # size.
+            # The guide is as large as the image; every k-th pixel makes it as large as the level.
             step = CELL_SIZES[level - 1]
             guide = crop(guides[-1][..., ::step, ::step], skip)
             feat = self.convs[level](torch.cat([self._upsample(level, feat, skip), guide], dim=1))

@@ -228,8 +228,7 @@ class NeWCRFsHead(RegressionHead):
                 f'NeWCRFsHead: crf_dims {list(crf_dims)} must be multiples of num_heads {list(num_heads)} and of 4'
             )
         self.in_channels = list(in_channels)
-        # A coarser result arrives with a quarter of its channels; the coarsest level gets the
-        # pooled map.
+        # A coarser result arrives with a quarter of its channels, the pooled map as it is.
         value_channels = [dim // 4 for dim in crf_dims[1:]] + [in_channels[-1]]
         for index, dim in enumerate(crf_dims):
             level = WindowCRF(

@@ -82,8 +82,7 @@ class QueryDepthHead(BaseDepthHead):
             weight = self.aux_weights.get(layer, 1.0)
             values = {name: weight * value for name, value in values.items()}
             if labels is not None:
-                # As published, the loss on classes has its full weight in auxiliary predictions
-                # too.
+                # As published, auxiliary losses on classes have the full weight.
                 values['class'] = self.loss_class(outputs['class_logits'][:, index], labels)
             for name, value in values.items():
                 key = f'loss_{name}' if layer == self.last_layer else f'aux_loss_{name}_{layer}'

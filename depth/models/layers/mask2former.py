@@ -176,7 +176,6 @@ class MaskedQueryDecoder(nn.Module):
         """
         logits = F.interpolate(mask_logits, size=tuple(size), mode='bilinear', align_corners=False).flatten(2)
         hidden = logits.sigmoid() < 0.5
-        # A row that is masked out everywhere would make the softmax NaN: such a query attends to
-        # all pixels.
+        # A fully masked row would make the softmax NaN: such a query attends to all pixels.
         hidden = hidden & ~hidden.all(dim=-1, keepdim=True)
         return F.pad(hidden, (0, 0, 0, self.num_free))

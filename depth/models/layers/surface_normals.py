@@ -63,14 +63,12 @@ def normals_from_planes(
     """
     radius = window // 2
     mask = depth > 0
-    # Double precision: sums of squares cancel, and a GPU may take fewer digits for float32
-    # convolutions.
+    # Double precision: sums of squares cancel, and GPUs may round float32 convolutions (TF32).
     inverse = torch.where(mask, 1 / torch.where(mask, depth, 1).double(), 0)
     count, x, y, xx, xy, yy = _moments(mask.double(), radius, degree=2)
     targets = _moments(inverse, radius, degree=1)
     (square,) = _moments(inverse.square(), radius, degree=0)
-    # Normal equations: the symmetric 3x3 matrix of moments, solved by its adjugate (elementwise
-    # only).
+    # Normal equations: the symmetric 3x3 matrix of moments, solved by its adjugate.
     rows = [
         torch.cat([count, x, y], dim=1),
         torch.cat([x, xx, xy], dim=1),

@@ -72,8 +72,7 @@ def _potentials(
     source_duals = torch.zeros_like(sources)
     target_duals = torch.zeros_like(targets)
     for step in range(iterations):
-        # The regularisation shrinks from ``start`` to ``epsilon`` in the first half of the
-        # iterations.
+        # Regularisation shrinks from ``start`` to ``epsilon`` in the first half of the iterations.
         eps = epsilon * (start / epsilon) ** max(1 - 2 * step / iterations, 0.0)
         next_source_duals = soft_minimum(log_targets, target_duals, eps)
         next_target_duals = soft_minimum(log_sources, source_duals, eps)

@@ -42,8 +42,7 @@ def silog_loss(
     if not mean_only:
         # Unbiased (n - 1) like torch.var; of one pixel it is 0 here, where torch.var is NaN.
         total = total + torch.where(mask, error - mean, 0).square().sum() / (count - 1).clamp(min=1)
-    # A clamp has slope zero below its limit, so a perfect or an empty batch gives no infinite
-    # gradient.
+    # The clamp has slope zero below its limit: no infinite gradient of a perfect or empty batch.
     return torch.sqrt(total.clamp(min=1e-12))
 
 

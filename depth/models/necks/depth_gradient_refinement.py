@@ -52,8 +52,7 @@ class SobelDerivatives(nn.Module):
         outputs = []
         for order in range(1, max(self.orders) + 1):
             pairs = [self._differentiate(lower) for lower in derivatives]
-            # xy equals yx: of every pair only the x derivative is new, except for the pure y
-            # derivative.
+            # xy equals yx: all x derivatives are new, of the y derivatives only the last one.
             derivatives = [by_x for by_x, _ in pairs]
             derivatives.append(pairs[-1][1])
             if order in self.orders:
