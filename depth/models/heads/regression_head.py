@@ -32,7 +32,7 @@ class RegressionHead(BaseDepthHead):
     def regress(self, feat: Tensor) -> Tensor:
         """Map the last features (N, C, h, w) to depth (N, 1, h, w) in metres.
 
-        Not clamped to ``max_depth``.
+        The result is not clamped to ``max_depth``.
         """
         # Under AMP, metres are resized and compared in float32.
         output = self.conv_depth(feat).float()

@@ -41,9 +41,7 @@ def normals_from_depth(depth: Tensor, intrinsics: Tensor) -> Tensor:
 def normals_from_planes(
     depth: Tensor, intrinsics: Tensor, window: int = 9, tolerance: float = 0.02
 ) -> tuple[Tensor, Tensor]:
-    """Fit a plane around each pixel and return its normal.
-
-    For depth with holes, noise or few points.
+    """Fit a plane around each pixel and return its normal, for depth with holes or noise.
 
     The inverse depth of a plane is linear in pixel coordinates, so each window is a least-squares
     problem of three unknowns over the pixels that have depth.
@@ -56,10 +54,9 @@ def normals_from_planes(
             fits worse.
 
     Returns:
-        Unit normals (N, 3, H, W) that face the camera, without a gradient, and a boolean mask
-        (N, 1, H, W) of valid
-        ones: the pixel has depth, its window holds points in two directions and they lie on a
-            plane.
+        Unit normals (N, 3, H, W) that face the camera, without a gradient, and the boolean mask
+        (N, 1, H, W) of valid ones: the pixel has depth, its window holds points in two directions
+        and they lie on a plane.
     """
     radius = window // 2
     mask = depth > 0

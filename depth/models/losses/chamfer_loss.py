@@ -47,7 +47,7 @@ def chamfer_loss(centers: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
 def _nearest_targets(centers: Tensor, targets: Tensor, mask: Tensor, buckets: Tensor) -> Tensor:
     """Return the target nearest to each of the sorted centres, (N, D).
 
-    Infinite if there is none.
+    The result is infinite if there is none.
     """
     images, num_centers = centers.shape
     extremes = []  # largest and smallest target of every bucket, (N, D + 1)

@@ -19,7 +19,7 @@ from .smoothness_loss import edge_aware_smoothness
 def best_candidate(errors: Sequence[Tensor]) -> Tensor:
     """Return the index (N, 1, H, W) of the smallest of several error maps (N, 1, H, W).
 
-    The first wins ties.
+    The first of equal maps wins.
     """
     return torch.cat(list(errors), dim=1).argmin(dim=1, keepdim=True)
 
