@@ -47,6 +47,7 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
             raise ValueError(f'DepthDataPreprocessor: pad_size_divisor is 1 or more, got {pad_size_divisor}')
         self.bgr_to_rgb = bgr_to_rgb
         self.pad_size_divisor = pad_size_divisor
+        # Not persistent: they come from the config, not from a checkpoint.
         self.register_buffer('mean', torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(std, dtype=torch.float32).view(1, 3, 1, 1), persistent=False)
 
@@ -74,6 +75,7 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
                 )
         height = self._round_up(max(image.shape[1] for image in images))
         width = self._round_up(max(image.shape[2] for image in images))
+        # One kernel for the whole batch where sizes are equal, as in training.
         if len({image.shape for image in images}) == 1:
             inputs = _pad(self._normalize(torch.stack(images)), height, width)
         else:
@@ -93,6 +95,7 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
         return (images.float() - self.mean) / self.std
 
     def _round_up(self, length: int) -> int:
+        # Minus floor of minus is the ceiling.
         return -(-length // self.pad_size_divisor) * self.pad_size_divisor
 
     def _padded_size(self, image: Tensor) -> tuple[int, int]:

@@ -58,7 +58,7 @@ class DepthEstimator(BaseModel):
         self.pre_necks = nn.ModuleList(necks[:-1])
         self.neck = necks[-1] if necks else None
         self.decode_head = self.build_head(decode_head)
-        # A subclass that extracts features in its own way may change their channels on the way.
+        # A subclass with an ``extract_feat`` of its own may change the channels on the way.
         if type(self).extract_feat is DepthEstimator.extract_feat:
             check_feature_channels(self.backbone, necks, self.decode_head, neck_configs, decode_head)
         self.train_cfg = dict(train_cfg or {})
@@ -150,6 +150,7 @@ class DepthEstimator(BaseModel):
         depth = self._infer(inputs, data_samples)
         for index, sample in enumerate(data_samples):
             height, width = sample.metainfo.get('img_shape', inputs.shape[-2:])
+            # Padding is at the right and bottom; it has to go before the resize to ``ori_shape``.
             unpadded = depth[index : index + 1, :, :height, :width]
             tta = 'flip' if self.test_cfg['flip'] else 'none'
             sample.set_metainfo(dict(prediction_type=self.prediction_type, tta=tta))
@@ -162,6 +163,7 @@ class DepthEstimator(BaseModel):
             return predict(inputs, data_samples)
 
         def predict_windows(windows: Tensor, corners: list[WindowCorner]) -> Tensor:
+            # Windows see a part of the image, so that their principal points differ.
             samples = []
             for top, left in corners:
                 samples.extend(shifted_samples(data_samples, top, left))

@@ -43,6 +43,7 @@ def slide_inference(
     """
     height, width = inputs.shape[-2:]
     window_h, window_w = min(crop_size[0], height), min(crop_size[1], width)
+    # float32 also for half precision inputs: many windows are summed.
     total = inputs.new_zeros(inputs.shape[0], 1, height, width, dtype=torch.float32)
     count = torch.zeros_like(total)
     tops = window_starts(height, window_h, stride[0])
@@ -51,7 +52,8 @@ def slide_inference(
     for first in range(0, len(corners), window_batch):
         batch_corners = corners[first : first + window_batch]
         windows = [(..., slice(top, top + window_h), slice(left, left + window_w)) for top, left in batch_corners]
-        depth = predict(torch.cat([inputs[window] for window in windows]), batch_corners).float()
+        batch = torch.cat([inputs[window] for window in windows])  # (B * N, 3, h, w)
+        depth = predict(batch, batch_corners).float()
         for window, window_depth in zip(windows, depth.chunk(len(windows)), strict=True):
             total[window] += window_depth
             count[window] += 1
@@ -84,6 +86,7 @@ def mirrored_samples(
     for sample, width in zip(data_samples, widths, strict=True):
         view = _copy_without_ground_truth(sample)
         if 'intrinsics' in view:
+            # Pixel centres are at whole numbers: column 0 becomes column width - 1.
             view.intrinsics[0, 2] = width - 1 - view.intrinsics[0, 2]
         views.append(view)
     return views

@@ -61,6 +61,7 @@ class MonodepthHead(SigmoidDepthHead):
 
     def forward(self, feats: Sequence[Tensor], data_samples: list | None = None) -> dict[str, list[Tensor]]:
         """Map features (N, C, h, w), finest first, to ``sigmoids`` (N, 1, h, w), finest first."""
+        # Level 0 is twice as fine as the finest features and has no skip connection.
         skips = [None, *feats[:-1]]
         x = feats[-1]
         sigmoids = []

@@ -49,6 +49,7 @@ class WindowCRFAttention(nn.Module):
         count, length, dim = feat.shape
         query, key = self.qk(feat).view(count, length, 2, self.num_heads, -1).permute(2, 0, 3, 1, 4)
         value = value.reshape(count, length, self.num_heads, -1).transpose(1, 2)  # (N * W, heads, L, C / heads)
+        # Queries are scaled before the product, which cannot overflow in half precision then.
         potential = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)  # (N * W, heads, L, L)
         potential = potential + self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)
         if mask is not None:
@@ -139,6 +140,7 @@ class WindowCRF(nn.Module):
         feat = self.proj_x(feat).permute(0, 2, 3, 1)
         value = self.proj_v(value).permute(0, 2, 3, 1)
         mask = shift_mask(feat, self.window_size)
+        # All blocks of a level take the same value.
         for block in self.crf_layer['blocks']:
             feat = block(feat, value, mask)
         return self.norm_crf(feat).permute(0, 3, 1, 2).contiguous()

@@ -39,6 +39,7 @@ class UpSample(nn.Module):
 
     def forward(self, coarse: Tensor, skip: Tensor) -> Tensor:
         """Map ``coarse`` (N, C1, h, w) and ``skip`` (N, C2, H, W) to (N, C, H, W)."""
+        # To the size of the skip connection, not by 2: levels of odd sizes fit too.
         up = F.interpolate(coarse, size=skip.shape[-2:], mode='bilinear', align_corners=self.align_corners)
         return self.convB(self.convA(torch.cat([up, skip], dim=1)))
 

@@ -117,6 +117,7 @@ class QueryDecoderLayer(nn.Module):
         if hidden is not None:
             # PyTorch takes one mask per image and head, heads of an image next to each other.
             hidden = hidden.repeat_interleave(self.cross_attn.num_heads, dim=0)
+        # The position goes into keys and queries, not into the values.
         keys = memory + memory_pos
         attended, _ = self.cross_attn(queries + query_pos, keys, memory, attn_mask=hidden, need_weights=False)
         return queries + self.dropout(attended)
