@@ -1,7 +1,7 @@
-"""Every registry of the toolbox: children of mmengine's, scope ``depth``.
+"""Registries of the toolbox: children of mmengine's, with scope ``depth``.
 
-``locations`` are imported on first use, so ``import depth`` stays cheap and a
-config only pays for what it names.
+``locations`` are imported on first use, so that ``import depth`` is fast and a config imports only
+the packages that it names.
 """
 
 from collections.abc import Callable
@@ -27,14 +27,15 @@ from mmengine.registry import Registry as MMEngineRegistry
 
 
 class Registry(MMEngineRegistry):
-    """Registry that looks a name up and imports no module for it.
+    """Registry that imports no module to look up a name without dots.
 
-    mmengine's imports a name that is not registered as if it were a path of Python, and would build or call what it
-    finds there. Only dotted names may still mean that, where a registry has a parent: in the Python files of configs.
+    mmengine's registry takes a name that is not registered for an import path and would build or
+    call the object that it finds there. Here only dotted names are import paths, in registries with
+    a parent: Python configs use them.
     """
 
     def get(self, key: str) -> type | Callable | None:
-        """Return the class or function of a name, None if there is none."""
+        """Return the class or function registered as ``key``, None if there is none."""
         if self.parent is not None and '.' in key:
             return super().get(key)
         self.import_from_location()
@@ -53,7 +54,10 @@ DATA_SAMPLERS = Registry('data sampler', parent=MMENGINE_DATA_SAMPLERS, scope='d
 METRICS = Registry('metric', parent=MMENGINE_METRICS, scope='depth', locations=['depth.evaluation'])
 VISUALIZERS = Registry('visualizer', parent=MMENGINE_VISUALIZERS, scope='depth', locations=['depth.visualization'])
 VISBACKENDS = Registry(
-    'vis_backend', parent=MMENGINE_VISBACKENDS, scope='depth', locations=['depth.visualization.local_backend']
+    'vis_backend',
+    parent=MMENGINE_VISBACKENDS,
+    scope='depth',
+    locations=['depth.visualization.local_backend'],
 )
 HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='depth', locations=['depth.engine'])
 LOOPS = Registry('loop', parent=MMENGINE_LOOPS, scope='depth', locations=['depth.engine'])
@@ -70,11 +74,14 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
 OPTIMIZERS = Registry('optimizer', parent=MMENGINE_OPTIMIZERS, scope='depth', locations=['depth.engine'])
 EVALUATOR = Registry('evaluator', parent=MMENGINE_EVALUATOR, scope='depth', locations=['depth.evaluation'])
 PARAM_SCHEDULERS = Registry(
-    'parameter scheduler', parent=MMENGINE_PARAM_SCHEDULERS, scope='depth', locations=['depth.engine']
+    'parameter scheduler',
+    parent=MMENGINE_PARAM_SCHEDULERS,
+    scope='depth',
+    locations=['depth.engine'],
 )
 
 CONVERTERS = Registry('checkpoint converter', scope='depth', locations=['depth.engine.converters'])
-"""Published checkpoint -> ours, one function a METHOD of ``convert_official.py``; projects register theirs here too."""
+"""Converters of published checkpoints, one function per METHOD of ``convert_official.py``."""
 
 READERS = Registry('file reader', scope='depth', locations=['depth.datasets'])
-"""Functions of a sample that a data set names as ``img_reader`` or ``depth_reader``, see ``transforms/loading.py``."""
+"""Readers of a sample's files: ``img_reader`` and ``depth_reader`` of a data set."""

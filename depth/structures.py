@@ -1,4 +1,4 @@
-"""The data sample that travels from the data set through the model to the metric, and a batch of views."""
+"""Data structures shared by data sets, models and metrics: data sample, batch of views."""
 
 from dataclasses import dataclass
 
@@ -9,36 +9,46 @@ from torch import Tensor
 class DepthDataSample(BaseDataElement):
     """One image's annotations, predictions and meta information.
 
-    Data fields (tensors, set when they are known):
+    Data fields (tensors, each of them optional):
         gt_depth: (H, W) float32, metres, 0 = no ground truth.
-        pred_depth: (H, W) float32, metres (or what ``prediction_type`` says), at ``ori_shape``.
+        pred_depth: (H, W) float32, at ``ori_shape``; metres, or the quantity that
+            ``prediction_type`` names.
         intrinsics: (3, 3) float32, pixels, of the network's input image.
-        normals: (3, H, W) float32, unit surface normals in camera axes (x right, y down, z forward), 0 = none.
-        pred_inverse_depth: (h, w) float32, 1/m, at the size of the network's output (self-supervised methods).
+        normals: (3, H, W) float32, unit surface normals in camera axes (x right, y down, z
+            forward), 0 = none.
+        pred_inverse_depth: (h, w) float32, 1/m, at the size of the network's output
+            (self-supervised methods).
 
     Further data fields of a stereo pair, all at the size of the network's input image:
         clean_img, clean_other_img: (3, H, W) uint8 BGR, both views before the colour augmentation.
-        other_img: (3, H, W) uint8 BGR, the other view with the same colour augmentation as the input.
+        other_img: (3, H, W) uint8 BGR, the other view with the same colour augmentation as the
+            input.
         stereo_extrinsics: (4, 4) float32, metres, camera of the image to camera of the other view.
         other_intrinsics: (3, 3) float32, pixels, of the other view.
         depth_hint: (H, W) float32, metres, 0 = no hint.
 
     Meta fields:
-        img_path, depth_path: Where the sample came from.
-        ori_shape: (h, w) of the image before any resizing and padding, after a crop of the test pipeline.
+        img_path, depth_path: Files of the sample.
+        ori_shape: (h, w) of the image before any resizing and padding, after a crop of the test
+            pipeline.
         img_shape: (h, w) of the network's input before padding.
         crop_box: (top, left, height, width) in the loaded image, if the pipeline cropped it.
         frame_shape: (h, w) of the loaded image.
         gt_filled: Whether the holes of ``gt_depth`` were filled by an algorithm.
         ori_cam_intrinsic: (3, 3) nested list, pixels, that belongs to ``ori_shape``.
-        scene: Category of the scene as text (``kitchen``, ``outdoor_scene``), where the data set knows it.
-        scene_class: Number of the scene's class, where the data set knows it.
+        scene: Category of the scene as text (``kitchen``, ``outdoor_scene``), if the data set has
+            it.
+        scene_class: Number of the scene's class, if the data set has it.
         dataset: Name of the data set; min_depth, max_depth: its range in metres.
-        prediction_type: What ``pred_depth`` means (``depth.evaluation.PredictionType``); tta: ``'flip'`` or ``'none'``.
+        prediction_type: Quantity in ``pred_depth`` (``depth.evaluation.PredictionType``).
+        tta: Test-time augmentation, ``'flip'`` or ``'none'``.
     """
 
     def pin_memory(self) -> 'DepthDataSample':
-        """Move the tensors to page-locked memory, from where a copy to a GPU need not wait; loaders call this."""
+        """Move the tensors to page-locked memory, which allows asynchronous copies to a GPU.
+
+        Loaders call this.
+        """
         for name, value in self.items():
             if isinstance(value, Tensor):
                 self.set_field(value.pin_memory(), name)
@@ -47,15 +57,16 @@ class DepthDataSample(BaseDataElement):
 
 @dataclass
 class ViewBatch:
-    """Views of a batch for losses that compare images.
+    """Batch of views of the same scenes, for losses that compare images.
 
     Attributes:
         target: Views whose depth is predicted, (N, 3, H, W) in [0, 1].
         sources: Other views of the same scenes, (N, 3, H, W) each.
         transforms: Target camera to each source camera, (N, 4, 4), metres.
         intrinsics: K of the target, (N, 3, 3), pixels.
-        source_intrinsics: K of each source.
-        depth_hint: Depth of the target from elsewhere, (N, 1, H, W), metres, 0 = no hint; None without hints.
+        source_intrinsics: K of each source, (N, 3, 3), pixels.
+        depth_hint: Depth of the target from stereo matching, (N, 1, H, W), metres, 0 = no hint;
+            None without hints.
     """
 
     target: Tensor

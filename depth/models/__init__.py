@@ -1,4 +1,4 @@
-"""Estimators and the parts they are assembled from; importing this package registers them all."""
+"""Estimators, backbones, necks, heads and losses; importing this package registers them all."""
 
 from . import backbones, estimators, heads, losses, necks
 from .data_preprocessor import DepthDataPreprocessor

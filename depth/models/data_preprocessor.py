@@ -1,4 +1,4 @@
-"""Batching and normalisation on the device."""
+"""Data preprocessor: batching, padding and normalisation on the device."""
 
 from collections.abc import Sequence
 
@@ -13,21 +13,22 @@ from depth.structures import DepthDataSample
 
 @MODELS.register_module()
 class DepthDataPreprocessor(BaseDataPreprocessor):
-    """Turn uint8 BGR images into one normalised float batch.
+    """Batch uint8 BGR images on the device and normalise them to float32.
 
-    Images stay uint8 until they are on the device. Where sizes differ, or are no multiple of
-    ``pad_size_divisor``, zeros are added at the right and bottom after the normalisation, and
-    ground truth is padded with 0, which never counts.
+    Images whose sizes differ or are no multiple of ``pad_size_divisor`` are padded with zeros at
+    the right and bottom after the normalisation; ground truth is padded with 0, which means "not
+    measured".
 
     Args:
-        mean: Per channel, in the order after ``bgr_to_rgb``, on the 0..255 scale.
-        std: Likewise.
+        mean: Mean of each channel, in the order after ``bgr_to_rgb``, on the 0..255 scale.
+        std: Standard deviation of each channel, likewise.
         bgr_to_rgb: Reverse the channels first.
-        pad_size_divisor: Height and width of the batch become multiples of it.
+        pad_size_divisor: Divisor of height and width of the batch.
 
     Raises:
-        ValueError: If mean or std are not three numbers, std not positive; in ``forward`` if an image is not
-            (3, H, W) uint8, or if ground truth to train on has another size than its image.
+        ValueError: If mean or std are not three numbers, std not positive; in ``forward`` if an
+            image is not (3, H, W) uint8, or if ground truth to train on has another size than its
+            image.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
             raise ValueError(f'DepthDataPreprocessor: pad_size_divisor is 1 or more, got {pad_size_divisor}')
         self.bgr_to_rgb = bgr_to_rgb
         self.pad_size_divisor = pad_size_divisor
+        # Not persistent: they come from the config, not from a checkpoint.
         self.register_buffer('mean', torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(std, dtype=torch.float32).view(1, 3, 1, 1), persistent=False)
 
@@ -53,21 +55,27 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
         """Return ``inputs`` (N, 3, H, W) float32 and ``data_samples`` on the model's device.
 
         Args:
-            data: ``inputs``: images (3, H, W), as a list or stacked; ``data_samples``: list or None.
+            data: ``inputs``: images (3, H, W), as a list or stacked; ``data_samples``: list or
+                None.
             training: Also pad every ``gt_depth`` and ``normals`` to the batch's size.
 
-        The samples' ``batch_input_shape`` is the batch's (H, W) in training. Otherwise it is the part of the batch that
-        the image would fill alone, so that an estimator can leave out what only the other images made necessary.
+        In training, ``batch_input_shape`` of every sample is (H, W) of the batch. Otherwise it is
+        the padded size that the image would have alone, so that an estimator can cut off padding
+        that is due to larger images.
         """
         data = self.cast_data(data)
-        images, samples = list(data['inputs']), data.get('data_samples')
+        images = list(data['inputs'])
+        samples = data.get('data_samples')
         for image in images:
             if image.ndim != 3 or image.shape[0] != 3 or image.dtype != torch.uint8:
                 raise ValueError(
                     f'an image of the batch has shape {tuple(image.shape)} and type {image.dtype}, '
-                    'expected (3, H, W) and torch.uint8: normalisation happens here, not in the pipeline'
+                    'expected (3, H, W) and torch.uint8: normalisation happens here, not in the '
+                    'pipeline'
                 )
-        height, width = (self._round_up(max(image.shape[axis] for image in images)) for axis in (1, 2))
+        height = self._round_up(max(image.shape[1] for image in images))
+        width = self._round_up(max(image.shape[2] for image in images))
+        # One kernel for the whole batch where sizes are equal, as in training.
         if len({image.shape for image in images}) == 1:
             inputs = _pad(self._normalize(torch.stack(images)), height, width)
         else:
@@ -75,8 +83,11 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
         if samples is not None:
             if training:
                 _check_gt_sizes(images, samples)
-            sizes = [(height, width) if training else self._own_size(image) for image in images]
-            samples = [self._prepare(sample, size, training) for sample, size in zip(samples, sizes, strict=True)]
+            for image, sample in zip(images, samples, strict=True):
+                size = (height, width) if training else self._padded_size(image)
+                sample.set_metainfo(dict(batch_input_shape=size))
+                if training:
+                    _pad_ground_truth(sample, height, width)
         return dict(inputs=inputs, data_samples=samples)
 
     def _normalize(self, images: Tensor) -> Tensor:
@@ -84,28 +95,32 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
         return (images.float() - self.mean) / self.std
 
     def _round_up(self, length: int) -> int:
+        # Minus floor of minus is the ceiling.
         return -(-length // self.pad_size_divisor) * self.pad_size_divisor
 
-    def _own_size(self, image: Tensor) -> tuple[int, int]:
+    def _padded_size(self, image: Tensor) -> tuple[int, int]:
         return self._round_up(image.shape[-2]), self._round_up(image.shape[-1])
-
-    @staticmethod
-    def _prepare(sample: DepthDataSample, size: tuple[int, int], training: bool) -> DepthDataSample:
-        sample.set_metainfo(dict(batch_input_shape=size))
-        for key in ('gt_depth', 'normals') if training else ():
-            if key in sample:
-                setattr(sample, key, _pad(sample.get(key), *size))
-        return sample
 
 
 def _check_gt_sizes(images: list[Tensor], samples: list[DepthDataSample]) -> None:
-    """Refuse ground truth that is not on its image's grid; padding it to the batch would shift or cut it."""
+    """Refuse ground truth whose size differs from its image's.
+
+    Padding it to the batch would misalign it.
+    """
     for image, sample in zip(images, samples, strict=True):
         if 'gt_depth' in sample and sample.gt_depth.shape[-2:] != image.shape[-2:]:
             raise ValueError(
-                f'{sample.get("img_path", "a sample")}: gt_depth is {tuple(sample.gt_depth.shape)} but the image is '
-                f'{tuple(image.shape[-2:])}; a train pipeline resizes both (Resize with resize_depth=True)'
+                f'{sample.get("img_path", "a sample")}: gt_depth is {tuple(sample.gt_depth.shape)} '
+                'but the image is '
+                f'{tuple(image.shape[-2:])}; a train pipeline resizes both (Resize with '
+                'resize_depth=True)'
             )
+
+
+def _pad_ground_truth(sample: DepthDataSample, height: int, width: int) -> None:
+    for key in ('gt_depth', 'normals'):
+        if key in sample:
+            setattr(sample, key, _pad(sample.get(key), height, width))
 
 
 def _pad(tensor: Tensor, height: int, width: int) -> Tensor:

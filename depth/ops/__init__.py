@@ -1,4 +1,4 @@
-"""Operations with more than one implementation behind one entry point."""
+"""Operations with several implementations behind one entry point."""
 
 from .ms_deform_attn import ms_deform_attn, use_backend
 

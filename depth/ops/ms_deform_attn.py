@@ -13,26 +13,27 @@ from torch import Tensor
 from .ms_deform_attn_torch import ms_deform_attn_torch
 
 BACKENDS = ('auto', 'reference', 'torch', 'triton')
-_chosen = 'auto'  # what 'auto' stands for inside of use_backend
+_auto_backend = 'auto'  # backend that 'auto' stands for inside of use_backend
 
 
 @contextmanager
 def use_backend(backend: str) -> Iterator[None]:
-    """Make ``backend`` the one that ``'auto'`` means inside the block, for every layer of a model.
+    """Context manager that makes ``backend`` the meaning of ``'auto'``, for every layer of a model.
 
-    ``with use_backend('reference'):`` runs the published way, by ``grid_sample``. What a forward pass took its backward
-    pass takes too, inside the block or not.
+    ``with use_backend('reference'):`` computes by ``grid_sample``, as published. A backward pass
+    uses the backend of its forward pass, inside or outside of the block.
 
     Raises:
         ValueError: If the backend is unknown.
     """
-    global _chosen
+    global _auto_backend
     _check_backend(backend)
-    before, _chosen = _chosen, backend
+    previous = _auto_backend
+    _auto_backend = backend
     try:
         yield
     finally:
-        _chosen = before
+        _auto_backend = previous
 
 
 def ms_deform_attn(
@@ -42,33 +43,35 @@ def ms_deform_attn(
     attention_weights: Tensor,
     backend: str = 'auto',
 ) -> Tensor:
-    """Sample every level at given places and sum the samples with given weights.
+    """Multi-scale deformable attention: weighted sum of bilinear samples from every level.
 
-    Sampling is bilinear between pixel centres: (0, 0) is the top left corner of the first pixel and (1, 1) the
-    bottom right corner of the last one (``align_corners=False``). What lies outside a level, NaN and infinite places
-    and empty levels contribute zero. Half precision is summed in float32.
+    Sampling is bilinear between pixel centres: (0, 0) is the top left corner of the first pixel and
+    (1, 1) the bottom right corner of the last one (``align_corners=False``). Samples outside of a
+    level, at NaN or infinite locations, and of empty levels contribute zero. Half precision is
+    summed in float32.
 
     Args:
-        value: (N, S, H, D), H heads of size D; the S rows are the levels one after the other, each row by row.
+        value: (N, S, H, D), H heads of size D; the S rows are the levels one after the other, each
+            row by row.
         spatial_shapes: (h, w) of the L levels; their areas add up to S.
         sampling_locations: (N, Q, H, L, P, 2), (x, y), P points in each level.
         attention_weights: (N, Q, H, L, P).
-        backend: ``'reference'`` (by ``grid_sample``, any dtype, stores every sample), ``'torch'`` (any device, little
-            memory), ``'triton'`` (CUDA) or ``'auto'``: what :func:`use_backend` says, otherwise torch until the Triton
-            kernels have run on a real GPU.
+        backend: ``'reference'`` (by ``grid_sample``, any dtype, stores every sample), ``'torch'``
+            (any device, little memory), ``'triton'`` (CUDA) or ``'auto'``: the backend of
+            :func:`use_backend`, otherwise torch.
 
     Returns:
         (N, Q, H * D), dtype of ``value``.
 
     Raises:
         ValueError: If shapes do not fit each other or the backend is unknown.
-        RuntimeError: If ``'triton'`` is asked for where it cannot run.
+        RuntimeError: If ``'triton'`` is requested where it cannot run.
     """
     shapes = [(int(height), int(width)) for height, width in spatial_shapes]
-    _check(value, shapes, sampling_locations, attention_weights)
+    _check_shapes(value, shapes, sampling_locations, attention_weights)
     _check_backend(backend)
     if backend == 'auto':
-        backend = _chosen
+        backend = _auto_backend
     if backend == 'auto':
         backend = 'torch'  # until the Triton kernels have run on a real GPU
     if backend == 'reference':
@@ -81,26 +84,34 @@ def ms_deform_attn(
 
 
 def ms_deform_attn_reference(
-    value: Tensor, spatial_shapes: list[tuple[int, int]], sampling_locations: Tensor, attention_weights: Tensor
+    value: Tensor,
+    spatial_shapes: list[tuple[int, int]],
+    sampling_locations: Tensor,
+    attention_weights: Tensor,
 ) -> Tensor:
-    """Plain definition by one ``grid_sample`` a level; arguments as in :func:`ms_deform_attn`."""
+    """Reference implementation by one ``grid_sample`` per level.
+
+    Arguments as in :func:`ms_deform_attn`.
+    """
     batch, _, heads, size = value.shape
     queries, points = sampling_locations.shape[1], sampling_locations.shape[4]
     dtype = torch.promote_types(value.dtype, torch.float32)
     locations = sampling_locations.to(dtype)
     finite = locations.isfinite().all(dim=-1, keepdim=True)
-    grids = 2 * torch.where(finite, locations, -1.0).clamp(-1, 2) - 1  # both ends lie outside of any level
+    # grid_sample counts from -1 to 1. Clamping to [-1, 2] keeps far locations outside of the level
+    # without overflowing the sampler's integers.
+    grids = 2 * torch.where(finite, locations, -1.0).clamp(-1, 2) - 1
     weights = attention_weights.to(dtype)
-    # The sums of nothing keep gradients defined (as zero) where every level is empty.
-    nothing = value[:, :0].sum() + locations[:0].sum() + weights[:0].sum()
-    output = value.new_zeros(batch * heads, size, queries, dtype=dtype) + nothing
+    # Sums over no elements: they keep gradients defined (as zero) where every level is empty.
+    zero = value[:, :0].sum() + locations[:0].sum() + weights[:0].sum()
+    output = value.new_zeros(batch * heads, size, queries, dtype=dtype) + zero
     start = 0
     for level, (height, width) in enumerate(spatial_shapes):
         if height * width == 0:
             continue
-        table = value[:, start : start + height * width].to(dtype)
+        rows = value[:, start : start + height * width].to(dtype)  # (N, h * w, H, D)
         start += height * width
-        image = table.permute(0, 2, 3, 1).reshape(batch * heads, size, height, width)
+        image = rows.permute(0, 2, 3, 1).reshape(batch * heads, size, height, width)
         grid = grids[:, :, :, level].transpose(1, 2).reshape(batch * heads, queries, points, 2)
         sampled = F.grid_sample(image, grid, mode='bilinear', padding_mode='zeros', align_corners=False)
         weight = weights[:, :, :, level].transpose(1, 2).reshape(batch * heads, 1, queries, points)
@@ -114,7 +125,7 @@ def _check_backend(backend: str) -> None:
         raise ValueError(f'backend is one of {", ".join(map(repr, BACKENDS))}, got {backend!r}')
 
 
-def _check(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor) -> None:
+def _check_shapes(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor) -> None:
     if value.ndim != 4:
         raise ValueError(f'value must be (N, S, H, D), got {tuple(value.shape)}')
     total = sum(height * width for height, width in shapes)
@@ -126,6 +137,8 @@ def _check(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weig
             f'got {tuple(locations.shape)} and {tuple(weights.shape)}'
         )
     expected = (value.shape[0], value.shape[2], len(shapes))
-    found = (locations.shape[0], *locations.shape[2:4])
-    if found != expected:
-        raise ValueError(f'sampling_locations are for (images, heads, levels) {found}, value and levels for {expected}')
+    actual = (locations.shape[0], locations.shape[2], locations.shape[3])
+    if actual != expected:
+        raise ValueError(
+            f'sampling_locations are for (images, heads, levels) {actual}, value and levels for {expected}'
+        )

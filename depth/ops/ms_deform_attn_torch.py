@@ -1,12 +1,14 @@
-"""Deformable attention from torch operators, with bounded memory.
+"""Deformable attention by torch operators, with bounded memory.
 
-Every head of every query is a weighted sum of 4 * levels * points rows of the value table, which is what
-``embedding_bag`` sums without storing the rows. The backward pass is the same sum read the other way: points are
-sorted by the cell they lie in, and each cell sums gradients of queries. Both work through heads and queries in chunks
-and keep nothing but their inputs, so the extra memory is that of one chunk and of the table.
+Forward: every head of every query is a weighted sum of 4 * levels * points rows of the value table,
+which ``embedding_bag`` computes without storing the rows. Backward: sampling points are sorted by
+the cell that they lie in, and each cell sums the gradients of its queries. Both process heads and
+queries in chunks and store only their inputs, so that the additional memory is that of one chunk
+and of the table.
 
-Levels are stored with a border of zeros. A place outside of a level is moved to the border, so no corner of a cell
-needs a mask. All sums run in a fixed order: the result is the same bits in every run.
+Levels are stored with a border of zeros. Locations outside of a level are moved to the border, so
+that no corner of a cell needs a mask. All sums run in a fixed order: results are bitwise equal in
+every run.
 """
 
 from collections.abc import Iterator
@@ -21,7 +23,10 @@ BACKWARD_POINTS = 1 << 18
 
 
 def ms_deform_attn_torch(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor) -> Tensor:
-    """Return what :func:`depth.ops.ms_deform_attn` returns; arguments as there."""
+    """Implementation of :func:`depth.ops.ms_deform_attn` by torch operators.
+
+    Arguments and result as there.
+    """
     return _forward_op(value, [side for shape in shapes for side in shape], locations, weights)
 
 
@@ -36,9 +41,9 @@ def _forward_op(value: Tensor, sides: list[int], locations: Tensor, weights: Ten
     table = geometry.pack(value)
     result = table.new_zeros(*locations.shape[:3], value.shape[-1])
     for images, heads, queries in _chunks(locations.shape, FORWARD_POINTS):
-        part = _Points(geometry, locations[images, queries, heads], weights[images, queries, heads])
-        rows = geometry.rows(table, images, heads)
-        result[images, queries, heads] = part.sample(rows)
+        chunk = (images, queries, heads)
+        points = _Points(geometry, locations[chunk], weights[chunk])
+        result[chunk] = points.sample(geometry.rows(table, images, heads))
     return result.flatten(2).to(value.dtype)
 
 
@@ -46,7 +51,7 @@ def _forward_op(value: Tensor, sides: list[int], locations: Tensor, weights: Ten
     'depth::ms_deform_attn_backward',
     mutates_args=(),
     # Written out because torch 2.4 cannot read it off list[int].
-    schema='(Tensor grad, Tensor value, int[] sides, Tensor locations, Tensor weights) -> (Tensor, Tensor, Tensor)',
+    schema=('(Tensor grad, Tensor value, int[] sides, Tensor locations, Tensor weights) -> (Tensor, Tensor, Tensor)'),
 )
 def _backward_op(
     grad: Tensor, value: Tensor, sides: list[int], locations: Tensor, weights: Tensor
@@ -57,13 +62,14 @@ def _backward_op(
     grad_locations, grad_weights = torch.zeros_like(locations), torch.zeros_like(weights)
     grad = grad.to(table.dtype).view(*locations.shape[:3], value.shape[-1])
     for images, heads, queries in _chunks(locations.shape, BACKWARD_POINTS):
-        place = (images, queries, heads)
-        part = _Points(geometry, locations[place], weights[place])
-        grad_rows = grad[place].reshape(-1, value.shape[-1])
-        dots = part.dots(geometry.rows(table, images, heads), grad_rows)
-        for target, part_grad in zip((grad_locations, grad_weights), part.point_grads(dots), strict=True):
-            target[place] = part_grad.view_as(target[place])
-        part.scatter(grad_rows, geometry.rows(grad_table, images, heads))
+        chunk = (images, queries, heads)
+        points = _Points(geometry, locations[chunk], weights[chunk])
+        grad_rows = grad[chunk].reshape(-1, value.shape[-1])
+        dots = points.dots(geometry.rows(table, images, heads), grad_rows)
+        chunk_grad_locations, chunk_grad_weights = points.point_grads(dots)
+        grad_locations[chunk] = chunk_grad_locations.view_as(grad_locations[chunk])
+        grad_weights[chunk] = chunk_grad_weights.view_as(grad_weights[chunk])
+        points.scatter(grad_rows, geometry.rows(grad_table, images, heads))
     return geometry.unpack(grad_table).to(value.dtype), grad_locations, grad_weights
 
 
@@ -94,32 +100,37 @@ _forward_op.register_autograd(_backward, setup_context=_setup_context)
 
 
 def _chunks(shape: tuple[int, ...], limit: int) -> Iterator[tuple[slice, slice, slice]]:
-    """Yield slices of images, heads and queries with at most ``limit`` points where that can be.
+    """Yield slices of images, heads and queries with at most ``limit`` sampling points.
 
-    Whole images go together if they fit, otherwise heads of one image (a head's table stays in the cache), otherwise
-    queries of one head.
+    A chunk holds whole images if they fit, otherwise heads of one image (the table of a head stays
+    in the cache), otherwise queries of one head.
     """
     num_images, num_queries, num_heads, levels, points, _ = shape
-    of_query = max(levels * points, 1)
-    of_image = max(num_heads * num_queries * of_query, 1)
-    images = max(limit // of_image, 1)
-    heads = num_heads if limit >= of_image else max(limit // max(num_queries * of_query, 1), 1)
-    queries = max(limit // of_query, 1)
+    query_points = max(levels * points, 1)
+    head_points = max(num_queries * query_points, 1)
+    image_points = max(num_heads * num_queries * query_points, 1)
+    images = max(limit // image_points, 1)
+    heads = num_heads if limit >= image_points else max(limit // head_points, 1)
+    queries = max(limit // query_points, 1)
     for image in range(0, num_images, images):
         for head in range(0, num_heads, heads):
             for query in range(0, num_queries, queries):
-                yield slice(image, image + images), slice(head, head + heads), slice(query, query + queries)
+                yield (
+                    slice(image, image + images),
+                    slice(head, head + heads),
+                    slice(query, query + queries),
+                )
 
 
 @dataclass
 class _Geometry:
-    """Where the levels lie in a table whose every level has a border of one zero."""
+    """Layout of the value table, in which every level has a border of zeros."""
 
     heads: int
     shapes: list[tuple[int, int]]
     starts: list[int]  # first row of each bordered level
     total: int  # rows of one head of one image
-    dtype: torch.dtype  # of all sums
+    dtype: torch.dtype  # dtype of all sums
 
     @classmethod
     def of(cls, value: Tensor, sides: list[int]) -> '_Geometry':
@@ -128,18 +139,22 @@ class _Geometry:
         for height, width in shapes:
             starts.append(starts[-1] + (height + 2) * (width + 2))
         dtype = torch.promote_types(value.dtype, torch.float32)
-        if max(starts) >= 1 << 24:  # cells are numbered in this dtype
+        # Cells are numbered in this dtype; float32 has no odd integers beyond 2^24.
+        if max(starts) >= 1 << 24:
             dtype = torch.float64
         return cls(value.shape[2], shapes, starts[:-1], starts[-1], dtype)
 
     def levels(self, value: Tensor, table: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield each level as views (N, H, h, w, D) of ``value`` (N, S, H, D) and of ``table``."""
-        table = table.view(value.shape[0], self.heads, self.total, -1)
+        table = table.view(value.shape[0], self.heads, self.total, -1)  # (N, H, rows, D)
         sizes = [height * width for height, width in self.shapes]
         for (height, width), start, level in zip(self.shapes, self.starts, value.split(sizes, dim=1), strict=True):
             bordered = table[:, :, start : start + (height + 2) * (width + 2)]
             bordered = bordered.unflatten(2, (height + 2, width + 2))
-            yield level.unflatten(1, (height, width)).permute(0, 3, 1, 2, 4), bordered[:, :, 1:-1, 1:-1]
+            yield (
+                level.unflatten(1, (height, width)).permute(0, 3, 1, 2, 4),
+                bordered[:, :, 1:-1, 1:-1],
+            )
 
     def sides(self, points: int, device: torch.device) -> Tensor:
         """Return (w, h) of the level of each of L * P points."""
@@ -147,37 +162,39 @@ class _Geometry:
         return sides.flip(-1).repeat_interleave(points, dim=0)
 
     def corner_shifts(self, points: int, device: torch.device) -> Tensor:
-        """Return where the corners of cell (0, 0) lie in the table of a head, (4, L * P)."""
-        pitches = [width + 2 for _, width in self.shapes]
-        firsts = [start + pitch + 1 for start, pitch in zip(self.starts, pitches, strict=True)]
-        shifts = [
-            (first, first + 1, first + pitch, first + pitch + 1) for first, pitch in zip(firsts, pitches, strict=True)
-        ]
+        """Return the table rows of the corners of cell (0, 0) for each point, (4, L * P)."""
+        shifts = []
+        for start, (_, width) in zip(self.starts, self.shapes, strict=True):
+            pitch = width + 2  # rows of the table from one line of the level to the next
+            first = start + pitch + 1
+            shifts.append((first, first + 1, first + pitch, first + pitch + 1))
         return torch.tensor(shifts, device=device).view(-1, 4).t().repeat_interleave(points, dim=1)
 
     def spans(self, corner: int) -> Iterator[tuple[int, int, int]]:
-        """Yield first and last row of each level and how many rows a corner comes after its cell's first one."""
-        for (_, width), start, end in zip(self.shapes, self.starts, [*self.starts[1:], self.total], strict=True):
+        """Yield first and last table row of each level, and a corner's offset in its cell."""
+        ends = [*self.starts[1:], self.total]
+        for (_, width), start, end in zip(self.shapes, self.starts, ends, strict=True):
+            # Bit 1 of the corner is the line below, bit 0 the column to the right.
             yield start, end, (corner >> 1) * (width + 2) + (corner & 1)
 
     def pack(self, value: Tensor) -> Tensor:
         """Return the table (N * H * total, D) of ``value`` (N, S, H, D)."""
         table = value.new_zeros(value.shape[0] * self.heads * self.total, value.shape[-1], dtype=self.dtype)
-        for level, place in self.levels(value, table):
-            place.copy_(level)
+        for level, inner in self.levels(value, table):
+            inner.copy_(level)
         return table
 
     def unpack(self, table: Tensor) -> Tensor:
-        """Undo :meth:`pack`."""
+        """Return ``value`` (N, S, H, D) of a table; inverse of :meth:`pack`."""
         images = len(table) // (self.heads * self.total)
         rows = sum(height * width for height, width in self.shapes)
         value = table.new_empty(images, rows, self.heads, table.shape[-1])
-        for level, place in self.levels(value, table):
-            level.copy_(place)
+        for level, inner in self.levels(value, table):
+            level.copy_(inner)
         return value
 
     def rows(self, table: Tensor, images: slice, heads: slice) -> Tensor:
-        """Return the part of a table that a chunk sees; it is one block."""
+        """Return the rows of a table that belong to the images and heads of a chunk, as a view."""
         chunk = table.view(-1, self.heads, self.total, table.shape[-1])[images, heads]
         return chunk.reshape(-1, table.shape[-1]) if chunk.numel() == 0 else chunk.flatten(0, 2)
 
@@ -185,32 +202,33 @@ class _Geometry:
 class _Points:
     """Sampling points of one chunk: table rows and factors of their four corners.
 
-    All arrays end with the points of a head of a query, level by level: K = L * P, the longest stretch that is
-    handled alike, so that torch's loops over it are vectorised.
+    The last dimension of all arrays holds the K = L * P points of a head of a query, level by
+    level: the longest run of equal treatment, so that torch vectorises its loops over it.
 
     Args:
-        geometry: Of the table.
-        locations: (N, Q, H, L, P, 2) of the chunk.
-        weights: (N, Q, H, L, P) of the chunk.
+        geometry: Layout of the table.
+        locations: Sampling locations of the chunk, (N, Q, H, L, P, 2).
+        weights: Attention weights of the chunk, (N, Q, H, L, P).
     """
 
     def __init__(self, geometry: _Geometry, locations: Tensor, weights: Tensor) -> None:
         self.images, _, self.heads, _, points, _ = locations.shape
-        self.geometry, self.total = geometry, geometry.total
+        self.geometry = geometry
+        self.total = geometry.total
         self.shifts = geometry.corner_shifts(points, locations.device)
         self.sides = geometry.sides(points, locations.device)  # (K, 2): w, h
         self.weights = weights.flatten(3).to(geometry.dtype)
         pixels = (locations.flatten(3).to(geometry.dtype) * self.sides.flatten()).sub_(0.5)  # (N, Q, H, K * 2)
         self.inside = (pixels > -1) & (pixels < self.sides.flatten())  # False for NaN
-        pixels = torch.where(self.inside, pixels, -1.0)
+        pixels = torch.where(self.inside, pixels, -1.0)  # the border of zeros
         first = pixels.floor()
-        self.x, self.y = pixels.sub_(first).unflatten(3, (-1, 2)).unbind(-1)  # place in the cell, 0 to 1
+        self.x, self.y = pixels.sub_(first).unflatten(3, (-1, 2)).unbind(-1)  # position in the cell, 0 to 1
         left, top = first.unflatten(3, (-1, 2)).unbind(-1)
         self.cells = torch.addcmul(left, top, self.sides[:, 0] + 2).long()
         self.factors = self._factors()
 
     def _factors(self) -> Tensor:
-        """Return weight times bilinear share of the four corners, (N, Q, H, 4, K)."""
+        """Return attention weights times bilinear coefficients of the corners, (N, Q, H, 4, K)."""
         factors = self.weights.new_empty(*self.weights.shape[:3], 4, self.weights.shape[-1])
         top_left, top_right, low_left, low_right = factors.unbind(3)
         low = self.y * self.weights
@@ -222,7 +240,7 @@ class _Points:
         return factors
 
     def _starts(self) -> Tensor:
-        """Return the first table row of each head of each image, (N, 1, H, 1), counted in the chunk."""
+        """Return the first table row of each head of each image in the chunk, (N, 1, H, 1)."""
         starts = torch.arange(self.images * self.heads, device=self.cells.device) * self.total
         return starts.view(self.images, 1, self.heads, 1)
 
@@ -238,12 +256,13 @@ class _Points:
         return bags.view(*self.cells.shape[:3], -1)
 
     def dots(self, table: Tensor, grad_rows: Tensor) -> Tensor:
-        """Return each corner's row times its query's gradient, (N, Q, H, 4, K)."""
+        """Return the scalar products of corner rows and query gradients, (N, Q, H, 4, K)."""
         corners = self._corners()
         bags, length = corners.shape
         starts = torch.arange(bags, device=corners.device) * length
         owners = torch.arange(bags, device=corners.device).repeat_interleave(length)
-        # The gradient of embedding_bag for its weights; through autograd the sums would be taken again.
+        # The operator behind the gradient of embedding_bag for its weights. Through autograd the
+        # sums of the forward pass would be computed again.
         dots = torch.ops.aten._embedding_bag_per_sample_weights_backward(
             grad_rows, table, corners.view(-1), starts, owners, 0, -1
         )
@@ -263,23 +282,25 @@ class _Points:
         return torch.where(self.inside.view_as(grads), grads, 0), grad_weights
 
     def scatter(self, grad_rows: Tensor, grad_table: Tensor) -> None:
-        """Add the gradient of the table: each cell sums the queries that look into it, once for each corner."""
+        """Add to the gradient of the table: every cell sums its queries, once for each corner."""
         cells = (self.cells + (self._starts() + self.shifts[0])).flatten()
         length = self.cells.shape[-1]
+        # A sort instead of an argsort: the cell in the high bits, the point in the low ones.
         bits = max(len(cells) - 1, 1).bit_length()
         codes = _sorted(cells.bitwise_left_shift_(bits).add_(torch.arange(len(cells), device=cells.device)))
         starts = torch.searchsorted(codes, torch.arange(len(grad_table), device=cells.device) << bits)
         points = codes.bitwise_and_((1 << bits) - 1)
         owners = points // length
-        places = torch.add(points, owners, alpha=3 * length)  # in (bags, 4, K)
+        # Index of a point's first corner in the flattened factors (bags, 4, K).
+        indices = torch.add(points, owners, alpha=3 * length)
         factors = self.factors.flatten()
         for corner in range(4):
-            shares = factors[places + corner * length]
-            sums = F.embedding_bag(owners, grad_rows, starts, mode='sum', per_sample_weights=shares)
+            weights = factors[indices + corner * length]
+            sums = F.embedding_bag(owners, grad_rows, starts, mode='sum', per_sample_weights=weights)
             self._add_shifted(grad_table, sums, corner)
 
     def _add_shifted(self, grad_table: Tensor, sums: Tensor, corner: int) -> None:
-        """Add what cells summed for one corner to the rows of that corner."""
+        """Add the sums of all cells for one corner to the table rows of that corner."""
         groups = (self.images * self.heads, self.total)
         grad_table, sums = grad_table.unflatten(0, groups), sums.unflatten(0, groups)
         for start, end, shift in self.geometry.spans(corner):
@@ -287,7 +308,10 @@ class _Points:
 
 
 def _sorted(codes: Tensor) -> Tensor:
-    """Sort distinct integers; NumPy's vectorised sort is several times faster on a CPU and works in place."""
+    """Sort distinct integers.
+
+    NumPy's vectorised sort is several times faster on a CPU and works in place.
+    """
     if codes.is_cpu:
         codes.numpy().sort()
         return codes

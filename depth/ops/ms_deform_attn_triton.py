@@ -1,8 +1,10 @@
 """Deformable attention as Triton kernels, for CUDA.
 
-A program takes one head and a block of neighbouring queries, so that the rows it reads overlap in the cache. Sampled
-values only ever live in registers. The backward pass samples again; it adds to the gradient of the values with
-atomics, so that gradient (alone) may differ in the last bits from run to run. Every load is cast to float32 first.
+A program handles one head and a block of neighbouring queries, whose rows overlap in the cache.
+Sampled values stay in registers. The backward pass samples again and adds to the gradient of the
+values with atomics, so that this gradient (and no other) may differ in the last bits from run to
+run. Every load is cast to float32 first: Triton's interpreter computes bfloat16 wrongly without an
+error.
 
 ``TRITON_INTERPRET=1`` (set before Triton is imported) runs the kernels on the CPU, for tests.
 """
@@ -18,35 +20,41 @@ try:
 except ImportError:  # no Triton on this platform
     triton = None
 
-OLDEST_TRITON = (3, 9)  # the only one the kernels were checked with; 3.0's interpreter computes zeros
+OLDEST_TRITON = (
+    3,
+    9,
+)  # the only one the kernels were checked with; 3.0's interpreter computes zeros
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
-TILE = 1024  # numbers of a value tile: queries of a block times the size of a head
+TILE = 1024  # elements of a value tile: queries of a block times the size of a head
 
 
-def why_not(value: Tensor) -> str | None:
-    """Return why the kernels cannot take ``value`` (N, S, H, D), None if they can."""
+def unsupported_reason(value: Tensor) -> str | None:
+    """Return the reason why the kernels cannot process ``value`` (N, S, H, D), None if they can."""
     size = value.shape[-1]
     if triton is None:
         return 'Triton is not installed'
-    if tuple(int(part) for part in triton.__version__.split('.')[:2]) < OLDEST_TRITON:
-        wanted = '.'.join(map(str, OLDEST_TRITON))
-        return f'the kernels were checked with Triton {wanted} and newer, Triton {triton.__version__} is installed'
+    major, minor = triton.__version__.split('.')[:2]
+    if (int(major), int(minor)) < OLDEST_TRITON:
+        oldest = '.'.join(map(str, OLDEST_TRITON))
+        return f'the kernels were checked with Triton {oldest} and newer, Triton {triton.__version__} is installed'
     if not value.is_cuda and os.environ.get('TRITON_INTERPRET') != '1':
         return f'Triton needs a CUDA device, value is on {value.device}'
     if value.dtype not in DTYPES:
         return f'the kernels take float32, float16 and bfloat16, value is {value.dtype}'
-    if size < 16 or size > 128 or size & (size - 1):
+    if size < 16 or size > 128 or size & (size - 1):  # tl.arange takes powers of two
         return f'the size of a head must be 16, 32, 64 or 128, it is {size}'
     return None
 
 
 def ms_deform_attn_triton(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor) -> Tensor:
-    """Return what :func:`depth.ops.ms_deform_attn` returns; arguments as there.
+    """Implementation of :func:`depth.ops.ms_deform_attn` by Triton kernels.
+
+    Arguments and result as there.
 
     Raises:
-        RuntimeError: If the kernels cannot take these tensors; it says why.
+        RuntimeError: If the kernels cannot process these tensors; the message has the reason.
     """
-    reason = why_not(value)
+    reason = unsupported_reason(value)
     if reason:
         raise RuntimeError(f"ms_deform_attn: backend 'triton' cannot run: {reason}; use backend='auto'")
     return _forward_op(value, [side for shape in shapes for side in shape], locations, weights)
@@ -56,13 +64,14 @@ if triton is not None:
 
     @triton.jit
     def _corners(location, row, image, query_mask, level_ptr, level, HEADS: tl.constexpr, SIZE: tl.constexpr):
-        """Return, for one point of each query, fractions, sides and the four corners' (offset, mask)."""
+        """Return position, level sides, offsets and masks of the corners of a point per query."""
         height = tl.load(level_ptr + level * 3)
         width = tl.load(level_ptr + level * 3 + 1)
         start = tl.load(level_ptr + level * 3 + 2)
         x = tl.load(location + row * 2, mask=query_mask, other=-9.0).to(tl.float32) * width - 0.5
         y = tl.load(location + row * 2 + 1, mask=query_mask, other=-9.0).to(tl.float32) * height - 0.5
-        inside = (x > -1) & (x < width) & (y > -1) & (y < height)  # False for NaN
+        # False for NaN; such points go to (0, 0), where their masks and gradients are zero.
+        inside = (x > -1) & (x < width) & (y > -1) & (y < height)
         x = tl.where(inside, x, 0.0)
         y = tl.where(inside, y, 0.0)
         left = tl.floor(x)
@@ -107,7 +116,8 @@ if triton is not None:
         image = tl.program_id(2).to(tl.int64)
         query = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
         query_mask = query < queries
-        owner = (image * queries + query) * HEADS + head  # row of the output, (N, Q, H)
+        # Row of the output (N, Q, H); 64 bits, because offsets of large batches overflow 32.
+        owner = (image * queries + query) * HEADS + head
         channel = tl.arange(0, SIZE)[None, :]
         value += head * SIZE + channel
         total = tl.zeros((BLOCK, SIZE), tl.float32)
@@ -126,8 +136,8 @@ if triton is not None:
                 total += ((1 - y) * x * share)[:, None] * v01
                 total += (y * (1 - x) * share)[:, None] * v10
                 total += (y * x * share)[:, None] * v11
-        place = output + owner[:, None] * SIZE + channel
-        tl.store(place, total.to(output.dtype.element_ty), mask=query_mask[:, None])
+        rows_out = output + owner[:, None] * SIZE + channel
+        tl.store(rows_out, total.to(output.dtype.element_ty), mask=query_mask[:, None])
 
     @triton.jit
     def _backward_kernel(
@@ -177,8 +187,16 @@ if triton is not None:
                 by_x = tl.where(inside, by_x * share * width, 0.0)
                 by_y = tl.where(inside, by_y * share * height, 0.0)
                 sampled = tl.where(inside, sampled, 0.0)
-                tl.store(grad_location + row * 2, by_x.to(grad_location.dtype.element_ty), mask=query_mask)
-                tl.store(grad_location + row * 2 + 1, by_y.to(grad_location.dtype.element_ty), mask=query_mask)
+                tl.store(
+                    grad_location + row * 2,
+                    by_x.to(grad_location.dtype.element_ty),
+                    mask=query_mask,
+                )
+                tl.store(
+                    grad_location + row * 2 + 1,
+                    by_y.to(grad_location.dtype.element_ty),
+                    mask=query_mask,
+                )
                 tl.store(grad_weight + row, sampled.to(grad_weight.dtype.element_ty), mask=query_mask)
                 top_share = (1 - y) * share
                 low_share = y * share
@@ -186,9 +204,19 @@ if triton is not None:
                 low_place = grad_value + low[:, None]
                 # No order is needed between the sums: relaxed.
                 tl.atomic_add(top_place, ((1 - x) * top_share)[:, None] * g, mask=m00[:, None], sem='relaxed')
-                tl.atomic_add(top_place + HEADS * SIZE, (x * top_share)[:, None] * g, mask=m01[:, None], sem='relaxed')
+                tl.atomic_add(
+                    top_place + HEADS * SIZE,
+                    (x * top_share)[:, None] * g,
+                    mask=m01[:, None],
+                    sem='relaxed',
+                )
                 tl.atomic_add(low_place, ((1 - x) * low_share)[:, None] * g, mask=m10[:, None], sem='relaxed')
-                tl.atomic_add(low_place + HEADS * SIZE, (x * low_share)[:, None] * g, mask=m11[:, None], sem='relaxed')
+                tl.atomic_add(
+                    low_place + HEADS * SIZE,
+                    (x * low_share)[:, None] * g,
+                    mask=m11[:, None],
+                    sem='relaxed',
+                )
 
 
 @torch.library.custom_op(
@@ -207,7 +235,7 @@ def _forward_op(value: Tensor, sides: list[int], locations: Tensor, weights: Ten
     'depth::ms_deform_attn_triton_backward',
     mutates_args=(),
     # Written out because torch 2.4 cannot read it off list[int].
-    schema='(Tensor grad, Tensor value, int[] sides, Tensor locations, Tensor weights) -> (Tensor, Tensor, Tensor)',
+    schema=('(Tensor grad, Tensor value, int[] sides, Tensor locations, Tensor weights) -> (Tensor, Tensor, Tensor)'),
 )
 def _backward_op(
     grad: Tensor, value: Tensor, sides: list[int], locations: Tensor, weights: Tensor
@@ -247,14 +275,20 @@ _forward_op.register_autograd(_backward, setup_context=_setup_context)
 
 
 def _launch(
-    kernel, value: Tensor, sides: list[int], locations: Tensor, weights: Tensor, outputs: tuple[Tensor, ...]
+    kernel,
+    value: Tensor,
+    sides: list[int],
+    locations: Tensor,
+    weights: Tensor,
+    outputs: tuple[Tensor, ...],
 ) -> None:
-    """Run a kernel over (blocks of queries, heads, images)."""
+    """Launch a kernel on the grid (blocks of queries, heads, images)."""
     images, queries, heads, levels, points, _ = locations.shape
     if images * queries * heads * levels * points == 0:
         return
     size = value.shape[-1]
-    geometry, start = [], 0
+    geometry = []  # height, width and first row of every level
+    start = 0
     for height, width in zip(sides[::2], sides[1::2], strict=True):
         geometry.append((height, width, start))
         start += height * width

@@ -101,12 +101,6 @@ class FullScaleHead(SigmoidDepthHead):
         return sigmoids
 
     def _check(self, feats: Sequence[Tensor]) -> None:
-        found = [feat.shape[1] for feat in feats]
-        if found != self.in_channels:
-            raise ValueError(
-                f'FullScaleHead: decode_head.in_channels is {self.in_channels}, but the backbone gives maps with '
-                f'{found} channels'
-            )
         size = [2 * side for side in feats[0].shape[-2:]]
         if any(side % 32 or side < 160 for side in size):
             raise ValueError(

@@ -152,8 +152,3 @@ def test_samples_are_checked():
 def test_heads_check_their_options(options, message):
     with pytest.raises(ValueError, match=message):
         MonodepthHead(**options)
-
-
-def test_a_head_names_the_channels_that_do_not_fit():
-    with pytest.raises(ValueError, match=r'\[64, 64, 128, 256, 512\].*\[3\]'):
-        MonodepthHead()([torch.zeros(1, 3, 8, 8)])

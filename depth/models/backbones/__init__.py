@@ -1,4 +1,4 @@
-"""Backbones: one wrapper over timm, and what timm lacks around it."""
+"""Backbones: a wrapper for all timm models, and DepthFormer's two-branch encoder."""
 
 from .depthformer_backbone import DepthFormerBackbone
 from .timm_backbone import TimmBackbone

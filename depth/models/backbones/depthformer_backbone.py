@@ -1,4 +1,7 @@
-"""DepthFormer's encoder: a transformer and a convolutional stem side by side."""
+"""DepthFormer's encoder: a transformer and a convolutional stem in parallel.
+
+Reference: DepthFormer, https://arxiv.org/abs/2203.14211
+"""
 
 import torch
 from mmengine.model import BaseModule
@@ -9,10 +12,10 @@ from depth.registry import MODELS
 
 @MODELS.register_module()
 class DepthFormerBackbone(BaseModule):
-    """Put a half-resolution convolutional stem in front of a backbone's feature list.
+    """Transformer backbone with a parallel convolutional stem, whose map at 1/2 comes first.
 
     Args:
-        backbone: Config of the transformer backbone, which sees the image itself.
+        backbone: Config of the transformer backbone; its input is the image, not the stem's output.
         stem_channels: Channels of the stem.
 
     Reference: DepthFormer, https://arxiv.org/abs/2203.14211
@@ -27,5 +30,5 @@ class DepthFormerBackbone(BaseModule):
         self.out_strides = [2, *self.transformer.out_strides]
 
     def forward(self, inputs: Tensor) -> list[Tensor]:
-        """Map a normalised image (N, 3, H, W) to the stem's map at 1/2 and the transformer's maps."""
+        """Map an image (N, 3, H, W) to the stem's map at 1/2 and the maps of the transformer."""
         return [torch.relu(self.bn1(self.conv1(inputs))), *self.transformer(inputs)]

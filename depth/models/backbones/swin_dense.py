@@ -1,8 +1,8 @@
-"""Swin for dense prediction at any size: pad the feature map to full windows first, then shift.
+"""Swin for dense prediction at any image size: pad to whole windows first, then shift.
 
-timm shifts before it pads, so at sizes that are no multiple of the window its shifted windows
-mix other pixels than the published dense models (Swin Transformer, https://arxiv.org/abs/2103.14030,
-as used for detection and segmentation). Weights are the same; only the order of the two steps moves.
+timm shifts before it pads, so at sizes that are no multiple of the window its shifted windows mix
+other pixels than the published dense models (Swin Transformer, https://arxiv.org/abs/2103.14030, as
+used for detection and segmentation). Weights are the same; only the order of the two steps moves.
 """
 
 import re
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 
 def make_swin_dense(model: nn.Module) -> None:
-    """Let every Swin block of ``model`` pad before it shifts, in place.
+    """Make every Swin block of ``model`` pad before it shifts, in place.
 
     Args:
         model: A timm Swin model created with ``dynamic_img_size=True, always_partition=True``.
@@ -33,10 +33,11 @@ def make_swin_dense(model: nn.Module) -> None:
 
 
 def rename_official_swin(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights of the original Swin release under timm's names; any other state is returned as it is.
+    """Rename the weights of the original Swin release to timm's names.
 
-    The release counts a patch merging to the stage before it, timm to the stage after it; values are the same.
+    Other states are returned as they are.
     """
+    # The release counts a patch merging to the stage before it, timm to the stage after it.
     if not any(name.startswith('layers.0.downsample.') for name in state):
         return state
     return {re.sub(r'^layers\.(\d+)\.downsample', _next_stage, name): value for name, value in state.items()}
@@ -47,33 +48,34 @@ def _next_stage(match: re.Match) -> str:
 
 
 def _padded_window_attention(self: SwinTransformerBlock, x: Tensor) -> Tensor:
-    """Window attention on (N, H, W, C); padding is zeros because it follows the first norm."""
+    """Shifted window attention on (N, H, W, C); replaces ``SwinTransformerBlock._attn``."""
     height, width, channels = x.shape[1:]
     rows, columns = self.window_size
+    # The first norm came before, so that padding is zero for the attention, too.
     x = F.pad(x, (0, 0, 0, -width % columns, 0, -height % rows))
     padded_height, padded_width = x.shape[1:3]
-    shifts, mask = [0, 0], None
-    if any(self.shift_size):
-        shifts = [-shift for shift in self.shift_size]
-        x = torch.roll(x, shifts=shifts, dims=(1, 2))
+    is_shifted = any(self.shift_size)
+    mask = None
+    if is_shifted:
+        x = torch.roll(x, shifts=[-shift for shift in self.shift_size], dims=(1, 2))
         mask = _shift_mask(self, x)
-    windows = window_partition(x, self.window_size).view(-1, rows * columns, channels)
+    windows = window_partition(x, self.window_size).view(-1, rows * columns, channels)  # (windows, L, C)
     windows = self.attn(windows, mask=mask).view(-1, rows, columns, channels)
     x = window_reverse(windows, self.window_size, padded_height, padded_width)
-    if any(shifts):
-        x = torch.roll(x, shifts=[-shift for shift in shifts], dims=(1, 2))
+    if is_shifted:
+        x = torch.roll(x, shifts=tuple(self.shift_size), dims=(1, 2))
     return x[:, :height, :width].contiguous()
 
 
 def _shift_mask(block: SwinTransformerBlock, x: Tensor) -> Tensor:
-    """Return the additive mask (windows, L, L) of a shifted map, computed once a size, device and dtype."""
+    """Return the additive mask (windows, L, L) of a shifted map, cached by size and device."""
     if torch.compiler.is_compiling() or (x.is_cuda and torch.cuda.is_current_stream_capturing()):
-        # A compiled or recorded graph makes its own: a look-up would compile every size twice, and a recorded graph
-        # would go on reading a mask that was dropped below.
+        # A compiled or captured graph computes its own mask: a look-up would compile every size
+        # twice, and a captured graph would go on reading a mask that left the cache.
         return block.get_attn_mask(x[:1])
     key = (*x.shape[1:3], x.device, x.dtype)
     if key not in block.dense_masks:
-        if len(block.dense_masks) >= 16:  # many test sizes must not fill the memory
+        if len(block.dense_masks) >= 16:  # bounds the memory when test images have many sizes
             block.dense_masks.clear()
         block.dense_masks[key] = block.get_attn_mask(x[:1])
     return block.dense_masks[key]

@@ -1,4 +1,4 @@
-"""Any timm model with features as a backbone."""
+"""Backbone that wraps any timm model with intermediate features."""
 
 import difflib
 from collections.abc import Sequence
@@ -26,17 +26,23 @@ class TimmBackbone(BaseModule):
 
     Args:
         model_name: Name in timm, for example ``resnet50`` or ``swin_tiny_patch4_window7_224``.
-        out_indices: Which feature levels to return, finest first; all of them by default.
+        out_indices: Feature levels to return, finest first; all of them by default.
         pretrained: Load timm's weights (from its cache or the network).
-        checkpoint: Local file of weights in timm's naming, or of the original Swin release; excludes ``pretrained``.
-        out_norm: ``'LN'`` puts one LayerNorm on every returned level, as the published Swin decoders expect.
+        checkpoint: Local file of weights in timm's naming, or of the original Swin release;
+            excludes ``pretrained``.
+        out_norm: ``'LN'`` puts one LayerNorm on every returned level, as the published Swin
+            decoders expect.
         norm_eps: Epsilon of the LayerNorms that ``out_norm`` adds.
-        net_norm_eps: Epsilon of the network's own LayerNorms; timm's value by default (1e-6 in a ViT).
-        class_token: Return (map, class token) of every block instead of maps; plain vision transformers only.
-        pos_embed_antialias: False resizes a ViT's position embedding by plain bicubic interpolation, without timm's
-            antialiasing, as the published DPT does; the image may then have any size.
-        last_conv: Give the coarsest level as the network's last 1x1 convolution leaves it, before its norm and
-            activation (``conv_head`` of EfficientNet and MobileNet); wider than the last block, as AdaBins takes it.
+        net_norm_eps: Epsilon of the network's own LayerNorms; timm's value by default
+            (1e-6 in a ViT).
+        class_token: Return (map, class token) of every block instead of maps; plain vision
+            transformers only.
+        pos_embed_antialias: False resizes a ViT's position embedding by plain bicubic
+            interpolation, without timm's antialiasing, as the published DPT does; the image may
+            then have any size.
+        last_conv: Apply the network's last 1x1 convolution to the coarsest level, without its norm
+            and activation (``conv_head`` of EfficientNet and MobileNet). The level gets wider, as
+            AdaBins needs it.
         frozen_norm: Keep every BatchNorm in eval mode during training.
         grad_checkpointing: Recompute activations in the backward pass to save memory.
         model_args: Further arguments of the timm model (``drop_path_rate``, ``embed_dim``, ...).
@@ -46,7 +52,7 @@ class TimmBackbone(BaseModule):
         out_strides: Stride of every returned level against the image.
 
     Raises:
-        ValueError: If timm has no such model or level, or weights cannot be had.
+        ValueError: If timm has no such model or level, or if weights cannot be loaded.
     """
 
     def __init__(
@@ -74,6 +80,7 @@ class TimmBackbone(BaseModule):
             raise ValueError('TimmBackbone: model_args.checkpoint_path is not taken, give checkpoint=FILE')
         if out_norm and class_token:
             raise ValueError('TimmBackbone: out_norm is for maps alone, set class_token=False or out_norm=None')
+        # swin_dense.py pads the windows of Swin v1 at run time; timm has to allow any size first.
         is_swin = model_name.split('.')[0].startswith('swin_') and '_cr_' not in model_name
         dense = dict(strict_img_size=False, dynamic_img_size=True, always_partition=True) if is_swin else {}
         if not pos_embed_antialias:
@@ -109,28 +116,32 @@ class TimmBackbone(BaseModule):
     def forward(self, inputs: Tensor) -> list[Tensor] | list[tuple[Tensor, Tensor]]:
         """Map a normalised image (N, 3, H, W) to feature maps (N, C, h, w), finest first.
 
-        With ``class_token`` every entry is a pair of the map and the class token (N, C) of one block.
+        With ``class_token`` every entry is a pair of the map and the class token (N, C) of one
+        block.
 
-        An image whose size is no multiple of the patch size is padded with zeros at the right and bottom (Swin, ViT).
+        An image whose size is no multiple of the patch size is padded with zeros at the right and
+        bottom (Swin, ViT).
         """
         height, width = inputs.shape[-2:]
-        padded = F.pad(inputs, (0, -width % self.patch_size[1], 0, -height % self.patch_size[0]))
+        patch_height, patch_width = self.patch_size
+        padded = F.pad(inputs, (0, -width % patch_width, 0, -height % patch_height))
         try:
             feats = features_with_class_token(self.net, padded) if self.class_token else self.net(padded)
         except AssertionError as error:  # how timm refuses a size
             raise ValueError(
                 f'TimmBackbone: an image of {height}x{width} does not fit the model: {error} '
-                'Set backbone.model_args.img_size, or dynamic_img_size=True where the model knows it.'
+                'Set backbone.model_args.img_size, or dynamic_img_size=True where the model knows '
+                'it.'
             ) from error
         if self.last_conv:
             feats = [*feats[:-1], self.net.conv_head(feats[-1])]
         if self.out_norms is not None:
-            feats = [self._norm(norm, feat) for norm, feat in zip(self.out_norms, feats, strict=True)]
+            feats = [self._apply_norm(norm, feat) for norm, feat in zip(self.out_norms, feats, strict=True)]
         if self.channels_last:
             feats = [feat.permute(0, 3, 1, 2).contiguous() for feat in feats]
         return list(feats)
 
-    def _norm(self, norm: nn.LayerNorm, feat: Tensor) -> Tensor:
+    def _apply_norm(self, norm: nn.LayerNorm, feat: Tensor) -> Tensor:
         if self.channels_last:
             return norm(feat)
         return norm(feat.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
@@ -152,11 +163,12 @@ def _set_norm_eps(net: nn.Module, eps: float) -> None:
 
 
 def _checkpoint_gradients(net: nn.Module, model_name: str) -> None:
-    switch = getattr(net, 'set_grad_checkpointing', None) or getattr(
-        getattr(net, 'model', None), 'set_grad_checkpointing', None
-    )
+    # timm wraps plain transformers in a feature getter around ``model``.
+    enable = getattr(net, 'set_grad_checkpointing', None)
+    if enable is None:
+        enable = getattr(getattr(net, 'model', None), 'set_grad_checkpointing', None)
     try:
-        switch(True)
+        enable(True)
     except (AssertionError, TypeError) as error:
         raise ValueError(f'TimmBackbone: timm cannot recompute {model_name}, set grad_checkpointing=False') from error
 
@@ -165,7 +177,7 @@ def _patch_size(net: nn.Module, is_swin: bool) -> tuple[int, int]:
     """Return the (height, width) that an image must be a multiple of."""
     if is_swin:
         return net.patch_embed.patch_size
-    # timm wraps plain transformers, whose patches do not overlap, in a feature getter around ``model``.
+    # Plain transformers, whose patches do not overlap, are the ``model`` of a feature getter.
     embed = getattr(getattr(net, 'model', None), 'patch_embed', None)
     return tuple(getattr(embed, 'patch_size', (1, 1)))
 
@@ -189,19 +201,21 @@ def _create_features(
         if not pretrained:
             raise
         raise ValueError(
-            f'TimmBackbone: the pretrained weights of {model_name} could not be fetched ({type(error).__name__}). '
+            f'TimmBackbone: the pretrained weights of {model_name} could not be fetched '
+            f'({type(error).__name__}). '
             'Without a network, download them elsewhere and give backbone.checkpoint=FILE, '
             'or set backbone.pretrained=False to start from random weights.'
         ) from error
 
 
 def _create_last_conv(model_name: str, pretrained: bool, arguments: dict, in_channels: int) -> nn.Module:
-    """Return the convolution between the last block and the pooling, which timm's feature getter leaves out."""
+    """Return the last convolution of the full network, which timm's feature getter leaves out."""
     conv = getattr(timm.create_model(model_name, pretrained=pretrained, **arguments), 'conv_head', None)
     if getattr(conv, 'in_channels', None) != in_channels:
         reason = f'the coarsest level has {in_channels} channels' if conv is not None else 'it has no conv_head'
         raise ValueError(
-            f'TimmBackbone: {model_name} has no last convolution to put on the coarsest of the chosen levels '
+            f'TimmBackbone: {model_name} has no last convolution to put on the coarsest of the '
+            'chosen levels '
             f'({reason}); set last_conv=False, or out_indices that end with the last level'
         )
     return conv
@@ -212,18 +226,25 @@ def _load_local(net: nn.Module, model_name: str, checkpoint: str) -> None:
     if not path.is_file():
         raise ValueError(f'TimmBackbone: checkpoint {path} does not exist')
     state = rename_official_swin(_read_weights(path))
-    own = net.state_dict()
-    renamed = {_feature_name(name, own): value for name, value in state.items()}
-    missing = [name for name in own if name not in renamed]
-    wrong = [name for name in own if name in renamed and renamed[name].shape != own[name].shape]
-    if missing or wrong:
+    net_state = net.state_dict()
+    renamed = {_feature_name(name, net_state): value for name, value in state.items()}
+    missing = []
+    mismatched = []
+    for name, value in net_state.items():
+        if name not in renamed:
+            missing.append(name)
+        elif renamed[name].shape != value.shape:
+            mismatched.append(name)
+    if missing or mismatched:
         raise ValueError(
             f'TimmBackbone: {path} does not hold the weights of {model_name}: '
-            f'{len(missing)} names missing {missing[:5]}, {len(wrong)} shapes differ {wrong[:5]}'
+            f'{len(missing)} names missing {missing[:5]}, {len(mismatched)} shapes differ '
+            f'{mismatched[:5]}'
         )
-    used = {name: renamed[name] for name in own}
-    check_weights(used, f'TimmBackbone: checkpoint {path}', own)
-    net.load_state_dict(used)
+    # Weights of the classifier and of levels that are not returned stay in the file.
+    weights = {name: renamed[name] for name in net_state}
+    check_weights(weights, f'TimmBackbone: checkpoint {path}', net_state)
+    net.load_state_dict(weights)
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
@@ -238,7 +259,8 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
             state = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:  # torch and safetensors raise half a dozen kinds for a file that is not theirs
         raise ValueError(
-            f'TimmBackbone: checkpoint {path} is no file of plain weights ({type(error).__name__}); give a '
+            f'TimmBackbone: checkpoint {path} is no file of plain weights '
+            f'({type(error).__name__}); give a '
             '.safetensors file, or a .pth file that torch.load(weights_only=True) reads'
         ) from error
     for key in ('state_dict', 'model'):
@@ -249,10 +271,13 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def _feature_name(name: str, own: dict) -> str:
+def _feature_name(name: str, net_state: dict) -> str:
     """Return the name that timm's feature wrapper gives to ``name``.
 
     One wrapper flattens top-level lists (a.0 -> a_0), the other (ViT) puts ``model.`` in front.
     """
-    head, _, rest = name.partition('.')
-    return next((known for known in (name, f'{head}_{rest}', f'model.{name}') if known in own), name)
+    head, _, tail = name.partition('.')
+    for candidate in (name, f'{head}_{tail}', f'model.{name}'):
+        if candidate in net_state:
+            return candidate
+    return name

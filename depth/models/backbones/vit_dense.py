@@ -1,7 +1,8 @@
-"""Plain vision transformers for dense prediction: class tokens, and position codes for any grid.
+"""Vision transformers for dense prediction: class tokens and position embeddings for any grid.
 
-timm resamples a position embedding with antialiasing. The published dense models (DPT, https://arxiv.org/abs/2103.13413,
-as ported to segmentation and depth toolboxes) take plain bicubic interpolation; the two differ by several percent.
+timm resamples a position embedding with antialiasing. The published dense models (DPT,
+https://arxiv.org/abs/2103.13413, as ported to segmentation and depth toolboxes) take plain bicubic
+interpolation; the two differ by several percent.
 """
 
 import types
@@ -16,8 +17,8 @@ def find_vit(net: nn.Module, option: str) -> VisionTransformer:
     """Return the transformer inside timm's feature getter.
 
     Args:
-        net: What ``timm.create_model(..., features_only=True)`` gives.
-        option: Which option asks for it, for the message.
+        net: Result of ``timm.create_model(..., features_only=True)``.
+        option: Option that needs the transformer, for the message.
 
     Raises:
         ValueError: If the network is no plain vision transformer with a position embedding.
@@ -41,7 +42,7 @@ def use_plain_bicubic(model: VisionTransformer) -> None:
 
 
 def features_with_class_token(net: nn.Module, images: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Return (map (N, C, h, w), class token (N, C)) of every block that ``net`` was made for.
+    """Return (map (N, C, h, w), class token (N, C)) of every chosen block of ``net``.
 
     Args:
         net: timm's feature getter around a vision transformer.
@@ -54,7 +55,7 @@ def features_with_class_token(net: nn.Module, images: Tensor) -> list[tuple[Tens
 
 
 def resize_position(position: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
-    """Resize position codes (1, h * w, C) from grid ``old`` (h, w) to grid ``new``: bicubic, half-pixel centres."""
+    """Resize position embeddings (1, h * w, C) from grid ``old`` (h, w) to ``new``, bicubic."""
     if tuple(old) == tuple(new):
         return position
     grid = position.transpose(1, 2).unflatten(2, tuple(old))
@@ -63,11 +64,22 @@ def resize_position(position: Tensor, old: tuple[int, int], new: tuple[int, int]
 
 
 def _add_position(self: VisionTransformer, x: Tensor) -> Tensor:
-    """Map patches (N, h, w, C) to tokens (N, prefix + h * w, C): class and register tokens first, position added."""
+    """Add positions and prefix tokens to patches (N, h, w, C).
+
+    Replaces ``VisionTransformer._pos_embed``.
+
+    Returns:
+        Tokens (N, prefix + h * w, C), class and register tokens first.
+    """
     tokens = x.flatten(1, 2)
-    prefix = [token.expand(len(x), -1, -1) for token in (self.cls_token, self.reg_token) if token is not None]
-    coded = 0 if self.no_embed_class else self.num_prefix_tokens  # how many prefix tokens have a position of their own
-    grid = resize_position(self.pos_embed[:, coded:], self.patch_embed.grid_size, tuple(x.shape[1:3]))
+    # Class and register tokens have position embeddings too, unless ``no_embed_class`` is set.
+    num_embedded = 0 if self.no_embed_class else self.num_prefix_tokens
+    prefix_position = self.pos_embed[:, :num_embedded]
+    grid = resize_position(self.pos_embed[:, num_embedded:], self.patch_embed.grid_size, tuple(x.shape[1:3]))
+    prefix = []
+    for token in (self.cls_token, self.reg_token):
+        if token is not None:
+            prefix.append(token.expand(len(x), -1, -1))
     if self.no_embed_class:
         return self.pos_drop(torch.cat([*prefix, tokens + grid], dim=1))
-    return self.pos_drop(torch.cat([*prefix, tokens], dim=1) + torch.cat([self.pos_embed[:, :coded], grid], dim=1))
+    return self.pos_drop(torch.cat([*prefix, tokens], dim=1) + torch.cat([prefix_position, grid], dim=1))

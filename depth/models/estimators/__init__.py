@@ -1,4 +1,4 @@
-"""Estimators: image to depth."""
+"""Estimators: complete models from images to depth."""
 
 from .depth_estimator import DepthEstimator
 from .self_supervised_estimator import SelfSupervisedEstimator

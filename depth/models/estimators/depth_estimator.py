@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from depth.registry import MODELS
 from depth.structures import DepthDataSample
 
-from .test_time import mirrored_samples, shifted_samples, slide_inference
+from .feature_channels import check_feature_channels
+from .test_time import WindowCorner, mirrored_samples, shifted_samples, slide_inference
 
 
 @MODELS.register_module()
@@ -21,16 +22,19 @@ class DepthEstimator(BaseModel):
     Args:
         backbone: Config of the backbone.
         decode_head: Config of the head.
-        neck: Config of the neck, if there is one, or a list of them, applied in order. The last keeps the name
-            ``neck`` in checkpoints, the others come as ``pre_necks``, so that weights still fit after an insertion.
+        neck: Config of the neck, or a list of configs that are applied in order. In checkpoints the
+            last neck is called ``neck`` and the others ``pre_necks``, so that weights still fit
+            after one is inserted.
         data_preprocessor: Config of the preprocessor that batches and normalises.
         train_cfg: Training options that a subclass names in ``TRAIN_OPTIONS``; this class has none.
-        test_cfg: ``mode``: ``'whole'`` or ``'slide'`` (then ``crop_size`` and ``stride``, (height, width) each, and
-            ``window_batch``, how many windows are predicted at once, 1 by default);
-            ``flip``: average with the prediction of the mirrored image.
+        test_cfg: ``mode``: ``'whole'`` or ``'slide'`` (then ``crop_size`` and ``stride``,
+            (height, width) each, and ``window_batch``, the number of windows predicted at once, 1
+            by default); ``flip``: average with the prediction of the mirrored image.
 
     Raises:
-        ValueError: If ``train_cfg`` or ``test_cfg`` hold an unknown option or value.
+        ValueError: If ``train_cfg`` or ``test_cfg`` hold an unknown option or value, or if
+            ``in_channels`` of a neck or of the head are not the channels of the features that it
+            gets.
     """
 
     TRAIN_OPTIONS: tuple[str, ...] = ()
@@ -49,10 +53,14 @@ class DepthEstimator(BaseModel):
     ) -> None:
         super().__init__(data_preprocessor=MODELS.build(data_preprocessor or dict(type='DepthDataPreprocessor')))
         self.backbone = MODELS.build(backbone)
-        *pre_necks, neck = neck if isinstance(neck, list | tuple) and neck else [neck]
-        self.pre_necks = nn.ModuleList(MODELS.build(pre_neck) for pre_neck in pre_necks)
-        self.neck = MODELS.build(neck) if neck else None
+        neck_configs = _neck_configs(neck)
+        necks = [MODELS.build(config) for config in neck_configs.values()]
+        self.pre_necks = nn.ModuleList(necks[:-1])
+        self.neck = necks[-1] if necks else None
         self.decode_head = self.build_head(decode_head)
+        # A subclass with an ``extract_feat`` of its own may change the channels on the way.
+        if type(self).extract_feat is DepthEstimator.extract_feat:
+            check_feature_channels(self.backbone, necks, self.decode_head, neck_configs, decode_head)
         self.train_cfg = dict(train_cfg or {})
         self.test_cfg = dict(mode='whole', flip=False) | dict(test_cfg or {})
         _check_options('train_cfg', self.train_cfg, self.TRAIN_OPTIONS)
@@ -64,13 +72,16 @@ class DepthEstimator(BaseModel):
         return MODELS.build(decode_head)
 
     def forward(
-        self, inputs: Tensor, data_samples: list[DepthDataSample] | None = None, mode: str = 'tensor'
+        self,
+        inputs: Tensor,
+        data_samples: list[DepthDataSample] | None = None,
+        mode: str = 'tensor',
     ) -> Tensor | dict[str, Tensor] | list[DepthDataSample]:
         """Run the model on normalised images (N, 3, H, W).
 
         Args:
-            inputs: What the preprocessor gives.
-            data_samples: One an image; needed for ``loss`` and ``predict``.
+            inputs: Output of the preprocessor.
+            data_samples: One per image; needed for ``loss`` and ``predict``.
             mode: ``'loss'`` -> dict of losses; ``'predict'`` -> the samples with ``pred_depth``;
                 ``'tensor'`` -> depth (N, 1, H, W) in metres at the size of ``inputs``.
 
@@ -78,8 +89,10 @@ class DepthEstimator(BaseModel):
             ValueError: If the mode, the shape of ``inputs`` or the samples do not fit.
         """
         if not isinstance(inputs, Tensor) or inputs.ndim != 4 or not inputs.is_floating_point():
-            found = f'{tuple(inputs.shape)} {inputs.dtype}' if isinstance(inputs, Tensor) else type(inputs).__name__
-            raise ValueError(f'inputs must be a normalised float batch of shape (N, 3, H, W), got {found}')
+            received = type(inputs).__name__
+            if isinstance(inputs, Tensor):
+                received = f'{tuple(inputs.shape)} {inputs.dtype}'
+            raise ValueError(f'inputs must be a normalised float batch of shape (N, 3, H, W), got {received}')
         if mode == 'tensor':
             return self.predict_depth(inputs, data_samples)
         if mode not in ('loss', 'predict'):
@@ -112,44 +125,52 @@ class DepthEstimator(BaseModel):
     def predict_depth(self, inputs: Tensor, data_samples: list[DepthDataSample] | None = None) -> Tensor:
         """Return depth (N, 1, H, W) in metres of whole images, without test-time augmentation.
 
-        The head's depth is clamped to the depth range first and then resized, as the published evaluation does.
+        The head's depth is clamped to the depth range first and then resized, as the published
+        evaluation does.
         """
         depth = self.decode_head(self.extract_feat(inputs), data_samples)['depth'].float()
         return self.decode_head.resize(self.decode_head.clamp(depth), inputs.shape[-2:])
 
     @torch.no_grad()
     def predict(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> list[DepthDataSample]:
-        """Set ``pred_depth`` (H, W) in metres at ``ori_shape`` on every sample, and in its meta how it was made.
+        """Set ``pred_depth`` (H, W) in metres at ``ori_shape``, with its meta, on every sample.
 
-        Images of unequal size run one size after another, without what pads them to the batch: a network sees padding,
-        so predictions would depend on which images share a batch.
+        Images of unequal size run one size after another, without the padding to the largest: a
+        network sees padding, so predictions would depend on the other images of the batch.
         """
         for (height, width), indices in _indices_by_size(inputs, data_samples).items():
-            own = inputs[..., :height, :width]
+            images = inputs[..., :height, :width]
             if len(indices) < len(inputs):
-                own = torch.stack([own[index] for index in indices])
-            self._predict_equal(own, [data_samples[index] for index in indices])
+                images = torch.stack([images[index] for index in indices])
+            self._predict_equal(images, [data_samples[index] for index in indices])
         return data_samples
 
     def _predict_equal(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> None:
-        """Set the predictions of images that are no larger together than each is alone."""
+        """Set the predictions of images of one size."""
         depth = self._infer(inputs, data_samples)
         for index, sample in enumerate(data_samples):
             height, width = sample.metainfo.get('img_shape', inputs.shape[-2:])
-            cut = depth[index : index + 1, :, :height, :width]
-            sample.set_metainfo(
-                dict(prediction_type=self.prediction_type, tta='flip' if self.test_cfg['flip'] else 'none')
-            )
-            sample.pred_depth = self._to_original(cut, sample.metainfo.get('ori_shape', (height, width)))
+            # Padding is at the right and bottom; it has to go before the resize to ``ori_shape``.
+            unpadded = depth[index : index + 1, :, :height, :width]
+            tta = 'flip' if self.test_cfg['flip'] else 'none'
+            sample.set_metainfo(dict(prediction_type=self.prediction_type, tta=tta))
+            sample.pred_depth = self._to_original(unpadded, sample.metainfo.get('ori_shape', (height, width)))
 
     def _infer(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> Tensor:
+        """Return depth (N, 1, H, W) in metres with the options of ``test_cfg``."""
         predict = self._average_with_mirrored if self.test_cfg['flip'] else self.predict_depth
         if self.test_cfg['mode'] == 'whole':
             return predict(inputs, data_samples)
+
+        def predict_windows(windows: Tensor, corners: list[WindowCorner]) -> Tensor:
+            # Windows see a part of the image, so that their principal points differ.
+            samples = []
+            for top, left in corners:
+                samples.extend(shifted_samples(data_samples, top, left))
+            return predict(windows, samples)
+
         return slide_inference(
-            lambda windows, places: predict(
-                windows, [sample for place in places for sample in shifted_samples(data_samples, *place)]
-            ),
+            predict_windows,
             inputs,
             self.test_cfg['crop_size'],
             self.test_cfg['stride'],
@@ -157,26 +178,38 @@ class DepthEstimator(BaseModel):
         )
 
     def _average_with_mirrored(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> Tensor:
-        """Return the mean of the prediction and of the mirrored image's; both run as one batch."""
+        """Return the mean of the predictions of the image and of its mirror image.
+
+        Both run as one batch.
+        """
         widths = [inputs.shape[-1]] * len(inputs)
         if self.test_cfg['mode'] == 'whole':
-            # Only the image is mirrored, not its padding at the right, which has to stay at the right.
+            # Only the image is mirrored; its padding has to stay at the right.
             widths = [sample.metainfo.get('img_shape', inputs.shape[-2:])[1] for sample in data_samples]
-        both = torch.cat([inputs, _mirror(inputs, widths)])
-        depth = self.predict_depth(both, [*data_samples, *mirrored_samples(data_samples, widths)])
-        depth, mirrored = depth.chunk(2)
+        batch = torch.cat([inputs, _mirror(inputs, widths)])
+        samples = list(data_samples) + mirrored_samples(data_samples, widths)
+        depth, mirrored = self.predict_depth(batch, samples).chunk(2)
         return (depth + _mirror(mirrored, widths)) / 2
 
     @staticmethod
     def _to_original(depth: Tensor, size: Sequence[int]) -> Tensor:
-        """Resize (1, 1, h, w) to ``size`` with half-pixel centres, as images are resized on the way in."""
+        """Resize (1, 1, h, w) to ``size`` with half-pixel centres, as pipelines resize images."""
         if tuple(depth.shape[-2:]) != tuple(size):
             depth = F.interpolate(depth, size=tuple(size), mode='bilinear', align_corners=False)
         return depth[0, 0]
 
 
+def _neck_configs(neck: dict | Sequence[dict] | None) -> dict[str, dict]:
+    """Return the configs of the necks by their place in the config file, in order."""
+    if not neck:
+        return {}
+    if isinstance(neck, list | tuple):
+        return {f'model.neck.{index}': config for index, config in enumerate(neck)}
+    return {'model.neck': neck}
+
+
 def _indices_by_size(inputs: Tensor, data_samples: Sequence[DepthDataSample]) -> dict[tuple[int, int], list[int]]:
-    """Return the images of a batch (N, 3, H, W) by the height and width that each would have alone."""
+    """Group the images of a batch by the (height, width) that each would have alone."""
     groups: dict[tuple[int, int], list[int]] = {}
     for index, sample in enumerate(data_samples):
         size = tuple(sample.metainfo.get('batch_input_shape', inputs.shape[-2:]))
@@ -185,7 +218,10 @@ def _indices_by_size(inputs: Tensor, data_samples: Sequence[DepthDataSample]) ->
 
 
 def _mirror(maps: Tensor, widths: Sequence[int]) -> Tensor:
-    """Mirror the first ``widths`` columns of each map (N, C, H, W); the others keep their place."""
+    """Mirror the first ``widths`` columns of each map (N, C, H, W).
+
+    Further columns stay in place.
+    """
     if all(width == maps.shape[-1] for width in widths):
         return maps.flip(-1)
     mirrored = maps.clone()
@@ -194,10 +230,10 @@ def _mirror(maps: Tensor, widths: Sequence[int]) -> Tensor:
     return mirrored
 
 
-def _check_options(key: str, options: dict, known: Sequence[str]) -> None:
+def _check_options(key: str, options: dict, allowed: Sequence[str]) -> None:
     for name in options:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0)
+        if name not in allowed:
+            near = difflib.get_close_matches(name, allowed, n=1, cutoff=0)
             hint = f'did you mean {near[0]!r}?' if near else 'this estimator takes none'
             raise ValueError(f'model.{key} has no option {name!r}, {hint}')
 
@@ -210,10 +246,13 @@ def _check_test_cfg(test_cfg: dict) -> None:
             value = test_cfg.get(name)
             if not isinstance(value, Sequence) or len(value) != 2 or min(value) < 1:
                 raise ValueError(f'model.test_cfg.{name} must be (height, width) in slide mode, got {value!r}')
-        if not isinstance(window_batch := test_cfg.get('window_batch', 1), int) or window_batch < 1:
+        window_batch = test_cfg.get('window_batch', 1)
+        if not isinstance(window_batch, int) or window_batch < 1:
             raise ValueError(f'model.test_cfg.window_batch is 1 or more windows at once, got {window_batch!r}')
-        if any(step > size for step, size in zip(test_cfg['stride'], test_cfg['crop_size'], strict=True)):
+        (step_y, step_x), (height, width) = test_cfg['stride'], test_cfg['crop_size']
+        if step_y > height or step_x > width:
             raise ValueError(
-                f'model.test_cfg.stride {test_cfg["stride"]} is larger than crop_size {test_cfg["crop_size"]}: '
+                f'model.test_cfg.stride {test_cfg["stride"]} is larger than crop_size '
+                f'{test_cfg["crop_size"]}: '
                 'pixels between the windows would get no depth'
             )

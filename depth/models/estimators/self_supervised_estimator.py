@@ -1,4 +1,4 @@
-"""Depth estimator that learns from other views instead of ground truth."""
+"""Self-supervised depth estimator, trained by view synthesis instead of ground truth."""
 
 from collections.abc import Sequence
 
@@ -17,23 +17,27 @@ PREDICTION_TYPES = ('metric', 'scale_invariant')
 
 @MODELS.register_module()
 class SelfSupervisedEstimator(DepthEstimator):
-    """Backbone and sigmoid head, trained to explain one view of a scene by others.
+    """Depth estimator with a sigmoid head, trained to synthesise one view of a scene from others.
 
-    Runner, hooks, test and inference tools are those of :class:`DepthEstimator`. Here the other view is that of a
-    rectified stereo pair; a method with a pose network overrides :meth:`collect_views`.
+    Runner, hooks, test and inference tools are those of :class:`DepthEstimator`. Here the other
+    view is that of a rectified stereo pair; a method with a pose network overrides
+    :meth:`collect_views`.
 
     Args:
         backbone: Config of the backbone.
         decode_head: Config of a :class:`~depth.models.heads.SigmoidDepthHead`.
-        view_loss: Config of the loss, :class:`~depth.models.losses.ViewSynthesisLoss` or a relative.
+        view_loss: Config of the loss, :class:`~depth.models.losses.ViewSynthesisLoss` or a
+            subclass.
         neck: Config of the neck, if there is one.
         data_preprocessor: Config of the preprocessor that batches and normalises.
         train_cfg: Training options that a subclass names in ``TRAIN_OPTIONS``.
-        test_cfg: ``flip``: blend with the prediction of the mirrored image, see :func:`blend_mirrored`;
-            ``output_scale``: which output is taken, 0 the finest, -1 the mean of the three finest;
-            ``resize_as``: ``'inverse_depth'`` or ``'depth'``, what is interpolated on the way to the original size.
-        prediction_type: ``'metric'`` if the baseline of the training pairs fixes the scale, ``'scale_invariant'`` if
-            the prediction has to be aligned (by the median, say) before it is compared with metres.
+        test_cfg: ``flip``: blend with the prediction of the mirrored image, see
+            :func:`blend_mirrored`; ``output_scale``: index of the output, 0 the finest, -1 the mean
+            of the three finest; ``resize_as``: ``'inverse_depth'`` or ``'depth'``, the quantity
+            interpolated to the original size.
+        prediction_type: ``'metric'`` if the baseline of the training pairs fixes the scale,
+            ``'scale_invariant'`` if the prediction has to be aligned (by the median, say) before it
+            is compared with metres.
 
     Raises:
         ValueError: If an option is unknown or has an unknown value.
@@ -67,18 +71,18 @@ class SelfSupervisedEstimator(DepthEstimator):
         self.view_loss = MODELS.build(view_loss or dict(type='ViewSynthesisLoss'))
 
     def loss(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> dict[str, Tensor]:
-        """Return the losses of normalised images (N, 3, H, W) against their samples' other views."""
+        """Return the losses of images (N, 3, H, W) against the other views of their samples."""
         return self.view_losses(inputs, self.collect_views(data_samples))
 
     def view_losses(self, inputs: Tensor, views: ViewBatch) -> dict[str, Tensor]:
-        """Run the network and return the losses."""
+        """Return the losses of normalised images (N, 3, H, W) against a batch of views."""
         sigmoids = self.decode_head(self.extract_feat(inputs))['sigmoids']
         # Variances of 3x3 windows and neighbouring columns of a wide image drown in half precision.
         with torch.autocast(inputs.device.type, enabled=False):
             return self.view_loss([sigmoid.float() for sigmoid in sigmoids], views, self.decode_head.to_depth)
 
     def collect_views(self, data_samples: list[DepthDataSample]) -> ViewBatch:
-        """Return the batch of stereo pairs.
+        """Collect the views of the batch from stereo samples.
 
         Raises:
             ValueError: If a sample has no other view, or only some have a depth hint.
@@ -87,7 +91,8 @@ class SelfSupervisedEstimator(DepthEstimator):
             missing = [key for key in ('clean_img', 'clean_other_img', 'stereo_extrinsics') if key not in sample]
             if missing:
                 raise ValueError(
-                    f'{sample.get("img_path", "a sample")} has no {missing[0]}; a self-supervised train pipeline ends '
+                    f'{sample.get("img_path", "a sample")} has no {missing[0]}; a self-supervised '
+                    'train pipeline ends '
                     'with PackStereoInputs and its data set gives pairs'
                 )
         hinted = ['depth_hint' in sample for sample in data_samples]
@@ -107,13 +112,13 @@ class SelfSupervisedEstimator(DepthEstimator):
         )
 
     def predict_depth(self, inputs: Tensor, data_samples: list[DepthDataSample] | None = None) -> Tensor:
-        """Return depth (N, 1, H, W) in metres of the finest output, not clamped, without test-time options."""
+        """Return depth (N, 1, H, W) in metres of the finest output, without test-time options."""
         sigmoid = self.decode_head(self.extract_feat(inputs))['sigmoids'][0]
         return 1 / resize_map(self.decode_head.to_inverse_depth(sigmoid), inputs.shape[-2:])
 
     @torch.no_grad()
     def predict(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> list[DepthDataSample]:
-        """Set ``pred_depth`` (H, W) in metres at ``ori_shape``, ``pred_inverse_depth``, and how they were made as meta.
+        """Set ``pred_depth`` (H, W) at ``ori_shape`` and ``pred_inverse_depth`` on every sample.
 
         Raises:
             ValueError: If the images of the batch had to be padded.
@@ -121,8 +126,10 @@ class SelfSupervisedEstimator(DepthEstimator):
         for sample in data_samples:
             if tuple(sample.metainfo.get('img_shape', inputs.shape[-2:])) != tuple(inputs.shape[-2:]):
                 raise ValueError(
-                    f'{sample.get("img_path", "a sample")}: {sample.metainfo["img_shape"]} was padded to '
-                    f'{tuple(inputs.shape[-2:])}; the test pipeline of a self-supervised model resizes to one size '
+                    f'{sample.get("img_path", "a sample")}: {sample.metainfo["img_shape"]} was '
+                    'padded to '
+                    f'{tuple(inputs.shape[-2:])}; the test pipeline of a self-supervised model '
+                    'resizes to one size '
                     '(Resize without keep_ratio)'
                 )
         if self.test_cfg['flip']:
@@ -131,25 +138,28 @@ class SelfSupervisedEstimator(DepthEstimator):
         else:
             inverse = self.predict_inverse_depth(inputs)
         for index, sample in enumerate(data_samples):
-            one = inverse[index : index + 1]
-            sample.pred_inverse_depth = one[0, 0]
-            sample.pred_depth = self._at_size(one, sample.metainfo.get('ori_shape', inputs.shape[-2:]))[0, 0]
+            sample.pred_inverse_depth = inverse[index, 0]
+            ori_shape = sample.metainfo.get('ori_shape', inputs.shape[-2:])
+            sample.pred_depth = self._resize_to_depth(inverse[index : index + 1], ori_shape)[0, 0]
             tta = 'flip_ramps' if self.test_cfg['flip'] else 'none'
             sample.set_metainfo(dict(prediction_type=self.prediction_type, tta=tta))
         return data_samples
 
     def predict_inverse_depth(self, inputs: Tensor) -> Tensor:
-        """Return inverse depth (N, 1, h, w) in 1/m of the output that ``test_cfg.output_scale`` names, at its size."""
+        """Return inverse depth (N, 1, h, w) in 1/m of the output that ``test_cfg`` chooses."""
         sigmoids = self.decode_head(self.extract_feat(inputs))['sigmoids']
         scale = self.test_cfg['output_scale']
         if scale == -1:
-            maps = [resize_map(self.decode_head.to_inverse_depth(values), inputs.shape[-2:]) for values in sigmoids[:3]]
+            maps = []
+            for sigmoid in sigmoids[:3]:
+                maps.append(resize_map(self.decode_head.to_inverse_depth(sigmoid), inputs.shape[-2:]))
             return torch.stack(maps).mean(dim=0)
         if not 0 <= scale < len(sigmoids):
             raise ValueError(f'model.test_cfg.output_scale is -1 or 0 to {len(sigmoids) - 1}, got {scale}')
         return self.decode_head.to_inverse_depth(sigmoids[scale])
 
-    def _at_size(self, inverse: Tensor, size: Sequence[int]) -> Tensor:
+    def _resize_to_depth(self, inverse: Tensor, size: Sequence[int]) -> Tensor:
+        """Return depth at ``size`` (H, W) of inverse depth (N, 1, h, w)."""
         if self.test_cfg['resize_as'] == 'depth':
             return resize_map(1 / inverse, size)
         return 1 / resize_map(inverse, size)

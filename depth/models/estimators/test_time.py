@@ -1,4 +1,4 @@
-"""Test-time inference: overlapping windows, the mirrored image, and how their predictions are combined."""
+"""Test-time inference with sliding windows and mirrored images."""
 
 from collections.abc import Callable, Sequence
 from itertools import product
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from depth.structures import DepthDataSample
 
-Place = tuple[int, int]  # first row and first column of a window
+WindowCorner = tuple[int, int]  # first row and first column of a window
 
 
 def window_starts(length: int, window: int, stride: int) -> list[int]:
@@ -21,7 +21,7 @@ def window_starts(length: int, window: int, stride: int) -> list[int]:
 
 
 def slide_inference(
-    predict: Callable[[Tensor, list[Place]], Tensor],
+    predict: Callable[[Tensor, list[WindowCorner]], Tensor],
     inputs: Tensor,
     crop_size: tuple[int, int],
     stride: tuple[int, int],
@@ -30,78 +30,91 @@ def slide_inference(
     """Average the depth of overlapping windows.
 
     Args:
-        predict: Maps windows (B * N, 3, h, w), the N images of the first window first, with the first row and first
-            column of each of the B windows to depth (B * N, 1, h, w).
+        predict: Maps windows (B * N, 3, h, w), the N images of the first window first, with the
+            first row and first column of each of the B windows to depth (B * N, 1, h, w).
         inputs: Normalised images (N, 3, H, W).
         crop_size: Window (height, width); cut to the image where it is larger.
         stride: Step between windows (vertical, horizontal), at most the window.
-        window_batch: Most windows B that are predicted at once; more take more memory and keep a GPU busy.
+        window_batch: Largest number B of windows predicted at once; more take more memory and use a
+            GPU better.
 
     Returns:
-        Depth (N, 1, H, W); every pixel is the mean of the windows that see it.
+        Depth (N, 1, H, W); every pixel is the mean of the windows that contain it.
     """
     height, width = inputs.shape[-2:]
     window_h, window_w = min(crop_size[0], height), min(crop_size[1], width)
+    # float32 also for half precision inputs: many windows are summed.
     total = inputs.new_zeros(inputs.shape[0], 1, height, width, dtype=torch.float32)
     count = torch.zeros_like(total)
-    places = list(product(window_starts(height, window_h, stride[0]), window_starts(width, window_w, stride[1])))
-    for first in range(0, len(places), window_batch):
-        some = places[first : first + window_batch]
-        cuts = [(..., slice(top, top + window_h), slice(left, left + window_w)) for top, left in some]
-        depth = predict(torch.cat([inputs[cut] for cut in cuts]), some).float()
-        for cut, part in zip(cuts, depth.chunk(len(some)), strict=True):
-            total[cut] += part
-            count[cut] += 1
+    tops = window_starts(height, window_h, stride[0])
+    lefts = window_starts(width, window_w, stride[1])
+    corners = list(product(tops, lefts))
+    for first in range(0, len(corners), window_batch):
+        batch_corners = corners[first : first + window_batch]
+        windows = [(..., slice(top, top + window_h), slice(left, left + window_w)) for top, left in batch_corners]
+        batch = torch.cat([inputs[window] for window in windows])  # (B * N, 3, h, w)
+        depth = predict(batch, batch_corners).float()
+        for window, window_depth in zip(windows, depth.chunk(len(windows)), strict=True):
+            total[window] += window_depth
+            count[window] += 1
     return total / count
-
-
-Move = Callable[[Tensor], Tensor]
 
 
 def shifted_samples(
     data_samples: Sequence[DepthDataSample] | None, top: int, left: int
 ) -> list[DepthDataSample] | None:
-    """Return samples of the window that starts at (``top``, ``left``): the principal point moves with it."""
+    """Return samples for the window at (``top``, ``left``), with moved principal points."""
     if data_samples is None:
         return None
-    return [_with_principal_point(sample, lambda x: x - left, lambda y: y - top) for sample in data_samples]
+    views = []
+    for sample in data_samples:
+        view = _copy_without_ground_truth(sample)
+        if 'intrinsics' in view:
+            view.intrinsics[0, 2] -= left
+            view.intrinsics[1, 2] -= top
+        views.append(view)
+    return views
 
 
 def mirrored_samples(
     data_samples: Sequence[DepthDataSample] | None, widths: Sequence[int]
 ) -> list[DepthDataSample] | None:
-    """Return samples of the images mirrored within their ``widths``: the principal point moves to the other side."""
+    """Return samples for images mirrored within ``widths``, with mirrored principal points."""
     if data_samples is None:
         return None
-    return [
-        _with_principal_point(sample, lambda x, width=width: width - 1 - x, lambda y: y)
-        for sample, width in zip(data_samples, widths, strict=True)
-    ]
+    views = []
+    for sample, width in zip(data_samples, widths, strict=True):
+        view = _copy_without_ground_truth(sample)
+        if 'intrinsics' in view:
+            # Pixel centres are at whole numbers: column 0 becomes column width - 1.
+            view.intrinsics[0, 2] = width - 1 - view.intrinsics[0, 2]
+        views.append(view)
+    return views
 
 
-def _with_principal_point(sample: DepthDataSample, move_x: Move, move_y: Move) -> DepthDataSample:
-    """Return a sample with the same meta information and moved intrinsics, without ground truth."""
+def _copy_without_ground_truth(sample: DepthDataSample) -> DepthDataSample:
+    """Return a sample with the same meta information and a copy of the intrinsics, nothing else."""
     view = DepthDataSample(metainfo=sample.metainfo)
     if 'intrinsics' in sample:
         view.intrinsics = sample.intrinsics.clone()
-        view.intrinsics[0, 2] = move_x(sample.intrinsics[0, 2])
-        view.intrinsics[1, 2] = move_y(sample.intrinsics[1, 2])
     return view
 
 
 def blend_mirrored(direct: Tensor, mirrored: Tensor) -> Tensor:
-    """Return the mean of two maps, but near the left border the second and near the right border the first alone.
+    """Blend predictions of an image and of its mirror image, with ramps at the borders.
 
-    A stereo-trained network errs at the border beyond which the other camera sees nothing; mirroring moves that border
-    to the other side. The outer 5 % of columns come from the better map, the next 5 % are linear ramps.
+    A stereo-trained network is wrong near the border beyond which the other camera sees nothing;
+    mirroring moves that border to the other side. The left 5 % of columns come from ``mirrored``,
+    the right 5 % from ``direct``; after a linear ramp of 5 %, the result is their mean.
 
     Args:
         direct: Prediction of the image, (..., H, W).
         mirrored: Prediction of the mirrored image, mirrored back, same shape.
 
-    Reference: Unsupervised Monocular Depth Estimation with Left-Right Consistency, https://arxiv.org/abs/1609.03677.
+    Reference: Unsupervised Monocular Depth Estimation with Left-Right Consistency,
+    https://arxiv.org/abs/1609.03677.
     """
-    place = torch.linspace(0, 1, direct.shape[-1], dtype=direct.dtype, device=direct.device)
-    left = 1 - (20 * (place - 0.05)).clamp(0, 1)
+    position = torch.linspace(0, 1, direct.shape[-1], dtype=direct.dtype, device=direct.device)
+    left = 1 - (20 * (position - 0.05)).clamp(0, 1)
     right = left.flip(0)
     return left * mirrored + right * direct + (1 - left - right) * (direct + mirrored) / 2

@@ -1,4 +1,4 @@
-"""Depth heads: feature maps to metric depth."""
+"""Depth heads, from feature maps to metric depth."""
 
 from .adabins_head import AdaBinsHead
 from .base_depth_head import BaseDepthHead

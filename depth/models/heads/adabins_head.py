@@ -1,4 +1,7 @@
-"""AdaBins: a decoder, a mini-ViT that divides each image's depth range, and probabilities of the bins."""
+"""AdaBins head: convolutional decoder, mini-ViT for adaptive bins, expectation over the bins.
+
+Reference: AdaBins, https://arxiv.org/abs/2011.14141
+"""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -15,7 +18,7 @@ from .base_depth_head import BaseDepthHead
 
 
 class PatchTransformer(nn.Module):
-    """Patches of a feature map as tokens through a small transformer encoder.
+    """Transformer encoder over the patches of a feature map.
 
     Args:
         in_channels: Channels C of the map.
@@ -23,9 +26,9 @@ class PatchTransformer(nn.Module):
         patch_size: Side of a patch, in pixels of the map.
         num_layers: Post-norm encoder layers.
         num_heads: Heads of the attentions.
-        feedforward_channels: Of the layers.
-        dropout: Of all parts of the layers.
-        max_tokens: Rows of the position table; not interpolated.
+        feedforward_channels: Hidden channels of the feed-forward layers.
+        dropout: Dropout of attention and feed-forward layers.
+        max_tokens: Rows of the position table, which is not interpolated.
     """
 
     def __init__(
@@ -46,18 +49,23 @@ class PatchTransformer(nn.Module):
         self.positional_encodings = nn.Parameter(torch.rand(max_tokens, channels))
 
     def num_tokens(self, height: int, width: int) -> int:
-        """Return how many tokens a map of this size gives."""
+        """Return the number of whole patches in a map of ``height`` x ``width``."""
         rows, columns = self.embedding_convPxP.stride
         return (height // rows) * (width // columns)
 
     def forward(self, feat: Tensor) -> Tensor:
         """Map (N, C, h, w) to tokens (N, L, E)."""
-        tokens = self.embedding_convPxP(feat).flatten(2).transpose(1, 2)
+        tokens = self.embedding_convPxP(feat).flatten(2).transpose(1, 2)  # (N, L, E)
+        # As published, the table is cut to L rows: a position code belongs to a token's number,
+        # not to its place, so that a map of another width reads the codes differently.
         return self.transformer_encoder(tokens + self.positional_encodings[: tokens.shape[1]])
 
 
 class MiniViT(nn.Module):
-    """Global context as bin widths (the first token) and as queries (the next ones) that look at every pixel.
+    """Mini-ViT of AdaBins: predicts bin widths and range attention maps from one feature map.
+
+    The first token of a small transformer gives the bin widths of the image. The following Q tokens
+    are 1x1 kernels that are applied to every pixel of the map.
 
     Args:
         in_channels: Channels C of the map.
@@ -65,7 +73,7 @@ class MiniViT(nn.Module):
         num_queries: Queries Q, the channels of the range attention maps.
         channels: Width E of tokens and queries.
         regressor_channels: Width of the regressor of bin widths.
-        **kwargs: Of :class:`PatchTransformer`.
+        **kwargs: Further arguments of :class:`PatchTransformer`.
     """
 
     def __init__(
@@ -87,32 +95,39 @@ class MiniViT(nn.Module):
         self.regressor = nn.Sequential(*layers[:-1])
 
     def forward(self, feat: Tensor) -> tuple[Tensor, Tensor]:
-        """Map (N, C, h, w) to bin widths (N, D), float32 that sum to 1, and range attention maps (N, Q, h, w).
+        """Map (N, C, h, w) to bin widths (N, D) and range attention maps (N, Q, h, w).
+
+        The widths are float32 and sum to 1.
 
         Raises:
             ValueError: If the map has too few or too many patches.
         """
-        self._check(*feat.shape[-2:])
+        self._check_size(*feat.shape[-2:])
         tokens = self.patch_transformer(feat)
-        queries = tokens[:, 1 : 1 + self.num_queries]
+        queries = tokens[:, 1 : 1 + self.num_queries]  # (N, Q, E)
         attention = torch.einsum('nqe,nehw->nqhw', queries, self.conv3x3(feat))
-        widths = self.regressor(tokens[:, 0]).float().relu() + 0.1  # no bin is empty
+        # The constant keeps every bin open, whatever the regressor says.
+        widths = self.regressor(tokens[:, 0]).float().relu() + 0.1  # (N, D)
         return widths / widths.sum(dim=1, keepdim=True), attention
 
-    def _check(self, height: int, width: int) -> None:
-        most, patch = len(self.patch_transformer.positional_encodings), self.patch_transformer.embedding_convPxP.stride
-        found = self.patch_transformer.num_tokens(height, width)
-        if not self.num_queries < found <= most:
+    def _check_size(self, height: int, width: int) -> None:
+        max_tokens = len(self.patch_transformer.positional_encodings)
+        patch_height, patch_width = self.patch_transformer.embedding_convPxP.stride
+        num_tokens = self.patch_transformer.num_tokens(height, width)
+        if not self.num_queries < num_tokens <= max_tokens:
             raise ValueError(
-                f'mini-ViT: a map of {height}x{width} (half of the image) has {found} patches of '
-                f'{patch[0]}x{patch[1]}, but {self.num_queries + 1} to {most} are needed; '
-                'use images of another size, or set decode_head.mini_vit (num_queries, patch_size, max_tokens)'
+                f'mini-ViT: a map of {height}x{width} (half of the image) has {num_tokens} patches '
+                'of '
+                f'{patch_height}x{patch_width}, but {self.num_queries + 1} to {max_tokens} are '
+                'needed; '
+                'use images of another size, or set decode_head.mini_vit (num_queries, patch_size, '
+                'max_tokens)'
             )
 
 
 @MODELS.register_module()
 class AdaBinsHead(BaseDepthHead):
-    """Depth as an expectation over bins whose widths are predicted for each image.
+    """AdaBins head: depth is the expectation over bins whose widths are predicted for each image.
 
     Args:
         in_channels: Channels of every feature level, finest (1/2 of the image) first.
@@ -122,7 +137,7 @@ class AdaBinsHead(BaseDepthHead):
             500 patches of 32x32 pixels.
         norm_cfg: Normalisation in the decoder.
         act_cfg: Activation in the decoder; the paper's own code has LeakyReLU.
-        loss_chamfer: Config of a loss on bins; None for none.
+        loss_chamfer: Config of a loss on the bins, ``BinsChamferLoss``; without one by default.
         **kwargs: Depth range, ``align_corners`` and ``loss_decode``, see :class:`BaseDepthHead`.
 
     Raises:
@@ -145,7 +160,8 @@ class AdaBinsHead(BaseDepthHead):
         super().__init__(**kwargs)
         if len(in_channels) != len(up_sample_channels):
             raise ValueError(
-                f'AdaBinsHead: up_sample_channels has {len(up_sample_channels)} entries, in_channels has '
+                f'AdaBinsHead: up_sample_channels has {len(up_sample_channels)} entries, '
+                'in_channels has '
                 f'{len(in_channels)}; one for each feature level is needed'
             )
         self.in_channels = list(in_channels)
@@ -165,19 +181,25 @@ class AdaBinsHead(BaseDepthHead):
             ``depth`` (N, 1, h, w) at the finest level and ``bin_edges`` (N, D + 1).
 
         Raises:
-            ValueError: If the features have other channels, or a size that the mini-ViT cannot take.
+            ValueError: If the features have a size that the mini-ViT cannot take.
         """
-        found = [feat.shape[1] for feat in feats]
-        if found != self.in_channels:
-            raise ValueError(f'AdaBinsHead: decode_head.in_channels is {self.in_channels}, the backbone gives {found}')
-        widths, attention = self.adaptive_bins_layer(self.decode_final_conv(self.conv_list(feats)))
+        decoded = self.decode_final_conv(self.conv_list(feats))  # (N, C, h, w)
+        widths, attention = self.adaptive_bins_layer(decoded)
+        bin_probs = self.conv_out(attention)  # (N, D, h, w)
         edges = bin_edges_from_widths(widths, self.min_depth, self.max_depth)
-        return dict(depth=depth_from_bins(self.conv_out(attention), bin_centers_from_edges(edges)), bin_edges=edges)
+        depth = depth_from_bins(bin_probs, bin_centers_from_edges(edges))
+        return dict(depth=depth, bin_edges=edges)
 
     def loss(
-        self, outputs: dict[str, Tensor], gt_depth: Tensor, data_samples: list[DepthDataSample] | None = None
+        self,
+        outputs: dict[str, Tensor],
+        gt_depth: Tensor,
+        data_samples: list[DepthDataSample] | None = None,
     ) -> dict[str, Tensor]:
-        """Return the loss on depth and, if there is one, the loss on bins; ``gt_depth`` (N, 1, H, W) in metres."""
+        """Return ``loss_depth`` and, if configured, ``loss_chamfer``.
+
+        ``gt_depth`` (N, 1, H, W) in metres.
+        """
         losses = super().loss(outputs, gt_depth, data_samples)
         if self.loss_chamfer is not None:
             losses['loss_chamfer'] = self.loss_chamfer(outputs['bin_edges'], gt_depth, gt_depth > 0)

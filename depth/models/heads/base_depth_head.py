@@ -1,4 +1,4 @@
-"""What all depth heads share: the range, the resize and the loss."""
+"""Base class of depth heads: depth range, resize and loss."""
 
 from abc import ABCMeta, abstractmethod
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from ..losses.combined_loss import CombinedLoss
 
 
 class BaseDepthHead(BaseModule, metaclass=ABCMeta):
-    """Base of depth heads.
+    """Base class of heads that predict metric depth.
 
     Args:
         min_depth: Near end of the depth range, in metres.
@@ -43,25 +43,42 @@ class BaseDepthHead(BaseModule, metaclass=ABCMeta):
 
     @abstractmethod
     def forward(self, feats: Sequence[Tensor], data_samples: list[DepthDataSample] | None = None) -> dict[str, Tensor]:
-        """Map features (N, C, h, w), finest first, to a dict with ``depth`` (N, 1, h, w) in metres."""
+        """Map features (N, C, h, w), finest first, to ``depth`` (N, 1, h, w) in metres and more."""
 
     def loss(
-        self, outputs: dict[str, Tensor], gt_depth: Tensor, data_samples: list[DepthDataSample] | None = None
+        self,
+        outputs: dict[str, Tensor],
+        gt_depth: Tensor,
+        data_samples: list[DepthDataSample] | None = None,
     ) -> dict[str, Tensor]:
-        """Return the losses of what :meth:`forward` gave against ``gt_depth`` (N, 1, H, W), metres, 0 = none."""
+        """Return the losses by name.
+
+        Args:
+            outputs: Result of :meth:`forward`.
+            gt_depth: (N, 1, H, W) in metres, 0 = no ground truth.
+            data_samples: For subclasses whose losses need more than depth.
+        """
         depth = self.resize(outputs['depth'], gt_depth.shape[-2:])
         losses = self.decode_losses(depth, gt_depth, gt_depth > 0)
         return {f'loss_{name}': value for name, value in losses.items()}
 
     def decode_losses(self, depth: Tensor, gt_depth: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """Return ``loss_decode`` as ``depth``, or each part of a combined one as ``depth_<part>``; all (N, 1, H, W)."""
+        """Return the value of ``loss_decode`` as ``depth``.
+
+        A combined loss gives one ``depth_<name>`` a term.
+
+        Args:
+            depth: Predicted depth (N, 1, H, W), metres.
+            gt_depth: Same shape, metres.
+            mask: Boolean, same shape; True where ``gt_depth`` counts.
+        """
         if not isinstance(self.loss_decode, CombinedLoss):
             return dict(depth=self.loss_decode(depth, gt_depth, mask))
-        parts = self.loss_decode.parts(depth, gt_depth, mask)
-        return {f'depth_{name}': value for name, value in parts.items()}
+        terms = self.loss_decode.weighted_terms(depth, gt_depth, mask)
+        return {f'depth_{name}': value for name, value in terms.items()}
 
     def clamp(self, depth: Tensor) -> Tensor:
-        """Bring depth in metres into the depth range."""
+        """Clamp depth in metres to the depth range."""
         return depth.clamp(self.min_depth, self.max_depth)
 
     def resize(self, depth: Tensor, size: Sequence[int]) -> Tensor:

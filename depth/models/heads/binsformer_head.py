@@ -1,4 +1,7 @@
-"""BinsFormer: queries that are bins, decoded over multi-scale memories."""
+"""BinsFormer head: transformer queries as depth bins, decoded over multi-scale features.
+
+Reference: BinsFormer, https://arxiv.org/abs/2204.00987
+"""
 
 from collections.abc import Sequence
 
@@ -11,11 +14,11 @@ from depth.registry import MODELS
 from depth.structures import DepthDataSample
 
 from ..layers.bins import bin_centers_from_edges, bin_edges_from_widths, depth_from_bins
-from ..layers.deformable_encoder import DeformableEncoder
-from ..layers.initialization import xavier_start
+from ..layers.deformable_attention import DeformableEncoder
+from ..layers.initialization import draw_matrices
 from ..layers.position_encoding import SinePositionEncoding
 from ..layers.transformer import MLP, QueryDecoderLayer
-from .query_depth_head import QueryDepthHead
+from .query_depth_head import QueryDepthHead, stack_predictions
 
 LEVEL_ORDERS = ('//', '%')
 NUM_MEMORIES = 3
@@ -23,22 +26,23 @@ NUM_MEMORIES = 3
 
 @MODELS.register_module()
 class BinsFormerHead(QueryDepthHead):
-    """Bins and per-pixel probabilities from queries, after every layer of a transformer decoder.
+    """BinsFormer head: every query predicts the width of a bin and its probability map.
 
-    Published quirks, kept for the weights: the pyramid first shrinks the encoded 1/8 map to 1/16 and then grows
-    again. Parameters of the published network that nothing uses are not built.
+    Parameters of the published network that nothing uses are not built.
 
     Args:
         in_channels: Channels of four levels at strides 4 to 32.
         channels: Width E of everything inside; a multiple of 4 and of ``num_heads``.
         num_bins: Bins D, one query each.
-        num_classes: Scene classes K, told by one more query; 0 leaves the classification out.
+        num_classes: Scene classes K, predicted by one more query; 0 leaves the classification out.
         num_layers: Decoder layers.
-        level_order: Which memory layer i looks at, coarsest first: ``'//'`` is ``i // 3``, ``'%'`` is ``i % 3``.
+        level_order: Memory that decoder layer i attends to, coarsest first: ``i // 3`` for
+            ``'//'``, ``i % 3`` for ``'%'``.
         num_heads: Heads of all attentions.
         encoder: Further arguments of :class:`~depth.models.layers.DeformableEncoder`.
-        feedforward_channels: Of the decoder layers.
-        loss_chamfer: Config of a loss on bins, ``BinsChamferLoss``; None for none, as published.
+        feedforward_channels: Hidden channels of the feed-forward layers.
+        loss_chamfer: Config of a loss on the bins, ``BinsChamferLoss``; without one by default, as
+            published.
         **kwargs: Auxiliary layers, losses and depth range, see :class:`QueryDepthHead`.
 
     Raises:
@@ -62,7 +66,7 @@ class BinsFormerHead(QueryDepthHead):
         **kwargs,
     ) -> None:
         super().__init__(num_layers, num_classes=num_classes, **kwargs)
-        _check(in_channels, level_order, num_layers)
+        _check_options(in_channels, level_order, num_layers)
         self.in_channels = list(in_channels)
         self.level_order = level_order
 
@@ -70,7 +74,12 @@ class BinsFormerHead(QueryDepthHead):
             act_cfg = dict(type=act, negative_slope=0.01) if act == 'LeakyReLU' else dict(type=act)
             norm_cfg = dict(type='BN')
             return ConvModule(
-                before, channels, kernel_size, padding=kernel_size // 2, norm_cfg=norm_cfg, act_cfg=act_cfg
+                before,
+                channels,
+                kernel_size,
+                padding=kernel_size // 2,
+                norm_cfg=norm_cfg,
+                act_cfg=act_cfg,
             )
 
         self.skip_proj = nn.ModuleList(conv(before, 1) for before in in_channels[1:])
@@ -95,41 +104,46 @@ class BinsFormerHead(QueryDepthHead):
         self.bins_embed = nn.Linear(channels, 1)
         self.mask_embed = MLP(channels, channels, channels)
         self.class_embed = MLP(channels, channels, num_classes) if num_classes else None
-        xavier_start(self)  # the query tables included, as published
+        # Xavier's start for every matrix, the query tables included, as published.
+        draw_matrices(self, nn.init.xavier_uniform_)
         nn.init.normal_(self.encoder.level_embed)
         self.loss_chamfer = MODELS.build(loss_chamfer) if loss_chamfer else None
 
     def forward(
-        self, feats: Sequence[Tensor], data_samples: list[DepthDataSample] | None = None, all_layers: bool = False
+        self,
+        feats: Sequence[Tensor],
+        data_samples: list[DepthDataSample] | None = None,
+        all_layers: bool = False,
     ) -> dict[str, Tensor]:
         """Map features, finest (N, C, h, w) first, to depth in metres.
 
         Args:
             feats: Four levels.
             data_samples: Not used.
-            all_layers: Predict after every decoder layer; otherwise after those that are trained, and in eval mode
-                after the last one only.
+            all_layers: Predict after every decoder layer; otherwise after those that are trained,
+                and in eval mode after the last one only.
 
         Returns:
-            ``depth`` (N, 1, h, w), not clamped; of each of M predicting layers, the last one last: ``layer_depths``
-            (N, M, h, w), ``bin_edges`` (N, M, D + 1), ``bin_logits`` (N, M, D) and, with classes, ``class_logits``
-            (N, M, K); ``layers``: the numbers of these layers.
+            ``depth`` (N, 1, h, w), not clamped; ``layers``, the numbers of the M predicting layers,
+            the last one last; their ``layer_depths`` (N, M, h, w), ``bin_edges`` (N, M, D + 1),
+            ``bin_logits`` (N, M, D) and, with classes, ``class_logits`` (N, M, K).
         """
-        found = [feat.shape[1] for feat in feats]
-        if found != self.in_channels:
-            raise ValueError(
-                f'BinsFormerHead: decode_head.in_channels is {self.in_channels}, the backbone gives {found}'
-            )
         encoded = self.encoder([proj(feat) for proj, feat in zip(self.skip_proj, feats[1:], strict=True)])
         pixels = self._pixel_map(encoded[0], feats)
-        chosen = self.predicting_layers(all_layers)
-        queries = self._decode(encoded[::-1], chosen)
-        predictions = [self._predict(query, pixels) for query in queries]
-        outputs = {name: torch.stack([one[name] for one in predictions], dim=1) for name in predictions[0]}
-        return dict(outputs, depth=outputs['layer_depths'][:, -1:], layers=chosen)
+        layers = self.predicting_layers(all_layers)
+        predictions = [self._predict(queries, pixels) for queries in self._decode(encoded[::-1], layers)]
+        outputs = stack_predictions(predictions)
+        return dict(outputs, depth=outputs['layer_depths'][:, -1:], layers=layers)
 
     def _pixel_map(self, finest: Tensor, feats: Sequence[Tensor]) -> Tensor:
-        """Return the map (N, E, h, w) at stride 4 from the encoded map at stride 8."""
+        """Return pixel embeddings (N, E, h, w) at stride 4 from the encoded map at stride 8.
+
+        Args:
+            finest: Encoded map at stride 8.
+            feats: Backbone levels, finest first.
+        """
+        # Published quirk, kept for the weights: the pyramid walks strides 16, 8, 4, so that the
+        # encoded map is first reduced to stride 16 and then enlarged again.
         result = finest
         for lateral, output, feat in zip(self.lateral_convs, self.output_convs, feats[2::-1], strict=True):
             skip = lateral(feat)
@@ -137,8 +151,11 @@ class BinsFormerHead(QueryDepthHead):
             result = output(skip + result)
         return result
 
-    def _decode(self, memories: Sequence[Tensor], chosen: Sequence[int]) -> list[Tensor]:
-        """Return the queries (N, Q, E) after the chosen layers; memories are coarsest first."""
+    def _decode(self, memories: Sequence[Tensor], predicting_layers: Sequence[int]) -> list[Tensor]:
+        """Return the queries (N, Q, E) after each of ``predicting_layers``.
+
+        Memories are coarsest first.
+        """
         tokens = [memory.flatten(2).transpose(1, 2) for memory in memories]
         positions = []
         for memory, embed in zip(memories, self.level_embed.weight, strict=True):
@@ -146,22 +163,23 @@ class BinsFormerHead(QueryDepthHead):
             positions.append(code.flatten(2).transpose(1, 2) + embed)
         queries = self.query_feat.weight.expand(len(tokens[0]), -1, -1)
         query_pos = self.query_embed.weight.unsqueeze(0)
-        kept = []
+        layer_queries = []
         for index, layer in enumerate(self.layers):
             level = index // NUM_MEMORIES if self.level_order == '//' else index % NUM_MEMORIES
             queries = layer(queries, tokens[level], query_pos, positions[level])
-            if index in chosen:
-                kept.append(queries)
-        return kept
+            if index in predicting_layers:
+                layer_queries.append(queries)
+        return layer_queries
 
     def _predict(self, queries: Tensor, pixels: Tensor) -> dict[str, Tensor]:
         """Return one layer's depth (N, h, w), bins and class logits."""
         queries = self.decoder_norm(queries)
         outputs = {}
         if self.class_embed is not None:
+            # The first query is the scene's, the others are the bins'.
             outputs['class_logits'] = self.class_embed(queries[:, 0])
-            queries = queries[:, 1:]
-        bin_logits = self.bins_embed(queries).squeeze(-1).float()
+            queries = queries[:, 1:]  # (N, D, E)
+        bin_logits = self.bins_embed(queries).squeeze(-1).float()  # (N, D)
         pixel_logits = torch.einsum('nde,nehw->ndhw', self.mask_embed(queries), pixels).float()
         edges = bin_edges_from_widths(bin_logits.softmax(dim=1), self.min_depth, self.max_depth)
         depth = depth_from_bins(pixel_logits.softmax(dim=1), bin_centers_from_edges(edges))
@@ -170,19 +188,19 @@ class BinsFormerHead(QueryDepthHead):
     def depth_losses(
         self,
         outputs: dict[str, Tensor],
-        place: int,
+        index: int,
         gt_depth: Tensor,
         data_samples: list[DepthDataSample] | None,
         is_last: bool,
     ) -> dict[str, Tensor]:
-        """Return the loss on depth and, if there is one, the loss on bins."""
-        losses = self.losses_on_depth(outputs['layer_depths'][:, place], gt_depth)
+        """Return the loss on depth and, if configured, the loss on bins."""
+        losses = self.losses_on_depth(outputs['layer_depths'][:, index], gt_depth)
         if self.loss_chamfer is not None:
-            losses['chamfer'] = self.loss_chamfer(outputs['bin_edges'][:, place], gt_depth, gt_depth > 0)
+            losses['chamfer'] = self.loss_chamfer(outputs['bin_edges'][:, index], gt_depth, gt_depth > 0)
         return losses
 
 
-def _check(in_channels: Sequence[int], level_order: str, num_layers: int) -> None:
+def _check_options(in_channels: Sequence[int], level_order: str, num_layers: int) -> None:
     if len(in_channels) != NUM_MEMORIES + 1:
         raise ValueError(f'BinsFormerHead: in_channels must name four levels, got {list(in_channels)}')
     if level_order not in LEVEL_ORDERS:

@@ -1,4 +1,4 @@
-"""BTS: dense ASPP and a decoder with local planar guidance at 1/8, 1/4 and 1/2 of the image.
+"""BTS head: dense ASPP and a decoder with local planar guidance at 1/8, 1/4 and 1/2 of the image.
 
 Reference: From Big to Small, https://arxiv.org/abs/1907.10326
 """
@@ -14,15 +14,18 @@ from depth.registry import MODELS
 
 from .regression_head import RegressionHead
 
+CELL_SIZES = (8, 4, 2)  # pixels a side of a cell at 1/8, 1/4 and 1/2 of the image
+MIN_COSINE = 1e-3
+
 
 class AtrousBlock(nn.Sequential):
-    """A norm, then twice an activation and a convolution: 1x1 to 2 C channels, 3x3 dilated to C.
+    """Block of dense ASPP: 1x1 convolution to 2 C channels, dilated 3x3 convolution to C.
 
     Args:
         in_channels: Channels of the input.
         out_channels: Channels C of the result.
-        dilation: Of the 3x3 convolution.
-        first_norm: Whether the input gets a norm; it has one already in the first block.
+        dilation: Dilation of the 3x3 convolution.
+        first_norm: Normalise the input first; the input of the first block is normalised already.
     """
 
     def __init__(self, in_channels: int, out_channels: int, dilation: int, first_norm: bool = True) -> None:
@@ -38,13 +41,15 @@ class AtrousBlock(nn.Sequential):
 
 
 class DenseASPP(nn.Module):
-    """Atrous blocks in a row; each takes the context and all results before it.
+    """Dense atrous spatial pyramid pooling.
+
+    Each block takes the context and the results of all blocks before it.
 
     Args:
         in_channels: Channels of the map that the first block takes.
         context_channels: Channels of the map that the other blocks take.
         out_channels: Channels C of every block and of the result.
-        dilations: Of the blocks.
+        dilations: Dilation of each block.
     """
 
     def __init__(
@@ -63,27 +68,25 @@ class DenseASPP(nn.Module):
 
     def forward(self, feat: Tensor, context: Tensor) -> Tensor:
         """Map ``feat`` and ``context``, both (N, *, h, w), to (N, C, h, w)."""
-        first, *others = self.blocks
-        results = [first(feat)]
-        for block in others:
+        results = [self.blocks[0](feat)]
+        for block in self.blocks[1:]:
             results.append(block(torch.cat([context, *results], dim=1)))
         return self.fuse(torch.cat([feat, *results], dim=1))
 
 
-MIN_COSINE = 1e-3
-
-
 def reduction(in_channels: int, first: int, out_channels: int) -> nn.Sequential:
-    """Return 1x1 convolutions with ELU to ``first``, half of it and so on down to 8 channels, and a last one."""
-    layers, width = [], first
+    """Return 1x1 convolutions that halve the channels from ``first`` to 8, and an output layer."""
+    layers = []
+    width = first
     while width >= 8:
         layers += [nn.Conv2d(in_channels, width, kernel_size=1, bias=False), nn.ELU()]
-        in_channels, width = width, width // 2
+        in_channels = width
+        width = width // 2
     return nn.Sequential(*layers, nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=False))
 
 
 class PlaneRegression(nn.Module):
-    """Regress a plane for every cell.
+    """Predict the plane coefficients of every cell: unit normal and distance.
 
     Args:
         in_channels: Channels C of the map.
@@ -97,19 +100,22 @@ class PlaneRegression(nn.Module):
         self.max_distance = max_distance
 
     def forward(self, feat: Tensor) -> Tensor:
-        """Map (N, C, h, w) to (N, 4, h, w): unit normal, at most 60 degrees off the axis, and distance in metres."""
-        polar, azimuth, distance = self.reduce(feat).float().sigmoid().unbind(dim=1)
-        polar, azimuth = polar * math.pi / 3, azimuth * 2 * math.pi
+        """Map (N, C, h, w) to planes (N, 4, h, w): unit normal and distance in metres.
+
+        Normals are at most 60 degrees off the optical axis.
+        """
+        polar, azimuth, distance = self.reduce(feat).float().sigmoid().unbind(dim=1)  # (N, h, w) each
+        polar = polar * math.pi / 3
+        azimuth = azimuth * 2 * math.pi
         normal = [polar.sin() * azimuth.cos(), polar.sin() * azimuth.sin(), polar.cos()]
         return torch.stack([*normal, distance * self.max_distance], dim=1)
 
 
 def local_planar_guidance(planes: Tensor, size: int) -> Tensor:
-    """Return the depth of every pixel of cells that are planes.
+    """Local planar guidance: expand per-cell plane coefficients to the depth of every pixel.
 
-    A ray leaves its cell at (u, v), from -1/2 to 1/2 across the cell whatever the camera, with depth
-    ``distance / (n1 u + n2 v + n3)``. Where a ray runs along or behind its plane the divisor keeps its sign and a size
-    of 1e-3 at least, so that no depth is infinite.
+    The ray of a pixel at (u, v), from -1/2 to 1/2 across its cell whatever the camera, meets the
+    cell's plane at depth ``distance / (n1 u + n2 v + n3)``.
 
     Args:
         planes: Unit normal and distance in metres, (N, 4, h, w).
@@ -120,14 +126,14 @@ def local_planar_guidance(planes: Tensor, size: int) -> Tensor:
     """
     normal, distance = F.normalize(planes[:, :3], dim=1), planes[:, 3]
     steps = (torch.arange(size, device=planes.device, dtype=planes.dtype) - (size - 1) / 2) / size
-    n1, n2, n3 = (part[:, :, None, :, None] for part in normal.unbind(dim=1))  # (N, h, 1, w, 1)
+    n1, n2, n3 = normal[:, :, :, None, :, None].unbind(dim=1)  # (N, h, 1, w, 1) each
     cosine = n1 * steps + n2 * steps[:, None, None] + n3  # (N, h, k, w, k)
-    cosine = torch.where(cosine.abs() < MIN_COSINE, torch.where(cosine < 0, -MIN_COSINE, MIN_COSINE), cosine)
+    # A ray along its plane would meet it at infinity: the divisor keeps its sign, but gets a size
+    # of at least MIN_COSINE.
+    smallest = torch.where(cosine < 0, -MIN_COSINE, MIN_COSINE)
+    cosine = torch.where(cosine.abs() < MIN_COSINE, smallest, cosine)
     depth = distance[:, :, None, :, None] / cosine
     return depth.flatten(3, 4).flatten(1, 2).unsqueeze(1)
-
-
-CELLS = (8, 4, 2)  # pixels a side at 1/8, 1/4 and 1/2 of the image
 
 
 def conv_elu(in_channels: int, out_channels: int) -> nn.Sequential:
@@ -136,7 +142,7 @@ def conv_elu(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 class UpConv(nn.Module):
-    """Double the size by repetition, then convolve.
+    """Nearest-neighbour upsampling by 2, then a 3x3 convolution with ELU.
 
     Args:
         in_channels: Channels of the input.
@@ -154,14 +160,16 @@ class UpConv(nn.Module):
 
 @MODELS.register_module()
 class BTSHead(RegressionHead):
-    """Decoder with dense ASPP and local planar guidance; depth is ``sigmoid(x) * max_depth`` at the image's size.
+    """BTS head: dense ASPP and local planar guidance.
 
-    Maps of odd sizes are cut at the right and the bottom where a doubled one is larger, so any image size works.
+    Depth is ``sigmoid(x) * max_depth`` at the image's size. Doubled maps are cut at the right and
+    the bottom where a level has an odd size, so that any image size works.
 
     Args:
         in_channels: Channels of five levels at strides 2 to 32.
-        num_features: Width F of the coarsest decoder level; finer ones have F/2, F/4, F/8 and F/16. A multiple of 16.
-        dilations: Of the dense ASPP.
+        num_features: Width F of the coarsest decoder level; finer ones have F/2, F/4, F/8 and F/16.
+            A multiple of 16.
+        dilations: Dilation of each block of the dense ASPP.
         align_corners: Convention of the final resize.
         **kwargs: Depth range and ``loss_decode``, see :class:`RegressionHead`.
 
@@ -183,16 +191,23 @@ class BTSHead(RegressionHead):
             raise ValueError(f'BTSHead: in_channels must name five levels, strides 2 to 32, got {list(in_channels)}')
         if num_features % 16 or num_features <= 0:
             raise ValueError(f'BTSHead: num_features is a multiple of 16, got {num_features}')
-        widths = [num_features // share for share in (1, 2, 4, 8, 16)]
+        widths = [num_features // divisor for divisor in (1, 2, 4, 8, 16)]
         super().__init__(widths[-1], scale_up=True, align_corners=align_corners, **kwargs)
         self.in_channels = list(in_channels)
         half, quarter, eighth, sixteenth = widths[1:]
-        self.up = nn.ModuleList(
-            UpConv(before, after)
-            for before, after in zip([in_channels[-1], num_features, quarter, quarter, eighth], widths, strict=True)
-        )
+        # The third level starts from the F/4 channels of dense ASPP, not from F/2.
+        up_inputs = [in_channels[-1], num_features, quarter, quarter, eighth]
+        self.up = nn.ModuleList(UpConv(*channels) for channels in zip(up_inputs, widths, strict=True))
         self.norms = nn.ModuleList(nn.BatchNorm2d(width, eps=1.1e-5, momentum=0.01) for width in widths[:4])
-        skips = [in_channels[3], in_channels[2], in_channels[1] + 1, in_channels[0] + 1, 1 + len(CELLS)]
+        # The two finer skip connections come with the guide of the level before; the last level has
+        # no feature map, but one more depth map and all guides.
+        skips = [
+            in_channels[3],
+            in_channels[2],
+            in_channels[1] + 1,
+            in_channels[0] + 1,
+            1 + len(CELL_SIZES),
+        ]
         self.convs = nn.ModuleList(conv_elu(width + skip, width) for width, skip in zip(widths, skips, strict=True))
         self.aspp_norm = nn.BatchNorm2d(half, eps=1.1e-5, momentum=0.01)
         self.aspp = DenseASPP(half, half + in_channels[2], quarter, dilations)
@@ -207,33 +222,31 @@ class BTSHead(RegressionHead):
 
         Returns:
             ``depth`` (N, 1, H, W) at twice the size of the finest level.
-
-        Raises:
-            ValueError: If the features have other channels.
         """
-        found = [feat.shape[1] for feat in feats]
-        if found != self.in_channels:
-            raise ValueError(f'BTSHead: decode_head.in_channels is {self.in_channels}, the backbone gives {found}')
-        feat = self.convs[0](self._grow(0, feats[4].relu(), feats[3]))
-        context = self._grow(1, feat, feats[2])
+        feat = self.convs[0](self._upsample(0, feats[4].relu(), feats[3]))  # stride 16
+        context = self._upsample(1, feat, feats[2])  # stride 8
         feat = self.aspp(self.aspp_norm(self.convs[1](context)), context)
         guides = [self._guide(0, feat)]
         for level, skip in ((2, feats[1]), (3, feats[0])):
-            told = crop(guides[-1][..., :: CELLS[level - 1], :: CELLS[level - 1]], skip)
-            feat = self.convs[level](torch.cat([self._grow(level, feat, skip), told], dim=1))
+            # The guide is as large as the image; every k-th pixel makes it as large as the level.
+            step = CELL_SIZES[level - 1]
+            guide = crop(guides[-1][..., ::step, ::step], skip)
+            feat = self.convs[level](torch.cat([self._upsample(level, feat, skip), guide], dim=1))
             guides.append(self._guide(level - 1, feat))
         feat = self.up[4](feat)
         finest = self.reduce(feat).float().sigmoid()
-        told = [crop(guide, feat) for guide in reversed(guides)]
-        return dict(depth=self.regress(self.convs[4](torch.cat([feat, finest, *told], dim=1))))
+        inputs = [feat, finest]
+        for guide in reversed(guides):
+            inputs.append(crop(guide, feat))
+        return dict(depth=self.regress(self.convs[4](torch.cat(inputs, dim=1))))
 
-    def _grow(self, level: int, feat: Tensor, skip: Tensor) -> Tensor:
-        """Double ``feat``, normalise it and put it beside the skip connection."""
+    def _upsample(self, level: int, feat: Tensor, skip: Tensor) -> Tensor:
+        """Double the size of ``feat``, normalise it and concatenate the skip connection."""
         return torch.cat([self.norms[level](crop(self.up[level](feat), skip)), skip], dim=1)
 
     def _guide(self, index: int, feat: Tensor) -> Tensor:
-        """Return what the planes say about depth, at the image's size, as a share of ``max_depth``."""
-        return local_planar_guidance(self.planes[index](feat), CELLS[index]) / self.max_depth
+        """Return the planes' depth at the image's size, divided by ``max_depth``."""
+        return local_planar_guidance(self.planes[index](feat), CELL_SIZES[index]) / self.max_depth
 
 
 def crop(feat: Tensor, like: Tensor) -> Tensor:

@@ -1,4 +1,7 @@
-"""Dense prediction transformer: tokens of four blocks to one map at half of the image's size."""
+"""DPT head: tokens of four transformer blocks, reassembled into a pyramid and fused coarse to fine.
+
+Reference: Vision Transformers for Dense Prediction, https://arxiv.org/abs/2103.13413
+"""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -16,13 +19,14 @@ READOUTS = ('project', 'add', 'ignore')
 
 
 class Reassemble(nn.Module):
-    """Give every block's tokens the class token's knowledge, then the stride of a pyramid level.
+    """Reassemble: mix the class token into the patch tokens, then resize to a pyramid level.
 
     Args:
         embed_dim: Channels E of the tokens.
-        out_channels: Channels of the four levels, whose maps are 4, 2, 1 and 1/2 times as large as the patch grid.
-        readout: How a token meets the class token: ``'project'`` (a linear layer with GELU on both), ``'add'`` or
-            ``'ignore'``.
+        out_channels: Channels of the four levels, whose maps are 4, 2, 1 and 1/2 times as large as
+            the patch grid.
+        readout: Treatment of the class token: ``'project'`` (a linear layer with GELU on the
+            concatenation with every patch token), ``'add'`` or ``'ignore'``.
 
     Raises:
         ValueError: If the readout is unknown or there are not four levels.
@@ -51,7 +55,7 @@ class Reassemble(nn.Module):
             )
 
     def forward(self, feats: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
-        """Map (map (N, E, h, w), class token (N, E)) of four blocks to maps (N, C, H, W), finest first."""
+        """Map (map (N, E, h, w), class token (N, E)) of four blocks to a pyramid, finest first."""
         outputs = []
         for index, (feat, class_token) in enumerate(feats):
             feat = self.projects[index](self._read_out(index, feat, class_token))
@@ -63,13 +67,13 @@ class Reassemble(nn.Module):
             return feat
         if self.readout == 'add':
             return feat + class_token[:, :, None, None]
-        tokens = feat.flatten(2).transpose(1, 2)
-        both = torch.cat([tokens, class_token.unsqueeze(1).expand_as(tokens)], dim=2)
-        return self.readout_projects[index](both).transpose(1, 2).reshape(feat.shape)
+        tokens = feat.flatten(2).transpose(1, 2)  # (N, L, E)
+        pairs = torch.cat([tokens, class_token.unsqueeze(1).expand_as(tokens)], dim=2)  # (N, L, 2 E)
+        return self.readout_projects[index](pairs).transpose(1, 2).reshape(feat.shape)
 
 
 class PreActResidual(nn.Module):
-    """Two times ReLU and 3x3 convolution, plus the input before its ReLU.
+    """Pre-activation residual block: twice ReLU and 3x3 convolution, plus the input.
 
     Args:
         channels: Channels C of input and output.
@@ -94,7 +98,7 @@ class PreActResidual(nn.Module):
 
 
 class FusionBlock(nn.Module):
-    """Add a skip connection to the coarser result, refine, double the size and mix channels.
+    """Fusion block: add a skip connection to the coarser map, refine, upsample by 2 and project.
 
     Args:
         channels: Channels C.
@@ -109,7 +113,7 @@ class FusionBlock(nn.Module):
         self.project = ConvModule(channels, channels, 1, act_cfg=None)
 
     def forward(self, feat: Tensor, skip: Tensor | None = None) -> Tensor:
-        """Map ``feat`` (N, C, h, w) and ``skip`` (N, C, h', w'), resized where it differs, to (N, C, 2 h, 2 w)."""
+        """Map ``feat`` (N, C, h, w) and ``skip``, resized where it differs, to (N, C, 2 h, 2 w)."""
         if skip is not None:
             if skip.shape != feat.shape:
                 skip = F.interpolate(skip, size=feat.shape[-2:], mode='bilinear', align_corners=False)
@@ -118,13 +122,13 @@ class FusionBlock(nn.Module):
 
 
 def double(feat: Tensor) -> Tensor:
-    """Resize (N, C, h, w) to (N, C, 2 h, 2 w), bilinear with ``align_corners=True`` as published."""
+    """Upsample (N, C, h, w) by 2, bilinear with ``align_corners=True`` as published."""
     size = [2 * length for length in feat.shape[-2:]]
     return F.interpolate(feat, size=size, mode='bilinear', align_corners=True)
 
 
 class Double(nn.Module):
-    """Bilinear resize to twice the size."""
+    """Module form of :func:`double`."""
 
     def forward(self, feat: Tensor) -> Tensor:
         """Map (N, C, h, w) to (N, C, 2 h, 2 w)."""
@@ -133,18 +137,20 @@ class Double(nn.Module):
 
 @MODELS.register_module()
 class DPTHead(RegressionHead):
-    """Readout, reassemble and fusion of vision transformer blocks, with a regression output.
+    """DPT head: readout, reassemble and fusion of transformer blocks, with a regression output.
 
-    The backbone gives (map, class token) of four blocks, all on one patch grid:
-    ``TimmBackbone(..., out_indices=(2, 5, 8, 11), class_token=True)``. Any image size works: where the doubled coarser
+    The backbone gives (map, class token) of four blocks, all on one patch grid: ``TimmBackbone(...,
+    out_indices=(2, 5, 8, 11), class_token=True)``. Any image size works: where the doubled coarser
     map and a skip connection differ, the skip connection is resized.
 
     Args:
         in_channels: Channels E of the tokens of every block; all the same.
         post_process_channels: Channels of the four reassembled levels, finest first.
         channels: Channels of the fusion; even.
-        readout: How tokens meet the class token: ``'project'``, ``'add'`` or ``'ignore'``.
-        align_corners: Convention of the final resize alone; inside, maps are doubled with True, as published.
+        readout: Treatment of the class token: ``'project'``, ``'add'`` or ``'ignore'``, see
+            :class:`Reassemble`.
+        align_corners: Convention of the final resize alone; inside, maps are doubled with True, as
+            published.
         **kwargs: ``scale_up``, depth range and ``loss_decode``, see :class:`RegressionHead`.
 
     Raises:
@@ -174,6 +180,7 @@ class DPTHead(RegressionHead):
         self.project = ConvModule(channels, channels, 3, padding=1)
         layers = [
             nn.Conv2d(channels, channels // 2, kernel_size=3, padding=1),
+            # Half of the image's size becomes the image's size here, before the last convolutions.
             Double(),
             nn.Conv2d(channels // 2, 32, kernel_size=3, padding=1),
             nn.ReLU(),
@@ -190,17 +197,17 @@ class DPTHead(RegressionHead):
         """Map (map (N, E, h, w), class token (N, E)) of four blocks to ``depth`` in metres.
 
         Returns:
-            ``depth`` (N, 1, 32 * ceil(h / 2), 32 * ceil(w / 2)): the image rounded up to multiples of 32.
+            ``depth`` (N, 1, 32 * ceil(h / 2), 32 * ceil(w / 2)): the image rounded up to multiples
+            of 32.
 
         Raises:
-            ValueError: If the features are no such pairs or have other channels.
+            ValueError: If the features are maps without class tokens.
         """
         if any(isinstance(feat, Tensor) for feat in feats):
             raise ValueError('DPTHead: the backbone gives maps without class tokens, set backbone.class_token=True')
-        found = [feat.shape[1] for feat, _ in feats]
-        if found != self.in_channels:
-            raise ValueError(f'DPTHead: decode_head.in_channels is {self.in_channels}, the backbone gives {found}')
-        levels = [conv(feat) for conv, feat in zip(self.convs, self.reassemble_blocks(feats), strict=True)]
+        # Strides 4, 8, 16 and 32 of an image with 16x16 patches.
+        maps = self.reassemble_blocks(feats)
+        levels = [conv(feat) for conv, feat in zip(self.convs, maps, strict=True)]
         fused = self.fusion_blocks[0](levels[-1])
         for block, skip in zip(self.fusion_blocks[1:], reversed(levels[:-1]), strict=True):
             fused = block(fused, skip)

@@ -1,4 +1,7 @@
-"""The decoder of monodepth2: a light U-Net that ends in sigmoids at four scales."""
+"""Monodepth2 head: a light U-Net decoder with sigmoid outputs at several scales.
+
+Reference: Digging Into Self-Supervised Monocular Depth Estimation, https://arxiv.org/abs/1806.01260
+"""
 
 from collections.abc import Sequence
 
@@ -13,18 +16,22 @@ from .sigmoid_depth_head import SigmoidDepthHead, reflect_conv
 
 @MODELS.register_module()
 class MonodepthHead(SigmoidDepthHead):
-    """Upsample (nearest), convolve, concatenate the skip connection, convolve; five times.
+    """Monodepth2 head: U-Net decoder with five levels and sigmoid outputs.
 
-    The finest of the five levels has twice the resolution of the first feature map and no skip connection: with a
-    ResNet that is the size of the image.
+    Each level convolves, upsamples (nearest), concatenates the skip connection and convolves.
+
+    The finest of the five levels has twice the resolution of the first feature map and no skip
+    connection: with a ResNet that is the size of the image.
 
     Args:
-        in_channels: Channels of the five feature levels, finest first, each half the size of the one before.
+        in_channels: Channels of the five feature levels, finest first, each half the size of the
+            one before.
         channels: Channels of the five decoder levels, finest first.
-        num_outputs: How many of the finest levels have an output.
+        num_outputs: Number of levels with an output, counted from the finest.
         output_range: See :class:`SigmoidDepthHead`.
 
-    Reference: Digging Into Self-Supervised Monocular Depth Estimation, https://arxiv.org/abs/1806.01260.
+    Reference: Digging Into Self-Supervised Monocular Depth Estimation,
+    https://arxiv.org/abs/1806.01260.
     """
 
     def __init__(
@@ -37,33 +44,28 @@ class MonodepthHead(SigmoidDepthHead):
         super().__init__(output_range)
         if len(in_channels) != len(channels) or not 1 <= num_outputs <= len(channels):
             raise ValueError(
-                f'MonodepthHead: in_channels and channels name as many levels, num_outputs is at most that many, '
+                'MonodepthHead: in_channels and channels name as many levels, num_outputs is at '
+                'most that many, '
                 f'got {list(in_channels)}, {list(channels)} and {num_outputs}'
             )
         self.in_channels = list(in_channels)
-        below = [*channels[1:], in_channels[-1]]  # what comes up from the next coarser level
-        skips = [0, *in_channels[:-1]]
-        self.up_convs = nn.ModuleList(reflect_conv(*pair) for pair in zip(below, channels, strict=True))
-        self.skip_convs = nn.ModuleList(
-            reflect_conv(skip + out, out) for skip, out in zip(skips, channels, strict=True)
-        )
+        coarser_channels = [*channels[1:], in_channels[-1]]
+        skip_channels = [0, *in_channels[:-1]]  # the finest level has no skip connection
+        self.up_convs = nn.ModuleList()
+        self.skip_convs = nn.ModuleList()
+        for coarser, width in zip(coarser_channels, channels, strict=True):
+            self.up_convs.append(reflect_conv(coarser, width))
+        for skip, width in zip(skip_channels, channels, strict=True):
+            self.skip_convs.append(reflect_conv(skip + width, width))
         self.outputs = nn.ModuleList(reflect_conv(channels[level], 1) for level in range(num_outputs))
 
     def forward(self, feats: Sequence[Tensor], data_samples: list | None = None) -> dict[str, list[Tensor]]:
-        """Map features (N, C, h, w), finest first, to ``sigmoids`` (N, 1, h, w), finest first.
-
-        Raises:
-            ValueError: If the features do not have the configured channels.
-        """
-        found = [feat.shape[1] for feat in feats]
-        if found != self.in_channels:
-            raise ValueError(
-                f'MonodepthHead: decode_head.in_channels is {self.in_channels}, but the backbone gives maps with '
-                f'{found} channels'
-            )
+        """Map features (N, C, h, w), finest first, to ``sigmoids`` (N, 1, h, w), finest first."""
+        # Level 0 is twice as fine as the finest features and has no skip connection.
         skips = [None, *feats[:-1]]
-        x, sigmoids = feats[-1], []
-        for level in reversed(range(len(skips))):
+        x = feats[-1]
+        sigmoids = []
+        for level in reversed(range(len(skips))):  # coarse to fine
             x = F.elu(self.up_convs[level](F.interpolate(x, scale_factor=2, mode='nearest')))
             if skips[level] is not None:
                 x = torch.cat([x, skips[level]], dim=1)

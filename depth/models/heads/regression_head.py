@@ -1,4 +1,4 @@
-"""Depth by regression: a last convolution and a ReLU or a sigmoid."""
+"""Base class of heads that regress depth: a last convolution, then ReLU or sigmoid."""
 
 import math
 
@@ -9,12 +9,13 @@ from .base_depth_head import BaseDepthHead
 
 
 class RegressionHead(BaseDepthHead):
-    """Base of heads that regress depth directly.
+    """Base class of heads that regress depth directly.
 
     Args:
-        channels: Channels C in front of the last convolution.
-        scale_up: Depth is ``sigmoid(x) * max_depth`` rather than ``relu(x) + min_depth``; it cannot die, but the far
-            end saturates. One of DepthFormer's remedies for runs that do not start.
+        channels: Input channels C of the last convolution.
+        scale_up: Depth is ``sigmoid(x) * max_depth`` instead of ``relu(x) + min_depth``. A sigmoid
+            always has a gradient where a ReLU may be zero for every pixel, but it saturates at the
+            far end. One of DepthFormer's remedies for runs that do not start.
         **kwargs: Depth range, ``align_corners`` and ``loss_decode``, see :class:`BaseDepthHead`.
     """
 
@@ -29,18 +30,22 @@ class RegressionHead(BaseDepthHead):
         return self.conv_depth
 
     def regress(self, feat: Tensor) -> Tensor:
-        """Map the last features (N, C, h, w) to depth (N, 1, h, w) in metres; not clamped to ``max_depth``."""
-        output = self.conv_depth(feat).float()  # under AMP, metres are resized and compared in float32
+        """Map the last features (N, C, h, w) to depth (N, 1, h, w) in metres.
+
+        The result is not clamped to ``max_depth``.
+        """
+        # Under AMP, metres are resized and compared in float32.
+        output = self.conv_depth(feat).float()
         if self.scale_up:
             return output.sigmoid() * self.max_depth
         return output.relu() + self.min_depth
 
     @torch.no_grad()
     def init_depth_bias(self, depth: float) -> None:
-        """Start the head at a constant ``depth`` in metres, so that its ReLU is alive everywhere.
+        """Initialise the last convolution so that the head predicts about ``depth`` metres.
 
-        The last weights become small too: features without a norm could otherwise push the output below zero
-        in spite of the bias. Neither the network nor its parameter names change.
+        A ReLU output is then positive, and trained, at every pixel. Neither the network nor its
+        parameter names change.
 
         Raises:
             ValueError: If ``depth`` is outside the depth range.
@@ -50,7 +55,11 @@ class RegressionHead(BaseDepthHead):
                 f'{type(self).__name__}: an initial depth of {depth} m is outside '
                 f'the depth range {self.min_depth} to {self.max_depth} m'
             )
-        share = depth / self.max_depth
-        bias = math.log(share / (1 - share)) if self.scale_up else depth - self.min_depth
+        if self.scale_up:
+            fraction = depth / self.max_depth
+            bias = math.log(fraction / (1 - fraction))  # inverse of the sigmoid
+        else:
+            bias = depth - self.min_depth
         self.last_conv.bias.fill_(bias)
+        # Features without a norm could push the output below zero in spite of the bias.
         self.last_conv.weight.mul_(0.01)

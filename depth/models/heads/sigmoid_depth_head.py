@@ -1,4 +1,4 @@
-"""What self-supervised heads share: sigmoids at several scales and what they mean in metres."""
+"""Base class of self-supervised heads: sigmoid outputs and their conversion to depth in metres."""
 
 from abc import ABCMeta, abstractmethod
 from collections.abc import Sequence
@@ -6,16 +6,29 @@ from collections.abc import Sequence
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from depth.models.layers import sigmoid_to_inverse_depth
 from depth.structures import DepthDataSample
 
 
-class SigmoidDepthHead(BaseModule, metaclass=ABCMeta):
-    """Base of heads that predict where between the ends of a range inverse depth lies.
+def sigmoid_to_inverse_depth(sigmoid: Tensor, min_depth: float, max_depth: float) -> Tensor:
+    """Map a sigmoid output linearly to inverse depth in 1/m; 0 is the far end, 1 the near end.
 
     Args:
-        output_range: Depth in metres that a sigmoid of 1 and of 0 stand for. It is what the output can express, not
-            the range in which a data set is scored.
+        sigmoid: Values in [0, 1], any shape.
+        min_depth: Depth in metres of 1.
+        max_depth: Depth in metres of 0.
+
+    Reference: Unsupervised Monocular Depth Estimation with Left-Right Consistency,
+    https://arxiv.org/abs/1609.03677; the affine form is that of https://arxiv.org/abs/1806.01260.
+    """
+    return 1 / max_depth + (1 / min_depth - 1 / max_depth) * sigmoid
+
+
+class SigmoidDepthHead(BaseModule, metaclass=ABCMeta):
+    """Base class of heads with sigmoid outputs, which are inverse depth scaled to a range.
+
+    Args:
+        output_range: Depth in metres of a sigmoid of 1 and of a sigmoid of 0. It limits what the
+            output can express and is independent of the range in which a data set is scored.
 
     Raises:
         ValueError: If the range is empty or touches zero.
@@ -32,17 +45,17 @@ class SigmoidDepthHead(BaseModule, metaclass=ABCMeta):
     def forward(
         self, feats: Sequence[Tensor], data_samples: list[DepthDataSample] | None = None
     ) -> dict[str, Tensor | list[Tensor]]:
-        """Map features (N, C, h, w), finest first, to ``sigmoids``: (N, 1, h, w) each, finest first."""
+        """Map features (N, C, h, w) to ``sigmoids`` (N, 1, h, w); both are finest first."""
 
     def to_inverse_depth(self, sigmoid: Tensor) -> Tensor:
-        """Return inverse depth in 1/m."""
+        """Return inverse depth in 1/m of a sigmoid output of any shape."""
         return sigmoid_to_inverse_depth(sigmoid.float(), *self.output_range)
 
     def to_depth(self, sigmoid: Tensor) -> Tensor:
-        """Return depth in metres."""
+        """Return depth in metres of a sigmoid output of any shape."""
         return 1 / self.to_inverse_depth(sigmoid)
 
 
 def reflect_conv(in_channels: int, out_channels: int, dilation: int = 1) -> nn.Conv2d:
-    """Return a 3x3 convolution that keeps the size and reflects at the border, as monodepth's decoders do."""
+    """Return a 3x3 convolution with reflection padding, as in the decoders of monodepth."""
     return nn.Conv2d(in_channels, out_channels, 3, padding=dilation, dilation=dilation, padding_mode='reflect')

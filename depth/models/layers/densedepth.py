@@ -1,6 +1,7 @@
-"""The decoder of DenseDepth: up-sample, concatenate the skip connection, two convolutions.
+"""Decoder of DenseDepth: upsample, concatenate the skip connection, convolve twice; at every level.
 
-Reference: High Quality Monocular Depth Estimation via Transfer Learning, https://arxiv.org/abs/1812.11941
+Reference: High Quality Monocular Depth Estimation via Transfer Learning,
+https://arxiv.org/abs/1812.11941
 """
 
 from collections.abc import Sequence
@@ -12,18 +13,23 @@ from torch import Tensor, nn
 
 
 class UpSample(nn.Module):
-    """Bring a coarse map to the size of its skip connection and mix both with two convolutions.
+    """Upsampling block: resize to the skip connection, concatenate it, convolve twice.
 
     Args:
-        skip_channels: Channels of the skip connection plus those of the coarse map.
+        skip_channels: Sum of the channels of the coarse map and of the skip connection.
         out_channels: Channels of the result.
-        norm_cfg: Normalisation, None for none (the convolutions then have a bias).
+        norm_cfg: Normalisation; None for convolutions with a bias instead.
         act_cfg: Activation.
         align_corners: Convention of the bilinear up-sampling.
     """
 
     def __init__(
-        self, skip_channels: int, out_channels: int, norm_cfg: dict | None, act_cfg: dict, align_corners: bool
+        self,
+        skip_channels: int,
+        out_channels: int,
+        norm_cfg: dict | None,
+        act_cfg: dict,
+        align_corners: bool,
     ) -> None:
         super().__init__()
         self.align_corners = align_corners
@@ -33,12 +39,13 @@ class UpSample(nn.Module):
 
     def forward(self, coarse: Tensor, skip: Tensor) -> Tensor:
         """Map ``coarse`` (N, C1, h, w) and ``skip`` (N, C2, H, W) to (N, C, H, W)."""
+        # To the size of the skip connection, not by 2: levels of odd sizes fit too.
         up = F.interpolate(coarse, size=skip.shape[-2:], mode='bilinear', align_corners=self.align_corners)
         return self.convB(self.convA(torch.cat([up, skip], dim=1)))
 
 
 class DenseDepthDecoder(nn.ModuleList):
-    """A 1x1 convolution of the coarsest map, then one :class:`UpSample` for each finer level.
+    """DenseDepth decoder: 1x1 convolution of the coarsest map, then one block per finer level.
 
     Args:
         in_channels: Channels of every feature level, finest first.
@@ -64,8 +71,8 @@ class DenseDepthDecoder(nn.ModuleList):
 
     def forward(self, feats: Sequence[Tensor]) -> Tensor:
         """Map features (N, C, h, w), finest first, to one map at the finest level."""
-        first, *blocks = self
-        coarse = first(feats[-1])
-        for block, skip in zip(blocks, reversed(feats[:-1]), strict=True):
-            coarse = block(coarse, skip)
-        return coarse
+        blocks = list(self)
+        decoded = blocks[0](feats[-1])
+        for block, skip in zip(blocks[1:], reversed(feats[:-1]), strict=True):
+            decoded = block(decoded, skip)
+        return decoded

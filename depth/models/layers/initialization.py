@@ -1,4 +1,4 @@
-"""How weights start where a method does not leave that to its layers."""
+"""Weight initialisation of detection transformers and their pixel decoders."""
 
 from collections.abc import Callable
 
@@ -9,45 +9,30 @@ from .deformable_attention import MultiScaleDeformableAttention
 
 
 @torch.no_grad()
-def xavier_start(module: nn.Module) -> None:
-    """Draw every matrix of ``module`` anew from Xavier's uniform distribution, as detection transformers start.
-
-    Embedding tables are matrices too. Biases of convolutions become zero; deformable attentions take their own start.
-    """
-    for parameter in module.parameters():
-        if parameter.dim() > 1:
-            nn.init.xavier_uniform_(parameter)
-    for part in module.modules():
-        if isinstance(part, nn.Conv2d) and part.bias is not None:
-            nn.init.zeros_(part.bias)
-        elif isinstance(part, MultiScaleDeformableAttention):
-            part.reset_parameters()
-
-
-@torch.no_grad()
 def draw_matrices(module: nn.Module, draw: Callable[[Tensor], Tensor]) -> None:
-    """Draw the weights with two or more dimensions of ``module`` anew, biases and norms stay as they are.
+    """Initialise every parameter of two or more dimensions; biases and norms stay as they are.
 
-    Deformable attentions take their own start.
+    Embedding tables are matrices too. Deformable attentions keep their own initialisation.
 
     Args:
-        module: Transformer layers.
-        draw: ``nn.init.xavier_normal_`` (Mask2Former) or ``nn.init.xavier_uniform_`` (MaskFormer); both give the
-            standard deviation sqrt(2 / (inputs + outputs)).
+        module: Transformer layers, or a head with its query tables.
+        draw: ``nn.init.xavier_normal_`` (Mask2Former) or ``nn.init.xavier_uniform_`` (MaskFormer);
+            both give the standard deviation sqrt(2 / (inputs + outputs)).
     """
     for parameter in module.parameters():
         if parameter.dim() > 1:
             draw(parameter)
-    for part in module.modules():
-        if isinstance(part, MultiScaleDeformableAttention):
-            part.reset_parameters()
+    for child in module.modules():
+        if isinstance(child, MultiScaleDeformableAttention):
+            child.reset_parameters()
 
 
 @torch.no_grad()
 def caffe2_xavier(layer: nn.Conv2d) -> None:
-    """Draw a convolution uniformly with the standard deviation 1 / sqrt(inputs) and set its bias to 0.
+    """Initialise a convolution uniformly with standard deviation 1 / sqrt(fan_in), zero bias.
 
-    Inputs are those of one output value: channels times the pixels of the kernel. PyTorch's default is 0.58 of that.
+    The fan-in is the number of input channels times the pixels of the kernel. PyTorch's default is
+    0.58 of that.
     """
     nn.init.kaiming_uniform_(layer.weight, a=1)
     if layer.bias is not None:

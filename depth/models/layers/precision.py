@@ -1,4 +1,4 @@
-"""Parts of a network that compute in full precision under autocast."""
+"""Full precision under autocast, for layers that need it."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -6,8 +6,9 @@ import torch
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager:
-    """Return a context that turns autocast off on a device.
+    """Return a context manager that disables autocast on a device.
 
-    The meta device, on which operations are counted, knows no autocast; there it does nothing.
+    The meta device, on which operations are counted, has no autocast; there the context does
+    nothing.
     """
     return nullcontext() if device.type == 'meta' else torch.autocast(device.type, enabled=False)

@@ -1,4 +1,4 @@
-"""One way to resize maps."""
+"""Bilinear resize of maps with half-pixel centres."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def resize_map(values: Tensor, size: Sequence[int]) -> Tensor:
-    """Resize (N, C, h, w) bilinearly to ``size`` (H, W), half-pixel centres (``align_corners=False``) as in OpenCV."""
+    """Resize (N, C, h, w) bilinearly to ``size``, with ``align_corners=False`` as in OpenCV."""
     if tuple(values.shape[-2:]) == tuple(size):
         return values
     return F.interpolate(values, size=tuple(size), mode='bilinear', align_corners=False)

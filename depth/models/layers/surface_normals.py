@@ -1,4 +1,4 @@
-"""Surface normals of a depth map."""
+"""Back-projection of depth maps and their surface normals."""
 
 import torch
 import torch.nn.functional as F
@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def back_project(depth: Tensor, intrinsics: Tensor) -> Tensor:
-    """Return the points (N, 3, H, W) in metres that pixels at ``depth`` (N, 1, H, W) see.
+    """Back-project depth (N, 1, H, W) to points (N, 3, H, W) in metres, in camera axes.
 
     Args:
         depth: Metres along the optical axis.
@@ -22,7 +22,7 @@ def back_project(depth: Tensor, intrinsics: Tensor) -> Tensor:
 
 
 def normals_from_depth(depth: Tensor, intrinsics: Tensor) -> Tensor:
-    """Return unit normals (N, 3, H, W) that face the camera, from central differences of the points.
+    """Return unit normals (N, 3, H, W) that face the camera, by central differences of the points.
 
     At the border the outermost difference is one-sided. Where depth is 0 the result means nothing.
 
@@ -41,53 +41,73 @@ def normals_from_depth(depth: Tensor, intrinsics: Tensor) -> Tensor:
 def normals_from_planes(
     depth: Tensor, intrinsics: Tensor, window: int = 9, tolerance: float = 0.02
 ) -> tuple[Tensor, Tensor]:
-    """Return normals of the planes that fit best around each pixel; for depth with holes, noise or few points.
+    """Fit a plane around each pixel and return its normal, for depth with holes or noise.
 
-    In a camera the inverse depth of a plane is linear in the pixel's place, so each window is a least-squares problem
-    of three unknowns over the pixels that have depth.
+    The inverse depth of a plane is linear in pixel coordinates, so each window is a least-squares
+    problem of three unknowns over the pixels that have depth.
 
     Args:
         depth: (N, 1, H, W) in metres, 0 = none.
         intrinsics: (N, 3, 3) in pixels.
         window: Odd side of the window in pixels.
-        tolerance: Largest RMS error of a fit, as a share of the inverse depth: an edge of depth fits worse.
+        tolerance: Largest RMS error of a fit, as a share of the inverse depth: an edge of depth
+            fits worse.
 
     Returns:
-        Unit normals (N, 3, H, W) that face the camera, without a gradient, and where they are known, boolean
-        (N, 1, H, W): the pixel has depth, its window holds points in two directions and they lie on a plane.
+        Unit normals (N, 3, H, W) that face the camera, without a gradient, and the boolean mask
+        (N, 1, H, W) of valid ones: the pixel has depth, its window holds points in two directions
+        and they lie on a plane.
     """
     radius = window // 2
     mask = depth > 0
-    # Double precision: sums of squares cancel, and a GPU may take fewer digits for float32 convolutions.
+    # Double precision: sums of squares cancel, and GPUs may round float32 convolutions (TF32).
     inverse = torch.where(mask, 1 / torch.where(mask, depth, 1).double(), 0)
     count, x, y, xx, xy, yy = _moments(mask.double(), radius, degree=2)
-    known = _moments(inverse, radius, degree=1)
+    targets = _moments(inverse, radius, degree=1)
     (square,) = _moments(inverse.square(), radius, degree=0)
-    rows = [torch.cat(row, dim=1) for row in ((count, x, y), (x, xx, xy), (y, xy, yy))]
+    # Normal equations: the symmetric 3x3 matrix of moments, solved by its adjugate.
+    rows = [
+        torch.cat([count, x, y], dim=1),
+        torch.cat([x, xx, xy], dim=1),
+        torch.cat([y, xy, yy], dim=1),
+    ]
     adjugate = [torch.linalg.cross(rows[i], rows[(i + 1) % 3], dim=1) for i in (1, 2, 0)]
     determinant = (rows[0] * adjugate[0]).sum(dim=1, keepdim=True)
-    solved = sum(value * column for value, column in zip(known, adjugate, strict=True))
+    solved = sum(value * column for value, column in zip(targets, adjugate, strict=True))
     is_spread = determinant > 1e-3 * count**3  # a full window has 0.11 to 0.3
     solved = solved / torch.where(is_spread, determinant, 1)
     at_center, by_u, by_v = solved[:, :1], solved[:, 1:2] / radius, solved[:, 2:] / radius
-    error = square - sum(value * part for value, part in zip(known, solved.split(1, dim=1), strict=True))
+    # Sum of squared residuals of the least-squares solution.
+    coefficients = solved.split(1, dim=1)
+    error = square - sum(target * value for target, value in zip(targets, coefficients, strict=True))
     fits = error.clamp(min=0) <= count * (tolerance * at_center).square()
     x, y, _ = back_project(torch.ones_like(inverse), intrinsics.double()).split(1, dim=1)
-    a, b = by_u * intrinsics[:, 0, 0].view(-1, 1, 1, 1), by_v * intrinsics[:, 1, 1].view(-1, 1, 1, 1)
+    # Slopes per pixel to slopes per unit of the normalised image plane.
+    a = by_u * intrinsics[:, 0, 0].view(-1, 1, 1, 1)
+    b = by_v * intrinsics[:, 1, 1].view(-1, 1, 1, 1)
     normals = -F.normalize(torch.cat([a, b, at_center - a * x - b * y], dim=1), dim=1)
     return normals.to(depth.dtype), mask & is_spread & fits & (at_center > 0)
 
 
 def _moments(values: Tensor, radius: int, degree: int) -> list[Tensor]:
-    """Return the sums of ``values * x^i * y^j`` around each pixel for i + j up to ``degree``, by i + j, larger i first.
+    """Return the sums of ``values * x^i * y^j`` around each pixel for i + j up to ``degree``.
+
+    They are ordered by i + j, and for equal i + j by falling i.
 
     Args:
         values: (N, 1, H, W).
-        radius: Of the square window; x and y run from -1 to 1 in it.
+        radius: Radius of the square window, in which x and y run from -1 to 1.
         degree: Largest i + j.
     """
     steps = torch.linspace(-1, 1, 2 * radius + 1, device=values.device, dtype=values.dtype)
     kernels = torch.stack([steps**power for power in range(degree + 1)])  # (degree + 1, window)
-    by_row = F.conv2d(values, kernels[:, None, None, :], padding=(0, radius))
-    sums = [F.conv2d(part, kernels[:, None, :, None], padding=(radius, 0)) for part in by_row.split(1, dim=1)]
-    return [sums[total - j][:, j : j + 1] for total in range(degree + 1) for j in range(total + 1)]
+    # The windows are separable: sums along the rows for every power of x, then along the columns.
+    row_sums = F.conv2d(values, kernels[:, None, None, :], padding=(0, radius))
+    sums = []  # entry i holds (N, degree + 1, H, W), the powers j of y
+    for row_sum in row_sums.split(1, dim=1):
+        sums.append(F.conv2d(row_sum, kernels[:, None, :, None], padding=(radius, 0)))
+    moments = []
+    for total in range(degree + 1):
+        for j in range(total + 1):
+            moments.append(sums[total - j][:, j : j + 1])
+    return moments

@@ -1,4 +1,4 @@
-"""Post-norm transformer layers, as detection transformers have them."""
+"""Post-norm transformer layers of detection transformers (DETR, Mask2Former)."""
 
 from itertools import pairwise
 
@@ -6,13 +6,13 @@ from torch import Tensor, nn
 
 
 class MLP(nn.Sequential):
-    """Linear layers with ReLU between them.
+    """Multi-layer perceptron: linear layers with ReLU between them.
 
     Args:
-        in_channels: Channels of the input.
-        hidden_channels: Channels in between.
-        out_channels: Channels of the result.
-        num_layers: Linear layers.
+        in_channels: Input channels.
+        hidden_channels: Channels of the hidden layers.
+        out_channels: Output channels.
+        num_layers: Number of linear layers.
     """
 
     def __init__(self, in_channels: int, hidden_channels: int, out_channels: int, num_layers: int = 3) -> None:
@@ -24,11 +24,11 @@ class MLP(nn.Sequential):
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with ReLU, and the input added.
+    """Feed-forward layer: two linear layers with ReLU and a residual connection.
 
     Args:
         embed_dims: Channels E.
-        feedforward_channels: Channels in between.
+        feedforward_channels: Hidden channels.
         dropout: Dropout after each layer.
     """
 
@@ -48,17 +48,20 @@ class FeedForward(nn.Module):
 
 
 class QueryDecoderLayer(nn.Module):
-    """Queries look at a memory, then at each other (or the other way round), then through a feed-forward layer.
+    """Decoder layer: cross-attention to a memory, self-attention of the queries, feed-forward.
+
+    Post-norm.
 
     Args:
         embed_dims: Channels E.
         num_heads: Heads of both attentions.
-        feedforward_channels: Channels of the feed-forward layer.
-        dropout: Dropout of all parts.
-        cross_first: Cross-attention comes before self-attention, as in Mask2Former and BinsFormer; DETR has it after.
+        feedforward_channels: Hidden channels of the feed-forward layer.
+        dropout: Dropout of attentions and feed-forward layer.
+        cross_first: Apply cross-attention before self-attention, as in Mask2Former and BinsFormer;
+            DETR has it after.
 
-    Reference: Masked-attention Mask Transformer, https://arxiv.org/abs/2112.01527; End-to-End Object Detection with
-    Transformers, https://arxiv.org/abs/2005.12872.
+    Reference: Masked-attention Mask Transformer, https://arxiv.org/abs/2112.01527; End-to-End
+    Object Detection with Transformers, https://arxiv.org/abs/2005.12872.
     """
 
     def __init__(
@@ -85,34 +88,41 @@ class QueryDecoderLayer(nn.Module):
         memory_pos: Tensor,
         hidden: Tensor | None = None,
     ) -> Tensor:
-        """Return queries (N, Q, E).
+        """Return the updated queries (N, Q, E).
 
         Args:
             queries: (N, Q, E).
-            memory: (N, S, E), what the queries look at.
-            query_pos: (N or 1, Q, E), added to queries and keys of self-attention and to queries of cross-attention.
+            memory: (N, S, E), which the queries attend to.
+            query_pos: (N or 1, Q, E), added to queries and keys of self-attention and to queries of
+                cross-attention.
             memory_pos: (N or 1, S, E), added to the keys of cross-attention, not to the values.
-            hidden: Boolean (N, Q, S); True where a query must not look.
+            hidden: Boolean (N, Q, S); True where a query must not attend.
         """
-        steps = [self._look_at_memory, self._look_at_each_other]
-        if not self.cross_first:
-            steps.reverse()
-        for step, norm in zip(steps, self.norms, strict=False):
-            queries = norm(step(queries, memory, query_pos, memory_pos, hidden))
+        if self.cross_first:
+            queries = self.norms[0](self._attend_to_memory(queries, memory, query_pos, memory_pos, hidden))
+            queries = self.norms[1](self._attend_to_queries(queries, query_pos))
+        else:
+            queries = self.norms[0](self._attend_to_queries(queries, query_pos))
+            queries = self.norms[1](self._attend_to_memory(queries, memory, query_pos, memory_pos, hidden))
         return self.norms[2](self.ffn(queries))
 
-    def _look_at_memory(
-        self, queries: Tensor, memory: Tensor, query_pos: Tensor, memory_pos: Tensor, hidden: Tensor | None
+    def _attend_to_memory(
+        self,
+        queries: Tensor,
+        memory: Tensor,
+        query_pos: Tensor,
+        memory_pos: Tensor,
+        hidden: Tensor | None,
     ) -> Tensor:
         if hidden is not None:
+            # PyTorch takes one mask per image and head, heads of an image next to each other.
             hidden = hidden.repeat_interleave(self.cross_attn.num_heads, dim=0)
+        # The position goes into keys and queries, not into the values.
         keys = memory + memory_pos
         attended, _ = self.cross_attn(queries + query_pos, keys, memory, attn_mask=hidden, need_weights=False)
         return queries + self.dropout(attended)
 
-    def _look_at_each_other(
-        self, queries: Tensor, memory: Tensor, query_pos: Tensor, memory_pos: Tensor, hidden: Tensor | None
-    ) -> Tensor:
-        placed = queries + query_pos
-        attended, _ = self.self_attn(placed, placed, queries, need_weights=False)
+    def _attend_to_queries(self, queries: Tensor, query_pos: Tensor) -> Tensor:
+        keys = queries + query_pos
+        attended, _ = self.self_attn(keys, keys, queries, need_weights=False)
         return queries + self.dropout(attended)

@@ -1,8 +1,9 @@
-"""See one view through another: back-project, transform, project, sample.
+"""View synthesis: back-project one view, transform to another camera, project and sample.
 
-Pixel centres are at whole numbers: column 0 is the middle of the first pixel, W - 1 that of the last. ``grid_sample``
-counts so with ``align_corners=True`` and coordinates divided by (size - 1). With ``align_corners=False`` the same
-coordinates would be read as if the image ended at pixel borders, and every sample would move by up to half a pixel.
+Pixel centres are at whole numbers: column 0 is the middle of the first pixel, W - 1 that of the
+last. ``grid_sample`` counts so with ``align_corners=True`` and coordinates divided by (size - 1).
+With ``align_corners=False`` the same coordinates would be read as if the image ended at pixel
+borders, and every sample would move by up to half a pixel.
 """
 
 import torch
@@ -13,26 +14,29 @@ from .surface_normals import back_project
 
 
 def transform_points(points: Tensor, transform: Tensor) -> Tensor:
-    """Move points (N, 3, H, W) by rigid motions (N, 4, 4) between camera frames."""
+    """Transform points (N, 3, H, W) by rigid motions (N, 4, 4) between camera frames."""
     rotation, translation = transform[:, :3, :3], transform[:, :3, 3]
     return (rotation @ points.flatten(2) + translation[..., None]).view_as(points)
 
 
 def project_points(points: Tensor, intrinsics: Tensor, min_depth: float = 1e-3) -> Tensor:
-    """Return the pixels (N, H, W, 2), column first, at which a camera sees points (N, 3, H, W).
+    """Project points (N, 3, H, W) to pixel coordinates (N, H, W, 2), column first.
 
     Args:
-        points: In metres and that camera's axes.
+        points: In metres, in the axes of the camera.
         intrinsics: K, (N, 3, 3), pixels.
-        min_depth: Points nearer than this, or behind the camera, are projected as if they were that far in front;
-            they end up outside the image.
+        min_depth: Points nearer than this, or behind the camera, are projected as if they were that
+            far in front; they end up outside the image.
     """
     pixels = (intrinsics @ points.flatten(2)).view_as(points)
     return (pixels[:, :2] / pixels[:, 2:].clamp(min=min_depth)).permute(0, 2, 3, 1)
 
 
 def sample_pixels(image: Tensor, pixels: Tensor) -> Tensor:
-    """Return the image (N, C, H, W) at pixels (N, h, w, 2), bilinear; outside it has the nearest border value."""
+    """Sample an image (N, C, H, W) bilinearly at pixels (N, h, w, 2).
+
+    Outside, the nearest border value counts.
+    """
     height, width = image.shape[-2:]
     size = pixels.new_tensor([max(width - 1, 1), max(height - 1, 1)])
     # Far outside is as good as outside; huge coordinates would overflow the sampler's integers.
@@ -41,19 +45,25 @@ def sample_pixels(image: Tensor, pixels: Tensor) -> Tensor:
 
 
 def synthesize_view(
-    source: Tensor, depth: Tensor, intrinsics: Tensor, transform: Tensor, source_intrinsics: Tensor | None = None
+    source: Tensor,
+    depth: Tensor,
+    intrinsics: Tensor,
+    transform: Tensor,
+    source_intrinsics: Tensor | None = None,
 ) -> Tensor:
-    """Return the target view (N, C, H, W) put together from the pixels of another view.
+    """Return the target view (N, C, H, W) synthesised from the pixels of another view.
 
     Args:
         source: The other view, (N, C, H, W).
         depth: Depth of the target view, (N, 1, H, W), metres.
         intrinsics: K of the target view, (N, 3, 3), pixels.
-        transform: Target camera to source camera, (N, 4, 4), metres. For a rectified pair it is the identity but for
-            ``[0, 3]``: minus the baseline where the target is the left view, plus the baseline where it is the right.
+        transform: Target camera to source camera, (N, 4, 4), metres. For a rectified pair it is the
+            identity but for ``[0, 3]``: minus the baseline where the target is the left view, plus
+            the baseline where it is the right.
         source_intrinsics: K of the other view, if it differs.
 
-    Reference: Unsupervised Learning of Depth and Ego-Motion from Video, https://arxiv.org/abs/1704.07813.
+    Reference: Unsupervised Learning of Depth and Ego-Motion from Video,
+    https://arxiv.org/abs/1704.07813.
     """
     # Half precision cannot tell neighbouring columns of a wide image apart.
     with torch.autocast(source.device.type, enabled=False):

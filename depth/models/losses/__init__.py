@@ -2,7 +2,11 @@
 
 from .chamfer_loss import BinsChamferLoss, chamfer_loss
 from .combined_loss import CombinedLoss
-from .optimal_transport_loss import OptimalTransportDepthLoss, optimal_transport_loss, sinkhorn_divergence
+from .optimal_transport_loss import (
+    OptimalTransportDepthLoss,
+    optimal_transport_loss,
+    sinkhorn_divergence,
+)
 from .photometric_loss import photometric_error, ssim_error
 from .scene_class_loss import SceneClassLoss, class_accuracy, scene_labels
 from .silog_loss import SILogLoss, silog_loss

@@ -1,4 +1,7 @@
-"""Chamfer distance between the centres of bins and measured depths."""
+"""Chamfer loss between bin centres and measured depths.
+
+Reference: AdaBins, https://arxiv.org/abs/2011.14141
+"""
 
 import torch
 from torch import Tensor, nn
@@ -7,15 +10,16 @@ from depth.registry import MODELS
 
 from ..layers.bins import bin_centers_from_edges
 
-MIN_TARGET = 1e-3  # metres; nearer values are taken for missing ones, as published
+MIN_TARGET = 1e-3  # metres; nearer values count as missing, as published
 
 
 def chamfer_loss(centers: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     """Return the two-sided squared chamfer distance of points on a line, averaged over images.
 
-    Of each image: mean over centres of the squared distance to the nearest target, plus mean over targets of that to
-    the nearest centre. Exact, without a matrix of all pairs: targets find their neighbours among the sorted centres,
-    and the extreme targets between two centres are all that a centre can be nearest to.
+    For each image: the mean over centres of the squared distance to the nearest target, plus the
+    mean over targets of the squared distance to the nearest centre. The result is exact, but needs
+    no matrix of all pairs: targets are sorted into buckets between neighbouring centres, and only
+    the smallest and the largest target of a bucket can be nearest to a centre.
 
     Args:
         centers: (N, D) in metres, in any order; the gradient goes here.
@@ -25,9 +29,11 @@ def chamfer_loss(centers: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     Returns:
         Scalar float32 in square metres; an image without targets adds 0.
     """
-    centers, targets = centers.float().sort(dim=1).values, targets.detach().float()
+    centers = centers.float().sort(dim=1).values
+    targets = targets.detach().float()
     with torch.no_grad():
-        # Bucket b holds the targets between centres b - 1 and b; those masked out sit in the first one, harmless.
+        # Bucket b holds the targets between centres b - 1 and b. Targets that are masked out fall
+        # into the first one, where they do no harm.
         buckets = torch.searchsorted(centers.detach().contiguous(), torch.where(mask, targets, -torch.inf))
         nearest_targets = _nearest_targets(centers, targets, mask, buckets)
         nearest_centers = _nearest_centers(centers, targets, buckets)
@@ -39,19 +45,23 @@ def chamfer_loss(centers: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
 
 
 def _nearest_targets(centers: Tensor, targets: Tensor, mask: Tensor, buckets: Tensor) -> Tensor:
-    """Return the target nearest to each of the sorted centres, (N, D); infinite if there is none."""
+    """Return the target nearest to each of the sorted centres, (N, D).
+
+    The result is infinite if there is none.
+    """
     images, num_centers = centers.shape
-    ends = []
-    for reduce, nothing in (('amax', -torch.inf), ('amin', torch.inf)):
-        end = centers.new_full((images, num_centers + 1), nothing)
-        ends.append(end.scatter_reduce(1, buckets, torch.where(mask, targets, nothing), reduce))
-    below = ends[0][:, :-1].cummax(dim=1).values
-    above = ends[1][:, 1:].flip(1).cummin(dim=1).values.flip(1)
+    extremes = []  # largest and smallest target of every bucket, (N, D + 1)
+    for reduction, neutral in (('amax', -torch.inf), ('amin', torch.inf)):
+        empty = centers.new_full((images, num_centers + 1), neutral)
+        extremes.append(empty.scatter_reduce(1, buckets, torch.where(mask, targets, neutral), reduction))
+    # Empty buckets pass on the extreme of the next bucket below or above.
+    below = extremes[0][:, :-1].cummax(dim=1).values
+    above = extremes[1][:, 1:].flip(1).cummin(dim=1).values.flip(1)
     return torch.where(centers - below <= above - centers, below, above)
 
 
 def _nearest_centers(centers: Tensor, targets: Tensor, buckets: Tensor) -> Tensor:
-    """Return the number of the sorted centre nearest to each target, (N, T)."""
+    """Return the index of the sorted centre nearest to each target, (N, T)."""
     right = buckets.clamp(max=centers.shape[1] - 1)
     left = (buckets - 1).clamp(min=0)
     is_left = targets - centers.gather(1, left) <= centers.gather(1, right) - targets
@@ -60,7 +70,7 @@ def _nearest_centers(centers: Tensor, targets: Tensor, buckets: Tensor) -> Tenso
 
 @MODELS.register_module()
 class BinsChamferLoss(nn.Module):
-    """Pull the centres of the bins to the depths that an image has, and the other way round.
+    """Weighted :func:`chamfer_loss` between bin centres and the measured depths of an image.
 
     Args:
         loss_weight: Factor of the loss.
@@ -78,7 +88,7 @@ class BinsChamferLoss(nn.Module):
         Args:
             bin_edges: (N, D + 1) in metres.
             target: Measured depth in metres, (N, 1, H, W).
-            mask: Boolean, same shape; True where ``target`` counts, if it is 1 mm at least.
+            mask: Boolean, same shape; True where ``target`` counts. Depths below 1 mm never count.
         """
         targets = target.flatten(1)
         mask = mask.flatten(1) & (targets >= MIN_TARGET)

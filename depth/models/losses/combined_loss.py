@@ -1,5 +1,6 @@
-"""Several losses on depth as one."""
+"""Weighted sum of several losses on depth."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from torch import Tensor, nn
@@ -9,13 +10,15 @@ from depth.registry import MODELS
 
 @MODELS.register_module()
 class CombinedLoss(nn.Module):
-    """Sum of losses, for any head's ``loss_decode``; each has its own ``loss_weight`` and is logged by itself.
+    """Sum of losses on depth, usable as ``loss_decode`` of any head.
+
+    Each term has its own ``loss_weight`` and is logged under its own name.
 
     Args:
         losses: Configs of losses that take ``(pred, target, mask)``.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If ``losses`` is empty.
     """
 
     def __init__(self, losses: Sequence[dict]) -> None:
@@ -24,15 +27,19 @@ class CombinedLoss(nn.Module):
             raise ValueError('CombinedLoss: losses must hold at least one loss config')
         self.losses = nn.ModuleList(MODELS.build(loss) for loss in losses)
         self.names: list[str] = []  # SILogLoss, and SILogLoss_1 for a second one
+        counts: Counter[str] = Counter()
         for loss in self.losses:
             name = type(loss).__name__
-            count = sum(other.split('_')[0] == name for other in self.names)
-            self.names.append(f'{name}_{count}' if count else name)
+            self.names.append(f'{name}_{counts[name]}' if counts[name] else name)
+            counts[name] += 1
 
     def forward(self, pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         """Return the sum of the losses of depth in metres, all (N, 1, H, W)."""
-        return sum(self.parts(pred, target, mask).values())
+        return sum(self.weighted_terms(pred, target, mask).values())
 
-    def parts(self, pred: Tensor, target: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    def weighted_terms(self, pred: Tensor, target: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """Return the weighted losses by name; :meth:`forward` is their sum."""
-        return {name: loss(pred, target, mask) for name, loss in zip(self.names, self.losses, strict=True)}
+        terms = {}
+        for name, loss in zip(self.names, self.losses, strict=True):
+            terms[name] = loss(pred, target, mask)
+        return terms

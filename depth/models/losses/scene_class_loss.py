@@ -1,4 +1,4 @@
-"""Cross-entropy of the scene's class."""
+"""Scene classification: cross-entropy, labels of samples, accuracy."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from depth.structures import DepthDataSample
 
 @MODELS.register_module()
 class SceneClassLoss(nn.Module):
-    """Cross-entropy between class logits and the scene's class.
+    """Weighted cross-entropy between class logits and the scene's class.
 
     Args:
         loss_weight: Factor of the loss.
@@ -23,7 +23,7 @@ class SceneClassLoss(nn.Module):
         self.loss_weight = loss_weight
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the weighted loss of logits (N, K) against class numbers (N,), averaged over images."""
+        """Return the weighted mean loss of logits (N, K) against class numbers (N,)."""
         return self.loss_weight * F.cross_entropy(logits.float(), labels)
 
 
@@ -37,14 +37,16 @@ def scene_labels(data_samples: Sequence[DepthDataSample], num_classes: int, devi
     for sample, label in zip(data_samples or (), labels, strict=True):
         if label is None or not 0 <= label < num_classes:
             raise ValueError(
-                f'{sample.get("img_path", "a sample")}: the head learns {num_classes} scene classes, but scene_class '
-                f'is {label}; use a data set that names scenes, or switch the classification off (num_classes=0)'
+                f'{sample.get("img_path", "a sample")}: the head learns {num_classes} scene '
+                'classes, but scene_class '
+                f'is {label}; use a data set that names scenes, or switch the classification off '
+                '(num_classes=0)'
             )
     return torch.tensor(labels, device=device)
 
 
 @torch.no_grad()
 def class_accuracy(logits: Tensor, labels: Tensor, top: int = 1) -> Tensor:
-    """Return in how many per cent of images the class is among the ``top`` most likely ones."""
+    """Return the top-``top`` accuracy in per cent of logits (N, K) against class numbers (N,)."""
     best = logits.topk(min(top, logits.shape[1]), dim=1).indices
     return 100 * (best == labels.unsqueeze(1)).any(dim=1).float().mean()

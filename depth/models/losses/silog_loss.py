@@ -15,7 +15,9 @@ def silog_loss(
     eps: float = 1e-3,
     mean_only: bool = False,
 ) -> Tensor:
-    """Return sqrt(var(g) + (1 - variance_focus) * mean(g)^2), g the error of log depth over the whole batch.
+    """Return the scale-invariant log loss sqrt(var(g) + (1 - variance_focus) * mean(g)^2).
+
+    g is the error of log depth; mean and variance are taken over all valid pixels of the batch.
 
     Args:
         pred: Predicted depth in metres, (N, 1, H, W), not negative.
@@ -23,7 +25,7 @@ def silog_loss(
         mask: Boolean, same shape; True where ``target`` counts.
         variance_focus: 1 forgives a global scale error; 0 gives about the RMSE of log depth.
         eps: Added inside the logarithms, in metres.
-        mean_only: Leave out the variance (DepthFormer's warm-up).
+        mean_only: Leave out the variance, as in DepthFormer's warm-up.
 
     Returns:
         Scalar float32; without a gradient that matters when fewer than two pixels count.
@@ -40,7 +42,7 @@ def silog_loss(
     if not mean_only:
         # Unbiased (n - 1) like torch.var; of one pixel it is 0 here, where torch.var is NaN.
         total = total + torch.where(mask, error - mean, 0).square().sum() / (count - 1).clamp(min=1)
-    # A clamp has slope zero below its limit, so a perfect or an empty batch gives no infinite gradient.
+    # The clamp has slope zero below its limit: no infinite gradient of a perfect or empty batch.
     return torch.sqrt(total.clamp(min=1e-12))
 
 
@@ -51,9 +53,10 @@ class SILogLoss(nn.Module):
     Args:
         loss_weight: Factor of the loss.
         max_depth: Ground truth beyond it, in metres, does not count; None counts all.
-        warm_up: Train on the mean error alone for the first iterations, a remedy of DepthFormer for heads that
-            die at the start. It follows the runner's iteration, so it is the same after a resume.
-        warm_iter: How many iterations that is.
+        warm_up: Train on the mean error alone for the first iterations, a remedy of DepthFormer for
+            heads whose output becomes constant at the start. It follows the runner's iteration,
+            also after a resume.
+        warm_iter: Number of warm-up iterations.
     """
 
     def __init__(

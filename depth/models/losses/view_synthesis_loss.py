@@ -1,4 +1,7 @@
-"""Training without ground truth: depth is right if it explains one view by another."""
+"""View synthesis loss of self-supervised training, as in monodepth2.
+
+Reference: Digging Into Self-Supervised Monocular Depth Estimation, https://arxiv.org/abs/1806.01260
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -14,7 +17,10 @@ from .smoothness_loss import edge_aware_smoothness
 
 
 def best_candidate(errors: Sequence[Tensor]) -> Tensor:
-    """Return the number (N, 1, H, W) of the smallest of several error maps (N, 1, H, W); the first wins ties."""
+    """Return the index (N, 1, H, W) of the smallest of several error maps (N, 1, H, W).
+
+    The first of equal maps wins.
+    """
     return torch.cat(list(errors), dim=1).argmin(dim=1, keepdim=True)
 
 
@@ -27,16 +33,17 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 class ViewSynthesisLoss(nn.Module):
     """Minimum reprojection error over the source views, at full resolution for every output scale.
 
-    Pixels that look alike in the unwarped source view (no parallax: a car ahead at the same speed, the sky) tell
-    nothing about depth; ``auto_mask`` leaves them out.
+    Pixels that look alike in the unwarped source view have no parallax (a car ahead at the same
+    speed, the sky) and carry no information about depth; ``auto_mask`` leaves them out.
 
     Args:
-        ssim_weight: Share of the structural term, see :func:`photometric_error`.
-        auto_mask: Leave out pixels that the unwarped source explains better.
+        ssim_weight: Weight of the structural term, see :func:`photometric_error`.
+        auto_mask: Leave out pixels at which the unwarped source has the smaller error.
         auto_mask_noise: Standard deviation of the noise that breaks ties between the two.
         smoothness_weight: Weight of the edge-aware smoothness of output i, divided by 2**i.
 
-    Reference: Digging Into Self-Supervised Monocular Depth Estimation, https://arxiv.org/abs/1806.01260.
+    Reference: Digging Into Self-Supervised Monocular Depth Estimation,
+    https://arxiv.org/abs/1806.01260.
     """
 
     def __init__(
@@ -62,6 +69,7 @@ class ViewSynthesisLoss(nn.Module):
             views: Target, sources and their geometry.
             to_depth: The head's map from sigmoids to metres.
         """
+        # Coarse outputs are compared at full resolution, which reduces texture-copy artefacts.
         maps = [resize_map(sigmoid.float(), views.target.shape[-2:]) for sigmoid in sigmoids]
         errors = [self.reprojection_error(to_depth(values), views) for values in maps]
         identity = self.identity_error(views)
@@ -69,18 +77,15 @@ class ViewSynthesisLoss(nn.Module):
         return dict(loss_photometric=_mean(photometric), **self.smoothness(maps, views))
 
     def reprojection_error(self, depth: Tensor, views: ViewBatch) -> Tensor:
-        """Return the least error over the sources (N, 1, H, W) of the views that ``depth`` (N, 1, H, W) makes."""
-        geometry = zip(views.sources, views.transforms, views.source_intrinsics, strict=True)
-        errors = [
-            photometric_error(
-                synthesize_view(source, depth, views.intrinsics, transform, intrinsics), views.target, self.ssim_weight
-            )
-            for source, transform, intrinsics in geometry
-        ]
+        """Return the smallest error (N, 1, H, W) over the views synthesised with ``depth``."""
+        errors = []
+        for source, transform, intrinsics in zip(views.sources, views.transforms, views.source_intrinsics, strict=True):
+            synthesized = synthesize_view(source, depth, views.intrinsics, transform, intrinsics)
+            errors.append(photometric_error(synthesized, views.target, self.ssim_weight))
         return torch.cat(errors, dim=1).amin(dim=1, keepdim=True)
 
     def identity_error(self, views: ViewBatch) -> Tensor | None:
-        """Return the least error of the unwarped sources (N, 1, H, W) plus noise, None without ``auto_mask``."""
+        """Return the smallest error (N, 1, H, W) of unwarped sources, or None if not masking."""
         if not self.auto_mask:
             return None
         errors = [photometric_error(source, views.target, self.ssim_weight) for source in views.sources]
@@ -89,13 +94,16 @@ class ViewSynthesisLoss(nn.Module):
 
     @staticmethod
     def explained(error: Tensor, identity: Tensor | None) -> Tensor:
-        """Return where the prediction beats the unwarped source; everywhere without ``identity``."""
+        """Return the mask of pixels at which the synthesised view beats the unwarped source.
+
+        Without ``identity`` all pixels count.
+        """
         if identity is None:
             return torch.ones_like(error, dtype=torch.bool)
         return best_candidate([error, identity]) == 0
 
     def smoothness(self, maps: Sequence[Tensor], views: ViewBatch) -> dict[str, Tensor]:
-        """Return ``loss_smooth`` of full-size maps, nothing if it has no weight."""
+        """Return ``loss_smooth`` of full-size maps, or an empty dict if its weight is zero."""
         if not self.smoothness_weight:
             return {}
         terms = [edge_aware_smoothness(values, views.target) / 2**index for index, values in enumerate(maps)]

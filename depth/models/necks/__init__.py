@@ -1,4 +1,4 @@
-"""Necks: a list of feature maps, finest first, to another one."""
+"""Necks, from a list of feature maps (finest first) to another one."""
 
 from .depth_gradient_refinement import DepthGradientRefinement
 from .hahi import HAHINeck

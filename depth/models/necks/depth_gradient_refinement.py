@@ -1,4 +1,7 @@
-"""Depth gradient refinement: derivatives of encoder features, fused and recalibrated."""
+"""Depth gradient refinement (DGR) of encoder features by their higher-order derivatives.
+
+Reference: Improving Depth Gradient Continuity in Transformers, https://arxiv.org/abs/2308.08333
+"""
 
 from collections.abc import Sequence
 
@@ -16,15 +19,16 @@ RECALIBRATIONS = ('se', 'cbam', None)
 
 
 class SobelDerivatives(nn.Module):
-    """Partial derivatives of every channel by x and y, up to third order, per pixel.
+    """Partial derivatives of every channel by x and y, up to third order, from Sobel filters.
 
-    A Sobel filter over eight gives a linear ramp its slope; higher orders apply the filters again. The border is
-    replicated, so a constant map has zero derivatives everywhere, and only the outermost pixels of a ramp differ.
+    The filters are divided by eight, so that the derivative of a linear ramp is its slope; higher
+    orders apply them again. The border is replicated: a constant map has zero derivatives
+    everywhere, and those of a ramp are wrong at the outermost pixels only.
 
     Args:
         channels: Channels r.
-        orders: Which orders to return.
-        learned: Train the filters, one pair a channel, from Sobel's on.
+        orders: Orders of the derivatives that are returned.
+        learned: Train the filters, one pair a channel, starting as Sobel's.
     """
 
     def __init__(self, channels: int, orders: Sequence[int] = (1, 2), learned: bool = False) -> None:
@@ -39,35 +43,39 @@ class SobelDerivatives(nn.Module):
 
     @property
     def num_maps(self) -> int:
-        """How many maps a channel gives: order n has n + 1 partial derivatives."""
+        """Number of maps per channel: order n has n + 1 partial derivatives."""
         return sum(order + 1 for order in self.orders)
 
     def forward(self, feat: Tensor) -> Tensor:
         """Map (N, r, h, w) to (N, num_maps * r, h, w): x, y; xx, xy, yy; xxx, xxy, xyy, yyy."""
-        derivatives, kept = [feat], []
+        derivatives = [feat]
+        outputs = []
         for order in range(1, max(self.orders) + 1):
             pairs = [self._differentiate(lower) for lower in derivatives]
-            derivatives = [by_x for by_x, _ in pairs] + [pairs[-1][1]]
+            # xy equals yx: all x derivatives are new, of the y derivatives only the last one.
+            derivatives = [by_x for by_x, _ in pairs]
+            derivatives.append(pairs[-1][1])
             if order in self.orders:
-                kept.extend(derivatives)
-        return torch.cat(kept, dim=1)
+                outputs.extend(derivatives)
+        return torch.cat(outputs, dim=1)
 
     def _differentiate(self, feat: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the derivatives of (N, r, h, w) by x and by y, of the same shape."""
         padded = F.pad(feat, (1, 1, 1, 1), mode='replicate')
-        both = F.conv2d(padded, self.filters.to(padded.dtype), groups=feat.shape[1])
-        return both[:, ::2], both[:, 1::2]
+        by_xy = F.conv2d(padded, self.filters.to(padded.dtype), groups=feat.shape[1])  # (N, 2 r, h, w)
+        return by_xy[:, ::2], by_xy[:, 1::2]
 
 
 class GradientRefinement(nn.Module):
-    """Refine one level: reduce, differentiate, fuse, recalibrate, add.
+    """DGR of one level: reduce channels, differentiate, fuse, recalibrate, add to the input.
 
     Args:
         channels: Channels C of the level; a multiple of ``reduction``.
-        reduction: The derivatives are taken of C / reduction channels.
+        reduction: Divisor of the channels before the derivatives are taken.
         orders: Orders of the derivatives.
         learned_filters: Train the filters.
         recalibration: ``'se'``, ``'cbam'`` or None.
-        recalibration_ratio: Channels are squeezed by it.
+        recalibration_ratio: Divisor of the channels inside the recalibration.
     """
 
     def __init__(
@@ -103,23 +111,25 @@ class GradientRefinement(nn.Module):
 
 @MODELS.register_module()
 class DepthGradientRefinement(BaseModule):
-    """Depth gradient refinement (DGR) of every level of a transformer encoder.
+    """Depth gradient refinement (DGR) neck, applied to every level of a transformer encoder.
 
-    The paper states three steps: higher-order derivatives of the features, their concatenation, and recalibration of
-    the fused features by attention. The rest is a decision of this toolbox, as the paper's code is not public: a 1x1
-    convolution to C / 4 channels, fixed Sobel filters with replicate padding, first and second order, 1x1 fusion
-    back to C, squeeze and excitation, and a residual connection that starts at zero, so that a trained model gives
-    the same depth after DGR was inserted.
+    The paper states three steps: higher-order derivatives of the features, their concatenation, and
+    recalibration of the fused features by attention. The rest is a decision of this toolbox, as the
+    paper's code is not public: a 1x1 convolution to C / 4 channels, fixed Sobel filters with
+    replicate padding, first and second order, 1x1 fusion back to C, squeeze and excitation, and a
+    residual connection that starts at zero, so that a trained model gives the same depth after DGR
+    was inserted.
 
     Args:
         in_channels: Channels of every feature level, finest first.
-        start_level: Levels before it pass unchanged, such as DepthFormer's convolutional stem.
-        reduction: Derivatives are taken of C / reduction channels.
-        orders: Orders of the derivatives, of 1, 2 and 3.
-        learned_filters: Train the derivative filters, from Sobel's on.
-        recalibration: ``'se'`` (squeeze and excitation), ``'cbam'`` or None for none.
-        recalibration_ratio: Squeeze of the recalibration; with 16 DGR takes 3.1 % of the parameters of DepthFormer
-            Swin-T, with 32 it stays below 3 %.
+        start_level: First level that is refined; earlier ones, such as DepthFormer's stem, pass
+            unchanged.
+        reduction: Divisor of the channels before the derivatives are taken.
+        orders: Orders of the derivatives: 1, 2, 3 or several of them.
+        learned_filters: Train the derivative filters, starting as Sobel's.
+        recalibration: ``'se'`` (squeeze and excitation), ``'cbam'`` or None.
+        recalibration_ratio: Squeeze of the recalibration; with 16 DGR takes 3.1 % of the parameters
+            of DepthFormer Swin-T, with 32 it stays below 3 %.
 
     Raises:
         ValueError: If an option is unknown or the channels do not divide by ``reduction``.
@@ -146,26 +156,32 @@ class DepthGradientRefinement(BaseModule):
             )
         if not 0 <= start_level < len(in_channels):
             raise ValueError(
-                f'DepthGradientRefinement: start_level is 0 to {len(in_channels) - 1} for {len(in_channels)} levels, '
+                f'DepthGradientRefinement: start_level is 0 to {len(in_channels) - 1} for '
+                f'{len(in_channels)} levels, '
                 f'got {start_level}'
             )
-        odd = [channels for channels in in_channels[start_level:] if channels % reduction]
-        if odd:
-            raise ValueError(f'DepthGradientRefinement: channels must divide by reduction={reduction}, got {odd}')
-        self.in_channels, self.start_level = list(in_channels), start_level
+        indivisible = [channels for channels in in_channels[start_level:] if channels % reduction]
+        if indivisible:
+            raise ValueError(
+                f'DepthGradientRefinement: channels must divide by reduction={reduction}, got {indivisible}'
+            )
+        self.in_channels, self.out_channels = list(in_channels), list(in_channels)
+        self.start_level = start_level
         self.levels = nn.ModuleList(
-            GradientRefinement(channels, reduction, sorted(orders), learned_filters, recalibration, recalibration_ratio)
+            GradientRefinement(
+                channels,
+                reduction,
+                sorted(orders),
+                learned_filters,
+                recalibration,
+                recalibration_ratio,
+            )
             for channels in in_channels[start_level:]
         )
 
     def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
-        """Map feature maps (N, C, h, w), finest first, to maps of the same shapes.
-
-        Raises:
-            ValueError: If the maps do not have the configured channels.
-        """
-        found = [feat.shape[1] for feat in feats]
-        if found != self.in_channels:
-            raise ValueError(f'DepthGradientRefinement: in_channels is {self.in_channels}, the backbone gives {found}')
-        passed, refined = feats[: self.start_level], feats[self.start_level :]
-        return [*passed, *(level(feat) for level, feat in zip(self.levels, refined, strict=True))]
+        """Map feature maps (N, C, h, w), finest first, to maps of the same shapes."""
+        outputs = list(feats[: self.start_level])
+        for level, feat in zip(self.levels, feats[self.start_level :], strict=True):
+            outputs.append(level(feat))
+        return outputs

@@ -1,4 +1,7 @@
-"""Pyramid pooling of the coarsest level."""
+"""Pyramid pooling neck.
+
+Reference: Pyramid Scene Parsing Network, https://arxiv.org/abs/1612.01105
+"""
 
 from collections.abc import Sequence
 
@@ -13,19 +16,16 @@ from depth.registry import MODELS
 
 @MODELS.register_module()
 class PyramidPoolingNeck(BaseModule):
-    """Append a map of the coarsest level's size that has seen the whole image.
-
-    Every branch has a GroupNorm. Published code meant it for the 1x1 branch, where a BatchNorm cannot train with one
-    image, but its assignment leaks into the branches that follow; the weights expect it.
+    """Pyramid pooling: append a map with context of the whole image, as large as the coarsest.
 
     Args:
         in_channels: Channels of the feature levels, finest first.
         channels: Channels of the appended map and of each branch.
-        pool_scales: The coarsest level is averaged to this many rows and columns, one branch each.
+        pool_scales: Rows and columns to which each branch averages the coarsest level.
         num_groups: Groups of the GroupNorms; divides ``channels``.
 
     Attributes:
-        out_channels: Channels of the maps that come out, the appended one last.
+        out_channels: Channels of the output maps, the appended one last.
 
     Raises:
         ValueError: If ``num_groups`` does not divide ``channels``.
@@ -45,25 +45,20 @@ class PyramidPoolingNeck(BaseModule):
             raise ValueError(f'PyramidPoolingNeck: num_groups {num_groups} does not divide channels {channels}')
         self.in_channels = list(in_channels)
         self.out_channels = [*in_channels, channels]
+        # Published code means the GroupNorm for the 1x1 branch, where a BatchNorm cannot train on
+        # one image, but its assignment leaks into the branches that follow; the weights expect it.
         norm_cfg = dict(type='GN', num_groups=num_groups)
-        self.psp_modules = nn.ModuleList(
-            nn.Sequential(nn.AdaptiveAvgPool2d(scale), ConvModule(in_channels[-1], channels, 1, norm_cfg=norm_cfg))
-            for scale in pool_scales
-        )
+        self.psp_modules = nn.ModuleList()
+        for scale in pool_scales:
+            conv = ConvModule(in_channels[-1], channels, 1, norm_cfg=norm_cfg)
+            self.psp_modules.append(nn.Sequential(nn.AdaptiveAvgPool2d(scale), conv))
         self.bottleneck = ConvModule(in_channels[-1] + len(pool_scales) * channels, channels, 3, padding=1)
 
     def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
-        """Map features (N, C, h, w), finest first, to the same features and the pooled one.
-
-        Raises:
-            ValueError: If the maps do not have the configured channels.
-        """
-        found = [feat.shape[1] for feat in feats]
-        if found != self.in_channels:
-            raise ValueError(f'PyramidPoolingNeck: neck.in_channels is {self.in_channels}, the backbone gives {found}')
+        """Map features (N, C, h, w), finest first, to the same features and the pooled one."""
         coarsest = feats[-1]
-        pooled = [
-            F.interpolate(branch(coarsest), size=coarsest.shape[-2:], mode='bilinear', align_corners=False)
-            for branch in self.psp_modules
-        ]
-        return [*feats, self.bottleneck(torch.cat([coarsest, *pooled], dim=1))]
+        maps = [coarsest]
+        for branch in self.psp_modules:
+            pooled = branch(coarsest)  # (N, channels, scale, scale)
+            maps.append(F.interpolate(pooled, size=coarsest.shape[-2:], mode='bilinear', align_corners=False))
+        return [*feats, self.bottleneck(torch.cat(maps, dim=1))]

@@ -92,13 +92,8 @@ class Plane2DepthHead(QueryDepthHead):
             ``layers``, their numbers.
 
         Raises:
-            ValueError: If the features have other channels or a camera is missing.
+            ValueError: If a camera is missing.
         """
-        found = [feat.shape[1] for feat in feats]
-        if found != self.in_channels:
-            raise ValueError(
-                f'Plane2DepthHead: decode_head.in_channels is {self.in_channels}, the backbone gives {found}'
-            )
         intrinsics = self.intrinsics(data_samples, feats[0])
         rays = pixel_rays(intrinsics, tuple(feats[0].shape[-2:]), self.STRIDE)
         states = self.decoder(*self.pixel_decoder(feats))

@@ -117,15 +117,7 @@ class ScaleDepthHead(QueryDepthHead):
             ``depth`` and ``relative_depth`` (N, 1, h, w), ``scale`` (N, 1) in metres. Stacks over M predicting layers:
             ``layer_depths`` (N, M, h, w), relative; ``scales`` (N, M); ``bin_edges`` (N, M, D + 1); ``bin_logits``
             (N, M, D); with classes ``class_logits`` (N, M, K); and ``layers``, their numbers.
-
-        Raises:
-            ValueError: If the features have other channels.
         """
-        found = [feat.shape[1] for feat in feats]
-        if found != self.in_channels:
-            raise ValueError(
-                f'ScaleDepthHead: decode_head.in_channels is {self.in_channels}, the backbone gives {found}'
-            )
         memories, pixel_embeddings = self.pixel_decoder(feats)
         states = self.decoder(memories, pixel_embeddings)[1:]  # nothing is predicted before the first layer
         layers = self.predicting_layers(all_layers)

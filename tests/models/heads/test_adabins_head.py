@@ -43,5 +43,3 @@ def test_without_a_loss_on_bins_there_is_none():
 def test_wrong_arguments_are_answered_in_words():
     with pytest.raises(ValueError, match='up_sample_channels has 2 entries, in_channels has 3'):
         AdaBinsHead(**TINY | dict(up_sample_channels=[8, 8]))
-    with pytest.raises(ValueError, match=r'in_channels is \[4, 6, 8\], the backbone gives \[4, 6\]'):
-        AdaBinsHead(**TINY)(levels(16, 20)[:2])

@@ -79,8 +79,3 @@ def test_a_guide_is_cut_out_where_its_pixels_are():
 def test_wrong_arguments_are_answered_in_words(change, message):
     with pytest.raises(ValueError, match=message):
         BTSHead(**TINY | change)
-
-
-def test_features_that_do_not_fit_are_answered_in_words():
-    with pytest.raises(ValueError, match=r'in_channels is \[4, 6, 8, 10, 12\], the backbone gives \[4, 6\]'):
-        BTSHead(**TINY)(levels((8, 8), (4, 4), (2, 2), (1, 1), (1, 1))[:2])

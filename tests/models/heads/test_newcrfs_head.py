@@ -104,10 +104,3 @@ def test_depth_has_the_finest_level_size_and_starts_where_told(sizes):
 def test_lists_that_do_not_fit_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         NeWCRFsHead(**TINY | change)
-
-
-def test_maps_without_the_pooled_one_are_named():
-    with pytest.raises(
-        ValueError, match=r'decode_head.in_channels is \[6, 8, 10, 12, 4\], the neck gives \[6, 8, 10, 12\]'
-    ):
-        NeWCRFsHead(**TINY)(levels((4, 4), (2, 2), (1, 1), (1, 1), (1, 1))[:4])

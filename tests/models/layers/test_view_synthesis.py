@@ -4,12 +4,8 @@ import torch
 
 from depth.models.layers import (
     back_project,
-    depth_to_disparity,
-    disparity_to_depth,
-    inverse_depth_to_sigmoid,
     project_points,
     sample_pixels,
-    sigmoid_to_inverse_depth,
     synthesize_view,
     transform_points,
 )
@@ -82,16 +78,3 @@ def test_points_behind_the_camera_and_missing_depth_give_finite_values_and_gradi
         view.sum().backward()
         assert torch.isfinite(view).all()
         assert torch.isfinite(depth.grad).all()
-
-
-def test_disparity_depth_and_sigmoids_are_inverse_to_each_other():
-    disparity = torch.tensor([0.0, 2.0, 54.0])
-    depth = disparity_to_depth(disparity, 700.0, 0.54)
-    assert depth.tolist() == pytest.approx([0.0, 189.0, 7.0])
-    torch.testing.assert_close(depth_to_disparity(depth, 700.0, 0.54), disparity)
-    middlebury = disparity_to_depth(torch.tensor([10.0]), 995.0, 0.193, offset=31.0)
-    assert middlebury.item() == pytest.approx(995 * 0.193 / 41)
-    sigmoid = torch.tensor([0.0, 0.3, 1.0])
-    inverse = sigmoid_to_inverse_depth(sigmoid, 0.1, 100.0)
-    assert inverse.tolist() == pytest.approx([0.01, 0.01 + 9.99 * 0.3, 10.0])
-    torch.testing.assert_close(inverse_depth_to_sigmoid(inverse, 0.1, 100.0), sigmoid, atol=1e-6, rtol=0)

@@ -15,12 +15,12 @@ from depth.models.losses import (
     optimal_transport_loss,
     sinkhorn_divergence,
 )
-from depth.models.losses.optimal_transport_loss import cell_places, pool_to_cells
+from depth.models.losses.optimal_transport_loss import cell_positions, pool_to_cells
 
 
 def grid(height, width):
     diagonal = (height**2 + width**2) ** 0.5
-    return [cell_places(side, side, diagonal, torch.device('cpu'), torch.float64) for side in (height, width)]
+    return [cell_positions(side, side, diagonal, torch.device('cpu'), torch.float64) for side in (height, width)]
 
 
 def distributions(height, width, count=2):
@@ -197,7 +197,7 @@ def test_each_part_of_a_combined_loss_is_logged():
     pred, target = torch.rand(1, 1, 8, 8) + 1, torch.rand(1, 1, 8, 8) + 1
     combined = CombinedLoss(losses)
     mask = torch.ones_like(pred, dtype=torch.bool)
-    parts = combined.parts(pred, target, mask)
+    parts = combined.weighted_terms(pred, target, mask)
     assert list(parts) == ['SILogLoss', 'OptimalTransportDepthLoss', 'SILogLoss_1']
     assert parts['SILogLoss_1'] == 2 * parts['SILogLoss']
     head = DenseDepthHead([8, 8, 8, 8, 8], channels=8, loss_decode=dict(type='CombinedLoss', losses=losses))

@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from depth.models.layers import sample_pixels, sigmoid_to_inverse_depth
+from depth.models.heads.sigmoid_depth_head import sigmoid_to_inverse_depth
+from depth.models.layers import sample_pixels
 from depth.structures import ViewBatch
 from tests.parity.recorded import load_arrays
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from depth.models.layers import resize_map, sigmoid_to_inverse_depth, synthesize_view
+from depth.models.heads.sigmoid_depth_head import sigmoid_to_inverse_depth
+from depth.models.layers import resize_map, synthesize_view
 from depth.models.losses import edge_aware_smoothness, photometric_error, ssim_error
 from depth.models.losses.view_synthesis_loss import masked_mean
 from projects.EPCDepth.epcdepth_loss import EPCDepthLoss, log_l1, select_best
