@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import torch
 
-from depth.datasets.transforms.random import get_rng
+from depth.datasets.transforms.geometry import get_rng
 
 MEAN = np.array([123.675, 116.28, 103.53])
 STD = np.array([58.395, 57.12, 57.375])

@@ -11,7 +11,7 @@ from depth.datasets.transforms.spatial_keys import require_unmoved
 from depth.models.layers import synthesize_view
 from depth.models.losses import photometric_error
 from depth.registry import TRANSFORMS
-from depth.visualization.files import write_array
+from depth.visualization.output_files import write_array
 
 # Published: block sizes 1, 2 and 3. OpenCV gives identical maps for 2 and 3, so these eight are all distinct ones.
 BLOCK_SIZES = (1, 3)

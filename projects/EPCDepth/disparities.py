@@ -16,7 +16,7 @@ from torch import Tensor
 from depth.evaluation import DepthMetric
 from depth.models.layers import resize_map
 from depth.registry import HOOKS
-from depth.visualization.files import write_array, write_image
+from depth.visualization.output_files import write_array, write_image
 
 FILE_NAME = 'disparities.npy'
 

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+import torchvision.transforms.functional as TF
 from mmcv.transforms import BaseTransform
+from PIL import Image
 
 from depth.registry import TRANSFORMS
 
-from .random import get_rng
+from .geometry import get_rng
 
 
 @TRANSFORMS.register_module()
@@ -54,3 +56,167 @@ class ColorAug(BaseTransform):
         """Return the uint8 look-up table (1, 256, 3)."""
         values = np.arange(256.0)[:, None] ** gamma * brightness * np.asarray(color)
         return np.rint(np.clip(values, 0, 255)).astype(np.uint8)[None]
+
+
+_ADJUST = {
+    'brightness': TF.adjust_brightness,
+    'contrast': TF.adjust_contrast,
+    'saturation': TF.adjust_saturation,
+    'hue': TF.adjust_hue,
+}
+
+
+@TRANSFORMS.register_module()
+class ColorJitterPair(BaseTransform):
+    """With a probability change the colours of both views alike; keeps the un-jittered views for the loss.
+
+    Sets ``clean_img`` and ``clean_other_img``, changed or not. The four changes come in random order.
+
+    Args:
+        prob: Probability.
+        brightness, contrast, saturation: Range of the factor.
+        hue: Range of the shift, in turns.
+    """
+
+    def __init__(
+        self,
+        prob: float = 0.5,
+        brightness: Sequence[float] = (0.8, 1.2),
+        contrast: Sequence[float] = (0.8, 1.2),
+        saturation: Sequence[float] = (0.8, 1.2),
+        hue: Sequence[float] = (-0.1, 0.1),
+    ) -> None:
+        self.prob = prob
+        self.ranges = dict(brightness=brightness, contrast=contrast, saturation=saturation, hue=hue)
+
+    def transform(self, results: dict) -> dict:
+        """Change ``img`` and ``other_img``."""
+        rng = get_rng(results)
+        results.update(clean_img=results['img'], clean_other_img=results['other_img'])
+        if rng.rand() >= self.prob:
+            return results
+        factors = {name: rng.uniform(*bounds) for name, bounds in self.ranges.items()}
+        steps = [(name, factors[name]) for name in np.array(list(factors))[rng.permutation(len(factors))]]
+        for key in ('img', 'other_img'):
+            results[key] = jitter(results[key], steps)
+        return results
+
+
+def jitter(img: np.ndarray, steps: Sequence[tuple[str, float]]) -> np.ndarray:
+    """Return a BGR uint8 image (H, W, 3) after changes (name, factor), in their order."""
+    picture = Image.fromarray(np.ascontiguousarray(img[..., ::-1]))
+    for name, factor in steps:
+        picture = _ADJUST[name](picture, float(factor))
+    return np.ascontiguousarray(np.asarray(picture)[..., ::-1])
+
+
+@TRANSFORMS.register_module()
+class RandomBrightnessContrast(BaseTransform):
+    """Multiply by ``1 + contrast`` and add ``255 * brightness``; reads and modifies ``img``.
+
+    Args:
+        prob: Share of images that are changed.
+        brightness: Largest change of brightness either way, as a share of full scale.
+        contrast: Largest change of contrast either way.
+    """
+
+    def __init__(self, prob: float = 0.5, brightness: float = 0.2, contrast: float = 0.2) -> None:
+        self.prob, self.brightness, self.contrast = prob, brightness, contrast
+
+    def transform(self, results: dict) -> dict:
+        """Draw, and change the image by one table."""
+        rng = get_rng(results)
+        if rng.rand() < self.prob:
+            factor = 1 + rng.uniform(-self.contrast, self.contrast)
+            shift = 255 * rng.uniform(-self.brightness, self.brightness)
+            results['img'] = cv2.LUT(results['img'], _table(np.arange(256) * factor + shift))
+        return results
+
+
+@TRANSFORMS.register_module()
+class RandomGamma(BaseTransform):
+    """Raise brightness, 0 to 1, to a power; reads and modifies ``img``.
+
+    Args:
+        prob: Share of images that are changed.
+        gamma_range: Smallest and largest power.
+    """
+
+    def __init__(self, prob: float = 0.5, gamma_range: tuple[float, float] = (0.8, 1.2)) -> None:
+        self.prob, self.gamma_range = prob, gamma_range
+
+    def transform(self, results: dict) -> dict:
+        """Draw, and change the image by one table."""
+        rng = get_rng(results)
+        if rng.rand() < self.prob:
+            gamma = rng.uniform(*self.gamma_range)
+            results['img'] = cv2.LUT(results['img'], _table(255 * (np.arange(256) / 255) ** gamma))
+        return results
+
+
+@TRANSFORMS.register_module()
+class RandomHueSaturationValue(BaseTransform):
+    """Shift hue, saturation and value of the 8-bit HSV image; reads and modifies ``img``.
+
+    Args:
+        prob: Share of images that are changed.
+        hue: Largest shift either way, in units of 2 degrees (OpenCV's hue runs to 180).
+        saturation: Largest shift either way, in grey levels.
+        value: Likewise.
+    """
+
+    def __init__(self, prob: float = 0.5, hue: float = 20, saturation: float = 30, value: float = 20) -> None:
+        self.prob, self.limits = prob, (hue, saturation, value)
+
+    def transform(self, results: dict) -> dict:
+        """Draw, and change the image by one table a channel."""
+        rng = get_rng(results)
+        if rng.rand() < self.prob:
+            hue, saturation, value = (rng.uniform(-limit, limit) for limit in self.limits)
+            levels = np.arange(256)
+            tables = np.stack([np.mod(levels + hue, 180), levels + saturation, levels + value], axis=-1)
+            hsv = cv2.LUT(cv2.cvtColor(results['img'], cv2.COLOR_BGR2HSV), _table(tables)[None])
+            results['img'] = cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)
+        return results
+
+
+def _table(values: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+@TRANSFORMS.register_module()
+class DepthStripMix(BaseTransform):
+    """Overwrite a full-height strip of the image by the depth file's values; reads ``gt_depth``, modifies ``img``.
+
+    The image has 8 bits, so the stored integers wrap around 256, as published.
+
+    Args:
+        prob: Share of images that are changed.
+        largest: Largest share of what is right of the strip's start that it may take.
+
+    Raises:
+        ValueError: If ground truth has another size than the image.
+
+    Reference: Global-Local Path Networks, https://arxiv.org/abs/2201.07436 (vertical CutDepth)
+    """
+
+    def __init__(self, prob: float = 0.25, largest: float = 0.75) -> None:
+        self.prob, self.largest = prob, largest
+
+    def transform(self, results: dict) -> dict:
+        """Draw, and overwrite the strip in all channels."""
+        rng = get_rng(results)
+        shape, depth_shape = results['img'].shape[:2], results['gt_depth'].shape
+        if shape != depth_shape:
+            raise ValueError(
+                f'DepthStripMix: gt_depth is {depth_shape[0]}x{depth_shape[1]}, the image {shape[0]}x{shape[1]}; put '
+                'it in front of a Resize with resize_depth=False'
+            )
+        if rng.rand() < self.prob:
+            width = results['img'].shape[1]
+            left = int(rng.rand() * width)
+            strip = slice(left, left + max(int((width - left) * rng.rand() * self.largest), 1))
+            stored = np.rint(results['gt_depth'][:, strip] * results['depth_scale']).astype(np.int64) % 256
+            results['img'] = results['img'].copy()
+            results['img'][:, strip] = stored[..., None].astype(np.uint8)
+        return results

@@ -7,12 +7,23 @@ pixel.
 from collections.abc import Sequence
 from numbers import Integral
 
+import numpy as np
 from mmcv.transforms import BaseTransform
 
 from depth.registry import TRANSFORMS
 
-from .random import get_rng
 from .spatial_keys import INTERPOLATIONS, crop, flip, image_shape, resize, rotate
+
+
+def get_rng(results: dict) -> np.random.RandomState:
+    """Return the random generator of a sample, for all transforms that draw.
+
+    The data set seeds it by the sample's index, so augmentation depends neither on the number of
+    loader workers nor on a resume.
+    """
+    if 'rng' not in results:  # not setdefault: making a generator takes longer than most transforms
+        results['rng'] = np.random.RandomState()
+    return results['rng']
 
 
 def _checked_size(name: str, size: Sequence[int], order: str) -> tuple[int, int]:

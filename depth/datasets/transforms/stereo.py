@@ -15,9 +15,9 @@ from mmcv.transforms import BaseTransform
 
 from depth.registry import TRANSFORMS
 
+from .geometry import get_rng
 from .loading import LoadDepth, LoadImage, read_depth, read_image
 from .packing import META_KEYS, PackDepthInputs
-from .random import get_rng
 from .spatial_keys import MIRROR, require_unmoved
 
 

@@ -26,7 +26,7 @@ def main() -> None:
 
     from depth.apis import init_model
     from depth.engine.config import make_projects_importable
-    from depth.visualization.files import write_image
+    from depth.visualization.output_files import write_image
 
     make_projects_importable(Path(__file__))
     from projects.ScaleDepth.scaledepth.pictures import draw_decomposition

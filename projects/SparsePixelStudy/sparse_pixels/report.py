@@ -14,7 +14,7 @@ from depth.apis import init_model
 from depth.atomic_write import write_atomically
 from depth.registry import DATASETS
 from depth.visualization import colorize_depth
-from depth.visualization.files import write_image
+from depth.visualization.output_files import write_image
 from depth.visualization.panel import join_tiles
 
 from .mask_network import MaskNetwork, show_pixels
