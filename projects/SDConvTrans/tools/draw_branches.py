@@ -1,4 +1,4 @@
-"""Draw what SD-ConvTrans adds: image, base depth, detailed depth, their difference, boundary guidance."""
+"""Draw the branches of SD-ConvTrans: base depth, detailed depth, difference and boundaries."""
 
 import argparse
 from pathlib import Path
@@ -12,7 +12,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('images', nargs='+', type=Path, help='image files')
-    parser.add_argument('--out-dir', type=Path, default=Path('work_dirs/branches'), help='folder of the pictures')
+    parser.add_argument(
+        '--out-dir',
+        type=Path,
+        default=Path('work_dirs/branches'),
+        help='folder of the pictures',
+    )
     parser.add_argument('--device', default='cpu', help='where the model runs')
     return parser.parse_args()
 
