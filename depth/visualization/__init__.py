@@ -1,4 +1,4 @@
-"""Pictures and files of depth: colour maps, panels, 16-bit PNG, point clouds."""
+"""Visualisation and output files of depth: colour maps, panels, 16-bit PNG, point clouds."""
 
 from .colormap import colorize_depth, colorize_error, draw_color_bar, overlay_depth
 from .output_files import save_depth_png

@@ -57,11 +57,12 @@ def save_depth_png(path: str | Path, depth: np.ndarray, depth_scale: float | Non
     Args:
         path: ``NAME.png``; the side-car is ``NAME.json``.
         depth: Metres, (H, W), 0 = none.
-        depth_scale: Stored integers per metre; by default 1000 (millimetres) where that fits, else KITTI's 256.
+        depth_scale: Stored integers per metre; by default 1000 (millimetres) where that fits, else
+            KITTI's 256.
 
     Returns:
-        The scale. Depth beyond what 16 bits hold is cut to it, and the side-car counts such pixels; depth below the
-        smallest step becomes that step, because a stored 0 means none.
+        The scale. Depth beyond what 16 bits hold is cut to it, and the side-car counts such pixels;
+        depth below the smallest step becomes that step, because a stored 0 means none.
     """
     path = Path(path)
     if depth_scale is None:
@@ -76,7 +77,10 @@ def save_depth_png(path: str | Path, depth: np.ndarray, depth_scale: float | Non
     )
     # Both files are written before either is renamed into place: a PNG without its scale, or with
     # the scale of an earlier run, cannot be read back.
-    with atomic_open(path) as file, atomic_open(path.with_suffix('.json'), 'w', encoding='utf-8') as side_car:
+    with (
+        atomic_open(path) as file,
+        atomic_open(path.with_suffix('.json'), 'w', encoding='utf-8') as side_car,
+    ):
         file.write(image)
         file.flush()
         side_car.write(json.dumps(content, indent=2) + '\n')

@@ -1,4 +1,8 @@
-"""Colour augmentation in one pass over the bytes."""
+"""Colour transforms: augmentations as look-up tables, jitter of pairs, strips of depth (CutDepth).
+
+The augmentations of single images are functions of the byte, so each is one table look-up per
+image, several times faster than arithmetic on floats.
+"""
 
 from collections.abc import Sequence
 
@@ -15,14 +19,14 @@ from .geometry import get_rng
 
 @TRANSFORMS.register_module()
 class ColorAug(BaseTransform):
-    """Random gamma, brightness and colour balance with a probability, as in BTS.
+    """Random gamma, brightness and colour balance, as in BTS.
 
-    ``value ** gamma * brightness * color[channel]`` on 0..255 values, clipped. It is a function of the byte, so it is
-    applied as a table; the result is rounded to uint8, where the published code kept floating point values (at most
-    half a grey level apart).
+    ``value ** gamma * brightness * color[channel]`` on 0..255 values, clipped. The result is
+    rounded to uint8, where the published code kept floating point values (at most half a grey level
+    apart).
 
     Args:
-        prob: Probability.
+        prob: Probability of the augmentation.
         gamma_range: Range of the exponent.
         brightness_range: Range of the common factor.
         color_range: Range of the factor of each channel.
@@ -53,7 +57,7 @@ class ColorAug(BaseTransform):
 
     @staticmethod
     def table(gamma: float, brightness: float, color: np.ndarray) -> np.ndarray:
-        """Return the uint8 look-up table (1, 256, 3)."""
+        """Return the uint8 look-up table (1, 256, 3) of one draw."""
         values = np.arange(256.0)[:, None] ** gamma * brightness * np.asarray(color)
         return np.rint(np.clip(values, 0, 255)).astype(np.uint8)[None]
 
@@ -68,12 +72,13 @@ _ADJUST = {
 
 @TRANSFORMS.register_module()
 class ColorJitterPair(BaseTransform):
-    """With a probability change the colours of both views alike; keeps the un-jittered views for the loss.
+    """Random brightness, contrast, saturation and hue, equal for both views of a pair.
 
-    Sets ``clean_img`` and ``clean_other_img``, changed or not. The four changes come in random order.
+    Sets ``clean_img`` and ``clean_other_img``, the views before the jitter, for the loss. The four
+    changes come in random order.
 
     Args:
-        prob: Probability.
+        prob: Probability of the jitter.
         brightness, contrast, saturation: Range of the factor.
         hue: Range of the shift, in turns.
     """
@@ -95,24 +100,29 @@ class ColorJitterPair(BaseTransform):
         results.update(clean_img=results['img'], clean_other_img=results['other_img'])
         if rng.rand() >= self.prob:
             return results
-        factors = {name: rng.uniform(*bounds) for name, bounds in self.ranges.items()}
-        steps = [(name, factors[name]) for name in np.array(list(factors))[rng.permutation(len(factors))]]
+        names = list(self.ranges)
+        factors = [rng.uniform(*self.ranges[name]) for name in names]
+        steps = [(names[index], factors[index]) for index in rng.permutation(len(names))]
         for key in ('img', 'other_img'):
             results[key] = jitter(results[key], steps)
         return results
 
 
 def jitter(img: np.ndarray, steps: Sequence[tuple[str, float]]) -> np.ndarray:
-    """Return a BGR uint8 image (H, W, 3) after changes (name, factor), in their order."""
-    picture = Image.fromarray(np.ascontiguousarray(img[..., ::-1]))
+    """Apply changes (name, factor) to a BGR uint8 image (H, W, 3), in their order."""
+    # torchvision adjusts RGB images of PIL, as the published code does.
+    image = Image.fromarray(np.ascontiguousarray(img[..., ::-1]))
     for name, factor in steps:
-        picture = _ADJUST[name](picture, float(factor))
-    return np.ascontiguousarray(np.asarray(picture)[..., ::-1])
+        image = _ADJUST[name](image, float(factor))
+    return np.ascontiguousarray(np.asarray(image)[..., ::-1])
 
 
 @TRANSFORMS.register_module()
 class RandomBrightnessContrast(BaseTransform):
-    """Multiply by ``1 + contrast`` and add ``255 * brightness``; reads and modifies ``img``.
+    """Multiply by ``1 + contrast`` and add ``255 * brightness``; modifies ``img``.
+
+    Ranges and meaning of this class, :class:`RandomGamma` and :class:`RandomHueSaturationValue` are
+    those of the albumentations library's defaults, which the ScaleDepth recipe uses.
 
     Args:
         prob: Share of images that are changed.
@@ -124,18 +134,18 @@ class RandomBrightnessContrast(BaseTransform):
         self.prob, self.brightness, self.contrast = prob, brightness, contrast
 
     def transform(self, results: dict) -> dict:
-        """Draw, and change the image by one table."""
+        """Draw the change and apply it by one table."""
         rng = get_rng(results)
         if rng.rand() < self.prob:
             factor = 1 + rng.uniform(-self.contrast, self.contrast)
             shift = 255 * rng.uniform(-self.brightness, self.brightness)
-            results['img'] = cv2.LUT(results['img'], _table(np.arange(256) * factor + shift))
+            results['img'] = cv2.LUT(results['img'], _to_bytes(np.arange(256) * factor + shift))
         return results
 
 
 @TRANSFORMS.register_module()
 class RandomGamma(BaseTransform):
-    """Raise brightness, 0 to 1, to a power; reads and modifies ``img``.
+    """Raise intensities, 0 to 1, to a random power; modifies ``img``.
 
     Args:
         prob: Share of images that are changed.
@@ -146,17 +156,20 @@ class RandomGamma(BaseTransform):
         self.prob, self.gamma_range = prob, gamma_range
 
     def transform(self, results: dict) -> dict:
-        """Draw, and change the image by one table."""
+        """Draw the change and apply it by one table."""
         rng = get_rng(results)
         if rng.rand() < self.prob:
             gamma = rng.uniform(*self.gamma_range)
-            results['img'] = cv2.LUT(results['img'], _table(255 * (np.arange(256) / 255) ** gamma))
+            results['img'] = cv2.LUT(
+                results['img'],
+                _to_bytes(255 * (np.arange(256) / 255) ** gamma),
+            )
         return results
 
 
 @TRANSFORMS.register_module()
 class RandomHueSaturationValue(BaseTransform):
-    """Shift hue, saturation and value of the 8-bit HSV image; reads and modifies ``img``.
+    """Shift hue, saturation and value of the 8-bit HSV image; modifies ``img``.
 
     Args:
         prob: Share of images that are changed.
@@ -165,58 +178,69 @@ class RandomHueSaturationValue(BaseTransform):
         value: Likewise.
     """
 
-    def __init__(self, prob: float = 0.5, hue: float = 20, saturation: float = 30, value: float = 20) -> None:
+    def __init__(
+        self,
+        prob: float = 0.5,
+        hue: float = 20,
+        saturation: float = 30,
+        value: float = 20,
+    ) -> None:
         self.prob, self.limits = prob, (hue, saturation, value)
 
     def transform(self, results: dict) -> dict:
-        """Draw, and change the image by one table a channel."""
+        """Draw the three shifts and apply one table per channel."""
         rng = get_rng(results)
         if rng.rand() < self.prob:
-            hue, saturation, value = (rng.uniform(-limit, limit) for limit in self.limits)
+            hue, saturation, value = [rng.uniform(-limit, limit) for limit in self.limits]
             levels = np.arange(256)
-            tables = np.stack([np.mod(levels + hue, 180), levels + saturation, levels + value], axis=-1)
-            hsv = cv2.LUT(cv2.cvtColor(results['img'], cv2.COLOR_BGR2HSV), _table(tables)[None])
+            # Hue is an angle in units of 2 degrees and wraps at 180; the others are clipped.
+            columns = [np.mod(levels + hue, 180), levels + saturation, levels + value]
+            tables = _to_bytes(np.stack(columns, axis=-1))[None]  # (1, 256, 3)
+            hsv = cv2.LUT(cv2.cvtColor(results['img'], cv2.COLOR_BGR2HSV), tables)
             results['img'] = cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)
         return results
 
 
-def _table(values: np.ndarray) -> np.ndarray:
+def _to_bytes(values: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
 @TRANSFORMS.register_module()
 class DepthStripMix(BaseTransform):
-    """Overwrite a full-height strip of the image by the depth file's values; reads ``gt_depth``, modifies ``img``.
+    """Overwrite a full-height strip of the image with stored depth values (vertical CutDepth).
 
-    The image has 8 bits, so the stored integers wrap around 256, as published.
+    Reads ``gt_depth``, modifies ``img``.
 
     Args:
         prob: Share of images that are changed.
-        largest: Largest share of what is right of the strip's start that it may take.
+        largest: Largest width of the strip, as a share of the columns right of its start.
 
     Raises:
         ValueError: If ground truth has another size than the image.
 
-    Reference: Global-Local Path Networks, https://arxiv.org/abs/2201.07436 (vertical CutDepth)
+    Reference: Global-Local Path Networks, https://arxiv.org/abs/2201.07436
     """
 
     def __init__(self, prob: float = 0.25, largest: float = 0.75) -> None:
         self.prob, self.largest = prob, largest
 
     def transform(self, results: dict) -> dict:
-        """Draw, and overwrite the strip in all channels."""
+        """Draw the strip and overwrite it in all channels."""
         rng = get_rng(results)
-        shape, depth_shape = results['img'].shape[:2], results['gt_depth'].shape
+        shape = results['img'].shape[:2]
+        depth_shape = results['gt_depth'].shape
         if shape != depth_shape:
             raise ValueError(
                 f'DepthStripMix: gt_depth is {depth_shape[0]}x{depth_shape[1]}, the image {shape[0]}x{shape[1]}; put '
-                'it in front of a Resize with resize_depth=False'
+                'it in front of a Resize with resize_depth=False',
             )
         if rng.rand() < self.prob:
             width = results['img'].shape[1]
             left = int(rng.rand() * width)
             strip = slice(left, left + max(int((width - left) * rng.rand() * self.largest), 1))
-            stored = np.rint(results['gt_depth'][:, strip] * results['depth_scale']).astype(np.int64) % 256
+            # Stored integers of up to 16 bits wrap around 256 in the 8-bit image, as published.
+            stored = np.rint(results['gt_depth'][:, strip] * results['depth_scale'])
+            stored = stored.astype(np.int64) % 256
             results['img'] = results['img'].copy()
             results['img'][:, strip] = stored[..., None].astype(np.uint8)
         return results
