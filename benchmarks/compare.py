@@ -1,4 +1,4 @@
-"""One run of a mode: settings in turn, memory, synchronisations, a row a setting."""
+"""Comparison of settings in one mode: times, peak memory and synchronisations, a row each."""
 
 import importlib
 from collections.abc import Callable, Sequence
@@ -32,8 +32,8 @@ def compare(
         spec: What is measured.
         settings: What is compared; ratios are to the first.
         repeats: Rounds.
-        memory: Measure peak memory too; on the CPU this costs a fresh process a setting.
-        progress: Told what is being done.
+        memory: Measure peak memory too; on the CPU this starts a process per setting.
+        progress: Called with a line of text before each step.
 
     Returns:
         ``rows``, one a setting, and ``ratios`` of every other setting to the first.
@@ -44,38 +44,46 @@ def compare(
         before = _allocated(spec.device)
         with setting.surroundings(spec.device):
             case = importlib.import_module(module).build(spec, setting)
+        # The default argument binds this round's setting; a closure would see the last one.
         case.context = lambda setting=setting: setting.surroundings(spec.device)
         interleave([case], 0, spec.device, warmup=WARMUP, progress=progress)
         cases.append(case)
         resident.append(_allocated(spec.device) - before)
     times = interleave(cases, repeats, spec.device, progress=progress)
     rows = [summary(case, seconds) for case, seconds in zip(cases, times, strict=True)]
-    for case, setting, row, kept in zip(cases, settings, rows, resident, strict=True):
+    for case, setting, row, resident_bytes in zip(cases, settings, rows, resident, strict=True):
         with case.context():
             row.update(case.details())
             if spec.device.startswith('cuda'):
-                row['peak_memory_mb'] = cuda_peak(case.step, kept) / 1e6
+                row['peak_memory_mb'] = cuda_peak(case.step, resident_bytes) / 1e6
                 row['synchronizations'] = count_synchronizations(case.step)
         if memory and not spec.device.startswith('cuda'):
             progress(f'memory of {setting.name} in a fresh process')
-            peak = process_peak(module, spec, setting, getattr(importlib.import_module(module), 'MEMORY_STEPS', 1))
+            steps = getattr(importlib.import_module(module), 'MEMORY_STEPS', 1)
+            peak = process_peak(module, spec, setting, steps)
             row['extra_memory_mb'] = None if peak is None else peak / 1e6
     return dict(rows=rows, ratios=ratios(cases, times, rows))
 
 
-def ratios(cases: Sequence[Case], times: Sequence[Sequence[float]], rows: Sequence[dict]) -> list[dict]:
-    """Return how each case compares with the first: ``speed`` above 1 is faster, ``memory`` above 1 takes less."""
-    found = []
+def ratios(
+    cases: Sequence[Case],
+    times: Sequence[Sequence[float]],
+    rows: Sequence[dict],
+) -> list[dict]:
+    """Compare each case with the first.
+
+    ``speed`` above 1 is faster, ``memory`` above 1 takes less.
+    """
+    entries = []
+    base_times = [value / cases[0].images for value in times[0]]
     for case, seconds, row in zip(cases[1:], times[1:], rows[1:], strict=True):
-        per_image = paired_ratio(
-            [value / cases[0].images for value in times[0]], [value / case.images for value in seconds]
-        )
-        entry = dict(setting=case.name, base=cases[0].name, speed=per_image)
+        speed = paired_ratio(base_times, [value / case.images for value in seconds])
+        entry = dict(setting=case.name, base=cases[0].name, speed=speed)
         for key in ('peak_memory_mb', 'extra_memory_mb'):
             if row.get(key) and rows[0].get(key):
                 entry['memory'] = rows[0][key] / row[key]
-        found.append(entry)
-    return found
+        entries.append(entry)
+    return entries
 
 
 def _allocated(device: str) -> int:

@@ -1,4 +1,4 @@
-"""A picture of loss curves side by side."""
+"""Figure of loss curves, one panel per seed."""
 
 import io
 from collections.abc import Sequence
@@ -9,11 +9,17 @@ import numpy as np
 from depth.atomic_write import write_atomically
 
 
-def draw_curves(curves: dict[str, list[list[float]]], seeds: Sequence[int], path: Path, window: int = 10) -> None:
-    """Draw one panel a seed with the smoothed losses of every preset.
+def draw_curves(
+    curves: dict[str, list[list[float]]],
+    seeds: Sequence[int],
+    path: Path,
+    window: int = 10,
+) -> None:
+    """Draw one panel per seed with the smoothed losses of every preset.
 
     Args:
-        curves: Losses of every iteration by preset, one list a seed; the first preset is drawn in black.
+        curves: Losses of every iteration by preset, one list per seed; the first preset is drawn in
+            black.
         seeds: Titles of the panels.
         path: PNG to write.
         window: Iterations of the moving average.
@@ -23,12 +29,22 @@ def draw_curves(curves: dict[str, list[list[float]]], seeds: Sequence[int], path
     matplotlib.use('Agg')
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, len(seeds), figsize=(4.5 * len(seeds), 3.6), sharey=True, squeeze=False)
+    figure, axes = pyplot.subplots(
+        1,
+        len(seeds),
+        figsize=(4.5 * len(seeds), 3.6),
+        sharey=True,
+        squeeze=False,
+    )
     for index, (axis, seed) in enumerate(zip(axes[0], seeds, strict=True)):
         for number, (name, losses) in enumerate(curves.items()):
             smooth = moving_average(losses[index], window)
-            style = dict(color='black', linewidth=2.5) if number == 0 else dict(linewidth=1, color=f'C{number - 1}')
-            axis.plot(np.arange(len(smooth)) + len(losses[index]) - len(smooth), smooth, label=name, **style)
+            color, linewidth = f'C{number - 1}', 1.0
+            if number == 0:  # the baseline
+                color, linewidth = 'black', 2.5
+            # A mean is drawn at the last iteration of its window.
+            iterations = np.arange(len(smooth)) + len(losses[index]) - len(smooth)
+            axis.plot(iterations, smooth, label=name, color=color, linewidth=linewidth)
         axis.set_title(f'seed {seed}')
         axis.set_xlabel('iteration')
         axis.set_yscale('log')
@@ -42,6 +58,6 @@ def draw_curves(curves: dict[str, list[list[float]]], seeds: Sequence[int], path
 
 
 def moving_average(values: Sequence[float], window: int) -> np.ndarray:
-    """Return the means of ``window`` values in a row; of all where there are fewer."""
+    """Return the means of ``window`` consecutive values; of all if there are fewer."""
     window = min(window, len(values))
     return np.convolve(values, np.full(window, 1 / window), mode='valid')

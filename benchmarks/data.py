@@ -1,7 +1,7 @@
-"""Mode data: images a second of one loader worker, and where the time goes.
+"""Mode data: images per second of one loader worker, and the time of each transform.
 
-Times are those of the wall clock; the columns named ``cpu`` count the processor time of the thread, which other
-processes of a busy machine disturb less.
+Times are those of the wall clock; the columns named ``cpu`` count the processor time of the thread,
+which other processes of a busy machine disturb less.
 """
 
 import shutil
@@ -31,11 +31,13 @@ from .published_pipeline import published_pipeline
 from .settings import Setting, Spec
 from .timing import paired_ratio
 
-FRAMES = dict(kitti=(375, 1242, 'png', 256.0), nyu=(480, 640, 'jpg', 1000.0))  # height, width, image type, depth scale
+# Height, width, image type, depth scale.
+FRAMES = dict(kitti=(375, 1242, 'png', 256.0), nyu=(480, 640, 'jpg', 1000.0))
 REAL_FRAMES = dict(
     kitti=('kitti/image_02/0000000005.png', 'kitti/gt_depth/0000000005.png'),
     nyu=('indoor_rgbd/rgb/nyu_00000.jpg', 'indoor_rgbd/depth/nyu_00000.png'),
 )
+WARMUP = 3  # rounds
 Step = tuple[str, Callable[[dict], dict]]
 
 
@@ -49,22 +51,24 @@ def run(
     """Measure the training pipelines of settings in turn, in one thread.
 
     Args:
-        spec: What is measured: the data set if it is there, or one frame, which is that of ``files``, the real one of
-            ``samples`` or a rendered one that is written in the data set's format.
+        spec: What is measured: the data set if it is there, or one frame, which is that of
+            ``files``, the real one of ``samples`` or a rendered one that is written in the data
+            set's format.
         settings: What is compared; ratios are to the first.
         repeats: Samples.
-        fixed_image: Decoded beside every sample, so that machines can be compared.
+        fixed_image: Decoded along with every sample, so that machines can be compared.
         progress: Told what is being done.
 
     Returns:
-        ``rows`` (means over the samples, because many transforms act on some of them only), ``ratios``, ``steps``: mean
-        milliseconds of every transform of every setting, and ``fixed_decode_ms``.
+        ``rows`` (means over the samples, because many transforms act on some of them only),
+        ``ratios``, ``steps``: mean milliseconds of every transform of every setting, and
+        ``fixed_decode_ms``.
     """
     prepare_worker(0)
     with tempfile.TemporaryDirectory(prefix='benchmark_') as folder:
         loaders = [Loader(setting, spec, Path(folder)) for setting in settings]
-        fixed = []
-        for number in range(-3, repeats):
+        fixed = []  # (seconds, processor seconds) of each decode of the fixed image
+        for number in range(-WARMUP, repeats):
             progress(f'sample {max(number + 1, 0)}/{repeats}')
             if fixed_image is not None:
                 start = time.perf_counter(), time.thread_time()
@@ -76,27 +80,30 @@ def run(
         if spec.workers:
             for loader, row in zip(loaders, rows, strict=True):
                 progress(f'{row["setting"]} with {spec.workers} workers')
-                row[f'images_per_s_{spec.workers}_workers'] = loader.throughput(spec.workers, repeats)
-    ratios = [
-        dict(setting=loader.name, base=loaders[0].name, speed=_ratio_of_means(loaders[0], loader))
-        for loader in loaders[1:]
-    ]
+                row[f'images_per_s_{spec.workers}_workers'] = loader.throughput(
+                    spec.workers,
+                    repeats,
+                )
+    ratios = []
+    for loader in loaders[1:]:
+        speed = _ratio_of_means(loaders[0], loader)
+        ratios.append(dict(setting=loader.name, base=loaders[0].name, speed=speed))
     steps = {loader.name: loader.step_means() for loader in loaders}
     result = dict(rows=rows, ratios=ratios, steps=steps)
-    if len(fixed) > 3:
-        result['fixed_decode_ms'], result['fixed_decode_cpu_ms'] = (
-            statistics.median(seconds) * 1e3 for seconds in zip(*fixed[3:], strict=True)
-        )
+    fixed = fixed[WARMUP:]
+    if fixed:
+        result['fixed_decode_ms'] = statistics.median(wall for wall, _ in fixed) * 1e3
+        result['fixed_decode_cpu_ms'] = statistics.median(cpu for _, cpu in fixed) * 1e3
     return result
 
 
 class Loader(Dataset):
-    """The training pipeline of one setting, clocked.
+    """Data set that runs and times the training pipeline of one setting.
 
     Args:
         setting: The setting.
         spec: What is measured.
-        folder: Where a rendered frame may be written.
+        folder: Folder into which a rendered frame may be written.
     """
 
     def __init__(self, setting: Setting, spec: Spec, folder: Path) -> None:
@@ -129,8 +136,9 @@ class Loader(Dataset):
         return dict(self.samples(index), rng=np.random.RandomState(index))
 
     def measure(self, index: int, keep: bool) -> None:
-        """Run the pipeline on sample ``index`` and keep the seconds of every step, and of decoding within."""
-        results, times = self._sample(index), {}
+        """Run the pipeline on sample ``index``; record the seconds of every step and of decoding."""
+        results = self._sample(index)
+        times: dict[str, float] = {}
         start_cpu = time.thread_time()
         with _clocked_decoding(times):
             for name, step in self.steps:
@@ -144,17 +152,28 @@ class Loader(Dataset):
 
     def totals(self) -> list[float]:
         """Return the seconds of every sample."""
-        return [sum(seconds for name, seconds in times.items() if name != 'decode') for times in self.times]
+        totals = []
+        for times in self.times:
+            # Decoding is part of the loading steps and would count twice.
+            steps = [seconds for name, seconds in times.items() if name != 'decode']
+            totals.append(sum(steps))
+        return totals
 
     def step_means(self) -> dict[str, float]:
         """Return the mean milliseconds of every step, and of decoding, which is part of the loading steps."""
-        names = ['decode', *(name for name, _ in self.steps)]
-        return {name: statistics.fmean(times.get(name, 0.0) for times in self.times) * 1e3 for name in names}
+        means = {}
+        for name in ['decode'] + [name for name, _ in self.steps]:
+            seconds = [times.get(name, 0.0) for times in self.times]
+            means[name] = statistics.fmean(seconds) * 1e3
+        return means
 
     def row(self) -> dict:
         """Return the row of the table."""
         totals = self.totals()
-        mean, decode = statistics.fmean(totals) * 1e3, self.step_means()['decode']
+        mean = statistics.fmean(totals) * 1e3
+        decode = self.step_means()['decode']
+        cpu = statistics.fmean(self.cpu_seconds)
+        cpu_decode = statistics.fmean(self.cpu_decode_seconds)
         return dict(
             setting=self.name,
             mean_ms=mean,
@@ -163,14 +182,20 @@ class Loader(Dataset):
             max_ms=max(totals) * 1e3,
             decode_ms=decode,
             rest_ms=mean - decode,
-            cpu_ms=statistics.fmean(self.cpu_seconds) * 1e3,
-            rest_cpu_ms=(statistics.fmean(self.cpu_seconds) - statistics.fmean(self.cpu_decode_seconds)) * 1e3,
+            cpu_ms=cpu * 1e3,
+            rest_cpu_ms=(cpu - cpu_decode) * 1e3,
             images_per_s=1e3 / mean,
         )
 
     def throughput(self, workers: int, count: int) -> float:
-        """Return the images a second of ``workers`` processes together, after each has given some."""
-        loader = DataLoader(self, batch_size=1, num_workers=workers, collate_fn=list, worker_init_fn=prepare_worker)
+        """Return the images per second of ``workers`` processes together, after a warm-up."""
+        loader = DataLoader(
+            self,
+            batch_size=1,
+            num_workers=workers,
+            collate_fn=list,
+            worker_init_fn=prepare_worker,
+        )
         iterator = iter(loader)
         for _ in range(4 * workers):
             next(iterator)
@@ -190,7 +215,7 @@ def _ratio_of_means(base: Loader, other: Loader) -> dict[str, float]:
 
 @contextmanager
 def _clocked_decoding(times: dict[str, float]) -> Iterator[None]:
-    """Add up the seconds that reading and decoding of files takes, whoever asks for it."""
+    """Add up the seconds of all reading and decoding of files inside the block."""
 
     def clocked(call: Callable) -> Callable:
         def run(*args, **kwargs):
@@ -212,7 +237,7 @@ def _clocked_decoding(times: dict[str, float]) -> Iterator[None]:
 
 
 def _samples(dataset: Config, spec: Spec, folder: Path, packed: bool) -> Callable[[int], dict]:
-    """Return a function that gives the unloaded sample of an index."""
+    """Return a function from an index to its sample, before loading."""
     if spec.files is None and (dataset.get('pack') or Path(dataset.get('data_root') or '-').is_dir()):
         built = DATASETS.build(dict(dataset, pipeline=[]))
         return lambda index: built[index % len(built)]
@@ -222,14 +247,17 @@ def _samples(dataset: Config, spec: Spec, folder: Path, packed: bool) -> Callabl
         return lambda index: scene | {key: scene[key].copy() for key in ('img', 'gt_depth')}
     kind = 'kitti' if outdoors else 'nyu'
     height, width, suffix, scale = FRAMES[kind]
+    # Image and depth of one frame: those of the command line, else real ones, else rendered ones.
     real = [Path(spec.samples or '-', name) for name in REAL_FRAMES[kind]]
     if spec.files:
         image, depth = map(Path, spec.files)
     elif all(path.is_file() for path in real):
         image, depth = real
     else:
-        image, depth = _write_frame(folder, *(spec.shape or (height, width)), suffix, scale, outdoors)
-    focal = 0.6 * width
+        if spec.shape:
+            height, width = spec.shape
+        image, depth = _write_frame(folder, height, width, suffix, scale, outdoors)
+    focal = 0.6 * width  # any plausible camera; the pipeline only has to move it
     sample = dict(
         img_path=str(image),
         depth_path=str(depth),
@@ -245,21 +273,38 @@ def _samples(dataset: Config, spec: Spec, folder: Path, packed: bool) -> Callabl
 
 
 def _packed(folder: Path, image: Path, depth: Path, sample: dict) -> dict:
-    """Write a pack of the one frame; return what its sample has."""
+    """Write a pack of one frame; return the keys by which a sample refers to it."""
     for name, path in (('images', image), ('depth', depth)):
         (folder / 'frame' / name).mkdir(parents=True)
         shutil.copy(path, folder / 'frame' / name / f'frame{path.suffix}')
     write_pack(FolderDepthDataset(str(folder / 'frame')), folder / 'pack')
-    packed = FolderDepthDataset(str(folder / 'frame'), pack=str(folder / 'pack'), max_depth=sample['max_depth'])[0]
+    packed = FolderDepthDataset(
+        str(folder / 'frame'),
+        pack=str(folder / 'pack'),
+        max_depth=sample['max_depth'],
+    )[0]
     return {key: packed[key] for key in ('pack', 'packed_image', 'packed_depth', 'img_reader', 'depth_reader')}
 
 
 def _scene(shape: tuple[int, int], outdoors: bool) -> dict:
-    scene = render_scene('streets' if outdoors else 'rooms', seed=0, index=0, image_size=shape, lidar=outdoors)
+    scene = render_scene(
+        'streets' if outdoors else 'rooms',
+        seed=0,
+        index=0,
+        image_size=shape,
+        lidar=outdoors,
+    )
     return scene | dict(img_shape=shape, ori_shape=shape, img_path='scene.png', depth_path=None)
 
 
-def _write_frame(folder: Path, height: int, width: int, suffix: str, scale: float, outdoors: bool) -> tuple[Path, Path]:
+def _write_frame(
+    folder: Path,
+    height: int,
+    width: int,
+    suffix: str,
+    scale: float,
+    outdoors: bool,
+) -> tuple[Path, Path]:
     """Write a rendered frame with sensor noise as image and 16-bit PNG."""
     image, depth = folder / f'image.{suffix}', folder / 'depth.png'
     if not image.exists():

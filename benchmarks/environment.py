@@ -1,4 +1,4 @@
-"""Environment of a measurement: device, versions, commit and command, which are needed to repeat it."""
+"""Environment of a measurement, as needed to repeat it: device, versions, commit, command."""
 
 import os
 import platform
@@ -38,20 +38,28 @@ def environment(device: str) -> dict:
             numpy=np.__version__,
             opencv=cv2.__version__,
         ),
-        tf32=dict(matmul=torch.backends.cuda.matmul.allow_tf32, cudnn=torch.backends.cudnn.allow_tf32),
+        tf32=dict(
+            matmul=torch.backends.cuda.matmul.allow_tf32,
+            cudnn=torch.backends.cudnn.allow_tf32,
+        ),
         commit=commit(),
-        command=shlex.join(['python', *sys.argv]).replace(f'{ROOT}/', ''),  # as typed in the repository
+        # As typed in the repository.
+        command=shlex.join(['python', *sys.argv]).replace(f'{ROOT}/', ''),
         time=time.strftime('%Y-%m-%dT%H:%M:%S'),
     )
 
 
 def cpu_name() -> str:
-    """Return the processor's name and the number of cores that this process may use."""
+    """Return the name of the processor and the number of cores that this process may use."""
     info = Path('/proc/cpuinfo')
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
-    return f'{names[0] if names else platform.processor() or platform.machine()}, {cores} cores'
+    # A container or a job scheduler may allow fewer cores than the machine has.
+    cores = os.cpu_count()
+    if hasattr(os, 'sched_getaffinity'):
+        cores = len(os.sched_getaffinity(0))
+    name = names[0] if names else platform.processor() or platform.machine()
+    return f'{name}, {cores} cores'
 
 
 def commit() -> str | None:

@@ -1,7 +1,8 @@
-"""Mode graphs: what would slow a GPU down, counted without one.
+"""Mode graphs: graph breaks, device reads and compilations, counted on the CPU.
 
-A break cuts what ``torch.compile`` compiles into pieces. A read turns a tensor into a number or into a shape, for which
-the host waits until a GPU has caught up. A compilation is what a new image or window size costs, once.
+A graph break splits the code that ``torch.compile`` compiles. A read turns a tensor into a number
+or a shape, for which the host waits until the GPU has caught up. A compilation is the one-off cost
+of a new image or window size.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,14 +19,22 @@ from .scenes import image_size, scene_batch
 from .settings import Setting, Spec
 
 READS = frozenset(
-    f'aten::{name}' for name in ('_local_scalar_dense', 'nonzero', 'masked_select', '_unique2', 'equal', 'is_nonzero')
+    f'aten::{name}'
+    for name in (
+        '_local_scalar_dense',
+        'nonzero',
+        'masked_select',
+        '_unique2',
+        'equal',
+        'is_nonzero',
+    )
 )
 
-MORE = ((0, 0), (32, 0), (0, 32))  # pixels that are added to the size of the images
+SIZE_OFFSETS = ((0, 0), (32, 0), (0, 32))  # pixels added to the images' height and width
 
 
 class CountReads(TorchDispatchMode):
-    """Count the reads inside the block, in ``count``."""
+    """Dispatch mode that counts the reads inside the block, in ``count``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +47,7 @@ class CountReads(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
     def without(self, call: Callable) -> Callable:
-        """Return ``call`` with its own reads left out."""
+        """Wrap a function so that its reads are not counted."""
 
         def run(*args, **kwargs):
             self.paused = True
@@ -51,7 +60,7 @@ class CountReads(TorchDispatchMode):
 
 
 def _has_mask(function, args: tuple) -> bool:
-    """Return whether an operator indexes with booleans, for which the host needs to know how many are True."""
+    """Return whether an operator indexes with booleans: the host waits for the number of True."""
     if function._schema.name not in ('aten::index', 'aten::index_put', 'aten::index_put_'):
         return False
     return any(index is not None and index.dtype == torch.bool for index in args[1])
@@ -63,7 +72,10 @@ def run(spec: Spec, setting: Setting, progress: Callable[[str], None] = lambda t
     shape, batch_size = spec.shape or image_size(cfg, 'train_dataloader'), spec.batch_size or 2
     model = MODELS.build(cfg.model)
     classes = (cfg.model.get('decode_head') or {}).get('num_classes') or 1
-    batch = model.data_preprocessor(scene_batch(cfg, shape, batch_size, scene_class=min(1, classes - 1)), True)
+    batch = model.data_preprocessor(
+        scene_batch(cfg, shape, batch_size, scene_class=min(1, classes - 1)),
+        True,
+    )
     inputs, samples = batch['inputs'], batch['data_samples']
     rows = []
     for name, mode, call in (
@@ -77,53 +89,59 @@ def run(spec: Spec, setting: Setting, progress: Callable[[str], None] = lambda t
         with torch.set_grad_enabled(mode):
             rows.append(dict(setting=name, **count_graphs(call, inputs), reads=reads.count))
     progress('prediction at several sizes')
-    rows.append(dict(setting=f'prediction, {len(MORE)} sizes twice', compilations=count_sizes(model, inputs)))
+    rows.append(
+        dict(
+            setting=f'prediction, {len(SIZE_OFFSETS)} sizes twice',
+            compilations=count_sizes(model, inputs),
+        ),
+    )
     progress('training step')
     rows.append(dict(setting='training step', reads=reads_of_a_step(spec, setting)))
     return dict(rows=rows, ratios=[])
 
 
 def count_graphs(call: Callable[[torch.Tensor], object], inputs: torch.Tensor) -> dict[str, int]:
-    """Return into how many graphs ``torch.compile`` would cut a function, and how many breaks that takes."""
+    """Return the numbers of graphs and of graph breaks of a function under ``torch.compile``."""
     from torch import _dynamo as dynamo
 
     dynamo.reset()
-    found = dynamo.explain(call)(inputs)
+    report = dynamo.explain(call)(inputs)
     dynamo.reset()
-    return dict(graphs=found.graph_count, breaks=found.graph_break_count)
+    return dict(graphs=report.graph_count, breaks=report.graph_break_count)
 
 
 def count_sizes(model: nn.Module, inputs: torch.Tensor) -> int:
-    """Return how often ``torch.compile`` compiles the prediction of images of several sizes, all of them seen twice."""
+    """Count the compilations of the prediction of images of several sizes, each seen twice."""
     model.eval()
-    sizes = [tuple(length + added for length, added in zip(inputs.shape[-2:], more, strict=True)) for more in MORE]
+    height, width = inputs.shape[-2:]
     with torch.inference_mode():
-        return count_compilations(
-            lambda images: model.predict_depth(images),
-            [inputs.new_zeros(1, 3, *size) for _ in range(2) for size in sizes],
-        )
+        images = [inputs.new_zeros(1, 3, height + dy, width + dx) for dy, dx in SIZE_OFFSETS]
+        return count_compilations(lambda batch: model.predict_depth(batch), images + images)
 
 
-def count_compilations(call: Callable[[torch.Tensor], object], images: Sequence[torch.Tensor]) -> int:
-    """Return how many graphs are compiled while a function is called with one input after the other."""
+def count_compilations(
+    call: Callable[[torch.Tensor], object],
+    images: Sequence[torch.Tensor],
+) -> int:
+    """Count the graphs that are compiled while a function is called with each input in turn."""
     from torch import _dynamo as dynamo
 
-    made = []
+    graphs = []
 
     def backend(graph: torch.fx.GraphModule, _: list) -> Callable:
-        made.append(graph)
-        return graph.forward
+        graphs.append(graph)
+        return graph.forward  # counted, but run without a compiler
 
     dynamo.reset()
     compiled = torch.compile(call, backend=backend, **compile_options(True))
-    for some in images:
-        compiled(some)
+    for batch in images:
+        compiled(batch)
     dynamo.reset()
-    return len(made)
+    return len(graphs)
 
 
 def reads_of_a_step(spec: Spec, setting: Setting) -> int:
-    """Return the reads of one iteration of the runner, hooks and clipping included, on the CPU.
+    """Count the reads of one training iteration on the CPU, hooks and clipping included.
 
     What a GPU would not wait for is left out: values that go to the log and the guard of the optimizer step stay on
     the device there, and optimizers keep their step counters on the CPU.

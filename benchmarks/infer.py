@@ -1,4 +1,4 @@
-"""Mode infer: uint8 images of the test pipeline's size to depth, preprocessing and resizing included."""
+"""Mode infer: time from uint8 images to depth, with preprocessing and resizing."""
 
 import torch
 
@@ -11,7 +11,7 @@ from .timing import Case
 
 
 def build(spec: Spec, setting: Setting) -> Case:
-    """Return one call of ``test_step`` on one batch, with a model of random weights."""
+    """Return a case that calls ``test_step`` of a randomly initialised model on one batch."""
     cfg = setting.load(spec)
     if setting.flip is not None:
         cfg.model.test_cfg = dict(cfg.model.get('test_cfg') or {}, flip=setting.flip)

@@ -1,4 +1,4 @@
-"""Peak memory: of the CUDA allocator, or of a fresh process on the CPU."""
+"""Peak memory, of the CUDA allocator or of a process, and synchronisations with the device."""
 
 import importlib
 import multiprocessing
@@ -15,11 +15,11 @@ REFS = Path('/proc/self/clear_refs')
 
 
 def cuda_peak(case_step: Callable[[], object], resident: int) -> int:
-    """Return the bytes that a case takes at most.
+    """Return the peak memory of a case on the CUDA device, in bytes.
 
     Args:
         case_step: One repetition.
-        resident: What it keeps between repetitions; others may live beside it.
+        resident: Bytes that the case holds between repetitions; other cases may hold memory too.
     """
     torch.cuda.synchronize()
     before = torch.cuda.memory_allocated()
@@ -30,7 +30,9 @@ def cuda_peak(case_step: Callable[[], object], resident: int) -> int:
 
 
 def process_peak(module: str, spec: Spec, setting: Setting, steps: int) -> int | None:
-    """Return the bytes that ``steps`` repetitions add at most to a fresh process in which the case is built.
+    """Return the bytes by which ``steps`` repetitions raise the peak of a new process.
+
+    The case is built in that process.
 
     Args:
         module: Module of the mode, with ``build(spec, setting)``.
@@ -57,11 +59,20 @@ def process_peak(module: str, spec: Spec, setting: Setting, steps: int) -> int |
         child.join()
 
 
-def _measure(module: str, spec: Spec, setting: Setting, steps: int, threads: int, sender: Connection) -> None:
+def _measure(
+    module: str,
+    spec: Spec,
+    setting: Setting,
+    steps: int,
+    threads: int,
+    sender: Connection,
+) -> None:
+    """Build a case, run it, and send the growth of the process's peak memory in bytes."""
     torch.set_num_threads(threads)
     with setting.surroundings(spec.device):
         case = importlib.import_module(module).build(spec, setting)
-        REFS.write_text('5')  # forget the peak of the time before
+        # 5 resets the peak (VmHWM), which would otherwise include the building of the case.
+        REFS.write_text('5')
         before = _kilobytes('VmRSS')
         for _ in range(steps):
             case.step()
@@ -69,12 +80,13 @@ def _measure(module: str, spec: Spec, setting: Setting, steps: int, threads: int
 
 
 def _kilobytes(key: str) -> int:
+    """Return a value of this process's status, such as its resident memory (VmRSS)."""
     line = next(line for line in STATUS.read_text().splitlines() if line.startswith(f'{key}:'))
     return int(line.split()[1])
 
 
 def count_synchronizations(step: Callable[[], object]) -> int:
-    """Return how often one repetition makes the host wait for the CUDA device, as far as torch notices."""
+    """Count how often one repetition makes the host wait for the CUDA device, as torch reports."""
     import warnings
 
     torch.cuda.set_sync_debug_mode('warn')

@@ -1,4 +1,4 @@
-"""Mode metrics: what scoring adds to the forward pass of a model."""
+"""Mode metrics: time of scoring compared with the model's prediction."""
 
 import statistics
 from collections.abc import Callable
@@ -12,15 +12,25 @@ from .settings import Setting, Spec
 from .timing import Case, interleave, summary
 
 
-def run(spec: Spec, setting: Setting, repeats: int, progress: Callable[[str], None] = lambda text: None) -> dict:
-    """Measure prediction without mirroring and the config's metric in turn; ``share`` is metric / prediction."""
+def run(
+    spec: Spec,
+    setting: Setting,
+    repeats: int,
+    progress: Callable[[str], None] = lambda text: None,
+) -> dict:
+    """Measure the prediction, without mirroring, and the config's metrics in turn.
+
+    ``share`` is the time of the metrics over that of the prediction.
+    """
     cfg = setting.load(spec)
     cfg.model.test_cfg = dict(cfg.model.get('test_cfg') or {}, flip=False)
     torch.manual_seed(0)
     model = MODELS.build(cfg.model).to(spec.device).eval()
     batch_size = spec.batch_size or 1
     batch = scene_batch(cfg, spec.shape or image_size(cfg, 'test_dataloader'), batch_size)
-    evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+    evaluators = cfg.test_evaluator
+    if not isinstance(evaluators, list):
+        evaluators = [evaluators]
     metrics = [METRICS.build(evaluator) for evaluator in evaluators]
     with torch.inference_mode():
         samples = [sample.to_dict() for sample in model.test_step(batch)]

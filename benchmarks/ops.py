@@ -1,4 +1,4 @@
-"""Mode ops: deformable attention at the sizes of published models, every backend beside the published way."""
+"""Mode ops: deformable attention at the sizes of published models, for every backend."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,10 @@ from .timing import Case
 
 @dataclass(frozen=True)
 class Size:
-    """One attention layer: image size, strides of the levels, heads, channels of a head, places a level."""
+    """Size of one attention layer.
+
+    Image size, strides of the levels, heads, channels per head, and sampling points per level.
+    """
 
     shape: tuple[int, int]
     strides: tuple[int, ...]
@@ -26,6 +29,7 @@ class Size:
     def levels(self, shape: tuple[int, int] | None) -> list[tuple[int, int]]:
         """Return (h, w) of every level."""
         height, width = shape or self.shape
+        # Rounded up, as padding in the backbones does.
         return [(-(-height // stride), -(-width // stride)) for stride in self.strides]
 
 
@@ -50,44 +54,56 @@ def run(
         names: Keys of ``SIZES``.
         repeats: Rounds.
         memory: Measure peak memory too.
-        progress: Told what is being done.
+        progress: Called with a line of text before each step.
 
     Returns:
-        ``rows`` and ``ratios`` to the reference; ``gb_per_s`` counts every input read once and every output written
-        once.
+        ``rows`` and ``ratios`` to the reference; ``gb_per_s`` counts every input read once and
+        every output written once.
     """
-    backends = ['reference', 'torch', *(['triton'] if spec.device.startswith('cuda') else [])]
-    found = dict(rows=[], ratios=[])
+    backends = ['reference', 'torch']
+    if spec.device.startswith('cuda'):
+        backends.append('triton')
+    rows, ratios = [], []
     for name in names:
         for backward in (False, True):
             work = f'{name} {"forward+backward" if backward else "forward"}'
-            settings = [
-                Setting(f'{work}, {backend}', dict(size=name, backward=backward), backend=backend)
-                for backend in backends
-            ]
-            say = partial(_say, progress, work)
-            measured = compare(__name__, spec, settings, repeats, memory, say)
-            for key, entries in found.items():
-                entries.extend(measured[key])
-    return found
+            settings = []
+            for backend in backends:
+                options = dict(size=name, backward=backward)
+                settings.append(Setting(f'{work}, {backend}', options, backend=backend))
+            report = partial(_report, progress, work)
+            result = compare(__name__, spec, settings, repeats, memory, report)
+            rows += result['rows']
+            ratios += result['ratios']
+    return dict(rows=rows, ratios=ratios)
 
 
-def _say(progress: Callable[[str], None], work: str, text: str) -> None:
+def _report(progress: Callable[[str], None], work: str, text: str) -> None:
     progress(f'{work}: {text}')
 
 
 def build(spec: Spec, setting: Setting) -> Case:
-    """Return one call on random inputs of a size, with weights that add up to one and places near their queries."""
-    size, backward = SIZES[setting.options['size']], setting.options['backward']
+    """Return a case that calls the attention on random inputs of a size.
+
+    Weights sum to one, sampling points are near their queries, as in trained networks.
+    """
+    size = SIZES[setting.options['size']]
+    backward = setting.options['backward']
     levels = size.levels(spec.shape)
-    tokens, batch = sum(height * width for height, width in levels), spec.batch_size or 1
+    tokens = sum(height * width for height, width in levels)
+    batch = spec.batch_size or 1
     shape = (batch, tokens, size.heads, len(levels), size.points)
     generator = torch.Generator().manual_seed(0)
     value = torch.randn(batch, tokens, size.heads, size.head_channels, generator=generator)
     weights = torch.rand(*shape[:3], len(levels) * size.points, generator=generator).softmax(dim=-1).view(shape)
-    locations = (_centers(levels)[:, None, None, None] + 0.05 * torch.randn(*shape, 2, generator=generator)).float()
-    inputs = [tensor.to(spec.device).requires_grad_(backward) for tensor in (value, locations, weights)]
-    grad = torch.randn(batch, tokens, size.heads * size.head_channels, generator=generator).to(spec.device)
+    offsets = 0.05 * torch.randn(*shape, 2, generator=generator)
+    locations = (_centers(levels)[:, None, None, None] + offsets).float()
+    inputs = []
+    for tensor in (value, locations, weights):
+        inputs.append(tensor.to(spec.device).requires_grad_(backward))
+    grad = torch.randn(batch, tokens, size.heads * size.head_channels, generator=generator).to(
+        spec.device,
+    )
 
     def step() -> None:
         for tensor in inputs:
@@ -96,8 +112,10 @@ def build(spec: Spec, setting: Setting) -> Case:
         if backward:
             output.backward(grad)
 
-    moved = sum(tensor.nbytes for tensor in inputs) + grad.nbytes  # the output has the gradient's size
+    # The output has the gradient's size.
+    moved = sum(tensor.nbytes for tensor in inputs) + grad.nbytes
     if backward:
+        # Inputs are read again and their gradients written, from the gradient of the output.
         moved += 2 * sum(tensor.nbytes for tensor in inputs) + grad.nbytes
     return Case(setting.name, step, batch, details=lambda: dict(moved_mb=moved / 1e6))
 
@@ -106,6 +124,8 @@ def _centers(levels: list[tuple[int, int]]) -> torch.Tensor:
     """Return the pixel centres of all levels, (S, 2) as (x, y) in [0, 1]."""
     grids = []
     for height, width in levels:
-        y, x = torch.meshgrid((torch.arange(height) + 0.5) / height, (torch.arange(width) + 0.5) / width, indexing='ij')
+        rows = (torch.arange(height) + 0.5) / height
+        columns = (torch.arange(width) + 0.5) / width
+        y, x = torch.meshgrid(rows, columns, indexing='ij')
         grids.append(torch.stack([x, y], dim=-1).view(-1, 2))
     return torch.cat(grids)

@@ -1,4 +1,4 @@
-"""Plan of docs/benchmarks.md: the commands whose results the page reports."""
+"""List of the measurements that docs/benchmarks.md reports, with their commands."""
 
 from typing import NamedTuple
 
@@ -24,10 +24,12 @@ class Measurement(NamedTuple):
     picture: str | None = None
 
     def command(self) -> list[str]:
-        """Return the tool and its arguments, but for the device and the place of the result."""
+        """Return the tool and its arguments, without the options for device and output."""
         if self.mode == 'presets':
-            picture = ['--picture', f'docs/{self.picture}'] if self.picture else []
-            return ['tools/analysis_tools/compare_presets.py', *self.arguments, *picture]
+            command = ['tools/analysis_tools/compare_presets.py', *self.arguments]
+            if self.picture:
+                command += ['--picture', f'docs/{self.picture}']
+            return command
         return ['tools/analysis_tools/benchmark.py', self.mode, *self.arguments]
 
 
@@ -36,7 +38,11 @@ WITH_BF16 = (*PUBLISHED, '--vs', BF16)
 EVERYTHING = f'{BF16} optim_wrapper.optimizer.fused=True channels_last=True compile=True'
 WITH_ALL = (*WITH_BF16, '--vs', EVERYTHING)
 RECOMPUTE_BLOCKS = ('--vs', 'model.backbone.backbone.grad_checkpointing=True')
-RECOMPUTE = (*RECOMPUTE_BLOCKS, '--vs', "activation_checkpointing=['backbone','neck','decode_head']")
+RECOMPUTE = (
+    *RECOMPUTE_BLOCKS,
+    '--vs',
+    "activation_checkpointing=['backbone','neck','decode_head']",
+)
 OTHER_METHODS = dict(
     bts=('BTS R-50', 'configs/bts/bts_r50_nyu_24e.py'),
     adabins=('AdaBins EfficientNet-B5', 'configs/adabins/adabins_efnetb5ap_nyu_24e.py'),
@@ -55,16 +61,30 @@ INFER_OTHERS = {
 PLAN: dict[str, dict[str, Measurement]] = dict(
     cpu=dict(
         startup=Measurement('Start-up', 'startup', ()),
-        graphs_depthformer=Measurement('Graph breaks and device reads, DepthFormer', 'graphs', (TINY,)),
-        graphs_binsformer=Measurement(
-            'Graph breaks and device reads, BinsFormer', 'graphs', ('configs/synthetic/binsformer_tiny_rooms.py',)
+        graphs_depthformer=Measurement(
+            'Graph breaks and device reads, DepthFormer',
+            'graphs',
+            (TINY,),
         ),
-        graphs_scaledepth=Measurement('Graph breaks and device reads, ScaleDepth', 'graphs', (SCALEDEPTH_TINY,)),
+        graphs_binsformer=Measurement(
+            'Graph breaks and device reads, BinsFormer',
+            'graphs',
+            ('configs/synthetic/binsformer_tiny_rooms.py',),
+        ),
+        graphs_scaledepth=Measurement(
+            'Graph breaks and device reads, ScaleDepth',
+            'graphs',
+            (SCALEDEPTH_TINY,),
+        ),
         data_kitti=Measurement(
-            'Loader, KITTI 352x704', 'data', ('configs/_base_/datasets/kitti_eigen.py', *PUBLISHED, '--vs', 'packed')
+            'Loader, KITTI 352x704',
+            'data',
+            ('configs/_base_/datasets/kitti_eigen.py', *PUBLISHED, '--vs', 'packed'),
         ),
         data_nyu=Measurement(
-            'Loader, NYU 416x544', 'data', ('configs/_base_/datasets/nyu.py', *PUBLISHED, '--vs', 'packed')
+            'Loader, NYU 416x544',
+            'data',
+            ('configs/_base_/datasets/nyu.py', *PUBLISHED, '--vs', 'packed'),
         ),
         ops=Measurement(
             'Deformable attention, 480x640 and 480x480',
@@ -74,23 +94,61 @@ PLAN: dict[str, dict[str, Measurement]] = dict(
         infer_depthformer=Measurement(
             'Inference, DepthFormer Swin-T, 480x640 without flip',
             'infer',
-            (DEPTHFORMER_T, '--repeats', '5', '--cfg-options', 'model.test_cfg.flip=False', *PUBLISHED),
+            (
+                DEPTHFORMER_T,
+                '--repeats',
+                '5',
+                '--cfg-options',
+                'model.test_cfg.flip=False',
+                *PUBLISHED,
+            ),
         ),
         infer_binsformer=Measurement(
             'Inference, BinsFormer Swin-T, 480x640 without flip',
             'infer',
-            (BINSFORMER_T, '--repeats', '5', '--cfg-options', 'model.test_cfg.flip=False', *PUBLISHED),
+            (
+                BINSFORMER_T,
+                '--repeats',
+                '5',
+                '--cfg-options',
+                'model.test_cfg.flip=False',
+                *PUBLISHED,
+            ),
         ),
-        metrics=Measurement('Scoring beside DepthFormer Swin-T, 480x640', 'metrics', (DEPTHFORMER_T, '--repeats', '5')),
+        metrics=Measurement(
+            'Scoring beside DepthFormer Swin-T, 480x640',
+            'metrics',
+            (DEPTHFORMER_T, '--repeats', '5'),
+        ),
         train_depthformer=Measurement(
             'Training step, DepthFormer Swin-T, 1 x 208x272',
             'train',
-            (DEPTHFORMER_T, '--batch-size', '1', '--shape', '208', '272', '--repeats', '3', *WITH_BF16),
+            (
+                DEPTHFORMER_T,
+                '--batch-size',
+                '1',
+                '--shape',
+                '208',
+                '272',
+                '--repeats',
+                '3',
+                *WITH_BF16,
+            ),
         ),
         train_recomputing=Measurement(
             'Price of activation checkpointing, DepthFormer Swin-T, 1 x 208x272',
             'train',
-            (DEPTHFORMER_T, '--batch-size', '1', '--shape', '208', '272', '--repeats', '3', *RECOMPUTE),
+            (
+                DEPTHFORMER_T,
+                '--batch-size',
+                '1',
+                '--shape',
+                '208',
+                '272',
+                '--repeats',
+                '3',
+                *RECOMPUTE,
+            ),
         ),
         **INFER_OTHERS,
         presets=Measurement(
@@ -133,8 +191,17 @@ PLAN: dict[str, dict[str, Measurement]] = dict(
             (DEPTHFORMER_L, '--batch-size', '2', *RECOMPUTE),
         ),
         ops=Measurement('Deformable attention', 'ops', ()),
-        metrics=Measurement('Scoring beside DepthFormer Swin-T, 480x640', 'metrics', (DEPTHFORMER_T,)),
+        metrics=Measurement(
+            'Scoring beside DepthFormer Swin-T, 480x640',
+            'metrics',
+            (DEPTHFORMER_T,),
+        ),
         **INFER_OTHERS,
-        presets=Measurement('Nothing is bought with quality, 96x128', 'presets', (TINY,), 'images/presets_cuda.png'),
+        presets=Measurement(
+            'Nothing is bought with quality, 96x128',
+            'presets',
+            (TINY,),
+            'images/presets_cuda.png',
+        ),
     ),
 )

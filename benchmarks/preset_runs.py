@@ -1,4 +1,4 @@
-"""Short trainings on synthetic scenes, and predictions of what was trained."""
+"""Short trainings on synthetic scenes under a preset, and predictions of their checkpoints."""
 
 import gc
 import multiprocessing
@@ -18,16 +18,17 @@ from depth.registry import DATASETS, MODELS
 from .settings import Setting, Spec
 
 METRICS = ('abs_rel', 'rmse', 'd1')
-BATCH = 8  # scenes that are predicted at once
+PREDICTION_BATCH = 8  # scenes per forward pass
 
 
 @dataclass
 class Run:
-    """What one training left.
+    """Result of one training.
 
     Attributes:
         losses: Total loss of every iteration.
-        metrics: On unseen scenes after the last one, predicted as the runner validates: float32, eager.
+        metrics: On unseen scenes after the last one, predicted as the runner validates: float32,
+            eager.
         state: Weights, on the CPU.
     """
 
@@ -49,8 +50,12 @@ def train(spec: Spec, setting: Setting, seed: int, iterations: int, scenes: int)
     cfg = setting.load(spec)
     shorten(cfg, spec, iterations, scenes)
     cfg.randomness = dict(seed=seed)
-    cfg.experiment_name = f'{setting.name}_{seed}_{id(cfg)}'  # runners of one process share what has the same name
-    with tempfile.TemporaryDirectory(prefix='presets_') as folder, setting.surroundings(spec.device):
+    # Runners of one process with equal names would share their message hub and logger.
+    cfg.experiment_name = f'{setting.name}_{seed}_{id(cfg)}'
+    with (
+        tempfile.TemporaryDirectory(prefix='presets_') as folder,
+        setting.surroundings(spec.device),
+    ):
         cfg.work_dir = folder
         runner = build_runner(cfg)
         model = runner.train()
@@ -62,20 +67,22 @@ def train(spec: Spec, setting: Setting, seed: int, iterations: int, scenes: int)
 
 
 def shorten(cfg: Config, spec: Spec, iterations: int, scenes: int) -> None:
-    """Change a config so that it trains shortly, validates once at the end and keeps nothing.
+    """Change a config to train briefly, validate once at the end and write no checkpoints.
 
     Raises:
         ValueError: If it does not train on synthetic scenes.
     """
     for loader in ('train_dataloader', 'val_dataloader'):
-        found = cfg[loader].dataset.type
-        if found != 'SyntheticDataset':
-            raise ValueError(f'{spec.config}: presets are compared on synthetic scenes, {loader} has {found}')
+        dataset = cfg[loader].dataset.type
+        if dataset != 'SyntheticDataset':
+            raise ValueError(
+                f'{spec.config}: presets are compared on synthetic scenes, {loader} has {dataset}',
+            )
         cfg[loader].num_workers = 0
         if spec.shape:
             cfg[loader].dataset.image_size = spec.shape
     cfg.val_dataloader.dataset.num_scenes = scenes
-    cfg.val_dataloader.batch_size = BATCH
+    cfg.val_dataloader.batch_size = PREDICTION_BATCH
     if spec.batch_size:
         cfg.train_dataloader.batch_size = spec.batch_size
     cfg.train_cfg.max_iters = cfg.train_cfg.val_interval = iterations
@@ -86,12 +93,20 @@ def shorten(cfg: Config, spec: Spec, iterations: int, scenes: int) -> None:
     cfg.default_hooks.logger.interval = iterations
     cfg.visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
     cfg.custom_hooks = [hook for hook in cfg.get('custom_hooks', []) if hook['type'] == 'DepthBiasInitHook']
-    cfg.env_cfg.mp_cfg = dict(mp_start_method=multiprocessing.get_start_method(), opencv_num_threads=0)
+    cfg.env_cfg.mp_cfg = dict(
+        mp_start_method=multiprocessing.get_start_method(),
+        opencv_num_threads=0,
+    )
     cfg.log_level = 'ERROR'
 
 
-def predict(spec: Spec, setting: Setting, states: Sequence[dict[str, Tensor]], scenes: int) -> list[Tensor]:
-    """Return the depth (scenes, H, W) in metres that every checkpoint gives for unseen scenes under a setting."""
+def predict(
+    spec: Spec,
+    setting: Setting,
+    states: Sequence[dict[str, Tensor]],
+    scenes: int,
+) -> list[Tensor]:
+    """Return the depth (scenes, H, W), metres, of unseen scenes for every checkpoint."""
     cfg = setting.load(spec)
     shorten(cfg, spec, 1, scenes)
     init_default_scope('depth')
@@ -101,9 +116,9 @@ def predict(spec: Spec, setting: Setting, states: Sequence[dict[str, Tensor]], s
         use_channels_last(model)
     speed_up_inference(model, cfg.get('inference'))
     with setting.surroundings(spec.device):
-        found = [predict_scenes(model, state, images) for state in states]
+        depths = [predict_scenes(model, state, images) for state in states]
     forget()
-    return found
+    return depths
 
 
 def scene_images(cfg: Config) -> list[Tensor]:
@@ -113,17 +128,18 @@ def scene_images(cfg: Config) -> list[Tensor]:
 
 
 def predict_scenes(model: nn.Module, state: dict[str, Tensor], images: Sequence[Tensor]) -> Tensor:
-    """Return the depth (N, H, W) of images, with these weights."""
+    """Return the depth (N, H, W) of images under the weights ``state``."""
     model.load_state_dict(state)
     depths = []
     with torch.inference_mode():
-        for first in range(0, len(images), BATCH):
-            inputs = model.data_preprocessor(dict(inputs=list(images[first : first + BATCH])))['inputs']
+        for first in range(0, len(images), PREDICTION_BATCH):
+            batch = list(images[first : first + PREDICTION_BATCH])
+            inputs = model.data_preprocessor(dict(inputs=batch))['inputs']
             depths.append(model.predict_depth(inputs)[:, 0].float().cpu())
     return torch.cat(depths)
 
 
 def forget() -> None:
-    """Free what the last run compiled and held."""
+    """Free compiled code and memory of the last run."""
     torch.compiler.reset()
     gc.collect()

@@ -1,4 +1,4 @@
-"""Presets: named settings that must not cost quality, and what they are compared with."""
+"""Presets: named settings that must not change quality, compared with a float32 baseline."""
 
 import os
 import shutil
@@ -26,13 +26,13 @@ class Preset:
     cuda: bool = False
 
     def runs_on(self, device: str) -> bool:
-        """Return whether a device can do it."""
+        """Return whether a device supports the preset."""
         return device.startswith('cuda') or not self.cuda
 
 
 @dataclass(frozen=True)
 class _Switch:
-    """What a preset changes, in the words of :class:`Setting`."""
+    """Options that a preset changes in training and in inference, see :class:`Setting`."""
 
     training: dict | None = field(default_factory=dict)
     inference: dict | None = field(default_factory=dict)
@@ -42,11 +42,12 @@ class _Switch:
 
     def named(self, name: str) -> Preset:
         """Return the preset of this name."""
-        settings = [
-            None if options is None else Setting(name, options, published=self.published, backend=self.backend)
-            for options in (self.training, self.inference)
-        ]
-        return Preset(*settings, cuda=self.cuda)
+        training = inference = None
+        if self.training is not None:
+            training = Setting(name, self.training, self.published, self.backend)
+        if self.inference is not None:
+            inference = Setting(name, self.inference, self.published, self.backend)
+        return Preset(training, inference, cuda=self.cuda)
 
 
 BASELINE = 'fp32'  # eager, float32 without TF32, deformable attention by grid_sample
@@ -74,7 +75,7 @@ PRESETS = {
 
 
 def choose(names: list[str] | None, device: str) -> tuple[dict[str, Preset], dict[str, str]]:
-    """Return the presets of these names, the baseline first, and those that cannot be had here, with the reason.
+    """Return the chosen presets, baseline first, and those left out with the reason.
 
     Args:
         names: All that the device can do by default.
@@ -88,9 +89,11 @@ def choose(names: list[str] | None, device: str) -> tuple[dict[str, Preset], dic
             raise ValueError(f'there is no preset {name!r}, only {", ".join(PRESETS)}')
         if not PRESETS[name].runs_on(device):
             raise ValueError(f'preset {name!r} needs a CUDA device')
-    wanted = (BASELINE, *(names or PRESETS))
-    chosen = {name: preset for name, preset in PRESETS.items() if name in wanted and preset.runs_on(device)}
-    left_out = {}
+    chosen, left_out = {}, {}
+    for name, preset in PRESETS.items():
+        is_chosen = not names or name in names or name == BASELINE
+        if is_chosen and preset.runs_on(device):
+            chosen[name] = preset
     if device == 'cpu' and 'compile' in chosen and not has_compiler():
         left_out['compile'] = 'torch.compile on a CPU needs a C++ compiler, there is none'
         chosen.pop('compile')

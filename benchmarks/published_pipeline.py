@@ -1,7 +1,7 @@
-"""The loader of the published kind, as the baseline of mode data.
+"""Training pipeline as in the published code, the baseline of mode data.
 
-The same decoding calls, then copies at every step, colour augmentation and normalisation in floating point on the
-loader's CPU, and a float32 batch for the device: what the toolboxes before this one do.
+The same decoding calls, then a copy at every step, colour augmentation and normalisation in
+floating point on the loader's CPU, and a float32 batch for the device.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import torch
 
-from depth.datasets.transforms.random import get_rng
+from depth.datasets.transforms.geometry import get_rng
 
 MEAN = np.array([123.675, 116.28, 103.53])
 STD = np.array([58.395, 57.12, 57.375])
@@ -38,7 +38,9 @@ def _step(step: dict) -> Callable[[dict], dict]:
         PackDepthInputs=_normalize_and_pack,
     )
     if step['type'] not in steps:
-        raise ValueError(f'the published pipelines have no {step["type"]}; they are those of kitti_eigen.py and nyu.py')
+        raise ValueError(
+            f'the published pipelines have no {step["type"]}; they are those of kitti_eigen.py and nyu.py',
+        )
     return steps[step['type']]
 
 
@@ -64,7 +66,8 @@ def _kb_crop(results: dict) -> dict:
 
 def _rotate(results: dict, prob: float, degree: float) -> dict:
     rng = get_rng(results)
-    rotate, angle = rng.rand() < prob, rng.uniform(-degree, degree)
+    rotate = rng.rand() < prob
+    angle = rng.uniform(-degree, degree)
     if not rotate:
         return results
     height, width = results['img'].shape[:2]
@@ -84,14 +87,19 @@ def _flip(results: dict, prob: float) -> dict:
 def _random_crop(results: dict, height: int, width: int) -> dict:
     rng = get_rng(results)
     rows, columns = results['img'].shape[:2]
-    return _crop(results, rng.randint(0, rows - height + 1), rng.randint(0, columns - width + 1), height, width)
+    top = rng.randint(0, rows - height + 1)
+    left = rng.randint(0, columns - width + 1)
+    return _crop(results, top, left, height, width)
 
 
 def _color(results: dict, step: dict) -> dict:
     rng = get_rng(results)
     if rng.rand() >= step['prob']:
         return results
-    augmented = results['img'] ** rng.uniform(*step['gamma_range']) * rng.uniform(*step['brightness_range'])
+    gamma = rng.uniform(*step['gamma_range'])
+    brightness = rng.uniform(*step['brightness_range'])
+    # No table here: a power of every pixel, in float64, is what the published code computes.
+    augmented = results['img'] ** gamma * brightness
     augmented = augmented * rng.uniform(*step['color_range'], size=3)
     return results | dict(img=np.clip(augmented, 0, 255))
 

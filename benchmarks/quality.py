@@ -1,7 +1,7 @@
-"""Mode presets: nothing may be bought with quality.
+"""Mode presets: quality of every preset compared with the float32 baseline.
 
-Every preset is trained from the same seeds as the float32 baseline and scored on the same unseen scenes, and the
-baseline's checkpoints predict those scenes under every preset.
+Every preset is trained from the same seeds as the float32 baseline and scored on the same unseen
+scenes, and the baseline's checkpoints predict those scenes under every preset.
 """
 
 import statistics
@@ -22,8 +22,9 @@ from .preset_runs import (
 from .presets import BASELINE, Preset
 from .settings import Spec
 
-GOAL = 0.005  # abs_rel between the depth of a preset and of float32, same checkpoint
-LAST = 50  # iterations over which the final loss is averaged
+# Abs_rel between the depth of a preset and of float32, same checkpoint.
+MAX_DEPTH_DIFFERENCE = 0.005
+FINAL_ITERATIONS = 50  # over which the final loss is averaged
 
 
 def run(
@@ -43,11 +44,12 @@ def run(
         seeds: Every preset is trained once from each.
         iterations: Of each training.
         scenes: How many unseen scenes.
-        keep: Folder for finished trainings; those that are there are not done again.
-        progress: Told what is being done.
+        keep: Folder of finished trainings, which are not repeated.
+        progress: Called with a line of text before each step.
 
     Returns:
-        ``rows``: final metrics; ``depths``: differences of the depth; ``curves``: losses by preset, one list a seed.
+        ``rows``: final metrics; ``depths``: differences of the depth; ``curves``: losses by preset,
+        one list a seed.
     """
     runs: dict[str, list[Run]] = {}
     for name, preset in presets.items():
@@ -55,57 +57,79 @@ def run(
             progress(f'{name}: training from seed {seed}')
             path = keep / f'{name}_{seed}.pth' if keep else None
             if path and path.is_file():
-                one = Run(**torch.load(path, weights_only=True))
+                training = Run(**torch.load(path, weights_only=True))
             else:
-                one = train(spec, preset.training, seed, iterations, scenes)
+                training = train(spec, preset.training, seed, iterations, scenes)
             if path:
-                save_atomically(vars(one), path)
-            runs.setdefault(name, []).append(one)
-    states = [one.state for one in runs[BASELINE]]
+                save_atomically(vars(training), path)
+            runs.setdefault(name, []).append(training)
+    states = [training.state for training in runs[BASELINE]]
     base = predict(spec, presets[BASELINE].inference, states, scenes)
     depths = []
     for name, preset in presets.items():
         if preset.inference and name != BASELINE:
             progress(f'{name}: predicting')
-            depths.append(dict(setting=name, **difference(base, predict(spec, preset.inference, states, scenes))))
+            depths.append(
+                dict(
+                    setting=name,
+                    **difference(base, predict(spec, preset.inference, states, scenes)),
+                ),
+            )
+    rows, curves, metrics = [], {}, {}
+    for name, trainings in runs.items():
+        rows.append(training_row(name, trainings, runs[BASELINE]))
+        curves[name] = [_rounded(training.losses) for training in trainings]
+        metrics[name] = [training.metrics for training in trainings]
     return dict(
         iterations=iterations,
         seeds=list(seeds),
         scenes=scenes,
-        rows=[training_row(name, own, runs[BASELINE]) for name, own in runs.items()],
+        rows=rows,
         depths=depths,
-        curves={name: [[round(loss, 5) for loss in one.losses] for one in own] for name, own in runs.items()},
-        metrics={name: [one.metrics for one in own] for name, own in runs.items()},
+        curves=curves,
+        metrics=metrics,
         ratios=[],
     )
 
 
+def _rounded(losses: Sequence[float]) -> list[float]:
+    return [round(loss, 5) for loss in losses]
+
+
 def difference(base: Sequence[Tensor], other: Sequence[Tensor]) -> dict:
-    """Return how far depth maps are from those of float32: abs_rel of the scenes, over all checkpoints.
+    """Compare depth maps with those of float32: abs_rel of the scenes, over all checkpoints.
 
     Args:
         base: Depth (scenes, H, W) in metres of each checkpoint.
         other: The same under a preset.
     """
-    scenes = [(abs(depth - truth) / truth).mean(dim=(1, 2)).double() for truth, depth in zip(base, other, strict=True)]
+    scenes = []
+    for reference, depth in zip(base, other, strict=True):
+        relative_error = abs(depth - reference) / reference
+        scenes.append(relative_error.mean(dim=(1, 2)).double())
     mean = statistics.fmean(float(values.mean()) for values in scenes)
     return dict(
         mean_abs_rel_to_fp32=mean,
         worst_scene_abs_rel_to_fp32=max(float(values.max()) for values in scenes),
-        below_half_a_percent='yes' if mean < GOAL else 'no',
+        below_half_a_percent='yes' if mean < MAX_DEPTH_DIFFERENCE else 'no',
     )
 
 
 def training_row(name: str, runs: Sequence[Run], base: Sequence[Run]) -> dict:
-    """Return means and spreads of the final metrics of a preset, and which means the baseline's spread misses."""
+    """Return means and ranges of a preset's final metrics.
+
+    Metrics whose mean is outside the baseline's range over the seeds are named.
+    """
     row: dict = dict(setting=name)
-    missed = []
+    outside = []
     for metric in METRICS:
-        values, spread = ([one.metrics[metric] for one in some] for some in (runs, base))
+        values = [training.metrics[metric] for training in runs]
+        base_values = [training.metrics[metric] for training in base]
         mean = statistics.fmean(values)
         row |= {metric: mean, f'min_{metric}': min(values), f'max_{metric}': max(values)}
-        if not min(spread) <= mean <= max(spread):
-            missed.append(metric)
-    row['final_loss'] = statistics.fmean(statistics.fmean(one.losses[-LAST:]) for one in runs)
-    row['outside_fp32_spread'] = ', '.join(missed) or 'none'
+        if not min(base_values) <= mean <= max(base_values):
+            outside.append(metric)
+    final_losses = [statistics.fmean(training.losses[-FINAL_ITERATIONS:]) for training in runs]
+    row['final_loss'] = statistics.fmean(final_losses)
+    row['outside_fp32_spread'] = ', '.join(outside) or 'none'
     return row

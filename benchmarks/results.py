@@ -57,7 +57,9 @@ def remarks(result: dict) -> list[str]:
         sentences.append(f'one fixed decode: {wall:.2f} ms, {cpu:.2f} ms of processor time')
     for setting, steps in (result.get('steps') or {}).items():
         listed = ', '.join(f'{step} {milliseconds:.2f}' for step, milliseconds in steps.items())
-        sentences.append(f'steps of `{setting}`, mean ms (decoding is part of the loading steps): {listed}')
+        sentences.append(
+            f'steps of `{setting}`, mean ms (decoding is part of the loading steps): {listed}',
+        )
     if 'share' in result:
         sentences.append(f'the metric takes {result["share"]:.2%} of the prediction')
     return sentences

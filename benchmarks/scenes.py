@@ -1,4 +1,4 @@
-"""Realistic inputs without data: rendered scenes with sensor noise, at any size."""
+"""Input of benchmarks: rendered scenes with sensor noise at any size, no data set needed."""
 
 from collections.abc import Sequence
 
@@ -13,11 +13,12 @@ FULL_SIZE = (480, 640)  # of a frame, where the pipeline does not say
 
 @DATASETS.register_module()
 class BenchmarkScenes(SyntheticDataset):
-    """A few scenes that are rendered once and then handed out as they are; long enough for any training.
+    """Data set of a few scenes, rendered once and repeated without end.
 
     Args:
         image_size: (height, width) in pixels.
-        max_depth: Far end of the range in metres; above 20 m the scenes are streets with lidar ground truth.
+        max_depth: Far end of the range in metres; above 20 m the scenes are streets with lidar
+            ground truth.
         scene_class: Class number that every sample carries.
         num_scenes: How many different scenes.
         **kwargs: See :class:`~depth.datasets.SyntheticDataset`.
@@ -32,7 +33,11 @@ class BenchmarkScenes(SyntheticDataset):
         **kwargs,
     ) -> None:
         outdoors = max_depth > 20
-        kwargs |= dict(world='streets' if outdoors else 'rooms', lidar=outdoors, image_size=image_size)
+        kwargs |= dict(
+            world='streets' if outdoors else 'rooms',
+            lidar=outdoors,
+            image_size=image_size,
+        )
         pipeline = [dict(type='PackDepthInputs')]
         super().__init__(num_scenes=num_scenes, max_depth=max_depth, pipeline=pipeline, **kwargs)
         self.scene_class = scene_class
@@ -43,11 +48,11 @@ class BenchmarkScenes(SyntheticDataset):
 
     def __getitem__(self, index: int) -> dict:
         """Return one of the scenes; images are shared, samples are copies."""
-        which = int(index) % self.num_scenes
-        if which not in self.packed:
-            self.packed[which] = super().__getitem__(which)
-            self.packed[which]['data_samples'].set_metainfo(dict(scene_class=self.scene_class))
-        packed = self.packed[which]
+        number = int(index) % self.num_scenes
+        if number not in self.packed:
+            self.packed[number] = super().__getitem__(number)
+            self.packed[number]['data_samples'].set_metainfo(dict(scene_class=self.scene_class))
+        packed = self.packed[number]
         return dict(inputs=packed['inputs'], data_samples=packed['data_samples'].clone())
 
 
@@ -64,7 +69,10 @@ def max_depth(cfg: Config) -> float:
 
 
 def image_size(cfg: Config, loader: str) -> tuple[int, int]:
-    """Return (height, width) of the images that a data loader of a config gives, as far as its pipeline says."""
+    """Return (height, width) of the images of a config's data loader.
+
+    The last crop or resize of the pipeline sets it; ``FULL_SIZE`` if there is none.
+    """
     dataset = (cfg.get(loader) or {}).get('dataset') or {}
     while dataset.get('datasets'):
         dataset = dataset['datasets'][0]

@@ -1,4 +1,4 @@
-"""What is measured: a config, and settings of it that are compared."""
+"""Specification of a benchmark: a config, and the settings of it that are compared."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -16,7 +16,7 @@ WORDS = ('default', 'published', 'backend', 'flip', 'autocast', 'packed')
 
 @dataclass(frozen=True)
 class Spec:
-    """What all settings of one run share; plain values, so that a child process can be told them.
+    """Options shared by all settings of one run; plain values, which a child process can receive.
 
     Attributes:
         config: Config file.
@@ -46,10 +46,12 @@ class Setting:
     Attributes:
         name: What the table calls it.
         options: Config values by dotted key.
-        published: Eager, float32, deformable attention by ``grid_sample``, the loader of the published kind.
+        published: Eager, float32, deformable attention by ``grid_sample``, the loader of the
+            published kind.
         backend: Of the deformable attention, see :func:`depth.ops.ms_deform_attn`.
         flip: Average with the mirrored image; None: as the config says.
-        autocast: ``bf16`` or ``fp16`` for inference; training says ``optim_wrapper.type=AmpOptimWrapper``.
+        autocast: ``bf16`` or ``fp16`` for inference; training says
+            ``optim_wrapper.type=AmpOptimWrapper``.
         packed: Mode data reads its frame from a pack.
     """
 
@@ -65,7 +67,8 @@ class Setting:
     def surroundings(self, device: str) -> Iterator[None]:
         """Run the block as the setting says: backend, precision of matrix products, autocast."""
         dtype = dict(bf16=torch.bfloat16, fp16=torch.float16).get(self.autocast)
-        # An autocast that is off would still keep the weights that an inner one has cast, over optimizer steps.
+        # Even a disabled autocast caches the weights that an inner one casts, across optimizer
+        # steps; hence no context at all.
         autocast = nullcontext() if dtype is None else torch.autocast(device.split(':')[0], dtype)
         with (
             tensor_float(False if self.published else self.options.get('env_cfg.tf32')),
@@ -85,13 +88,20 @@ class Setting:
 
 
 def parse_setting(text: str) -> Setting:
-    """Read ``"model.x=1 flip=True"``: config keys and the words of :class:`Setting`; ``default`` changes nothing.
+    """Parse a setting such as ``"model.x=1 flip=True"``: config keys and fields of :class:`Setting`.
+
+    ``default`` changes nothing.
 
     Raises:
         ValueError: If a word has a value that it cannot have.
     """
-    items = dict(item.partition('=')[::2] for item in text.split())
-    words = {word: items.pop(word) for word in WORDS if word in items}
+    items, words = {}, {}
+    for item in text.split():
+        key, _, value = item.partition('=')
+        if key in WORDS:
+            words[key] = value
+        else:
+            items[key] = value
     if words.get('autocast') not in (None, 'bf16', 'fp16'):
         raise ValueError(f'autocast is bf16 or fp16, got {words["autocast"]!r}')
     if words.get('flip') not in (None, 'True', 'False'):
@@ -108,7 +118,7 @@ def parse_setting(text: str) -> Setting:
 
 
 def make_published(cfg: Config) -> None:
-    """Take everything out of a config that makes it faster than published: compilation, autocast, fused steps."""
+    """Remove compilation, autocast, fused optimizers and other speed options from a config."""
     for key in ('compile', 'channels_last', 'activation_checkpointing', 'inference'):
         cfg.pop(key, None)
     cfg.get('env_cfg', {}).pop('tf32', None)

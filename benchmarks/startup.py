@@ -1,4 +1,4 @@
-"""Mode startup: how long commands take until they do something."""
+"""Mode startup: start-up time of imports and commands."""
 
 import statistics
 import subprocess
@@ -17,7 +17,7 @@ IMPORTS = dict(
 
 
 def run(repeats: int, progress: Callable[[str], None] = lambda text: None) -> dict:
-    """Start every command in turn; ``beyond_torch_ms`` is the time beside that of ``import torch``."""
+    """Start every command in turn; ``beyond_torch_ms`` is the time minus that of ``import torch``."""
     commands = {code: ['-c', code] for code in IMPORTS.values()}
     for tool in ('train', 'test', 'infer'):
         if (ROOT / f'tools/{tool}.py').is_file():
@@ -28,8 +28,9 @@ def run(repeats: int, progress: Callable[[str], None] = lambda text: None) -> di
     for row, seconds in zip(rows, times, strict=True):
         row.pop('images_per_s')
         if row['setting'].startswith(f'{IMPORTS["torch"]},'):
-            beyond = [own - torch for torch, own in zip(times[0], seconds, strict=True)]
-            row['beyond_torch_ms'] = statistics.median(beyond) * 1e3
+            # Differences of neighbouring runs, which share the noise of the machine.
+            differences = [own - torch for torch, own in zip(times[0], seconds, strict=True)]
+            row['beyond_torch_ms'] = statistics.median(differences) * 1e3
     return dict(rows=rows, ratios=[])
 
 

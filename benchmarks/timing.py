@@ -1,4 +1,4 @@
-"""Repetitions of several things in turn."""
+"""Timing of several cases in turn."""
 
 import statistics
 import time
@@ -11,14 +11,14 @@ import torch
 
 @dataclass
 class Case:
-    """Something that is measured.
+    """One case of a benchmark.
 
     Attributes:
-        name: What the table calls it.
+        name: Name in the table.
         step: One repetition.
         images: How many images one repetition works on.
-        context: Makes the surroundings in which it is built, warmed up and run.
-        details: Called after the repetitions; further columns of the table.
+        context: Context manager in which it is built, warmed up and run.
+        details: Returns further columns of the table, after the repetitions.
     """
 
     name: str
@@ -42,14 +42,16 @@ def interleave(
         repeats: Rounds.
         device: Where the work is done; on CUDA the clock is read when the device is idle.
         warmup: Rounds before the first one that counts.
-        progress: Told what is being done.
+        progress: Called with a line of text before each round.
 
     Returns:
-        Seconds of each repetition, one list a case.
+        Seconds of each repetition, one list per case.
     """
     times: list[list[float]] = [[] for _ in cases]
     for number in range(-warmup, repeats):
-        progress(f'warm-up {number + warmup + 1}/{warmup}' if number < 0 else f'round {number + 1}/{repeats}')
+        progress(
+            f'warm-up {number + warmup + 1}/{warmup}' if number < 0 else f'round {number + 1}/{repeats}',
+        )
         for case, seconds in zip(cases, times, strict=True):
             with case.context():
                 elapsed = timed(case.step, device)
@@ -60,6 +62,7 @@ def interleave(
 
 def timed(step: Callable[[], object], device: str = 'cpu') -> float:
     """Return the seconds that ``step`` takes on the device."""
+    # CUDA calls return before the work is finished.
     wait = torch.cuda.synchronize if device.startswith('cuda') else (lambda: None)
     wait()
     start = time.perf_counter()
@@ -69,7 +72,7 @@ def timed(step: Callable[[], object], device: str = 'cpu') -> float:
 
 
 def summary(case: Case, seconds: Sequence[float]) -> dict:
-    """Return the columns that every row has: milliseconds of one repetition and images a second."""
+    """Return the columns that every row has: milliseconds per repetition and images per second."""
     median = statistics.median(seconds)
     return dict(
         setting=case.name,
@@ -81,6 +84,6 @@ def summary(case: Case, seconds: Sequence[float]) -> dict:
 
 
 def paired_ratio(base: Sequence[float], other: Sequence[float]) -> dict[str, float]:
-    """Return how many times faster ``other`` is: median, least and greatest of the ratios of neighbouring runs."""
+    """Return the speed-up of ``other``: median and range of the ratios of neighbouring runs."""
     ratios = sorted(first / second for first, second in zip(base, other, strict=True))
     return dict(median=statistics.median(ratios), min=ratios[0], max=ratios[-1])

@@ -1,4 +1,4 @@
-"""Mode train: optimisation steps on the runner's own path, hooks, clipping, mixed precision and schedule included."""
+"""Mode train: training iterations of the runner, with hooks, clipping and mixed precision."""
 
 import itertools
 import multiprocessing
@@ -27,10 +27,10 @@ _numbers = itertools.count()
 
 @LOOPS.register_module()
 class SteppedLoop(ResumableIterLoop):
-    """Training loop that stops before the first iteration and then does one whenever it is asked to."""
+    """Training loop that runs one iteration per call of :meth:`step`."""
 
     def run(self) -> torch.nn.Module:
-        """Get everything ready."""
+        """Prepare the training, without an iteration."""
         self.runner.call_hook('before_train')
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
@@ -47,17 +47,18 @@ class SteppedLoop(ResumableIterLoop):
 
 
 def build(spec: Spec, setting: Setting) -> Case:
-    """Return one iteration of a runner that trains on rendered scenes."""
+    """Return a case whose step is one iteration of a runner that trains on rendered scenes."""
     return build_with_runner(spec, setting)[0]
 
 
 def build_with_runner(spec: Spec, setting: Setting) -> tuple[Case, Runner]:
-    """Return one iteration of a runner that trains on rendered scenes, and the runner."""
+    """Return the case of :func:`build` and its runner."""
     cfg = setting.load(spec)
     batch_size = spec.batch_size or cfg.train_dataloader.get('batch_size', 1)
     prepare(cfg, spec.shape or image_size(cfg, 'train_dataloader'), batch_size)
     cfg.work_dir = tempfile.mkdtemp(prefix='benchmark_')
-    cfg.experiment_name = f'benchmark_{next(_numbers)}'  # runners of one process share what has the same name
+    # Runners of one process with equal names would share their message hub and logger.
+    cfg.experiment_name = f'benchmark_{next(_numbers)}'
     runner = build_runner(cfg)
     runner.train()
     loop = runner.train_loop
@@ -70,9 +71,16 @@ def build_with_runner(spec: Spec, setting: Setting) -> tuple[Case, Runner]:
 
 
 def prepare(cfg: Config, shape: tuple[int, int], batch_size: int) -> None:
-    """Change a config so that its runner trains on scenes, step by step, and writes next to nothing."""
+    """Change a config so that its runner trains on scenes, step by step, without checkpoints."""
     cfg.train_cfg = dict(type='SteppedLoop', max_iters=cfg.train_cfg.get('max_iters', 1 << 20))
-    for key in ('val_dataloader', 'val_cfg', 'val_evaluator', 'test_dataloader', 'test_cfg', 'test_evaluator'):
+    for key in (
+        'val_dataloader',
+        'val_cfg',
+        'val_evaluator',
+        'test_dataloader',
+        'test_cfg',
+        'test_evaluator',
+    ):
         cfg[key] = None
     classes = (cfg.model.get('decode_head') or {}).get('num_classes') or 1
     dataset = dict(
@@ -90,34 +98,47 @@ def prepare(cfg: Config, shape: tuple[int, int], batch_size: int) -> None:
     cfg.default_hooks.pop('visualization', None)
     cfg.visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
     cfg.custom_hooks = [hook for hook in cfg.get('custom_hooks', []) if hook['type'] != 'TerminationHook']
-    cfg.env_cfg.mp_cfg = dict(mp_start_method=multiprocessing.get_start_method(), opencv_num_threads=0)
+    cfg.env_cfg.mp_cfg = dict(
+        mp_start_method=multiprocessing.get_start_method(),
+        opencv_num_threads=0,
+    )
     cfg.log_level = 'ERROR'
     cfg.load_from, cfg.resume = None, False
 
 
 def profile(runner: Runner, step: Callable[[], None], device: str) -> dict[str, float]:
-    """Return where a step's time goes, in shares; the device is idle at every border, which costs a little.
+    """Return the shares of a step's time by stage.
 
-    ``preprocess``: copy and normalisation; ``loss``: the head's losses; ``update``: backward pass, clipping and
-    optimizer; ``hooks``: everything that is called around the step.
+    The device is synchronised before and after each stage, which costs a little.
+
+    ``preprocess``: copy and normalisation; ``loss``: the head's losses; ``update``: backward pass,
+    clipping and optimizer; ``hooks``: everything that is called around the step.
     """
     model = runner.model
     spent: dict[str, float] = {}
-    places = [(model.data_preprocessor, 'forward', 'preprocess'), (runner.optim_wrapper, 'update_params', 'update')]
+    # Object, method and name of each stage.
+    stages = [
+        (model.data_preprocessor, 'forward', 'preprocess'),
+        (runner.optim_wrapper, 'update_params', 'update'),
+    ]
     if hasattr(getattr(model, 'decode_head', None), 'loss'):
-        places.append((model.decode_head, 'loss', 'loss'))
-    places.append((runner, 'call_hook', 'hooks'))
+        stages.append((model.decode_head, 'loss', 'loss'))
+    stages.append((runner, 'call_hook', 'hooks'))
     total = 0.0
-    with _clocks(places, spent, device):
+    with _clocks(stages, spent, device):
         for _ in range(PROFILED_STEPS):
             start = _now(device)
             step()
             total += _now(device) - start
-    return {f'{name}_share': spent.get(name, 0.0) / total for _, _, name in places}
+    return {f'{name}_share': spent.get(name, 0.0) / total for _, _, name in stages}
 
 
 @contextmanager
-def _clocks(places: list[tuple[object, str, str]], spent: dict[str, float], device: str) -> Iterator[None]:
+def _clocks(
+    stages: list[tuple[object, str, str]],
+    spent: dict[str, float],
+    device: str,
+) -> Iterator[None]:
     """Add up the seconds in methods of objects inside the block."""
 
     def clocked(call: Callable, name: str) -> Callable:
@@ -130,12 +151,12 @@ def _clocks(places: list[tuple[object, str, str]], spent: dict[str, float], devi
 
         return run
 
-    for owner, method, name in places:
+    for owner, method, name in stages:
         object.__setattr__(owner, method, clocked(getattr(owner, method), name))
     try:
         yield
     finally:
-        for owner, method, _ in places:
+        for owner, method, _ in stages:
             object.__delattr__(owner, method)
 
 

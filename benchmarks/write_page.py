@@ -1,4 +1,4 @@
-"""Page docs/benchmarks.md, written from the results of the plan: ``python benchmarks/write_page.py``."""
+"""Write docs/benchmarks.md from the results of the plan: ``python benchmarks/write_page.py``."""
 
 import argparse
 import json
@@ -18,11 +18,13 @@ HEADINGS = dict(cpu='CPU', cuda='GPU')
 
 
 def write_page(page: Path, results: Path) -> None:
-    """Put the results of a folder between the two marks of the page.
+    """Write the results of a folder between the two marks of the page.
 
     Args:
-        page: Markdown file with a line ``<!-- results: begin -->`` and one ``<!-- results: end -->``.
-        results: Folder with ``<device>/<name>.json`` as ``tools/analysis_tools/benchmark.py --out`` writes them.
+        page: Markdown file with a line ``<!-- results: begin -->`` and one ``<!-- results: end
+            -->``.
+        results: Folder with ``<device>/<name>.json`` as ``tools/analysis_tools/benchmark.py --out``
+            writes them.
 
     Raises:
         ValueError: If the page lacks the marks.
@@ -36,7 +38,7 @@ def write_page(page: Path, results: Path) -> None:
 
 
 def format_results(results: Path) -> str:
-    """Return the sections of all measurements in the plan, as Markdown; "not measured" where there is no result."""
+    """Return the sections of all planned measurements as Markdown; missing ones "not measured"."""
     lines = []
     for device, measurements in PLAN.items():
         lines.append(f'## {HEADINGS[device]}\n')
@@ -54,8 +56,18 @@ def format_results(results: Path) -> str:
 def main() -> None:
     """Write the page."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument('--results', type=Path, default=ROOT / 'docs' / 'benchmarks', help='folder of results')
-    parser.add_argument('--page', type=Path, default=ROOT / 'docs' / 'benchmarks.md', help='page to write')
+    parser.add_argument(
+        '--results',
+        type=Path,
+        default=ROOT / 'docs' / 'benchmarks',
+        help='folder of results',
+    )
+    parser.add_argument(
+        '--page',
+        type=Path,
+        default=ROOT / 'docs' / 'benchmarks.md',
+        help='page to write',
+    )
     args = parser.parse_args()
     write_page(args.page, args.results)
     print(f'written to {args.page}')

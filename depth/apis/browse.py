@@ -9,7 +9,7 @@ import numpy as np
 from depth.datasets.samplers import SampleIndex
 from depth.registry import DATASETS
 from depth.visualization import colorize_depth, draw_color_bar, overlay_depth
-from depth.visualization.files import write_image
+from depth.visualization.output_files import write_image
 from depth.visualization.panel import join_tiles
 
 MIN_HEIGHT = 240  # smaller images are enlarged by whole factors, so that a pixel stays a square

@@ -16,7 +16,7 @@ from depth.datasets.folder import OtherCamerasError, read_cameras
 from depth.datasets.transforms.loading import read_image
 from depth.structures import DepthDataSample
 from depth.visualization import colorize_depth, draw_color_bar, draw_panel, save_depth_png, write_ply
-from depth.visualization.files import write_array, write_image
+from depth.visualization.output_files import write_array, write_image
 
 from .inference import inference_model, init_model
 from .inputs import REPORT, REPORT_FORMAT, InputImage, assign_names, folded, list_inputs, read_report

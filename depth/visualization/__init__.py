@@ -1,8 +1,7 @@
-"""Pictures and files of depth: colour maps, panels, 16-bit PNG, point clouds."""
+"""Visualisation and output files of depth: colour maps, panels, 16-bit PNG, point clouds."""
 
-from .colormap import colorize_depth, colorize_error, draw_color_bar
-from .depth_io import save_depth_png
-from .overlay import overlay_depth
+from .colormap import colorize_depth, colorize_error, draw_color_bar, overlay_depth
+from .output_files import save_depth_png
 from .panel import draw_panel
 from .point_cloud import depth_to_points, write_ply
 

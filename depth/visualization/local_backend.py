@@ -1,4 +1,4 @@
-"""Logged scalars and panels as local files."""
+"""Visualisation backend that writes scalars and panels to local files."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,9 @@ from depth.registry import VISBACKENDS
 
 @VISBACKENDS.register_module()
 class LocalVisBackend(MMEngineLocalVisBackend):
-    """mmengine's backend, but a full disk is answered with the file's name and leaves no half-written one.
+    """Local backend of mmengine whose files are complete or absent, also on a full disk.
+
+    The error for a full disk names the file.
 
     Arguments as in mmengine.
     """
@@ -45,9 +47,12 @@ class LocalVisBackend(MMEngineLocalVisBackend):
         try:
             with open(file_path, 'ab', buffering=0) as file:
                 length = file.tell()
-                if file.write(line) != len(line):  # the rest did not fit on the disk
+                # An unbuffered write may be short on a full disk: take the partial line back.
+                if file.write(line) != len(line):
                     os.truncate(file_path, length)
                     raise OSError('no space left')
         except OSError as error:
             reason = error.strerror or error
-            raise OSError(f'{file_path} could not be written: {reason} ({free_space(file_path)})') from error
+            raise OSError(
+                f'{file_path} could not be written: {reason} ({free_space(file_path)})',
+            ) from error

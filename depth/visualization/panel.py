@@ -1,4 +1,4 @@
-"""Image, ground truth, prediction and error side by side."""
+"""Panels: image, ground truth, prediction and error side by side."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from .colormap import colorize_depth, colorize_error, draw_color_bar
 TITLE_HEIGHT = 22
 MIN_HEIGHT = 240
 MAX_HEIGHT = 480
-MAX_WIDTH = 4096  # of a tile; a strip such as 3000x1 is squeezed
+MAX_WIDTH = 4096  # of a tile; wider ones, such as of a 1x3000 strip, are squeezed
 GAP = 6
 
 
@@ -21,21 +21,28 @@ def draw_panel(
     min_depth: float | None = None,
     max_depth: float | None = None,
 ) -> np.ndarray:
-    """Return a BGR uint8 panel; depth maps share one colour bar in metres, the relative error has its own.
+    """Draw a BGR uint8 panel of an image, its depth maps and their relative error.
 
-    The bar spans the depth that is there, not the whole range of the data set.
+    Depth maps share one colour bar in metres, the relative error has its own. The bar spans the
+    depth of the maps, not the whole range of the data set.
 
     Args:
         img: BGR uint8, (H, W, 3).
         pred_depth: Predicted depth in metres, (H, W).
-        gt_depth: Ground truth in metres, (H, W), 0 = none; without it only image and prediction are drawn.
+        gt_depth: Ground truth in metres, (H, W), 0 = none; without it only image and prediction are
+            drawn.
         min_depth: Metres of the near end of the bar; from the maps by default.
         max_depth: Upper limit of the far end of the bar in metres; from the maps by default.
     """
-    known = pred_depth if gt_depth is None or not (gt_depth > 0).any() else gt_depth[gt_depth > 0]
-    low = float(np.percentile(known, 1)) if min_depth is None else min_depth
-    high = float(np.percentile(known, 99))
-    high = max(high if max_depth is None else min(high, max_depth), low + 1e-3)
+    values = pred_depth
+    if gt_depth is not None and (gt_depth > 0).any():
+        values = gt_depth[gt_depth > 0]
+    # Percentiles: a single far pixel would leave all others one colour.
+    low = float(np.percentile(values, 1)) if min_depth is None else min_depth
+    high = float(np.percentile(values, 99))
+    if max_depth is not None:
+        high = min(high, max_depth)
+    high = max(high, low + 1e-3)
     size = _display_size(pred_depth.shape)
     tiles = [('image', _resize(img, size, smooth=True))]
     if gt_depth is not None:
@@ -45,6 +52,7 @@ def draw_panel(
     if gt_depth is not None:
         valid = gt_depth > 0
         error = np.where(valid, np.abs(pred_depth - gt_depth) / np.where(valid, gt_depth, 1), 0)
+        # The offset tells an error of 0 from a pixel without ground truth.
         shown = _thicken(np.where(valid, error + 1e-6, 0))
         tiles.append(('relative error', _resize(colorize_error(shown, 0.3, shown > 0), size)))
         tiles.append(('error', draw_color_bar(size[0], 0, 30, ' %', kind='error')))
@@ -52,13 +60,16 @@ def draw_panel(
 
 
 def join_tiles(tiles: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
-    """Return pictures of one height, BGR uint8 (H, W_i, 3), side by side, each below its title."""
+    """Join images of one height, BGR uint8 (H, W_i, 3), side by side, each below its title."""
     gap = np.full((tiles[0][1].shape[0] + TITLE_HEIGHT, GAP, 3), 255, np.uint8)
-    columns = [column for title, tile in tiles for column in (_titled(title, tile), gap)]
+    columns = []
+    for title, tile in tiles:
+        columns += [_add_title(title, tile), gap]
     return np.hstack(columns[:-1])
 
 
 def _display_size(shape: tuple[int, int]) -> tuple[int, int]:
+    """Return (height, width) at which tiles of maps of a shape (H, W) are drawn."""
     height, width = shape
     target = min(max(height, MIN_HEIGHT), MAX_HEIGHT)
     return target, min(max(round(width * target / height), 1), MAX_WIDTH)
@@ -70,7 +81,7 @@ def _resize(picture: np.ndarray, size: tuple[int, int], smooth: bool = False) ->
 
 
 def _thicken(values: np.ndarray) -> np.ndarray:
-    """Spread sparse values (LiDAR) over their neighbours so that they can be seen; dense maps stay as they are."""
+    """Dilate sparse values (LiDAR) so that they can be seen; dense maps are returned unchanged."""
     if (values > 0).mean() > 0.5:
         return values
     size = max(3, values.shape[0] // 120)
@@ -78,7 +89,7 @@ def _thicken(values: np.ndarray) -> np.ndarray:
     return np.where(values > 0, values, spread)
 
 
-def _titled(title: str, tile: np.ndarray) -> np.ndarray:
+def _add_title(title: str, tile: np.ndarray) -> np.ndarray:
     bar = np.full((TITLE_HEIGHT, tile.shape[1], 3), 255, np.uint8)
     cv2.putText(bar, title, (2, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (30, 30, 30), 1, cv2.LINE_AA)
     return np.vstack([bar, tile])

@@ -1,10 +1,12 @@
-"""Point clouds from depth and a pinhole camera."""
+"""Point clouds: back-projection of depth by a pinhole camera, and PLY files."""
 
 from pathlib import Path
 
 import numpy as np
 
 from depth.atomic_write import write_atomically
+
+COLORS = ('red', 'green', 'blue')  # in the order of the vertices' properties
 
 
 def depth_to_points(depth: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
@@ -18,7 +20,8 @@ def depth_to_points(depth: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
         (H, W, 3) float32 in metres; x right, y down, z forward.
     """
     v, u = np.mgrid[: depth.shape[0], : depth.shape[1]].astype(np.float32)
-    rays = np.stack([u, v, np.ones_like(u)], axis=-1) @ np.linalg.inv(np.asarray(intrinsics, np.float64)).T
+    pixels = np.stack([u, v, np.ones_like(u)], axis=-1)  # (H, W, 3)
+    rays = pixels @ np.linalg.inv(np.asarray(intrinsics, np.float64)).T
     return (rays * depth[..., None]).astype(np.float32)
 
 
@@ -32,21 +35,19 @@ def write_ply(path: str | Path, depth: np.ndarray, intrinsics: np.ndarray, img: 
         img: BGR uint8, (H, W, 3).
 
     Returns:
-        How many points were written.
+        Number of points.
     """
     valid = depth > 0
-    vertices = np.empty(
-        int(valid.sum()),
-        dtype=[(name, '<f4') for name in 'xyz'] + [(name, 'u1') for name in ('red', 'green', 'blue')],
-    )
+    fields = [(name, '<f4') for name in 'xyz'] + [(name, 'u1') for name in COLORS]
+    vertices = np.empty(int(valid.sum()), dtype=fields)
     points = depth_to_points(depth, intrinsics)[valid]
     for axis, name in enumerate('xyz'):
         vertices[name] = points[:, axis]
-    for channel, name in enumerate(('blue', 'green', 'red')):
+    for channel, name in enumerate(reversed(COLORS)):  # images are BGR
         vertices[name] = img[valid][:, channel]
-    properties = [f'property float {name}' for name in 'xyz'] + [
-        f'property uchar {name}' for name in ('red', 'green', 'blue')
-    ]
-    header = ['ply', 'format binary_little_endian 1.0', f'element vertex {len(vertices)}', *properties, 'end_header']
+    header = ['ply', 'format binary_little_endian 1.0', f'element vertex {len(vertices)}']
+    header += [f'property float {name}' for name in 'xyz']
+    header += [f'property uchar {name}' for name in COLORS]
+    header.append('end_header')
     write_atomically(path, ('\n'.join(header) + '\n').encode('ascii') + vertices.tobytes())
     return len(vertices)

@@ -1,6 +1,6 @@
-"""Data grafting: images whose upper and lower parts come from two scenes.
+"""Data grafting: training images whose upper and lower parts come from two scenes.
 
-A network that takes height in the image for depth cannot explain them.
+It keeps the network from inferring depth from the height in the image alone.
 """
 
 from dataclasses import replace
@@ -19,14 +19,17 @@ def graft_rows(batch: Tensor, partners: Tensor, first_row: int, swap: bool) -> T
 
     Args:
         batch: (N, C, H, W).
-        partners: Which sample gives the rows, (N,) integers.
+        partners: Index of the sample that each sample takes its rows from, (N,) integers.
         first_row: 0 leaves the batch as it is.
-        swap: Put the partner's rows on top and the own ones below.
+        swap: Put the partner's rows above the sample's own.
     """
     if first_row == 0:
         return batch
-    own, foreign = batch[:, :, :first_row], batch[partners, :, first_row:]
-    return torch.cat([foreign, own] if swap else [own, foreign], dim=2)
+    own = batch[:, :, :first_row]
+    foreign = batch[partners, :, first_row:]
+    if swap:
+        return torch.cat([foreign, own], dim=2)
+    return torch.cat([own, foreign], dim=2)
 
 
 def draw_partners(groups: Tensor) -> Tensor:
@@ -35,17 +38,21 @@ def draw_partners(groups: Tensor) -> Tensor:
     Args:
         groups: (N,) integers, equal for samples that may exchange rows.
     """
-    keys = torch.rand(len(groups)).to(groups.device)  # drawn on the CPU, so that every device grafts alike
+    # Drawn on the CPU, so that every device grafts alike.
+    keys = torch.rand(len(groups)).to(groups.device)
     shuffled = keys.argsort()
-    shuffled = shuffled[groups[shuffled].argsort(stable=True)]  # members of each group, in random order
-    in_order = groups.argsort(stable=True)  # the same places, in the batch's order
+    # Both list the samples group by group: the first in random order within a group, the second in
+    # the batch's order. Pairing them maps each sample to a random member of its own group.
+    shuffled = shuffled[groups[shuffled].argsort(stable=True)]
+    in_order = groups.argsort(stable=True)
     return torch.empty_like(in_order).scatter_(0, in_order, shuffled)
 
 
 def group_by_rig(views: ViewBatch) -> Tensor:
-    """Return a number for each sample, (N,) integers, that samples with the same cameras at the same poses share.
+    """Return the number of each sample's camera rig, (N,) integers.
 
-    A sample's number is the index of the first one with its intrinsics and extrinsics, up to rounding.
+    Samples of equal intrinsics and extrinsics, up to rounding, share a number: the index of the
+    first of them.
     """
     matrices = [views.intrinsics, *views.source_intrinsics, *views.transforms]
     rigs = torch.cat([matrix.flatten(1) for matrix in matrices], dim=1)
@@ -54,12 +61,12 @@ def group_by_rig(views: ViewBatch) -> Tensor:
 
 
 def graft(inputs: Tensor, views: ViewBatch) -> tuple[Tensor, ViewBatch]:
-    """Graft a training batch: the network's images, the views and the hints alike.
+    """Graft a training batch: the network's images, the views and the depth hints.
 
-    Samples exchange rows if their cameras agree: the same intrinsics and the same way to the other view. The published
-    code groups by the side of the camera that took the image. It forgets that mirroring exchanges the sides and that
-    data sets, crops and recording days differ in focal length or baseline, so pasted rows may be compared with the
-    wrong shift.
+    Samples exchange rows if their cameras agree: the same intrinsics and the same way to the other
+    view. The published code groups by the side of the camera that took the image. It forgets that
+    mirroring exchanges the sides and that data sets, crops and recording days differ in focal
+    length or baseline, so pasted rows may be compared with the wrong shift.
 
     Args:
         inputs: Normalised images (N, 3, H, W).

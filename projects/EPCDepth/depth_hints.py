@@ -1,4 +1,4 @@
-"""Depth hints: semi-global matching with several settings, fused by how well each explains the image."""
+"""Depth hints: semi-global stereo matching with several settings, fused by photometric error."""
 
 from collections.abc import Sequence
 
@@ -11,33 +11,37 @@ from depth.datasets.transforms.spatial_keys import require_unmoved
 from depth.models.layers import synthesize_view
 from depth.models.losses import photometric_error
 from depth.registry import TRANSFORMS
-from depth.visualization.files import write_array
+from depth.visualization.output_files import write_array
 
-# Published: block sizes 1, 2 and 3. OpenCV gives identical maps for 2 and 3, so these eight are all distinct ones.
+# Published: block sizes 1, 2 and 3. OpenCV gives identical maps for 2 and 3, so these eight are all
+# distinct ones.
 BLOCK_SIZES = (1, 3)
 NUM_DISPARITIES = (64, 96, 128, 160)
 
 
 def match_all(target: np.ndarray, other: np.ndarray, side: str) -> np.ndarray:
-    """Return disparities (8, H, W) float32 in pixels of every matcher, not positive where it found nothing.
+    """Return the disparities (8, H, W) float32, in pixels, of every matcher.
 
-    Matchers whose range does not fit into the width are left out.
+    Not positive where a matcher has no result. Matchers whose range exceeds the width are left out.
 
     Args:
         target: The view to match, (H, W, 3) uint8.
         other: The other view.
-        side: ``left`` or ``right``: which view ``target`` is. A right one is matched as the left one of the mirror.
+        side: ``left`` or ``right``: which view ``target`` is. A right one is matched as the left
+            one of the mirror.
 
     Raises:
         ValueError: If the image is too narrow for any matcher.
     """
     if side == 'right':
-        mirrored = (np.ascontiguousarray(view[:, ::-1]) for view in (target, other))
-        return np.ascontiguousarray(match_all(*mirrored, 'left')[..., ::-1])
+        mirrored_target = np.ascontiguousarray(target[:, ::-1])
+        mirrored_other = np.ascontiguousarray(other[:, ::-1])
+        maps = match_all(mirrored_target, mirrored_other, 'left')
+        return np.ascontiguousarray(maps[..., ::-1])
     ranges = [number for number in NUM_DISPARITIES if number + max(BLOCK_SIZES) < target.shape[1]]
     if not ranges:
         raise ValueError(
-            f'a view of {target.shape[1]} columns is too narrow to be matched, use {NUM_DISPARITIES[0] + 4}'
+            f'a view of {target.shape[1]} columns is too narrow to be matched, use {NUM_DISPARITIES[0] + 4}',
         )
     maps = []
     for block_size in BLOCK_SIZES:
@@ -53,11 +57,17 @@ def match_all(target: np.ndarray, other: np.ndarray, side: str) -> np.ndarray:
                 speckleWindowSize=100,
                 speckleRange=16,
             )
+            # StereoSGBM returns fixed-point numbers with four fractional bits.
             maps.append(matcher.compute(target, other).astype(np.float32) / 16)
     return np.stack(maps)
 
 
-def disparities_to_depths(disparities: np.ndarray, focal: float, baseline: float, offset: float = 0.0) -> np.ndarray:
+def disparities_to_depths(
+    disparities: np.ndarray,
+    focal: float,
+    baseline: float,
+    offset: float = 0.0,
+) -> np.ndarray:
     """Return depth in the unit of ``baseline``, 0 where a disparity (pixels) is not positive.
 
     Args:
@@ -79,7 +89,7 @@ def fuse(
     transform: torch.Tensor,
     other_intrinsics: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Return per pixel the candidate (H, W) whose warped view is nearest to the target; 0 competes too.
+    """Return per pixel the candidate depth (H, W) of least photometric error; 0 competes too.
 
     Args:
         target: (3, H, W) in [0, 1].
@@ -89,13 +99,19 @@ def fuse(
         transform: Target camera to the other camera, (4, 4), in the candidates' unit.
         other_intrinsics: K of the other view, if it differs.
     """
-    second = None if other_intrinsics is None else other_intrinsics[None]
-    errors = [  # one at a time: twelve megapixel warps at once would need a gigabyte
-        photometric_error(
-            synthesize_view(other[None], depth[None, None], intrinsics[None], transform[None], second), target[None]
+    if other_intrinsics is not None:
+        other_intrinsics = other_intrinsics[None]
+    errors = []
+    # One candidate at a time: eight megapixel warps at once would need a gigabyte.
+    for depth in candidates:
+        warped = synthesize_view(
+            other[None],
+            depth[None, None],
+            intrinsics[None],
+            transform[None],
+            other_intrinsics,
         )
-        for depth in candidates
-    ]
+        errors.append(photometric_error(warped, target[None]))
     best = torch.cat(errors, dim=1).argmin(dim=1)
     return candidates.gather(0, best)[0]
 
@@ -104,36 +120,51 @@ def compute_hint(results: dict) -> np.ndarray:
     """Return the fused hint (H, W) float32 in metres, 0 = none, of a pair as its transforms describe it.
 
     Args:
-        results: ``img``, ``other_img`` (H, W, 3) uint8, ``cam_intrinsic``, ``other_cam_intrinsic``, ``side`` and
-            ``stereo_extrinsics``; neither mirrored nor jittered.
+        results: ``img``, ``other_img`` (H, W, 3) uint8, ``cam_intrinsic``, ``other_cam_intrinsic``,
+            ``side`` and ``stereo_extrinsics``; neither mirrored nor jittered.
     """
-    own, other = (np.asarray(results[key], np.float64) for key in ('cam_intrinsic', 'other_cam_intrinsic'))
-    offset = other[0, 2] - own[0, 2] if results['side'] == 'left' else own[0, 2] - other[0, 2]
+    own = np.asarray(results['cam_intrinsic'], np.float64)
+    other = np.asarray(results['other_cam_intrinsic'], np.float64)
+    offset = other[0, 2] - own[0, 2]  # right minus left principal point
+    if results['side'] == 'right':
+        offset = -offset
     transform = np.asarray(results['stereo_extrinsics'])
     disparities = match_all(results['img'], results['other_img'], results['side'])
     depths = disparities_to_depths(disparities, own[0, 0], abs(transform[0, 3]), offset)
-    views = (torch.from_numpy(results[key].transpose(2, 0, 1).copy()).float() / 255 for key in ('img', 'other_img'))
-    matrices = (torch.tensor(matrix, dtype=torch.float32) for matrix in (own, transform, other))
-    return fuse(*views, torch.from_numpy(depths), *matrices).numpy()
+    hint = fuse(
+        _to_tensor(results['img']),
+        _to_tensor(results['other_img']),
+        torch.from_numpy(depths),
+        torch.tensor(own, dtype=torch.float32),
+        torch.tensor(transform, dtype=torch.float32),
+        torch.tensor(other, dtype=torch.float32),
+    )
+    return hint.numpy()
+
+
+def _to_tensor(img: np.ndarray) -> torch.Tensor:
+    """Return an image (H, W, 3) uint8 as (3, H, W) float32 in [0, 1]."""
+    return torch.from_numpy(img.transpose(2, 0, 1).copy()).float() / 255
 
 
 @TRANSFORMS.register_module()
 class ComputeDepthHint(BaseTransform):
-    """Compute ``depth_hint`` in the pipeline, for small images; each pair's is kept in memory.
+    """Compute ``depth_hint`` in the pipeline, for small images; hints are cached in memory.
 
-    Belongs right after :class:`~depth.datasets.transforms.PairFromScene` or ``LoadPair``, before any augmentation.
+    Belongs right after :class:`~depth.datasets.transforms.PairFromScene` or ``LoadPair``, before
+    any augmentation.
     """
 
     def __init__(self) -> None:
-        self.known: dict[tuple[str, str], np.ndarray] = {}
+        self.cache: dict[tuple[str, str], np.ndarray] = {}
 
     def transform(self, results: dict) -> dict:
         """Set ``depth_hint``."""
         require_unmoved(results, 'ComputeDepthHint')
         key = results['img_path'], results['side']
-        if key not in self.known:
-            self.known[key] = compute_hint(results)
-        results['depth_hint'] = self.known[key].copy()
+        if key not in self.cache:
+            self.cache[key] = compute_hint(results)
+        results['depth_hint'] = self.cache[key].copy()  # later transforms work in place
         return results
 
 
@@ -142,12 +173,15 @@ def _resize_step(width: int, height: int) -> dict:
 
 
 def hint_steps(pipeline: Sequence[dict], width: int, height: int) -> tuple[list[dict], float]:
-    """Return the steps that prepare a pair for matching, with the camera the training uses, and the files' unit.
+    """Return the pipeline that prepares a pair for matching, and the unit of the hint files.
+
+    The pipeline uses the same camera as the training.
 
     Args:
-        pipeline: A train pipeline with ``LoadDepthHint``; its ``NominalIntrinsics``, if it has one, is kept.
-        width: At which size to match, pixels.
-        height: Likewise.
+        pipeline: A train pipeline with ``LoadDepthHint``; its ``NominalIntrinsics``, if it has one,
+            is kept.
+        width: Width at which views are matched, in pixels.
+        height: Height, likewise.
 
     Raises:
         ValueError: If the pipeline reads no hints.

@@ -1,4 +1,4 @@
-"""EPCDepth: self-supervised depth from stereo pairs."""
+"""EPCDepth estimator: self-supervised depth from stereo pairs, with data grafting."""
 
 from torch import Tensor
 
@@ -11,7 +11,7 @@ from .data_grafting import graft
 
 @MODELS.register_module()
 class EPCDepth(SelfSupervisedEstimator):
-    """Self-supervised estimator that trains on grafted batches.
+    """Self-supervised estimator trained on grafted batches.
 
     Args:
         train_cfg: ``graft``: graft batches, see :mod:`.data_grafting`; on by default.

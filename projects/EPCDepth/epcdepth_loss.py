@@ -1,4 +1,4 @@
-"""EPCDepth's losses: view synthesis, depth hints, and the distillation of the best of all scales."""
+"""EPCDepth losses: view synthesis, depth hints, and distillation of the best scale per pixel."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,8 +11,9 @@ from depth.models.losses.view_synthesis_loss import best_candidate, masked_mean
 from depth.registry import MODELS
 from depth.structures import ViewBatch
 
+# Added to the photometric error of pixels without a hint, so that a hint never wins there.
 NO_HINT_PENALTY = 1000.0
-DECODER_OUTPUTS = 5
+DECODER_OUTPUTS = 5  # of the head's ten; the other five are the encoder's
 
 
 def log_l1(value: Tensor, target: Tensor) -> Tensor:
@@ -30,13 +31,15 @@ def select_best(maps: Sequence[Tensor], errors: Sequence[Tensor]) -> Tensor:
 class EPCDepthLoss(ViewSynthesisLoss):
     """View synthesis with depth hints and selective post-processing distillation.
 
-    Where the view warped with the hint is nearer to the target than both the predicted and the unwarped one, the
-    prediction is also pulled to the hint. The distillation takes per pixel the output of lowest photometric error,
-    among the decoder's and among the encoder's, as the label of that group.
+    Where the view warped with the hint has a lower photometric error than both the view warped with
+    the prediction and the unwarped view, the prediction is also regressed to the hint. The
+    distillation label of a pixel is the output of lowest photometric error, separately among the
+    decoder's and the encoder's outputs.
 
     Args:
         hint_weight: Weight of the hint loss; it needs samples with ``depth_hint`` unless it is 0.
-        hint_unit: Metres of 1 in ``log(|hint - depth| + 1)``; 5.4 as published, where the baseline of 0.54 m is 0.1.
+        hint_unit: Metres of 1 in ``log(|hint - depth| + 1)``; 5.4 as published, where the baseline
+            of 0.54 m is 0.1.
         distill_weight: Weight of the distillation, 0 for none.
         smoothness_weight: See :class:`ViewSynthesisLoss`; published 0.
         **kwargs: ``ssim_weight``, ``auto_mask`` and ``auto_mask_noise``.
@@ -62,7 +65,10 @@ class EPCDepthLoss(ViewSynthesisLoss):
         self.distill_weight = distill_weight
 
     def forward(
-        self, sigmoids: Sequence[Tensor], views: ViewBatch, to_depth: Callable[[Tensor], Tensor]
+        self,
+        sigmoids: Sequence[Tensor],
+        views: ViewBatch,
+        to_depth: Callable[[Tensor], Tensor],
     ) -> dict[str, Tensor]:
         """Return ``loss_photometric`` and, as weighted, ``loss_hint``, ``loss_distill``, ``loss_smooth``.
 
@@ -73,12 +79,16 @@ class EPCDepthLoss(ViewSynthesisLoss):
         errors = [self.reprojection_error(depth, views) for depth in depths]
         identity, hint = self.identity_error(views), self.hint_error(views)
         winners = [self.winner(error, identity, hint) for error in errors]
+        # Auto-masking: pixels that the unwarped view explains best are static and left out.
         photometric = [masked_mean(error, winner != 1) for error, winner in zip(errors, winners, strict=True)]
-        losses = dict(loss_photometric=torch.stack(photometric).mean(), **self.smoothness(maps, views))
+        losses = dict(
+            loss_photometric=torch.stack(photometric).mean(),
+            **self.smoothness(maps, views),
+        )
         if hint is not None:
-            terms = [
-                self.hint_term(depth, views.depth_hint, winner) for depth, winner in zip(depths, winners, strict=True)
-            ]
+            terms = []
+            for depth, winner in zip(depths, winners, strict=True):
+                terms.append(self.hint_term(depth, views.depth_hint, winner))
             losses['loss_hint'] = self.hint_weight * torch.stack(terms).mean()
         if self.distill_weight:
             losses['loss_distill'] = self.distill_weight * self.distillation(maps, errors)
@@ -86,23 +96,26 @@ class EPCDepthLoss(ViewSynthesisLoss):
 
     @staticmethod
     def winner(error: Tensor, identity: Tensor | None, hint: Tensor | None) -> Tensor:
-        """Return what explains each pixel (N, 1, H, W) best: 0 the prediction, 1 the unwarped view, 2 the hint."""
-        never = torch.full_like(error, torch.inf)
-        return best_candidate([error.detach(), *(never if rival is None else rival for rival in (identity, hint))])
+        """Return the candidate (N, 1, H, W) of least error: 0 prediction, 1 unwarped view, 2 hint."""
+        infinite = torch.full_like(error, torch.inf)  # a missing candidate never wins
+        identity = infinite if identity is None else identity
+        hint = infinite if hint is None else hint
+        return best_candidate([error.detach(), identity, hint])
 
     def hint_error(self, views: ViewBatch) -> Tensor | None:
-        """Return the photometric error (N, 1, H, W) of the views that the hints make, large where there is none."""
+        """Return the photometric error (N, 1, H, W) of views warped with hints, large without one."""
         if not self.hint_weight:
             return None
         if views.depth_hint is None:
             raise ValueError(
                 'view_loss.hint_weight is not 0 but the samples have no depth_hint; add LoadDepthHint to the train '
-                'pipeline and hint_root to its data set, or set hint_weight=0'
+                'pipeline and hint_root to its data set, or set hint_weight=0',
             )
-        return self.reprojection_error(views.depth_hint, views) + NO_HINT_PENALTY * (views.depth_hint <= 0)
+        error = self.reprojection_error(views.depth_hint, views)
+        return error + NO_HINT_PENALTY * (views.depth_hint <= 0)
 
     def hint_term(self, depth: Tensor, hint: Tensor, winner: Tensor) -> Tensor:
-        """Return the mean distance of depth and hint, both (N, 1, H, W) in metres, where the hint wins."""
+        """Return the mean log-L1 distance of depth and hint (N, 1, H, W), metres, where the hint wins."""
         return masked_mean(log_l1(depth / self.hint_unit, hint / self.hint_unit), winner == 2)
 
     @staticmethod

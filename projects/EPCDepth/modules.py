@@ -1,4 +1,4 @@
-"""Everything of EPCDepth that configs name; ``custom_imports`` imports this module."""
+"""Registered classes of EPCDepth; ``custom_imports`` of the configs imports this module."""
 
 from .depth_hints import ComputeDepthHint
 from .disparities import DisparityWriterHook

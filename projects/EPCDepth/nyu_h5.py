@@ -15,7 +15,9 @@ CROP = (44, 40, 427, 561)  # top, left, height, width of the published crop
 
 @DATASETS.register_module()
 class NYUH5Dataset(BaseDepthDataset):
-    """The 654 official test images: ``data_root/00001.h5`` and so on, each with ``rgb`` (3, H, W) and ``depth`` (H, W).
+    """The 654 official NYU test images as ``data_root/00001.h5`` and so on.
+
+    Each file holds ``rgb`` (3, H, W) and ``depth`` (H, W).
 
     Args:
         **kwargs: See :class:`~depth.datasets.BaseDepthDataset`; ``ann_file`` is not used.
@@ -47,12 +49,16 @@ class LoadNYUH5(BaseTransform):
 
         with h5py.File(results['img_path']) as file:
             if 'rgb' not in file or 'depth' not in file:
-                raise ValueError(f'{results["img_path"]} holds {sorted(file)}, expected rgb and depth')
-            rgb, depth = np.asarray(file['rgb']), np.asarray(file['depth'], np.float32)
+                raise ValueError(
+                    f'{results["img_path"]} holds {sorted(file)}, expected rgb and depth',
+                )
+            rgb = np.asarray(file['rgb'])
+            depth = np.asarray(file['depth'], np.float32)
         if rgb.ndim != 3 or rgb.shape[1:] != depth.shape:
             raise ValueError(
-                f'{results["img_path"]}: rgb is {rgb.shape}, depth {depth.shape}; expected (3, H, W), (H, W)'
+                f'{results["img_path"]}: rgb is {rgb.shape}, depth {depth.shape}; expected (3, H, W), (H, W)',
             )
-        results['img'] = np.ascontiguousarray(rgb.transpose(1, 2, 0)[..., ::-1].astype(np.uint8))
+        bgr = rgb.transpose(1, 2, 0)[..., ::-1]  # (H, W, 3)
+        results['img'] = np.ascontiguousarray(bgr.astype(np.uint8))
         results['gt_depth'] = depth
         return crop(results, *CROP, 'LoadNYUH5')

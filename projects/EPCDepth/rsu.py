@@ -1,4 +1,4 @@
-"""Residual U-blocks: a small U-Net in place of a convolution."""
+"""Residual U-block (RSU): a small U-Net with a residual connection, used like a convolution."""
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +9,7 @@ from depth.models.layers import resize_map
 
 
 class ConvELU(nn.Module):
-    """3x3 convolution with reflected borders, then ELU; the size stays.
+    """3x3 convolution with reflected borders, then ELU; keeps the size.
 
     Args:
         in_channels: Channels of the input.
@@ -29,8 +29,8 @@ class ConvELU(nn.Module):
 class RSU(nn.Module):
     """Residual U-block of U2-Net without its normalisation.
 
-    Names are those of the published checkpoints: ``rebnconv1`` to ``rebnconv{height}`` go down, the last one dilated
-    instead of pooled, ``rebnconv{k}d`` come up again.
+    Names are those of the published checkpoints: ``rebnconv1`` to ``rebnconv{height}`` go down, the
+    last one dilated instead of pooled, ``rebnconv{k}d`` come up again.
 
     Args:
         height: Number L of levels; ``height - 2`` of them halve the size.
@@ -65,5 +65,6 @@ class RSU(nn.Module):
         x = self.get_submodule(f'rebnconv{self.height}')(x)
         for level in range(self.height - 1, 0, -1):
             skip = skips[level - 1]
-            x = self.get_submodule(f'rebnconv{level}d')(torch.cat([resize_map(x, skip.shape[-2:]), skip], dim=1))
+            up = resize_map(x, skip.shape[-2:])
+            x = self.get_submodule(f'rebnconv{level}d')(torch.cat([up, skip], dim=1))
         return x + residual

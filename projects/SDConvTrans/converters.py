@@ -1,4 +1,4 @@
-"""Published SD-ConvTrans weights to ours."""
+"""Converter of published SD-ConvTrans checkpoints."""
 
 import re
 
@@ -24,21 +24,23 @@ _RULES = (
 
 @CONVERTERS.register_module(name='sdconvtrans')
 def convert_sdconvtrans(state: PublishedState) -> dict[str, Tensor]:
-    """Rename; the unused semantic head and the unused difference convolution are dropped.
+    """Rename the parameters; drop the unused semantic head and difference convolution.
 
-    A file without ``tbdn.conv_gg.weight`` (the published code draws it anew in every forward pass) is refused.
+    A file without ``tbdn.conv_gg.weight`` (the published code draws it anew in every forward pass)
+    is refused.
     """
     state.drop(r'^decode_head\.')
     state.drop(r'^tbdn\.conv1\.')
     if 'tbdn.conv_gg.weight' not in state:
         raise ValueError(
             f'{state.source} has no tbdn.conv_gg.weight. The published network draws these weights anew in every '
-            'forward pass, so that its detailed depth is random; save a checkpoint after a forward pass, or train'
+            'forward pass, so that its detailed depth is random; save a checkpoint after a forward pass, or train',
         )
     return {_our_name(name): state.take(name) for name in state.names()}
 
 
 def _our_name(name: str) -> str:
+    """Return our name of a published parameter."""
     for pattern, replacement in _RULES:
         renamed, count = re.subn(pattern, replacement, name)
         if count:
@@ -47,21 +49,24 @@ def _our_name(name: str) -> str:
 
 
 def _numbered(name: str) -> str | None:
-    """Return our name of a part that the published one counts from 1, coarse to fine or the other way round."""
-    part, number, rest = re.match(r'^(?:backbone\.)?(\D+?)(\d)\.(.*)$', name).groups()
+    """Return our name of a module that the published code numbers from 1.
+
+    The direction, coarse to fine or fine to coarse, differs between modules.
+    """
+    module, number, rest = re.match(r'^(?:backbone\.)?(\D+?)(\d)\.(.*)$', name).groups()
     index = int(number) - 1
-    if part == 'latlayer':  # 1 is the second coarsest
+    if module == 'latlayer':  # 1 is the second coarsest
         return f'decode_head.pyramid.laterals.{2 - index}.{rest}'
-    if part == 'smooth':
+    if module == 'smooth':
         return f'decode_head.pyramid.smooths.{2 - index}.{rest}'
-    if part == 'up':
+    if module == 'up':
         return f'decode_head.ups.{2 - index}.{rest}'
-    if part == 'agg':  # the high branch applies number 1 to the finest level
+    if module == 'agg':  # the high branch applies number 1 to the finest level
         return f'decode_head.conv_aggregations.{index}.{rest}'
-    if part == 'aggs':
+    if module == 'aggs':
         return f'decode_head.transformer_aggregations.{index}.{rest}'
     stage = f'backbone.transformer.net.stages_{index}'
-    if part == 'patch_embed':
+    if module == 'patch_embed':
         return f'{stage}.downsample.{rest}'
     rest = rest.replace('mlp.dwconv.dwconv.', 'mlp.dwconv.')
-    return f'{stage}.blocks.{rest}' if part == 'block' else f'{stage}.norm.{rest}'
+    return f'{stage}.blocks.{rest}' if module == 'block' else f'{stage}.norm.{rest}'

@@ -1,49 +1,66 @@
-"""Published ScaleDepth weights (RuijieZhu94/mmdepth) to ours."""
+"""Converter of published ScaleDepth checkpoints (RuijieZhu94/mmdepth)."""
 
 import re
 
 from torch import Tensor
 
-from depth.engine.converters import MASK2FORMER_RULES, PublishedState, convert_mask_head, convert_swin
+from depth.engine.converters import (
+    MASK2FORMER_RULES,
+    PublishedState,
+    convert_mask_head,
+    convert_swin,
+)
 from depth.registry import CONVERTERS
 
-# The text tower and the projections of CLIP stay in published files without being used.
+# Published files hold CLIP's text tower and projections, which the depth network never uses.
 UNUSED = (
     r'^backbone\.clip_model\.(positional_embedding|text_projection|logit_scale|transformer\.|token_embedding\.|ln_final\.'
     r'|attn_mask$|visual\.(trunk\.)?head\.)'
 )
-_RULES = (*MASK2FORMER_RULES, (r'^cls_embed\.', 'bins_embed.'), (r'^scale_predictor\.fc\.', 'scale_predictor.'))
+# Layers of a ConvNeXt block: mmpretrain's name to timm's.
+LAYER_NAMES = dict(depthwise_conv='conv_dw', pointwise_conv1='mlp.fc1', pointwise_conv2='mlp.fc2')
+CLIP_TRUNK = 'backbone.clip_model.visual.trunk.'
+_RULES = (
+    *MASK2FORMER_RULES,
+    (r'^cls_embed\.', 'bins_embed.'),
+    (r'^scale_predictor\.fc\.', 'scale_predictor.'),
+)
 
 
 @CONVERTERS.register_module(name='scaledepth')
 def convert_scaledepth(state: PublishedState) -> dict[str, Tensor]:
-    """Rename trunk and head; the trunk is Swin, mmpretrain's ConvNeXt or open_clip's ConvNeXt."""
+    """Rename the parameters of the trunk and of the head.
+
+    The trunk is a Swin, a ConvNeXt of mmpretrain or a ConvNeXt of open_clip.
+    """
     state.drop(UNUSED)
     return {**_convert_trunk(state), **convert_mask_head(state, _RULES)}
 
 
 def _convert_trunk(state: PublishedState) -> dict[str, Tensor]:
-    clip = 'backbone.clip_model.visual.trunk.'
-    if state.names(clip):
-        return state.take_all(clip, lambda name: 'backbone.net.' + _flatten(name.removeprefix(clip)))
-    if state.names('backbone.downsample_layers.'):
-        return state.take_all('backbone.', lambda name: 'backbone.' + _from_mmpretrain(name.removeprefix('backbone.')))
+    if state.names(CLIP_TRUNK):
+        return state.take_all(CLIP_TRUNK, _rename_open_clip)
+    if state.names('backbone.downsample_layers.'):  # only mmpretrain's ConvNeXt has these
+        return state.take_all('backbone.', _rename_mmpretrain)
     return convert_swin(state, 'backbone.', 'backbone.')
 
 
-def _flatten(name: str) -> str:
-    """Return timm's name of a feature network for the name in the whole network."""
-    return re.sub(r'^(stem|stages)\.(\d+)\.', r'\1_\2.', name)
+def _rename_open_clip(name: str) -> str:
+    """Return our name of a parameter of open_clip's ConvNeXt."""
+    # timm's feature networks join a stage and its number: stages.0 becomes stages_0.
+    name = re.sub(r'^(stem|stages)\.(\d+)\.', r'\1_\2.', name.removeprefix(CLIP_TRUNK))
+    return f'backbone.net.{name}'
 
 
-def _from_mmpretrain(name: str) -> str:
-    """Return our name for one of mmpretrain's ConvNeXt."""
+def _rename_mmpretrain(name: str) -> str:
+    """Return our name of a parameter of mmpretrain's ConvNeXt."""
+    name = name.removeprefix('backbone.')
     norm = re.match(r'norm(\d)\.(.+)', name)
     if norm:
-        return f'out_norms.{norm[1]}.{norm[2]}'
+        return f'backbone.out_norms.{norm[1]}.{norm[2]}'
     name = re.sub(r'^downsample_layers\.0\.(\d)\.', r'stem_\1.', name)
     name = re.sub(r'^downsample_layers\.(\d)\.(\d)\.', r'stages_\1.downsample.\2.', name)
     name = re.sub(r'^stages\.(\d)\.(\d+)\.', r'stages_\1.blocks.\2.', name)
-    for theirs, ours in (('depthwise_conv', 'conv_dw'), ('pointwise_conv1', 'mlp.fc1'), ('pointwise_conv2', 'mlp.fc2')):
-        name = name.replace(theirs, ours)
-    return f'net.{name}'
+    for published, renamed in LAYER_NAMES.items():
+        name = name.replace(published, renamed)
+    return f'backbone.net.{name}'

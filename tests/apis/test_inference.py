@@ -12,7 +12,7 @@ import torch
 
 from depth.apis import DepthInferencer, inference_model, init_model
 from depth.datasets.scenes import camera_matrix, render_scene
-from depth.visualization.depth_io import read_depth_png
+from depth.datasets.transforms.loading import read_depth
 from tests.shared import REPO
 
 CONFIG = REPO / 'configs/synthetic/depthformer_tiny_rooms.py'
@@ -86,7 +86,7 @@ def test_inferencer_writes_everything_and_reports_what_failed(weights, images, t
     assert [name.rsplit('/', 1)[-1] for name in result['errors']] == ['broken.png']
     assert len(result['files']) == 10
     depth = np.load(tmp_path / 'out/npy/sub/a.npy')
-    assert read_depth_png(tmp_path / 'out/depth/sub/a.png') == pytest.approx(depth, abs=5.1e-4)
+    assert read_depth(tmp_path / 'out/depth/sub/a.png', 1000.0) == pytest.approx(depth, abs=5.1e-4)
     side_car = json.loads((tmp_path / 'out/depth/a.json').read_text())
     assert side_car['depth_scale'] == 1000
     assert side_car['saturated_pixels'] == 0

@@ -16,7 +16,7 @@ from depth.datasets.scenes import render_scene
 from depth.engine.config import load_config
 from depth.evaluation import PredictionType, depth_metrics
 from depth.visualization import save_depth_png
-from depth.visualization.files import write_image
+from depth.visualization.output_files import write_image
 from tests.shared import REPO, SAMPLES, needs_samples
 
 FACTORS = (1.1, 1.25, 0.9, 1.05)

@@ -26,7 +26,7 @@ def test_a_break_and_a_read_are_counted():
 @pytest.mark.slow
 @pytest.mark.parametrize('method', ['depthformer', 'binsformer', 'newcrfs', 'dpt'])
 def test_methods_are_one_graph_and_a_step_reads_nothing(method, monkeypatch):
-    monkeypatch.setattr(graphs, 'MORE', ((0, 0), (32, 0)))
+    monkeypatch.setattr(graphs, 'SIZE_OFFSETS', ((0, 0), (32, 0)))
     spec = Spec(config=str(REPO / f'configs/synthetic/{method}_tiny_rooms.py'), shape=(64, 96))
     rows = {row['setting']: row for row in graphs.run(spec, Setting())['rows']}
     for name in ('prediction', 'losses'):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from depth.data_tools.hole_filling import fill_depth
+from depth.datasets.transforms.loading import read_depth
 from depth.visualization import save_depth_png
-from depth.visualization.depth_io import read_depth_png
 from tests.shared import REPO, SAMPLES, needs_samples
 
 
@@ -98,7 +98,7 @@ def test_the_tool_fills_a_folder_and_names_a_missing_image(tmp_path):
         save_depth_png(tmp_path / f'depth/{name}.png', depth, 1000.0)
     done = run_tool(tmp_path / 'rgb', tmp_path / 'depth', '--out', tmp_path / 'filled')
     assert done.returncode == 0, done.stderr
-    filled = read_depth_png(tmp_path / 'filled/b.png')
+    filled = read_depth(tmp_path / 'filled/b.png', 1000.0)
     assert np.abs(filled - fill_depth(gray, np.rint(depth * 1000) / 1000)).max() < 2e-3
     (tmp_path / 'rgb/b.png').unlink()
     done = run_tool(tmp_path / 'rgb', tmp_path / 'depth', '--out', tmp_path / 'filled')

@@ -109,7 +109,7 @@ def test_a_rotation_is_ignored_and_said(picture, orientation, tmp_path, monkeypa
     paths = [tmp_path / 'one.jpg', tmp_path / 'two.jpg']
     for path in paths:
         path.write_bytes(content)
-    monkeypatch.setattr(loading, '_warned_of', set())
+    monkeypatch.setattr(loading, '_shown_warnings', set())
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter('always')
         images = [read_image(path) for path in paths]

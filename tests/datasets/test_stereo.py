@@ -21,7 +21,7 @@ from depth.datasets.transforms import (
     RandomFlip,
     Resize,
 )
-from depth.datasets.transforms.color_jitter import jitter
+from depth.datasets.transforms.color import jitter
 from depth.datasets.velodyne import project_velodyne
 from depth.models.layers import synthesize_view
 from tests.shared import SAMPLES, needs_samples

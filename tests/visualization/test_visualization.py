@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from depth.datasets.transforms.loading import read_depth
 from depth.depth_codes import encode_uint16
 from depth.visualization import colorize_depth, depth_to_points, draw_color_bar, draw_panel, save_depth_png, write_ply
 from depth.visualization.colormap import NO_DEPTH_COLOR
-from depth.visualization.depth_io import read_depth_png
 
 K = np.array([[50.0, 0, 3.0], [0, 60.0, 2.0], [0, 0, 1]])
 
@@ -34,20 +34,20 @@ def test_ply_holds_the_points_with_depth_in_rgb(tmp_path):
 def test_png_keeps_depth_to_half_a_step(tmp_path, farthest, scale):
     depth = np.linspace(0, farthest, 60, dtype=np.float32).reshape(6, 10)
     assert save_depth_png(tmp_path / 'd.png', depth) == scale
-    assert read_depth_png(tmp_path / 'd.png') == pytest.approx(depth, abs=0.51 / scale)
+    assert read_depth(tmp_path / 'd.png', scale) == pytest.approx(depth, abs=0.51 / scale)
 
 
 def test_depth_that_is_there_never_becomes_none(tmp_path):
     depth = np.array([[0.0, 1e-5, 4e-4, 1.0, np.nan, -1.0]], np.float32)
     save_depth_png(tmp_path / 'd.png', depth, 1000.0)
-    assert read_depth_png(tmp_path / 'd.png')[0].tolist() == pytest.approx([0, 1e-3, 1e-3, 1, 0, 0])
+    assert read_depth(tmp_path / 'd.png', 1000.0)[0].tolist() == pytest.approx([0, 1e-3, 1e-3, 1, 0, 0])
     assert encode_uint16(depth[:, :4], 256.0).tolist() == [[0, 1, 1, 256]]
 
 
 def test_what_does_not_fit_is_counted(tmp_path):
     save_depth_png(tmp_path / 'd.png', np.array([[300.0, 10.0]]))
     assert '"saturated_pixels": 1' in (tmp_path / 'd.json').read_text()
-    assert read_depth_png(tmp_path / 'd.png')[0, 0] == pytest.approx(65535 / 256)
+    assert read_depth(tmp_path / 'd.png', 256.0)[0, 0] == pytest.approx(65535 / 256)
 
 
 def test_near_is_warm_and_no_depth_is_grey():

@@ -37,7 +37,7 @@ def main() -> None:
 
     from depth.apis import init_model
     from depth.registry import DATASETS
-    from depth.visualization.files import write_image
+    from depth.visualization.output_files import write_image
 
     pairs = list(zip(args.models[::2], args.models[1::2], strict=True))
     models = {Path(config).stem: init_model(config, checkpoint, args.device) for config, checkpoint in pairs}

@@ -1,4 +1,4 @@
-"""Procedural scenes, ray-cast exactly: worlds, geometry and shading."""
+"""Procedural scenes with exact depth: worlds, ray casting and shading."""
 
 from .render import camera_matrix, render_scene
 

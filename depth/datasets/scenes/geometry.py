@@ -1,4 +1,4 @@
-"""Ray intersections with the few shapes that scenes are made of.
+"""Intersections of rays with boxes, spheres, cylinders, the ground and the walls of a room.
 
 Axes are those of a camera that looks straight ahead: x right, y down, z forward, metres.
 Rays are ``origin + t * directions``. With directions whose third camera coordinate is 1, t is
@@ -12,9 +12,15 @@ EPSILON = 1e-9
 
 
 def intersect_room(
-    origin: np.ndarray, directions: np.ndarray, lower: np.ndarray, upper: np.ndarray
+    origin: np.ndarray,
+    directions: np.ndarray,
+    lower: np.ndarray,
+    upper: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Leave an axis-aligned box from inside; also returns which of its six walls is hit, 2 * axis + (1 if upper)."""
+    """Intersect rays from inside with the walls of an axis-aligned box.
+
+    Also returns the number (M,) of the wall that is hit: 2 * axis, plus 1 at the upper side.
+    """
     with np.errstate(divide='ignore', invalid='ignore'):
         exits = np.where(directions > 0, upper - origin, lower - origin) / directions
     exits = np.where(np.abs(directions) < EPSILON, np.inf, exits)
@@ -26,8 +32,12 @@ def intersect_room(
     return exits[rows, axis], normals, 2 * axis + towards_upper
 
 
-def intersect_ground(origin: np.ndarray, directions: np.ndarray, height: float) -> tuple[np.ndarray, np.ndarray]:
-    """Hit the horizontal plane ``y = height`` from above (y points down)."""
+def intersect_ground(
+    origin: np.ndarray,
+    directions: np.ndarray,
+    height: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Intersect rays with the horizontal plane ``y = height``, from above (y points down)."""
     with np.errstate(divide='ignore', invalid='ignore'):
         t = (height - origin[1]) / directions[:, 1]
     normals = np.tile([0.0, -1.0, 0.0], (len(directions), 1))
@@ -35,14 +45,19 @@ def intersect_ground(origin: np.ndarray, directions: np.ndarray, height: float) 
 
 
 def intersect_box(
-    origin: np.ndarray, directions: np.ndarray, center: np.ndarray, size: np.ndarray, yaw: float
+    origin: np.ndarray,
+    directions: np.ndarray,
+    center: np.ndarray,
+    size: np.ndarray,
+    yaw: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Enter a box of full extent ``size`` that is turned by ``yaw`` (radians) about the vertical axis."""
+    """Intersect rays with a box of extent ``size``, turned by ``yaw`` (radians) about the y axis."""
     cos, sin = np.cos(yaw), np.sin(yaw)
     to_local = np.array([[cos, 0.0, -sin], [0.0, 1.0, 0.0], [sin, 0.0, cos]])
     local_origin = to_local @ (origin - center)
     local = directions @ to_local.T
     local = np.where(np.abs(local) < EPSILON, EPSILON, local)
+    # Slabs: a ray is inside the box between its last entry and its first exit of the three slabs.
     near = (-np.sign(local) * size / 2 - local_origin) / local
     far = (np.sign(local) * size / 2 - local_origin) / local
     axis = near.argmax(axis=1)
@@ -55,18 +70,25 @@ def intersect_box(
 
 
 def intersect_sphere(
-    origin: np.ndarray, directions: np.ndarray, center: np.ndarray, radius: float
+    origin: np.ndarray,
+    directions: np.ndarray,
+    center: np.ndarray,
+    radius: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Enter a sphere from outside."""
+    """Intersect rays with a sphere, from outside."""
     offset = origin - center
     t = _smaller_root((directions**2).sum(axis=1), directions @ offset, offset @ offset - radius**2)
     return t, _normals_from(origin, directions, t, center) / radius
 
 
 def intersect_cylinder(
-    origin: np.ndarray, directions: np.ndarray, center: np.ndarray, radius: float, height: float
+    origin: np.ndarray,
+    directions: np.ndarray,
+    center: np.ndarray,
+    radius: float,
+    height: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Enter an upright cylinder around ``center`` (its middle) with flat ends."""
+    """Intersect rays with an upright, closed cylinder whose middle is ``center``."""
     offset = origin - center
     flat = directions * [1.0, 0.0, 1.0]
     a, b = (flat**2).sum(axis=1), flat @ offset
@@ -84,12 +106,19 @@ def intersect_cylinder(
 
 
 def _smaller_root(a: np.ndarray, half_b: np.ndarray, c: float) -> np.ndarray:
-    """Return the smaller root of ``a t^2 + 2 half_b t + c``, infinite where there is none in front."""
+    """Return the smaller root of ``a t^2 + 2 half_b t + c``, infinite if none is positive."""
     discriminant = half_b**2 - a * c
     with np.errstate(invalid='ignore', divide='ignore'):
         t = (-half_b - np.sqrt(np.maximum(discriminant, 0))) / a
     return np.where((discriminant > 0) & (t > EPSILON), t, np.inf)
 
 
-def _normals_from(origin: np.ndarray, directions: np.ndarray, t: np.ndarray, center: np.ndarray) -> np.ndarray:
+def _normals_from(
+    origin: np.ndarray,
+    directions: np.ndarray,
+    t: np.ndarray,
+    center: np.ndarray,
+) -> np.ndarray:
+    """Return the vectors (M, 3) from ``center`` to the points that rays hit."""
+    # A miss has an infinite t, which would make NaN of the vector.
     return origin + np.where(np.isfinite(t), t, 0)[:, None] * directions - center

@@ -1,4 +1,4 @@
-"""Ray-cast a scene: colour, depth, normals, and a second rectified view."""
+"""Ray-cast renderer: colour, depth and normals of a scene, and a second rectified view."""
 
 import functools
 
@@ -16,18 +16,19 @@ BASELINE = {'rooms': 0.1, 'streets': 0.54}  # metres between the two cameras
 AMBIENT = 0.25
 LAMP_RANGE = 3.0  # metres at which the lamp has lost half its light
 HAZE_RANGE = 60.0  # metres at which haze has taken 63 % of the colour
-LIDAR_ELEVATIONS = np.deg2rad(np.linspace(-2.0, 24.9, 64))  # below the horizon, 64 lines as on an HDL-64E
+# Below the horizon, 64 lines as on an HDL-64E.
+LIDAR_ELEVATIONS = np.deg2rad(np.linspace(-2.0, 24.9, 64))
 
 
 def camera_matrix(world: str, image_size: tuple[int, int]) -> np.ndarray:
-    """Return the pinhole matrix (3, 3) in pixels of a world's camera; pixel centres are at whole numbers."""
+    """Return the intrinsics (3, 3), in pixels, of a world's camera; pixel centres at integers."""
     height, width = image_size
     focal = FOCAL_SHARE[world] * width
     return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
 
 
 def draw_scene(world: str, seed: int, index: int, split: str = 'train') -> Scene:
-    """Draw scene ``index``; it depends on these four values alone, on every machine.
+    """Draw scene ``index`` at random; equal arguments give equal scenes on every machine.
 
     Raises:
         ValueError: If the world or split is unknown or a number is negative.
@@ -38,7 +39,8 @@ def draw_scene(world: str, seed: int, index: int, split: str = 'train') -> Scene
         raise ValueError(f'unknown split {split!r}, there are {", ".join(SPLITS)}')
     if seed < 0 or index < 0:
         raise ValueError(f'seed and index of a scene must not be negative, got {seed} and {index}')
-    # The split is part of the key, so training and test scenes cannot coincide. RandomState's streams are frozen.
+    # The split is part of the key, so training and test scenes cannot coincide. RandomState's
+    # streams are frozen.
     return WORLDS[world](_generator(world, seed, index, split, 0))
 
 
@@ -64,12 +66,14 @@ def render_scene(
         noise: Standard deviation of the sensor noise, as a share of full scale.
         stereo: Add a second view, ``baseline`` metres to the right, rectified.
         lidar: Keep depth on 64 scan lines only.
-        intrinsic: Another pinhole matrix (3, 3) in pixels than :func:`camera_matrix` gives, without skew.
+        intrinsic: Another pinhole matrix (3, 3) in pixels than :func:`camera_matrix` gives, without
+            skew.
 
     Returns:
-        ``img`` (H, W, 3) uint8 BGR; ``gt_depth`` (H, W) float32, metres along the axis, 0 = sky or out of range;
-        ``normals`` (H, W, 3) float32 in camera axes, towards the camera; ``cam_intrinsic`` (3, 3); with ``stereo``
-        also ``img_right``, ``gt_depth_right`` and ``baseline``.
+        ``img`` (H, W, 3) uint8 BGR; ``gt_depth`` (H, W) float32, metres along the axis, 0 = sky or
+        out of range; ``normals`` (H, W, 3) float32 in camera axes, towards the camera;
+        ``cam_intrinsic`` (3, 3); with ``stereo`` also ``img_right``, ``gt_depth_right`` and
+        ``baseline``.
     """
     scene = draw_scene(world, seed, index, split)
     intrinsic = camera_matrix(world, image_size) if intrinsic is None else np.asarray(intrinsic, np.float64)
@@ -86,19 +90,24 @@ def render_scene(
 
 
 def lidar_mask(intrinsic: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
-    """Return the pixels (H, W) bool that 64 scan lines of a level scanner at the camera meet."""
+    """Return the pixels (H, W), bool, that 64 scan lines of a level LiDAR at the camera hit."""
     height, width = image_size
     mask = np.zeros((height, width), bool)
     columns = np.arange(width)
+    # A scan line is a cone; in the image it is a hyperbola, lower towards the borders.
     stretch = np.sqrt(1 + ((columns - intrinsic[0, 2]) / intrinsic[0, 0]) ** 2)
-    rows = np.rint(intrinsic[1, 2] + intrinsic[1, 1] * np.tan(LIDAR_ELEVATIONS)[:, None] * stretch).astype(int)
+    rows = np.rint(
+        intrinsic[1, 2] + intrinsic[1, 1] * np.tan(LIDAR_ELEVATIONS)[:, None] * stretch,
+    ).astype(int)
     inside = (rows >= 0) & (rows < height)
     mask[rows[inside], np.broadcast_to(columns, rows.shape)[inside]] = True
     return mask
 
 
 def _generator(world: str, seed: int, index: int, split: str, stream: int) -> np.random.RandomState:
-    return np.random.RandomState([list(WORLDS).index(world), SPLITS.index(split), seed, index, stream])
+    """Return the generator of one scene: stream 0 draws the scene, stream 1 its sensor noise."""
+    key = [list(WORLDS).index(world), SPLITS.index(split), seed, index, stream]
+    return np.random.RandomState(key)
 
 
 @functools.lru_cache(maxsize=8)
@@ -117,29 +126,39 @@ def _render_view(
     noise: float,
     rng: np.random.RandomState,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    (fx, _, cx), (_, fy, cy) = intrinsic[:2].tolist()
-    directions = _camera_rays(fx, fy, cx, cy, *image_size) @ scene.rotation.T
+    """Return image (H, W, 3) uint8 BGR, depth (H, W) and camera normals (H, W, 3) of a view."""
+    fx, fy = intrinsic[0, 0].item(), intrinsic[1, 1].item()
+    cx, cy = intrinsic[0, 2].item(), intrinsic[1, 2].item()
+    height, width = image_size
+    directions = _camera_rays(fx, fy, cx, cy, height, width) @ scene.rotation.T  # (M, 3)
     depth, normals, material = _trace(scene, position, directions)
     hit = np.isfinite(depth)
     points = position + np.where(hit, depth, 0)[:, None] * directions
-    footprint = np.where(hit, depth, 0) / intrinsic[0, 0]
+    footprint = np.where(hit, depth, 0) / intrinsic[0, 0]  # metres per pixel
     color = _shade(scene, points, normals, material, footprint)
     if scene.world == 'streets':
         color = _add_haze(color, depth, directions)
     color = color * scene.brightness + noise * rng.standard_normal(color.shape)
-    img = np.rint(np.clip(color, 0, 1) * 255).astype(np.uint8).reshape(*image_size, 3)
+    img = np.rint(np.clip(color, 0, 1) * 255).astype(np.uint8).reshape(height, width, 3)
     depth = np.where(hit & (depth <= scene.max_depth), depth, 0).astype(np.float32)
     camera_normals = (normals @ scene.rotation).astype(np.float32)
-    return np.ascontiguousarray(img[..., ::-1]), depth.reshape(image_size), camera_normals.reshape(*image_size, 3)
+    bgr = np.ascontiguousarray(img[..., ::-1])
+    return bgr, depth.reshape(height, width), camera_normals.reshape(height, width, 3)
 
 
-def _trace(scene: Scene, origin: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return depth (M,), normals (M, 3) and the number of the material (M,) of the first hit of every ray."""
+def _trace(
+    scene: Scene,
+    origin: np.ndarray,
+    directions: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return depth (M,), normals (M, 3) and material number (M,) of the first hit of each ray."""
     if scene.room is not None:
-        depth, normals, material = geometry.intersect_room(origin, directions, *scene.room)
+        lower, upper = scene.room
+        depth, normals, material = geometry.intersect_room(origin, directions, lower, upper)
     else:
         depth = np.full(len(directions), np.inf)
-        normals, material = np.zeros_like(directions), np.zeros(len(directions), int)
+        normals = np.zeros_like(directions)
+        material = np.zeros(len(directions), int)
     for number, shape in enumerate(scene.shapes, start=len(scene.walls)):
         t, shape_normals = shape.intersect(origin, directions)
         nearer = t < depth
@@ -150,9 +169,13 @@ def _trace(scene: Scene, origin: np.ndarray, directions: np.ndarray) -> tuple[np
 
 
 def _shade(
-    scene: Scene, points: np.ndarray, normals: np.ndarray, material: np.ndarray, footprint: np.ndarray
+    scene: Scene,
+    points: np.ndarray,
+    normals: np.ndarray,
+    material: np.ndarray,
+    footprint: np.ndarray,
 ) -> np.ndarray:
-    """Return Lambertian RGB (M, 3); it depends on the point, not on the view, so that warps are exact."""
+    """Return Lambertian RGB (M, 3), equal from all views, so that warped views match exactly."""
     materials: list[Material] = scene.walls + [shape.material for shape in scene.shapes]
     frequencies = np.stack([item.frequencies for item in materials])[material]  # (M, waves, 3)
     phase = np.einsum('mk,mwk->mw', points, frequencies) * (2 * np.pi)
@@ -171,7 +194,7 @@ def _shade(
 
 
 def _add_haze(color: np.ndarray, depth: np.ndarray, directions: np.ndarray) -> np.ndarray:
-    """Mix in the sky's colour with distance; rays that hit nothing get the sky."""
+    """Blend with the sky's colour by distance; rays without a hit show the sky."""
     upwards = np.clip(-directions[:, 1:2] / np.linalg.norm(directions, axis=1, keepdims=True), 0, 1)
     sky = np.array([0.80, 0.87, 0.95]) * (1 - upwards) + np.array([0.45, 0.65, 0.95]) * upwards
     clear = np.exp(-depth / HAZE_RANGE)[:, None]

@@ -1,4 +1,4 @@
-"""World ``rooms``: one furnished room, 0.5 to 10 m, lit by a lamp near the camera."""
+"""World ``rooms``: a furnished room, 0.5 to 10 m deep, lit by a lamp near the camera."""
 
 import numpy as np
 
@@ -8,19 +8,26 @@ TYPICAL_DEPTH = (2.0, 4.3)  # metres, of the median over many scenes
 
 
 def draw_room(rng: np.random.RandomState) -> Scene:
-    """Draw a room; the camera stands in it at the origin and sees mostly the front wall and the furniture."""
+    """Draw a room; the camera at the origin faces the front wall and the furniture."""
     height = rng.uniform(1.2, 1.7)  # of the camera above the floor
     ceiling = rng.uniform(0.9, 1.5)
-    left, right, back = rng.uniform(0.9, 3.5), rng.uniform(0.9, 3.5), rng.uniform(0.3, 1.0)
+    left = rng.uniform(0.9, 3.5)
+    right = rng.uniform(0.9, 3.5)
+    back = rng.uniform(0.3, 1.0)
+    # Uniform in log depth: near and far rooms get equal shares.
     front = np.exp(rng.uniform(np.log(2.0), np.log(8.5)))
-    lower, upper = np.array([-left, -ceiling, -back]), np.array([right, height, front])
+    lower = np.array([-left, -ceiling, -back])
+    upper = np.array([right, height, front])
     plain = [draw_material(rng, 0.45, 0.95, 0.8, 0.12) for _ in range(5)]
     floor = draw_material(rng, 0.3, 0.8, 0.5, 0.35)
     walls = [plain[0], plain[1], plain[2], floor, plain[3], plain[4]]
     furniture = [_draw_furniture(rng, lower, upper) for _ in range(rng.randint(2, 8))]
-    rotation = camera_rotation(*(rng.uniform(-1, 1, 3) * np.deg2rad([25, 10, 2]) + np.deg2rad([0, 6, 0])))
+    angles = rng.uniform(-1, 1, 3) * np.deg2rad([25, 10, 2]) + np.deg2rad([0, 6, 0])
+    yaw, pitch, roll = angles
+    rotation = camera_rotation(yaw, pitch, roll)
     lamp = rng.uniform([-0.4, -0.6, -0.2], [0.4, 0.0, 0.2])
-    return Scene('rooms', furniture, rotation, lamp, 10.0, (lower, upper), walls, rng.uniform(0.9, 1.1))
+    brightness = rng.uniform(0.9, 1.1)
+    return Scene('rooms', furniture, rotation, lamp, 10.0, (lower, upper), walls, brightness)
 
 
 def _draw_furniture(rng: np.random.RandomState, lower: np.ndarray, upper: np.ndarray) -> Shape:

@@ -1,4 +1,4 @@
-"""A scene: shapes, their materials, the light and the camera."""
+"""Description of a scene: shapes, materials, light and camera."""
 
 from dataclasses import dataclass, field
 
@@ -27,14 +27,18 @@ class Shape:
     arguments: dict
     material: Material
 
-    def intersect(self, origin: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def intersect(
+        self,
+        origin: np.ndarray,
+        directions: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return t (M,) and outward normals (M, 3) of rays, see :mod:`.geometry`."""
         return getattr(geometry, f'intersect_{self.kind}')(origin, directions, **self.arguments)
 
 
 @dataclass
 class Scene:
-    """Everything that is drawn at random about one scene.
+    """All randomly drawn properties of one scene.
 
     Attributes:
         world: ``rooms`` or ``streets``.
@@ -58,19 +62,30 @@ class Scene:
 
 
 def draw_material(
-    rng: np.random.RandomState, color_low: float, color_high: float, wavelength: float, contrast: float
+    rng: np.random.RandomState,
+    color_low: float,
+    color_high: float,
+    wavelength: float,
+    contrast: float,
 ) -> Material:
-    """Draw a material whose waves are a tile pattern of about ``wavelength`` metres and weaker, coarser blotches."""
+    """Draw a material: a tile pattern of period ``wavelength`` (metres) with coarser, weaker waves."""
     color = rng.uniform(color_low, color_high, 3)
     tile = 1 / wavelength
-    frequencies = np.concatenate([np.eye(3) * tile, rng.uniform(-0.6, 0.6, (NUM_WAVES - 3, 3)) * tile])
+    frequencies = np.concatenate(
+        [np.eye(3) * tile, rng.uniform(-0.6, 0.6, (NUM_WAVES - 3, 3)) * tile],
+    )
     amplitudes = contrast * np.concatenate([np.full(3, 0.6), np.full(NUM_WAVES - 3, 0.5)])
     return Material(color, frequencies, rng.uniform(0, 2 * np.pi, NUM_WAVES), amplitudes)
 
 
 def camera_rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
-    """Return camera-to-world (3, 3) for angles in radians; positive yaw looks right, positive pitch looks down."""
-    cy, sy, cp, sp, cr, sr = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
+    """Return the camera-to-world rotation (3, 3) for angles in radians.
+
+    Positive yaw looks right, positive pitch looks down.
+    """
+    cy, sy = np.cos(yaw), np.sin(yaw)
+    cp, sp = np.cos(pitch), np.sin(pitch)
+    cr, sr = np.cos(roll), np.sin(roll)
     turn = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
     tilt = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
     lean = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])

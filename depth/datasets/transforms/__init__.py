@@ -1,12 +1,17 @@
 """Transforms of a sample: loading, geometry, colour, packing."""
 
-from .color import ColorAug
-from .color_jitter import ColorJitterPair
+from .color import (
+    ColorAug,
+    ColorJitterPair,
+    DepthStripMix,
+    RandomBrightnessContrast,
+    RandomGamma,
+    RandomHueSaturationValue,
+)
 from .geometry import KBCrop, NYUCrop, RandomCrop, RandomFlip, RandomRotate, Resize
-from .loading import LoadDepth, LoadImage
+from .loading import LoadDepth, LoadImage, LoadVelodyneDepth
 from .normals import LoadNormals
 from .packing import PackDepthInputs
-from .photometric import RandomBrightnessContrast, RandomGamma, RandomHueSaturationValue
 from .spatial_keys import SPATIAL_KEYS, SpatialRule
 from .stereo import (
     LoadDepthHint,
@@ -16,8 +21,6 @@ from .stereo import (
     PackStereoInputs,
     PairFromScene,
 )
-from .strip_mix import DepthStripMix
-from .velodyne import LoadVelodyneDepth
 
 __all__ = [
     'SPATIAL_KEYS',

@@ -1,22 +1,33 @@
-"""Geometric transforms; everything in a sample that lives on pixels moves together.
+"""Geometric transforms: crops, flip, rotation and resize of all maps and cameras of a sample.
 
-:mod:`.spatial_keys` lists what that is and does it. Depth is never interpolated: rotations and resizes take the nearest
-pixel.
+:mod:`.spatial_keys` lists those keys and changes them. Depth is never interpolated: rotations and
+resizes take the nearest pixel.
 """
 
 from collections.abc import Sequence
 from numbers import Integral
 
+import numpy as np
 from mmcv.transforms import BaseTransform
 
 from depth.registry import TRANSFORMS
 
-from .random import get_rng
 from .spatial_keys import INTERPOLATIONS, crop, flip, image_shape, resize, rotate
 
 
+def get_rng(results: dict) -> np.random.RandomState:
+    """Return the random generator of a sample, for all transforms that draw.
+
+    The data set seeds it by the sample's index, so augmentation depends neither on the number of
+    loader workers nor on a resume.
+    """
+    if 'rng' not in results:  # not setdefault: making a generator takes longer than most transforms
+        results['rng'] = np.random.RandomState()
+    return results['rng']
+
+
 def _checked_size(name: str, size: Sequence[int], order: str) -> tuple[int, int]:
-    """Return two positive whole numbers, or raise with the argument's name."""
+    """Return a size as two positive whole numbers; the argument's name goes into the error."""
     values = tuple(size) if isinstance(size, Sequence) and not isinstance(size, str) else (size,)
     if len(values) != 2 or not all(isinstance(value, Integral) and value > 0 for value in values):
         raise ValueError(f'{name} is {order}, two whole numbers of at least 1, got {size!r}')
@@ -25,27 +36,27 @@ def _checked_size(name: str, size: Sequence[int], order: str) -> tuple[int, int]
 
 @TRANSFORMS.register_module()
 class KBCrop(BaseTransform):
-    """Cut the window of the KITTI benchmark: the bottom rows, the central columns.
+    """Cut the window of the KITTI benchmark: bottom rows, central columns.
 
     Args:
-        height: Rows.
-        width: Columns.
+        height: Rows of the window.
+        width: Columns of the window.
 
     Raises:
-        ValueError: If the image is smaller.
+        ValueError: If the image is smaller than the window.
     """
 
     def __init__(self, height: int = 352, width: int = 1216) -> None:
         self.height, self.width = _checked_size('KBCrop', (height, width), '(height, width)')
 
     def transform(self, results: dict) -> dict:
-        """Crop everything that lives on pixels."""
+        """Crop all maps and shift the cameras."""
         height, width = image_shape(results, 'KBCrop')
         top, left = height - self.height, (width - self.width) // 2
         if top < 0 or left < 0:
             raise ValueError(
                 f'{results.get("img_path", "the image")} is {height}x{width}, smaller than the KB crop '
-                f'{self.height}x{self.width}; use a pipeline without KBCrop for it'
+                f'{self.height}x{self.width}; use a pipeline without KBCrop for it',
             )
         return crop(results, top, left, self.height, self.width, 'KBCrop')
 
@@ -59,32 +70,33 @@ class NYUCrop(BaseTransform):
     """
 
     def transform(self, results: dict) -> dict:
-        """Crop everything that lives on pixels."""
+        """Crop all maps and shift the cameras."""
         height, width = image_shape(results, 'NYUCrop')
         if (height, width) != (480, 640):
             raise ValueError(
                 f'{results.get("img_path", "the image")} is {height}x{width}, NYUCrop is defined for '
-                '480x640 frames only'
+                '480x640 frames only',
             )
         return crop(results, 45, 43, 427, 565, 'NYUCrop')
 
 
 @TRANSFORMS.register_module()
 class RandomCrop(BaseTransform):
-    """Cut a window at a random place; an image smaller than the window is kept whole along that axis.
+    """Cut a window at a random position; an axis shorter than the window stays whole.
 
     Args:
         crop_size: (height, width) in pixels.
 
     Raises:
-        ValueError: If the size is not two positive numbers, or a map in the sample has another size than the image.
+        ValueError: If the size is not two positive numbers, or a map in the sample has another size
+            than the image.
     """
 
     def __init__(self, crop_size: Sequence[int]) -> None:
         self.crop_size = _checked_size('RandomCrop.crop_size', crop_size, '(height, width)')
 
     def transform(self, results: dict) -> dict:
-        """Crop everything that lives on pixels."""
+        """Crop all maps and shift the cameras."""
         rng = get_rng(results)
         height, width = image_shape(results, 'RandomCrop')
         top = rng.randint(0, max(height - self.crop_size[0], 0) + 1)
@@ -96,17 +108,18 @@ class RandomCrop(BaseTransform):
 class RandomFlip(BaseTransform):
     """Mirror left and right with a probability.
 
-    The views of a pair keep their roles, so the other camera changes sides; normals turn with the image.
+    The views of a pair keep their roles, so the other camera changes sides; normals are mirrored
+    too.
 
     Args:
-        prob: Probability.
+        prob: Probability of the flip.
     """
 
     def __init__(self, prob: float = 0.5) -> None:
         self.prob = prob
 
     def transform(self, results: dict) -> dict:
-        """Mirror everything that lives on pixels; sets ``flip``."""
+        """Mirror all maps and cameras; sets ``flip``."""
         draws_flip = bool(get_rng(results).rand() < self.prob)
         results['flip'] = draws_flip != results.get('flip', False)  # mirrored twice is not mirrored
         return flip(results, 'RandomFlip') if draws_flip else results
@@ -114,14 +127,14 @@ class RandomFlip(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RandomRotate(BaseTransform):
-    """Rotate about the image's middle with a probability; the border is filled with black and "no ground truth".
+    """Rotate about the image's centre with a probability; the border has no ground truth.
 
-    A rotation in the image is a roll of the camera about its axis, which leaves depth as it is. Normals and the pose of
-    another view turn with the camera. The principal point turns with the image; the focal lengths stay, which is exact
-    for fx = fy (0.1 % off for NYU's).
+    A rotation in the image is a roll of the camera about its axis, which leaves depth as it is.
+    Normals and the pose of another view turn with the camera. The principal point turns with the
+    image; the focal lengths stay, which is exact for fx = fy (0.1 % off for NYU's).
 
     Args:
-        prob: Probability.
+        prob: Probability of the rotation.
         degree: Largest angle, or (smallest, largest), in degrees; positive is clockwise.
     """
 
@@ -130,27 +143,32 @@ class RandomRotate(BaseTransform):
         self.degree = (-degree, degree) if isinstance(degree, int | float) else tuple(degree)
 
     def transform(self, results: dict) -> dict:
-        """Rotate everything that lives on pixels."""
+        """Draw an angle; rotate all maps and cameras."""
         rng = get_rng(results)
-        draws_rotation, angle = rng.rand() < self.prob, rng.uniform(*self.degree)  # the angle is drawn either way
+        draws_rotation = rng.rand() < self.prob
+        # The angle is drawn either way, so that the numbers of later transforms do not depend on
+        # it.
+        angle = rng.uniform(*self.degree)
         return self.rotate(results, angle) if draws_rotation else results
 
     @staticmethod
     def rotate(results: dict, angle: float) -> dict:
-        """Rotate by ``angle`` degrees, clockwise."""
+        """Rotate a sample by ``angle`` degrees, clockwise."""
         return rotate(results, angle, 'RandomRotate')
 
 
 @TRANSFORMS.register_module()
 class Resize(BaseTransform):
-    """Resize images, and ground truth by the pixel in which each output pixel's centre lies.
+    """Resize images, and ground truth to the nearest pixel.
 
     Args:
         scale: (width, height) in pixels, as in OpenMMLab.
-        keep_ratio: Take the largest size of the same shape whose long and short edges fit into those of ``scale``.
-        resize_depth: Resize ground truth too. Test pipelines say False: predictions are brought back to ``ori_shape``
-            and scored there.
-        interpolation: Of images: ``'bilinear'``, or ``'lanczos'`` (antialiased), which the self-supervised methods use.
+        keep_ratio: Take the largest size of the same shape whose long and short edges fit into
+            those of ``scale``.
+        resize_depth: Resize ground truth too. Test pipelines say False: predictions are brought
+            back to ``ori_shape`` and scored there.
+        interpolation: Of images: ``'bilinear'``, or ``'lanczos'`` (antialiased), which the
+            self-supervised methods use.
 
     Raises:
         ValueError: If the scale is not two positive numbers, or the interpolation is unknown.
@@ -164,26 +182,38 @@ class Resize(BaseTransform):
         interpolation: str = 'bilinear',
     ) -> None:
         if interpolation not in INTERPOLATIONS:
-            raise ValueError(f'Resize.interpolation is one of {", ".join(INTERPOLATIONS)}, got {interpolation!r}')
+            raise ValueError(
+                f'Resize.interpolation is one of {", ".join(INTERPOLATIONS)}, got {interpolation!r}',
+            )
         self.scale = _checked_size('Resize.scale', scale, '(width, height)')
         self.keep_ratio = keep_ratio
         self.resize_depth = resize_depth
         self.interpolation = interpolation
 
     def transform(self, results: dict) -> dict:
-        """Resize image and intrinsics, and ground truth if asked to; sets ``img_shape`` and ``ori_shape``."""
+        """Resize the sample; sets ``img_shape`` and ``ori_shape``."""
         height, width = image_shape(results, 'Resize')
         new_width, new_height = self._new_size(width, height)
-        return resize(results, (new_height, new_width), 'Resize', self.interpolation, self.resize_depth)
+        return resize(
+            results,
+            (new_height, new_width),
+            'Resize',
+            self.interpolation,
+            self.resize_depth,
+        )
 
     def _new_size(self, width: int, height: int) -> tuple[int, int]:
+        """Return (width, height) of the resized image."""
         if not self.keep_ratio:
             return self.scale
-        factor = min(max(self.scale) / max(width, height), min(self.scale) / min(width, height))
+        long_factor = max(self.scale) / max(width, height)
+        short_factor = min(self.scale) / min(width, height)
+        factor = min(long_factor, short_factor)
+        # mmcv's rounding: half a pixel goes up.
         return max(int(width * factor + 0.5), 1), max(int(height * factor + 0.5), 1)
 
 
-# Names of former versions, which the configs inside older checkpoints carry.
+# Class names of earlier versions, which the configs inside older checkpoints contain.
 TRANSFORMS.register_module('RandomFlipPair', module=RandomFlip)
 TRANSFORMS.register_module('CropPair', module=RandomCrop)
 

@@ -1,4 +1,4 @@
-"""The end of every pipeline."""
+"""Packing: the last transform of every pipeline."""
 
 import numpy as np
 import torch
@@ -28,14 +28,17 @@ META_KEYS = (
 
 @TRANSFORMS.register_module()
 class PackDepthInputs(BaseTransform):
-    """Make ``inputs`` (3, H, W) uint8 BGR and a :class:`DepthDataSample` with ``gt_depth``, ``intrinsics`` and metas.
+    """Pack a sample as ``inputs`` (3, H, W) uint8 BGR and a :class:`DepthDataSample`.
+
+    The data sample holds ``gt_depth``, ``intrinsics`` and the meta information.
 
     Args:
-        meta_keys: What goes into the sample's meta information, where it is there.
-        with_normals: Also give the sample ``normals`` (3, H, W), where there are some.
+        meta_keys: Keys that are copied into the meta information, if the sample has them.
+        with_normals: Also pack ``normals`` (3, H, W), if the sample has them.
 
     Raises:
-        ValueError: If ground truth has another size than ``ori_shape``, so that a step changed one and not the other.
+        ValueError: If ground truth has another size than ``ori_shape``, so that a step changed one
+            and not the other.
     """
 
     def __init__(self, meta_keys: tuple[str, ...] = META_KEYS, with_normals: bool = False) -> None:
@@ -44,26 +47,38 @@ class PackDepthInputs(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Pack one sample."""
         inputs = torch.from_numpy(np.ascontiguousarray(results['img'].transpose(2, 0, 1)))
-        sample = DepthDataSample(metainfo={key: _plain(results[key]) for key in self.meta_keys if key in results})
+        metainfo = {}
+        for key in self.meta_keys:
+            if key in results:
+                metainfo[key] = _to_plain(results[key])
+        sample = DepthDataSample(metainfo=metainfo)
         if 'gt_depth' in results:
             self._check_gt_size(results)
-            sample.gt_depth = torch.from_numpy(np.ascontiguousarray(results['gt_depth'], np.float32))
+            sample.gt_depth = torch.from_numpy(
+                np.ascontiguousarray(results['gt_depth'], np.float32),
+            )
         if self.with_normals and 'normals' in results:
-            sample.normals = torch.from_numpy(np.ascontiguousarray(results['normals'].transpose(2, 0, 1), np.float32))
+            normals = results['normals'].transpose(2, 0, 1)  # (3, H, W)
+            sample.normals = torch.from_numpy(np.ascontiguousarray(normals, np.float32))
         if results.get('cam_intrinsic') is not None:
-            sample.intrinsics = torch.tensor(np.asarray(results['cam_intrinsic']), dtype=torch.float32)
+            sample.intrinsics = torch.tensor(
+                np.asarray(results['cam_intrinsic']),
+                dtype=torch.float32,
+            )
         return dict(inputs=inputs, data_samples=sample)
 
     @staticmethod
     def _check_gt_size(results: dict) -> None:
-        shape, expected = tuple(results['gt_depth'].shape), tuple(results.get('ori_shape', results['gt_depth'].shape))
+        shape = tuple(results['gt_depth'].shape)
+        expected = tuple(results.get('ori_shape', shape))
         if shape != expected:
             raise ValueError(
                 f'PackDepthInputs: gt_depth of {results.get("img_path", "the sample")} is {shape[0]}x{shape[1]}, '
                 f'expected {expected[0]}x{expected[1]} (ori_shape); a step of the pipeline moved one without the '
-                'other, use the transforms of depth.datasets.transforms'
+                'other, use the transforms of depth.datasets.transforms',
             )
 
 
-def _plain(value: object) -> object:
+def _to_plain(value: object) -> object:
+    """Return arrays as lists, because meta information is compared by ``==``."""
     return value.tolist() if isinstance(value, np.ndarray) else value

@@ -1,11 +1,12 @@
-"""The keys of a sample that live on pixels, and how geometry changes each of them.
+"""Keys of a sample that hold maps or cameras, and how geometric operations change each of them.
 
-``SPATIAL_KEYS`` is the one list: every spatial transform goes through :func:`flip`, :func:`crop`, :func:`rotate` or
-:func:`resize`, which change all keys of the sample by their rules. A sample with further keys brings their rules itself
-(``results['spatial_keys'] = {'flow': dict(kind='vectors')}``). An array of the image's size under an unknown key is an
-error, so that nothing is left behind.
+``SPATIAL_KEYS`` is the only list: every spatial transform goes through :func:`flip`, :func:`crop`,
+:func:`rotate` or :func:`resize`, which change all keys of the sample by their rules. Rules of
+further keys come with the sample (``results['spatial_keys'] = {'flow': dict(kind='vectors')}``). An
+array of the image's size under a key without a rule is an error, so that no map is forgotten.
 
-Pixel centres are at whole numbers; a resize scales pixel areas, so a centre at x goes to (x + 0.5) * s - 0.5.
+Pixel centres are at whole numbers; a resize scales pixel areas, so a centre at x goes to (x + 0.5)
+* s - 0.5.
 """
 
 from dataclasses import dataclass
@@ -25,18 +26,20 @@ MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
 
 @dataclass(frozen=True)
 class SpatialRule:
-    """How one key of a sample follows geometry.
+    """Rule by which one key of a sample follows geometric operations.
 
     Args:
-        kind: ``'image'``: (H, W) or (H, W, 3), interpolated. ``'nearest'``: (H, W) or (H, W, C) whose values are never
-            mixed (depth, classes); the output pixel takes the input pixel in which its centre lies.
-            ``'nearest_floor'``: likewise, but resized by OpenCV's ``INTER_NEAREST``, which takes the pixel of the upper
-            left corner and so moves the map by up to half an output pixel. ``'vectors'``: (H, W, 3), nearest; x and y
-            turn with the image (normals). ``'camera'``: intrinsics (3, 3). ``'camera_transform'``: (4, 4), from one
-            camera of the sample to another.
-        grid: On which pixels the map lies, or to which a camera belongs. ``'image'``: those of ``img``.
-            ``'ground_truth'``: those of ``ori_shape``, the image's unless a transform resized the image alone.
-            ``'own'``: any number of pixels over the same view, until a resize brings it to the image's.
+        kind: ``'image'``: (H, W) or (H, W, 3), interpolated. ``'nearest'``: (H, W) or (H, W, C)
+            whose values are never mixed (depth, classes); the output pixel takes the input pixel in
+            which its centre lies. ``'nearest_floor'``: likewise, but resized by OpenCV's
+            ``INTER_NEAREST``, which takes the pixel of the upper left corner and so moves the map
+            by up to half an output pixel. ``'vectors'``: (H, W, 3), nearest; x and y turn with the
+            image (normals). ``'camera'``: intrinsics (3, 3). ``'camera_transform'``: (4, 4), from
+            one camera of the sample to another.
+        grid: On which pixels the map lies, or to which a camera belongs. ``'image'``: those of
+            ``img``. ``'ground_truth'``: those of ``ori_shape``, the image's unless a transform
+            resized the image alone. ``'own'``: any number of pixels over the same view, until a
+            resize brings it to the image's.
         rotates: Whether a rotation of the image in its plane leaves the key meaningful.
 
     Raises:
@@ -48,9 +51,12 @@ class SpatialRule:
     rotates: bool = True
 
     def __post_init__(self) -> None:
-        for name, known in (('kind', KINDS), ('grid', GRIDS)):
-            if getattr(self, name) not in known:
-                raise ValueError(f'SpatialRule: {name} is one of {", ".join(known)}, got {getattr(self, name)!r}')
+        for name, choices in (('kind', KINDS), ('grid', GRIDS)):
+            value = getattr(self, name)
+            if value not in choices:
+                raise ValueError(
+                    f'SpatialRule: {name} is one of {", ".join(choices)}, got {value!r}',
+                )
 
     @property
     def is_map(self) -> bool:
@@ -63,7 +69,8 @@ SPATIAL_KEYS = dict(
     other_img=SpatialRule('image'),
     clean_img=SpatialRule('image'),
     clean_other_img=SpatialRule('image'),
-    # A right view without extrinsics is to the right of the left one; a rotation would move it elsewhere.
+    # A right view without extrinsics is to the right of the left one; a rotation would move it
+    # elsewhere.
     img_right=SpatialRule('image', rotates=False),
     gt_depth=SpatialRule('nearest', 'ground_truth'),
     gt_depth_right=SpatialRule('nearest', 'ground_truth', rotates=False),
@@ -87,7 +94,8 @@ def flip(results: dict, transform: str) -> dict:
             results[key] = _mirrored(results[key])
             if rule.kind == 'vectors':
                 results[key][..., 0] *= -1
-        elif rule.kind == 'camera':  # only the principal point moves: a mirrored camera keeps fx > 0
+        elif rule.kind == 'camera':
+            # Only the principal point moves: a mirrored camera keeps fx > 0.
             matrix = np.array(results[key], np.float64)
             matrix[0, 2] = width - 1 - matrix[0, 2]
             results[key] = matrix
@@ -100,7 +108,8 @@ def flip(results: dict, transform: str) -> dict:
 def crop(results: dict, top: int, left: int, height: int, width: int, transform: str) -> dict:
     """Cut a window out of a sample in place; the crop becomes the image (``ori_shape``).
 
-    The windows are views: the next step that writes pixels, packing at the latest, copies what is left.
+    The windows are views: the next step that writes pixels, packing at the latest, copies what is
+    left.
 
     Args:
         results: The sample.
@@ -117,7 +126,7 @@ def crop(results: dict, top: int, left: int, height: int, width: int, transform:
     if not (0 <= top < shape[0] and 0 <= left < shape[1] and height > 0 and width > 0):
         raise ValueError(
             f'{transform}: the window of {height}x{width} pixels from row {top} and column {left} on does not lie in '
-            f'{_name(results)} of {shape[0]}x{shape[1]}'
+            f'{_name(results)} of {shape[0]}x{shape[1]}',
         )
     items = _spatial_items(results, transform)
     follows_image = _ground_truth_shape(results) == shape
@@ -125,7 +134,7 @@ def crop(results: dict, top: int, left: int, height: int, width: int, transform:
         raise ValueError(
             f'{transform}: {_name(results)} was resized to {_size(shape)}, its ground truth was not '
             f'({_size(_ground_truth_shape(results))}), so one window does not fit both; put {transform} in front of '
-            'the resize, or resize both (Resize with resize_depth=True)'
+            'the resize, or resize both (Resize with resize_depth=True)',
         )
     shift = np.array([[1.0, 0.0, -left], [0.0, 1.0, -top], [0.0, 0.0, 1.0]])
     for key, rule in items:
@@ -133,16 +142,21 @@ def crop(results: dict, top: int, left: int, height: int, width: int, transform:
             if results[key].shape[:2] != shape:  # of grid "own"
                 raise ValueError(
                     f'{transform}: {key} of {_name(results)} is {_size(results[key].shape)}, the image {_size(shape)}, '
-                    f'so one window does not fit both; resize in front of {transform}'
+                    f'so one window does not fit both; resize in front of {transform}',
                 )
             results[key] = results[key][top : top + height, left : left + width]
         elif rule.kind == 'camera':
             results[key] = shift @ np.asarray(results[key], np.float64)
-    if not follows_image and 'cam_intrinsic' in results:  # nothing is left of the size before the resize
+    # Nothing is left of the size before the resize.
+    if not follows_image and 'cam_intrinsic' in results:
         results['ori_cam_intrinsic'] = results['cam_intrinsic']
     outer_top, outer_left = results.get('crop_box', (0, 0, 0, 0))[:2]
     shape = results['img'].shape[:2]
-    results.update(img_shape=shape, ori_shape=shape, crop_box=(outer_top + top, outer_left + left, *shape))
+    results.update(
+        img_shape=shape,
+        ori_shape=shape,
+        crop_box=(outer_top + top, outer_left + left, *shape),
+    )
     results.setdefault('moved_by', transform)
     return results
 
@@ -150,8 +164,9 @@ def crop(results: dict, top: int, left: int, height: int, width: int, transform:
 def rotate(results: dict, angle: float, transform: str) -> dict:
     """Rotate a sample about the image's middle in place, by ``angle`` degrees, clockwise.
 
-    A rotation in the image is a roll of the camera about its axis, which leaves depth as it is. Principal points turn
-    with the image; focal lengths stay, which is exact for fx = fy. What comes from outside is 0.
+    A rotation in the image is a roll of the camera about its axis, which leaves depth as it is.
+    Principal points turn with the image; focal lengths stay, which is exact for fx = fy. What comes
+    from outside is 0.
 
     Raises:
         ValueError: If the sample holds a key that cannot be rotated.
@@ -165,10 +180,11 @@ def rotate(results: dict, angle: float, transform: str) -> dict:
         if not rule.rotates:
             raise ValueError(
                 f'{transform}: {key} of {_name(results)} cannot be rotated; PairFromScene, in front of it, makes a '
-                'pair that can'
+                'pair that can',
             )
         shape = _grid_shape(results, key, rule)
         moved = matrix
+        # A map on another grid: to the image's pixels, rotate there, and back.
         if shape != (height, width):
             to_grid = _scaling((height, width), shape)
             moved = to_grid @ matrix @ np.linalg.inv(to_grid)
@@ -178,7 +194,8 @@ def rotate(results: dict, angle: float, transform: str) -> dict:
                 results[key][..., :2] = results[key][..., :2] @ matrix[:2, :2].T
         elif rule.kind == 'camera':
             intrinsic = np.array(results[key], np.float64)
-            intrinsic[:2, 2] = moved[:2] @ [*intrinsic[:2, 2], 1.0]
+            center = np.append(intrinsic[:2, 2], 1.0)
+            intrinsic[:2, 2] = moved[:2] @ center
             results[key] = intrinsic
         else:
             results[key] = roll @ np.asarray(results[key], np.float64) @ roll.T
@@ -193,14 +210,15 @@ def resize(
     interpolation: str = 'bilinear',
     with_ground_truth: bool = True,
 ) -> dict:
-    """Resize a sample in place; sets ``img_shape`` and, if ground truth was resized too, ``ori_shape``.
+    """Resize a sample in place; sets ``img_shape`` and ``ori_shape``.
 
     Args:
         results: The sample.
         size: (height, width) in pixels.
         transform: Caller, for messages.
         interpolation: Of images: ``'bilinear'`` or ``'lanczos'`` (antialiased).
-        with_ground_truth: Also resize the maps of the ground truth's grid, where there are any, and its camera.
+        with_ground_truth: Also resize the maps of the ground truth's grid, where there are any, and
+            its camera.
     """
     height, width = size
     shape, gt_shape = image_shape(results, transform), _ground_truth_shape(results)
@@ -213,11 +231,18 @@ def resize(
             old_shape = gt_shape if rule.grid == 'ground_truth' else shape
             results[key] = _scaling(old_shape, size) @ np.asarray(results[key], np.float64)
         elif rule.kind == 'nearest_floor':
-            results[key] = cv2.resize(results[key], (width, height), interpolation=cv2.INTER_NEAREST)
+            results[key] = cv2.resize(
+                results[key],
+                (width, height),
+                interpolation=cv2.INTER_NEAREST,
+            )
         elif rule.kind != 'image':
             results[key] = resize_nearest(results[key], size)
         elif interpolation == 'lanczos':
-            resized = Image.fromarray(results[key]).resize((width, height), Image.Resampling.LANCZOS)
+            resized = Image.fromarray(results[key]).resize(
+                (width, height),
+                Image.Resampling.LANCZOS,
+            )
             results[key] = np.asarray(resized)
         else:
             results[key] = cv2.resize(results[key], (width, height), interpolation=cv2.INTER_LINEAR)
@@ -228,7 +253,7 @@ def resize(
 
 
 def place_ground_truth(results: dict, depth: np.ndarray) -> dict:
-    """Set ``gt_depth`` (H, W) and make its pixels the ground truth's grid: ``ori_shape`` and ``ori_cam_intrinsic``.
+    """Set ``gt_depth`` (H, W), and ``ori_shape`` and ``ori_cam_intrinsic`` to its pixels.
 
     Args:
         results: The sample; its image has been resized at most.
@@ -237,7 +262,10 @@ def place_ground_truth(results: dict, depth: np.ndarray) -> dict:
     old_shape = _ground_truth_shape(results)
     if depth.shape != old_shape and results.get('ori_cam_intrinsic') is not None:
         scaling = _scaling(old_shape, depth.shape)
-        results['ori_cam_intrinsic'] = scaling @ np.asarray(results['ori_cam_intrinsic'], np.float64)
+        results['ori_cam_intrinsic'] = scaling @ np.asarray(
+            results['ori_cam_intrinsic'],
+            np.float64,
+        )
     results.update(gt_depth=depth, ori_shape=depth.shape)
     return results
 
@@ -250,13 +278,13 @@ def image_shape(results: dict, transform: str) -> tuple[int, int]:
     """
     if 'img' not in results:
         raise ValueError(
-            f'{transform}: {_name(results)} is not loaded yet; put {transform} behind LoadImage or LoadPair'
+            f'{transform}: {_name(results)} is not loaded yet; put {transform} behind LoadImage or LoadPair',
         )
     return results['img'].shape[:2]
 
 
 def require_unmoved(results: dict, transform: str) -> None:
-    """Refuse to load a map into a sample whose image was already mirrored, cropped or rotated.
+    """Raise an error if the image was mirrored, cropped or rotated before a map is loaded.
 
     Raises:
         ValueError: If it was; the message names both transforms.
@@ -264,16 +292,16 @@ def require_unmoved(results: dict, transform: str) -> None:
     if 'moved_by' in results:
         raise ValueError(
             f'{transform}: what it loads would not fit the image of {_name(results)}, which {results["moved_by"]} '
-            f'moved; put {transform} in front of {results["moved_by"]}'
+            f'moved; put {transform} in front of {results["moved_by"]}',
         )
 
 
 def _spatial_items(results: dict, transform: str) -> list[tuple[str, SpatialRule]]:
-    """Return the keys that a spatial transform has to change, and their rules.
+    """Return the keys that a geometric transform has to change, and their rules.
 
     Raises:
-        ValueError: If an array of the size of the image or of its ground truth has no rule, or a map does not have the
-            size that its rule says.
+        ValueError: If an array of the size of the image or of its ground truth has no rule, or a
+            map does not have the size that its rule says.
     """
     rules = dict(SPATIAL_KEYS)
     for key, rule in (results.get('spatial_keys') or {}).items():
@@ -290,7 +318,7 @@ def _spatial_items(results: dict, transform: str) -> list[tuple[str, SpatialRule
         if rule.is_map and rule.grid != 'own' and value.shape[:2] != _grid_shape(results, key, rule):
             raise ValueError(
                 f'{transform}: {key} of {_name(results)} is {_size(value.shape)}, expected '
-                f'{_size(_grid_shape(results, key, rule))}, the size of its {rule.grid.replace("_", " ")}'
+                f'{_size(_grid_shape(results, key, rule))}, the size of its {rule.grid.replace("_", " ")}',
             )
         items.append((key, rule))
     return items
@@ -300,7 +328,14 @@ def _has_ground_truth(items: list[tuple[str, SpatialRule]]) -> bool:
     return any(rule.is_map and rule.grid == 'ground_truth' for _, rule in items)
 
 
-def _refuse_image_like(results: dict, key: str, value: object, shapes: set[tuple[int, int]], transform: str) -> None:
+def _refuse_image_like(
+    results: dict,
+    key: str,
+    value: object,
+    shapes: set[tuple[int, int]],
+    transform: str,
+) -> None:
+    """Raise an error if a value without a rule holds arrays of the image's size."""
     for array in value if isinstance(value, list | tuple) else [value]:
         if not isinstance(array, np.ndarray | Tensor) or array.ndim < 2:
             continue
@@ -309,14 +344,17 @@ def _refuse_image_like(results: dict, key: str, value: object, shapes: set[tuple
                 f'{transform}: {key!r} of {_name(results)} has shape {tuple(array.shape)}, as large as the image, but '
                 f"no rule says how it follows geometry; give the sample one (results['spatial_keys'] = "
                 f"{{{key!r}: dict(kind='nearest')}}, kinds: {', '.join(KINDS)}), or remove the key in front of "
-                f'{transform}'
+                f'{transform}',
             )
 
 
 def _grid_shape(results: dict, key: str, rule: SpatialRule) -> tuple[int, int]:
+    """Return (height, width) of the pixels on which a key lies."""
     if rule.grid == 'own':
         return results[key].shape[:2]
-    return results['img'].shape[:2] if rule.grid == 'image' else _ground_truth_shape(results)
+    if rule.grid == 'image':
+        return results['img'].shape[:2]
+    return _ground_truth_shape(results)
 
 
 def _ground_truth_shape(results: dict) -> tuple[int, int]:
@@ -324,24 +362,27 @@ def _ground_truth_shape(results: dict) -> tuple[int, int]:
 
 
 def _scaling(old: tuple[int, int], new: tuple[int, int]) -> np.ndarray:
-    """Return the map (3, 3) of pixel coordinates (x, y, 1) that a resize from ``old`` to ``new`` (h, w) is."""
+    """Return the resize from ``old`` to ``new`` (h, w) as a matrix (3, 3) on pixels (x, y, 1)."""
     sx, sy = new[1] / old[1], new[0] / old[0]
+    # x goes to (x + 0.5) * sx - 0.5: pixel centres are at whole numbers.
     return np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]])
 
 
 def _mirrored(array: np.ndarray) -> np.ndarray:
+    # OpenCV is ten times faster than the copy of a reversed view, for the types that it supports.
     if array.dtype in (np.uint8, np.uint16, np.float32):
-        return cv2.flip(array, 1)  # ten times faster than copying a reversed view
+        return cv2.flip(array, 1)
     return np.ascontiguousarray(array[:, ::-1])
 
 
 def _warped(array: np.ndarray, matrix: np.ndarray, rule: SpatialRule) -> np.ndarray:
-    """Move a map by an affine map (2, 3) of pixel coordinates; 0 where nothing comes from."""
+    """Warp a map by an affine matrix (2, 3) on pixel coordinates; 0 outside."""
     size = array.shape[1::-1]
     if rule.kind != 'image':
         if array.dtype in (np.uint8, np.uint16, np.float32):
             return cv2.warpAffine(array, matrix, size, flags=cv2.INTER_NEAREST)
-        # OpenCV warps no truth values and no long integers, and float64 by another rounding: move the pixels' numbers.
+        # OpenCV warps neither booleans nor long integers, and rounds positions of float64 maps
+        # differently: warp the numbers of the pixels and look the values up.
         rows, columns = array.shape[:2]
         numbers = np.arange(1, rows * columns + 1, dtype=np.float32).reshape(rows, columns)
         sources = cv2.warpAffine(numbers, matrix, size, flags=cv2.INTER_NEAREST).astype(np.int64)
@@ -351,7 +392,10 @@ def _warped(array: np.ndarray, matrix: np.ndarray, rule: SpatialRule) -> np.ndar
     if array.ndim == 3 and array.shape[2] == 3 and array.dtype == np.uint8:
         # With a fourth channel OpenCV is twice as fast.
         padded = cv2.cvtColor(array, cv2.COLOR_BGR2BGRA)
-        return cv2.cvtColor(cv2.warpAffine(padded, matrix, size, flags=cv2.INTER_LINEAR), cv2.COLOR_BGRA2BGR)
+        return cv2.cvtColor(
+            cv2.warpAffine(padded, matrix, size, flags=cv2.INTER_LINEAR),
+            cv2.COLOR_BGRA2BGR,
+        )
     return cv2.warpAffine(array, matrix, size, flags=cv2.INTER_LINEAR)
 
 

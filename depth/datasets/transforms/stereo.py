@@ -1,11 +1,12 @@
-"""Transforms of a stereo pair: loading, camera and packing.
+"""Transforms of stereo pairs: loading, camera and packing.
 
 Geometry is that of :mod:`.geometry`, which moves both views together.
 
-Keys of a pair: ``img`` and ``other_img`` (H, W, 3) uint8 BGR; ``cam_intrinsic`` and ``other_cam_intrinsic`` (3, 3);
-``stereo_extrinsics`` (4, 4), metres, camera of ``img`` to camera of ``other_img``; ``depth_hint`` (H, W) float32,
-metres, 0 = no hint; ``clean_img`` and ``clean_other_img`` once the colours were changed. In a rectified pair the
-extrinsics are the identity but for ``[0, 3]``: minus the baseline if ``img`` is the left view, plus the baseline if it
+Keys of a pair: ``img`` and ``other_img`` (H, W, 3) uint8 BGR; ``cam_intrinsic`` and
+``other_cam_intrinsic`` (3, 3); ``stereo_extrinsics`` (4, 4), metres, camera of ``img`` to camera of
+``other_img``; ``depth_hint`` (H, W) float32, metres, 0 = no hint; ``clean_img`` and
+``clean_other_img`` once the colours were changed. In a rectified pair the extrinsics are the
+identity but for ``[0, 3]``: minus the baseline if ``img`` is the left view, plus the baseline if it
 is the right one, and the other way round once the pair is mirrored.
 """
 
@@ -15,14 +16,17 @@ from mmcv.transforms import BaseTransform
 
 from depth.registry import TRANSFORMS
 
+from .geometry import get_rng
 from .loading import LoadDepth, LoadImage, read_depth, read_image
 from .packing import META_KEYS, PackDepthInputs
-from .random import get_rng
 from .spatial_keys import MIRROR, require_unmoved
 
 
 def stereo_extrinsics(side: str, baseline: float) -> np.ndarray:
-    """Return the transform (4, 4), in metres, from the camera on ``side`` (``left`` or ``right``) to the other one."""
+    """Return the transform (4, 4), metres, from the camera on ``side`` to the other one.
+
+    ``side`` is ``left`` or ``right``.
+    """
     transform = np.eye(4)
     transform[0, 3] = -baseline if side == 'left' else baseline
     return transform
@@ -30,9 +34,10 @@ def stereo_extrinsics(side: str, baseline: float) -> np.ndarray:
 
 @TRANSFORMS.register_module()
 class LoadPair(LoadImage):
-    """Read ``img_path`` and ``other_img_path``; sets what :class:`LoadImage` sets, ``other_img`` and the extrinsics.
+    """Read both views of a pair, ``img_path`` and ``other_img_path``.
 
-    The extrinsics follow from ``side`` and ``baseline`` of the sample.
+    Sets the keys of :class:`LoadImage`, ``other_img`` and ``stereo_extrinsics``. The extrinsics
+    follow from ``side`` and ``baseline`` of the sample.
 
     Raises:
         FileNotFoundError, ValueError: If an image cannot be read, or the two differ in size.
@@ -47,11 +52,13 @@ class LoadPair(LoadImage):
         if results['other_img'].shape != results['img'].shape:
             raise ValueError(
                 f'{results["img_path"]} is {results["img"].shape[:2]} but its other view {results["other_img_path"]} '
-                f'is {results["other_img"].shape[:2]}; a rectified pair has one size'
+                f'is {results["other_img"].shape[:2]}; a rectified pair has one size',
             )
         if results.get('cam_intrinsic') is not None:
             other = results.get('other_cam_intrinsic')
-            results['other_cam_intrinsic'] = np.array(results['cam_intrinsic'] if other is None else other, np.float64)
+            if other is None:
+                other = results['cam_intrinsic']
+            results['other_cam_intrinsic'] = np.array(other, np.float64)
         results['stereo_extrinsics'] = stereo_extrinsics(results['side'], results['baseline'])
         return results
 
@@ -70,7 +77,9 @@ class PairFromScene(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Set the pair's keys; drops ``img_right``, ``gt_depth_right`` and ``normals``."""
         if 'img_right' not in results:
-            raise ValueError('PairFromScene: the scene has no second view, set stereo=True in the data set')
+            raise ValueError(
+                'PairFromScene: the scene has no second view, set stereo=True in the data set',
+            )
         other_img, other_depth = results.pop('img_right'), results.pop('gt_depth_right')
         results.pop('normals', None)
         results['side'] = 'right' if get_rng(results).rand() < self.right_prob else 'left'
@@ -80,18 +89,24 @@ class PairFromScene(BaseTransform):
         results['other_img'] = other_img
         results['other_cam_intrinsic'] = np.array(results['cam_intrinsic'], np.float64)
         extrinsics = stereo_extrinsics(results['side'], results['baseline'])
-        results['stereo_extrinsics'] = MIRROR @ extrinsics @ MIRROR if results.get('flip') else extrinsics
+        if results.get('flip'):  # the scene was mirrored before it became a pair
+            extrinsics = MIRROR @ extrinsics @ MIRROR
+        results['stereo_extrinsics'] = extrinsics
         return results
 
 
 @TRANSFORMS.register_module()
 class LoadDepthHint(BaseTransform):
-    """Read ``depth_hint_path`` (npy of shape (h, w) or (1, h, w)); sets ``depth_hint`` (h, w) float32 in metres.
+    """Read a depth hint, npy of shape (h, w) or (1, h, w).
 
-    A hint keeps the size at which it was computed until ``Resize``, and its values: its size says nothing about metres.
+    Reads ``depth_hint_path``, sets ``depth_hint`` (h, w) float32 in metres.
+
+    A hint keeps the size at which it was computed until ``Resize``, and its values: its size says
+    nothing about metres.
 
     Args:
-        unit: Metres of a stored 1; published files count in units in which the baseline of 0.54 m is 0.1, so 5.4.
+        unit: Metres of a stored 1; published files count in units in which the baseline of 0.54 m
+            is 0.1, so 5.4.
 
     Raises:
         FileNotFoundError: If the file is missing.
@@ -109,7 +124,7 @@ class LoadDepthHint(BaseTransform):
             hint = np.load(path, allow_pickle=False)
         except FileNotFoundError as error:
             raise FileNotFoundError(
-                f'depth hint {path} does not exist; projects/EPCDepth/tools/precompute_depth_hints.py writes them'
+                f'depth hint {path} does not exist; projects/EPCDepth/tools/precompute_depth_hints.py writes them',
             ) from error
         except (ValueError, OSError, EOFError) as error:
             raise ValueError(f'depth hint {path} cannot be read: {error}') from error
@@ -123,13 +138,21 @@ class LoadDepthHint(BaseTransform):
 
 @TRANSFORMS.register_module()
 class NominalIntrinsics(BaseTransform):
-    """Replace the intrinsics by shares of the image's size; the published KITTI recipes use one camera for all days.
+    """Replace the intrinsics by a camera given in shares of the image's size.
+
+    The published KITTI recipes use one camera for all recording days.
 
     Args:
         fx, fy, cx, cy: Focal lengths and principal point, in widths and heights of the image.
     """
 
-    def __init__(self, fx: float = 0.58, fy: float = 1.92, cx: float = 0.5, cy: float = 0.5) -> None:
+    def __init__(
+        self,
+        fx: float = 0.58,
+        fy: float = 1.92,
+        cx: float = 0.5,
+        cy: float = 0.5,
+    ) -> None:
         self.shares = (fx, fy, cx, cy)
 
     def transform(self, results: dict) -> dict:
@@ -143,18 +166,20 @@ class NominalIntrinsics(BaseTransform):
 
 @TRANSFORMS.register_module()
 class LoadStereoDepth(BaseTransform):
-    """Ground truth of a pair, where it has any; sets ``gt_depth`` (H, W) in metres.
+    """Read the ground truth of a pair, if it has any; sets ``gt_depth`` (H, W) in metres.
 
-    Follows :class:`LoadPair` or ``LoadImage`` directly, because a disparity counts pixels of the image as it was read.
-    A disparity map (``disparity_path``: npy, npz or tiff, pixels, not finite or 0 = none) becomes depth by focal
-    length, ``baseline`` and the difference of the principal points; a depth map is read by :class:`LoadDepth`.
+    Follows :class:`LoadPair` or ``LoadImage`` directly, because a disparity counts pixels of the
+    image as it was read. A disparity map (``disparity_path``: npy, npz or tiff, pixels, not finite
+    or 0 = none) becomes depth by focal length, ``baseline`` and the difference of the principal
+    points; a depth map is read by :class:`LoadDepth`.
 
     Raises:
-        ValueError: If the disparity has another size than the image, or the image was already moved.
+        ValueError: If the disparity has another size than the image, or the image was already
+            moved.
     """
 
     def transform(self, results: dict) -> dict:
-        """Read what is there."""
+        """Read the depth map or the disparity map."""
         if results.get('depth_path'):
             return LoadDepth().transform(results)
         if results.get('disparity_path'):
@@ -170,9 +195,13 @@ class LoadStereoDepth(BaseTransform):
             raise ValueError(
                 f'disparity {results["disparity_path"]} is {disparity.shape[0]}x{disparity.shape[1]}, its image '
                 f'{results["img"].shape[0]}x{results["img"].shape[1]}; they must be equal, so LoadStereoDepth comes in '
-                'front of Resize'
+                'front of Resize',
             )
-        left, right = np.asarray(results['cam_intrinsic']), np.asarray(results['other_cam_intrinsic'])
+        left, right = (
+            np.asarray(results['cam_intrinsic']),
+            np.asarray(results['other_cam_intrinsic']),
+        )
+        # Rectified cameras may differ in their principal points, which shifts all disparities.
         shifted = disparity + (right[0, 2] - left[0, 2])
         depth = left[0, 0] * results['baseline'] / np.maximum(shifted, 1e-6)
         return np.where((disparity > 0) & (shifted > 0), depth, 0).astype(np.float32)
@@ -180,7 +209,7 @@ class LoadStereoDepth(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PackStereoInputs(PackDepthInputs):
-    """Pack a pair: what :class:`PackDepthInputs` packs, and the other view, the un-jittered views and the geometry."""
+    """Pack a pair: a sample of :class:`PackDepthInputs` plus both views and the geometry."""
 
     def __init__(self, meta_keys: tuple[str, ...] = (*META_KEYS, 'side')) -> None:
         super().__init__(meta_keys)
@@ -195,7 +224,9 @@ class PackStereoInputs(PackDepthInputs):
         sample.stereo_extrinsics = torch.tensor(results['stereo_extrinsics'], dtype=torch.float32)
         sample.other_intrinsics = torch.tensor(results['other_cam_intrinsic'], dtype=torch.float32)
         if 'depth_hint' in results:
-            sample.depth_hint = torch.from_numpy(np.ascontiguousarray(results['depth_hint'], np.float32))
+            sample.depth_hint = torch.from_numpy(
+                np.ascontiguousarray(results['depth_hint'], np.float32),
+            )
         return packed
 
 

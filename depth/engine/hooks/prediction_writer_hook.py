@@ -7,7 +7,7 @@ from mmengine.runner import Runner
 
 from depth.atomic_write import remove_leftovers
 from depth.registry import HOOKS
-from depth.visualization.depth_io import save_depth_png
+from depth.visualization.output_files import save_depth_png
 
 
 @HOOKS.register_module()

@@ -10,7 +10,10 @@ from depth.cli import run_tool
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('data_root', help='folder with left/, right/, intrinsics.json and disp/ or depth/')
+    parser.add_argument(
+        'data_root',
+        help='folder with left/, right/, intrinsics.json and disp/ or depth/',
+    )
     return parser.parse_args()
 
 
@@ -26,8 +29,13 @@ def main() -> None:
     make_projects_importable(Path(__file__))
     from projects.EPCDepth.depth_hints import compute_hint
 
-    dataset = StereoFolderDataset(data_root=args.data_root, pipeline=[LoadPair(), LoadStereoDepth()])
-    print(f'{"pair":<16} {"size":>9} {"with hint":>9} {"median error":>12} {"abs_rel":>8} {"seconds":>8}')
+    dataset = StereoFolderDataset(
+        data_root=args.data_root,
+        pipeline=[LoadPair(), LoadStereoDepth()],
+    )
+    print(
+        f'{"pair":<16} {"size":>9} {"with hint":>9} {"median error":>12} {"abs_rel":>8} {"seconds":>8}',
+    )
     for results in dataset:
         if 'gt_depth' not in results:
             continue
@@ -39,7 +47,7 @@ def main() -> None:
         height, width = hint.shape
         print(
             f'{Path(results["img_path"]).stem:<16} {f"{height}x{width}":>9} {(hint > 0).mean():9.1%} '
-            f'{np.median(error):10.3f} m {(error / gt_depth[both]).mean():8.4f} {seconds:8.1f}'
+            f'{np.median(error):10.3f} m {(error / gt_depth[both]).mean():8.4f} {seconds:8.1f}',
         )
 
 

@@ -1,4 +1,4 @@
-"""Test a model and keep its disparities: python save_disparities.py CONFIG CHECKPOINT --out DIR."""
+"""Test a model and write its disparities: python save_disparities.py CONFIG CHECKPOINT --out DIR."""
 
 import argparse
 from pathlib import Path
@@ -11,14 +11,18 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--out', required=True, help='folder for disparities.npy (N, H, W) and pictures')
+    parser.add_argument(
+        '--out',
+        required=True,
+        help='folder for disparities.npy (N, H, W) and pictures',
+    )
     parser.add_argument('--no-pictures', action='store_true', help='write the npy file only')
     add_cfg_options(parser)
     return parser.parse_args()
 
 
 def main() -> None:
-    """Run the test with a hook that writes."""
+    """Run the test with a hook that writes the disparities."""
     args = parse_args()
     from depth.engine.config import load_config, make_projects_importable, skip_pretrained
     from depth.engine.config_check import check_config, check_data_paths
@@ -30,7 +34,11 @@ def main() -> None:
     cfg = load_config(args.config, parse_cfg_options(args.cfg_options))
     cfg.work_dir, cfg.load_from = str(Path(args.out, 'test')), args.checkpoint
     skip_pretrained(cfg)
-    writer = dict(type=DisparityWriterHook.__name__, out_dir=args.out, pictures=not args.no_pictures)
+    writer = dict(
+        type=DisparityWriterHook.__name__,
+        out_dir=args.out,
+        pictures=not args.no_pictures,
+    )
     cfg.custom_hooks = [*cfg.get('custom_hooks', []), writer]
     check_config(cfg)
     check_data_paths(cfg, ['test_dataloader'])

@@ -11,14 +11,24 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config whose test set and protocol are used')
     parser.add_argument('disparities', type=Path, help='npy (N, H, W) in the order of the test set')
-    parser.add_argument('--unit', type=float, default=5.4, help='depth in metres is this / disparity')
-    parser.add_argument('--resize-as', choices=['inverse_depth', 'depth'], default='inverse_depth')
+    parser.add_argument(
+        '--unit',
+        type=float,
+        default=5.4,
+        help='depth in metres is this / disparity',
+    )
+    parser.add_argument(
+        '--resize-as',
+        choices=['inverse_depth', 'depth'],
+        default='inverse_depth',
+        help='quantity that is resized to the ground truth: inverse_depth (KITTI, default) or depth (NYU)',
+    )
     add_cfg_options(parser)
     return parser.parse_args()
 
 
 def main() -> None:
-    """Print the table."""
+    """Compute the metrics and print them as a table."""
     args = parse_args()
     import numpy as np
 
@@ -34,7 +44,13 @@ def main() -> None:
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
     metric = METRICS.build(cfg.test_evaluator)
     metric.dataset_meta = dataset.metainfo
-    values = score_disparities(np.load(args.disparities), dataset, metric, args.unit, args.resize_as)
+    values = score_disparities(
+        np.load(args.disparities),
+        dataset,
+        metric,
+        args.unit,
+        args.resize_as,
+    )
     print(' '.join(f'{name:>8}' for name in values))
     print(' '.join(f'{value:8.4f}' for value in values.values()))
 

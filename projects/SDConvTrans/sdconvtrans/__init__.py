@@ -1,4 +1,4 @@
-"""SD-ConvTrans: a base depth from a small view, its detail from a large one. Importing registers the classes."""
+"""SD-ConvTrans: base depth at low resolution, detail at high. Importing registers the classes."""
 
 from .backbone import SDConvTransBackbone
 from .estimator import SDConvTransEstimator

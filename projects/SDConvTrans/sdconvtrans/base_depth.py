@@ -1,4 +1,4 @@
-"""Targets: the smooth base depth, and ground truth at the size of the outputs."""
+"""Training targets of SD-ConvTrans: smooth base depth, and ground truth at the outputs' size."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,11 @@ from torch import Tensor
 
 
 def smooth_base_depth(depth: Tensor, mask: Tensor, radius: int = 15, edge: float = 0.2) -> Tensor:
-    """Return a smooth depth that keeps large steps: a guided filter whose guide is the depth itself.
+    """Smooth depth but keep large steps, by a guided filter whose guide is the depth itself.
 
-    Where depth varies by much less than ``edge`` metres within a window, its mean remains; steps well above stay.
-    Windows average over valid pixels only. (The published targets come from files that were not released, made by a
-    weighted-least-squares filter with unknown parameters.)
+    Where depth varies by much less than ``edge`` metres within a window, its mean remains; steps
+    well above stay. Windows average over valid pixels only. (The published targets come from files
+    that were not released, made by a weighted-least-squares filter with unknown parameters.)
 
     Args:
         depth: (N, 1, H, W) in metres.
@@ -23,24 +23,34 @@ def smooth_base_depth(depth: Tensor, mask: Tensor, radius: int = 15, edge: float
     Returns:
         (N, 1, H, W) in metres, 0 where ``mask`` is not.
 
-    Reference: Guided Image Filtering, K. He et al. 2010, https://doi.org/10.1007/978-3-642-15549-9_1
+    Reference: Guided Image Filtering, K. He et al. 2010,
+    https://doi.org/10.1007/978-3-642-15549-9_1
     """
     valid = mask.to(depth.dtype)
-    known = torch.where(mask, depth, 0)
+    measured = torch.where(mask, depth, 0)
+    # Means over a window's valid pixels: mean of values that are 0 elsewhere, over the share of
+    # valid ones.
     share = _window_mean(valid, radius).clamp(min=1e-6)
-    mean = _window_mean(known, radius) / share
-    # Variances are taken around each image's mean depth: squares of metres would lose digits in float32.
-    center = known.sum(dim=(2, 3), keepdim=True) / valid.sum(dim=(2, 3), keepdim=True).clamp(min=1)
+    mean = _window_mean(measured, radius) / share
+    # Variances are taken around each image's mean depth: squares of metres would lose digits in
+    # float32.
+    center = measured.sum(dim=(2, 3), keepdim=True) / valid.sum(dim=(2, 3), keepdim=True).clamp(
+        min=1,
+    )
     centered = torch.where(mask, depth - center, 0)
     centered_mean = _window_mean(centered, radius) / share
-    variance = (_window_mean(centered.square(), radius) / share - centered_mean.square()).clamp(min=0)
+    variance = (_window_mean(centered.square(), radius) / share - centered_mean.square()).clamp(
+        min=0,
+    )
+    # In each window depth is fitted by slope * depth + (1 - slope) * mean, as in the guided filter.
     slope = variance / (variance + edge**2)
     slope_mean = _window_mean(slope * valid, radius) / share
     offset_mean = _window_mean((1 - slope) * mean * valid, radius) / share
-    return torch.where(mask, slope_mean * known + offset_mean, 0)
+    return torch.where(mask, slope_mean * measured + offset_mean, 0)
 
 
 def _window_mean(values: Tensor, radius: int) -> Tensor:
+    """Return the mean over square windows, cut at the border; same shape as ``values``."""
     side = 2 * radius + 1
     return F.avg_pool2d(values, side, stride=1, padding=radius, count_include_pad=False)
 
@@ -49,7 +59,8 @@ def downsample_valid(depth: Tensor, mask: Tensor, size: Sequence[int]) -> tuple[
     """Shrink depth (N, 1, H, W) to ``size`` with anti-aliasing, from valid pixels only.
 
     Returns:
-        Depth (N, 1, h, w) in metres, and where at least half of what it was made of is valid.
+        Depth (N, 1, h, w) in metres and its mask: at least half of the weight came from valid
+        pixels.
     """
     resize = dict(size=tuple(size), mode='bilinear', align_corners=False, antialias=True)
     share = F.interpolate(mask.to(depth.dtype), **resize)

@@ -1,4 +1,4 @@
-"""The boundary diffusion network and where its guidance comes from."""
+"""Boundary diffusion of SD-ConvTrans, and the semantic guidance of the paper."""
 
 from collections.abc import Sequence
 
@@ -10,10 +10,11 @@ from torch import Tensor, nn
 class BoundaryDiffusion(nn.Module):
     """Diffuse high-resolution features along boundaries that the guidance confirms.
 
-    One 3x3 convolution W is used on features U, guidance V and their product: ``W(UV) - W(U)V - UW(V) + s(UV)`` with
-    s the 1x1 convolution of the summed kernel. With one channel that is, at each pixel, the sum of
-    ``w * (u' - u) * (v' - v)`` over its neighbours: differences of U count where V differs, too. The published code
-    draws W anew in every forward pass; here it is a parameter like any other.
+    One 3x3 convolution W is used on features U, guidance V and their product: ``W(UV) - W(U)V -
+    UW(V) + s(UV)`` with s the 1x1 convolution of the summed kernel. With one channel that is, at
+    each pixel, the sum of ``w * (u' - u) * (v' - v)`` over its neighbours: differences of U count
+    where V differs, too. The published code draws W anew in every forward pass; here it is a
+    parameter like any other.
 
     Args:
         channels: Channels C of both inputs.
@@ -26,14 +27,23 @@ class BoundaryDiffusion(nn.Module):
         self.norm = nn.BatchNorm2d(2 * channels)
 
     def forward(self, feat: Tensor, guidance: Tensor) -> tuple[Tensor, Tensor]:
-        """Map features (N, C, h, w) and guidance (N, C, H, W) to (N, 2C, h, w) and the differences (N, C, h, w)."""
+        """Map features (N, C, h, w) and guidance (N, C, H, W) to features (N, 2C, h, w).
+
+        Also returns the guided differences (N, C, h, w).
+        """
         if guidance.shape[-2:] != feat.shape[-2:]:
-            guidance = F.interpolate(guidance, size=feat.shape[-2:], mode='bilinear', align_corners=True)
+            guidance = F.interpolate(
+                guidance,
+                size=feat.shape[-2:],
+                mode='bilinear',
+                align_corners=True,
+            )
         differences = self.guided_differences(feat, guidance)
         return self.norm(self.fuse(torch.cat([feat, differences], dim=1))).relu(), differences
 
     def guided_differences(self, feat: Tensor, guidance: Tensor) -> Tensor:
-        """Return the sum over each pixel's neighbours of weight times both differences, (N, C, h, w)."""
+        """Return sums over neighbours of weight times both differences, (N, C, h, w)."""
+        # Expanded product of differences, four convolutions instead of one per neighbour.
         product = feat * guidance
         total = self.conv_difference.weight.sum(dim=(2, 3), keepdim=True)
         return (
@@ -47,8 +57,8 @@ class BoundaryDiffusion(nn.Module):
 class SemanticGuidance(nn.Module):
     """Guidance from all levels of the transformer, as the paper describes it; the published code has none.
 
-    Each level is embedded by a 1x1 convolution and brought to the finest size; a 1x1 convolution with norm mixes them
-    (SegFormer's all-MLP head, https://arxiv.org/abs/2105.15203).
+    Each level is embedded by a 1x1 convolution and brought to the finest size; a 1x1 convolution
+    with norm mixes them (SegFormer's all-MLP head, https://arxiv.org/abs/2105.15203).
 
     Args:
         in_channels: Channels of the levels, finest first.
@@ -64,8 +74,9 @@ class SemanticGuidance(nn.Module):
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
         """Map levels (N, C_i, h_i, w_i), finest first, to (N, C, h, w) at the finest size."""
         size = levels[0].shape[-2:]
-        maps = [
-            F.interpolate(embed(level), size=size, mode='bilinear', align_corners=False)
-            for embed, level in zip(self.embeds, levels, strict=True)
-        ]
+        maps = []
+        for embed, level in zip(self.embeds, levels, strict=True):
+            feat = embed(level)
+            feat = F.interpolate(feat, size=size, mode='bilinear', align_corners=False)
+            maps.append(feat)
         return self.norm(self.fuse(torch.cat(maps, dim=1))).relu()

@@ -1,4 +1,4 @@
-"""Base depth from the low-resolution view, detailed depth from the high-resolution one."""
+"""SD-ConvTrans head: base depth from the low-resolution view, detailed depth from the high one."""
 
 from collections.abc import Sequence
 
@@ -14,13 +14,17 @@ from .base_depth import downsample_valid, smooth_base_depth
 from .diffusion import BoundaryDiffusion, SemanticGuidance
 
 LOSSES = dict(
-    depth=dict(type='RMSELogLoss'), gradient=dict(type='SobelGradientLoss'), normal=dict(type='SobelNormalLoss')
+    depth=dict(type='RMSELogLoss'),
+    gradient=dict(type='SobelGradientLoss'),
+    normal=dict(type='SobelNormalLoss'),
 )
 UP_FACTORS = (2, 4, 8)  # of the levels at stride 8, 16 and 32
 
 
 class FeaturePyramid(nn.Module):
-    """Top-down pyramid; the smoothed map of a level feeds the next finer one, the coarsest is not smoothed.
+    """Top-down feature pyramid.
+
+    The smoothed map of a level feeds the next finer one; the coarsest is not smoothed.
 
     Args:
         in_channels: Channels of the levels, finest first.
@@ -34,11 +38,17 @@ class FeaturePyramid(nn.Module):
 
     def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
         """Map levels (N, C_i, h_i, w_i), finest first, to (N, C, h_i, w_i)."""
-        *finer, top = (lateral(level) for lateral, level in zip(self.laterals, levels, strict=True))
-        pyramid = [top]
-        for lateral, smooth in zip(reversed(finer), reversed(self.smooths), strict=True):
-            up = F.interpolate(pyramid[0], size=lateral.shape[-2:], mode='bilinear', align_corners=False)
-            pyramid.insert(0, smooth(up + lateral))
+        feats = [lateral(level) for lateral, level in zip(self.laterals, levels, strict=True)]
+        pyramid = [feats[-1]]
+        for index in reversed(range(len(self.smooths))):  # coarse to fine
+            feat = feats[index]
+            up = F.interpolate(
+                pyramid[0],
+                size=feat.shape[-2:],
+                mode='bilinear',
+                align_corners=False,
+            )
+            pyramid.insert(0, self.smooths[index](up + feat))
         return pyramid
 
 
@@ -54,26 +64,32 @@ def aggregation(in_channels: int, out_channels: int) -> nn.Sequential:
 
 def shuffle_up(channels: int, factor: int) -> nn.Sequential:
     """Return a 3x3 convolution, a pixel shuffle by ``factor`` and ReLU."""
-    return nn.Sequential(nn.Conv2d(channels, channels * factor**2, 3, padding=1), nn.PixelShuffle(factor), nn.ReLU())
+    conv = nn.Conv2d(channels, channels * factor**2, 3, padding=1)
+    return nn.Sequential(conv, nn.PixelShuffle(factor), nn.ReLU())
 
 
 @MODELS.register_module()
 class SDConvTransHead(RegressionHead):
-    """Two branches with shared weights, joined by boundary diffusion; depth is ``sigmoid * max_depth``.
+    """Two branches with shared weights, joined by boundary diffusion.
 
-    Published quirk, kept for the weights: the branches use the aggregation modules in opposite order.
+    Depth is ``sigmoid * max_depth``.
+
+    Published quirk, kept for the weights: the branches use the aggregation modules in opposite
+    order.
 
     Args:
-        conv_channels: Channels of the convolutional levels, finest first; :class:`SDConvTransEstimator` fills them in.
+        conv_channels: Channels of the convolutional levels, finest first;
+            :class:`SDConvTransEstimator` fills them in.
         transformer_channels: Channels of the transformer levels, likewise.
         pyramid_channels: Channels of the feature pyramid.
         channels: Channels C of the decoder.
-        guidance: ``'base'``, the features behind the base depth (published), or ``'semantic'``, all levels of the
-            transformer (what the paper describes).
-        base_radius: Radius of the filter that makes the target of the base depth, in pixels of the ground truth.
+        guidance: ``'base'``, the features behind the base depth (published), or ``'semantic'``, all
+            levels of the transformer (what the paper describes).
+        base_radius: Radius of the filter that makes the target of the base depth, in pixels of the
+            ground truth.
         base_edge: Depth steps well above it, in metres, stay in the base depth.
-        losses: Configs by name, each with ``(pred, target, mask)``, applied to the detailed and to the base depth;
-            published: depth, gradient and normal with weight 1.
+        losses: Configs by name, each with ``(pred, target, mask)``, applied to the detailed and to
+            the base depth; published: depth, gradient and normal with weight 1.
         **kwargs: Depth range and ``align_corners`` of :class:`~depth.models.heads.RegressionHead`.
 
     Raises:
@@ -102,21 +118,29 @@ class SDConvTransHead(RegressionHead):
         self.conv_aggregations = nn.ModuleList(aggregation(pyramid_channels, channels) for _ in conv_channels)
         self.transformer_aggregations = nn.ModuleList(aggregation(width, channels) for width in transformer_channels)
         self.ups = nn.ModuleList(shuffle_up(channels, factor) for factor in UP_FACTORS)
-        self.fuse = nn.Sequential(nn.Conv2d(channels * len(conv_channels), channels, 3, padding=1), nn.ReLU())
+        self.fuse = nn.Sequential(
+            nn.Conv2d(channels * len(conv_channels), channels, 3, padding=1),
+            nn.ReLU(),
+        )
         self.diffusion = BoundaryDiffusion(channels)
         self.detail_aggregation = aggregation(2 * channels, channels)
         self.semantic = SemanticGuidance(transformer_channels, channels) if guidance == 'semantic' else None
         del self.loss_decode  # the named losses take its place
-        self.losses = nn.ModuleDict({name: MODELS.build(loss) for name, loss in (losses or LOSSES).items()})
+        self.losses = nn.ModuleDict(
+            {name: MODELS.build(loss) for name, loss in (losses or LOSSES).items()},
+        )
 
     def forward(
-        self, feats: dict[str, list[Tensor]], data_samples: list[DepthDataSample] | None = None
+        self,
+        feats: dict[str, list[Tensor]],
+        data_samples: list[DepthDataSample] | None = None,
     ) -> dict[str, Tensor]:
         """Map what :class:`SDConvTransBackbone` gives to depth in metres.
 
         Returns:
-            ``depth``: detailed depth, a quarter of the image's size; ``base_depth``: a quarter of the low-resolution
-            view's; ``boundary``: mean magnitude of the guided differences, at the size of ``depth``. All (N, 1, h, w).
+            ``depth``: detailed depth, a quarter of the image's size; ``base_depth``: a quarter of
+            the low-resolution view's; ``boundary``: mean magnitude of the guided differences, at
+            the size of ``depth``. All (N, 1, h, w).
         """
         base = self.fuse(self._low_maps(feats['low']))
         guidance = base if self.semantic is None else self.semantic(feats['transformer'])
@@ -128,28 +152,47 @@ class SDConvTransHead(RegressionHead):
         )
 
     def _low_maps(self, levels: Sequence[Tensor]) -> Tensor:
-        pyramid = self.pyramid(levels)
+        """Return the joined maps (N, 4C, h, w) of the low-resolution view."""
+        # Published: here the aggregation modules are applied in the opposite order.
         aggregations = reversed(self.conv_aggregations)
-        return self._join([module(level) for module, level in zip(aggregations, pyramid, strict=True)])
+        maps = []
+        for aggregate, level in zip(aggregations, self.pyramid(levels), strict=True):
+            maps.append(aggregate(level))
+        return self._join(maps)
 
     def _high_maps(self, feats: dict[str, list[Tensor]]) -> Tensor:
-        pyramid = self.pyramid(feats['high'])
-        maps = [module(level) for module, level in zip(self.conv_aggregations, pyramid, strict=True)]
-        pairs = zip(self.transformer_aggregations, feats['transformer'], strict=True)
-        return self._join([feat + module(level) for feat, (module, level) in zip(maps, pairs, strict=True)])
+        """Return the joined maps (N, 4C, h, w) of the high-resolution view, both backbones added."""
+        maps = []
+        for index, level in enumerate(self.pyramid(feats['high'])):
+            conv = self.conv_aggregations[index](level)
+            transformer = self.transformer_aggregations[index](feats['transformer'][index])
+            maps.append(conv + transformer)
+        return self._join(maps)
 
     def _join(self, maps: Sequence[Tensor]) -> Tensor:
-        """Bring maps (N, C, h_i, w_i), finest first, to the finest size; coarsest first in the channels."""
-        finest, *coarser = maps
-        ups = [up(feat) for up, feat in zip(self.ups, coarser, strict=True)]
-        size = finest.shape[-2:]
-        ups = [F.interpolate(feat, size=size, mode='bilinear', align_corners=False) for feat in ups]
-        return torch.cat([*reversed(ups), finest], dim=1)
+        """Concatenate maps (N, C, h_i, w_i), finest first, at the finest size.
+
+        The channels of the coarsest map come first, as in the published weights.
+        """
+        size = maps[0].shape[-2:]
+        joined = [maps[0]]
+        for up, feat in zip(self.ups, maps[1:], strict=True):
+            # A pixel shuffle gives multiples of the level's size, which rounding may make too
+            # large.
+            feat = F.interpolate(up(feat), size=size, mode='bilinear', align_corners=False)
+            joined.insert(0, feat)
+        return torch.cat(joined, dim=1)
 
     def loss(
-        self, outputs: dict[str, Tensor], gt_depth: Tensor, data_samples: list[DepthDataSample] | None = None
+        self,
+        outputs: dict[str, Tensor],
+        gt_depth: Tensor,
+        data_samples: list[DepthDataSample] | None = None,
     ) -> dict[str, Tensor]:
-        """Compare the detailed depth with ``gt_depth`` (N, 1, H, W) and the base depth with a smooth version of it.
+        """Return the losses of the detailed and of the base depth.
+
+        The target of the detailed depth is ``gt_depth`` (N, 1, H, W), that of the base depth a
+        smoothed version of it.
 
         Both targets are brought to the size of the outputs, as published.
         """
@@ -159,26 +202,39 @@ class SDConvTransHead(RegressionHead):
         return detailed | self._losses('base_', outputs['base_depth'], base, mask, data_samples)
 
     def _losses(
-        self, prefix: str, pred: Tensor, gt_depth: Tensor, mask: Tensor, data_samples: list[DepthDataSample] | None
+        self,
+        prefix: str,
+        pred: Tensor,
+        gt_depth: Tensor,
+        mask: Tensor,
+        data_samples: list[DepthDataSample] | None,
     ) -> dict[str, Tensor]:
+        """Return the named losses of one output, at its own size."""
         target, valid = downsample_valid(gt_depth, mask, pred.shape[-2:])
         values = {}
         for name, loss in self.losses.items():
-            extra = ()
             if getattr(loss, 'needs_intrinsics', False):
-                extra = (_scaled_intrinsics(data_samples, gt_depth, pred),)
-            values[f'loss_{prefix}{name}'] = loss(pred, target, valid, *extra)
+                intrinsics = _scaled_intrinsics(data_samples, gt_depth, pred)
+                value = loss(pred, target, valid, intrinsics)
+            else:
+                value = loss(pred, target, valid)
+            values[f'loss_{prefix}{name}'] = value
         return values
 
 
-def _scaled_intrinsics(data_samples: list[DepthDataSample] | None, gt_depth: Tensor, pred: Tensor) -> Tensor:
+def _scaled_intrinsics(
+    data_samples: list[DepthDataSample] | None,
+    gt_depth: Tensor,
+    pred: Tensor,
+) -> Tensor:
     """Return the samples' cameras (N, 3, 3) for maps of the size of ``pred``."""
     if not data_samples or any('intrinsics' not in sample for sample in data_samples):
         raise ValueError('SDConvTransHead: a loss needs intrinsics, but the data samples have none')
     cameras = torch.stack([sample.intrinsics for sample in data_samples]).to(pred)
-    scale = torch.tensor(
-        [pred.shape[-1] / gt_depth.shape[-1], pred.shape[-2] / gt_depth.shape[-2], 1.0], device=pred.device
-    )
+    by_x = pred.shape[-1] / gt_depth.shape[-1]
+    by_y = pred.shape[-2] / gt_depth.shape[-2]
+    scale = torch.tensor([by_x, by_y, 1.0], device=pred.device)
+    # Pixel centres are at whole numbers, but a resize scales about the image's corner.
     shift = torch.zeros_like(cameras)
-    shift[:, :2, 2] = 0.5  # pixel centres are at whole numbers, sizes scale about the corner
+    shift[:, :2, 2] = 0.5
     return (cameras + shift) * scale[:, None] - shift

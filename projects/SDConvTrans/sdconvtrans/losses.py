@@ -1,4 +1,4 @@
-"""The three losses of SD-ConvTrans: depth, gradient and normals."""
+"""Losses of SD-ConvTrans on depth, its gradient and its normals."""
 
 import torch
 import torch.nn.functional as F
@@ -25,13 +25,19 @@ class RMSELogLoss(nn.Module):
 
     def forward(self, pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         """Return the weighted loss of depth in metres, all (N, 1, H, W)."""
-        error = torch.log(torch.where(mask, target, 1) + self.eps) - torch.log(torch.where(mask, pred, 1) + self.eps)
-        mean = error.square().sum() / mask.sum().clamp(min=1)
+        # Masked pixels become 1 in both maps, so that their error is 0 and their gradient finite.
+        log_target = torch.log(torch.where(mask, target, 1) + self.eps)
+        log_pred = torch.log(torch.where(mask, pred, 1) + self.eps)
+        mean = (log_target - log_pred).square().sum() / mask.sum().clamp(min=1)
+        # The slope of a root is infinite at 0.
         return self.loss_weight * mean.clamp(min=1e-12).sqrt()
 
 
 def sobel(depth: Tensor, padding: str = 'zeros') -> Tensor:
-    """Return the Sobel maps (N, 2, H, W) of depth (N, 1, H, W): by y, downwards negative, then by x likewise.
+    """Return the Sobel maps (N, 2, H, W) of depth (N, 1, H, W): by y, then by x.
+
+    The filters are published with reversed signs: depth that grows downwards or to the right is
+    negative.
 
     Args:
         depth: Any unit.
@@ -43,7 +49,7 @@ def sobel(depth: Tensor, padding: str = 'zeros') -> Tensor:
 
 
 def all_neighbours_valid(mask: Tensor) -> Tensor:
-    """Return where a pixel of ``mask`` (N, 1, H, W) and its eight neighbours are True; outside counts as True."""
+    """Return the pixels of ``mask`` (N, 1, H, W) whose 3x3 window is True; outside counts as True."""
     return F.max_pool2d((~mask).float(), 3, stride=1, padding=1) == 0
 
 
@@ -59,18 +65,28 @@ class _SobelLoss(nn.Module):
         ValueError: If ``padding`` is unknown.
     """
 
-    def __init__(self, loss_weight: float = 1.0, unit: float = 10.0, padding: str = 'zeros') -> None:
+    def __init__(
+        self,
+        loss_weight: float = 1.0,
+        unit: float = 10.0,
+        padding: str = 'zeros',
+    ) -> None:
         super().__init__()
         if padding not in ('zeros', 'replicate'):
-            raise ValueError(f"{type(self).__name__}: padding is 'zeros' or 'replicate', got {padding!r}")
+            raise ValueError(
+                f"{type(self).__name__}: padding is 'zeros' or 'replicate', got {padding!r}",
+            )
         self.loss_weight, self.unit, self.padding = loss_weight, unit, padding
 
     def maps(self, pred: Tensor, target: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return both maps' gradients (N, 2, H, W), zero where a neighbour is not valid, and where they are valid."""
+        """Return the Sobel maps (N, 2, H, W) of both depths, and their mask (N, 1, H, W).
+
+        They are zero where a neighbour is not valid.
+        """
         valid = all_neighbours_valid(mask)
-        gradients = (sobel(torch.where(mask, depth, 0) / self.unit, self.padding) for depth in (pred, target))
-        of_pred, of_target = (torch.where(valid, gradient, 0) for gradient in gradients)
-        return of_pred, of_target, valid
+        pred_map = sobel(torch.where(mask, pred, 0) / self.unit, self.padding)
+        target_map = sobel(torch.where(mask, target, 0) / self.unit, self.padding)
+        return torch.where(valid, pred_map, 0), torch.where(valid, target_map, 0), valid
 
 
 @MODELS.register_module()
@@ -79,24 +95,27 @@ class SobelGradientLoss(_SobelLoss):
 
     def forward(self, pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         """Return the weighted loss of depth in metres, all (N, 1, H, W)."""
-        of_pred, of_target, valid = self.maps(pred, target, mask)
-        return self.loss_weight * (of_target - of_pred).abs().sum() / (2 * valid.sum()).clamp(min=1)
+        pred_map, target_map, valid = self.maps(pred, target, mask)
+        difference = (target_map - pred_map).abs().sum()
+        return self.loss_weight * difference / (2 * valid.sum()).clamp(min=1)
 
 
 @MODELS.register_module()
 class SobelNormalLoss(_SobelLoss):
     """One minus the cosine between whole Sobel maps, averaged over images and directions.
 
-    Published as a loss on surface normals, though no normal is formed: a map is one long vector here. For normals of
-    pixels see :class:`SurfaceNormalLoss`.
+    Published as a loss on surface normals, though no normal is formed: a map is one long vector
+    here. For normals of pixels see :class:`SurfaceNormalLoss`.
     """
 
     def forward(self, pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         """Return the weighted loss of depth in metres, all (N, 1, H, W)."""
-        of_pred, of_target, valid = self.maps(pred, target, mask)
-        cosines = F.cosine_similarity(of_pred.flatten(2), of_target.flatten(2), dim=2)  # (N, 2)
-        counted = valid.flatten(1).any(dim=1, keepdim=True) & torch.ones_like(cosines, dtype=torch.bool)
-        return self.loss_weight * torch.where(counted, 1 - cosines, 0).sum() / counted.sum().clamp(min=1)
+        pred_map, target_map, valid = self.maps(pred, target, mask)
+        cosines = F.cosine_similarity(pred_map.flatten(2), target_map.flatten(2), dim=2)  # (N, 2)
+        # Images without a single valid pixel are left out of the mean.
+        has_pixels = valid.flatten(1).any(dim=1, keepdim=True).expand_as(cosines)
+        total = torch.where(has_pixels, 1 - cosines, 0).sum()
+        return self.loss_weight * total / has_pixels.sum().clamp(min=1)
 
 
 @MODELS.register_module()
@@ -105,8 +124,9 @@ class SurfaceNormalLoss(_SobelLoss):
 
     Args:
         loss_weight: Factor of the loss.
-        from_intrinsics: Normals of the surface in space, from the sample's camera; otherwise (-gx, -gy, 1) from the
-            gradients, which depends on the unit of depth and on the size of the map.
+        from_intrinsics: Normals of the surface in space, from the sample's camera; otherwise (-gx,
+            -gy, 1) from the gradients, which depends on the unit of depth and on the size of the
+            map.
         unit: See :class:`SobelGradientLoss`; without intrinsics only.
         padding: Of the gradients; ``'replicate'`` keeps a plane's border a plane's.
     """
@@ -121,17 +141,26 @@ class SurfaceNormalLoss(_SobelLoss):
         super().__init__(loss_weight, unit, padding)
         self.needs_intrinsics = from_intrinsics
 
-    def forward(self, pred: Tensor, target: Tensor, mask: Tensor, intrinsics: Tensor | None = None) -> Tensor:
-        """Return the weighted loss of depth in metres, all (N, 1, H, W); ``intrinsics`` (N, 3, 3) of these maps."""
+    def forward(
+        self,
+        pred: Tensor,
+        target: Tensor,
+        mask: Tensor,
+        intrinsics: Tensor | None = None,
+    ) -> Tensor:
+        """Return the weighted loss of depth in metres, all (N, 1, H, W).
+
+        ``intrinsics`` (N, 3, 3) are in pixels of these maps.
+        """
         if self.needs_intrinsics:
-            of_pred, of_target = (
-                normals_from_depth(torch.where(mask, depth, 1), intrinsics) for depth in (pred, target)
-            )
+            pred_normals = normals_from_depth(torch.where(mask, pred, 1), intrinsics)
+            target_normals = normals_from_depth(torch.where(mask, target, 1), intrinsics)
             valid = all_neighbours_valid(mask)
         else:
-            of_pred, of_target, valid = self.maps(pred, target, mask)
-            of_pred, of_target = (_gradient_normals(gradient) for gradient in (of_pred, of_target))
-        cosine = (of_pred * of_target).sum(dim=1, keepdim=True)
+            pred_map, target_map, valid = self.maps(pred, target, mask)
+            pred_normals = _gradient_normals(pred_map)
+            target_normals = _gradient_normals(target_map)
+        cosine = (pred_normals * target_normals).sum(dim=1, keepdim=True)
         return self.loss_weight * torch.where(valid, 1 - cosine, 0).sum() / valid.sum().clamp(min=1)
 
 

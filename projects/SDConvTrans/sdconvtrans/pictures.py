@@ -1,4 +1,4 @@
-"""The branches of SD-ConvTrans side by side."""
+"""Picture of the SD-ConvTrans branches: base depth, detailed depth and boundaries."""
 
 import cv2
 import numpy as np
@@ -10,19 +10,20 @@ MIN_HEIGHT = 192  # of a tile; the titles of smaller ones would not fit
 
 
 def draw_branches(image: np.ndarray, maps: dict[str, np.ndarray]) -> np.ndarray:
-    """Return a BGR uint8 picture of image, base depth, detailed depth, what the detail adds, and the boundaries.
+    """Draw image, base depth, detailed depth, their difference and the boundaries, BGR uint8.
 
     Args:
         image: BGR uint8 (H, W, 3).
-        maps: ``base_depth``, ``depth`` (metres) and ``boundary``, each (h, w), as the head gives them.
+        maps: ``base_depth``, ``depth`` (metres) and ``boundary``, each (h, w), as the head gives
+            them.
     """
     scale = max(1, -(-MIN_HEIGHT // len(image)))
     image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
     height, width = image.shape[:2]
-    base, depth, boundary = (
-        cv2.resize(maps[name], (width, height), interpolation=cv2.INTER_LINEAR)
-        for name in ('base_depth', 'depth', 'boundary')
-    )
+    resized = {}
+    for name, values in maps.items():
+        resized[name] = cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR)
+    base, depth, boundary = resized['base_depth'], resized['depth'], resized['boundary']
     low, high = np.percentile(depth, [1, 99])
     high = max(high, low + 1e-3)
     detail = np.abs(depth - base)
@@ -38,5 +39,5 @@ def draw_branches(image: np.ndarray, maps: dict[str, np.ndarray]) -> np.ndarray:
             ('detail adds', colorize_error(detail, largest, everywhere)),
             ('metres', draw_color_bar(height, 0, largest, ' m', kind='error')),
             ('boundary', colorize_error(boundary, strongest, everywhere)),
-        ]
+        ],
     )

@@ -1,4 +1,4 @@
-"""Draw what SD-ConvTrans adds: image, base depth, detailed depth, their difference, boundary guidance."""
+"""Draw the branches of SD-ConvTrans: base depth, detailed depth, difference and boundaries."""
 
 import argparse
 from pathlib import Path
@@ -12,7 +12,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('images', nargs='+', type=Path, help='image files')
-    parser.add_argument('--out-dir', type=Path, default=Path('work_dirs/branches'), help='folder of the pictures')
+    parser.add_argument(
+        '--out-dir',
+        type=Path,
+        default=Path('work_dirs/branches'),
+        help='folder of the pictures',
+    )
     parser.add_argument('--device', default='cpu', help='where the model runs')
     return parser.parse_args()
 
@@ -25,7 +30,7 @@ def main() -> None:
     from depth.apis import init_model
     from depth.apis.inference import prepare_image
     from depth.engine.config import make_projects_importable
-    from depth.visualization.files import write_image
+    from depth.visualization.output_files import write_image
 
     make_projects_importable(Path(__file__))
     from projects.SDConvTrans.sdconvtrans.pictures import draw_branches

@@ -1,4 +1,4 @@
-"""The scene category of a sample, from where its image lies."""
+"""Scene category of a sample, read from the path of its image."""
 
 import re
 
@@ -13,18 +13,23 @@ OUTDOOR = ('kitti', 'kitti_benchmark', 'vkitti2')
 
 @TRANSFORMS.register_module()
 class AddSceneCategory(BaseTransform):
-    """Set ``scene_class``: which of the scene categories an image shows.
+    """Set ``scene_class``, the number of the scene category that an image shows.
 
-    Outdoor data sets are all ``outdoor_scene``. Elsewhere the category stands in the image's path: a folder or file
-    name up to its first digit, as in ``living_room_0012a/rgb_00001.jpg`` or ``living_room_0012.jpg``. An image of no
-    known category gets none; a head that learns categories then says so.
+    Outdoor data sets are all ``outdoor_scene``. Elsewhere the category stands in the image's path:
+    a folder or file name up to its first digit, as in ``living_room_0012a/rgb_00001.jpg`` or
+    ``living_room_0012.jpg``. An image of no known category gets none; a head that learns categories
+    then raises an error.
 
     Args:
         categories: Names, in the order of the text embeddings.
         outdoor: Data sets whose images are all ``outdoor_scene``.
     """
 
-    def __init__(self, categories: tuple[str, ...] = tuple(CATEGORIES), outdoor: tuple[str, ...] = OUTDOOR) -> None:
+    def __init__(
+        self,
+        categories: tuple[str, ...] = tuple(CATEGORIES),
+        outdoor: tuple[str, ...] = OUTDOOR,
+    ) -> None:
         self.numbers = {name: number for number, name in enumerate(categories)}
         self.outdoor = frozenset(outdoor)
 
@@ -35,11 +40,14 @@ class AddSceneCategory(BaseTransform):
             number = self.numbers.get('outdoor_scene')
         else:
             number = self._from_path(results['img_path'])
-        return results if number is None else results | dict(scene_class=number)
+        if number is None:
+            return results
+        return results | dict(scene_class=number)
 
     def _from_path(self, path: str) -> int | None:
-        for part in reversed(path.replace('\\', '/').split('/')):
-            name = re.split(r'\d', part, maxsplit=1)[0].rstrip('_').removeprefix('nyu_')
+        # The file's own name first: flat copies of NYU carry the scene there.
+        for component in reversed(path.replace('\\', '/').split('/')):
+            name = re.split(r'\d', component, maxsplit=1)[0].rstrip('_').removeprefix('nyu_')
             if name in self.numbers:
                 return self.numbers[name]
         return None

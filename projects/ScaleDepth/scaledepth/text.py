@@ -1,4 +1,4 @@
-"""Scene categories and their text embeddings."""
+"""Names of the scene categories, and the file of their text embeddings."""
 
 from pathlib import Path
 
@@ -33,13 +33,17 @@ def read_class_embeddings(path: str | Path, shape: tuple[int, int]) -> Tensor:
     verify_archive(path)
     try:
         embeddings = torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as error:  # torch raises half a dozen kinds for a file that is not its own
-        raise ValueError(f'class embeddings {path} cannot be read ({type(error).__name__}: {error})') from error
-    if not isinstance(embeddings, Tensor) or tuple(embeddings.shape) != tuple(shape):
-        found = tuple(embeddings.shape) if isinstance(embeddings, Tensor) else type(embeddings).__name__
+    except Exception as error:  # for a foreign file torch raises half a dozen types of exception
         raise ValueError(
-            f'class embeddings {path} must be a tensor of shape {tuple(shape)}, found {found}; '
-            'set model.decode_head.num_classes to its rows'
+            f'class embeddings {path} cannot be read ({type(error).__name__}: {error})',
+        ) from error
+    if not isinstance(embeddings, Tensor) or tuple(embeddings.shape) != tuple(shape):
+        content = type(embeddings).__name__
+        if isinstance(embeddings, Tensor):
+            content = tuple(embeddings.shape)
+        raise ValueError(
+            f'class embeddings {path} must be a tensor of shape {tuple(shape)}, found {content}; '
+            'set model.decode_head.num_classes to its rows',
         )
     check_weights(dict(embeddings=embeddings), path)
     return embeddings.float()

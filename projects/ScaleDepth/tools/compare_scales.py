@@ -16,7 +16,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Run the model on every test image and print least, median and greatest scale of each data set."""
+    """Run the model on every test image; print the range and median of each data set's scales."""
     args = parse_args()
     import statistics
 
@@ -25,18 +25,27 @@ def main() -> None:
     from depth.apis import init_model
     from depth.registry import DATASETS
 
-    model = init_model(args.config, args.checkpoint, args.device, parse_cfg_options(args.cfg_options))
+    model = init_model(
+        args.config,
+        args.checkpoint,
+        args.device,
+        parse_cfg_options(args.cfg_options),
+    )
     dataset = DATASETS.build(model.cfg.test_dataloader.dataset)
     scales: dict[str, list[float]] = {}
     for index in range(len(dataset)):
         item = dataset[index]
-        batch = model.data_preprocessor(dict(inputs=[item['inputs']], data_samples=[item['data_samples']]))
+        batch = model.data_preprocessor(
+            dict(inputs=[item['inputs']], data_samples=[item['data_samples']]),
+        )
         with torch.inference_mode():
             scale = model.decode_head(model.extract_feat(batch['inputs']))['scale'].item()
         scales.setdefault(item['data_samples'].dataset, []).append(scale)
     for name, values in scales.items():
         least, median, greatest = min(values), statistics.median(values), max(values)
-        print(f'{name}: {len(values)} images, scale {least:.2f} to {greatest:.2f} m, median {median:.2f} m')
+        print(
+            f'{name}: {len(values)} images, scale {least:.2f} to {greatest:.2f} m, median {median:.2f} m',
+        )
 
 
 if __name__ == '__main__':

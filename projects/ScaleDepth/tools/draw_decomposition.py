@@ -1,4 +1,4 @@
-"""Draw what ScaleDepth predicts: image, relative depth, metric depth, the scale and the likeliest scene categories."""
+"""Draw ScaleDepth predictions: relative depth, metric depth, scale and scene categories."""
 
 import argparse
 from pathlib import Path
@@ -13,7 +13,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('images', nargs='+', type=Path, help='image files, indoor and outdoor')
     parser.add_argument(
-        '--out', type=Path, default=Path('work_dirs/decomposition.png'), help='the picture, one row an image'
+        '--out',
+        type=Path,
+        default=Path('work_dirs/decomposition.png'),
+        help='the picture, one row an image',
     )
     parser.add_argument('--device', default='cpu', help='where the model runs')
     return parser.parse_args()
@@ -26,7 +29,7 @@ def main() -> None:
 
     from depth.apis import init_model
     from depth.engine.config import make_projects_importable
-    from depth.visualization.files import write_image
+    from depth.visualization.output_files import write_image
 
     make_projects_importable(Path(__file__))
     from projects.ScaleDepth.scaledepth.pictures import draw_decomposition

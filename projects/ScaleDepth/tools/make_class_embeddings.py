@@ -12,18 +12,38 @@ from depth.cli import run_tool
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--out', type=Path, required=True, help='file that receives the tensor (categories, width)')
-    parser.add_argument('--outdoor', action='store_true', help='add outdoor_scene: 28 categories in place of 27')
-    parser.add_argument('--categories', nargs='+', help='other categories, in the order of the class numbers')
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        '--out',
+        type=Path,
+        required=True,
+        help='file that receives the tensor (categories, width)',
+    )
+    parser.add_argument(
+        '--outdoor',
+        action='store_true',
+        help='add outdoor_scene: 28 categories in place of 27',
+    )
+    parser.add_argument(
+        '--categories',
+        nargs='+',
+        help='other categories, in the order of the class numbers',
+    )
     parser.add_argument('--templates', nargs='+', help='prompts with {} for the category')
     parser.add_argument('--model', default='convnext_large_d_320', help='model of open_clip')
-    parser.add_argument('--pretrained', default='laion2b_s29b_b131k_ft_soup', help='tag of its weights, or their file')
+    parser.add_argument(
+        '--pretrained',
+        default='laion2b_s29b_b131k_ft_soup',
+        help='tag of its weights, or their file',
+    )
     return parser.parse_args()
 
 
 def main() -> None:
-    """Embed, average, write."""
+    """Embed the categories, average over the templates, write the tensor."""
     args = parse_args()
     from depth.engine.config import make_projects_importable
 
@@ -32,14 +52,16 @@ def main() -> None:
 
     categories = args.categories or (CATEGORIES if args.outdoor else CATEGORIES[:-1])
     templates = args.templates or TEMPLATES
-    without = [template for template in templates if '{}' not in template]
-    if without:
-        raise ValueError(f'--templates: {without[0]!r} has no {{}} for the category')
+    for template in templates:
+        if '{}' not in template:
+            raise ValueError(f'--templates: {template!r} has no {{}} for the category')
     embeddings = embed(categories, templates, args.model, args.pretrained)
     from depth.engine.checkpoint import save_atomically
 
     save_atomically(embeddings, args.out)
-    print(f'{args.out}: {tuple(embeddings.shape)}, {len(templates)} templates, {args.model} {args.pretrained}')
+    print(
+        f'{args.out}: {tuple(embeddings.shape)}, {len(templates)} templates, {args.model} {args.pretrained}',
+    )
 
 
 def embed(categories: list[str], templates: list[str], model_name: str, pretrained: str):
@@ -55,9 +77,11 @@ def embed(categories: list[str], templates: list[str], model_name: str, pretrain
     rows = []
     with torch.inference_mode():
         for category in categories:
+            # CLIP's prompt ensemble: unit vectors are averaged and the mean is scaled to length 1.
             prompts = [template.format(category.replace('_', ' ')) for template in templates]
-            each = torch.nn.functional.normalize(model.encode_text(tokenizer(prompts)).float(), dim=-1)
-            rows.append(torch.nn.functional.normalize(each.mean(dim=0), dim=0))
+            features = model.encode_text(tokenizer(prompts)).float()  # (templates, C)
+            unit = torch.nn.functional.normalize(features, dim=-1)
+            rows.append(torch.nn.functional.normalize(unit.mean(dim=0), dim=0))
     return torch.stack(rows).clone()
 
 

@@ -1,4 +1,4 @@
-"""The network that chooses pixels."""
+"""Mask network: predicts which pixels of an image a depth model may see."""
 
 from itertools import pairwise
 
@@ -8,18 +8,19 @@ from torch import Tensor, nn
 
 
 def _block(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:
+    """Return a 3x3 convolution with batch norm and ReLU."""
     conv = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(out_channels), nn.ReLU())
 
 
 class MaskNetwork(nn.Module):
-    """Small encoder-decoder from an image to how much of each pixel may be seen.
+    """Small encoder-decoder that maps an image to a visibility mask.
 
     Args:
         channels: Width C at full resolution; doubled at each of three halvings.
 
-    Reference: Visualization of Convolutional Neural Networks for Monocular Depth Estimation, J. Hu et al. 2019,
-    https://arxiv.org/abs/1904.03380
+    Reference: Visualization of Convolutional Neural Networks for Monocular Depth Estimation, J. Hu
+    et al. 2019, https://arxiv.org/abs/1904.03380
     """
 
     def __init__(self, channels: int = 16) -> None:
@@ -29,7 +30,8 @@ class MaskNetwork(nn.Module):
         self.downs = nn.ModuleList(_block(before, after, stride=2) for before, after in pairwise(widths))
         self.ups = nn.ModuleList(_block(before + after, after) for before, after in pairwise(reversed(widths)))
         self.logit = nn.Conv2d(channels, 1, 3, padding=1)
-        # Everything is visible at the start; the sparsity term then hides what is not missed.
+        # At the start sigmoid(2) = 0.88 of every pixel is visible; the sparsity term then hides the
+        # pixels that the depth model does not need.
         nn.init.zeros_(self.logit.weight)
         nn.init.constant_(self.logit.bias, 2.0)
 
@@ -47,5 +49,6 @@ class MaskNetwork(nn.Module):
 
 
 def show_pixels(inputs: Tensor, mask: Tensor) -> Tensor:
-    """Return the image (N, 3, H, W) seen through a mask (N, 1, H, W); hidden pixels have the data set's mean colour."""
+    """Hide pixels of a normalised image (N, 3, H, W) by a mask (N, 1, H, W) between 0 and 1."""
+    # 0 in a normalised image is the mean colour of the data set.
     return inputs * mask

@@ -1,4 +1,4 @@
-"""The study from a checkpoint to numbers and pictures."""
+"""Sparse-pixel study of one depth model: tables of errors, curves and pictures of masks."""
 
 import argparse
 import io
@@ -14,7 +14,7 @@ from depth.apis import init_model
 from depth.atomic_write import write_atomically
 from depth.registry import DATASETS
 from depth.visualization import colorize_depth
-from depth.visualization.files import write_image
+from depth.visualization.output_files import write_image
 from depth.visualization.panel import join_tiles
 
 from .mask_network import MaskNetwork, show_pixels
@@ -27,11 +27,15 @@ def scene_batches(model: nn.Module, split: str, batch_size: int, num_scenes: int
     """Yield preprocessed batches of the synthetic scenes of a model's config, once."""
     loader = model.cfg.train_dataloader if split == 'train' else model.cfg.val_dataloader
     pipeline = [dict(type='PackDepthInputs')]
-    dataset = DATASETS.build(dict(loader.dataset, num_scenes=num_scenes, pipeline=pipeline, cache=False))
+    dataset = DATASETS.build(
+        dict(loader.dataset, num_scenes=num_scenes, pipeline=pipeline, cache=False),
+    )
     for start in range(0, num_scenes, batch_size):
         items = [dataset[index] for index in range(start, min(start + batch_size, num_scenes))]
         samples = [item['data_samples'] for item in items]
-        yield model.data_preprocessor(dict(inputs=[item['inputs'] for item in items], data_samples=samples))
+        yield model.data_preprocessor(
+            dict(inputs=[item['inputs'] for item in items], data_samples=samples),
+        )
 
 
 def image_gradient(inputs: Tensor) -> Tensor:
@@ -47,30 +51,55 @@ def random_score(inputs: Tensor) -> Tensor:
     return torch.rand(len(inputs), 1, *inputs.shape[-2:], generator=generator).to(inputs)
 
 
-def run_model(name: str, checkpoint: str | Path, args: argparse.Namespace) -> tuple[nn.Module, list[MaskNetwork], dict]:
-    """Train one mask network a sparsity weight; return the depth model, the networks and the table of errors."""
+def run_model(
+    name: str,
+    checkpoint: str | Path,
+    args: argparse.Namespace,
+) -> tuple[nn.Module, list[MaskNetwork], dict]:
+    """Train one mask network per sparsity weight.
+
+    Returns:
+        The depth model, the mask networks and the table of errors.
+    """
     model = init_model(checkpoint, device=args.device)
-    # Rendered once: the same scenes train every mask network, and are looked through in the same order.
+    # Rendered once, so that every mask network is trained on the same scenes in the same order.
     train = list(scene_batches(model, 'train', args.batch_size, args.batch_size * args.iters))
     val = list(scene_batches(model, 'val', args.batch_size, args.num_val))
     networks, points = [], []
     for weight in args.sparsity:
         torch.manual_seed(0)
-        network = train_mask_network(model, iter(train), weight, args.iters, report=_printer(name, weight, args.iters))
+        network = train_mask_network(
+            model,
+            iter(train),
+            weight,
+            args.iters,
+            report=_printer(name, weight, args.iters),
+        )
         share = _mean_share(network, val)
         scores = dict(learned=network, gradient=image_gradient, random=random_score)
-        errors = {kind: masked_rmse(model, val, score, [share])[share] for kind, score in scores.items()}
+        errors = {}
+        for kind, score in scores.items():
+            errors[kind] = masked_rmse(model, val, score, [share])[share]
         points.append(dict(sparsity_weight=weight, share=share, **errors))
         networks.append(network)
-        listed = ', '.join(f'{kind} {error:.3f}' for kind, error in errors.items())
-        print(f'{name}, weight {weight:g}: {100 * share:.1f} % visible, rmse in metres: {listed}', flush=True)
+        summary = ', '.join(f'{kind} {error:.3f}' for kind, error in errors.items())
+        print(
+            f'{name}, weight {weight:g}: {100 * share:.1f} % visible, rmse in metres: {summary}',
+            flush=True,
+        )
     all_pixels = masked_rmse(model, val, image_gradient, [1.0])[1.0]
-    return model, networks, dict(checkpoint=str(checkpoint), rmse_all_pixels=all_pixels, points=points)
+    return (
+        model,
+        networks,
+        dict(checkpoint=str(checkpoint), rmse_all_pixels=all_pixels, points=points),
+    )
 
 
 @torch.no_grad()
 def _mean_share(network: MaskNetwork, batches: list[dict]) -> float:
-    return torch.cat([network(batch['inputs']).mean(dim=(1, 2, 3)) for batch in batches]).mean().item()
+    """Return the mean of the masks of all images: the share of visible pixels."""
+    shares = [network(batch['inputs']).mean(dim=(1, 2, 3)) for batch in batches]
+    return torch.cat(shares).mean().item()
 
 
 def _printer(name: str, weight: float, iterations: int) -> Callable[[int, float, float], None]:
@@ -85,7 +114,7 @@ def _printer(name: str, weight: float, iterations: int) -> Callable[[int, float,
 
 
 def draw_curves(results: dict, path: Path) -> None:
-    """Plot error against the share of visible pixels for every model and way of choosing them."""
+    """Plot error against the share of visible pixels, one line per model and choice of pixels."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -96,9 +125,20 @@ def draw_curves(results: dict, path: Path) -> None:
         points = sorted(result['points'], key=lambda point: point['share'])
         shares = [100 * point['share'] for point in points]
         for kind, style in (('learned', 'o-'), ('gradient', 's--'), ('random', 'x:')):
-            axes.plot(shares, [point[kind] for point in points], style, color=color, label=f'{name}, {kind}')
+            axes.plot(
+                shares,
+                [point[kind] for point in points],
+                style,
+                color=color,
+                label=f'{name}, {kind}',
+            )
         axes.axhline(result['rmse_all_pixels'], color=color, linewidth=0.5)
-    axes.set(xscale='log', xlabel='visible pixels, %', ylabel='rmse, m', title='thin lines: all pixels')
+    axes.set(
+        xscale='log',
+        xlabel='visible pixels, %',
+        ylabel='rmse, m',
+        title='thin lines: all pixels',
+    )
     axes.legend(fontsize=7)
     content = io.BytesIO()
     figure.savefig(content, dpi=150, format=path.suffix.removeprefix('.'))
@@ -113,7 +153,7 @@ def draw_masks(
     count: int = 4,
     device: str = 'cpu',
 ) -> None:
-    """Draw image, its gradient, and for each model the pixels it keeps and the depth from them, one scene a row."""
+    """Draw image, gradient and, for each model, its mask and the depth from it, a row per scene."""
     first = next(iter(models.values()))
     inputs = next(scene_batches(first, 'val', count, count))['inputs'].to(device)
     rows = []
@@ -127,7 +167,12 @@ def draw_masks(
             depth = model(show_pixels(image, mask))[0, 0].cpu().numpy()
             low, high = np.percentile(depth, [1, 99])
             tiles.append((f'{name}: {100 * share:.0f} % of the pixels', _gray(mask)))
-            tiles.append((f'{name}: depth from them', _tile(colorize_depth(depth, low, max(high, low + 1e-3)))))
+            tiles.append(
+                (
+                    f'{name}: depth from them',
+                    _tile(colorize_depth(depth, low, max(high, low + 1e-3))),
+                ),
+            )
         rows.append(join_tiles(tiles))
     write_image(path, np.vstack(rows))
 
@@ -135,7 +180,8 @@ def draw_masks(
 def _picture(image: Tensor, model: nn.Module) -> np.ndarray:
     preprocessor = model.data_preprocessor
     pixels = image * preprocessor.std + preprocessor.mean
-    pixels = pixels.flip(1) if preprocessor.bgr_to_rgb else pixels
+    if preprocessor.bgr_to_rgb:  # back to OpenCV's order of channels
+        pixels = pixels.flip(1)
     return _tile(pixels[0].clamp(0, 255).round().byte().permute(1, 2, 0).cpu().numpy())
 
 
@@ -146,4 +192,8 @@ def _gray(values: Tensor) -> np.ndarray:
 
 
 def _tile(picture: np.ndarray) -> np.ndarray:
-    return cv2.resize(np.ascontiguousarray(picture), (TILE[1], TILE[0]), interpolation=cv2.INTER_NEAREST)
+    return cv2.resize(
+        np.ascontiguousarray(picture),
+        (TILE[1], TILE[0]),
+        interpolation=cv2.INTER_NEAREST,
+    )

@@ -1,4 +1,4 @@
-"""Training of mask networks and the error at a given share of visible pixels."""
+"""Training of mask networks, and the depth error at a given share of visible pixels."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -23,18 +23,19 @@ def train_mask_network(
 ) -> MaskNetwork:
     """Train a mask network against a frozen depth model.
 
-    The loss is the scale-invariant error between the model's depth from the visible pixels and from all of them,
-    plus ``sparsity_weight`` times the mean of the mask (its L1 norm).
+    The loss is the scale-invariant error between the model's depth from the visible pixels and from
+    all of them, plus ``sparsity_weight`` times the mean of the mask (its L1 norm).
 
     Args:
         depth_model: From ``init_model``; neither trained nor changed.
         batches: Preprocessed batches with ``inputs`` (N, 3, H, W); must not end.
-        sparsity_weight: The knob: the larger, the fewer pixels stay visible.
+        sparsity_weight: Factor of the mask's mean; the larger, the fewer pixels stay visible.
         iterations: Optimisation steps.
         lr: Learning rate of Adam.
         channels: Width of the mask network.
         report: Called with the iteration, the loss and the share of visible pixels.
     """
+    # Gradients flow through the depth model to the mask, but not into the model's own parameters.
     frozen = [parameter for parameter in depth_model.parameters() if parameter.requires_grad]
     for parameter in frozen:
         parameter.requires_grad_(False)
@@ -59,7 +60,7 @@ def train_mask_network(
 
 
 def keep_best_pixels(scores: Tensor, share: float) -> Tensor:
-    """Return a hard mask (N, 1, H, W) that shows the given share of each image's pixels, those of largest score."""
+    """Return a hard mask (N, 1, H, W) of the given share of pixels, those of largest score."""
     flat = scores.flatten(1)
     count = max(round(share * flat.shape[1]), 1)
     best = flat.topk(count, dim=1).indices
@@ -68,14 +69,18 @@ def keep_best_pixels(scores: Tensor, share: float) -> Tensor:
 
 @torch.no_grad()
 def masked_rmse(
-    depth_model: nn.Module, batches: Iterable[dict], score: Callable[[Tensor], Tensor], shares: Iterable[float]
+    depth_model: nn.Module,
+    batches: Iterable[dict],
+    score: Callable[[Tensor], Tensor],
+    shares: Iterable[float],
 ) -> dict[float, float]:
-    """Return the root mean squared error in metres at each share of visible pixels, averaged over images.
+    """Return the RMSE in metres at each share of visible pixels, averaged over images.
 
     Args:
         depth_model: From ``init_model``.
         batches: Preprocessed batches with ``inputs`` and ``data_samples`` that have ``gt_depth``.
-        score: Maps images (N, 3, H, W) to scores (N, 1, H, W); the pixels of largest score are shown.
+        score: Maps images (N, 3, H, W) to scores (N, 1, H, W); the pixels of largest score are
+            shown.
         shares: Shares of visible pixels, above 0 and up to 1.
     """
     shares = list(shares)

@@ -1,4 +1,4 @@
-"""Which pixels do a CNN and a transformer need? Trains both on synthetic rooms, then mask networks against them.
+"""Study which pixels a CNN and a transformer need, by mask networks trained against both.
 
 python projects/SparsePixelStudy/tools/run_study.py --out-dir work_dirs/sparse_pixels
 """
@@ -14,18 +14,37 @@ from depth.cli import run_tool
 
 REPO = Path(__file__).resolve().parents[3]
 MODELS = dict(
-    cnn='configs/densedepth/densedepth_r18_rooms.py', transformer='configs/synthetic/depthformer_tiny_rooms.py'
+    cnn='configs/densedepth/densedepth_r18_rooms.py',
+    transformer='configs/synthetic/depthformer_tiny_rooms.py',
 )
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--out-dir', type=Path, default=Path('work_dirs/sparse_pixels'), help='where everything goes')
-    parser.add_argument('--cnn', help='checkpoint of the first depth model; trained here if not given')
-    parser.add_argument('--transformer', help='checkpoint of the second depth model; trained here if not given')
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
-        '--sparsity', type=float, nargs='+', default=[0.2, 0.3, 0.4, 0.6], help='weights of the mask term'
+        '--out-dir',
+        type=Path,
+        default=Path('work_dirs/sparse_pixels'),
+        help='where everything goes',
+    )
+    parser.add_argument(
+        '--cnn',
+        help='checkpoint of the first depth model; trained here if not given',
+    )
+    parser.add_argument(
+        '--transformer',
+        help='checkpoint of the second depth model; trained here if not given',
+    )
+    parser.add_argument(
+        '--sparsity',
+        type=float,
+        nargs='+',
+        default=[0.2, 0.3, 0.4, 0.6],
+        help='weights of the mask term',
     )
     parser.add_argument('--iters', type=int, default=150, help='iterations of each mask network')
     parser.add_argument('--batch-size', type=int, default=4, help='images of a batch')
@@ -54,14 +73,20 @@ def main() -> None:
 
 
 def train_depth_model(name: str, out_dir: Path) -> Path:
-    """Train a depth model on synthetic rooms, unless its last checkpoint is there; return the checkpoint."""
+    """Train a depth model on synthetic rooms unless its checkpoint exists; return its path."""
     work_dir = out_dir / name
-    done = sorted(work_dir.glob('best_*.pth'))
-    if not done:
-        command = [sys.executable, str(REPO / 'tools/train.py'), str(REPO / MODELS[name]), '--work-dir', str(work_dir)]
+    checkpoints = sorted(work_dir.glob('best_*.pth'))
+    if not checkpoints:
+        command = [
+            sys.executable,
+            str(REPO / 'tools/train.py'),
+            str(REPO / MODELS[name]),
+            '--work-dir',
+            str(work_dir),
+        ]
         subprocess.run(command, check=True)
-        done = sorted(work_dir.glob('best_*.pth'))
-    return done[-1]
+        checkpoints = sorted(work_dir.glob('best_*.pth'))
+    return checkpoints[-1]
 
 
 if __name__ == '__main__':

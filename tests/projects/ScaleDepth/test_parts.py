@@ -171,5 +171,5 @@ def test_strip_mix_shows_stored_depth_in_one_strip():
         assert np.array_equal(mixed[0, inside, 1], np.rint(depth[0, inside] * 1000).astype(int) % 256)
         assert (mixed == mixed[:1]).all()
     assert (img == 7).all()
-    kept = DepthStripMix(prob=0.0).transform(dict(img=img, rng=np.random.RandomState(0)))
-    assert kept['img'] is img
+    results = dict(img=img, gt_depth=depth, rng=np.random.RandomState(0))
+    assert DepthStripMix(prob=0.0).transform(results)['img'] is img

@@ -1,0 +1,87 @@
+"""Writers of output files: images, npy arrays, and depth as 16-bit PNG with its scale.
+
+A file appears whole or not at all, see :mod:`depth.atomic_write`.
+"""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from depth.atomic_write import atomic_open, write_atomically
+from depth.depth_codes import encode_uint16
+
+MAX_MILLIMETRE_DEPTH = 65.535  # metres; the largest 16-bit number of millimetres
+
+
+def write_image(path: str | Path, image: np.ndarray) -> None:
+    """Write an image (BGR uint8, or one channel of 8 or 16 bits); creates its folder.
+
+    Raises:
+        OSError: If it cannot be written.
+        ValueError: If the format cannot hold the image.
+    """
+    write_atomically(path, encode_image(path, image))
+
+
+def encode_image(path: str | Path, image: np.ndarray) -> bytes:
+    """Encode an image as the bytes of a file whose suffix names the format.
+
+    Raises:
+        ValueError: If the format cannot hold the image.
+    """
+    suffix = Path(path).suffix
+    try:
+        success, encoded = cv2.imencode(suffix, image)
+    except cv2.error:
+        success = False
+    if not success:
+        raise ValueError(f'{path}: OpenCV cannot encode {image.shape} {image.dtype} as {suffix}')
+    return encoded.tobytes()
+
+
+def write_array(path: str | Path, array: np.ndarray) -> None:
+    """Write an array as npy; creates its folder.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    with atomic_open(path) as file:
+        np.save(file, array)
+
+
+def save_depth_png(path: str | Path, depth: np.ndarray, depth_scale: float | None = None) -> float:
+    """Write a depth map as 16-bit PNG and its side-car JSON.
+
+    Args:
+        path: ``NAME.png``; the side-car is ``NAME.json``.
+        depth: Metres, (H, W), 0 = none.
+        depth_scale: Stored integers per metre; by default 1000 (millimetres) where that fits, else
+            KITTI's 256.
+
+    Returns:
+        The scale. Depth beyond what 16 bits hold is cut to it, and the side-car counts such pixels;
+        depth below the smallest step becomes that step, because a stored 0 means none.
+    """
+    path = Path(path)
+    if depth_scale is None:
+        fits_millimetres = float(depth.max(initial=0)) <= MAX_MILLIMETRE_DEPTH
+        depth_scale = 1000.0 if fits_millimetres else 256.0
+    saturated = int((np.rint(depth.astype(np.float64) * depth_scale) > 65535).sum())
+    image = encode_image(path, encode_uint16(depth, depth_scale))
+    content = dict(
+        depth_scale=depth_scale,
+        unit='metres = value / depth_scale, 0 = none',
+        saturated_pixels=saturated,
+    )
+    # Both files are written before either is renamed into place: a PNG without its scale, or with
+    # the scale of an earlier run, cannot be read back.
+    with (
+        atomic_open(path) as file,
+        atomic_open(path.with_suffix('.json'), 'w', encoding='utf-8') as side_car,
+    ):
+        file.write(image)
+        file.flush()
+        side_car.write(json.dumps(content, indent=2) + '\n')
+    return depth_scale
