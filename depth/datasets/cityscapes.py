@@ -10,6 +10,7 @@ from depth.registry import DATASETS, READERS
 
 from .base import BaseDepthDataset
 from .cameras import pinhole
+from .published import Archive
 from .transforms.loading import read_stored
 
 SPLITS = ('train', 'val', 'test', 'train_extra')
@@ -67,6 +68,30 @@ class CityscapesDataset(BaseDepthDataset):
     SELECTION = ('split',)
     DEPTH_READER = 'cityscapes'
     PREPARE_HINT = 'it should hold leftImg8bit/, disparity/ and camera/ as unpacked from the published archives'
+
+    LICENCE = 'its own, non-commercial, account needed'
+    PAGE = 'https://www.cityscapes-dataset.com'
+    SPLIT_COUNTS = dict(train=2975, val=500, train_extra=19997)
+    SCENE_OF = r'[^/]+(?=/[^/]+_leftImg8bit)'  # the city
+    PREPARE_NAME = 'cityscapes'
+    ROOT = 'data/cityscapes'
+    CONFIGS = ('cityscapes.py',)
+    ARCHIVES = (
+        Archive('leftImg8bit_trainvaltest.zip', None, '11 GB', part='trainvaltest'),
+        Archive('disparity_trainvaltest.zip', None, '3.5 GB', part='trainvaltest'),
+        Archive('camera_trainvaltest.zip', None, '2 MB', part='trainvaltest'),
+        Archive('leftImg8bit_trainextra.zip', None, '44 GB', part='trainextra'),
+        Archive('disparity_trainextra.zip', None, '15 GB', part='trainextra'),
+        Archive('camera_trainextra.zip', None, '8 MB', part='trainextra'),
+    )
+    ARCHIVE_MEMBERS = r'^((?:leftImg8bit|disparity|camera)/(?:train|val|test|train_extra)/[^/]+/[^/]+\.(?:png|json))$'
+    PARTS = {
+        'trainvaltest': '2975 training, 500 validation images',
+        'trainextra': '19998 further images',
+    }
+    DEFAULT_PARTS = ('trainvaltest',)
+    GET_BY_HAND = 'log in at https://www.cityscapes-dataset.com/downloads/ and download them there'
+    CONTENTS = {'leftImg8bit/*/*/*.png': 'images', 'disparity/*/*/*.png': 'disparities'}
 
     def __init__(self, data_root: str = '', split: str = 'train', **kwargs) -> None:
         if split not in SPLITS:

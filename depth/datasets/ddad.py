@@ -10,6 +10,7 @@ from depth.registry import DATASETS, READERS
 
 from .base import BaseDepthDataset
 from .cameras import pinhole, project_points
+from .published import Archive
 from .transforms.loading import read_stored
 
 SPLITS = dict(train='0', val='1', test='2')
@@ -82,6 +83,26 @@ class DDADDataset(BaseDepthDataset):
     DEPTH_READER = 'ddad'
     PREPARE_HINT = 'it should hold ddad.json and the scene folders of the published archive'
 
+    LICENCE = 'CC BY-NC-SA 4.0'
+    PAGE = 'https://github.com/TRI-ML/DDAD'
+    SPLIT_COUNTS = dict(train=12650, val=3950)  # of one camera
+    SCENE_OF = r'(?<=/)\d{6}(?=/)'
+    PREPARE_NAME = 'ddad'
+    ROOT = 'data/ddad'
+    CONFIGS = ('ddad.py',)
+    ARCHIVES = (
+        Archive(
+            'DDAD.tar',
+            'https://tri-ml-public.s3.amazonaws.com/github/DDAD/datasets/DDAD.tar',
+            '257 GB',
+        ),
+    )
+    ARCHIVE_MEMBERS = (
+        r'(?:^|/)(ddad\.json|'
+        r'\d{6}/(?:scene_\w+\.json|calibration/.+\.json|rgb/.+|point_cloud/.+\.npz))$'
+    )
+    CONTENTS = {'[0-9]*/scene_*.json': 'scenes of 200'}
+
     def __init__(
         self,
         data_root: str = '',
@@ -94,6 +115,11 @@ class DDADDataset(BaseDepthDataset):
             raise ValueError(f'DDADDataset: split is one of {", ".join(SPLITS)}, got {split!r}')
         self.split, self.cameras = split, tuple(cameras)
         super().__init__(data_root=data_root, ann_file=ann_file, **kwargs)
+
+    def published_count(self) -> int | None:
+        """Return the published number of images of the chosen cameras; each has as many as another."""
+        count = super().published_count()
+        return None if count is None else count * len(self.cameras)
 
     def find_samples(self) -> Iterator[tuple[dict, str]]:
         """Yield the images of the split, scene by scene in the file's order."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from depth.registry import DATASETS
 
 from .base import BaseDepthDataset
+from .published import Archive
 
 
 @DATASETS.register_module()
@@ -38,9 +39,24 @@ class DIMLOutdoorDataset(BaseDepthDataset):
     DEPTH_SCALE = 1000.0
     PREPARE_HINT = 'it should hold test/LR with outleft/ and depthmap/'
 
+    LICENCE = 'academic use, on request'
+    PAGE = 'https://dimlrgbd.github.io'
+    SPLIT_COUNTS = {'test/LR': 500}
+    PREPARE_NAME = 'diml'
+    ROOT = 'data/diml_outdoor'
+    CONFIGS = ('diml_outdoor.py',)
+    ARCHIVES = (Archive('diml_outdoor_test.zip'),)
+    ARCHIVE_MEMBERS = r'(?:^|/)(test/(?:LR|HR)/.*?(?:outleft|depthmap)/[^/]+\.png)$'
+    GET_BY_HAND = 'ask for the outdoor test set at https://dimlrgbd.github.io and save it under this name'
+    CONTENTS = {'test/LR/**/outleft/*.png': 'images of 500 at low resolution'}
+
     def __init__(self, data_root: str = '', folder: str = 'test/LR', **kwargs) -> None:
         self.folder = folder
         super().__init__(data_root=data_root, **kwargs)
+
+    def split_name(self) -> str:
+        """Return the name of the list, or the folder."""
+        return Path(self.ann_file).name if self.ann_file else self.folder
 
     def find_samples(self) -> Iterator[tuple[dict, str]]:
         """Yield the listed images, or all of the folder sorted by path."""

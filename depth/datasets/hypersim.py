@@ -71,6 +71,20 @@ class HypersimDataset(BaseDepthDataset):
     DEPTH_READER = 'hypersim'
     PREPARE_HINT = 'it should hold the ai_*/ folders and metadata_images_split_scene_v1.csv'
 
+    LICENCE = 'CC BY-SA 3.0'
+    PAGE = 'https://github.com/apple/ml-hypersim'
+    SPLIT_COUNTS = dict(train=59543, val=7386, test=7690)
+    SCENE_OF = r'ai_\d{3}_\d{3}'
+    PREPARE_NAME = 'hypersim'
+    ROOT = 'data/hypersim'
+    CONFIGS = ('hypersim.py',)
+    ARCHIVE_MEMBERS = (
+        r'^(ai_\d{3}_\d{3}/images/scene_cam_\d\d_(?:'
+        r'final_preview/frame\.\d{4}\.tonemap\.jpg|'
+        r'geometry_hdf5/frame\.\d{4}\.depth_meters\.hdf5))$'
+    )
+    CONTENTS = {'ai_*/images/*/*.tonemap.jpg': 'images'}
+
     def __init__(
         self,
         data_root: str = '',

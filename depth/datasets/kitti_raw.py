@@ -7,6 +7,7 @@ from depth.registry import DATASETS
 
 from .base import BaseDepthDataset
 from .kitti import KITTIDataset
+from .published import MONODEPTH2_SPLITS, SplitFile
 from .velodyne import read_calibration
 
 SIDES = {'l': 'left', 'r': 'right', '2': 'left', '3': 'right'}
@@ -48,6 +49,49 @@ class KITTIRawDataset(BaseDepthDataset):
     SELECTION = ('stereo', 'baseline', 'hint_root')
     DEPTH_SCALE = 256.0
     PREPARE_HINT = 'it should hold DATE/DRIVE/image_02/data/N.jpg (or png) of KITTI raw'
+
+    LICENCE = KITTIDataset.LICENCE
+    PAGE = 'https://www.cvlibs.net/datasets/kitti/raw_data.php'
+    SPLIT_FILES = {
+        'eigen_full_train.txt': SplitFile(
+            45200,
+            45200,
+            '1b491141d87b7af9e6706609b7ce858c198c3a4ca61d180c7dc90815d5f2a986',
+            f'{MONODEPTH2_SPLITS}/eigen_full/train_files.txt',
+            folder='splits',
+            part='train',
+        ),
+        'eigen_full_val.txt': SplitFile(
+            1776,
+            1776,
+            '9c4446772ec58aaa60acbeef0fa6d1e8ef1b346ad4f78272d056d10cf1993af9',
+            f'{MONODEPTH2_SPLITS}/eigen_full/val_files.txt',
+            folder='splits',
+            part='train',
+        ),
+        'eigen_test.txt': SplitFile(
+            697,
+            697,
+            'e226d4ca16e0e6e9695435014347dcf973588531330536fd8a68d298ef091a6b',
+            f'{MONODEPTH2_SPLITS}/eigen/test_files.txt',
+            folder='splits',
+            part='test',
+        ),
+    }
+    SCENE_OF = KITTIDataset.SCENE_OF
+    RECORDINGS = KITTIDataset.RECORDINGS
+    SPLITS_SHARING_SCENES = ('val',)  # the published validation list has frames of training drives
+    TEST_SET = KITTIDataset.TEST_SET
+    TEST_SCENES = KITTIDataset.TEST_SCENES
+    RENDERED_SCENE = KITTIDataset.RENDERED_SCENE
+    PREPARE_NAME = 'kitti_raw'
+    ROOT = 'data/kitti_raw'
+    CONFIGS = ('kitti_raw.py', 'kitti_raw_native.py')
+    PARTS = {
+        'train': 'drives of the training and validation list',
+        'test': 'drives of the Eigen test list',
+    }
+    DEFAULT_PARTS = ('train', 'test')
 
     def __init__(
         self, stereo: bool = False, baseline: float | None = 0.54, hint_root: str | None = None, **kwargs

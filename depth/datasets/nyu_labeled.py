@@ -13,7 +13,9 @@ from depth.registry import DATASETS, READERS
 from .base import BaseDepthDataset
 from .nyu import NYUDataset
 from .optional import import_optional
+from .published import Archive
 
+SERVER = 'http://horatio.cs.nyu.edu/mit/silberman'
 SPLIT_KEYS = dict(train='trainNdxs', test='testNdxs')
 
 
@@ -48,6 +50,22 @@ class NYULabeledDataset(BaseDepthDataset):
     SELECTION = ('split', 'depth_key')
     DEPTH_READER = 'nyu_labeled'
     PREPARE_HINT = 'it should hold nyu_depth_v2_labeled.mat and splits.mat'
+
+    LICENCE = NYUDataset.LICENCE
+    PAGE = NYUDataset.PAGE
+    SPLIT_COUNTS = dict(train=795, test=654)
+    PREPARE_NAME = 'nyu_labeled'
+    ROOT = 'data/nyu_labeled'
+    CONFIGS = ('nyu_labeled.py',)
+    ARCHIVES = (
+        Archive(
+            'nyu_depth_v2_labeled.mat',
+            f'{SERVER}/nyu_depth_v2/nyu_depth_v2_labeled.mat',
+            '2.8 GB',
+            unpacked=False,
+        ),
+        Archive('splits.mat', f'{SERVER}/indoor_seg_sup/splits.mat', '3 kB', unpacked=False),
+    )
 
     def __init__(
         self,

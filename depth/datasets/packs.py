@@ -21,6 +21,7 @@ import functools
 import hashlib
 import json
 import os
+import threading
 import zlib
 from pathlib import Path
 from types import ModuleType
@@ -283,16 +284,23 @@ def _open_shard(pack: str, shard: int) -> _Shard:
     return _Shard(Path(pack, shard_name(shard)))
 
 
-@functools.lru_cache(maxsize=4)
-def _compressor(process: int, level: int):
-    """Return the compressor of a process; it must not be shared."""
-    return _zstandard().ZstdCompressor(level=level, write_checksum=True)
+# Compressors crash when two threads use one at a time, as those of the data doctor would.
+_of_thread = threading.local()
 
 
-@functools.lru_cache(maxsize=2)
-def _decompressor(process: int):
-    """Return the decompressor of a process; it must not be shared."""
-    return _zstandard().ZstdDecompressor()
+def _compressor(level: int):
+    """Return the compressor of this thread for a level."""
+    compressors = _of_thread.__dict__.setdefault('compressors', {})
+    if level not in compressors:
+        compressors[level] = _zstandard().ZstdCompressor(level=level, write_checksum=True)
+    return compressors[level]
+
+
+def _decompressor():
+    """Return the decompressor of this thread."""
+    if not hasattr(_of_thread, 'decompressor'):
+        _of_thread.decompressor = _zstandard().ZstdDecompressor()
+    return _of_thread.decompressor
 
 
 def _zstandard() -> ModuleType:
@@ -300,11 +308,11 @@ def _zstandard() -> ModuleType:
 
 
 def _compress(array: np.ndarray, level: int) -> bytes:
-    return _compressor(os.getpid(), level).compress(np.ascontiguousarray(array))
+    return _compressor(level).compress(np.ascontiguousarray(array))
 
 
 def _decompress(content: bytes) -> bytes:
     try:
-        return _decompressor(os.getpid()).decompress(content)
+        return _decompressor().decompress(content)
     except _zstandard().ZstdError as error:
         raise ValueError(str(error)) from error

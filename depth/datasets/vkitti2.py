@@ -9,9 +9,11 @@ from depth.registry import DATASETS, READERS
 
 from .base import BaseDepthDataset
 from .cameras import pinhole
+from .published import Archive
 from .transforms.loading import read_stored
 
 SCENES = ('Scene01', 'Scene02', 'Scene06', 'Scene18', 'Scene20')
+SERVER = 'https://download.europe.naverlabs.com//virtual_kitti_2.0.3'
 SKY = 65535  # 655.35 m, the farthest value
 
 
@@ -63,6 +65,21 @@ class VirtualKITTI2Dataset(BaseDepthDataset):
     DEPTH_READER = 'vkitti2'
     CAM_INTRINSIC = pinhole(725.0087, 725.0087, 620.5, 187.0)  # pixels, of both cameras
     PREPARE_HINT = 'it should hold Scene01/ to Scene20/ of the published rgb and depth archives'
+
+    LICENCE = 'CC BY-NC-SA 3.0'
+    PAGE = 'https://europe.naverlabs.com/research/computer-vision/proxy-virtual-worlds-vkitti-2/'
+    PREPARE_NAME = 'vkitti2'
+    ROOT = 'data/vkitti2'
+    CONFIGS = ('vkitti2.py',)
+    ARCHIVES = (
+        Archive('vkitti_2.0.3_rgb.tar', f'{SERVER}/vkitti_2.0.3_rgb.tar', 'about 8 GB'),
+        Archive('vkitti_2.0.3_depth.tar', f'{SERVER}/vkitti_2.0.3_depth.tar', 'about 8 GB'),
+    )
+    ARCHIVE_MEMBERS = r'^(Scene\d\d/[^/]+/frames/(?:rgb|depth)/Camera_[01]/(?:rgb|depth)_\d{5}\.(?:jpg|png))$'
+    CONTENTS = {
+        'Scene*/*/frames/rgb/*/*.jpg': 'images of 42520',
+        'Scene*/*/frames/depth/*/*.png': 'depth maps of 42520',
+    }
 
     def __init__(
         self,

@@ -16,8 +16,8 @@ import numpy as np
 
 from depth.datasets.transforms.loading import load_depth, load_image
 
-from .finding import Finding, some
 from .listing import Split
+from .report import Finding, shorten
 
 MAX_PAIRS = 64  # of a split that are compared
 MIN_PAIRS = 8
@@ -128,7 +128,7 @@ def wrong_pairs(split: Split, scores: list[EdgeScores]) -> Iterator[Finding]:
         f'{MEANINGS[name]}: edges correlate {own + gain:.2f} instead of {own:.2f}, over {count} images',
         REMEDIES[name],
         len(better),
-        some(better),
+        shorten(better),
     )
 
 
@@ -148,7 +148,7 @@ def _unrelated_pairs(split: Split, scores: list[EdgeScores]) -> Iterator[Finding
             f'the depth maps fit their images no better than other maps do: edges correlate {own:.2f}',
             'look at some pairs with tools/analysis_tools/browse_dataset.py; the list may be shuffled',
             len(dense),
-            some([score.path for score in dense]),
+            shorten([score.path for score in dense]),
         )
 
 

@@ -7,13 +7,12 @@ import numpy as np
 
 from depth.datasets.transforms.loading import has_own_unit
 
-from .finding import Finding, some
-from .listing import Split
+from .listing import FAR_RANGE, Split
 from .probe import FLOAT_SUFFIXES, Record
+from .report import Finding, shorten
 
 NEAREST_SHARE, FARTHEST_SHARE = 0.02, 0.9  # of the range, where no typical median is known
 MEDIAN_SPREAD = 0.35  # of the log median of single maps, in known sets
-FAR_RANGE = 60.0  # metres; sets with a longer range show roads
 ROAD_CAMERAS = (1.0, 2.6)  # metres above the road, of any car
 LEAST_HEIGHTS = 3  # maps with a road, where the camera is not known
 USED_SHARE, LEAST_MAPS = 0.3, 10  # of the range that the farthest of so many maps reaches
@@ -138,7 +137,7 @@ def _odd_maps(split: Split, measured: list[Record]) -> Iterator[Finding]:
                 shown.append(f'{measured[index].depth.path}: median {medians[index]:.4g} m, {scale}')
             advice = 'these files are probably stored in another unit than the rest; convert or drop them'
             what = f'{words}: {odd.size} of {len(measured)} maps'
-            yield Finding(severity, 'scale', split.name, what, advice, odd.size, some(shown))
+            yield Finding(severity, 'scale', split.name, what, advice, odd.size, shorten(shown))
 
 
 def _scale_factors(measured: list[Record]) -> tuple[np.ndarray, np.ndarray]:
@@ -215,7 +214,7 @@ def valid_share(split: Split, records: list[Record]) -> Iterator[Finding]:
             f'no valid pixel: {len(empty)} of {len(measured)} depth maps',
             'such images teach and score nothing; leave them out of the list, or look whether the files are damaged',
             len(empty),
-            some(empty),
+            shorten(empty),
         )
     filled = [record.values.valid for record in measured if record.values.valid > 0]
     if filled and np.median(filled) < LEAST_VALID:
@@ -238,7 +237,7 @@ def invalid_values(split: Split, records: list[Record]) -> Iterator[Finding]:
     ):
         bad = [record for record in records if record.values and getattr(record.values, name)]
         if bad:
-            shown = some([f'{record.depth.path}: {getattr(record.values, name)} pixels' for record in bad])
+            shown = shorten([f'{record.depth.path}: {getattr(record.values, name)} pixels' for record in bad])
             what = f'{words}: {len(bad)} of {len(records)} depth maps'
             yield Finding(severity, name, split.name, what, advice, len(bad), shown)
 
