@@ -15,12 +15,12 @@ HEADER = ('NAME', 'class', 'config in `configs/_base_/datasets/`', 'images', 'ra
 
 def list_datasets() -> list[type[BaseDepthDataset]]:
     """Return the registered data set classes on disk: the shipped ones by name, then others."""
-    own, foreign = [], []
+    shipped_classes, other_classes = [], []
     for dataset in DATASETS.module_dict.values():
         if isinstance(dataset, type) and issubclass(dataset, BaseDepthDataset):
             is_shipped = dataset.__module__.startswith(f'{shipped.__name__}.')
-            (own if is_shipped else foreign).append(dataset)
-    return sorted(own, key=lambda dataset: dataset.__name__) + foreign
+            (shipped_classes if is_shipped else other_classes).append(dataset)
+    return sorted(shipped_classes, key=lambda dataset: dataset.__name__) + other_classes
 
 
 def published_split_files() -> dict[str, SplitFile]:

@@ -71,13 +71,13 @@ def write_pack(
         )
     if folder.exists():
         raise FileExistsError(f'{folder} exists already; remove it or name another')
-    part = folder.with_name(f'{folder.name}.part')
-    shutil.rmtree(part, ignore_errors=True)  # of a killed process
+    unfinished = folder.with_name(f'{folder.name}.part')
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a killed process
     try:
-        index = _write_files(dataset, part, shard_size, workers, progress)
-        part.rename(folder)
+        index = _write_files(dataset, unfinished, shard_size, workers, progress)
+        unfinished.rename(folder)
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
     return index
 
 
@@ -199,18 +199,18 @@ def encode_sample(dataset: BaseDepthDataset, index: int) -> tuple[dict, dict]:
     if sample.get('depth_path'):
         records['packed_depth'] = _encode_depth(sample)
     defaults = dataset.complete({}, '')
-    kept = {
+    entry = {
         key: _plain(value)
         for key, value in sample.items()
         if key not in READ_KEYS and key != 'sample_idx' and not (key in OWN_KEYS and value == defaults.get(key))
     }
-    kept.pop('listed_in', None)
+    entry.pop('listed_in', None)
     if sample.get('depth_reader'):
-        kept[OWN_UNIT] = sample['depth_reader']
+        entry[OWN_UNIT] = sample['depth_reader']
     for key in ('img_path', 'depth_path'):
-        if kept.get(key):
-            kept[key] = below(kept[key], dataset.data_root)
-    return kept, records
+        if entry.get(key):
+            entry[key] = below(entry[key], dataset.data_root)
+    return entry, records
 
 
 def _encode_image(sample: dict) -> tuple[bytes, dict]:
@@ -236,8 +236,8 @@ def _encode_depth(sample: dict) -> tuple[bytes, dict]:
 
 
 def _check(content: bytes, entry: dict, expected: np.ndarray, path: Path) -> None:
-    found = decode(content, Record(0, 0, len(content), **entry))
-    if found.dtype != expected.dtype or not np.array_equal(found, expected, equal_nan=expected.dtype.kind == 'f'):
+    decoded = decode(content, Record(0, 0, len(content), **entry))
+    if decoded.dtype != expected.dtype or not np.array_equal(decoded, expected, equal_nan=expected.dtype.kind == 'f'):
         raise ValueError(f'{path} does not come back from its record as it was read')
 
 

@@ -1,4 +1,4 @@
-"""What every depth data set on disk has in common."""
+"""Base class of depth data sets on disk."""
 
 import copy
 import json

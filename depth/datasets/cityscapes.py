@@ -32,9 +32,9 @@ def read_cityscapes_depth(sample: dict) -> np.ndarray:
     if stored.dtype != np.uint16 or stored.ndim != 2:
         raise ValueError(f'disparity {path} is {stored.dtype} {stored.shape}, expected a 16-bit PNG of one channel')
     disparity = (stored.astype(np.float32) - 1) / np.float32(256)
-    known = disparity > 0
+    has_disparity = disparity > 0
     depth = np.zeros_like(disparity)
-    np.divide(np.float32(sample['baseline_fx']), disparity, out=depth, where=known)
+    np.divide(np.float32(sample['baseline_fx']), disparity, out=depth, where=has_disparity)
     return depth
 
 

@@ -130,8 +130,8 @@ class KITTIRawDataset(BaseDepthDataset):
         """Return the image's path; whether a folder holds JPEG or PNG is looked up once."""
         folder = drive / FOLDERS[side] / 'data'
         if folder not in self._suffixes:
-            found = next((suffix for suffix in ('.jpg', '.png') if (folder / f'{frame}{suffix}').is_file()), '.jpg')
-            self._suffixes[folder] = found
+            suffix = next((suffix for suffix in ('.jpg', '.png') if (folder / f'{frame}{suffix}').is_file()), '.jpg')
+            self._suffixes[folder] = suffix
         return str(folder / f'{frame}{self._suffixes[folder]}')
 
     @staticmethod

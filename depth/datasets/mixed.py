@@ -64,20 +64,22 @@ class MixedDepthDataset(Dataset):
         return int(self.starts[-1])
 
     def locate(self, index: int) -> tuple[int, int]:
-        """Return which data set and which of its images ``index`` means.
+        """Return the data set of an index, and the image of it, as two numbers.
 
         Args:
-            index: Place in a pass; with a ``key`` also its (seed, position) in the endless sequence.
+            index: Position in a pass; with a ``key`` also its (seed, position) in the endless sequence.
         """
         if not 0 <= index < len(self):
             raise IndexError(f'sample {int(index)} of {len(self)}')
-        which = int(np.searchsorted(self.starts, index, side='right')) - 1
-        place, size = int(index - self.starts[which]), self.sizes[which]
-        if self.counts[which] == size:
-            return which, place
+        set_index = int(np.searchsorted(self.starts, index, side='right')) - 1
+        index_in_set = int(index - self.starts[set_index])
+        size = self.sizes[set_index]
+        if self.counts[set_index] == size:
+            return set_index, index_in_set
         seed, position = index.key if isinstance(index, SampleIndex) else (0, 0)
-        drawn = position // len(self) * self.counts[which] + place  # how many of this set come before, in all passes
-        return which, int(_permutation(seed, which, drawn // size, size)[drawn % size])
+        # Number of images of this set that come before, in all passes.
+        drawn = position // len(self) * self.counts[set_index] + index_in_set
+        return set_index, int(_permutation(seed, set_index, drawn // size, size)[drawn % size])
 
     def __getitem__(self, index: int) -> dict:
         """Return the packed sample of the set that ``index`` falls into."""

@@ -47,7 +47,7 @@ IMAGE_LEVEL, ARRAY_LEVEL = 1, 3  # of zstd: higher ones are slower to write and 
 
 
 class Record(NamedTuple):
-    """Where one image or depth map is and how it is coded; ``crc`` is 0 where the record has its own checksum."""
+    """Position and coding of one image or depth map in a shard; ``crc`` is 0 where the record has its own checksum."""
 
     shard: int
     offset: int
@@ -252,9 +252,9 @@ def verify(pack: str | Path) -> list[str]:
         with path.open('rb') as file:
             while block := file.read(1 << 24):
                 digest.update(block)
-        found = digest.hexdigest()
-        if found != shard['sha256']:
-            problems.append(f'{path}: SHA-256 is {found}, {shard["sha256"]} was written; copy the file again')
+        sha256 = digest.hexdigest()
+        if sha256 != shard['sha256']:
+            problems.append(f'{path}: SHA-256 is {sha256}, {shard["sha256"]} was written; copy the file again')
     return problems
 
 

@@ -1,4 +1,4 @@
-"""How a loader process is set up: one thread, and memory that is used again instead of handed back."""
+"""Set-up of loader processes: one thread each, and memory that is kept for the next sample."""
 
 import ctypes
 import os

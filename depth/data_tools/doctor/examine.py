@@ -91,7 +91,9 @@ def _summarise(split: Split, records: list[Record], scores: list[edges.EdgeScore
     measured = [record.values for record in records if record.values]
     filled = [value for value in measured if value.valid]
     sizes = sorted({record.image.size for record in records if record.image.size})
-    shown = ', '.join(f'{width}x{height}' for width, height in sizes[:3])
+    size_text = ', '.join(f'{width}x{height}' for width, height in sizes[:3])
+    if len(sizes) > 3:
+        size_text += f' and {len(sizes) - 3} more'
 
     def middle(name: str) -> float | None:
         return round(float(np.median([getattr(value, name) for value in filled])), 3) if filled else None
@@ -109,7 +111,7 @@ def _summarise(split: Split, records: list[Record], scores: list[edges.EdgeScore
         beyond=round(float(np.mean([value.beyond for value in filled])), 4) if filled else None,
         valid=round(float(np.mean([value.valid for value in measured])), 4) if measured else None,
         edges=edges.describe_edges(scores),
-        sizes=shown + (f' and {len(sizes) - 3} more' if len(sizes) > 3 else ''),
+        sizes=size_text,
     )
     # `class` is no keyword argument.
     summary['class'] = split.class_name

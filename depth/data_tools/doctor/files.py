@@ -48,41 +48,46 @@ def damaged_files(split: Split, records: list[Record]) -> Iterator[Finding]:
     failed = [problem for record in records for problem in record.problems]
     if failed:
         advice = 'see docs/dataset_prepare.md for what belongs beside each image'
-        what = f'a file or value lacks: {len(failed)} of {len(records)} samples'
-        yield Finding('error', 'details', split.name, what, advice, len(failed), shorten(failed))
+        message = f'a file or value lacks: {len(failed)} of {len(records)} samples'
+        yield Finding('error', 'details', split.name, message, advice, len(failed), shorten(failed))
 
 
 def size_mismatches(split: Split, records: list[Record]) -> Iterator[Finding]:
     """Find depth maps that are not of their image's size."""
-    bad = []
+    mismatches = []
     for record in records:
         image, depth = record.image, record.depth
         if depth and depth.size and image.size and depth.size != image.size:
             sizes = f'{_format_size(depth.size)}, its image {_format_size(image.size)}'
-            bad.append(f'{depth.path}: {sizes}')
-    if bad:
+            mismatches.append(f'{depth.path}: {sizes}')
+    if mismatches:
         advice = 'each pixel needs its own depth: take the depth map that belongs to the image, do not resize it'
-        what = f'of another size than their images: {len(bad)} of {len(records)} depth maps'
-        yield Finding('error', 'size', split.name, what, advice, len(bad), shorten(bad))
+        message = f'of another size than their images: {len(mismatches)} of {len(records)} depth maps'
+        yield Finding('error', 'size', split.name, message, advice, len(mismatches), shorten(mismatches))
 
 
 def shallow_depth(split: Split, records: list[Record]) -> Iterator[Finding]:
     """Find depth maps of 8 bits, which are pictures of depth and no depth."""
-    bad = [record.depth.path for record in records if record.depth and record.depth.bits == 8]
-    if bad:
+    shallow = [record.depth.path for record in records if record.depth and record.depth.bits == 8]
+    if shallow:
         advice = 'take the original 16-bit files; a picture that was converted to 8 bits has lost its metres'
-        what = f'8 bits: {len(bad)} of {len(records)} depth maps'
-        yield Finding('error', 'bits', split.name, what, advice, len(bad), shorten(bad))
+        message = f'8 bits: {len(shallow)} of {len(records)} depth maps'
+        yield Finding('error', 'bits', split.name, message, advice, len(shallow), shorten(shallow))
 
 
 def rotated_images(split: Split, records: list[Record]) -> Iterator[Finding]:
     """Find images whose EXIF data ask to be rotated, which loading never does."""
-    bad = [f'{r.image.path}: orientation {r.image.orientation}' for r in records if r.image.orientation != 1]
-    if bad:
-        advice = 'depth maps must be in rows and columns of the stored pixels: look at them with browse_dataset.py, or '
-        advice += 'rotate images and intrinsics and remove the tag'
-        what = f'an EXIF rotation, which is not applied: {len(bad)} of {len(records)} images'
-        yield Finding('warning', 'rotation', split.name, what, advice, len(bad), shorten(bad))
+    rotated = []
+    for record in records:
+        if record.image.orientation != 1:
+            rotated.append(f'{record.image.path}: orientation {record.image.orientation}')
+    if rotated:
+        advice = (
+            'depth maps must be in rows and columns of the stored pixels: look at them with '
+            'browse_dataset.py, or rotate images and intrinsics and remove the tag'
+        )
+        message = f'an EXIF rotation, which is not applied: {len(rotated)} of {len(records)} images'
+        yield Finding('warning', 'rotation', split.name, message, advice, len(rotated), shorten(rotated))
 
 
 def wrong_marker(split: Split, records: list[Record]) -> Iterator[Finding]:
@@ -94,8 +99,8 @@ def wrong_marker(split: Split, records: list[Record]) -> Iterator[Finding]:
     is_right = split.rendered and (not sizes or declared is None or (declared[1], declared[0]) in sizes)
     if not is_right:
         advice = f'remove {split.marker["path"]} if these are measured data; otherwise render them again'
-        what = f'{split.marker["path"]} says that the data are rendered, names or sizes say that they are not'
-        yield Finding('warning', 'listing', split.name, what, advice, len(records))
+        message = f'{split.marker["path"]} says that the data are rendered, names or sizes say that they are not'
+        yield Finding('warning', 'listing', split.name, message, advice, len(records))
 
 
 def _group_probes(split: Split, records: list[Record]) -> list[tuple[FileRole, list[FileProbe]]]:
@@ -123,22 +128,22 @@ CENTER = (0.3, 0.7)  # of width and height
 
 def implausible_intrinsics(split: Split, records: list[Record]) -> Iterator[Finding]:
     """Find matrices that do not go with the size of their image."""
-    bad = []
+    faults = []
     for record in records:
         matrix = record.sample.get('cam_intrinsic')
         if matrix is not None and record.image.size:
             fault = intrinsics_fault(np.asarray(matrix, np.float64), *record.image.size)
             if fault:
-                bad.append(f'{record.image.path}: {fault}')
-    if bad:
+                faults.append(f'{record.image.path}: {fault}')
+    if faults:
         yield Finding(
             'error',
             'camera',
             split.name,
-            f'intrinsics that do not go with the image: {len(bad)} of {len(records)} images',
+            f'intrinsics that do not go with the image: {len(faults)} of {len(records)} images',
             'was the image resized or cropped without its camera, or is it the matrix of another day or data set?',
-            len(bad),
-            shorten(bad),
+            len(faults),
+            shorten(faults),
         )
 
 

@@ -62,9 +62,9 @@ def same_content(splits: list[Split], records: dict[str, list[Record]]) -> Itera
                 else:
                     across[tuple(sorted((home, name)))].append(f'{path} = {original}')
     for name, pairs in within.items():
-        what = f'content of another image: {len(pairs)} images'
+        message = f'content of another image: {len(pairs)} images'
         advice = 'list each picture once; equal frames of a standing camera may stay, but know it'
-        yield Finding('warning', 'duplicate', name, what, advice, len(pairs), shorten(pairs))
+        yield Finding('warning', 'duplicate', name, message, advice, len(pairs), shorten(pairs))
     roles = {split.name: split.role for split in splits}
     for (one, two), pairs in across.items():
         yield _in_two_splits((one, two), roles, pairs, 'equal content')

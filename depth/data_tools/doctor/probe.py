@@ -302,8 +302,8 @@ def floor_distance(depth: np.ndarray, intrinsics: np.ndarray) -> float | None:
     if rows.size < FLOOR_POINTS:
         return None
     rng = np.random.RandomState(0)
-    chosen = rng.randint(rows.size, size=FLOOR_POINTS)
-    rows, columns = rows[chosen] + top, columns[chosen]
+    drawn = rng.randint(rows.size, size=FLOOR_POINTS)
+    rows, columns = rows[drawn] + top, columns[drawn]
     z = depth[rows, columns].astype(np.float64)
     x = (columns - intrinsics[0, 2]) / intrinsics[0, 0] * z
     y = (rows - intrinsics[1, 2]) / intrinsics[1, 1] * z

@@ -119,7 +119,7 @@ class Preparer:
         return is_unpacked(self.root, self.mark_name(archive))
 
     def finish(self) -> None:
-        """Do what remains after unpacking."""
+        """Write what no archive holds; nothing here."""
 
     def look(self) -> Iterator[str]:
         """Yield the counts of files in the prepared folder."""
@@ -267,8 +267,8 @@ class Preparer:
         return path
 
     def _unpack(self, archive: Archive, path: Path) -> None:
-        place = functools.partial(self.place, archive)
-        count = unpack(path, self.root, place, self.writer(archive), self.mark_name(archive))
+        choose_path = functools.partial(self.place, archive)
+        count = unpack(path, self.root, choose_path, self.writer(archive), self.mark_name(archive))
         self.say(f'{path.name}: {count} files unpacked')
         if self.options.delete_archives:
             path.unlink()

@@ -37,22 +37,22 @@ class KITTIEigenPreparer(Preparer):
         return sorted(set(DRIVE.findall(' '.join(self.list_lines()))))
 
     def mark_name(self, archive: Archive) -> str:
-        """Remember which cameras of a drive were unpacked."""
+        """Return the name under which an archive is remembered, of a drive with its cameras."""
         return '-'.join([*self.CAMERAS, archive.name]) if DRIVE.match(archive.name) else archive.name
 
     def done(self, archive: Archive) -> bool:
-        """Whether the drive was unpacked, with these cameras or with both."""
+        """Return whether the drive was unpacked before, with these cameras or with both."""
         return super().done(archive) or is_unpacked(self.root, f'image_02-image_03-{archive.name}')
 
     def plan(self) -> list[str]:
-        """Say that the lists tell which drives are fetched."""
+        """Return the steps in words; before the lists exist, their drives are one step."""
         lines = super().plan()
         if 'images' in self.parts and self.options.raw is None and not self._drives():
             lines.append(f'download {RAW_SERVER}/...   the drives that the lists will name, up to 175 GB in all')
         return lines
 
     def place(self, archive: Archive, member: str) -> str | None:
-        """Put ground truth below ``gt_depth``, images below ``input``."""
+        """Return paths below ``gt_depth`` for ground truth, below ``input`` for images."""
         if archive == GROUND_TRUTH_ARCHIVE:
             match = GROUND_TRUTH.search(member)
             return f'gt_depth/{match.group(2)}/{match.group(3)}' if match else None
@@ -103,8 +103,8 @@ class KITTIEigenPreparer(Preparer):
     def _count(self, path: Path) -> str:
         lines = [line.split() for line in path.read_text(encoding='utf-8').splitlines()]
         if len(lines[0]) == 1:
-            there = sum((self.root / 'benchmark_test' / line[0]).is_file() for line in lines)
-            return f'{there} of {len(lines)} images are there'
+            count = sum((self.root / 'benchmark_test' / line[0]).is_file() for line in lines)
+            return f'{count} of {len(lines)} images are there'
         images = sum(self._image_exists(line[0]) for line in lines)
         named = [line[1] for line in lines if line[1] != 'None']
         depths = sum((self.root / 'gt_depth' / name).is_file() for name in named)
@@ -128,7 +128,7 @@ class KITTIBenchmarkPreparer(KITTIEigenPreparer):
         return sorted(set(super()._drives()) | set(DRIVE.findall(text)))
 
     def place(self, archive: Archive, member: str) -> str | None:
-        """Put test images below ``benchmark_test``, their cameras below ``benchmark_test_cam``."""
+        """Return paths of test images and cameras in ``benchmark_test`` and ``benchmark_test_cam``."""
         if archive.part != 'test':
             return super().place(archive, member)
         match = self.TEST.search(member)
@@ -172,7 +172,7 @@ class KITTIRawPreparer(Preparer):
         return [calibration_archive(day) for day in days] + [drive_archive(drive) for drive in drives]
 
     def plan(self) -> list[str]:
-        """Say that the lists tell which drives are fetched."""
+        """Return the steps in words; before the lists exist, their drives are one step."""
         lines = super().plan()
         if not self.list_lines():
             lines.append(f'download {RAW_SERVER}/...   the drives that the lists will name, up to 175 GB in all')

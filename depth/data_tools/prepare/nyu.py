@@ -38,7 +38,7 @@ class NYUPreparer(Preparer):
         return archives
 
     def place(self, archive: Archive, member: str) -> str | None:
-        """Put each scene's folder right below the root, whatever folder is around it."""
+        """Return the path below the scene's folder, without the folders around it."""
         parts = member.split('/')
         is_frame = parts[-1].startswith(('rgb_', 'sync_depth_')) and len(parts) >= 2
         return '/'.join(parts[-2:]) if is_frame else None
@@ -129,7 +129,7 @@ class NYULabeledPreparer(Preparer):
     """The labelled file as released."""
 
     def finish(self) -> None:
-        """Put the files where the data set looks for them."""
+        """Link the files into the folder that the data set reads."""
         for archive in self.archives():
             link = self.root / archive.name
             if not link.exists():

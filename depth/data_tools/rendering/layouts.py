@@ -1,4 +1,4 @@
-"""What all rendered layouts share."""
+"""Rendered scenes on disk: the base of all layouts, and those of folders and of NYU Depth v2."""
 
 import functools
 import json
