@@ -6,9 +6,10 @@ import numpy as np
 def fill_depth(gray: np.ndarray, depth: np.ndarray) -> np.ndarray:
     """Fill unknown depth so that each filled pixel is the mean of its eight neighbours, weighted by likeness.
 
-    The weight of a neighbour is ``exp(-(g - g')^2 / c)``, c = 0.6 times the variance of grey values in the 3x3 window
-    (the factor that is usual for NYU depth), and at least so large that the likest neighbour has weight 0.01. Known
-    depth is not touched: the sparse system has the unknown pixels only.
+    The weight of a neighbour is ``exp(-(g - g')^2 / c)``, c = 0.6 times the variance of grey values
+    in the 3x3 window (the factor that is usual for NYU depth), and at least so large that the
+    likest neighbour has weight 0.01. Known depth is not touched: the sparse system has the unknown
+    pixels only.
 
     Args:
         gray: Grey image (H, W), any range.
@@ -21,7 +22,8 @@ def fill_depth(gray: np.ndarray, depth: np.ndarray) -> np.ndarray:
         ValueError: If the sizes differ or no depth is known.
         ImportError: If SciPy is missing.
 
-    Reference: Colorization using Optimization, A. Levin et al. 2004, https://doi.org/10.1145/1015706.1015780
+    Reference: Colorization using Optimization, A. Levin et al. 2004,
+    https://doi.org/10.1145/1015706.1015780
     """
     try:
         from scipy.sparse import csr_matrix

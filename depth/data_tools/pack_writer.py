@@ -46,7 +46,8 @@ def write_pack(
 ) -> dict:
     """Write every sample of a data set; the folder appears when it is complete.
 
-    Every record is decoded again and compared with what the data set reads before it counts as written.
+    Every record is decoded again and compared with what the data set reads before it counts as
+    written.
 
     Args:
         dataset: Data set on disk; its pipeline does not matter.
@@ -60,8 +61,10 @@ def write_pack(
 
     Raises:
         FileExistsError: If the folder exists.
-        OSError: If a file cannot be written; the message names it and the free space, and nothing stays behind.
-        ValueError: If a sample cannot be read, a record is not what was read, or the data set is a part of its list.
+        OSError: If a file cannot be written; the message names it and the free space, and nothing
+            stays behind.
+        ValueError: If a sample cannot be read, a record is not what was read, or the data set is a
+            part of its list.
     """
     folder = Path(folder)
     if dataset._indices is not None:
@@ -111,7 +114,8 @@ class _Shards:
         limit: A new one is begun where one would become larger, in bytes.
 
     Attributes:
-        done: Name, size and hash of the files that are complete: all of them after the ``with`` block.
+        done: Name, size and hash of the files that are complete: all of them after the ``with``
+            block.
     """
 
     def __init__(self, folder: Path, limit: int) -> None:
@@ -132,7 +136,8 @@ class _Shards:
             with contextlib.suppress(OSError):  # it would write what the disk did not take before
                 self.file.close()
 
-    # Not through `atomic_open`: what is atomic here is the folder, and an error of a sample is not one of the shard.
+    # Not through `atomic_open`: what is atomic here is the folder, and an error of a sample is not
+    # one of the shard.
     def _begin(self) -> None:
         self.path = self.folder / shard_name(len(self.done))
         try:

@@ -33,7 +33,8 @@ def build_pipeline(pipeline: Sequence[dict | Callable]) -> list[Callable]:
     """Build transforms from this toolbox's registry, whatever mmengine's current scope is.
 
     Raises:
-        ValueError: If a step is one of mmcv's that move the image, which know neither depth nor cameras.
+        ValueError: If a step is one of mmcv's that move the image, which know neither depth nor
+            cameras.
     """
     steps = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
     for step in steps:
@@ -55,10 +56,10 @@ def sample_generator(index: int) -> np.random.RandomState:
 class BaseDepthDataset(BaseDataset):
     """Base of data sets on disk.
 
-    A line of the split file names an image and, where there is ground truth, its depth map; further columns are
-    ignored. Paths are relative to ``data_prefix`` below ``data_root``. A data set without split files overrides
-    :meth:`find_samples`; one whose depth is no plain PNG, npy or tiff sets ``DEPTH_READER``, the name of a function
-    in the ``READERS`` registry.
+    A line of the split file names an image and, where there is ground truth, its depth map; further
+    columns are ignored. Paths are relative to ``data_prefix`` below ``data_root``. A data set
+    without split files overrides :meth:`find_samples`; one whose depth is no plain PNG, npy or tiff
+    sets ``DEPTH_READER``, the name of a function in the ``READERS`` registry.
 
     Args:
         data_root: Folder of the data set.
@@ -67,9 +68,11 @@ class BaseDepthDataset(BaseDataset):
         min_depth: Near end of the depth range in metres, the class's ``METAINFO`` by default.
         max_depth: Far end of the depth range in metres, likewise.
         depth_scale: Stored integers per metre, the class's ``DEPTH_SCALE`` by default.
-        pack: Folder that ``tools/dataset_converters/pack.py`` wrote from this data set, read instead of its files,
-            which are not needed then; the samples are those of ``ann_file``, or it is an error.
-        **kwargs: Arguments of mmengine's ``BaseDataset`` (``pipeline``, ``test_mode``, ``indices``, ...).
+        pack: Folder that ``tools/dataset_converters/pack.py`` wrote from this data set, read
+            instead of its files, which are not needed then; the samples are those of ``ann_file``,
+            or it is an error.
+        **kwargs: Arguments of mmengine's ``BaseDataset`` (``pipeline``, ``test_mode``, ``indices``,
+            ...).
 
     Raises:
         FileNotFoundError: If the root, the split file or the first sample is missing.

@@ -21,8 +21,8 @@ DAMAGED = 'troisdorf_000000_000073'  # a black image in the published train_extr
 def read_cityscapes_depth(sample: dict) -> np.ndarray:
     """Turn a stored disparity into depth, float32 metres (H, W).
 
-    A stored p > 0 is a disparity of (p - 1) / 256 pixels; depth is baseline * fx / disparity. 0, and a disparity of
-    0, are no ground truth.
+    A stored p > 0 is a disparity of (p - 1) / 256 pixels; depth is baseline * fx / disparity. 0,
+    and a disparity of 0, are no ground truth.
 
     Raises:
         ValueError: If the file is no 16-bit image.
@@ -49,7 +49,8 @@ class CityscapesDataset(BaseDepthDataset):
         ├── disparity/SPLIT/CITY/X_disparity.png      16 bit, see :func:`read_cityscapes_depth`
         └── camera/SPLIT/CITY/X_camera.json
 
-    The folders are the split: train 2975 images, val 500, train_extra 19998 (one of them damaged, left out: 19997).
+    The folders are the split: train 2975 images, val 500, train_extra 19998 (one of them damaged,
+        left out: 19997).
     Depth is at the disparity's own size and is never interpolated.
 
     Args:
@@ -60,7 +61,7 @@ class CityscapesDataset(BaseDepthDataset):
         FileNotFoundError: If the folder of the split is missing.
         ValueError: If the split is unknown or empty.
 
-    Licence: Cityscapes' own, non-commercial. Reference: The Cityscapes Dataset for Semantic Urban Scene Understanding,
+    Reference: The Cityscapes Dataset for Semantic Urban Scene Understanding,
     https://arxiv.org/abs/1604.01685, https://www.cityscapes-dataset.com
     """
 

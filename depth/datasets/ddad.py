@@ -20,7 +20,8 @@ SPLITS = dict(train='0', val='1', test='2')
 def read_ddad_depth(sample: dict) -> np.ndarray:
     """Return depth, float32 metres (H, W), of the laser points that fall into the image, the nearest in each pixel.
 
-    Laser and camera move between their exposures: points go through the world, by the pose of each sensor at its time.
+    Laser and camera move between their exposures: points go through the world, by the pose of each
+    sensor at its time.
 
     Raises:
         FileNotFoundError: If the point file is missing.
@@ -62,11 +63,12 @@ class DDADDataset(BaseDepthDataset):
             ├── rgb/CAMERA_NN/T.png            or jpg
             └── point_cloud/LIDAR/T.npz        key ``data``: x, y, z, intensity
 
-    The scans are projected when they are read. Images that are already prepared (16-bit PNG beside each image) are read
-    by ``FolderDepthDataset`` with ``depth_scale=256``.
+    The scans are projected when they are read. Images that are already prepared (16-bit PNG beside
+    each image) are read by ``FolderDepthDataset`` with ``depth_scale=256``.
 
     Args:
-        split: ``train`` (150 scenes), ``val`` (50 scenes; 3950 images of CAMERA_01) or ``test`` where it is listed.
+        split: ``train`` (150 scenes), ``val`` (50 scenes; 3950 images of CAMERA_01) or ``test``
+            where it is listed.
         cameras: Which cameras; ``CAMERA_01`` looks ahead.
         **kwargs: See :class:`BaseDepthDataset`.
 
@@ -74,7 +76,7 @@ class DDADDataset(BaseDepthDataset):
         FileNotFoundError: If a file is missing.
         ValueError: If a file is not what it should be, or nothing is left.
 
-    Licence: CC BY-NC-SA 4.0. Reference: 3D Packing for Self-Supervised Monocular Depth Estimation,
+    Reference: 3D Packing for Self-Supervised Monocular Depth Estimation,
     https://arxiv.org/abs/1905.02693, https://github.com/TRI-ML/DDAD
     """
 

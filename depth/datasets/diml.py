@@ -24,14 +24,15 @@ class DIMLOutdoorDataset(BaseDepthDataset):
 
     Args:
         folder: What is searched below ``data_root``.
-        **kwargs: See :class:`BaseDepthDataset`; with ``ann_file`` its lines "IMAGE DEPTH" choose instead.
+        **kwargs: See :class:`BaseDepthDataset`; with ``ann_file`` its lines "IMAGE DEPTH" choose
+            instead.
 
     Raises:
         FileNotFoundError: If the folder is missing.
         ValueError: If it holds no image.
 
-    Licence: academic use, on request. Reference: Deep Monocular Depth Estimation via Integration of Global and Local
-    Predictions, IEEE TIP 2018, https://dimlrgbd.github.io
+    Reference: Deep Monocular Depth Estimation via Integration of Global and Local Predictions, IEEE
+    TIP 2018, https://dimlrgbd.github.io
     """
 
     METAINFO = dict(dataset_name='diml_outdoor', min_depth=1e-3, max_depth=80.0)

@@ -44,14 +44,16 @@ class DIODEDataset(BaseDepthDataset):
             └── X_depth_mask.npy        1 = measured
 
     Args:
-        split: ``train`` or ``val`` (325 images indoors, 446 outdoors; what is published as the test set).
-        **kwargs: See :class:`BaseDepthDataset`; lines "IMAGE ..." of an ``ann_file`` choose, otherwise the folders do.
+        split: ``train`` or ``val`` (325 images indoors, 446 outdoors; what is published as the test
+            set).
+        **kwargs: See :class:`BaseDepthDataset`; lines "IMAGE ..." of an ``ann_file`` choose,
+            otherwise the folders do.
 
     Raises:
         FileNotFoundError: If the folder of the split is missing.
         ValueError: If it holds no image.
 
-    Licence: MIT. Reference: DIODE: A Dense Indoor and Outdoor DEpth Dataset, https://arxiv.org/abs/1908.00463
+    Reference: DIODE: A Dense Indoor and Outdoor DEpth Dataset, https://arxiv.org/abs/1908.00463
     """
 
     DEPTH_READER = 'diode'

@@ -51,8 +51,8 @@ class HypersimDataset(BaseDepthDataset):
             ├── scene_cam_XX_final_preview/frame.NNNN.tonemap.jpg
             └── scene_cam_XX_geometry_hdf5/frame.NNNN.depth_meters.hdf5
 
-    Depth along the axis is ``distance * f / sqrt((u - 511.5)^2 + (v - 383.5)^2 + f^2)``, f = 886.81 pixels, for every
-    scene, as published evaluations have it.
+    Depth along the axis is ``distance * f / sqrt((u - 511.5)^2 + (v - 383.5)^2 + f^2)``, f = 886.81
+    pixels, for every scene, as published evaluations have it.
 
     Args:
         split: ``train``, ``val`` or ``test``.
@@ -62,8 +62,8 @@ class HypersimDataset(BaseDepthDataset):
         FileNotFoundError: If the root or the split's CSV file is missing.
         ValueError: If the CSV file lacks a column, or nothing is left.
 
-    Licence: CC BY-SA 3.0. Reference: Hypersim: A Photorealistic Synthetic Dataset for Holistic Indoor Scene
-    Understanding, https://arxiv.org/abs/2011.02523
+    Reference: Hypersim: A Photorealistic Synthetic Dataset for Holistic Indoor Scene Understanding,
+    https://arxiv.org/abs/2011.02523
     """
 
     METAINFO = dict(dataset_name='hypersim', min_depth=1e-3, max_depth=80.0)

@@ -29,8 +29,8 @@ class IBimsDataset(BaseDepthDataset):
 
     Where one of the two masks is 0 there is no ground truth.
 
-    Licence: research use, see the archive. Reference: Evaluation of CNN-based Single-Image Depth Estimation
-    Methods, https://arxiv.org/abs/1805.01328
+    Reference: Evaluation of CNN-based Single-Image Depth Estimation Methods,
+    https://arxiv.org/abs/1805.01328
     """
 
     METAINFO = dict(dataset_name='ibims', min_depth=1e-3, max_depth=10.0)

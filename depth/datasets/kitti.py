@@ -37,10 +37,12 @@ class KITTIDataset(BaseDepthDataset):
         ├── input/DATE/DRIVE/image_02/data/N.png      or N.jpg: whether a drive was converted is found by itself
         └── gt_depth/DRIVE/proj_depth/groundtruth/image_02/N.png
 
-    The intrinsics are those of the recording day's rectified colour camera (image_02); image_03 shares them.
+    The intrinsics are those of the recording day's rectified colour camera (image_02); image_03
+    shares them.
 
-    Reference: Depth Map Prediction from a Single Image using a Multi-Scale Deep Network (the split),
-    https://arxiv.org/abs/1406.2283; Sparsity Invariant CNNs (the ground truth), https://arxiv.org/abs/1708.06500.
+    Reference: Depth Map Prediction from a Single Image using a Multi-Scale Deep Network (the
+    split), https://arxiv.org/abs/1406.2283; Sparsity Invariant CNNs (the ground truth),
+    https://arxiv.org/abs/1708.06500.
     """
 
     METAINFO = dict(dataset_name='kitti', min_depth=1e-3, max_depth=80.0)

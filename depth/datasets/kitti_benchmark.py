@@ -24,10 +24,11 @@ class KITTIBenchmarkDataset(KITTIDataset):
         ├── benchmark_test/N.png         the 500 test images, 1216x352 as published
         └── benchmark_test_cam/N.txt     optional: nine numbers of each test image's camera
 
-    A line with one column is an image without ground truth; its pipeline leaves ``LoadDepth`` out. Such a list takes
-    ``data_prefix=dict(img_path='benchmark_test', cam_path='benchmark_test_cam')``.
+    A line with one column is an image without ground truth; its pipeline leaves ``LoadDepth`` out.
+    Such a list takes ``data_prefix=dict(img_path='benchmark_test',
+    cam_path='benchmark_test_cam')``.
 
-    Licence: CC BY-NC-SA 3.0. Reference: Sparsity Invariant CNNs, https://arxiv.org/abs/1708.06500;
+    Reference: Sparsity Invariant CNNs, https://arxiv.org/abs/1708.06500;
     https://www.cvlibs.net/datasets/kitti/eval_depth.php?benchmark=depth_prediction
     """
 

@@ -28,20 +28,23 @@ class KITTIRawDataset(BaseDepthDataset):
         ├── DATE/DRIVE/velodyne_points/data/N.bin  laser scans, for evaluation
         └── depth_hints/DATE/DRIVE/image_02|03/N.npy   optional, see ``hint_root``
 
-    A sample has ``img_path``, ``side`` (``left`` or ``right``), ``velodyne_path`` and ``calib_dir``; with ``stereo``
-    also ``other_img_path`` and ``baseline``; with ``hint_root`` also ``depth_hint_path``.
+    A sample has ``img_path``, ``side`` (``left`` or ``right``), ``velodyne_path`` and
+    ``calib_dir``; with ``stereo`` also ``other_img_path`` and ``baseline``; with ``hint_root`` also
+    ``depth_hint_path``.
 
     Args:
         stereo: Give the other view too.
-        baseline: Distance of the cameras in metres; None takes it from the day's calibration (about 0.5327).
+        baseline: Distance of the cameras in metres; None takes it from the day's calibration (about
+            0.5327).
         hint_root: Folder of depth hints below ``data_root`` or absolute; None for none.
         **kwargs: See :class:`BaseDepthDataset`.
 
     Raises:
         ValueError: If a line is malformed.
 
-    Reference: Vision meets Robotics: The KITTI Dataset, https://www.cvlibs.net/datasets/kitti/raw_data.php; the split
-    lines are those of https://arxiv.org/abs/1806.01260 and of EPCDepth, https://arxiv.org/abs/2109.12484.
+    Reference: Vision meets Robotics: The KITTI Dataset,
+    https://www.cvlibs.net/datasets/kitti/raw_data.php; the split lines are those of
+    https://arxiv.org/abs/1806.01260 and of EPCDepth, https://arxiv.org/abs/2109.12484.
     """
 
     METAINFO = dict(dataset_name='kitti_raw', min_depth=1e-3, max_depth=80.0)

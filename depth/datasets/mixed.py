@@ -15,19 +15,22 @@ from .samplers import SampleIndex
 class MixedDepthDataset(Dataset):
     """Concatenation of data sets, each with its own pipeline, depth range and weight.
 
-    Every sample keeps the ``dataset`` name and the depth range of its own set. Without weights each image comes once
-    in a pass. With weights a pass is as long as the sets together and gives each set its share; a set that is asked for
-    less than it has continues in the next pass where it stopped, one that is asked for more begins again, so that
-    within a set all images come equally often.
+    Every sample keeps the ``dataset`` name and the depth range of its own set. Without weights each
+    image comes once in a pass. With weights a pass is as long as the sets together and gives each
+    set its share; a set that is asked for less than it has continues in the next pass where it
+    stopped, one that is asked for more begins again, so that within a set all images come equally
+    often.
 
-    Which image is read follows from the index and, if the sampler keyed it, from (seed, position) alone: training
-    resumes exactly. The images of one batch must have one size after the pipelines, which usually end in one crop.
+    Which image is read follows from the index and, if the sampler keyed it, from (seed, position)
+    alone: training resumes exactly. The images of one batch must have one size after the pipelines,
+    which usually end in one crop.
 
     Args:
         datasets: Data sets or their configs.
         weights: Share of each set in a pass, in any unit; None: by size.
         min_depth: Near end of the common range in metres, by default the least of all.
-        max_depth: Far end, by default the greatest of all. Models are compared with these, samples keep their own.
+        max_depth: Far end, by default the greatest of all. Models are compared with these, samples
+            keep their own.
         test_mode: Allow images of different sizes, as in validation with a batch size of 1.
 
     Raises:
@@ -67,7 +70,8 @@ class MixedDepthDataset(Dataset):
         """Return the data set of an index, and the image of it, as two numbers.
 
         Args:
-            index: Position in a pass; with a ``key`` also its (seed, position) in the endless sequence.
+            index: Position in a pass; with a ``key`` also its (seed, position) in the endless
+                sequence.
         """
         if not 0 <= index < len(self):
             raise IndexError(f'sample {int(index)} of {len(self)}')

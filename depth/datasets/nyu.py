@@ -21,8 +21,8 @@ class NYUDataset(BaseDepthDataset):
             ├── rgb_00001.jpg
             └── sync_depth_00001.png
 
-    A list of one's own, for instance of all synchronised frames of the raw set, goes into ``ann_file``. The labelled
-    set in its original file is :class:`NYULabeledDataset`.
+    A list of one's own, for instance of all synchronised frames of the raw set, goes into
+    ``ann_file``. The labelled set in its original file is :class:`NYULabeledDataset`.
 
     Reference: Indoor Segmentation and Support Inference from RGBD Images, ECCV 2012.
     """
@@ -30,7 +30,8 @@ class NYUDataset(BaseDepthDataset):
     METAINFO = dict(dataset_name='nyu', min_depth=1e-3, max_depth=10.0)
     TYPICAL_DEPTH = (1.9, 3.8)
     DEPTH_SCALE = 1000.0
-    # What comes before the first "_" of a scene's folder, numbered as in the published training list.
+    # What comes before the first "_" of a scene's folder, numbered as in the published training
+    # list.
     SCENE_CLASSES = (
         'kitchen living playroom bedroom furniture bookstore dining office reception basement nyu home classroom '
         'student bathroom printer study dinette cafe conference indoor computer excercise foyer laundry'

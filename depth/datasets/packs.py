@@ -8,13 +8,14 @@
     ├── shard-0000.bin    records one after another
     └── ...
 
-A record is what a data set reads: a JPEG file as it is; any other image as BGR bytes, each pixel minus its left
-neighbour, under zstd; stored depth (16-bit integers or float metres) under zstd. ``tools/dataset_converters/pack.py``
-writes packs; every data set on disk reads one that is named as its ``pack``. A zstd record carries a checksum, a JPEG
-record's CRC is in the index, so damage is an error and never a wrong picture.
+A record is what a data set reads: a JPEG file as it is; any other image as BGR bytes, each pixel
+minus its left neighbour, under zstd; stored depth (16-bit integers or float metres) under zstd.
+``tools/dataset_converters/pack.py`` writes packs; every data set on disk reads one that is named as
+its ``pack``. A zstd record carries a checksum, a JPEG record's CRC is in the index, so damage is an
+error and never a wrong picture.
 
-A pack serves the list that its data set names (``ann_file``, ``split`` and the like), in the list's order, or refuses:
-see :func:`packed_samples`.
+A pack serves the list that its data set names (``ann_file``, ``split`` and the like), in the list's
+order, or refuses: see :func:`packed_samples`.
 """
 
 import functools
@@ -148,14 +149,16 @@ def read_index(pack: str | Path) -> dict:
 def packed_samples(dataset: 'BaseDepthDataset') -> list[tuple[dict, str]]:
     """Return the samples of a data set from its pack, each with the place that lists it, in the order of its list.
 
-    The pack's own list and order are served where the data set names that list: its file is the same byte for byte, or
-    is not there and has the same name. Of another list, which must be there, every sample has to be in the pack.
+    The pack's own list and order are served where the data set names that list: its file is the
+    same byte for byte, or is not there and has the same name. Of another list, which must be there,
+    every sample has to be in the pack.
 
     Args:
         dataset: Its ``pack`` is read; paths become those below its ``data_root``.
 
     Raises:
-        ValueError: If the pack was made from another class, another part of the data set, or lacks samples of the list.
+        ValueError: If the pack was made from another class, another part of the data set, or lacks
+            samples of the list.
     """
     pack, name = dataset.pack, type(dataset).__name__
     index = read_index(pack)
@@ -180,7 +183,8 @@ def _is_same_list(dataset: 'BaseDepthDataset', index: dict) -> bool:
     """Return whether the data set names the list that the pack was made from; False if it names another that is there.
 
     Raises:
-        ValueError: If another list is named that cannot be compared, or another part of the data set.
+        ValueError: If another list is named that cannot be compared, or another part of the data
+            set.
     """
     made_from, named = index['list'], list_of(dataset)
     for key in made_from['options'].keys() | named['options'].keys():

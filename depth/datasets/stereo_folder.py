@@ -26,8 +26,8 @@ class StereoFolderDataset(FolderDepthDataset):
         ├── depth/             or depth: 16-bit PNG (``depth_scale``), npy, npz or tiff
         └── depth_hints/image_02|03/   optional, see ``hint_root``
 
-    A sample has ``img_path``, ``other_img_path``, ``side``, ``baseline``, both intrinsics, and the paths of what else
-    there is.
+    A sample has ``img_path``, ``other_img_path``, ``side``, ``baseline``, both intrinsics, and the
+    paths of what else there is.
 
     Args:
         data_root: The folder.

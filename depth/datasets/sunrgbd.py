@@ -43,8 +43,8 @@ class SUNRGBDDataset(BaseDepthDataset):
 
     Depth beyond 8 m is kept as stored; the protocol says what becomes of it.
 
-    Licence: none stated, academic use with citation. Reference: SUN RGB-D: A RGB-D Scene Understanding Benchmark Suite,
-    CVPR 2015, https://rgbd.cs.princeton.edu
+    Reference: SUN RGB-D: A RGB-D Scene Understanding Benchmark Suite, CVPR 2015,
+    https://rgbd.cs.princeton.edu
     """
 
     METAINFO = dict(dataset_name='sunrgbd', min_depth=1e-3, max_depth=8.0)

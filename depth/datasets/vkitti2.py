@@ -42,7 +42,8 @@ class VirtualKITTI2Dataset(BaseDepthDataset):
             ├── rgb/Camera_0|1/rgb_NNNNN.jpg
             └── depth/Camera_0|1/depth_NNNNN.png      65535 = sky: no ground truth
 
-    VARIATION: 15-deg-left, 15-deg-right, 30-deg-left, 30-deg-right, clone, fog, morning, overcast, rain, sunset. There
+    VARIATION: 15-deg-left, 15-deg-right, 30-deg-left, 30-deg-right, clone, fog, morning, overcast,
+        rain, sunset. There
     are 21260 pairs of cameras 0 and 1.
 
     Args:
@@ -50,14 +51,14 @@ class VirtualKITTI2Dataset(BaseDepthDataset):
         variations: Which variations; all that are there by default.
         cameras: Which cameras: 0 left, 1 right.
         step: Take every ``step``-th frame of a sequence.
-        **kwargs: See :class:`BaseDepthDataset`. Lines "IMAGE ..." of an ``ann_file``, relative to ``data_root``,
-            choose the images instead; the path of the depth map follows.
+        **kwargs: See :class:`BaseDepthDataset`. Lines "IMAGE ..." of an ``ann_file``, relative to
+            ``data_root``, choose the images instead; the path of the depth map follows.
 
     Raises:
         FileNotFoundError: If a scene is missing.
         ValueError: If nothing is left.
 
-    Licence: CC BY-NC-SA 3.0. Reference: Virtual KITTI 2, https://arxiv.org/abs/2001.10773
+    Reference: Virtual KITTI 2, https://arxiv.org/abs/2001.10773
     """
 
     METAINFO = dict(dataset_name='vkitti2', min_depth=1e-3, max_depth=80.0)

@@ -1,11 +1,12 @@
 """Findings about depth maps that belong to another image, from the edges that image and depth share.
 
-Depth changes where objects end, and there the image mostly changes too. The score of a pair is the correlation of both
-gradients; a wrong pair has a score near that of two unrelated pictures. Over a split the score of the listed pairs is
-compared with that of three alternatives: the mirrored depth map and the maps listed one place before and after. The
-listed pairs are wrong where an alternative is better in the mean by ``MIN_T`` standard errors and ``MIN_GAIN``. In a
-right list every alternative is worse. Where all are equally good, as those of a standing camera are, chance alone gives
-a finding with a probability below 1e-3 for 8 pairs (Student's t) and 1e-4 for 20.
+Depth changes where objects end, and there the image mostly changes too. The score of a pair is the
+correlation of both gradients; a wrong pair has a score near that of two unrelated pictures. Over a
+split the score of the listed pairs is compared with that of three alternatives: the mirrored depth
+map and the maps listed one place before and after. The listed pairs are wrong where an alternative
+is better in the mean by ``MIN_T`` standard errors and ``MIN_GAIN``. In a right list every
+alternative is worse. Where all are equally good, as those of a standing camera are, chance alone
+gives a finding with a probability below 1e-3 for 8 pairs (Student's t) and 1e-4 for 20.
 """
 
 from collections.abc import Iterator
@@ -28,8 +29,8 @@ MIN_COVER = 0.02  # share of a coarse pixel's fine ones that need depth
 MIN_AREA = 0.1  # share of coarse pixels with depth around them; a single sweep of a laser has less
 MAX_STEP = 1.0  # gradient of log depth beyond which an edge is not stronger
 DENSE_AREA = 0.6  # share of coarse pixels with depth from which on a right list scores higher than UNRELATED
-# Correlation, and what it gains over other maps. Right lists of dense maps, real and rendered, have 0.28 to 0.58 and
-# gain at least 0.2 over unrelated maps; unrelated pairs have 0.0 to 0.14.
+# Correlation, and what it gains over other maps. Right lists of dense maps, real and rendered, have
+# 0.28 to 0.58 and gain at least 0.2 over unrelated maps; unrelated pairs have 0.0 to 0.14.
 UNRELATED, UNRELATED_GAIN = 0.2, 0.15
 MIN_STRUCTURE = 1e-4  # standard deviation of a gradient; below it there are no edges to compare
 

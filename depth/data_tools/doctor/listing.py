@@ -34,7 +34,8 @@ class Split:
         ann_file: The split file, '' if folders are the split.
         root: Folder of the data set.
         max_depth: Far end of the range in metres.
-        typical: (low, high) in metres of the median over a whole set of this kind, None if it is not known.
+        typical: (low, high) in metres of the median over a whole set of this kind, None if it is
+            not known.
         camera_height: (low, high) in metres of the camera above the road, likewise.
         rendered: Whether the samples are rendered stand-ins, which no published numbers are about.
         marker: Content of the marker of rendered data, empty if there is none.
@@ -99,7 +100,8 @@ def list_splits(cfg: dict) -> list[Split]:
     """Return the splits of a config; a test split that is the validation split is listed once, as ``test``.
 
     Args:
-        cfg: With ``train_dataloader``, ``val_dataloader``, ``test_dataloader``, each as far as there.
+        cfg: With ``train_dataloader``, ``val_dataloader``, ``test_dataloader``, each as far as
+            there.
     """
     configs = {name: (cfg.get(loader) or {}).get('dataset') for name, loader in LOADERS.items()}
     if configs['val'] is not None and _key(configs['val']) == _key(configs['test']):

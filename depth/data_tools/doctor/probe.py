@@ -91,9 +91,11 @@ class DepthValues:
         low: 1 % quantile.
         high: 99 % quantile.
         farthest: Largest depth.
-        camera_height: Of a car's camera above a flat road, metres; None if none is seen or there are no intrinsics.
+        camera_height: Of a car's camera above a flat road, metres; None if none is seen or there
+            are no intrinsics.
         floor_distance: Of a hand-held camera from the floor, metres; likewise.
-        nan: Pixels that are no number, infinite, negative in the file, where the file can hold such.
+        nan: Pixels that are no number, infinite, negative in the file, where the file can hold
+            such.
     """
 
     valid: float
@@ -159,7 +161,8 @@ def probe_file(path: str | Path) -> FileProbe:
     except NotADirectoryError:  # a frame inside an archive such as NYU's .mat, which its reader opens
         return probe
     except OSError:
-        # Frames of a file that holds many are called FILE/NAME; their reader finds out whether they are there.
+        # Frames of a file that holds many are called FILE/NAME; their reader finds out whether they
+        # are there.
         if not any(parent.is_file() for parent in path.parents):
             probe.fault = 'missing'
         return probe
@@ -270,7 +273,8 @@ def _intrinsics(sample: dict, shape: tuple[int, int]) -> np.ndarray | None:
 def camera_height(depth: np.ndarray, intrinsics: np.ndarray) -> float | None:
     """Return the height of a level camera above the road in front of it, in metres; None if no flat road is there.
 
-    Points of a plane below the camera have one height, depth * (row - cy) / fy, whatever their distance.
+    Points of a plane below the camera have one height, depth * (row - cy) / fy, whatever their
+    distance.
 
     Args:
         depth: (H, W) in metres, 0 = no ground truth.
@@ -290,8 +294,8 @@ def camera_height(depth: np.ndarray, intrinsics: np.ndarray) -> float | None:
 def floor_distance(depth: np.ndarray, intrinsics: np.ndarray) -> float | None:
     """Return the distance of the camera from a floor that fills much of the lower half, in metres; None if none does.
 
-    Planes through three random points (always the same draw) whose normal is within ``FLOOR_TILT`` of the camera's
-    vertical are tried; the one with most points near it counts.
+    Planes through three random points (always the same draw) whose normal is within ``FLOOR_TILT``
+    of the camera's vertical are tried; the one with most points near it counts.
 
     Args:
         depth: (H, W) in metres, 0 = no ground truth.

@@ -14,7 +14,8 @@ class Finding:
     """One fault of one split, or of two.
 
     Attributes:
-        severity: ``error`` (numbers or the run would be wrong), ``warning`` (look at it) or ``note``.
+        severity: ``error`` (numbers or the run would be wrong), ``warning`` (look at it) or
+            ``note``.
         kind: Short fixed name of the fault, the first column of docs/dataset_tools.md.
         split: ``train``, ``val``, ``test``, or two of them.
         what: Description with numbers.
@@ -51,10 +52,11 @@ class Report:
 
     Attributes:
         findings: Errors first.
-        summaries: Per split: ``split``, ``dataset``, ``images``, ``decoded`` depth maps, their ``min``, ``low`` (1 %),
-            ``median``, ``high`` (99 %) and ``max`` (metres; min and max over all maps, the others of the middle map),
-            share ``beyond`` the range, ``valid`` share, ``edges`` (text), ``sizes`` (text) and
-            ``unchecked``: name of a missing attribute of the data set class -> check that needs it.
+        summaries: Per split: ``split``, ``dataset``, ``images``, ``decoded`` depth maps, their
+            ``min``, ``low`` (1 %), ``median``, ``high`` (99 %) and ``max`` (metres; min and max
+            over all maps, the others of the middle map), share ``beyond`` the range, ``valid``
+            share, ``edges`` (text), ``sizes`` (text) and ``unchecked``: name of a missing attribute
+            of the data set class -> check that needs it.
     """
 
     findings: list[Finding]

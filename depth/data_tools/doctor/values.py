@@ -147,8 +147,9 @@ def _odd_maps(split: Split, measured: list[Record]) -> Iterator[Finding]:
 def _scale_factors(measured: list[Record]) -> tuple[np.ndarray, np.ndarray]:
     """Return by what factor each map, as a whole, differs from the rest, and whether that is more than their spread.
 
-    A wrong scale moves near and far end, median and the camera's height alike. Their log values are averaged with
-    generalized least squares, so that what varies least between the maps (the road at a car's feet) decides.
+    A wrong scale moves near and far end, median and the camera's height alike. Their log values are
+    averaged with generalized least squares, so that what varies least between the maps (the road at
+    a car's feet) decides.
     """
     columns = [[getattr(record.values, name) for record in measured] for name in ('low', 'median', 'high')]
     heights = [record.values.camera_height for record in measured]
@@ -173,7 +174,8 @@ def _scale_factors(measured: list[Record]) -> tuple[np.ndarray, np.ndarray]:
 def _floor_factors(measured: list[Record]) -> tuple[np.ndarray, np.ndarray]:
     """Return by what factor the camera is farther from the floor in each map than in the rest, and whether it is odd.
 
-    People hold cameras at much the same height, whatever the room; maps without a floor are never odd.
+    People hold cameras at much the same height, whatever the room; maps without a floor are never
+    odd.
     """
     distances = np.array([record.values.floor_distance or np.nan for record in measured])
     if np.isfinite(distances).sum() < LEAST_FLOORS:

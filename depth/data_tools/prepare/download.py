@@ -43,7 +43,8 @@ def download(
         The path.
 
     Raises:
-        ConnectionError: If the connection keeps breaking; the part is kept, running again continues.
+        ConnectionError: If the connection keeps breaking; the part is kept, running again
+            continues.
         FileNotFoundError: If the server has no such file, or refuses it.
         ValueError: If size or hash are wrong.
     """

@@ -17,7 +17,8 @@ from .base import Archive, Preparer, count_listed_pairs
 LABELED, SPLIT_INDICES = NYULabeledDataset.ARCHIVES
 FOCAL = '518.8579'
 BORDER = np.s_[7:474, 7:632]  # rows and columns that the colour camera saw; the published test images are black around
-# Of the published test list with its lines sorted: its order cannot be told from the .mat files, and does not matter.
+# Of the published test list with its lines sorted: its order cannot be told from the .mat files,
+# and does not matter.
 SORTED_TEST_LIST = '04eac934985bfae54d7bd3114d471bc527c65ef6e49f9e9d0c365405e3f8f3e0'
 
 

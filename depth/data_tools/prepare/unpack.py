@@ -44,8 +44,8 @@ def unpack(
         How many members were written.
 
     Raises:
-        ValueError: If the archive is damaged, of another type, has nothing of what is looked for, or leads out of the
-            root.
+        ValueError: If the archive is damaged, of another type, has nothing of what is looked for,
+            or leads out of the root.
     """
     archive, root, count = Path(archive), Path(root), 0
     try:

@@ -71,7 +71,8 @@ class KITTILayout(Layout):
 
 LISTS = {'train': 'eigen_full_train', 'val': 'eigen_full_val', 'test': 'eigen_test'}
 LEFT_OFFSET = 0.06  # metres from camera 0 to camera 2, which is on its left
-# Camera 0 before rectification to after it: a turn by about half a degree, as real calibrations have it.
+# Camera 0 before rectification to after it: a turn by about half a degree, as real calibrations
+# have it.
 R_RECT = np.array([[0.99995, 0.0098, -0.0020], [-0.0098, 0.99995, 0.0030], [0.0020, -0.0030, 0.99999]])
 VELO_TO_CAM = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])  # x forward, y left, z up -> camera axes
 VELO_SHIFT = np.array([0.0, -0.08, -0.27])  # metres: the scanner stands above and behind the camera

@@ -45,7 +45,8 @@ class Layout:
             return camera_matrix(self.world, self.image_size)
         (fx, fy, cx, cy), (height, width) = self.INTRINSIC, self.image_size
         down, across = height / self.IMAGE_SIZE[0], width / self.IMAGE_SIZE[1]
-        # Pixel centres are at whole numbers, so the corner, not the centre of pixel 0, stays where it is.
+        # Pixel centres are at whole numbers, so the corner, not the centre of pixel 0, stays where
+        # it is.
         center = (cx + 0.5) * across - 0.5, (cy + 0.5) * down - 0.5
         return np.array([[fx * across, 0, center[0]], [0, fy * down, center[1]], [0, 0, 1]])
 
@@ -78,7 +79,8 @@ def render_layout(
         root: Folder that receives it; new, empty, or rendered before.
         counts: How many scenes of each split.
         workers: Processes.
-        progress: Called with the iterator over finished scenes and their number; wraps it to show progress.
+        progress: Called with the iterator over finished scenes and their number; wraps it to show
+            progress.
 
     Raises:
         FileExistsError: If the folder holds something that was not rendered.
@@ -174,7 +176,8 @@ class FolderLayout(Layout):
 
 
 (_FX, _, _CX), (_, _FY, _CY) = NYUDataset.CAM_INTRINSIC[:2]
-# Kinds of rooms, so that methods which learn the kind find a label; the picture does not depend on it.
+# Kinds of rooms, so that methods which learn the kind find a label; the picture does not depend on
+# it.
 KINDS = ('kitchen', 'living_room', 'bedroom', 'office', 'dining_room', 'bathroom', 'study', 'classroom')
 FIRST_SCENE = {'train': 9000, 'test': 9500}  # numbers that the real data set does not use
 
