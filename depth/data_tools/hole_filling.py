@@ -50,7 +50,10 @@ def fill_depth(gray: np.ndarray, depth: np.ndarray) -> np.ndarray:
     system = csr_matrix(
         (
             np.concatenate([ones, -weights[is_coupled]]),
-            (np.concatenate([diagonal, rows[is_coupled]]), np.concatenate([diagonal, columns[is_coupled]])),
+            (
+                np.concatenate([diagonal, rows[is_coupled]]),
+                np.concatenate([diagonal, columns[is_coupled]]),
+            ),
         ),
         shape=(len(unknown), len(unknown)),
     )

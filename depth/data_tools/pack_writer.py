@@ -31,7 +31,13 @@ from depth.datasets.packs import (
 from depth.datasets.transforms.loading import load_depth, load_image, read_stored
 from depth.datasets.workers import prepare_worker
 
-OWN_KEYS = ('listed_in', 'dataset', 'min_depth', 'max_depth', 'depth_scale')  # what a data set adds by itself
+OWN_KEYS = (
+    'listed_in',
+    'dataset',
+    'min_depth',
+    'max_depth',
+    'depth_scale',
+)  # what a data set adds by itself
 READ_KEYS = ('img_reader', 'depth_reader')  # what no longer applies
 OWN_UNIT = 'depth_reader_of_files'  # name of the reader that knew the unit, where the files had one
 _dataset: BaseDepthDataset | None = None  # of a worker process
@@ -85,7 +91,11 @@ def write_pack(
 
 
 def _write_files(
-    dataset: BaseDepthDataset, folder: Path, shard_size: int, workers: int, progress: Callable[[int, int], None]
+    dataset: BaseDepthDataset,
+    folder: Path,
+    shard_size: int,
+    workers: int,
+    progress: Callable[[int, int], None],
 ) -> dict:
     """Write shards and index into a new folder and return the index."""
     samples = []

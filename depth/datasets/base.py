@@ -180,7 +180,10 @@ class BaseDepthDataset(BaseDataset):
             return None
         image, depth = (field.lstrip('/') for field in fields[:2])
         prefix = self.data_prefix
-        return dict(img_path=str(Path(prefix['img_path'], image)), depth_path=str(Path(prefix['depth_path'], depth)))
+        return dict(
+            img_path=str(Path(prefix['img_path'], image)),
+            depth_path=str(Path(prefix['depth_path'], depth)),
+        )
 
     def complete(self, sample: dict, where: str) -> dict:
         """Return a sample with what all samples carry, ``where`` being the place that lists it."""

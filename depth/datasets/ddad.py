@@ -144,7 +144,12 @@ class DDADDataset(BaseDepthDataset):
             sensors = {data[datum]['id']['name'].upper(): data[datum]['datum'] for datum in entry['datum_keys']}
             for camera in self.cameras:
                 if camera in sensors and 'LIDAR' in sensors:
-                    yield self._sample(path.parent, sensors[camera]['image'], sensors['LIDAR'], matrices[key][camera])
+                    yield self._sample(
+                        path.parent,
+                        sensors[camera]['image'],
+                        sensors['LIDAR'],
+                        matrices[key][camera],
+                    )
 
     @staticmethod
     def _sample(folder: Path, image: dict, lidar: dict, intrinsic: list) -> dict:

@@ -69,4 +69,7 @@ class DIMLOutdoorDataset(BaseDepthDataset):
             raise FileNotFoundError(f'{type(self).__name__}: folder {folder} does not exist; {self.PREPARE_HINT}')
         for image in sorted(folder.glob('**/outleft/*.png')):
             depth = image.parents[1] / 'depthmap' / image.name
-            yield dict(img_path=str(image), depth_path=str(depth), scene='outdoor_scene'), str(folder)
+            yield (
+                dict(img_path=str(image), depth_path=str(depth), scene='outdoor_scene'),
+                str(folder),
+            )

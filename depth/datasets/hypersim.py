@@ -16,7 +16,13 @@ from .text_files import read_text
 from .transforms.loading import without_invalid
 
 CAM_INTRINSIC = pinhole(886.81, 886.81, 511.5, 383.5)  # pixels; scenes with a tilted lens deviate from it
-COLUMNS = ('scene_name', 'camera_name', 'frame_id', 'included_in_public_release', 'split_partition_name')
+COLUMNS = (
+    'scene_name',
+    'camera_name',
+    'frame_id',
+    'included_in_public_release',
+    'split_partition_name',
+)
 
 
 @READERS.register_module(name='hypersim')

@@ -66,7 +66,12 @@ class IBimsDataset(BaseDepthDataset):
         root, name = Path(self.data_root), fields[0]
         if not (root / 'rgb').is_dir():
             path = str(root / f'{name}.mat')
-            return dict(img_path=path, depth_path=path, img_reader='ibims_mat_image', depth_reader='ibims_mat')
+            return dict(
+                img_path=path,
+                depth_path=path,
+                img_reader='ibims_mat_image',
+                depth_reader='ibims_mat',
+            )
         image, depth = (str(root / folder / f'{name}.png') for folder in ('rgb', 'depth'))
         return dict(img_path=image, depth_path=depth, depth_reader='ibims_png')
 

@@ -90,7 +90,10 @@ def exif_orientation(content: bytes) -> int:
     """
     position = 2
     while content[position : position + 1] == b'\xff' and len(content) >= position + 4:
-        marker, length = content[position + 1], int.from_bytes(content[position + 2 : position + 4], 'big')
+        marker, length = (
+            content[position + 1],
+            int.from_bytes(content[position + 2 : position + 4], 'big'),
+        )
         if marker == _SOS:
             break
         segment = content[position + 4 : position + 2 + length]

@@ -97,7 +97,11 @@ class KITTIRawDataset(BaseDepthDataset):
     DEFAULT_PARTS = ('train', 'test')
 
     def __init__(
-        self, stereo: bool = False, baseline: float | None = 0.54, hint_root: str | None = None, **kwargs
+        self,
+        stereo: bool = False,
+        baseline: float | None = 0.54,
+        hint_root: str | None = None,
+        **kwargs,
     ) -> None:
         self.stereo = stereo
         self.baseline = baseline
@@ -124,7 +128,10 @@ class KITTIRawDataset(BaseDepthDataset):
         )
         if self.stereo:
             other = 'right' if side == 'left' else 'left'
-            sample.update(other_img_path=self._image(drive, other, frame), baseline=self._baseline(root / parts[0]))
+            sample.update(
+                other_img_path=self._image(drive, other, frame),
+                baseline=self._baseline(root / parts[0]),
+            )
         if self.hint_root is not None:
             sample['depth_hint_path'] = str(root / self.hint_root / fields[0] / FOLDERS[side] / f'{frame}.npy')
         return sample
@@ -133,7 +140,10 @@ class KITTIRawDataset(BaseDepthDataset):
         """Return the image's path; whether a folder holds JPEG or PNG is looked up once."""
         folder = drive / FOLDERS[side] / 'data'
         if folder not in self._suffixes:
-            suffix = next((suffix for suffix in ('.jpg', '.png') if (folder / f'{frame}{suffix}').is_file()), '.jpg')
+            suffix = next(
+                (suffix for suffix in ('.jpg', '.png') if (folder / f'{frame}{suffix}').is_file()),
+                '.jpg',
+            )
             self._suffixes[folder] = suffix
         return str(folder / f'{frame}{self._suffixes[folder]}')
 

@@ -36,7 +36,11 @@ class NYUDataset(BaseDepthDataset):
         'kitchen living playroom bedroom furniture bookstore dining office reception basement nyu home classroom '
         'student bathroom printer study dinette cafe conference indoor computer excercise foyer laundry'
     ).split()
-    CAM_INTRINSIC = [[518.8579, 0.0, 325.5824], [0.0, 519.4696, 253.7362], [0.0, 0.0, 1.0]]  # pixels, full frame
+    CAM_INTRINSIC = [
+        [518.8579, 0.0, 325.5824],
+        [0.0, 519.4696, 253.7362],
+        [0.0, 0.0, 1.0],
+    ]  # pixels, full frame
 
     LICENCE = 'none stated, research use with citation'
     PAGE = 'https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html'

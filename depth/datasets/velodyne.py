@@ -44,7 +44,10 @@ def velodyne_to_image(calib_dir: str | Path, camera: int) -> tuple[np.ndarray, t
     rectify = np.eye(4)
     rectify[:3, :3] = cameras['R_rect_00'].reshape(3, 3)
     width, height = cameras['S_rect_02'].astype(int)
-    return cameras[f'P_rect_{camera:02d}'].reshape(3, 4) @ rectify @ velo_to_cam, (int(height), int(width))
+    return cameras[f'P_rect_{camera:02d}'].reshape(3, 4) @ rectify @ velo_to_cam, (
+        int(height),
+        int(width),
+    )
 
 
 def project_velodyne(

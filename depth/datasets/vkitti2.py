@@ -93,7 +93,12 @@ class VirtualKITTI2Dataset(BaseDepthDataset):
     ) -> None:
         if step < 1:
             raise ValueError(f'VirtualKITTI2Dataset: step is 1 or more, got {step}')
-        self.scenes, self.variations, self.cameras, self.step = tuple(scenes), variations, tuple(cameras), step
+        self.scenes, self.variations, self.cameras, self.step = (
+            tuple(scenes),
+            variations,
+            tuple(cameras),
+            step,
+        )
         super().__init__(data_root=data_root, **kwargs)
 
     def find_samples(self) -> Iterator[tuple[dict, str]]:
@@ -118,4 +123,9 @@ class VirtualKITTI2Dataset(BaseDepthDataset):
     def _sample(self, image: Path) -> dict:
         frames, camera = image.parents[2], image.parent.name
         depth = frames / 'depth' / camera / image.name.replace('rgb_', 'depth_').replace('.jpg', '.png')
-        return dict(img_path=str(image), depth_path=str(depth), cam_intrinsic=self.CAM_INTRINSIC, scene='outdoor_scene')
+        return dict(
+            img_path=str(image),
+            depth_path=str(depth),
+            cam_intrinsic=self.CAM_INTRINSIC,
+            scene='outdoor_scene',
+        )

@@ -11,11 +11,17 @@ from depth.cli import run_tool
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('name', metavar='NAME', help='data set: first column of the table in docs/dataset_prepare.md')
+    parser.add_argument(
+        'name',
+        metavar='NAME',
+        help='data set: first column of the table in docs/dataset_prepare.md',
+    )
     parser.add_argument('--root', type=Path, help='folder of the data set (default: the one that the configs read)')
     parser.add_argument('--parts', nargs='+', default=[], help='only these parts; --dry-run names them')
     parser.add_argument(
-        '--archives', type=Path, help='folder of archives, also ones that you have (default: ROOT/archives)'
+        '--archives',
+        type=Path,
+        help='folder of archives, also ones that you have (default: ROOT/archives)',
     )
     parser.add_argument('--splits', type=Path, help='take published split files from this folder')
     parser.add_argument('--raw', type=Path, help='kitti_eigen, kitti_benchmark: link this copy of KITTI raw')

@@ -30,7 +30,11 @@ Progress = Callable[[Iterator[Record], int], Iterator[Record]]
 
 
 def examine(
-    cfg: dict, full: bool = False, decode: int = 200, workers: int | None = None, progress: Progress | None = None
+    cfg: dict,
+    full: bool = False,
+    decode: int = 200,
+    workers: int | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Check the data sets of a config.
 

@@ -17,7 +17,10 @@ from .report import Finding
 # By world of rendered scenes: ranges of the median depth and of the camera height, in metres.
 WORLDS = {
     'rooms': (rooms.TYPICAL_DEPTH, None),
-    'streets': (streets.TYPICAL_DEPTH, (0.85 * streets.CAMERA_HEIGHT, 1.18 * streets.CAMERA_HEIGHT)),
+    'streets': (
+        streets.TYPICAL_DEPTH,
+        (0.85 * streets.CAMERA_HEIGHT, 1.18 * streets.CAMERA_HEIGHT),
+    ),
 }
 FAR_RANGE = 60.0  # metres; sets with a longer range show roads
 LOADERS = {'train': 'train_dataloader', 'val': 'val_dataloader', 'test': 'test_dataloader'}

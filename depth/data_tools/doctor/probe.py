@@ -42,7 +42,10 @@ OTHER_FILES = {  # by key of the sample
     ),
 }
 ORIENTATION_TAG = 0x0112
-ROAD_TOP, ROAD_COLUMNS = 0.6, (0.3, 0.7)  # where a car's camera sees the road, in shares of height and width
+ROAD_TOP, ROAD_COLUMNS = (
+    0.6,
+    (0.3, 0.7),
+)  # where a car's camera sees the road, in shares of height and width
 ROAD_POINTS = 50  # pixels with depth
 ROAD_SPREAD = 0.12  # between the quartiles of the heights, of their median; real and rendered streets have 0.0 to 0.07
 FLOOR_POINTS, FLOOR_TRIALS = 400, 150
@@ -208,7 +211,10 @@ def _read_header(probe: FileProbe, path: Path, tail: bytes) -> None:
             probe.orientation = _orientation(image)
             probe.bits = 16 if image.mode.startswith('I') else 32 if image.mode == 'F' else 8
         # Some writers pad a JPEG with zeros behind its end mark.
-        end = {'PNG': PNG_END in tail[-64:], 'JPEG': tail.rstrip(b'\0').endswith(JPEG_END) or JPEG_END in tail[-64:]}
+        end = {
+            'PNG': PNG_END in tail[-64:],
+            'JPEG': tail.rstrip(b'\0').endswith(JPEG_END) or JPEG_END in tail[-64:],
+        }
         if not end.get(kind, True):
             probe.fault = 'truncated'
     elif suffix == '.npy':
@@ -261,7 +267,10 @@ def _intrinsics(sample: dict, shape: tuple[int, int]) -> np.ndarray | None:
     """Return the camera of a sample (3, 3), or that which all images of its data set have about, None if unknown."""
     matrix = sample.get('cam_intrinsic')
     if matrix is None and 'nominal_camera' in sample:
-        focal, center = sample['nominal_camera'][0] * shape[1], sample['nominal_camera'][1] * shape[0]
+        focal, center = (
+            sample['nominal_camera'][0] * shape[1],
+            sample['nominal_camera'][1] * shape[0],
+        )
         matrix = [[focal, 0, shape[1] / 2], [0, focal, center], [0, 0, 1]]
     if matrix is None:
         return None

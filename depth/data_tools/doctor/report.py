@@ -74,7 +74,21 @@ class Report:
 
 def format_report(report: Report) -> str:
     """Return the report as text: a table with one row a split, then each finding with its remedy."""
-    rows = [['split', 'data set', 'images', 'decoded', 'min', '1 %', 'median', '99 %', 'max', 'beyond range', 'valid']]
+    rows = [
+        [
+            'split',
+            'data set',
+            'images',
+            'decoded',
+            'min',
+            '1 %',
+            'median',
+            '99 %',
+            'max',
+            'beyond range',
+            'valid',
+        ]
+    ]
     notes = []
     for summary in report.summaries:
         row = [summary[name] for name in ('split', 'dataset', 'images', 'decoded')]
@@ -95,7 +109,10 @@ def format_report(report: Report) -> str:
         lines += [f'{"":32}{example}' for example in finding.examples]
         lines += textwrap.wrap(finding.advice, WIDTH, initial_indent=f'{"":32}-> ', subsequent_indent=f'{"":35}')
     counts = {name: sum(f.severity == name for f in report.findings) for name in ('error', 'warning', 'note')}
-    lines += ['', ', '.join(f'{count} {name}{"s" * (count != 1)}' for name, count in counts.items())]
+    lines += [
+        '',
+        ', '.join(f'{count} {name}{"s" * (count != 1)}' for name, count in counts.items()),
+    ]
     return '\n'.join(lines)
 
 

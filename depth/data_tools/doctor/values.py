@@ -130,7 +130,11 @@ def _odd_maps(split: Split, measured: list[Record]) -> Iterator[Finding]:
     is_odd |= is_odd_floor
     is_other_unit = np.abs(np.log(medians / typical)) > np.log(OUTLIER_FACTOR)
     for severity, selection, words in (
-        ('error', is_other_unit, f'{OUTLIER_FACTOR:g} times nearer or farther than the rest ({typical:.3g} m)'),
+        (
+            'error',
+            is_other_unit,
+            f'{OUTLIER_FACTOR:g} times nearer or farther than the rest ({typical:.3g} m)',
+        ),
         ('error', is_odd & ~is_other_unit, f'of another scale than the rest ({typical:.3g} m)'),
     ):
         odd = np.flatnonzero(selection)
@@ -238,8 +242,18 @@ def invalid_values(split: Split, records: list[Record]) -> Iterator[Finding]:
     """Find NaN, infinite and negative values; loading turns them into 0, no ground truth."""
     for severity, name, words, advice in (
         ('warning', 'nan', 'NaN', 'they are read as no ground truth; write 0 to say so'),
-        ('warning', 'infinite', 'infinite values', 'they are read as no ground truth; write 0 to say so'),
-        ('error', 'negative', 'negative values', 'depth is never negative: check sign, unit and how the file was made'),
+        (
+            'warning',
+            'infinite',
+            'infinite values',
+            'they are read as no ground truth; write 0 to say so',
+        ),
+        (
+            'error',
+            'negative',
+            'negative values',
+            'depth is never negative: check sign, unit and how the file was made',
+        ),
     ):
         records_with = [record for record in records if record.values and getattr(record.values, name)]
         if records_with:

@@ -77,7 +77,12 @@ def remote_size(url: str, timeout: float = 20.0) -> int | None:
 
 
 def _fetch_with_retries(
-    url: str, partial_file: Path, progress: Progress | None, retries: int, wait: float, timeout: float
+    url: str,
+    partial_file: Path,
+    progress: Progress | None,
+    retries: int,
+    wait: float,
+    timeout: float,
 ) -> None:
     failures = 0
     while True:
@@ -142,7 +147,11 @@ def _total(answer: http.client.HTTPResponse, start: int) -> int | None:
 
 
 def _copy(
-    answer: http.client.HTTPResponse, partial_file: Path, start: int, total: int | None, progress: Progress | None
+    answer: http.client.HTTPResponse,
+    partial_file: Path,
+    start: int,
+    total: int | None,
+    progress: Progress | None,
 ) -> None:
     received = start
     with partial_file.open('ab' if start else 'wb') as file:

@@ -152,7 +152,11 @@ JPEG_QUALITY = 92  # with colour at half size, as the self-supervised methods co
 
 def drive_archive(drive: str) -> Archive:
     """Return the archive of a drive such as ``2011_09_26_drive_0001_sync``."""
-    return Archive(f'{drive}.zip', f'{RAW_SERVER}/{drive.removesuffix("_sync")}/{drive}.zip', 'a part of 175 GB')
+    return Archive(
+        f'{drive}.zip',
+        f'{RAW_SERVER}/{drive.removesuffix("_sync")}/{drive}.zip',
+        'a part of 175 GB',
+    )
 
 
 def calibration_archive(day: str) -> Archive:

@@ -3,7 +3,12 @@
 from .kitti import KITTILayout, KITTIRawStereoLayout
 from .layouts import MARKER, FolderLayout, Layout, NYULayout, render_layout
 
-LAYOUTS = {'folder': FolderLayout, 'nyu': NYULayout, 'kitti': KITTILayout, 'kitti-raw-stereo': KITTIRawStereoLayout}
+LAYOUTS = {
+    'folder': FolderLayout,
+    'nyu': NYULayout,
+    'kitti': KITTILayout,
+    'kitti-raw-stereo': KITTIRawStereoLayout,
+}
 
 __all__ = [
     'LAYOUTS',

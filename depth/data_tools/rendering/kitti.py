@@ -17,14 +17,21 @@ from .layouts import (
 
 DAY = '2011_09_26'
 FOCAL, CX, CY = KITTIDataset.CAMERAS[DAY]
-FIRST_DRIVE = {'train': 9000, 'val': 9300, 'test': 9500}  # numbers that the real data set does not use
+FIRST_DRIVE = {
+    'train': 9000,
+    'val': 9300,
+    'test': 9500,
+}  # numbers that the real data set does not use
 FRAMES_A_DRIVE = 10
 CROP = (352, 1216)  # of the benchmark's test images
 
 
 def drive_and_frame(split: str, index: int) -> tuple[str, str]:
     """Return ``DATE_drive_NNNN_sync`` and the frame's ten digits."""
-    return f'{DAY}_drive_{FIRST_DRIVE[split] + index // FRAMES_A_DRIVE:04d}_sync', f'{index % FRAMES_A_DRIVE:010d}'
+    return (
+        f'{DAY}_drive_{FIRST_DRIVE[split] + index // FRAMES_A_DRIVE:04d}_sync',
+        f'{index % FRAMES_A_DRIVE:010d}',
+    )
 
 
 class KITTILayout(Layout):
@@ -39,7 +46,10 @@ class KITTILayout(Layout):
     @staticmethod
     def _names(split: str, index: int) -> tuple[str, str]:
         drive, frame = drive_and_frame(split, index)
-        return f'{DAY}/{drive}/image_02/data/{frame}.png', f'{drive}/proj_depth/groundtruth/image_02/{frame}.png'
+        return (
+            f'{DAY}/{drive}/image_02/data/{frame}.png',
+            f'{drive}/proj_depth/groundtruth/image_02/{frame}.png',
+        )
 
     def write_scene(self, root: Path, split: str, index: int) -> None:
         """Write image and depth, of a test scene also its image as the benchmark cuts it, with the camera."""
@@ -121,14 +131,21 @@ class KITTIRawStereoLayout(KITTILayout):
 
     def _write_calibration(self, folder: Path) -> None:
         height, width = self.image_size
-        lines = ['calib_time: 09-Jan-2012 13:57:47', f'R_rect_00: {_numbers(rectifying_rotation())}']
+        lines = [
+            'calib_time: 09-Jan-2012 13:57:47',
+            f'R_rect_00: {_numbers(rectifying_rotation())}',
+        ]
         for camera, offset in ((2, LEFT_OFFSET), (3, LEFT_OFFSET - BASELINE[self.world])):
             shift = np.array([[self.intrinsic[0, 0] * offset], [0], [0]])
             projection = np.concatenate([self.intrinsic, shift], axis=1)
             lines += [f'S_rect_{camera:02d}: {_numbers([width, height])}']
             lines += [f'P_rect_{camera:02d}: {_numbers(projection)}']
         write_lines(folder / 'calib_cam_to_cam.txt', lines)
-        velodyne = ['calib_time: 15-Mar-2012 11:37:16', f'R: {_numbers(VELO_TO_CAM)}', f'T: {_numbers(VELO_SHIFT)}']
+        velodyne = [
+            'calib_time: 15-Mar-2012 11:37:16',
+            f'R: {_numbers(VELO_TO_CAM)}',
+            f'T: {_numbers(VELO_SHIFT)}',
+        ]
         write_lines(folder / 'calib_velo_to_cam.txt', velodyne)
 
 

@@ -53,7 +53,13 @@ class Layout:
     def render(self, split: str, index: int) -> dict:
         """Render scene ``index`` of a split, see :func:`~depth.datasets.scenes.render_scene`."""
         return render_scene(
-            self.world, self.seed, index, split, self.image_size, intrinsic=self.intrinsic, **self.OPTIONS
+            self.world,
+            self.seed,
+            index,
+            split,
+            self.image_size,
+            intrinsic=self.intrinsic,
+            **self.OPTIONS,
         )
 
     def write_scene(self, root: Path, split: str, index: int) -> None:
@@ -178,7 +184,16 @@ class FolderLayout(Layout):
 (_FX, _, _CX), (_, _FY, _CY) = NYUDataset.CAM_INTRINSIC[:2]
 # Kinds of rooms, so that methods which learn the kind find a label; the picture does not depend on
 # it.
-KINDS = ('kitchen', 'living_room', 'bedroom', 'office', 'dining_room', 'bathroom', 'study', 'classroom')
+KINDS = (
+    'kitchen',
+    'living_room',
+    'bedroom',
+    'office',
+    'dining_room',
+    'bathroom',
+    'study',
+    'classroom',
+)
 FIRST_SCENE = {'train': 9000, 'test': 9500}  # numbers that the real data set does not use
 
 
