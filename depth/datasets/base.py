@@ -140,6 +140,13 @@ class BaseDepthDataset(BaseDataset):
         super().__init__(ann_file=ann_file, data_root=data_root, data_prefix=prefix, metainfo=metainfo, **kwargs)
 
     def load_data_list(self) -> list[dict]:
+        """Return :meth:`list_samples`, checked at the start and not in a worker of the loader."""
+        samples = self.list_samples()
+        if not self.pack:
+            self._check_first(samples[0])
+        return samples
+
+    def list_samples(self) -> list[dict]:
         """Return one dict per image with ground truth, in the order of :meth:`find_samples`."""
         if self.pack:
             return [self.complete(sample, where) for sample, where in packed_samples(self)]
@@ -149,7 +156,6 @@ class BaseDepthDataset(BaseDataset):
             raise ValueError(
                 f'{type(self).__name__}: {self.ann_file or self.data_root} lists no image with ground truth'
             )
-        self._check_first(samples[0])
         return samples
 
     def find_samples(self) -> Iterator[tuple[dict, str]]:

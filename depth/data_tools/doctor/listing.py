@@ -32,6 +32,7 @@ class Split:
 
     Attributes:
         name: ``train``, ``val``, ``test``; of a mixed data set with the set's number, ``train[1]``.
+        role: ``train``, ``val`` or ``test``.
         source: The data set, whose class states the facts; None if it could not be built.
         samples: Plain descriptions as the data set gives them, with absolute or working paths.
         ann_file: The split file, '' if folders are the split.
@@ -47,6 +48,7 @@ class Split:
     """
 
     name: str
+    role: str
     source: BaseDepthDataset | None = None
     samples: list[dict] = field(default_factory=list)
     ann_file: str = ''
@@ -58,11 +60,6 @@ class Split:
     marker: dict = field(default_factory=dict)
     problem: str = ''
     is_in_memory: bool = False
-
-    @property
-    def role(self) -> str:
-        """``train``, ``val`` or ``test``."""
-        return self.name.partition('[')[0]
 
     @property
     def dataset(self) -> str:
@@ -112,7 +109,7 @@ def list_splits(cfg: dict) -> list[Split]:
     splits: list[Split] = []
     for name, config in configs.items():
         if config is not None:
-            splits += _splits(name, config)
+            splits += _splits(name, name, config)
     return splits
 
 
@@ -120,30 +117,33 @@ def _key(config: dict | None) -> str:
     return json.dumps({} if config is None else dict(config, pipeline=[]), sort_keys=True, default=str)
 
 
-def _splits(name: str, config: dict) -> Iterator[Split]:
+def _splits(name: str, role: str, config: dict) -> Iterator[Split]:
     """Yield the split of a data set, or those of the sets it is made of."""
-    parts = config.get('datasets')
-    if parts:
-        for number, part in enumerate(parts):
-            yield from _splits(f'{name}[{number}]', part)
+    members = config.get('datasets')
+    if members:
+        for number, member in enumerate(members):
+            yield from _splits(f'{name}[{number}]', role, member)
     elif config.get('dataset'):
-        yield from _splits(name, config['dataset'])
+        yield from _splits(name, role, config['dataset'])
     else:
-        yield _split(name, dict(config))
+        yield _split(name, role, dict(config))
 
 
-def _split(name: str, config: dict) -> Split:
+def _split(name: str, role: str, config: dict) -> Split:
     root = str(config.get('data_root', ''))
+    kind = config.get('type')
+    dataset_class = kind if isinstance(kind, type) else DATASETS.get(str(kind))
+    is_class = isinstance(dataset_class, type)
+    if is_class and not issubclass(dataset_class, BaseDepthDataset):
+        problem = f'{kind} is no data set on disk, there is nothing to check'
+        return Split(name, role, root=root, problem=problem, is_in_memory=True)
     try:
         dataset = DATASETS.build(dict(config, pipeline=[], lazy_init=True))
-    except TypeError:  # such a class takes no lazy_init
-        return _split_in_memory(name, config)
     except Exception as error:
-        return Split(name, root=root, problem=str(error))
-    if not isinstance(dataset, BaseDepthDataset):
-        return _split_in_memory(name, config)
+        return Split(name, role, root=root, problem=str(error))
     split = Split(
         name,
+        role,
         source=dataset,
         ann_file=str(dataset.ann_file or ''),
         root=root,
@@ -152,9 +152,9 @@ def _split(name: str, config: dict) -> Split:
         camera_height=dataset.CAMERA_HEIGHT,
         marker=_read_marker(root),
     )
-    dataset._check_first = lambda sample: None  # a missing first file is a finding like any other
     try:
-        split.samples = dataset.load_data_list()
+        # Without the check of the first sample: a missing file is a finding like any other.
+        split.samples = dataset.list_samples()
     except (FileNotFoundError, ValueError, ImportError, OSError) as error:
         split.problem = str(error)
     nominal = dict(nominal_camera=dataset.NOMINAL_CAMERA) if dataset.NOMINAL_CAMERA else {}
@@ -163,11 +163,6 @@ def _split(name: str, config: dict) -> Split:
         split.rendered = True
         split.typical, split.camera_height = WORLDS.get(split.marker.get('world'), (None, None))
     return split
-
-
-def _split_in_memory(name: str, config: dict) -> Split:
-    problem = f'{config.get("type")} is no data set on disk, there is nothing to check'
-    return Split(name, root=str(config.get('data_root', '')), problem=problem, is_in_memory=True)
 
 
 def _read_marker(root: str) -> dict:
