@@ -31,7 +31,13 @@ from depth.datasets.packs import (
 from depth.datasets.transforms.loading import load_depth, load_image, read_stored
 from depth.datasets.workers import prepare_worker
 
-OWN_KEYS = ('listed_in', 'dataset', 'min_depth', 'max_depth', 'depth_scale')  # what a data set adds by itself
+OWN_KEYS = (
+    'listed_in',
+    'dataset',
+    'min_depth',
+    'max_depth',
+    'depth_scale',
+)  # what a data set adds by itself
 READ_KEYS = ('img_reader', 'depth_reader')  # what no longer applies
 OWN_UNIT = 'depth_reader_of_files'  # name of the reader that knew the unit, where the files had one
 _dataset: BaseDepthDataset | None = None  # of a worker process
@@ -46,7 +52,8 @@ def write_pack(
 ) -> dict:
     """Write every sample of a data set; the folder appears when it is complete.
 
-    Every record is decoded again and compared with what the data set reads before it counts as written.
+    Every record is decoded again and compared with what the data set reads before it counts as
+    written.
 
     Args:
         dataset: Data set on disk; its pipeline does not matter.
@@ -60,8 +67,10 @@ def write_pack(
 
     Raises:
         FileExistsError: If the folder exists.
-        OSError: If a file cannot be written; the message names it and the free space, and nothing stays behind.
-        ValueError: If a sample cannot be read, a record is not what was read, or the data set is a part of its list.
+        OSError: If a file cannot be written; the message names it and the free space, and nothing
+            stays behind.
+        ValueError: If a sample cannot be read, a record is not what was read, or the data set is a
+            part of its list.
     """
     folder = Path(folder)
     if dataset._indices is not None:
@@ -71,18 +80,22 @@ def write_pack(
         )
     if folder.exists():
         raise FileExistsError(f'{folder} exists already; remove it or name another')
-    part = folder.with_name(f'{folder.name}.part')
-    shutil.rmtree(part, ignore_errors=True)  # of a killed process
+    unfinished = folder.with_name(f'{folder.name}.part')
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a killed process
     try:
-        index = _write_files(dataset, part, shard_size, workers, progress)
-        part.rename(folder)
+        index = _write_files(dataset, unfinished, shard_size, workers, progress)
+        unfinished.rename(folder)
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
     return index
 
 
 def _write_files(
-    dataset: BaseDepthDataset, folder: Path, shard_size: int, workers: int, progress: Callable[[int, int], None]
+    dataset: BaseDepthDataset,
+    folder: Path,
+    shard_size: int,
+    workers: int,
+    progress: Callable[[int, int], None],
 ) -> dict:
     """Write shards and index into a new folder and return the index."""
     samples = []
@@ -111,7 +124,8 @@ class _Shards:
         limit: A new one is begun where one would become larger, in bytes.
 
     Attributes:
-        done: Name, size and hash of the files that are complete: all of them after the ``with`` block.
+        done: Name, size and hash of the files that are complete: all of them after the ``with``
+            block.
     """
 
     def __init__(self, folder: Path, limit: int) -> None:
@@ -132,7 +146,8 @@ class _Shards:
             with contextlib.suppress(OSError):  # it would write what the disk did not take before
                 self.file.close()
 
-    # Not through `atomic_open`: what is atomic here is the folder, and an error of a sample is not one of the shard.
+    # Not through `atomic_open`: what is atomic here is the folder, and an error of a sample is not
+    # one of the shard.
     def _begin(self) -> None:
         self.path = self.folder / shard_name(len(self.done))
         try:
@@ -199,18 +214,18 @@ def encode_sample(dataset: BaseDepthDataset, index: int) -> tuple[dict, dict]:
     if sample.get('depth_path'):
         records['packed_depth'] = _encode_depth(sample)
     defaults = dataset.complete({}, '')
-    kept = {
+    entry = {
         key: _plain(value)
         for key, value in sample.items()
         if key not in READ_KEYS and key != 'sample_idx' and not (key in OWN_KEYS and value == defaults.get(key))
     }
-    kept.pop('listed_in', None)
+    entry.pop('listed_in', None)
     if sample.get('depth_reader'):
-        kept[OWN_UNIT] = sample['depth_reader']
+        entry[OWN_UNIT] = sample['depth_reader']
     for key in ('img_path', 'depth_path'):
-        if kept.get(key):
-            kept[key] = below(kept[key], dataset.data_root)
-    return kept, records
+        if entry.get(key):
+            entry[key] = below(entry[key], dataset.data_root)
+    return entry, records
 
 
 def _encode_image(sample: dict) -> tuple[bytes, dict]:
@@ -236,8 +251,8 @@ def _encode_depth(sample: dict) -> tuple[bytes, dict]:
 
 
 def _check(content: bytes, entry: dict, expected: np.ndarray, path: Path) -> None:
-    found = decode(content, Record(0, 0, len(content), **entry))
-    if found.dtype != expected.dtype or not np.array_equal(found, expected, equal_nan=expected.dtype.kind == 'f'):
+    decoded = decode(content, Record(0, 0, len(content), **entry))
+    if decoded.dtype != expected.dtype or not np.array_equal(decoded, expected, equal_nan=expected.dtype.kind == 'f'):
         raise ValueError(f'{path} does not come back from its record as it was read')
 
 

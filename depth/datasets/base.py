@@ -1,4 +1,4 @@
-"""What every depth data set on disk has in common."""
+"""Base class of depth data sets on disk."""
 
 import copy
 import json
@@ -13,6 +13,7 @@ from mmengine.dataset import BaseDataset
 from depth.registry import DATASETS, TRANSFORMS
 
 from .packs import below, packed_samples
+from .published import Archive, SplitFile
 from .samplers import SampleIndex
 from .text_files import read_text
 
@@ -32,7 +33,8 @@ def build_pipeline(pipeline: Sequence[dict | Callable]) -> list[Callable]:
     """Build transforms from this toolbox's registry, whatever mmengine's current scope is.
 
     Raises:
-        ValueError: If a step is one of mmcv's that move the image, which know neither depth nor cameras.
+        ValueError: If a step is one of mmcv's that move the image, which know neither depth nor
+            cameras.
     """
     steps = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
     for step in steps:
@@ -54,10 +56,10 @@ def sample_generator(index: int) -> np.random.RandomState:
 class BaseDepthDataset(BaseDataset):
     """Base of data sets on disk.
 
-    A line of the split file names an image and, where there is ground truth, its depth map; further columns are
-    ignored. Paths are relative to ``data_prefix`` below ``data_root``. A data set without split files overrides
-    :meth:`find_samples`; one whose depth is no plain PNG, npy or tiff sets ``DEPTH_READER``, the name of a function
-    in the ``READERS`` registry.
+    A line of the split file names an image and, where there is ground truth, its depth map; further
+    columns are ignored. Paths are relative to ``data_prefix`` below ``data_root``. A data set
+    without split files overrides :meth:`find_samples`; one whose depth is no plain PNG, npy or tiff
+    sets ``DEPTH_READER``, the name of a function in the ``READERS`` registry.
 
     Args:
         data_root: Folder of the data set.
@@ -66,9 +68,11 @@ class BaseDepthDataset(BaseDataset):
         min_depth: Near end of the depth range in metres, the class's ``METAINFO`` by default.
         max_depth: Far end of the depth range in metres, likewise.
         depth_scale: Stored integers per metre, the class's ``DEPTH_SCALE`` by default.
-        pack: Folder that ``tools/dataset_converters/pack.py`` wrote from this data set, read instead of its files,
-            which are not needed then; the samples are those of ``ann_file``, or it is an error.
-        **kwargs: Arguments of mmengine's ``BaseDataset`` (``pipeline``, ``test_mode``, ``indices``, ...).
+        pack: Folder that ``tools/dataset_converters/pack.py`` wrote from this data set, read
+            instead of its files, which are not needed then; the samples are those of ``ann_file``,
+            or it is an error.
+        **kwargs: Arguments of mmengine's ``BaseDataset`` (``pipeline``, ``test_mode``, ``indices``,
+            ...).
 
     Raises:
         FileNotFoundError: If the root, the split file or the first sample is missing.
@@ -78,12 +82,37 @@ class BaseDepthDataset(BaseDataset):
     METAINFO = dict(dataset_name='depth', min_depth=1e-3, max_depth=10.0)
     DEPTH_SCALE = 1000.0
     DEPTH_READER: str | None = None
-    # What the data doctor compares with, None where it is not known; (low, high) in metres:
-    TYPICAL_DEPTH: tuple[float, float] | None = None  # of the median over a whole set
-    CAMERA_HEIGHT: tuple[float, float] | None = None  # above the road
-    NOMINAL_CAMERA: tuple[float, float] | None = None  # fy / width and cy / height, about the same in all images
     SELECTION: tuple[str, ...] = ()  # attributes that choose the samples beside ann_file and data_prefix
     PREPARE_HINT = 'docs/dataset_prepare.md draws the expected layout'
+
+    # Facts about the published release. They stand here alone: the data doctor, the preparers and
+    # the table of docs/dataset_prepare.md read them. Without one of the next five the doctor names
+    # the check that it leaves out.
+    SPLIT_COUNTS: dict[str, int] = {}  # `split` or name of the split file: images with ground truth
+    SCENE_OF: str | None = None  # regular expression: the drive or scene in an image's path
+    TYPICAL_DEPTH: tuple[float, float] | None = None  # median over a whole set, metres
+    CAMERA_HEIGHT: tuple[float, float] | None = None  # of a car's camera above the road, metres
+    NOMINAL_CAMERA: tuple[float, float] | None = None  # fy / width, cy / height of nearly all images
+    SPLIT_FILES: dict[str, SplitFile] = {}  # published lists by file name
+    RECORDINGS = ''  # data sets of one name here share their scenes; the data set's own by default
+    SPLITS_SHARING_SCENES: tuple[str, ...] = ()  # roles whose published list has training scenes
+    TEST_SET = ''  # name of the test set that the following scenes belong to
+    TEST_SCENES: frozenset[str] = frozenset()  # scenes that no training list may have
+    TEST_SET_IS_OWN = True  # False: the test set of another split of the same recordings
+    RENDERED_SCENE: str | None = None  # regular expression: image path of a rendered stand-in
+    LICENCE = ''
+    PAGE = ''
+
+    # Facts for tools/dataset_converters/prepare.py.
+    PREPARE_NAME = ''  # NAME on its command line; '' if it cannot prepare this data set
+    ROOT = ''  # folder that the configs read
+    CONFIGS: tuple[str, ...] = ()  # base configs in configs/_base_/datasets that read it
+    ARCHIVES: tuple[Archive, ...] = ()
+    ARCHIVE_MEMBERS = ''  # regular expression of needed members; group 1: path below the root
+    PARTS: dict[str, str] = {}  # name: description of a part that can be prepared alone
+    DEFAULT_PARTS: tuple[str, ...] = ()
+    GET_BY_HAND = ''  # instructions for archives without an address
+    CONTENTS: dict[str, str] = {}  # glob below the root: name of the files that it counts
 
     def __init__(
         self,
@@ -111,6 +140,13 @@ class BaseDepthDataset(BaseDataset):
         super().__init__(ann_file=ann_file, data_root=data_root, data_prefix=prefix, metainfo=metainfo, **kwargs)
 
     def load_data_list(self) -> list[dict]:
+        """Return :meth:`list_samples`, checked at the start and not in a worker of the loader."""
+        samples = self.list_samples()
+        if not self.pack:
+            self._check_first(samples[0])
+        return samples
+
+    def list_samples(self) -> list[dict]:
         """Return one dict per image with ground truth, in the order of :meth:`find_samples`."""
         if self.pack:
             return [self.complete(sample, where) for sample, where in packed_samples(self)]
@@ -120,7 +156,6 @@ class BaseDepthDataset(BaseDataset):
             raise ValueError(
                 f'{type(self).__name__}: {self.ann_file or self.data_root} lists no image with ground truth'
             )
-        self._check_first(samples[0])
         return samples
 
     def find_samples(self) -> Iterator[tuple[dict, str]]:
@@ -151,7 +186,10 @@ class BaseDepthDataset(BaseDataset):
             return None
         image, depth = (field.lstrip('/') for field in fields[:2])
         prefix = self.data_prefix
-        return dict(img_path=str(Path(prefix['img_path'], image)), depth_path=str(Path(prefix['depth_path'], depth)))
+        return dict(
+            img_path=str(Path(prefix['img_path'], image)),
+            depth_path=str(Path(prefix['depth_path'], depth)),
+        )
 
     def complete(self, sample: dict, where: str) -> dict:
         """Return a sample with what all samples carry, ``where`` being the place that lists it."""
@@ -170,6 +208,20 @@ class BaseDepthDataset(BaseDataset):
         """Return the settings other than the split file that choose the samples, in plain values."""
         prefix = {key: below(folder, self.data_root) for key, folder in self.data_prefix.items() if folder}
         return json.loads(json.dumps(dict(data_prefix=prefix) | {key: getattr(self, key) for key in self.SELECTION}))
+
+    def split_name(self) -> str:
+        """Return the name of the split in ``SPLIT_FILES`` or ``SPLIT_COUNTS``: split file or ``split``."""
+        file_name = Path(self.ann_file or '').name
+        if file_name in self.SPLIT_FILES or file_name in self.SPLIT_COUNTS:
+            return file_name
+        return str(getattr(self, 'split', '') or '') or file_name
+
+    def published_count(self) -> int | None:
+        """Return the published number of images with ground truth, None if the class has none."""
+        name = self.split_name()
+        if name in self.SPLIT_FILES:
+            return self.SPLIT_FILES[name].usable
+        return self.SPLIT_COUNTS.get(name)
 
     def add_details(self, sample: dict) -> dict:
         """Return the sample with what is read only when it is used, such as a camera file of its own."""

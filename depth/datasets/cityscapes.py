@@ -10,6 +10,7 @@ from depth.registry import DATASETS, READERS
 
 from .base import BaseDepthDataset
 from .cameras import pinhole
+from .published import Archive
 from .transforms.loading import read_stored
 
 SPLITS = ('train', 'val', 'test', 'train_extra')
@@ -20,8 +21,8 @@ DAMAGED = 'troisdorf_000000_000073'  # a black image in the published train_extr
 def read_cityscapes_depth(sample: dict) -> np.ndarray:
     """Turn a stored disparity into depth, float32 metres (H, W).
 
-    A stored p > 0 is a disparity of (p - 1) / 256 pixels; depth is baseline * fx / disparity. 0, and a disparity of
-    0, are no ground truth.
+    A stored p > 0 is a disparity of (p - 1) / 256 pixels; depth is baseline * fx / disparity. 0,
+    and a disparity of 0, are no ground truth.
 
     Raises:
         ValueError: If the file is no 16-bit image.
@@ -31,9 +32,9 @@ def read_cityscapes_depth(sample: dict) -> np.ndarray:
     if stored.dtype != np.uint16 or stored.ndim != 2:
         raise ValueError(f'disparity {path} is {stored.dtype} {stored.shape}, expected a 16-bit PNG of one channel')
     disparity = (stored.astype(np.float32) - 1) / np.float32(256)
-    known = disparity > 0
+    has_disparity = disparity > 0
     depth = np.zeros_like(disparity)
-    np.divide(np.float32(sample['baseline_fx']), disparity, out=depth, where=known)
+    np.divide(np.float32(sample['baseline_fx']), disparity, out=depth, where=has_disparity)
     return depth
 
 
@@ -48,7 +49,8 @@ class CityscapesDataset(BaseDepthDataset):
         ├── disparity/SPLIT/CITY/X_disparity.png      16 bit, see :func:`read_cityscapes_depth`
         └── camera/SPLIT/CITY/X_camera.json
 
-    The folders are the split: train 2975 images, val 500, train_extra 19998 (one of them damaged, left out: 19997).
+    The folders are the split: train 2975 images, val 500, train_extra 19998 (one of them damaged,
+        left out: 19997).
     Depth is at the disparity's own size and is never interpolated.
 
     Args:
@@ -59,7 +61,7 @@ class CityscapesDataset(BaseDepthDataset):
         FileNotFoundError: If the folder of the split is missing.
         ValueError: If the split is unknown or empty.
 
-    Licence: Cityscapes' own, non-commercial. Reference: The Cityscapes Dataset for Semantic Urban Scene Understanding,
+    Reference: The Cityscapes Dataset for Semantic Urban Scene Understanding,
     https://arxiv.org/abs/1604.01685, https://www.cityscapes-dataset.com
     """
 
@@ -67,6 +69,30 @@ class CityscapesDataset(BaseDepthDataset):
     SELECTION = ('split',)
     DEPTH_READER = 'cityscapes'
     PREPARE_HINT = 'it should hold leftImg8bit/, disparity/ and camera/ as unpacked from the published archives'
+
+    LICENCE = 'its own, non-commercial, account needed'
+    PAGE = 'https://www.cityscapes-dataset.com'
+    SPLIT_COUNTS = dict(train=2975, val=500, train_extra=19997)
+    SCENE_OF = r'[^/]+(?=/[^/]+_leftImg8bit)'  # the city
+    PREPARE_NAME = 'cityscapes'
+    ROOT = 'data/cityscapes'
+    CONFIGS = ('cityscapes.py',)
+    ARCHIVES = (
+        Archive('leftImg8bit_trainvaltest.zip', None, '11 GB', part='trainvaltest'),
+        Archive('disparity_trainvaltest.zip', None, '3.5 GB', part='trainvaltest'),
+        Archive('camera_trainvaltest.zip', None, '2 MB', part='trainvaltest'),
+        Archive('leftImg8bit_trainextra.zip', None, '44 GB', part='trainextra'),
+        Archive('disparity_trainextra.zip', None, '15 GB', part='trainextra'),
+        Archive('camera_trainextra.zip', None, '8 MB', part='trainextra'),
+    )
+    ARCHIVE_MEMBERS = r'^((?:leftImg8bit|disparity|camera)/(?:train|val|test|train_extra)/[^/]+/[^/]+\.(?:png|json))$'
+    PARTS = {
+        'trainvaltest': '2975 training, 500 validation images',
+        'trainextra': '19998 further images',
+    }
+    DEFAULT_PARTS = ('trainvaltest',)
+    GET_BY_HAND = 'log in at https://www.cityscapes-dataset.com/downloads/ and download them there'
+    CONTENTS = {'leftImg8bit/*/*/*.png': 'images', 'disparity/*/*/*.png': 'disparities'}
 
     def __init__(self, data_root: str = '', split: str = 'train', **kwargs) -> None:
         if split not in SPLITS:

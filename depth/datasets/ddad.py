@@ -10,6 +10,7 @@ from depth.registry import DATASETS, READERS
 
 from .base import BaseDepthDataset
 from .cameras import pinhole, project_points
+from .published import Archive
 from .transforms.loading import read_stored
 
 SPLITS = dict(train='0', val='1', test='2')
@@ -19,7 +20,8 @@ SPLITS = dict(train='0', val='1', test='2')
 def read_ddad_depth(sample: dict) -> np.ndarray:
     """Return depth, float32 metres (H, W), of the laser points that fall into the image, the nearest in each pixel.
 
-    Laser and camera move between their exposures: points go through the world, by the pose of each sensor at its time.
+    Laser and camera move between their exposures: points go through the world, by the pose of each
+    sensor at its time.
 
     Raises:
         FileNotFoundError: If the point file is missing.
@@ -61,11 +63,12 @@ class DDADDataset(BaseDepthDataset):
             ├── rgb/CAMERA_NN/T.png            or jpg
             └── point_cloud/LIDAR/T.npz        key ``data``: x, y, z, intensity
 
-    The scans are projected when they are read. Images that are already prepared (16-bit PNG beside each image) are read
-    by ``FolderDepthDataset`` with ``depth_scale=256``.
+    The scans are projected when they are read. Images that are already prepared (16-bit PNG beside
+    each image) are read by ``FolderDepthDataset`` with ``depth_scale=256``.
 
     Args:
-        split: ``train`` (150 scenes), ``val`` (50 scenes; 3950 images of CAMERA_01) or ``test`` where it is listed.
+        split: ``train`` (150 scenes), ``val`` (50 scenes; 3950 images of CAMERA_01) or ``test``
+            where it is listed.
         cameras: Which cameras; ``CAMERA_01`` looks ahead.
         **kwargs: See :class:`BaseDepthDataset`.
 
@@ -73,7 +76,7 @@ class DDADDataset(BaseDepthDataset):
         FileNotFoundError: If a file is missing.
         ValueError: If a file is not what it should be, or nothing is left.
 
-    Licence: CC BY-NC-SA 4.0. Reference: 3D Packing for Self-Supervised Monocular Depth Estimation,
+    Reference: 3D Packing for Self-Supervised Monocular Depth Estimation,
     https://arxiv.org/abs/1905.02693, https://github.com/TRI-ML/DDAD
     """
 
@@ -81,6 +84,26 @@ class DDADDataset(BaseDepthDataset):
     SELECTION = ('split', 'cameras')
     DEPTH_READER = 'ddad'
     PREPARE_HINT = 'it should hold ddad.json and the scene folders of the published archive'
+
+    LICENCE = 'CC BY-NC-SA 4.0'
+    PAGE = 'https://github.com/TRI-ML/DDAD'
+    SPLIT_COUNTS = dict(train=12650, val=3950)  # of one camera
+    SCENE_OF = r'(?<=/)\d{6}(?=/)'
+    PREPARE_NAME = 'ddad'
+    ROOT = 'data/ddad'
+    CONFIGS = ('ddad.py',)
+    ARCHIVES = (
+        Archive(
+            'DDAD.tar',
+            'https://tri-ml-public.s3.amazonaws.com/github/DDAD/datasets/DDAD.tar',
+            '257 GB',
+        ),
+    )
+    ARCHIVE_MEMBERS = (
+        r'(?:^|/)(ddad\.json|'
+        r'\d{6}/(?:scene_\w+\.json|calibration/.+\.json|rgb/.+|point_cloud/.+\.npz))$'
+    )
+    CONTENTS = {'[0-9]*/scene_*.json': 'scenes of 200'}
 
     def __init__(
         self,
@@ -94,6 +117,11 @@ class DDADDataset(BaseDepthDataset):
             raise ValueError(f'DDADDataset: split is one of {", ".join(SPLITS)}, got {split!r}')
         self.split, self.cameras = split, tuple(cameras)
         super().__init__(data_root=data_root, ann_file=ann_file, **kwargs)
+
+    def published_count(self) -> int | None:
+        """Return the published number of images of the chosen cameras; each has as many as another."""
+        count = super().published_count()
+        return None if count is None else count * len(self.cameras)
 
     def find_samples(self) -> Iterator[tuple[dict, str]]:
         """Yield the images of the split, scene by scene in the file's order."""
@@ -116,7 +144,12 @@ class DDADDataset(BaseDepthDataset):
             sensors = {data[datum]['id']['name'].upper(): data[datum]['datum'] for datum in entry['datum_keys']}
             for camera in self.cameras:
                 if camera in sensors and 'LIDAR' in sensors:
-                    yield self._sample(path.parent, sensors[camera]['image'], sensors['LIDAR'], matrices[key][camera])
+                    yield self._sample(
+                        path.parent,
+                        sensors[camera]['image'],
+                        sensors['LIDAR'],
+                        matrices[key][camera],
+                    )
 
     @staticmethod
     def _sample(folder: Path, image: dict, lidar: dict, intrinsic: list) -> dict:

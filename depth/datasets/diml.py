@@ -6,6 +6,7 @@ from pathlib import Path
 from depth.registry import DATASETS
 
 from .base import BaseDepthDataset
+from .published import Archive
 
 
 @DATASETS.register_module()
@@ -23,14 +24,15 @@ class DIMLOutdoorDataset(BaseDepthDataset):
 
     Args:
         folder: What is searched below ``data_root``.
-        **kwargs: See :class:`BaseDepthDataset`; with ``ann_file`` its lines "IMAGE DEPTH" choose instead.
+        **kwargs: See :class:`BaseDepthDataset`; with ``ann_file`` its lines "IMAGE DEPTH" choose
+            instead.
 
     Raises:
         FileNotFoundError: If the folder is missing.
         ValueError: If it holds no image.
 
-    Licence: academic use, on request. Reference: Deep Monocular Depth Estimation via Integration of Global and Local
-    Predictions, IEEE TIP 2018, https://dimlrgbd.github.io
+    Reference: Deep Monocular Depth Estimation via Integration of Global and Local Predictions, IEEE
+    TIP 2018, https://dimlrgbd.github.io
     """
 
     METAINFO = dict(dataset_name='diml_outdoor', min_depth=1e-3, max_depth=80.0)
@@ -38,9 +40,24 @@ class DIMLOutdoorDataset(BaseDepthDataset):
     DEPTH_SCALE = 1000.0
     PREPARE_HINT = 'it should hold test/LR with outleft/ and depthmap/'
 
+    LICENCE = 'academic use, on request'
+    PAGE = 'https://dimlrgbd.github.io'
+    SPLIT_COUNTS = {'test/LR': 500}
+    PREPARE_NAME = 'diml'
+    ROOT = 'data/diml_outdoor'
+    CONFIGS = ('diml_outdoor.py',)
+    ARCHIVES = (Archive('diml_outdoor_test.zip'),)
+    ARCHIVE_MEMBERS = r'(?:^|/)(test/(?:LR|HR)/.*?(?:outleft|depthmap)/[^/]+\.png)$'
+    GET_BY_HAND = 'ask for the outdoor test set at https://dimlrgbd.github.io and save it under this name'
+    CONTENTS = {'test/LR/**/outleft/*.png': 'images of 500 at low resolution'}
+
     def __init__(self, data_root: str = '', folder: str = 'test/LR', **kwargs) -> None:
         self.folder = folder
         super().__init__(data_root=data_root, **kwargs)
+
+    def split_name(self) -> str:
+        """Return the name of the list, or the folder."""
+        return Path(self.ann_file).name if self.ann_file else self.folder
 
     def find_samples(self) -> Iterator[tuple[dict, str]]:
         """Yield the listed images, or all of the folder sorted by path."""
@@ -52,4 +69,7 @@ class DIMLOutdoorDataset(BaseDepthDataset):
             raise FileNotFoundError(f'{type(self).__name__}: folder {folder} does not exist; {self.PREPARE_HINT}')
         for image in sorted(folder.glob('**/outleft/*.png')):
             depth = image.parents[1] / 'depthmap' / image.name
-            yield dict(img_path=str(image), depth_path=str(depth), scene='outdoor_scene'), str(folder)
+            yield (
+                dict(img_path=str(image), depth_path=str(depth), scene='outdoor_scene'),
+                str(folder),
+            )

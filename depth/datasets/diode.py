@@ -9,7 +9,10 @@ from depth.registry import DATASETS, READERS
 
 from .base import BaseDepthDataset
 from .cameras import pinhole
+from .published import Archive
 from .transforms.loading import read_stored, without_invalid
+
+SERVER = 'http://diode-dataset.s3.amazonaws.com'
 
 
 @READERS.register_module(name='diode')
@@ -41,14 +44,16 @@ class DIODEDataset(BaseDepthDataset):
             └── X_depth_mask.npy        1 = measured
 
     Args:
-        split: ``train`` or ``val`` (325 images indoors, 446 outdoors; what is published as the test set).
-        **kwargs: See :class:`BaseDepthDataset`; lines "IMAGE ..." of an ``ann_file`` choose, otherwise the folders do.
+        split: ``train`` or ``val`` (325 images indoors, 446 outdoors; what is published as the test
+            set).
+        **kwargs: See :class:`BaseDepthDataset`; lines "IMAGE ..." of an ``ann_file`` choose,
+            otherwise the folders do.
 
     Raises:
         FileNotFoundError: If the folder of the split is missing.
         ValueError: If it holds no image.
 
-    Licence: MIT. Reference: DIODE: A Dense Indoor and Outdoor DEpth Dataset, https://arxiv.org/abs/1908.00463
+    Reference: DIODE: A Dense Indoor and Outdoor DEpth Dataset, https://arxiv.org/abs/1908.00463
     """
 
     DEPTH_READER = 'diode'
@@ -57,9 +62,32 @@ class DIODEDataset(BaseDepthDataset):
     PREPARE_HINT = 'it should hold train/ or val/ with indoors/ and outdoor/ as unpacked from the published archives'
     SELECTION = ('split',)
 
+    LICENCE = 'MIT'
+    PAGE = 'https://diode-dataset.org'
+    SCENE_OF = r'scene_\d+'
+    PREPARE_NAME = 'diode'
+    ROOT = 'data/diode'
+    CONFIGS = ('diode_indoor.py', 'diode_outdoor.py')
+    ARCHIVES = (
+        Archive('val.tar.gz', f'{SERVER}/val.tar.gz', '2.6 GB', part='val'),
+        Archive('train.tar.gz', f'{SERVER}/train.tar.gz', '81 GB', part='train'),
+    )
+    ARCHIVE_MEMBERS = r'^((?:val|train)/.*\.(?:png|npy))$'
+    PARTS = {'val': '325 indoor and 446 outdoor images, 2.6 GB', 'train': '81 GB'}
+    DEFAULT_PARTS = ('val',)
+    CONTENTS = {
+        'val/indoors/*/*/*.png': 'indoor validation images of 325',
+        'val/outdoor/*/*/*.png': 'outdoor validation images of 446',
+        'train/*/*/*/*.png': 'training images',
+    }
+
     def __init__(self, data_root: str = '', split: str = 'val', **kwargs) -> None:
         self.split = split
         super().__init__(data_root=data_root, **kwargs)
+
+    def split_name(self) -> str:
+        """Return the name of the list, or the folder that is the split."""
+        return Path(self.ann_file).name if self.ann_file else self.split
 
     def find_samples(self) -> Iterator[tuple[dict, str]]:
         """Yield the listed images, or those of the split's folder, sorted by path."""
@@ -87,6 +115,7 @@ class DIODEIndoorDataset(DIODEDataset):
 
     METAINFO = dict(dataset_name='diode_indoor', min_depth=1e-3, max_depth=10.0)
     FOLDER = 'indoors'
+    SPLIT_COUNTS = dict(val=325)
 
 
 @DATASETS.register_module()
@@ -95,3 +124,4 @@ class DIODEOutdoorDataset(DIODEDataset):
 
     METAINFO = dict(dataset_name='diode_outdoor', min_depth=1e-3, max_depth=80.0)
     FOLDER = 'outdoor'
+    SPLIT_COUNTS = dict(val=446)

@@ -16,7 +16,13 @@ from .text_files import read_text
 from .transforms.loading import without_invalid
 
 CAM_INTRINSIC = pinhole(886.81, 886.81, 511.5, 383.5)  # pixels; scenes with a tilted lens deviate from it
-COLUMNS = ('scene_name', 'camera_name', 'frame_id', 'included_in_public_release', 'split_partition_name')
+COLUMNS = (
+    'scene_name',
+    'camera_name',
+    'frame_id',
+    'included_in_public_release',
+    'split_partition_name',
+)
 
 
 @READERS.register_module(name='hypersim')
@@ -51,8 +57,8 @@ class HypersimDataset(BaseDepthDataset):
             ├── scene_cam_XX_final_preview/frame.NNNN.tonemap.jpg
             └── scene_cam_XX_geometry_hdf5/frame.NNNN.depth_meters.hdf5
 
-    Depth along the axis is ``distance * f / sqrt((u - 511.5)^2 + (v - 383.5)^2 + f^2)``, f = 886.81 pixels, for every
-    scene, as published evaluations have it.
+    Depth along the axis is ``distance * f / sqrt((u - 511.5)^2 + (v - 383.5)^2 + f^2)``, f = 886.81
+    pixels, for every scene, as published evaluations have it.
 
     Args:
         split: ``train``, ``val`` or ``test``.
@@ -62,14 +68,28 @@ class HypersimDataset(BaseDepthDataset):
         FileNotFoundError: If the root or the split's CSV file is missing.
         ValueError: If the CSV file lacks a column, or nothing is left.
 
-    Licence: CC BY-SA 3.0. Reference: Hypersim: A Photorealistic Synthetic Dataset for Holistic Indoor Scene
-    Understanding, https://arxiv.org/abs/2011.02523
+    Reference: Hypersim: A Photorealistic Synthetic Dataset for Holistic Indoor Scene Understanding,
+    https://arxiv.org/abs/2011.02523
     """
 
     METAINFO = dict(dataset_name='hypersim', min_depth=1e-3, max_depth=80.0)
     SELECTION = ('split',)
     DEPTH_READER = 'hypersim'
     PREPARE_HINT = 'it should hold the ai_*/ folders and metadata_images_split_scene_v1.csv'
+
+    LICENCE = 'CC BY-SA 3.0'
+    PAGE = 'https://github.com/apple/ml-hypersim'
+    SPLIT_COUNTS = dict(train=59543, val=7386, test=7690)
+    SCENE_OF = r'ai_\d{3}_\d{3}'
+    PREPARE_NAME = 'hypersim'
+    ROOT = 'data/hypersim'
+    CONFIGS = ('hypersim.py',)
+    ARCHIVE_MEMBERS = (
+        r'^(ai_\d{3}_\d{3}/images/scene_cam_\d\d_(?:'
+        r'final_preview/frame\.\d{4}\.tonemap\.jpg|'
+        r'geometry_hdf5/frame\.\d{4}\.depth_meters\.hdf5))$'
+    )
+    CONTENTS = {'ai_*/images/*/*.tonemap.jpg': 'images'}
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ from depth.registry import DATASETS, READERS
 from .base import BaseDepthDataset
 from .cameras import read_camera_text
 from .optional import import_optional
+from .published import Archive
 from .transforms.loading import read_image, read_stored, without_invalid
 
 
@@ -28,12 +29,34 @@ class IBimsDataset(BaseDepthDataset):
 
     Where one of the two masks is 0 there is no ground truth.
 
-    Licence: research use, see the archive. Reference: Evaluation of CNN-based Single-Image Depth Estimation
-    Methods, https://arxiv.org/abs/1805.01328
+    Reference: Evaluation of CNN-based Single-Image Depth Estimation Methods,
+    https://arxiv.org/abs/1805.01328
     """
 
     METAINFO = dict(dataset_name='ibims', min_depth=1e-3, max_depth=10.0)
     PREPARE_HINT = 'it should hold imagelist.txt and either rgb/, depth/, mask_invalid/, mask_transp/ or .mat files'
+
+    LICENCE = 'research use, see the archive'
+    PAGE = 'https://www.asg.ed.tum.de/lmf/ibims1/'
+    SPLIT_COUNTS = {'imagelist.txt': 100}
+    PREPARE_NAME = 'ibims'
+    ROOT = 'data/ibims1'
+    CONFIGS = ('ibims.py',)
+    ARCHIVES = (
+        Archive(
+            'ibims1_core_raw.zip',
+            'https://dataserv.ub.tum.de/s/m1455541/download?path=%2F&files=ibims1_core_raw.zip',
+            '55 MB',
+        ),
+    )
+    ARCHIVE_MEMBERS = r'(?:^|/)(imagelist\.txt|(?:rgb|depth|mask_invalid|mask_transp|calib)/[^/]+)$'
+    CONTENTS = {
+        'rgb/*': 'images of 100',
+        'depth/*': 'depth maps of 100',
+        'mask_invalid/*': 'masks of invalid depth of 100',
+        'mask_transp/*': 'masks of transparent surfaces of 100',
+        'calib/*': 'camera files of 100',
+    }
 
     def __init__(self, data_root: str = '', ann_file: str = 'imagelist.txt', **kwargs) -> None:
         super().__init__(data_root=data_root, ann_file=ann_file, **kwargs)
@@ -43,7 +66,12 @@ class IBimsDataset(BaseDepthDataset):
         root, name = Path(self.data_root), fields[0]
         if not (root / 'rgb').is_dir():
             path = str(root / f'{name}.mat')
-            return dict(img_path=path, depth_path=path, img_reader='ibims_mat_image', depth_reader='ibims_mat')
+            return dict(
+                img_path=path,
+                depth_path=path,
+                img_reader='ibims_mat_image',
+                depth_reader='ibims_mat',
+            )
         image, depth = (str(root / folder / f'{name}.png') for folder in ('rgb', 'depth'))
         return dict(img_path=image, depth_path=depth, depth_reader='ibims_png')
 

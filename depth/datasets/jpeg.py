@@ -5,7 +5,8 @@ or garbled, and says so in a warning on the error stream at most. Two checks fin
 
 - :func:`structure_error` walks the markers of the file, without decoding (about 2 % of the decoding
   time).
-- :func:`entropy_error` decodes three times and finds compressed data that end too early or too late.
+- :func:`entropy_error` decodes three times and finds compressed data that end too early or too
+  late.
 
 Damage that leaves both right is not found: a few changed bits after which the decoder finds its way
 back, with as many blocks as before.
@@ -49,8 +50,8 @@ def structure_error(content: bytes) -> str:
 def entropy_error(content: bytes) -> str:
     """Return what is wrong with the compressed data of a JPEG file, '' if nothing is.
 
-    Data appended to complete ones do not change the picture, and altering their last bytes does. The former is tried
-    in every scan and restart interval, the latter in the last.
+    Data appended to complete ones do not change the picture, and altering their last bytes does.
+    The former is tried in every scan and restart interval, the latter in the last.
     """
     try:
         ends = _walk(content)
@@ -63,7 +64,8 @@ def entropy_error(content: bytes) -> str:
     pieces = [content[start:end] for start, end in zip([0, *ends], [*ends, len(content)], strict=True)]
     if not _is_decoded_to(_JUNK.join(pieces), pixels):
         return 'its compressed data end before the last pixel'
-    # The codes of a picture of one colour may have a single symbol, then altered data do not change it.
+    # The codes of a picture of one colour may have a single symbol, then altered data do not change
+    # it.
     is_flat = (pixels == pixels[0, 0]).all()
     if not is_flat and _is_decoded_to(_with_altered_end(content, ends[-1]), pixels):
         return 'its compressed data go on after the last pixel'
@@ -83,11 +85,15 @@ def looks_damaged(content: bytes, img: np.ndarray) -> bool:
 def exif_orientation(content: bytes) -> int:
     """Return the EXIF orientation of a JPEG file, 1 (upright) to 8; 1 if there is none.
 
-    The segments before the compressed data are looked at, so a file without EXIF costs microseconds.
+    The segments before the compressed data are looked at, so a file without EXIF costs
+    microseconds.
     """
     position = 2
     while content[position : position + 1] == b'\xff' and len(content) >= position + 4:
-        marker, length = content[position + 1], int.from_bytes(content[position + 2 : position + 4], 'big')
+        marker, length = (
+            content[position + 1],
+            int.from_bytes(content[position + 2 : position + 4], 'big'),
+        )
         if marker == _SOS:
             break
         segment = content[position + 4 : position + 2 + length]

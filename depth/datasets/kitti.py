@@ -8,6 +8,21 @@ from depth.registry import DATASETS
 
 from .base import BaseDepthDataset
 from .cameras import pinhole
+from .published import TOOLBOX_SPLITS, Archive, SplitFile
+
+SERVER = 'https://s3.eu-central-1.amazonaws.com/avg-kitti'
+GROUND_TRUTH_ARCHIVE = Archive('data_depth_annotated.zip', f'{SERVER}/data_depth_annotated.zip', '14 GB', part='depth')
+EIGEN_TEST_DRIVES = frozenset(
+    f'2011_{drive}'
+    for drive in (
+        '09_26_drive_0002 09_26_drive_0009 09_26_drive_0013 09_26_drive_0020 09_26_drive_0023 '
+        '09_26_drive_0027 09_26_drive_0029 09_26_drive_0036 09_26_drive_0046 09_26_drive_0048 '
+        '09_26_drive_0052 09_26_drive_0056 09_26_drive_0059 09_26_drive_0064 09_26_drive_0084 '
+        '09_26_drive_0086 09_26_drive_0093 09_26_drive_0096 09_26_drive_0101 09_26_drive_0106 '
+        '09_26_drive_0117 09_28_drive_0002 09_29_drive_0071 09_30_drive_0016 09_30_drive_0018 '
+        '09_30_drive_0027 10_03_drive_0027 10_03_drive_0047'
+    ).split()
+)
 
 
 @DATASETS.register_module()
@@ -22,10 +37,12 @@ class KITTIDataset(BaseDepthDataset):
         ├── input/DATE/DRIVE/image_02/data/N.png      or N.jpg: whether a drive was converted is found by itself
         └── gt_depth/DRIVE/proj_depth/groundtruth/image_02/N.png
 
-    The intrinsics are those of the recording day's rectified colour camera (image_02); image_03 shares them.
+    The intrinsics are those of the recording day's rectified colour camera (image_02); image_03
+    shares them.
 
-    Reference: Depth Map Prediction from a Single Image using a Multi-Scale Deep Network (the split),
-    https://arxiv.org/abs/1406.2283; Sparsity Invariant CNNs (the ground truth), https://arxiv.org/abs/1708.06500.
+    Reference: Depth Map Prediction from a Single Image using a Multi-Scale Deep Network (the
+    split), https://arxiv.org/abs/1406.2283; Sparsity Invariant CNNs (the ground truth),
+    https://arxiv.org/abs/1708.06500.
     """
 
     METAINFO = dict(dataset_name='kitti', min_depth=1e-3, max_depth=80.0)
@@ -42,6 +59,37 @@ class KITTIDataset(BaseDepthDataset):
     }
 
     SCENE = 'outdoor_scene'  # the category of every frame, for methods that learn scene categories
+
+    LICENCE = 'CC BY-NC-SA 3.0'
+    PAGE = 'https://www.cvlibs.net/datasets/kitti/eval_depth.php?benchmark=depth_prediction'
+    SPLIT_FILES = {
+        'kitti_eigen_train.txt': SplitFile(
+            23158,
+            23158,
+            '3655308ee4a017094dc620402db3fc587d769cfbfa9a16c6d0f8de6dcbe109ec',
+            f'{TOOLBOX_SPLITS}/kitti_eigen_train.txt',
+        ),
+        'kitti_eigen_test.txt': SplitFile(
+            697,
+            652,
+            '8d0499af9ab4c0d1cd7944d572b0e0e4412feab1e73f4003038426fde699b53a',
+            f'{TOOLBOX_SPLITS}/kitti_eigen_test.txt',
+        ),
+    }
+    SCENE_OF = r'\d{4}_\d\d_\d\d_drive_\d{4}'
+    RECORDINGS = 'kitti'  # the lists of all KITTI data sets are made from one set of drives
+    TEST_SET = 'Eigen'
+    TEST_SCENES = EIGEN_TEST_DRIVES
+    RENDERED_SCENE = r'_drive_9\d{3}_|benchmark_test'  # the real set has no such numbers
+    PREPARE_NAME = 'kitti_eigen'
+    ROOT = 'data/kitti'
+    CONFIGS = ('kitti_eigen.py',)
+    ARCHIVES = (GROUND_TRUTH_ARCHIVE,)
+    PARTS = {
+        'images': 'the drives of KITTI raw, up to 175 GB; --raw DIR links a copy',
+        'depth': 'the ground truth',
+    }
+    DEFAULT_PARTS = ('images', 'depth')
 
     def find_samples(self) -> Iterator[tuple[dict, str]]:
         """Yield each sample; images that were converted to JPEG are found under their listed PNG names."""

@@ -5,7 +5,8 @@ from pathlib import Path
 from depth.registry import DATASETS
 
 from .cameras import read_camera_text
-from .kitti import KITTIDataset
+from .kitti import GROUND_TRUTH_ARCHIVE, SERVER, KITTIDataset
+from .published import TOOLBOX_SPLITS, Archive, SplitFile
 
 
 @DATASETS.register_module()
@@ -23,14 +24,40 @@ class KITTIBenchmarkDataset(KITTIDataset):
         ├── benchmark_test/N.png         the 500 test images, 1216x352 as published
         └── benchmark_test_cam/N.txt     optional: nine numbers of each test image's camera
 
-    A line with one column is an image without ground truth; its pipeline leaves ``LoadDepth`` out. Such a list takes
-    ``data_prefix=dict(img_path='benchmark_test', cam_path='benchmark_test_cam')``.
+    A line with one column is an image without ground truth; its pipeline leaves ``LoadDepth`` out.
+    Such a list takes ``data_prefix=dict(img_path='benchmark_test',
+    cam_path='benchmark_test_cam')``.
 
-    Licence: CC BY-NC-SA 3.0. Reference: Sparsity Invariant CNNs, https://arxiv.org/abs/1708.06500;
+    Reference: Sparsity Invariant CNNs, https://arxiv.org/abs/1708.06500;
     https://www.cvlibs.net/datasets/kitti/eval_depth.php?benchmark=depth_prediction
     """
 
     METAINFO = dict(dataset_name='kitti_benchmark', min_depth=1e-3, max_depth=88.0)
+
+    SPLIT_FILES = {
+        'kitti_benchmark_val.txt': SplitFile(
+            6060,
+            6060,
+            '559a7dd5265e8c46f8c9c800aa23b98b846fe1d05688ed45957a36304c0a6c40',
+            f'{TOOLBOX_SPLITS}/kitti_benchmark_val.txt',
+        ),
+        'kitti_benchmark_test.txt': SplitFile(
+            500,
+            500,
+            '017f6de715d0d9a88ecb9916f28541c7f14dce6d94d4a456bed265f0a78d30d3',
+            f'{TOOLBOX_SPLITS}/kitti_benchmark_test.txt',
+        ),
+    }
+    # The benchmark's training list has drives of the Eigen test set: no fault of the list.
+    TEST_SET_IS_OWN = False
+    PREPARE_NAME = 'kitti_benchmark'
+    CONFIGS = ('kitti_benchmark.py', 'kitti_benchmark_test.py')
+    ARCHIVES = (
+        Archive('data_depth_selection.zip', f'{SERVER}/data_depth_selection.zip', '2 GB', part='test'),
+        GROUND_TRUTH_ARCHIVE,
+    )
+    PARTS = KITTIDataset.PARTS | {'test': 'the 500 test images'}
+    DEFAULT_PARTS = ('test', 'depth', 'images')
 
     def parse_line(self, fields: list[str], where: str) -> dict | None:
         """Return the sample of one line; an image alone has no ground truth but may have a camera file."""

@@ -7,6 +7,7 @@ from depth.registry import DATASETS
 
 from .base import BaseDepthDataset
 from .kitti import KITTIDataset
+from .published import MONODEPTH2_SPLITS, SplitFile
 from .velodyne import read_calibration
 
 SIDES = {'l': 'left', 'r': 'right', '2': 'left', '3': 'right'}
@@ -27,20 +28,23 @@ class KITTIRawDataset(BaseDepthDataset):
         ├── DATE/DRIVE/velodyne_points/data/N.bin  laser scans, for evaluation
         └── depth_hints/DATE/DRIVE/image_02|03/N.npy   optional, see ``hint_root``
 
-    A sample has ``img_path``, ``side`` (``left`` or ``right``), ``velodyne_path`` and ``calib_dir``; with ``stereo``
-    also ``other_img_path`` and ``baseline``; with ``hint_root`` also ``depth_hint_path``.
+    A sample has ``img_path``, ``side`` (``left`` or ``right``), ``velodyne_path`` and
+    ``calib_dir``; with ``stereo`` also ``other_img_path`` and ``baseline``; with ``hint_root`` also
+    ``depth_hint_path``.
 
     Args:
         stereo: Give the other view too.
-        baseline: Distance of the cameras in metres; None takes it from the day's calibration (about 0.5327).
+        baseline: Distance of the cameras in metres; None takes it from the day's calibration (about
+            0.5327).
         hint_root: Folder of depth hints below ``data_root`` or absolute; None for none.
         **kwargs: See :class:`BaseDepthDataset`.
 
     Raises:
         ValueError: If a line is malformed.
 
-    Reference: Vision meets Robotics: The KITTI Dataset, https://www.cvlibs.net/datasets/kitti/raw_data.php; the split
-    lines are those of https://arxiv.org/abs/1806.01260 and of EPCDepth, https://arxiv.org/abs/2109.12484.
+    Reference: Vision meets Robotics: The KITTI Dataset,
+    https://www.cvlibs.net/datasets/kitti/raw_data.php; the split lines are those of
+    https://arxiv.org/abs/1806.01260 and of EPCDepth, https://arxiv.org/abs/2109.12484.
     """
 
     METAINFO = dict(dataset_name='kitti_raw', min_depth=1e-3, max_depth=80.0)
@@ -49,8 +53,55 @@ class KITTIRawDataset(BaseDepthDataset):
     DEPTH_SCALE = 256.0
     PREPARE_HINT = 'it should hold DATE/DRIVE/image_02/data/N.jpg (or png) of KITTI raw'
 
+    LICENCE = KITTIDataset.LICENCE
+    PAGE = 'https://www.cvlibs.net/datasets/kitti/raw_data.php'
+    SPLIT_FILES = {
+        'eigen_full_train.txt': SplitFile(
+            45200,
+            45200,
+            '1b491141d87b7af9e6706609b7ce858c198c3a4ca61d180c7dc90815d5f2a986',
+            f'{MONODEPTH2_SPLITS}/eigen_full/train_files.txt',
+            folder='splits',
+            part='train',
+        ),
+        'eigen_full_val.txt': SplitFile(
+            1776,
+            1776,
+            '9c4446772ec58aaa60acbeef0fa6d1e8ef1b346ad4f78272d056d10cf1993af9',
+            f'{MONODEPTH2_SPLITS}/eigen_full/val_files.txt',
+            folder='splits',
+            part='train',
+        ),
+        'eigen_test.txt': SplitFile(
+            697,
+            697,
+            'e226d4ca16e0e6e9695435014347dcf973588531330536fd8a68d298ef091a6b',
+            f'{MONODEPTH2_SPLITS}/eigen/test_files.txt',
+            folder='splits',
+            part='test',
+        ),
+    }
+    SCENE_OF = KITTIDataset.SCENE_OF
+    RECORDINGS = KITTIDataset.RECORDINGS
+    SPLITS_SHARING_SCENES = ('val',)  # the published validation list has frames of training drives
+    TEST_SET = KITTIDataset.TEST_SET
+    TEST_SCENES = KITTIDataset.TEST_SCENES
+    RENDERED_SCENE = KITTIDataset.RENDERED_SCENE
+    PREPARE_NAME = 'kitti_raw'
+    ROOT = 'data/kitti_raw'
+    CONFIGS = ('kitti_raw.py', 'kitti_raw_native.py')
+    PARTS = {
+        'train': 'drives of the training and validation list',
+        'test': 'drives of the Eigen test list',
+    }
+    DEFAULT_PARTS = ('train', 'test')
+
     def __init__(
-        self, stereo: bool = False, baseline: float | None = 0.54, hint_root: str | None = None, **kwargs
+        self,
+        stereo: bool = False,
+        baseline: float | None = 0.54,
+        hint_root: str | None = None,
+        **kwargs,
     ) -> None:
         self.stereo = stereo
         self.baseline = baseline
@@ -77,7 +128,10 @@ class KITTIRawDataset(BaseDepthDataset):
         )
         if self.stereo:
             other = 'right' if side == 'left' else 'left'
-            sample.update(other_img_path=self._image(drive, other, frame), baseline=self._baseline(root / parts[0]))
+            sample.update(
+                other_img_path=self._image(drive, other, frame),
+                baseline=self._baseline(root / parts[0]),
+            )
         if self.hint_root is not None:
             sample['depth_hint_path'] = str(root / self.hint_root / fields[0] / FOLDERS[side] / f'{frame}.npy')
         return sample
@@ -86,8 +140,11 @@ class KITTIRawDataset(BaseDepthDataset):
         """Return the image's path; whether a folder holds JPEG or PNG is looked up once."""
         folder = drive / FOLDERS[side] / 'data'
         if folder not in self._suffixes:
-            found = next((suffix for suffix in ('.jpg', '.png') if (folder / f'{frame}{suffix}').is_file()), '.jpg')
-            self._suffixes[folder] = found
+            suffix = next(
+                (suffix for suffix in ('.jpg', '.png') if (folder / f'{frame}{suffix}').is_file()),
+                '.jpg',
+            )
+            self._suffixes[folder] = suffix
         return str(folder / f'{frame}{self._suffixes[folder]}')
 
     @staticmethod

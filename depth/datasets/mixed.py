@@ -15,19 +15,22 @@ from .samplers import SampleIndex
 class MixedDepthDataset(Dataset):
     """Concatenation of data sets, each with its own pipeline, depth range and weight.
 
-    Every sample keeps the ``dataset`` name and the depth range of its own set. Without weights each image comes once
-    in a pass. With weights a pass is as long as the sets together and gives each set its share; a set that is asked for
-    less than it has continues in the next pass where it stopped, one that is asked for more begins again, so that
-    within a set all images come equally often.
+    Every sample keeps the ``dataset`` name and the depth range of its own set. Without weights each
+    image comes once in a pass. With weights a pass is as long as the sets together and gives each
+    set its share; a set that is asked for less than it has continues in the next pass where it
+    stopped, one that is asked for more begins again, so that within a set all images come equally
+    often.
 
-    Which image is read follows from the index and, if the sampler keyed it, from (seed, position) alone: training
-    resumes exactly. The images of one batch must have one size after the pipelines, which usually end in one crop.
+    Which image is read follows from the index and, if the sampler keyed it, from (seed, position)
+    alone: training resumes exactly. The images of one batch must have one size after the pipelines,
+    which usually end in one crop.
 
     Args:
         datasets: Data sets or their configs.
         weights: Share of each set in a pass, in any unit; None: by size.
         min_depth: Near end of the common range in metres, by default the least of all.
-        max_depth: Far end, by default the greatest of all. Models are compared with these, samples keep their own.
+        max_depth: Far end, by default the greatest of all. Models are compared with these, samples
+            keep their own.
         test_mode: Allow images of different sizes, as in validation with a batch size of 1.
 
     Raises:
@@ -64,20 +67,23 @@ class MixedDepthDataset(Dataset):
         return int(self.starts[-1])
 
     def locate(self, index: int) -> tuple[int, int]:
-        """Return which data set and which of its images ``index`` means.
+        """Return the data set of an index, and the image of it, as two numbers.
 
         Args:
-            index: Place in a pass; with a ``key`` also its (seed, position) in the endless sequence.
+            index: Position in a pass; with a ``key`` also its (seed, position) in the endless
+                sequence.
         """
         if not 0 <= index < len(self):
             raise IndexError(f'sample {int(index)} of {len(self)}')
-        which = int(np.searchsorted(self.starts, index, side='right')) - 1
-        place, size = int(index - self.starts[which]), self.sizes[which]
-        if self.counts[which] == size:
-            return which, place
+        set_index = int(np.searchsorted(self.starts, index, side='right')) - 1
+        index_in_set = int(index - self.starts[set_index])
+        size = self.sizes[set_index]
+        if self.counts[set_index] == size:
+            return set_index, index_in_set
         seed, position = index.key if isinstance(index, SampleIndex) else (0, 0)
-        drawn = position // len(self) * self.counts[which] + place  # how many of this set come before, in all passes
-        return which, int(_permutation(seed, which, drawn // size, size)[drawn % size])
+        # Number of images of this set that come before, in all passes.
+        drawn = position // len(self) * self.counts[set_index] + index_in_set
+        return set_index, int(_permutation(seed, set_index, drawn // size, size)[drawn % size])
 
     def __getitem__(self, index: int) -> dict:
         """Return the packed sample of the set that ``index`` falls into."""

@@ -13,7 +13,9 @@ from depth.registry import DATASETS, READERS
 from .base import BaseDepthDataset
 from .nyu import NYUDataset
 from .optional import import_optional
+from .published import Archive
 
+SERVER = 'http://horatio.cs.nyu.edu/mit/silberman'
 SPLIT_KEYS = dict(train='trainNdxs', test='testNdxs')
 
 
@@ -29,7 +31,8 @@ class NYULabeledDataset(BaseDepthDataset):
 
     Args:
         split: ``train`` (795 frames) or ``test`` (654).
-        raw_depth: Take the depth as measured, with holes, which benchmarks use, instead of the filled one.
+        raw_depth: Take the depth as measured, with holes, which benchmarks use, instead of the
+            filled one.
         mat_file: Name of the first file.
         splits_file: Name of the second.
         **kwargs: See :class:`BaseDepthDataset`; ``ann_file`` is not used.
@@ -39,8 +42,8 @@ class NYULabeledDataset(BaseDepthDataset):
         ImportError: If h5py or SciPy is missing.
         ValueError: If the split is unknown or a file is not what it should be.
 
-    Licence: none stated, research use with citation. Reference: Indoor Segmentation and Support Inference from RGBD
-    Images, ECCV 2012, https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html
+    Reference: Indoor Segmentation and Support Inference from RGBD Images, ECCV 2012,
+    https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html
     """
 
     METAINFO = dict(dataset_name='nyu', min_depth=1e-3, max_depth=10.0)
@@ -48,6 +51,22 @@ class NYULabeledDataset(BaseDepthDataset):
     SELECTION = ('split', 'depth_key')
     DEPTH_READER = 'nyu_labeled'
     PREPARE_HINT = 'it should hold nyu_depth_v2_labeled.mat and splits.mat'
+
+    LICENCE = NYUDataset.LICENCE
+    PAGE = NYUDataset.PAGE
+    SPLIT_COUNTS = dict(train=795, test=654)
+    PREPARE_NAME = 'nyu_labeled'
+    ROOT = 'data/nyu_labeled'
+    CONFIGS = ('nyu_labeled.py',)
+    ARCHIVES = (
+        Archive(
+            'nyu_depth_v2_labeled.mat',
+            f'{SERVER}/nyu_depth_v2/nyu_depth_v2_labeled.mat',
+            '2.8 GB',
+            unpacked=False,
+        ),
+        Archive('splits.mat', f'{SERVER}/indoor_seg_sup/splits.mat', '3 kB', unpacked=False),
+    )
 
     def __init__(
         self,
@@ -75,7 +94,8 @@ class NYULabeledDataset(BaseDepthDataset):
         for number in numbers.ravel().astype(int):
             index = int(number) - 1  # MATLAB counts from 1
             sample = dict(
-                # The file and, behind it, the frame: a name for results; the reader takes mat_path and frame.
+                # The file and, behind it, the frame: a name for results; the reader takes mat_path
+                # and frame.
                 img_path=f'{self.mat_file}/{index:05d}',
                 depth_path=f'{self.mat_file}/{self.depth_key}/{index:05d}',
                 mat_path=str(self.mat_file),

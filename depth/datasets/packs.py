@@ -8,19 +8,21 @@
     ├── shard-0000.bin    records one after another
     └── ...
 
-A record is what a data set reads: a JPEG file as it is; any other image as BGR bytes, each pixel minus its left
-neighbour, under zstd; stored depth (16-bit integers or float metres) under zstd. ``tools/dataset_converters/pack.py``
-writes packs; every data set on disk reads one that is named as its ``pack``. A zstd record carries a checksum, a JPEG
-record's CRC is in the index, so damage is an error and never a wrong picture.
+A record is what a data set reads: a JPEG file as it is; any other image as BGR bytes, each pixel
+minus its left neighbour, under zstd; stored depth (16-bit integers or float metres) under zstd.
+``tools/dataset_converters/pack.py`` writes packs; every data set on disk reads one that is named as
+its ``pack``. A zstd record carries a checksum, a JPEG record's CRC is in the index, so damage is an
+error and never a wrong picture.
 
-A pack serves the list that its data set names (``ann_file``, ``split`` and the like), in the list's order, or refuses:
-see :func:`packed_samples`.
+A pack serves the list that its data set names (``ann_file``, ``split`` and the like), in the list's
+order, or refuses: see :func:`packed_samples`.
 """
 
 import functools
 import hashlib
 import json
 import os
+import threading
 import zlib
 from pathlib import Path
 from types import ModuleType
@@ -46,7 +48,7 @@ IMAGE_LEVEL, ARRAY_LEVEL = 1, 3  # of zstd: higher ones are slower to write and 
 
 
 class Record(NamedTuple):
-    """Where one image or depth map is and how it is coded; ``crc`` is 0 where the record has its own checksum."""
+    """Position and coding of one image or depth map in a shard; ``crc`` is 0 where the record has its own checksum."""
 
     shard: int
     offset: int
@@ -147,14 +149,16 @@ def read_index(pack: str | Path) -> dict:
 def packed_samples(dataset: 'BaseDepthDataset') -> list[tuple[dict, str]]:
     """Return the samples of a data set from its pack, each with the place that lists it, in the order of its list.
 
-    The pack's own list and order are served where the data set names that list: its file is the same byte for byte, or
-    is not there and has the same name. Of another list, which must be there, every sample has to be in the pack.
+    The pack's own list and order are served where the data set names that list: its file is the
+    same byte for byte, or is not there and has the same name. Of another list, which must be there,
+    every sample has to be in the pack.
 
     Args:
         dataset: Its ``pack`` is read; paths become those below its ``data_root``.
 
     Raises:
-        ValueError: If the pack was made from another class, another part of the data set, or lacks samples of the list.
+        ValueError: If the pack was made from another class, another part of the data set, or lacks
+            samples of the list.
     """
     pack, name = dataset.pack, type(dataset).__name__
     index = read_index(pack)
@@ -179,7 +183,8 @@ def _is_same_list(dataset: 'BaseDepthDataset', index: dict) -> bool:
     """Return whether the data set names the list that the pack was made from; False if it names another that is there.
 
     Raises:
-        ValueError: If another list is named that cannot be compared, or another part of the data set.
+        ValueError: If another list is named that cannot be compared, or another part of the data
+            set.
     """
     made_from, named = index['list'], list_of(dataset)
     for key in made_from['options'].keys() | named['options'].keys():
@@ -251,9 +256,9 @@ def verify(pack: str | Path) -> list[str]:
         with path.open('rb') as file:
             while block := file.read(1 << 24):
                 digest.update(block)
-        found = digest.hexdigest()
-        if found != shard['sha256']:
-            problems.append(f'{path}: SHA-256 is {found}, {shard["sha256"]} was written; copy the file again')
+        sha256 = digest.hexdigest()
+        if sha256 != shard['sha256']:
+            problems.append(f'{path}: SHA-256 is {sha256}, {shard["sha256"]} was written; copy the file again')
     return problems
 
 
@@ -283,16 +288,23 @@ def _open_shard(pack: str, shard: int) -> _Shard:
     return _Shard(Path(pack, shard_name(shard)))
 
 
-@functools.lru_cache(maxsize=4)
-def _compressor(process: int, level: int):
-    """Return the compressor of a process; it must not be shared."""
-    return _zstandard().ZstdCompressor(level=level, write_checksum=True)
+# Compressors crash when two threads use one at a time, as those of the data doctor would.
+_of_thread = threading.local()
 
 
-@functools.lru_cache(maxsize=2)
-def _decompressor(process: int):
-    """Return the decompressor of a process; it must not be shared."""
-    return _zstandard().ZstdDecompressor()
+def _compressor(level: int):
+    """Return the compressor of this thread for a level."""
+    compressors = _of_thread.__dict__.setdefault('compressors', {})
+    if level not in compressors:
+        compressors[level] = _zstandard().ZstdCompressor(level=level, write_checksum=True)
+    return compressors[level]
+
+
+def _decompressor():
+    """Return the decompressor of this thread."""
+    if not hasattr(_of_thread, 'decompressor'):
+        _of_thread.decompressor = _zstandard().ZstdDecompressor()
+    return _of_thread.decompressor
 
 
 def _zstandard() -> ModuleType:
@@ -300,11 +312,11 @@ def _zstandard() -> ModuleType:
 
 
 def _compress(array: np.ndarray, level: int) -> bytes:
-    return _compressor(os.getpid(), level).compress(np.ascontiguousarray(array))
+    return _compressor(level).compress(np.ascontiguousarray(array))
 
 
 def _decompress(content: bytes) -> bytes:
     try:
-        return _decompressor(os.getpid()).decompress(content)
+        return _decompressor().decompress(content)
     except _zstandard().ZstdError as error:
         raise ValueError(str(error)) from error

@@ -37,8 +37,9 @@ class SampleIndex(int):
 class ResumableInfiniteSampler(Sampler):
     """Endless training sequence that is a function of (seed, position) alone.
 
-    The sequence is one permutation of the data set after another. N processes with batch size B take turns in
-    blocks of B, so that together they see exactly the batches of one process with batch size N * B.
+    The sequence is one permutation of the data set after another. N processes with batch size B
+    take turns in blocks of B, so that together they see exactly the batches of one process with
+    batch size N * B.
 
     Args:
         dataset: What to sample from.

@@ -26,8 +26,8 @@ class StereoFolderDataset(FolderDepthDataset):
         ├── depth/             or depth: 16-bit PNG (``depth_scale``), npy, npz or tiff
         └── depth_hints/image_02|03/   optional, see ``hint_root``
 
-    A sample has ``img_path``, ``other_img_path``, ``side``, ``baseline``, both intrinsics, and the paths of what else
-    there is.
+    A sample has ``img_path``, ``other_img_path``, ``side``, ``baseline``, both intrinsics, and the
+    paths of what else there is.
 
     Args:
         data_root: The folder.
@@ -46,7 +46,11 @@ class StereoFolderDataset(FolderDepthDataset):
     PREPARE_HINT = 'it should hold left/, right/ with equal stems and intrinsics.json'
 
     def __init__(
-        self, data_root: str, sides: tuple[str, ...] = ('left',), hint_root: str | None = None, **kwargs
+        self,
+        data_root: str,
+        sides: tuple[str, ...] = ('left',),
+        hint_root: str | None = None,
+        **kwargs,
     ) -> None:
         prefix = dict(img_path='left', other_img_path='right', depth_path='depth', disparity_path='disp')
         self.sides = tuple(sides)
@@ -56,7 +60,10 @@ class StereoFolderDataset(FolderDepthDataset):
 
     def find_samples(self) -> Iterator[tuple[dict, str]]:
         """Yield the pairs, each once a side, sorted by path."""
-        left, right = self._list('img_path', IMAGE_SUFFIXES), self._list('other_img_path', IMAGE_SUFFIXES)
+        left, right = (
+            self._list('img_path', IMAGE_SUFFIXES),
+            self._list('other_img_path', IMAGE_SUFFIXES),
+        )
         if not left:
             raise ValueError(f'{self.data_prefix["img_path"]} holds no image ({", ".join(IMAGE_SUFFIXES)})')
         optional = {

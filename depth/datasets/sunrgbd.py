@@ -8,6 +8,7 @@ from depth.registry import DATASETS, READERS
 
 from .base import BaseDepthDataset
 from .cameras import read_camera_text
+from .published import TOOLBOX_SPLITS, Archive, SplitFile
 from .transforms.loading import read_stored
 
 
@@ -42,13 +43,29 @@ class SUNRGBDDataset(BaseDepthDataset):
 
     Depth beyond 8 m is kept as stored; the protocol says what becomes of it.
 
-    Licence: none stated, academic use with citation. Reference: SUN RGB-D: A RGB-D Scene Understanding Benchmark Suite,
-    CVPR 2015, https://rgbd.cs.princeton.edu
+    Reference: SUN RGB-D: A RGB-D Scene Understanding Benchmark Suite, CVPR 2015,
+    https://rgbd.cs.princeton.edu
     """
 
     METAINFO = dict(dataset_name='sunrgbd', min_depth=1e-3, max_depth=8.0)
     TYPICAL_DEPTH = (1.6, 3.6)
     DEPTH_READER = 'sunrgbd'
+
+    LICENCE = 'none stated, academic use with citation'
+    PAGE = 'https://rgbd.cs.princeton.edu'
+    SPLIT_FILES = {
+        'SUNRGBD_val_splits.txt': SplitFile(
+            5050,
+            5050,
+            'a3f59e7fce9db49690f6993e9fe8c4ad1cb556a359f512138ee710b60bf5f0f2',
+            f'{TOOLBOX_SPLITS}/SUNRGBD_val_splits.txt',
+        ),
+    }
+    PREPARE_NAME = 'sunrgbd'
+    ROOT = 'data/sunrgbd'
+    CONFIGS = ('sunrgbd.py',)
+    ARCHIVES = (Archive('SUNRGBD.zip', 'https://rgbd.cs.princeton.edu/data/SUNRGBD.zip', '6.4 GB'),)
+    ARCHIVE_MEMBERS = r'^(SUNRGBD/.*/(?:image/[^/]+\.jpg|depth/[^/]+\.png|intrinsics\.txt))$'
 
     def add_details(self, sample: dict) -> dict:
         """Add the intrinsics of the scene's folder, where it has its file."""

@@ -29,9 +29,11 @@ class SyntheticDataset(Dataset):
         noise: Standard deviation of the sensor noise, as a share of full scale.
         stereo: Also render the view ``baseline`` metres to the right.
         lidar: Ground truth on 64 scan lines only.
-        cache: Keep rendered scenes in memory (60 kB for one of 96x128), for several passes over few scenes.
+        cache: Keep rendered scenes in memory (60 kB for one of 96x128), for several passes over few
+            scenes.
         min_depth: Near end of the depth range in metres; the world's by default.
-        max_depth: Far end of the depth range in metres; the world's by default. Farther depth is no ground truth.
+        max_depth: Far end of the depth range in metres; the world's by default. Farther depth is no
+            ground truth.
         test_mode: Accepted for the configs' sake, rendering is the same.
 
     Raises:

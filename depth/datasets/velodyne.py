@@ -33,7 +33,8 @@ def velodyne_to_image(calib_dir: str | Path, camera: int) -> tuple[np.ndarray, t
     """Return the projection (3, 4) of velodyne points to a rectified camera, and that image's (height, width).
 
     Args:
-        calib_dir: Folder of a recording day with ``calib_cam_to_cam.txt`` and ``calib_velo_to_cam.txt``.
+        calib_dir: Folder of a recording day with ``calib_cam_to_cam.txt`` and
+            ``calib_velo_to_cam.txt``.
         camera: 2 (left) or 3 (right).
     """
     cameras = read_calibration(Path(calib_dir, 'calib_cam_to_cam.txt'))
@@ -43,7 +44,10 @@ def velodyne_to_image(calib_dir: str | Path, camera: int) -> tuple[np.ndarray, t
     rectify = np.eye(4)
     rectify[:3, :3] = cameras['R_rect_00'].reshape(3, 3)
     width, height = cameras['S_rect_02'].astype(int)
-    return cameras[f'P_rect_{camera:02d}'].reshape(3, 4) @ rectify @ velo_to_cam, (int(height), int(width))
+    return cameras[f'P_rect_{camera:02d}'].reshape(3, 4) @ rectify @ velo_to_cam, (
+        int(height),
+        int(width),
+    )
 
 
 def project_velodyne(
@@ -57,9 +61,10 @@ def project_velodyne(
         points: (M, 3 or more): forward, left, up in metres.
         projection: (3, 4) from :func:`velodyne_to_image`.
         size: (height, width) of the image.
-        depth_axis: ``'camera'``: depth along the camera's axis, at the pixel that the projection says, counted from 0
-            as K does. ``'forward'``: what published self-supervised evaluations use: the scanner's forward coordinate,
-            about 0.27 m more, one pixel further up and left.
+        depth_axis: ``'camera'``: depth along the camera's axis, at the pixel that the projection
+            says, counted from 0 as K does. ``'forward'``: what published self-supervised
+            evaluations use: the scanner's forward coordinate, about 0.27 m more, one pixel further
+            up and left.
 
     Raises:
         ValueError: If ``depth_axis`` is neither.

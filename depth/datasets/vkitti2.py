@@ -9,9 +9,11 @@ from depth.registry import DATASETS, READERS
 
 from .base import BaseDepthDataset
 from .cameras import pinhole
+from .published import Archive
 from .transforms.loading import read_stored
 
 SCENES = ('Scene01', 'Scene02', 'Scene06', 'Scene18', 'Scene20')
+SERVER = 'https://download.europe.naverlabs.com//virtual_kitti_2.0.3'
 SKY = 65535  # 655.35 m, the farthest value
 
 
@@ -40,7 +42,8 @@ class VirtualKITTI2Dataset(BaseDepthDataset):
             ├── rgb/Camera_0|1/rgb_NNNNN.jpg
             └── depth/Camera_0|1/depth_NNNNN.png      65535 = sky: no ground truth
 
-    VARIATION: 15-deg-left, 15-deg-right, 30-deg-left, 30-deg-right, clone, fog, morning, overcast, rain, sunset. There
+    VARIATION: 15-deg-left, 15-deg-right, 30-deg-left, 30-deg-right, clone, fog, morning, overcast,
+        rain, sunset. There
     are 21260 pairs of cameras 0 and 1.
 
     Args:
@@ -48,14 +51,14 @@ class VirtualKITTI2Dataset(BaseDepthDataset):
         variations: Which variations; all that are there by default.
         cameras: Which cameras: 0 left, 1 right.
         step: Take every ``step``-th frame of a sequence.
-        **kwargs: See :class:`BaseDepthDataset`. Lines "IMAGE ..." of an ``ann_file``, relative to ``data_root``,
-            choose the images instead; the path of the depth map follows.
+        **kwargs: See :class:`BaseDepthDataset`. Lines "IMAGE ..." of an ``ann_file``, relative to
+            ``data_root``, choose the images instead; the path of the depth map follows.
 
     Raises:
         FileNotFoundError: If a scene is missing.
         ValueError: If nothing is left.
 
-    Licence: CC BY-NC-SA 3.0. Reference: Virtual KITTI 2, https://arxiv.org/abs/2001.10773
+    Reference: Virtual KITTI 2, https://arxiv.org/abs/2001.10773
     """
 
     METAINFO = dict(dataset_name='vkitti2', min_depth=1e-3, max_depth=80.0)
@@ -63,6 +66,21 @@ class VirtualKITTI2Dataset(BaseDepthDataset):
     DEPTH_READER = 'vkitti2'
     CAM_INTRINSIC = pinhole(725.0087, 725.0087, 620.5, 187.0)  # pixels, of both cameras
     PREPARE_HINT = 'it should hold Scene01/ to Scene20/ of the published rgb and depth archives'
+
+    LICENCE = 'CC BY-NC-SA 3.0'
+    PAGE = 'https://europe.naverlabs.com/research/computer-vision/proxy-virtual-worlds-vkitti-2/'
+    PREPARE_NAME = 'vkitti2'
+    ROOT = 'data/vkitti2'
+    CONFIGS = ('vkitti2.py',)
+    ARCHIVES = (
+        Archive('vkitti_2.0.3_rgb.tar', f'{SERVER}/vkitti_2.0.3_rgb.tar', 'about 8 GB'),
+        Archive('vkitti_2.0.3_depth.tar', f'{SERVER}/vkitti_2.0.3_depth.tar', 'about 8 GB'),
+    )
+    ARCHIVE_MEMBERS = r'^(Scene\d\d/[^/]+/frames/(?:rgb|depth)/Camera_[01]/(?:rgb|depth)_\d{5}\.(?:jpg|png))$'
+    CONTENTS = {
+        'Scene*/*/frames/rgb/*/*.jpg': 'images of 42520',
+        'Scene*/*/frames/depth/*/*.png': 'depth maps of 42520',
+    }
 
     def __init__(
         self,
@@ -75,7 +93,12 @@ class VirtualKITTI2Dataset(BaseDepthDataset):
     ) -> None:
         if step < 1:
             raise ValueError(f'VirtualKITTI2Dataset: step is 1 or more, got {step}')
-        self.scenes, self.variations, self.cameras, self.step = tuple(scenes), variations, tuple(cameras), step
+        self.scenes, self.variations, self.cameras, self.step = (
+            tuple(scenes),
+            variations,
+            tuple(cameras),
+            step,
+        )
         super().__init__(data_root=data_root, **kwargs)
 
     def find_samples(self) -> Iterator[tuple[dict, str]]:
@@ -100,4 +123,9 @@ class VirtualKITTI2Dataset(BaseDepthDataset):
     def _sample(self, image: Path) -> dict:
         frames, camera = image.parents[2], image.parent.name
         depth = frames / 'depth' / camera / image.name.replace('rgb_', 'depth_').replace('.jpg', '.png')
-        return dict(img_path=str(image), depth_path=str(depth), cam_intrinsic=self.CAM_INTRINSIC, scene='outdoor_scene')
+        return dict(
+            img_path=str(image),
+            depth_path=str(depth),
+            cam_intrinsic=self.CAM_INTRINSIC,
+            scene='outdoor_scene',
+        )

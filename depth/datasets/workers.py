@@ -1,4 +1,4 @@
-"""How a loader process is set up: one thread, and memory that is used again instead of handed back."""
+"""Set-up of loader processes: one thread each, and memory that is kept for the next sample."""
 
 import ctypes
 import os
@@ -37,9 +37,9 @@ def prepare_runner_worker(worker_id: int, then: Callable[[int], object] | None =
 def leave_signals_to_parent() -> None:
     """Let the training process decide when this one ends.
 
-    Ctrl-C and slurm signal all processes of a job. A loader process that died of it would end the training with an
-    error before it has saved. SIGTERM of the parent itself, which ends its workers so, is obeyed; if the parent dies
-    the worker loop ends on its own.
+    Ctrl-C and slurm signal all processes of a job. A loader process that died of it would end the
+    training with an error before it has saved. SIGTERM of the parent itself, which ends its workers
+    so, is obeyed; if the parent dies the worker loop ends on its own.
     """
     parent = os.getppid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -56,9 +56,9 @@ def leave_signals_to_parent() -> None:
 def keep_freed_memory() -> bool:
     """Keep up to 256 MB of freed memory in the process; True where the C library can do that.
 
-    A pipeline allocates and frees arrays of some megabytes for every image. Given back to the system each time, they
-    come back as pages that the kernel clears and maps one by one: 1200 page faults for a KITTI frame, 1.5 to 2 of its
-    17 ms.
+    A pipeline allocates and frees arrays of some megabytes for every image. Given back to the
+    system each time, they come back as pages that the kernel clears and maps one by one: 1200 page
+    faults for a KITTI frame, 1.5 to 2 of its 17 ms.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -392,7 +392,7 @@ def test_labelled_nyu_is_read_from_its_mat_file(tmp_path):
     check(train[0], frames[2], 'nyu', 0)
     assert np.array_equal(train[1]['img'], frames[0]['img'])
     record = probe_sample(train.get_data_info(0), contents=True, pixels=True)  # frames are no files of their own
-    assert (record.image.problem, record.depth.problem, record.image.size) == ('', '', SIZE[::-1])
+    assert (record.image.fault, record.depth.fault, record.image.size) == ('', '', SIZE[::-1])
     raw = NYULabeledDataset(data_root=str(tmp_path), split='test', raw_depth=True, pipeline=LOAD)
     assert len(raw) == 1
     assert [data[0]['gt_filled'] for data in (train, raw)] == [True, False]  # a protocol of measured depth asks

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from depth import evaluation
-from depth.data_tools.published_splits import PUBLISHED_SPLITS
+from depth.data_tools.facts import published_split_files
 from depth.evaluation import (
     PROTOCOLS,
     DepthMetric,
@@ -52,7 +52,7 @@ def test_lists_that_protocols_name_are_the_published_ones():
         assert bool(protocol.data_list) == (protocol.num_images is not None), protocol.name
         name, _, digits = protocol.data_list.rstrip(')').partition(' (')
         if digits:
-            split = PUBLISHED_SPLITS[name]
+            split = published_split_files()[name]
             assert split.sha256.startswith(digits), protocol.name
             assert protocol.num_images == split.usable, protocol.name
             named += 1

@@ -25,8 +25,7 @@ def main() -> int:
     args = parse_args()
     from mmengine.utils import ProgressBar
 
-    from depth.data_tools.doctor import examine
-    from depth.data_tools.doctor.table import format_report
+    from depth.data_tools.doctor import examine, format_report
     from depth.engine.config import load_config
 
     cfg = load_config(args.config, parse_cfg_options(args.cfg_options))

@@ -14,7 +14,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('images', type=Path, help='folder of images')
     parser.add_argument('depths', type=Path, help='folder of 16-bit depth PNGs, named as the images')
     parser.add_argument('--out', type=Path, required=True, help='folder that receives the filled depth PNGs')
-    parser.add_argument('--depth-scale', type=float, default=1000.0, help='stored integers per metre, read and written')
+    parser.add_argument(
+        '--depth-scale',
+        type=float,
+        default=1000.0,
+        help='stored integers per metre, read and written',
+    )
     parser.add_argument('--workers', type=int, default=1, help='processes; one image takes one core for seconds')
     return parser.parse_args()
 

@@ -27,7 +27,12 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--workers', type=int, default=0, help='processes that read and encode')
     parser.add_argument('--shard-mb', type=int, default=1024, help='size of a file, in megabytes')
-    parser.add_argument('--verify', type=Path, metavar='PACK', help='only compare the hashes of a pack with its index')
+    parser.add_argument(
+        '--verify',
+        type=Path,
+        metavar='PACK',
+        help='only compare the hashes of a pack with its index',
+    )
     add_cfg_options(parser)
     args = parser.parse_args()
     if not args.verify and (not args.config or not args.out):

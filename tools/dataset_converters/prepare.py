@@ -7,23 +7,27 @@ from pathlib import Path
 
 from depth.cli import run_tool
 
-NAMES = (
-    'nyu nyu_labeled kitti_eigen kitti_benchmark kitti_raw sunrgbd cityscapes ibims diode hypersim vkitti2 ddad diml'
-).split()
-
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('name', choices=NAMES, metavar='NAME', help=', '.join(NAMES))
-    parser.add_argument('--root', type=Path, help='folder of the data set, where the configs look by default')
+    parser.add_argument(
+        'name',
+        metavar='NAME',
+        help='data set: first column of the table in docs/dataset_prepare.md',
+    )
+    parser.add_argument('--root', type=Path, help='folder of the data set (default: the one that the configs read)')
     parser.add_argument('--parts', nargs='+', default=[], help='only these parts; --dry-run names them')
-    parser.add_argument('--archives', type=Path, help='folder of downloads, also of your own; ROOT/archives by default')
-    parser.add_argument('--splits', type=Path, help='folder of published split files, instead of fetching them')
+    parser.add_argument(
+        '--archives',
+        type=Path,
+        help='folder of archives, also ones that you have (default: ROOT/archives)',
+    )
+    parser.add_argument('--splits', type=Path, help='take published split files from this folder')
     parser.add_argument('--raw', type=Path, help='kitti_eigen, kitti_benchmark: link this copy of KITTI raw')
     parser.add_argument('--jpg', action='store_true', help='kitti_raw: convert PNG to JPEG, a tenth of the space')
     parser.add_argument('--delete-archives', action='store_true', help='remove each archive once it is unpacked')
-    parser.add_argument('--dry-run', action='store_true', help='say what would be done, without a connection')
+    parser.add_argument('--dry-run', action='store_true', help='print the steps, without a connection')
     parser.add_argument('--yes', action='store_true', help='do not ask before a large download')
     args = parser.parse_args()
     if args.jpg and args.name != 'kitti_raw':
@@ -36,20 +40,29 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Prepare one data set."""
     args = parse_args()
-    from depth.data_tools.prepare import PREPARERS, Options
+    from depth.data_tools.prepare import Options, build_preparer
 
-    kind = PREPARERS[args.name]
-    root = args.root or Path(kind.ROOT)
-    options = Options(root, args.parts, args.archives, args.splits, args.raw, args.jpg, args.delete_archives, args.yes)
-    preparer = kind(options, ask=ask, progress=show_bytes)
+    options = Options(
+        root=args.root,
+        parts=args.parts,
+        archives=args.archives,
+        splits=args.splits,
+        raw=args.raw,
+        jpg=args.jpg,
+        delete_archives=args.delete_archives,
+        yes=args.yes,
+    )
+    preparer = build_preparer(args.name, options, ask=ask, progress=show_bytes)
+    dataset = preparer.dataset
     print('\n'.join(preparer.plan()))
-    if preparer.PARTS:
-        parts = (f'{name} ({what})' for name, what in preparer.PARTS.items())
+    if dataset.PARTS:
+        parts = [f'{name} ({description})' for name, description in dataset.PARTS.items()]
         print(f'parts: {", ".join(parts)}; chosen: {", ".join(preparer.parts)}')
     if args.dry_run:
         return
     preparer.run()
-    print(f'now check it: python tools/analysis_tools/check_dataset.py {kind.CONFIG}')
+    config = f'configs/_base_/datasets/{dataset.CONFIGS[0]}'
+    print(f'now check it: python tools/analysis_tools/check_dataset.py {config}')
 
 
 def ask(question: str) -> bool:
@@ -58,7 +71,7 @@ def ask(question: str) -> bool:
 
 
 def show_bytes(name: str):
-    """Return what draws the progress of one file, at most four times a second."""
+    """Return a callback that prints the progress of one file, at most four times a second."""
     started, shown = time.monotonic(), 0.0
 
     def show(done: int, total: int | None) -> None:

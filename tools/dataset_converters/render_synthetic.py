@@ -5,7 +5,12 @@ from pathlib import Path
 
 from depth.cli import run_tool
 
-ROOTS = {'folder': 'data/folder', 'nyu': 'data/nyu', 'kitti': 'data/kitti', 'kitti-raw-stereo': 'data/kitti_raw'}
+ROOTS = {
+    'folder': 'data/folder',
+    'nyu': 'data/nyu',
+    'kitti': 'data/kitti',
+    'kitti-raw-stereo': 'data/kitti_raw',
+}
 
 
 def parse_args() -> argparse.Namespace:

@@ -1,6 +1,6 @@
-"""The data doctor: checks a config's data sets before they are used, and says what to do about each finding."""
+"""The data doctor: checks a config's data sets before they are used, and advises on each finding."""
 
-from .examine import Report, examine
-from .finding import Finding
+from .examine import examine
+from .report import Finding, Report, format_report
 
-__all__ = ['Finding', 'Report', 'examine']
+__all__ = ['Finding', 'Report', 'examine', 'format_report']

@@ -1,11 +1,12 @@
 """Findings about depth maps that belong to another image, from the edges that image and depth share.
 
-Depth changes where objects end, and there the image mostly changes too. The score of a pair is the correlation of both
-gradients; a wrong pair has a score near that of two unrelated pictures. Over a split the score of the listed pairs is
-compared with that of three alternatives: the mirrored depth map and the maps listed one place before and after. The
-listed pairs are wrong where an alternative is better in the mean by ``MIN_T`` standard errors and ``MIN_GAIN``. In a
-right list every alternative is worse. Where all are equally good, as those of a standing camera are, chance alone gives
-a finding with a probability below 1e-3 for 8 pairs (Student's t) and 1e-4 for 20.
+Depth changes where objects end, and there the image mostly changes too. The score of a pair is the
+correlation of both gradients; a wrong pair has a score near that of two unrelated pictures. Over a
+split the score of the listed pairs is compared with that of three alternatives: the mirrored depth
+map and the maps listed one place before and after. The listed pairs are wrong where an alternative
+is better in the mean by ``MIN_T`` standard errors and ``MIN_GAIN``. In a right list every
+alternative is worse. Where all are equally good, as those of a standing camera are, chance alone
+gives a finding with a probability below 1e-3 for 8 pairs (Student's t) and 1e-4 for 20.
 """
 
 from collections.abc import Iterator
@@ -16,8 +17,8 @@ import numpy as np
 
 from depth.datasets.transforms.loading import load_depth, load_image
 
-from .finding import Finding, some
 from .listing import Split
+from .report import Finding, shorten
 
 MAX_PAIRS = 64  # of a split that are compared
 MIN_PAIRS = 8
@@ -28,8 +29,8 @@ MIN_COVER = 0.02  # share of a coarse pixel's fine ones that need depth
 MIN_AREA = 0.1  # share of coarse pixels with depth around them; a single sweep of a laser has less
 MAX_STEP = 1.0  # gradient of log depth beyond which an edge is not stronger
 DENSE_AREA = 0.6  # share of coarse pixels with depth from which on a right list scores higher than UNRELATED
-# Correlation, and what it gains over other maps. Right lists of dense maps, real and rendered, have 0.28 to 0.58 and
-# gain at least 0.2 over unrelated maps; unrelated pairs have 0.0 to 0.14.
+# Correlation, and what it gains over other maps. Right lists of dense maps, real and rendered, have
+# 0.28 to 0.58 and gain at least 0.2 over unrelated maps; unrelated pairs have 0.0 to 0.14.
 UNRELATED, UNRELATED_GAIN = 0.2, 0.15
 MIN_STRUCTURE = 1e-4  # standard deviation of a gradient; below it there are no edges to compare
 
@@ -68,9 +69,10 @@ def edge_jobs(samples: list[dict]) -> list[tuple[dict, dict | None, dict | None]
     paired = [index for index, sample in enumerate(samples) if sample.get('depth_path')]
     if not paired:
         return []
-    chosen = np.unique(np.linspace(0, len(paired) - 1, min(MAX_PAIRS, len(paired))).round().astype(int))
+    count = min(MAX_PAIRS, len(paired))
+    positions = np.unique(np.linspace(0, len(paired) - 1, count).round().astype(int))
     jobs = []
-    for position in chosen.tolist():
+    for position in positions.tolist():
         before = samples[paired[position - 1]] if position else None
         after = samples[paired[position + 1]] if position + 1 < len(paired) else None
         jobs.append((samples[paired[position]], before, after))
@@ -90,15 +92,17 @@ def edge_scores(sample: dict, before: dict | None, after: dict | None) -> EdgeSc
     if image.shape != edges.shape:
         return None
     scores.own = _correlation(image, edges, valid)
-    others = {MIRRORED: (edges[:, ::-1], valid[:, ::-1])}
-    for name, other in ((BEFORE, before), (AFTER, after)):
-        if other is not None:
+    alternatives = {MIRRORED: (edges[:, ::-1], valid[:, ::-1])}
+    for name, neighbour in ((BEFORE, before), (AFTER, after)):
+        if neighbour is not None:
             try:
-                others[name] = _depth_edges(load_depth(other))
+                alternatives[name] = _depth_edges(load_depth(neighbour))
             except (OSError, ValueError, cv2.error):
                 continue
-    for name, (other_edges, other_valid) in others.items():
-        score = _correlation(image, other_edges, other_valid) if other_edges.shape == image.shape else None
+    for name, (other_edges, other_valid) in alternatives.items():
+        if other_edges.shape != image.shape:
+            continue
+        score = _correlation(image, other_edges, other_valid)
         if score is not None:
             scores.others[name] = score
     return scores
@@ -119,16 +123,20 @@ def wrong_pairs(split: Split, scores: list[EdgeScores]) -> Iterator[Finding]:
         yield from _unrelated_pairs(split, scores)
         return
     gain, name, count = max(candidates)
-    own = np.mean([score.own for score in scores if score.own is not None])
-    better = [s.path for s in scores if s.own is not None and s.others.get(name, -1) > s.own]
+    own_score = np.mean([score.own for score in scores if score.own is not None])
+    better = []
+    for score in scores:
+        # No alternative score is below -1, which a missing one stands for.
+        if score.own is not None and score.others.get(name, -1) > score.own:
+            better.append(score.path)
     yield Finding(
         'error',
         'pair',
         split.name,
-        f'{MEANINGS[name]}: edges correlate {own + gain:.2f} instead of {own:.2f}, over {count} images',
+        f'{MEANINGS[name]}: edges correlate {own_score + gain:.2f} instead of {own_score:.2f}, over {count} images',
         REMEDIES[name],
         len(better),
-        some(better),
+        shorten(better),
     )
 
 
@@ -138,32 +146,37 @@ def _unrelated_pairs(split: Split, scores: list[EdgeScores]) -> Iterator[Finding
     if len(dense) < 2 * MIN_PAIRS:
         return
     gains = np.array([score.own - np.mean(list(score.others.values())) for score in dense])
-    own = float(np.mean([score.own for score in dense]))
+    own_score = float(np.mean([score.own for score in dense]))
     upper = gains.mean() + 2 * gains.std(ddof=1) / np.sqrt(len(gains))
-    if own < UNRELATED and upper < UNRELATED_GAIN:
+    if own_score < UNRELATED and upper < UNRELATED_GAIN:
         yield Finding(
             'warning',
             'pair',
             split.name,
-            f'the depth maps fit their images no better than other maps do: edges correlate {own:.2f}',
+            f'the depth maps fit their images no better than other maps do: edges correlate {own_score:.2f}',
             'look at some pairs with tools/analysis_tools/browse_dataset.py; the list may be shuffled',
             len(dense),
-            some([score.path for score in dense]),
+            shorten([score.path for score in dense]),
         )
 
 
 def describe_edges(scores: list[EdgeScores]) -> str:
     """Return the mean scores in words, or why they say nothing."""
-    known = [score for score in scores if score.own is not None]
-    if len(known) < MIN_PAIRS:
-        is_sparse = sum(score.area < MIN_AREA for score in scores) > len(known)
-        return f'not checked: {"too sparse" if is_sparse else f"fewer than {MIN_PAIRS} pairs"}'
-    others = [value for score in known for value in score.others.values()]
-    return f'{np.mean([score.own for score in known]):.2f}, wrong pairs {np.mean(others):.2f}'
+    scored = [score for score in scores if score.own is not None]
+    if len(scored) < MIN_PAIRS:
+        if sum(score.area < MIN_AREA for score in scores) > len(scored):
+            return 'not checked: too sparse'
+        return f'not checked: fewer than {MIN_PAIRS} pairs'
+    alternatives = [value for score in scored for value in score.others.values()]
+    return f'{np.mean([score.own for score in scored]):.2f}, wrong pairs {np.mean(alternatives):.2f}'
 
 
 def _gains(scores: list[EdgeScores], name: str) -> np.ndarray:
-    return np.array([s.others[name] - s.own for s in scores if s.own is not None and name in s.others])
+    gains = []
+    for score in scores:
+        if score.own is not None and name in score.others:
+            gains.append(score.others[name] - score.own)
+    return np.array(gains)
 
 
 def _image_edges(img: np.ndarray) -> np.ndarray:
@@ -179,10 +192,11 @@ def _depth_edges(depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     log_depth = np.where(depth > 0, np.log(np.maximum(depth, 1e-6)), 0).astype(np.float32)
     size = _coarse_size(depth)
     cover = cv2.resize(valid, size, interpolation=cv2.INTER_AREA)
+    # Pixels without depth add 0 to both sums, so their quotient is the mean over the others.
     total = cv2.resize(log_depth, size, interpolation=cv2.INTER_AREA)
-    known = cover > MIN_COVER
-    coarse = np.where(known, total / np.maximum(cover, 1e-6), 0)
-    surrounded = cv2.erode(known.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    has_depth = cover > MIN_COVER
+    coarse = np.where(has_depth, total / np.maximum(cover, 1e-6), 0)
+    surrounded = cv2.erode(has_depth.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     return np.minimum(_gradient(coarse), MAX_STEP), surrounded
 
 

@@ -1,4 +1,4 @@
-"""What the splits of a config list, without opening a sample."""
+"""Splits of a config: their samples, the facts of their data sets, and findings about both."""
 
 import json
 import re
@@ -8,18 +8,21 @@ from pathlib import Path
 
 from depth.datasets.base import BaseDepthDataset
 from depth.datasets.scenes import rooms, streets
+from depth.integrity import sha256_of
 from depth.registry import DATASETS
 
 from ..rendering import MARKER
+from .report import Finding
 
-# Rendered scenes of these data sets have numbers from 9000 on.
-RENDERED_NAMES = dict.fromkeys(('kitti', 'kitti_benchmark', 'kitti_raw'), r'_drive_9\d{3}_|benchmark_test')
-RENDERED_NAMES['nyu'] = r'_9\d{3}/'
-# World of rendered scenes: the median depth and the camera height that it has.
+# By world of rendered scenes: ranges of the median depth and of the camera height, in metres.
 WORLDS = {
     'rooms': (rooms.TYPICAL_DEPTH, None),
-    'streets': (streets.TYPICAL_DEPTH, (0.85 * streets.CAMERA_HEIGHT, 1.18 * streets.CAMERA_HEIGHT)),
+    'streets': (
+        streets.TYPICAL_DEPTH,
+        (0.85 * streets.CAMERA_HEIGHT, 1.18 * streets.CAMERA_HEIGHT),
+    ),
 }
+FAR_RANGE = 60.0  # metres; sets with a longer range show roads
 LOADERS = {'train': 'train_dataloader', 'val': 'val_dataloader', 'test': 'test_dataloader'}
 
 
@@ -29,90 +32,129 @@ class Split:
 
     Attributes:
         name: ``train``, ``val``, ``test``; of a mixed data set with the set's number, ``train[1]``.
-        dataset: Name of the data set, ``nyu``.
+        role: ``train``, ``val`` or ``test``.
+        source: The data set, whose class states the facts; None if it could not be built.
         samples: Plain descriptions as the data set gives them, with absolute or working paths.
         ann_file: The split file, '' if folders are the split.
         root: Folder of the data set.
-        partition: The data set's own name of the split (``val`` of DIODE), '' if it has none.
         max_depth: Far end of the range in metres.
-        typical: (low, high) in metres of the median over a whole set of this kind, None if it is not known.
+        typical: (low, high) in metres of the median over a whole set of this kind, None if it is
+            not known.
         camera_height: (low, high) in metres of the camera above the road, likewise.
-        rendered: Whether the samples are rendered stand-ins, whose numbers are nobody's.
-        marker: What the marker of rendered data says, empty if there is none.
-        problem: Why nothing could be listed, '' if it could.
+        rendered: Whether the samples are rendered stand-ins, which no published numbers are about.
+        marker: Content of the marker of rendered data, empty if there is none.
+        problem: Reason why nothing could be listed, '' if it could.
+        is_in_memory: Whether the samples are no files, so that there is nothing to check.
     """
 
     name: str
-    dataset: str = ''
+    role: str
+    source: BaseDepthDataset | None = None
     samples: list[dict] = field(default_factory=list)
     ann_file: str = ''
     root: str = ''
-    partition: str = ''
     max_depth: float = 0.0
     typical: tuple[float, float] | None = None
     camera_height: tuple[float, float] | None = None
     rendered: bool = False
     marker: dict = field(default_factory=dict)
     problem: str = ''
+    is_in_memory: bool = False
 
     @property
-    def role(self) -> str:
-        """``train``, ``val`` or ``test``."""
-        return self.name.partition('[')[0]
+    def dataset(self) -> str:
+        """Name of the data set, ``nyu``."""
+        return '' if self.source is None else self.source.metainfo['dataset_name']
+
+    @property
+    def class_name(self) -> str:
+        """Name of the data set's class."""
+        return type(self.source).__name__
+
+    @property
+    def recordings(self) -> str:
+        """Name that data sets of the same drives or scenes share."""
+        return '' if self.source is None else self.source.RECORDINGS or self.dataset
+
+    def missing_facts(self) -> dict[str, str]:
+        """Return the attributes that the class lacks, each with the check that needs it."""
+        if self.source is None or self.rendered or not self.samples:
+            return {}
+        missing = {}
+        if self.source.published_count() is None:
+            split_name = self.source.split_name()
+            missing['SPLIT_COUNTS'] = f'number of images{f" of {split_name}" if split_name else ""}'
+        if self.source.SCENE_OF is None:
+            missing['SCENE_OF'] = 'drives or scenes in two splits'
+        if self.typical is None:
+            missing['TYPICAL_DEPTH'] = 'median depth, beyond what max_depth allows'
+        if self.camera_height is None and self.max_depth >= FAR_RANGE:
+            missing['CAMERA_HEIGHT'] = 'height above the road, beyond that of any car'
+        has_cameras = any('cam_intrinsic' in sample for sample in self.samples)
+        if self.source.NOMINAL_CAMERA is None and not has_cameras:
+            missing['NOMINAL_CAMERA'] = 'height above road or floor'
+        return missing
 
 
 def list_splits(cfg: dict) -> list[Split]:
     """Return the splits of a config; a test split that is the validation split is listed once, as ``test``.
 
     Args:
-        cfg: With ``train_dataloader``, ``val_dataloader``, ``test_dataloader``, each as far as there.
+        cfg: With ``train_dataloader``, ``val_dataloader``, ``test_dataloader``, each as far as
+            there.
     """
     configs = {name: (cfg.get(loader) or {}).get('dataset') for name, loader in LOADERS.items()}
     if configs['val'] is not None and _key(configs['val']) == _key(configs['test']):
         del configs['val']
-    return [split for name, config in configs.items() if config is not None for split in _splits(name, config)]
+    splits: list[Split] = []
+    for name, config in configs.items():
+        if config is not None:
+            splits += _splits(name, name, config)
+    return splits
 
 
 def _key(config: dict | None) -> str:
     return json.dumps({} if config is None else dict(config, pipeline=[]), sort_keys=True, default=str)
 
 
-def _splits(name: str, config: dict) -> Iterator[Split]:
+def _splits(name: str, role: str, config: dict) -> Iterator[Split]:
     """Yield the split of a data set, or those of the sets it is made of."""
-    parts = config.get('datasets')
-    if parts:
-        for number, part in enumerate(parts):
-            yield from _splits(f'{name}[{number}]', part)
+    members = config.get('datasets')
+    if members:
+        for number, member in enumerate(members):
+            yield from _splits(f'{name}[{number}]', role, member)
     elif config.get('dataset'):
-        yield from _splits(name, config['dataset'])
+        yield from _splits(name, role, config['dataset'])
     else:
-        yield _split(name, dict(config))
+        yield _split(name, role, dict(config))
 
 
-def _split(name: str, config: dict) -> Split:
+def _split(name: str, role: str, config: dict) -> Split:
     root = str(config.get('data_root', ''))
+    kind = config.get('type')
+    dataset_class = kind if isinstance(kind, type) else DATASETS.get(str(kind))
+    is_class = isinstance(dataset_class, type)
+    if is_class and not issubclass(dataset_class, BaseDepthDataset):
+        problem = f'{kind} is no data set on disk, there is nothing to check'
+        return Split(name, role, root=root, problem=problem, is_in_memory=True)
     try:
         dataset = DATASETS.build(dict(config, pipeline=[], lazy_init=True))
-    except TypeError:
-        return Split(name, root=root, problem=f'{config.get("type")} is no data set on disk, there is nothing to check')
     except Exception as error:
-        return Split(name, root=root, problem=str(error))
-    if not isinstance(dataset, BaseDepthDataset):
-        return Split(name, root=root, problem=f'{config.get("type")} is no data set on disk, there is nothing to check')
+        return Split(name, role, root=root, problem=str(error))
     split = Split(
         name,
-        dataset=dataset.metainfo['dataset_name'],
+        role,
+        source=dataset,
         ann_file=str(dataset.ann_file or ''),
         root=root,
-        partition=str(config.get('split', '')),
         max_depth=dataset.max_depth,
         typical=dataset.TYPICAL_DEPTH,
         camera_height=dataset.CAMERA_HEIGHT,
         marker=_read_marker(root),
     )
-    dataset._check_first = lambda sample: None  # a missing first file is a finding like any other
     try:
-        split.samples = dataset.load_data_list()
+        # Without the check of the first sample: a missing file is a finding like any other.
+        split.samples = dataset.list_samples()
     except (FileNotFoundError, ValueError, ImportError, OSError) as error:
         split.problem = str(error)
     nominal = dict(nominal_camera=dataset.NOMINAL_CAMERA) if dataset.NOMINAL_CAMERA else {}
@@ -137,8 +179,10 @@ def _read_marker(root: str) -> dict:
 
 def _can_be_rendered(split: Split) -> bool:
     """Return whether the names are not those of the real data set, whatever the marker says."""
-    pattern = RENDERED_NAMES.get(split.dataset)
-    return pattern is None or all(re.search(pattern, sample['img_path']) for sample in split.samples)
+    pattern = split.source.RENDERED_SCENE
+    if pattern is None:
+        return True
+    return all(re.search(pattern, sample['img_path']) for sample in split.samples)
 
 
 def _detailed(dataset: BaseDepthDataset, sample: dict) -> dict:
@@ -147,3 +191,45 @@ def _detailed(dataset: BaseDepthDataset, sample: dict) -> dict:
         return dataset.add_details(sample)
     except (FileNotFoundError, ValueError, OSError) as error:
         return dict(sample, details_error=str(error))
+
+
+def nothing_listed(split: Split) -> Iterator[Finding]:
+    """Report why a split lists nothing."""
+    if not split.problem:
+        return
+    if split.is_in_memory:
+        yield Finding('note', 'listing', split.name, split.problem, 'nothing to do')
+    else:
+        advice = 'put it right first, the other checks of this split need it'
+        yield Finding('error', 'listing', split.name, split.problem, advice)
+
+
+def split_count(split: Split) -> Iterator[Finding]:
+    """Compare the number of samples, and the split file, with the published ones."""
+    if split.rendered or not split.samples:
+        return
+    published = split.source.SPLIT_FILES.get(split.source.split_name())
+    expected = split.source.published_count()
+    if expected is None:
+        return
+    if expected != len(split.samples):
+        path = split.ann_file or split.root
+        counts = f'{len(split.samples)} images with ground truth in {path}'
+        yield Finding(
+            # Anybody may train on a part of a list; a test on a part is compared with nobody.
+            'warning' if split.role == 'train' else 'error',
+            'count',
+            split.name,
+            f'{counts}, the published split has {expected}',
+            'numbers are comparable with published ones on the whole split only; fetch the list '
+            'again with prepare.py, or give your own list another name',
+            abs(expected - len(split.samples)),
+        )
+    elif published and sha256_of(split.ann_file) != published.sha256:
+        yield Finding(
+            'note',
+            'count',
+            split.name,
+            f'{split.ann_file} has the published number of lines but is not the published file byte for byte',
+            'harmless if only the line ends or the order differ; prepare.py fetches the published file',
+        )

@@ -1,9 +1,10 @@
-"""What is learnt about one sample's files: headers always, contents on request."""
+"""Probe of one sample's files: headers always, contents on request."""
 
 import hashlib
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -15,13 +16,36 @@ TAIL_BYTES = 4096
 PNG_END = b'IEND\xaeB`\x82'
 JPEG_END = b'\xff\xd9'
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
-OTHER_FILES = {  # of self-supervised sets: what it is, and which splits need it
-    'other_img_path': ('second view', ('train', 'val', 'test')),
-    'velodyne_path': ('laser scan', ('val', 'test')),
-    'depth_hint_path': ('depth hint', ('train',)),
+
+
+class FileRole(NamedTuple):
+    """Files of self-supervised sets beside image and depth map.
+
+    Attributes:
+        name: For messages.
+        roles: Splits that need them.
+        remedy: Advice where one is missing, '' for that of any file.
+    """
+
+    name: str
+    roles: tuple[str, ...]
+    remedy: str = ''
+
+
+OTHER_FILES = {  # by key of the sample
+    'other_img_path': FileRole('second view', ('train', 'val', 'test')),
+    'velodyne_path': FileRole('laser scan', ('val', 'test')),
+    'depth_hint_path': FileRole(
+        'depth hint',
+        ('train',),
+        'compute them with the tool that the config names, or train without (hint_root=None)',
+    ),
 }
 ORIENTATION_TAG = 0x0112
-ROAD_TOP, ROAD_COLUMNS = 0.6, (0.3, 0.7)  # where a car's camera sees the road, in shares of height and width
+ROAD_TOP, ROAD_COLUMNS = (
+    0.6,
+    (0.3, 0.7),
+)  # where a car's camera sees the road, in shares of height and width
 ROAD_POINTS = 50  # pixels with depth
 ROAD_SPREAD = 0.12  # between the quartiles of the heights, of their median; real and rendered streets have 0.0 to 0.07
 FLOOR_POINTS, FLOOR_TRIALS = 400, 150
@@ -39,7 +63,8 @@ class FileProbe:
         path: As listed.
         size: (width, height) in pixels from the header, None where it does not tell.
         bits: Of one pixel's channel, None where the header does not tell.
-        problem: ``missing``, ``empty``, ``truncated`` or ``unreadable: ...``; '' if none.
+        fault: ``missing``, ``empty``, ``truncated`` or ``unreadable``; '' if none.
+        error: Words of the reader, where the file is unreadable.
         fingerprint: Length and a hash of the file's end, equal for equal files.
         orientation: Of the EXIF data, 1 (upright) to 8.
     """
@@ -47,9 +72,14 @@ class FileProbe:
     path: str
     size: tuple[int, int] | None = None
     bits: int | None = None
-    problem: str = ''
+    fault: str = ''
+    error: str = ''
     fingerprint: tuple[int, str] | None = None
     orientation: int = 1
+
+    def fail(self, error: str) -> None:
+        """Mark the file as unreadable."""
+        self.fault, self.error = 'unreadable', error
 
 
 @dataclass
@@ -64,9 +94,11 @@ class DepthValues:
         low: 1 % quantile.
         high: 99 % quantile.
         farthest: Largest depth.
-        camera_height: Of a car's camera above a flat road, metres; None if none is seen or there are no intrinsics.
+        camera_height: Of a car's camera above a flat road, metres; None if none is seen or there
+            are no intrinsics.
         floor_distance: Of a hand-held camera from the floor, metres; likewise.
-        nan: Pixels that are no number, infinite, negative in the file, where the file can hold such.
+        nan: Pixels that are no number, infinite, negative in the file, where the file can hold
+            such.
     """
 
     valid: float
@@ -85,7 +117,7 @@ class DepthValues:
 
 @dataclass
 class Record:
-    """Everything known about one sample."""
+    """Probes and values of one sample."""
 
     sample: dict
     image: FileProbe
@@ -112,14 +144,14 @@ def probe_sample(sample: dict, contents: bool, pixels: bool) -> Record:
     if sample.get('details_error'):
         record.problems.append(sample['details_error'])
     image_size = record.image.size
-    if pixels and not record.image.problem:
+    if pixels and not record.image.fault:
         try:
             if not sample.get('img_reader'):
                 _check_sums(sample['img_path'])
             image_size = load_image(sample).shape[1::-1]
         except Exception as error:
-            record.image.problem = f'unreadable: {error}'
-    if contents and record.depth and not record.depth.problem and not record.problems:
+            record.image.fail(str(error))
+    if contents and record.depth and not record.depth.fault and not record.problems:
         _read_values(record, image_size)
     return record
 
@@ -132,19 +164,20 @@ def probe_file(path: str | Path) -> FileProbe:
     except NotADirectoryError:  # a frame inside an archive such as NYU's .mat, which its reader opens
         return probe
     except OSError:
-        # Frames of a file that holds many are called FILE/NAME; their reader finds out whether they are there.
+        # Frames of a file that holds many are called FILE/NAME; their reader finds out whether they
+        # are there.
         if not any(parent.is_file() for parent in path.parents):
-            probe.problem = 'missing'
+            probe.fault = 'missing'
         return probe
     if not length:
-        probe.problem = 'empty'
+        probe.fault = 'empty'
         return probe
     try:
         tail = _tail(path, length)
         probe.fingerprint = length, hashlib.blake2b(tail, digest_size=16).hexdigest()
         _read_header(probe, path, tail)
     except Exception as error:  # whatever a reader makes of damaged bytes
-        probe.problem = f'unreadable: {type(error).__name__}: {error}'
+        probe.fail(f'{type(error).__name__}: {error}')
     return probe
 
 
@@ -178,14 +211,17 @@ def _read_header(probe: FileProbe, path: Path, tail: bytes) -> None:
             probe.orientation = _orientation(image)
             probe.bits = 16 if image.mode.startswith('I') else 32 if image.mode == 'F' else 8
         # Some writers pad a JPEG with zeros behind its end mark.
-        end = {'PNG': PNG_END in tail[-64:], 'JPEG': tail.rstrip(b'\0').endswith(JPEG_END) or JPEG_END in tail[-64:]}
+        end = {
+            'PNG': PNG_END in tail[-64:],
+            'JPEG': tail.rstrip(b'\0').endswith(JPEG_END) or JPEG_END in tail[-64:],
+        }
         if not end.get(kind, True):
-            probe.problem = 'truncated'
+            probe.fault = 'truncated'
     elif suffix == '.npy':
         array = np.load(path, mmap_mode='r', allow_pickle=False)  # checks the length of the file
         probe.size, probe.bits = array.shape[1::-1], array.dtype.itemsize * 8
     elif suffix == '.npz' and not zipfile.is_zipfile(path):
-        probe.problem = 'truncated'
+        probe.fault = 'truncated'
 
 
 def _orientation(image: Image.Image) -> int:
@@ -205,7 +241,7 @@ def _read_values(record: Record, image_size: tuple[int, int] | None) -> None:
         if not sample.get('depth_reader') and Path(sample['depth_path']).suffix.lower() in FLOAT_SUFFIXES:
             raw = read_stored(sample['depth_path'])
     except Exception as error:
-        record.depth.problem = f'unreadable: {error}'
+        record.depth.fail(str(error))
         return
     record.depth.size = depth.shape[1::-1]
     if image_size is not None:
@@ -231,7 +267,10 @@ def _intrinsics(sample: dict, shape: tuple[int, int]) -> np.ndarray | None:
     """Return the camera of a sample (3, 3), or that which all images of its data set have about, None if unknown."""
     matrix = sample.get('cam_intrinsic')
     if matrix is None and 'nominal_camera' in sample:
-        focal, center = sample['nominal_camera'][0] * shape[1], sample['nominal_camera'][1] * shape[0]
+        focal, center = (
+            sample['nominal_camera'][0] * shape[1],
+            sample['nominal_camera'][1] * shape[0],
+        )
         matrix = [[focal, 0, shape[1] / 2], [0, focal, center], [0, 0, 1]]
     if matrix is None:
         return None
@@ -243,7 +282,8 @@ def _intrinsics(sample: dict, shape: tuple[int, int]) -> np.ndarray | None:
 def camera_height(depth: np.ndarray, intrinsics: np.ndarray) -> float | None:
     """Return the height of a level camera above the road in front of it, in metres; None if no flat road is there.
 
-    Points of a plane below the camera have one height, depth * (row - cy) / fy, whatever their distance.
+    Points of a plane below the camera have one height, depth * (row - cy) / fy, whatever their
+    distance.
 
     Args:
         depth: (H, W) in metres, 0 = no ground truth.
@@ -263,8 +303,8 @@ def camera_height(depth: np.ndarray, intrinsics: np.ndarray) -> float | None:
 def floor_distance(depth: np.ndarray, intrinsics: np.ndarray) -> float | None:
     """Return the distance of the camera from a floor that fills much of the lower half, in metres; None if none does.
 
-    Planes through three random points (always the same draw) whose normal is within ``FLOOR_TILT`` of the camera's
-    vertical are tried; the one with most points near it counts.
+    Planes through three random points (always the same draw) whose normal is within ``FLOOR_TILT``
+    of the camera's vertical are tried; the one with most points near it counts.
 
     Args:
         depth: (H, W) in metres, 0 = no ground truth.
@@ -275,8 +315,8 @@ def floor_distance(depth: np.ndarray, intrinsics: np.ndarray) -> float | None:
     if rows.size < FLOOR_POINTS:
         return None
     rng = np.random.RandomState(0)
-    chosen = rng.randint(rows.size, size=FLOOR_POINTS)
-    rows, columns = rows[chosen] + top, columns[chosen]
+    drawn = rng.randint(rows.size, size=FLOOR_POINTS)
+    rows, columns = rows[drawn] + top, columns[drawn]
     z = depth[rows, columns].astype(np.float64)
     x = (columns - intrinsics[0, 2]) / intrinsics[0, 0] * z
     y = (rows - intrinsics[1, 2]) / intrinsics[1, 1] * z

@@ -7,13 +7,12 @@ import numpy as np
 
 from depth.datasets.transforms.loading import has_own_unit
 
-from .finding import Finding, some
-from .listing import Split
+from .listing import FAR_RANGE, Split
 from .probe import FLOAT_SUFFIXES, Record
+from .report import Finding, shorten
 
 NEAREST_SHARE, FARTHEST_SHARE = 0.02, 0.9  # of the range, where no typical median is known
 MEDIAN_SPREAD = 0.35  # of the log median of single maps, in known sets
-FAR_RANGE = 60.0  # metres; sets with a longer range show roads
 ROAD_CAMERAS = (1.0, 2.6)  # metres above the road, of any car
 LEAST_HEIGHTS = 3  # maps with a road, where the camera is not known
 USED_SHARE, LEAST_MAPS = 0.3, 10  # of the range that the farthest of so many maps reaches
@@ -34,9 +33,9 @@ def wrong_scale(split: Split, records: list[Record]) -> Iterator[Finding]:
         return
     fault = _scale_fault(split, measured, 1.0)
     if fault:
-        severity, what = fault
+        severity, message = fault
         advice = _scale_advice(split, measured)
-        yield Finding(severity, 'scale', split.name, what, advice, len(measured))
+        yield Finding(severity, 'scale', split.name, message, advice, len(measured))
         return
     yield from _odd_maps(split, measured)
     farthest = max(record.values.farthest for record in measured)
@@ -55,12 +54,16 @@ def different_scales(splits: list[Split], records: dict[str, list[Record]]) -> I
     """Find two splits of one data set whose depths differ by a factor, more than their spread allows."""
     logs = {}
     for split in splits:
-        medians = [record.values.median for record in records[split.name] if record.values and record.values.median]
+        medians = []
+        for record in records[split.name]:
+            if record.values and record.values.median:
+                medians.append(record.values.median)
         if len(medians) >= LEAST_MAPS:
             logs[split.name] = np.log(medians)
     for position, one in enumerate(splits):
         for two in splits[position + 1 :]:
-            if one.dataset != two.dataset or one.name not in logs or two.name not in logs:
+            is_measured = one.name in logs and two.name in logs
+            if one.dataset != two.dataset or not is_measured:
                 continue
             difference = float(logs[one.name].mean() - logs[two.name].mean())
             error = np.sqrt(sum(logs[split.name].var(ddof=1) / len(logs[split.name]) for split in (one, two)))
@@ -82,8 +85,8 @@ def _scale_fault(split: Split, measured: list[Record], factor: float) -> tuple[s
     typical = float(np.median(medians))
     low, high = _plausible(split, len(measured))
     if not low <= typical <= high:
-        known = 'this data set has' if split.typical else 'expected'
-        words = f'the median depth is {typical:.4g} m, {known} {low:.3g} to {high:.3g} m'
+        source = 'this data set has' if split.typical else 'expected'
+        words = f'the median depth is {typical:.4g} m, {source} {low:.3g} to {high:.3g} m'
         return 'error', f'{words} ({_histogram(medians, split.max_depth)})'
     if split.camera_height is None and split.max_depth < FAR_RANGE:
         return _floor_fault(measured, factor) if split.typical is None else None
@@ -126,26 +129,31 @@ def _odd_maps(split: Split, measured: list[Record]) -> Iterator[Finding]:
     factors = np.where(is_odd_floor, floor_factors, factors)
     is_odd |= is_odd_floor
     is_other_unit = np.abs(np.log(medians / typical)) > np.log(OUTLIER_FACTOR)
-    for severity, chosen, words in (
-        ('error', is_other_unit, f'{OUTLIER_FACTOR:g} times nearer or farther than the rest ({typical:.3g} m)'),
+    for severity, selection, words in (
+        (
+            'error',
+            is_other_unit,
+            f'{OUTLIER_FACTOR:g} times nearer or farther than the rest ({typical:.3g} m)',
+        ),
         ('error', is_odd & ~is_other_unit, f'of another scale than the rest ({typical:.3g} m)'),
     ):
-        odd = np.flatnonzero(chosen)
+        odd = np.flatnonzero(selection)
         if odd.size:
-            shown = []
+            examples = []
             for index in odd:
                 scale = f'about {factors[index]:.2g} times the rest'
-                shown.append(f'{measured[index].depth.path}: median {medians[index]:.4g} m, {scale}')
+                examples.append(f'{measured[index].depth.path}: median {medians[index]:.4g} m, {scale}')
             advice = 'these files are probably stored in another unit than the rest; convert or drop them'
-            what = f'{words}: {odd.size} of {len(measured)} maps'
-            yield Finding(severity, 'scale', split.name, what, advice, odd.size, some(shown))
+            message = f'{words}: {odd.size} of {len(measured)} maps'
+            yield Finding(severity, 'scale', split.name, message, advice, odd.size, shorten(examples))
 
 
 def _scale_factors(measured: list[Record]) -> tuple[np.ndarray, np.ndarray]:
     """Return by what factor each map, as a whole, differs from the rest, and whether that is more than their spread.
 
-    A wrong scale moves near and far end, median and the camera's height alike. Their log values are averaged with
-    generalized least squares, so that what varies least between the maps (the road at a car's feet) decides.
+    A wrong scale moves near and far end, median and the camera's height alike. Their log values are
+    averaged with generalized least squares, so that what varies least between the maps (the road at
+    a car's feet) decides.
     """
     columns = [[getattr(record.values, name) for record in measured] for name in ('low', 'median', 'high')]
     heights = [record.values.camera_height for record in measured]
@@ -170,7 +178,8 @@ def _scale_factors(measured: list[Record]) -> tuple[np.ndarray, np.ndarray]:
 def _floor_factors(measured: list[Record]) -> tuple[np.ndarray, np.ndarray]:
     """Return by what factor the camera is farther from the floor in each map than in the rest, and whether it is odd.
 
-    People hold cameras at much the same height, whatever the room; maps without a floor are never odd.
+    People hold cameras at much the same height, whatever the room; maps without a floor are never
+    odd.
     """
     distances = np.array([record.values.floor_distance or np.nan for record in measured])
     if np.isfinite(distances).sum() < LEAST_FLOORS:
@@ -187,7 +196,7 @@ def _spread(deviations: np.ndarray) -> np.ndarray:
 
 
 def beyond_range(split: Split, records: list[Record]) -> Iterator[Finding]:
-    """Say how much ground truth the range leaves out."""
+    """Find a split with much ground truth beyond the range, which does not count."""
     measured = [record.values for record in records if record.values and record.values.valid > 0]
     if not measured:
         return
@@ -215,7 +224,7 @@ def valid_share(split: Split, records: list[Record]) -> Iterator[Finding]:
             f'no valid pixel: {len(empty)} of {len(measured)} depth maps',
             'such images teach and score nothing; leave them out of the list, or look whether the files are damaged',
             len(empty),
-            some(empty),
+            shorten(empty),
         )
     filled = [record.values.valid for record in measured if record.values.valid > 0]
     if filled and np.median(filled) < LEAST_VALID:
@@ -233,14 +242,26 @@ def invalid_values(split: Split, records: list[Record]) -> Iterator[Finding]:
     """Find NaN, infinite and negative values; loading turns them into 0, no ground truth."""
     for severity, name, words, advice in (
         ('warning', 'nan', 'NaN', 'they are read as no ground truth; write 0 to say so'),
-        ('warning', 'infinite', 'infinite values', 'they are read as no ground truth; write 0 to say so'),
-        ('error', 'negative', 'negative values', 'depth is never negative: check sign, unit and how the file was made'),
+        (
+            'warning',
+            'infinite',
+            'infinite values',
+            'they are read as no ground truth; write 0 to say so',
+        ),
+        (
+            'error',
+            'negative',
+            'negative values',
+            'depth is never negative: check sign, unit and how the file was made',
+        ),
     ):
-        bad = [record for record in records if record.values and getattr(record.values, name)]
-        if bad:
-            shown = some([f'{record.depth.path}: {getattr(record.values, name)} pixels' for record in bad])
-            what = f'{words}: {len(bad)} of {len(records)} depth maps'
-            yield Finding(severity, name, split.name, what, advice, len(bad), shown)
+        records_with = [record for record in records if record.values and getattr(record.values, name)]
+        if records_with:
+            examples = []
+            for record in records_with:
+                examples.append(f'{record.depth.path}: {getattr(record.values, name)} pixels')
+            message = f'{words}: {len(records_with)} of {len(records)} depth maps'
+            yield Finding(severity, name, split.name, message, advice, len(records_with), shorten(examples))
 
 
 def _plausible(split: Split, count: int) -> tuple[float, float]:
@@ -255,7 +276,11 @@ def _histogram(medians: np.ndarray, max_depth: float) -> str:
     edges = [0, max_depth / 100, max_depth / 10, max_depth, np.inf]
     counts, _ = np.histogram(medians, edges)
     names = [f'below {edges[1]:.3g} m', f'to {edges[2]:.3g} m', f'to {edges[3]:.3g} m', 'beyond']
-    return 'maps by median: ' + ', '.join(f'{count} {name}' for count, name in zip(counts, names, strict=True) if count)
+    shares = []
+    for count, name in zip(counts, names, strict=True):
+        if count:
+            shares.append(f'{count} {name}')
+    return f'maps by median: {", ".join(shares)}'
 
 
 def _scale_advice(split: Split, measured: list[Record]) -> str:
@@ -267,12 +292,13 @@ def _scale_advice(split: Split, measured: list[Record]) -> str:
         return 'these files hold metres, depth_scale does not apply; convert the files, or correct max_depth'
     scale = sample.get('depth_scale', 1.0)
     farthest = float(np.median([record.values.high for record in measured]))
-    fitting = [
-        other
-        for other in COMMON_SCALES
-        if other != scale
-        and _scale_fault(split, measured, scale / other) is None
-        and USED_SHARE / 2 * split.max_depth <= farthest * scale / other <= 2 * split.max_depth
-    ]
-    hint = f'; depth_scale={" or ".join(f"{other:g}" for other in fitting)} would fit' if fitting else ''
+    fitting = []
+    for candidate in COMMON_SCALES:
+        if candidate == scale or _scale_fault(split, measured, scale / candidate) is not None:
+            continue
+        # A scale under which nothing is near max_depth, or most is beyond it, is no better advice.
+        reach = farthest * scale / candidate
+        if USED_SHARE / 2 * split.max_depth <= reach <= 2 * split.max_depth:
+            fitting.append(f'{candidate:g}')
+    hint = f'; depth_scale={" or ".join(fitting)} would fit' if fitting else ''
     return f'depth_scale={scale:g} (stored integers per metre) or max_depth is wrong{hint}'

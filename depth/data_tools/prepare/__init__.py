@@ -1,32 +1,58 @@
-"""From a data set's official archives to the folders its class reads."""
+"""Preparation of data sets: from their official archives to the folders that their classes read."""
 
-from .base import Archive, Options, Preparer
-from .cityscapes import CityscapesPreparer
-from .ddad import DDADPreparer
-from .diml import DIMLPreparer
-from .diode import DIODEPreparer
-from .hypersim import HypersimPreparer
-from .ibims import IBimsPreparer
-from .kitti import KITTIBenchmarkPreparer, KITTIEigenPreparer
-from .kitti_raw import KITTIRawPreparer
+from depth.datasets.base import BaseDepthDataset
+from depth.datasets.published import Archive
+
+from ..facts import list_datasets
+from .archives import HypersimPreparer, IBimsPreparer
+from .base import Options, Preparer
+from .kitti import KITTIBenchmarkPreparer, KITTIEigenPreparer, KITTIRawPreparer
 from .nyu import NYULabeledPreparer, NYUPreparer
-from .sunrgbd import SUNRGBDPreparer
-from .vkitti2 import VirtualKITTI2Preparer
 
+# Data sets that need code of their own; the facts of its class are enough for any other.
 PREPARERS: dict[str, type[Preparer]] = {
     'nyu': NYUPreparer,
     'nyu_labeled': NYULabeledPreparer,
     'kitti_eigen': KITTIEigenPreparer,
     'kitti_benchmark': KITTIBenchmarkPreparer,
     'kitti_raw': KITTIRawPreparer,
-    'sunrgbd': SUNRGBDPreparer,
-    'cityscapes': CityscapesPreparer,
     'ibims': IBimsPreparer,
-    'diode': DIODEPreparer,
     'hypersim': HypersimPreparer,
-    'vkitti2': VirtualKITTI2Preparer,
-    'ddad': DDADPreparer,
-    'diml': DIMLPreparer,
 }
 
-__all__ = ['PREPARERS', 'Archive', 'Options', 'Preparer']
+
+def preparable_datasets() -> dict[str, type[BaseDepthDataset]]:
+    """Return the registered data sets that can be prepared, by their names on the command line."""
+    classes: dict[str, type[BaseDepthDataset]] = {}
+    for dataset in list_datasets():
+        # Both DIODE classes read one folder; the first stands for it.
+        if dataset.PREPARE_NAME:
+            classes.setdefault(dataset.PREPARE_NAME, dataset)
+    return classes
+
+
+def build_preparer(name: str, options: Options, **callbacks) -> Preparer:
+    """Return the preparer of a data set.
+
+    Args:
+        name: One of :func:`preparable_datasets`.
+        options: See :class:`Options`.
+        **callbacks: ``say``, ``ask`` and ``progress`` of :class:`Preparer`.
+
+    Raises:
+        ValueError: If the name or a part is unknown.
+    """
+    datasets = preparable_datasets()
+    if name not in datasets:
+        raise ValueError(f'NAME: there is no data set {name!r}; there are {", ".join(datasets)}')
+    return PREPARERS.get(name, Preparer)(datasets[name], options, **callbacks)
+
+
+__all__ = [
+    'PREPARERS',
+    'Archive',
+    'Options',
+    'Preparer',
+    'build_preparer',
+    'preparable_datasets',
+]

@@ -1,47 +1,30 @@
-"""What preparing any data set consists of: splits, archives, unpacking, a last look."""
+"""Preparation of a data set: split files, archives, unpacking, a count of the result."""
 
 import functools
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from depth.atomic_write import write_atomically
+from depth.datasets.base import BaseDepthDataset
+from depth.datasets.published import Archive
 from depth.integrity import sha256_of
 
-from ..published_splits import PUBLISHED_SPLITS
 from .download import Progress, download, remote_size
 from .unpack import Write, copy_member, is_unpacked, unpack
 
 LARGE = 1 << 30  # bytes above which a download is asked about
-
-
-@dataclass(frozen=True)
-class Archive:
-    """One file that is downloaded.
-
-    Attributes:
-        name: File name in the archive folder.
-        url: Official direct address; None if there is none, or a login is needed.
-        about: Its size as its page gives it, for the plan.
-        sha256: As published; None if nobody did, then the size that the server announces and the archive's own sums
-            are checked.
-        unpacked: Whether its contents are what counts, not the file itself.
-    """
-
-    name: str
-    url: str | None = None
-    about: str = 'size not published'
-    sha256: str | None = None
-    unpacked: bool = True
+MAX_SIZE_REQUESTS = 10  # archives whose sizes are asked from the server
 
 
 @dataclass
 class Options:
-    """What the command line chooses.
+    """Choices of the command line.
 
     Attributes:
-        root: Folder of the data set.
-        parts: Which parts; the data set's default ones if empty.
+        root: Folder of the data set; the one that the configs read by default.
+        parts: Names of parts; the data set's default ones if empty.
         archives: Folder of downloads; ``ROOT/archives`` by default.
         splits: Folder of published split files; None to fetch them.
         raw: Folder of KITTI raw that is there already.
@@ -50,7 +33,7 @@ class Options:
         yes: Do not ask.
     """
 
-    root: Path
+    root: Path | None = None
     parts: Sequence[str] = ()
     archives: Path | None = None
     splits: Path | None = None
@@ -61,80 +44,97 @@ class Options:
 
 
 class Preparer:
-    """Prepares one data set; a subclass says what there is and where it goes.
+    """Preparation of one data set from the facts that its class states.
+
+    Subclasses add what the facts cannot say, such as lists that are made from archives.
 
     Args:
+        dataset: Class of the data set.
         options: See :class:`Options`.
         say: Receives what happens, line by line.
         ask: Receives a question, returns whether to go on.
-        progress: Called with a file's name; returns what is told about its bytes.
+        progress: Receives a file's name, returns the callback that receives its bytes.
 
     Raises:
         ValueError: If a part is unknown.
     """
 
-    ROOT = ''  # where the configs look
-    PAGE = ''  # of the data set
-    LICENCE = ''
-    CONFIG = ''  # a config that reads it
-    PARTS: dict[str, str] = {}  # name: what it is
-    DEFAULT_PARTS: tuple[str, ...] = ()
-    SPLITS: dict[str, str] = {}  # published split file: where it goes below the root
-    BY_HAND = ''  # how to get what has no direct address
-
     def __init__(
         self,
+        dataset: type[BaseDepthDataset],
         options: Options,
         say: Callable[[str], None] = print,
         ask: Callable[[str], bool] = lambda question: False,
         progress: Callable[[str], Progress | None] = lambda name: None,
     ) -> None:
-        self.options, self.say, self.ask, self.progress = options, say, ask, progress
-        self.root = Path(options.root)
-        self.archive_folder = Path(options.archives) if options.archives else self.root / 'archives'
-        self.parts = tuple(options.parts or self.DEFAULT_PARTS)
+        self.dataset, self.options = dataset, options
+        self.say, self.ask, self.progress = say, ask, progress
+        self.root = Path(options.root or dataset.ROOT)
+        archive_folder = options.archives or self.root / 'archives'
+        self.archive_folder = Path(archive_folder)
+        self.parts = tuple(options.parts or dataset.DEFAULT_PARTS)
         self.check_parts()
+        self.members = re.compile(dataset.ARCHIVE_MEMBERS)
+        self.split_targets = self.find_split_targets()
 
     def check_parts(self) -> None:
-        """Refuse parts that there are not."""
-        unknown = [part for part in self.parts if part not in self.PARTS]
-        if unknown and not self.PARTS:
+        """Refuse unknown parts."""
+        parts = self.dataset.PARTS
+        unknown = [part for part in self.parts if part not in parts]
+        if unknown and not parts:
             raise ValueError('--parts: this data set is prepared as a whole, it has no parts')
         if unknown:
-            known = ', '.join(f'{name} ({what})' for name, what in self.PARTS.items())
-            raise ValueError(f'--parts: there is no {unknown[0]!r}; the parts are {known}')
+            names = ', '.join(f'{name} ({description})' for name, description in parts.items())
+            raise ValueError(f'--parts: there is no {unknown[0]!r}; the parts are {names}')
+
+    def find_split_targets(self) -> dict[str, str]:
+        """Return the needed split files by published name, with their paths below the root."""
+        targets = {}
+        for name, split in self.dataset.SPLIT_FILES.items():
+            if not split.part or split.part in self.parts:
+                targets[name] = f'{split.folder}/{name}' if split.folder else name
+        return targets
 
     def archives(self) -> list[Archive]:
-        """Return what has to be there."""
-        raise NotImplementedError
+        """Return the needed archives."""
+        return [archive for archive in self.dataset.ARCHIVES if not archive.part or archive.part in self.parts]
 
     def place(self, archive: Archive, member: str) -> str | None:
-        """Return where a member of an archive goes below the root, None if it is not needed."""
-        raise NotImplementedError
+        """Return the path of a member below the root, None if it is not needed."""
+        if not self.dataset.ARCHIVE_MEMBERS:
+            return member
+        match = self.members.search(member)
+        return match.group(1) if match else None
 
     def writer(self, archive: Archive) -> Write:
-        """Return how members are written."""
+        """Return the function that writes members."""
         return copy_member
 
     def mark_name(self, archive: Archive) -> str:
-        """Return what an unpacked archive is remembered as."""
+        """Return the name under which an unpacked archive is remembered."""
         return archive.name
 
     def done(self, archive: Archive) -> bool:
-        """Whether all that is needed of an archive was unpacked before."""
+        """Return whether all that is needed of an archive was unpacked before."""
         return is_unpacked(self.root, self.mark_name(archive))
 
     def finish(self) -> None:
-        """Do what remains after unpacking."""
+        """Write what no archive holds; nothing here."""
 
     def look(self) -> Iterator[str]:
-        """Yield what is there now, counted, for the last lines."""
-        return iter(())
+        """Yield the counts of files in the prepared folder."""
+        for target in self.split_targets.values():
+            path = self.root / target
+            if path.is_file():
+                yield count_listed_pairs(path, self.root)
+        for pattern, name in self.dataset.CONTENTS.items():
+            count = sum(1 for _ in self.root.glob(pattern))
+            yield f'{self.root}: {count} {name}'
 
     def plan(self) -> list[str]:
-        """Return what :meth:`run` would do, without a connection."""
-        lines = [f'into {self.root}   ({self.LICENCE}; {self.PAGE})']
-        for name, target in self.SPLITS.items():
+        """Return the steps of :meth:`run` in words, without a connection."""
+        lines = [f'into {self.root}   ({self.dataset.LICENCE}; {self.dataset.PAGE})']
+        for name, target in self.split_targets.items():
             lines.append(f'split    {target}: {self._split_source(name)}')
         for archive in self.archives():
             if self.done(archive):
@@ -146,11 +146,12 @@ class Preparer:
                 check = 'SHA-256' if archive.sha256 else 'size and integrity'
                 lines.append(f'download {archive.url}   {archive.about}; checked by {check}')
             else:
-                lines.append(f'by hand  {archive.name} ({archive.about}) into {self.archive_folder}: {self.BY_HAND}')
+                line = f'by hand  {archive.name} ({archive.about}) into {self.archive_folder}'
+                lines.append(f'{line}: {self.dataset.GET_BY_HAND}')
         return lines
 
     def run(self) -> None:
-        """Prepare everything; what was done before is not done again.
+        """Prepare everything that an earlier run has not prepared.
 
         Raises:
             FileNotFoundError: If something has to be fetched by hand first.
@@ -158,7 +159,7 @@ class Preparer:
             ValueError, ConnectionError: If a file is wrong or cannot be fetched.
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        for name, target in self.SPLITS.items():
+        for name, target in self.split_targets.items():
             self.provide_split(name, self.root / target)
         archives = [archive for archive in self.archives() if not self.done(archive)]
         self._check_by_hand(archives)
@@ -178,7 +179,7 @@ class Preparer:
             FileNotFoundError: If it is neither given nor has an address.
             ValueError: If it is not the published file.
         """
-        split = PUBLISHED_SPLITS[name]
+        split = self.dataset.SPLIT_FILES[name]
         if target.is_file() and sha256_of(target) == split.sha256:
             return
         if target.is_file():
@@ -187,8 +188,9 @@ class Preparer:
         target.parent.mkdir(parents=True, exist_ok=True)
         source = self._given_split(name)
         if source is not None:
-            if (found := sha256_of(source)) != split.sha256:
-                raise ValueError(f'{source} has SHA-256 {found}, the published {name} has {split.sha256}')
+            digest = sha256_of(source)
+            if digest != split.sha256:
+                raise ValueError(f'{source} has SHA-256 {digest}, the published {name} has {split.sha256}')
             write_atomically(target, source.read_bytes())
         elif split.url:
             download(split.url, target, split.sha256)
@@ -197,12 +199,15 @@ class Preparer:
         self.say(f'{target}: {split.lines} lines, hash as published')
 
     def list_lines(self) -> list[str]:
-        """Return the lines of all split files, of those to come where ``--splits`` has them already."""
-        found = ((self.root / target, name) for name, target in self.SPLITS.items())
-        paths = (path if path.is_file() else self._given_split(name) for path, name in found)
-        return [
-            line for path in paths if path for line in path.read_text(encoding='utf-8').splitlines() if line.strip()
-        ]
+        """Return the lines of all split files that are in the root or in the folder of ``--splits``."""
+        lines: list[str] = []
+        for name, target in self.split_targets.items():
+            path = self.root / target
+            if not path.is_file():
+                path = self._given_split(name)
+            if path is not None:
+                lines += path.read_text(encoding='utf-8').splitlines()
+        return [line for line in lines if line.strip()]
 
     def _given_split(self, name: str) -> Path | None:
         """Return the file in ``--splits`` that is the split, by its hash, whatever it is called."""
@@ -210,9 +215,9 @@ class Preparer:
             return None
         folder = Path(self.options.splits)
         files = [folder / name, *sorted(folder.rglob('*.txt'))]
-        wanted = PUBLISHED_SPLITS[name].sha256
+        published = self.dataset.SPLIT_FILES[name].sha256
         for path in files:
-            if path.is_file() and sha256_of(path) == wanted:
+            if path.is_file() and sha256_of(path) == published:
                 return path
         if (folder / name).is_file():
             return folder / name
@@ -221,23 +226,35 @@ class Preparer:
     def _split_source(self, name: str) -> str:
         if self.options.splits is not None:
             return f'from {self.options.splits}, checked by hash'
-        return PUBLISHED_SPLITS[name].url or 'needs --splits DIR'
+        return self.dataset.SPLIT_FILES[name].url or 'needs --splits DIR'
 
     def _check_by_hand(self, archives: Sequence[Archive]) -> None:
         missing = [a.name for a in archives if not a.url and not (self.archive_folder / a.name).is_file()]
         if missing:
             raise FileNotFoundError(
-                f'{", ".join(missing)} must be fetched by hand and put into {self.archive_folder}: {self.BY_HAND}'
+                f'{", ".join(missing)} must be fetched by hand and put into {self.archive_folder}: '
+                f'{self.dataset.GET_BY_HAND}'
             )
 
     def _ask_about(self, archives: Sequence[Archive]) -> None:
-        wanted = [archive for archive in archives if not (self.archive_folder / archive.name).is_file()]
-        sizes = [remote_size(archive.url) for archive in wanted] if len(wanted) <= 10 else [None] * len(wanted)
-        known = sum(size or 0 for size in sizes)
-        if not wanted or (None not in sizes and known < LARGE) or self.options.yes:
+        downloads = []
+        for archive in archives:
+            if not (self.archive_folder / archive.name).is_file():
+                downloads.append(archive)
+        if not downloads or self.options.yes:
             return
-        about = f'{known / 1e9:.1f} GB' if None not in sizes else f'{len(wanted)} files, {wanted[0].about}'
-        if not self.ask(f'{about} will be downloaded into {self.archive_folder} ({self.LICENCE}). Go on?'):
+        # One request each: the sizes of many drives are not worth the time.
+        sizes = [None]
+        if len(downloads) <= MAX_SIZE_REQUESTS:
+            sizes = [remote_size(archive.url) for archive in downloads]
+        if None in sizes:
+            about = f'{len(downloads)} files, {downloads[0].about}'
+        elif sum(sizes) < LARGE:
+            return
+        else:
+            about = f'{sum(sizes) / 1e9:.1f} GB'
+        question = f'{about} will be downloaded into {self.archive_folder}'
+        if not self.ask(f'{question} ({self.dataset.LICENCE}). Go on?'):
             raise InterruptedError('nothing was downloaded; --yes goes on without asking, --dry-run shows the plan')
 
     def _fetch(self, archive: Archive) -> Path:
@@ -250,8 +267,18 @@ class Preparer:
         return path
 
     def _unpack(self, archive: Archive, path: Path) -> None:
-        place = functools.partial(self.place, archive)
-        count = unpack(path, self.root, place, self.writer(archive), self.mark_name(archive))
+        choose_path = functools.partial(self.place, archive)
+        count = unpack(path, self.root, choose_path, self.writer(archive), self.mark_name(archive))
         self.say(f'{path.name}: {count} files unpacked')
         if self.options.delete_archives:
             path.unlink()
+
+
+def count_listed_pairs(path: Path, root: Path) -> str:
+    """Return in words how many pairs of a list "IMAGE DEPTH ..." exist below the root."""
+    lines = path.read_text(encoding='utf-8').splitlines()
+    count = 0
+    for line in lines:
+        paths = [root / name.lstrip('/') for name in line.split()[:2]]
+        count += all(path.is_file() for path in paths)
+    return f'{path}: {count} of {len(lines)} pairs are there'

@@ -43,22 +43,23 @@ def download(
         The path.
 
     Raises:
-        ConnectionError: If the connection keeps breaking; the part is kept, running again continues.
+        ConnectionError: If the connection keeps breaking; the part is kept, running again
+            continues.
         FileNotFoundError: If the server has no such file, or refuses it.
         ValueError: If size or hash are wrong.
     """
     path = Path(path)
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(path.name + '.part')
-        _fetch_with_retries(url, part, progress, retries, wait, timeout)
+        partial_file = path.with_name(path.name + '.part')
+        _fetch_with_retries(url, partial_file, progress, retries, wait, timeout)
         try:
-            _check(part, path.name, url, sha256, size)
+            _check(partial_file, path.name, url, sha256, size)
         except ValueError:
-            _forget(part)  # continuing it would only give the same again
+            _forget(partial_file)  # continuing it would only give the same again
             raise
-        part.replace(path)
-        _forget(part)
+        partial_file.replace(path)
+        _forget(partial_file)
     else:
         _check(path, str(path), url, sha256, size)
     return path
@@ -76,13 +77,18 @@ def remote_size(url: str, timeout: float = 20.0) -> int | None:
 
 
 def _fetch_with_retries(
-    url: str, part: Path, progress: Progress | None, retries: int, wait: float, timeout: float
+    url: str,
+    partial_file: Path,
+    progress: Progress | None,
+    retries: int,
+    wait: float,
+    timeout: float,
 ) -> None:
     failures = 0
     while True:
-        before = _length(part)
+        before = _length(partial_file)
         try:
-            _fetch(url, part, progress, timeout)
+            _fetch(url, partial_file, progress, timeout)
             return
         except urllib.error.HTTPError as error:
             if error.code < 500 and error.code != 429:
@@ -93,18 +99,19 @@ def _fetch_with_retries(
             reason: Exception = error
         except _BROKEN as error:
             reason = error
-        failures = 1 if _length(part) > before else failures + 1
+        failures = 1 if _length(partial_file) > before else failures + 1
         if failures > retries:
             raise ConnectionError(
-                f'{url}: the connection broke {failures} times ({reason}); {_length(part)} bytes are kept in {part}, '
-                'running the same command continues from there'
+                f'{url}: the connection broke {failures} times ({reason}); '
+                f'{_length(partial_file)} bytes are kept in {partial_file}, running the same '
+                'command continues from there'
             ) from reason
         time.sleep(wait * 2 ** (failures - 1))
 
 
-def _fetch(url: str, part: Path, progress: Progress | None, timeout: float) -> None:
+def _fetch(url: str, partial_file: Path, progress: Progress | None, timeout: float) -> None:
     """Fetch what is missing of a part."""
-    start, version = _length(part), _version_file(part)
+    start, version = _length(partial_file), _version_file(partial_file)
     headers = {'User-Agent': AGENT, 'Accept-Encoding': 'identity'}
     if start:
         headers['Range'] = f'bytes={start}-'
@@ -117,7 +124,7 @@ def _fetch(url: str, part: Path, progress: Progress | None, timeout: float) -> N
             raise
         if error.headers.get('Content-Range') == f'bytes */{start}':
             return  # all of it was there already
-        _forget(part)
+        _forget(partial_file)
         raise ConnectionError('what was kept is no beginning of the file, starting over') from error
     with answer:
         if answer.status != 206:
@@ -126,7 +133,7 @@ def _fetch(url: str, part: Path, progress: Progress | None, timeout: float) -> N
         tag = answer.headers.get('ETag')
         if tag and not tag.startswith('W/'):
             write_atomically(version, tag)
-        _copy(answer, part, start, total, progress)
+        _copy(answer, partial_file, start, total, progress)
 
 
 def _total(answer: http.client.HTTPResponse, start: int) -> int | None:
@@ -140,29 +147,34 @@ def _total(answer: http.client.HTTPResponse, start: int) -> int | None:
 
 
 def _copy(
-    answer: http.client.HTTPResponse, part: Path, start: int, total: int | None, progress: Progress | None
+    answer: http.client.HTTPResponse,
+    partial_file: Path,
+    start: int,
+    total: int | None,
+    progress: Progress | None,
 ) -> None:
-    done = start
-    with part.open('ab' if start else 'wb') as file:
+    received = start
+    with partial_file.open('ab' if start else 'wb') as file:
         while chunk := answer.read(CHUNK):
             try:
                 file.write(chunk)
                 file.flush()
             except OSError as error:
-                raise write_error(part, error) from error
-            done += len(chunk)
+                raise write_error(partial_file, error) from error
+            received += len(chunk)
             if progress:
-                progress(done, total)
-    if total is not None and done < total:
-        raise ConnectionError(f'{done} of {total} bytes came')
+                progress(received, total)
+    if total is not None and received < total:
+        raise ConnectionError(f'{received} of {total} bytes came')
 
 
 def _check(file: Path, name: str, url: str, sha256: str | None, size: int | None) -> None:
     if size is not None and _length(file) != size:
         raise ValueError(f'{name} from {url} has {_length(file)} bytes, expected {size}; delete it and fetch it again')
-    if sha256 is not None and (found := sha256_of(file)) != sha256:
+    digest = sha256_of(file) if sha256 is not None else None
+    if digest != sha256:
         raise ValueError(
-            f'{name} from {url} has SHA-256 {found}, expected {sha256}: it is damaged or another version; delete it '
+            f'{name} from {url} has SHA-256 {digest}, expected {sha256}: it is damaged or another version; delete it '
             'and fetch it again'
         )
 
@@ -171,10 +183,10 @@ def _length(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
-def _version_file(part: Path) -> Path:
-    return part.with_name(part.name + '.etag')
+def _version_file(partial_file: Path) -> Path:
+    return partial_file.with_name(partial_file.name + '.etag')
 
 
-def _forget(part: Path) -> None:
-    part.unlink(missing_ok=True)
-    _version_file(part).unlink(missing_ok=True)
+def _forget(partial_file: Path) -> None:
+    partial_file.unlink(missing_ok=True)
+    _version_file(partial_file).unlink(missing_ok=True)

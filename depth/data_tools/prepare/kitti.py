@@ -1,19 +1,20 @@
-"""KITTI: images of the raw set with the depth benchmark's ground truth."""
+"""KITTI: raw drives, and the depth benchmark's ground truth and test images."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
+
+import cv2
+import numpy as np
 
 from depth.atomic_write import write_atomically
+from depth.datasets.kitti import GROUND_TRUTH_ARCHIVE
 
 from .base import Archive, Preparer
-from .kitti_raw import SERVER as RAW_SERVER
-from .kitti_raw import drive_archive
-from .unpack import is_unpacked, member_names
+from .unpack import Write, copy_member, is_unpacked, member_names
 
-SERVER = 'https://s3.eu-central-1.amazonaws.com/avg-kitti'
-ANNOTATED = Archive('data_depth_annotated.zip', f'{SERVER}/data_depth_annotated.zip', '14 GB')
-SELECTION = Archive('data_depth_selection.zip', f'{SERVER}/data_depth_selection.zip', '2 GB')
+RAW_SERVER = 'https://s3.eu-central-1.amazonaws.com/avg-kitti/raw_data'
 DRIVE = re.compile(r'\d{4}_\d\d_\d\d_drive_\d{4}_sync')
 GROUND_TRUTH = re.compile(r'(?:^|/)(train|val)/([^/]+_sync)/(proj_depth/groundtruth/image_0[23]/\d{10}\.png)$')
 
@@ -21,60 +22,56 @@ GROUND_TRUTH = re.compile(r'(?:^|/)(train|val)/([^/]+_sync)/(proj_depth/groundtr
 class KITTIEigenPreparer(Preparer):
     """Images and ground truth that the Eigen lists name."""
 
-    ROOT = 'data/kitti'
-    PAGE = 'https://www.cvlibs.net/datasets/kitti/eval_depth.php?benchmark=depth_prediction'
-    LICENCE = 'CC BY-NC-SA 3.0'
-    CONFIG = 'configs/densedepth/densedepth_r50_kitti.py'
-    PARTS = {'images': 'the drives of KITTI raw, up to 175 GB; --raw DIR links a copy', 'depth': 'the ground truth'}
-    DEFAULT_PARTS = ('images', 'depth')
-    SPLITS = {name: name for name in ('kitti_eigen_train.txt', 'kitti_eigen_test.txt')}
-    LISTS = tuple(SPLITS)  # whose files are counted in the end
+    EXTRA_LISTS: tuple[str, ...] = ()  # written here, not published
     CAMERAS = ('image_02',)
 
     def archives(self) -> list[Archive]:
         """Return the ground truth, and the drives that the lists name unless a copy of the raw set is given."""
-        images = 'images' in self.parts and self.options.raw is None
-        drives = [drive_archive(drive) for drive in self._drives()] if images else []
-        return [ANNOTATED] * ('depth' in self.parts) + drives
+        archives = super().archives()
+        if 'images' in self.parts and self.options.raw is None:
+            archives += [drive_archive(drive) for drive in self._drives()]
+        return archives
 
     def _drives(self) -> list[str]:
         """Return the drives of the lists; none before the lists are there."""
         return sorted(set(DRIVE.findall(' '.join(self.list_lines()))))
 
     def mark_name(self, archive: Archive) -> str:
-        """Remember which cameras of a drive were unpacked."""
+        """Return the name under which an archive is remembered, of a drive with its cameras."""
         return '-'.join([*self.CAMERAS, archive.name]) if DRIVE.match(archive.name) else archive.name
 
     def done(self, archive: Archive) -> bool:
-        """Whether the drive was unpacked, with these cameras or with both."""
+        """Return whether the drive was unpacked before, with these cameras or with both."""
         return super().done(archive) or is_unpacked(self.root, f'image_02-image_03-{archive.name}')
 
     def plan(self) -> list[str]:
-        """Say that the lists tell which drives are fetched."""
+        """Return the steps in words; before the lists exist, their drives are one step."""
         lines = super().plan()
         if 'images' in self.parts and self.options.raw is None and not self._drives():
             lines.append(f'download {RAW_SERVER}/...   the drives that the lists will name, up to 175 GB in all')
         return lines
 
     def place(self, archive: Archive, member: str) -> str | None:
-        """Put ground truth below ``gt_depth``, images below ``input``."""
-        if archive is ANNOTATED:
-            found = GROUND_TRUTH.search(member)
-            return f'gt_depth/{found.group(2)}/{found.group(3)}' if found else None
-        wanted = any(f'/{camera}/data/' in member for camera in self.CAMERAS) and member.endswith('.png')
-        return f'input/{member}' if wanted else None
+        """Return paths below ``gt_depth`` for ground truth, below ``input`` for images."""
+        if archive == GROUND_TRUTH_ARCHIVE:
+            match = GROUND_TRUTH.search(member)
+            return f'gt_depth/{match.group(2)}/{match.group(3)}' if match else None
+        is_needed = any(f'/{camera}/data/' in member for camera in self.CAMERAS)
+        return f'input/{member}' if is_needed and member.endswith('.png') else None
 
     def _unpack(self, archive: Archive, path: Path) -> None:
-        if archive is ANNOTATED:
+        if archive == GROUND_TRUTH_ARCHIVE:
             self._write_training_list(path)
         super()._unpack(archive, path)
 
     def _write_training_list(self, path: Path) -> None:
         """List the ground truth of ``train/`` for the benchmark: only here training and validation are told apart."""
-        found = (GROUND_TRUTH.search(name) for name in sorted(member_names(path)))
-        maps = [(match.group(2), match.group(3)) for match in found if match and match.group(1) == 'train']
         lines = []
-        for drive, depth in maps:
+        for name in sorted(member_names(path)):
+            match = GROUND_TRUTH.search(name)
+            if not match or match.group(1) != 'train':
+                continue
+            drive, depth = match.group(2), match.group(3)
             camera, frame = depth.split('/')[-2:]
             lines.append(f'{drive[:10]}/{drive}/{camera}/data/{frame} {drive}/{depth}')
         target = self.root / 'kitti_benchmark_train.txt'
@@ -97,8 +94,8 @@ class KITTIEigenPreparer(Preparer):
         self.say(f'{self.root / "input"}: {len(days)} days of {raw} linked')
 
     def look(self) -> Iterator[str]:
-        """Count what the lists name and the disk has."""
-        for target in self.LISTS:
+        """Count the listed files that exist."""
+        for target in (*self.EXTRA_LISTS, *self.split_targets.values()):
             path = self.root / target
             if path.is_file():
                 yield f'{path}: {self._count(path)}'
@@ -106,8 +103,8 @@ class KITTIEigenPreparer(Preparer):
     def _count(self, path: Path) -> str:
         lines = [line.split() for line in path.read_text(encoding='utf-8').splitlines()]
         if len(lines[0]) == 1:
-            there = sum((self.root / 'benchmark_test' / line[0]).is_file() for line in lines)
-            return f'{there} of {len(lines)} images are there'
+            count = sum((self.root / 'benchmark_test' / line[0]).is_file() for line in lines)
+            return f'{count} of {len(lines)} images are there'
         images = sum(self._image_exists(line[0]) for line in lines)
         named = [line[1] for line in lines if line[1] != 'None']
         depths = sum((self.root / 'gt_depth' / name).is_file() for name in named)
@@ -121,31 +118,24 @@ class KITTIEigenPreparer(Preparer):
 class KITTIBenchmarkPreparer(KITTIEigenPreparer):
     """The benchmark's training and validation drives, both cameras, and its 500 test images."""
 
-    CONFIG = 'configs/_base_/datasets/kitti_benchmark.py'
-    PARTS = KITTIEigenPreparer.PARTS | {'test': 'the 500 test images'}
-    DEFAULT_PARTS = ('test', 'depth', 'images')
-    SPLITS = {name: name for name in ('kitti_benchmark_val.txt', 'kitti_benchmark_test.txt')}
-    LISTS = ('kitti_benchmark_train.txt', *SPLITS)
+    EXTRA_LISTS = ('kitti_benchmark_train.txt',)
     CAMERAS = ('image_02', 'image_03')
     TEST = re.compile(r'(?:^|/)test_depth_prediction_anonymous/(image|intrinsics)/(\d{10}\.(?:png|txt))$')
-
-    def archives(self) -> list[Archive]:
-        """Return the test images too."""
-        return [SELECTION] * ('test' in self.parts) + super().archives()
 
     def _drives(self) -> list[str]:
         training = self.root / 'kitti_benchmark_train.txt'
         text = training.read_text(encoding='utf-8') if training.is_file() else ''
-        return sorted({*super()._drives(), *DRIVE.findall(text)})
+        return sorted(set(super()._drives()) | set(DRIVE.findall(text)))
 
     def place(self, archive: Archive, member: str) -> str | None:
-        """Put test images below ``benchmark_test``, their cameras below ``benchmark_test_cam``."""
-        if archive is not SELECTION:
+        """Return paths of test images and cameras in ``benchmark_test`` and ``benchmark_test_cam``."""
+        if archive.part != 'test':
             return super().place(archive, member)
-        found = self.TEST.search(member)
-        if not found:
+        match = self.TEST.search(member)
+        if not match:
             return None
-        return f'{"benchmark_test" if found.group(1) == "image" else "benchmark_test_cam"}/{found.group(2)}'
+        folder = 'benchmark_test' if match.group(1) == 'image' else 'benchmark_test_cam'
+        return f'{folder}/{match.group(2)}'
 
     def finish(self) -> None:
         """Fetch the drives of a training list that was written just now, then as for the Eigen lists."""
@@ -155,3 +145,78 @@ class KITTIBenchmarkPreparer(KITTIEigenPreparer):
             for archive in missing:
                 self._unpack(archive, self._fetch(archive))
         super().finish()
+
+
+JPEG_QUALITY = 92  # with colour at half size, as the self-supervised methods convert
+
+
+def drive_archive(drive: str) -> Archive:
+    """Return the archive of a drive such as ``2011_09_26_drive_0001_sync``."""
+    return Archive(
+        f'{drive}.zip',
+        f'{RAW_SERVER}/{drive.removesuffix("_sync")}/{drive}.zip',
+        'a part of 175 GB',
+    )
+
+
+def calibration_archive(day: str) -> Archive:
+    """Return the calibration of a recording day."""
+    return Archive(f'{day}_calib.zip', f'{RAW_SERVER}/{day}_calib.zip', '4 kB')
+
+
+class KITTIRawPreparer(Preparer):
+    """The 61 drives of the split files of the self-supervised methods, PNG or, with ``--jpg``, JPEG."""
+
+    KEPT = re.compile(r'/(image_0[23]|velodyne_points)/data/\d{10}\.(png|bin)$|/calib_\w+\.txt$')
+
+    def archives(self) -> list[Archive]:
+        """Return the drives that the lists name, and the calibration of their days."""
+        drives = sorted({line.split()[0].split('/')[1] for line in self.list_lines()})
+        days = sorted({drive[:10] for drive in drives})
+        return [calibration_archive(day) for day in days] + [drive_archive(drive) for drive in drives]
+
+    def plan(self) -> list[str]:
+        """Return the steps in words; before the lists exist, their drives are one step."""
+        lines = super().plan()
+        if not self.list_lines():
+            lines.append(f'download {RAW_SERVER}/...   the drives that the lists will name, up to 175 GB in all')
+        return lines
+
+    def place(self, archive: Archive, member: str) -> str | None:
+        """Keep the colour cameras, the scans and the calibration, as they are stored."""
+        if not self.KEPT.search(member):
+            return None
+        return re.sub(r'\.png$', '.jpg', member) if self.options.jpg else member
+
+    def writer(self, archive: Archive) -> Write:
+        """Convert images if that was asked for."""
+        return write_jpeg if self.options.jpg else copy_member
+
+    def look(self) -> Iterator[str]:
+        """Count the listed images that exist."""
+        for target in self.split_targets.values():
+            lines = (self.root / target).read_text(encoding='utf-8').splitlines()
+            there = sum(self._exists(*line.split()) for line in lines)
+            yield f'{self.root / target}: {there} of {len(lines)} images are there'
+
+    def _exists(self, drive: str, frame: str, side: str) -> bool:
+        camera = {'l': 'image_02', 'r': 'image_03'}[side]
+        path = self.root / drive / camera / 'data' / f'{int(frame):010d}.png'
+        return path.is_file() or path.with_suffix('.jpg').is_file()
+
+
+def write_jpeg(source: BinaryIO, target: Path) -> Path:
+    """Write an image as JPEG, anything else as it is.
+
+    Raises:
+        ValueError: If the image cannot be decoded.
+    """
+    if target.suffix != '.jpg':
+        return copy_member(source, target)
+    img = cv2.imdecode(np.frombuffer(source.read(), np.uint8), cv2.IMREAD_COLOR)
+    if img is None:
+        raise ValueError(f'the image for {target} cannot be decoded; delete the archive and fetch it again')
+    settings = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    settings += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420]
+    write_atomically(target, cv2.imencode('.jpg', img, settings)[1].tobytes())
+    return target

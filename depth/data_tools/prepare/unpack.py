@@ -1,4 +1,4 @@
-"""Archives, each member straight to the place where the data set class looks for it."""
+"""Unpacking of archives, each member straight to the path that the data set class reads."""
 
 import gzip
 import json
@@ -44,8 +44,8 @@ def unpack(
         How many members were written.
 
     Raises:
-        ValueError: If the archive is damaged, of another type, has nothing of what is looked for, or leads out of the
-            root.
+        ValueError: If the archive is damaged, of another type, has nothing of what is looked for,
+            or leads out of the root.
     """
     archive, root, count = Path(archive), Path(root), 0
     try:
@@ -77,7 +77,7 @@ def mark(root: str | Path, name: str, count: int) -> None:
 
 
 def is_unpacked(root: str | Path, name: str) -> bool:
-    """Whether an archive was unpacked completely before."""
+    """Return whether an archive was unpacked completely before."""
     return Path(root, MARKERS, f'{name}.json').is_file()
 
 

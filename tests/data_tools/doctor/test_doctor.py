@@ -8,11 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from depth.data_tools.doctor import examine
-from depth.data_tools.doctor.cameras import intrinsics_fault
-from depth.data_tools.doctor.leakage import EIGEN_TEST_DRIVES
-from depth.data_tools.doctor.table import format_report
-from depth.data_tools.published_splits import PUBLISHED_SPLITS
+from depth.data_tools.doctor import examine, format_report
+from depth.data_tools.doctor.files import intrinsics_fault
+from depth.data_tools.facts import published_split_files
 from depth.data_tools.rendering import (
     MARKER,
     FolderLayout,
@@ -20,7 +18,9 @@ from depth.data_tools.rendering import (
     NYULayout,
     render_layout,
 )
+from depth.datasets.kitti import EIGEN_TEST_DRIVES
 from depth.integrity import sha256_of
+from depth.registry import DATASETS
 from tests.data_tools.prepare.test_preparers import write_labeled
 from tests.shared import REFERENCE, REPO, needs_reference
 
@@ -288,7 +288,7 @@ def test_frames_of_one_large_file_are_not_missing(tmp_path):
     write_labeled(tmp_path)
     dataset = dict(type='NYULabeledDataset', data_root=str(tmp_path), split='test')
     report = examine(dict(test_dataloader=dict(dataset=dataset)), full=True)
-    assert report.findings == []
+    assert {finding.kind for finding in report.findings} == {'count'}  # 2 frames, not 654
     assert report.summaries[0]['sizes'] == '640x480'
 
 
@@ -316,11 +316,10 @@ def test_intrinsics(matrix, fault):
 
 @needs_reference
 def test_the_table_of_published_splits_is_that_of_the_files():
-    names = {name: REFERENCE / 'splits' / name for name in PUBLISHED_SPLITS}
-    for name, path in names.items():
+    for name, split in published_split_files().items():
+        path = REFERENCE / 'splits' / name
         path = path if path.is_file() else path.with_name(f'epcdepth_{name}')
         lines = path.read_text().splitlines()
-        split = PUBLISHED_SPLITS[name]
         assert (sha256_of(path), len(lines)) == (split.sha256, split.lines), name
         assert sum(' None' not in line for line in lines) == split.usable, name
 
@@ -367,3 +366,82 @@ def test_what_self_supervised_sets_need_besides_is_looked_at_where_it_is_needed(
     assert 'laser scans do not exist' in said['missing', 'test', 1]
     hints = next(f for f in report.findings if f.kind == 'missing' and f.split == 'train')
     assert 'compute them' in hints.advice
+
+
+STRANGER = """
+from pathlib import Path
+
+from depth.datasets import BaseDepthDataset
+from depth.registry import DATASETS
+
+
+@DATASETS.register_module()
+class {name}(BaseDepthDataset):
+    METAINFO = dict(dataset_name='{name}', min_depth=1e-3, max_depth={max_depth})
+    {facts}
+
+    def __init__(self, split='train', **kwargs):
+        self.split = split
+        super().__init__(**kwargs)
+
+    def find_samples(self):
+        for image in sorted(Path(self.data_root, self.split).glob('*/color.png')):
+            yield dict(img_path=str(image), depth_path=str(image.with_name('depth.png'))), self.data_root
+"""
+
+
+@pytest.fixture
+def examine_stranger(folder, tmp_path):
+    """Examine a class that one file beside the library defines, with scene_000 in both splits."""
+
+    def run(name, facts, max_depth=10.0):
+        for split, scenes in (('train', range(6)), ('val', (0, 7))):
+            for number in scenes:
+                target = tmp_path / 'own' / split / f'scene_{number:03d}'
+                target.mkdir(parents=True, exist_ok=True)
+                source = folder / ('train' if split == 'train' else 'val')
+                file_name = f'{number % (6 if split == "train" else 3):05d}.png'
+                shutil.copy(source / 'images' / file_name, target / 'color.png')
+                shutil.copy(source / 'depth' / file_name, target / 'depth.png')
+        exec(STRANGER.format(name=name, facts='\n    '.join(facts), max_depth=max_depth), {})
+        try:
+            loaders = {}
+            for split in ('train', 'val'):
+                dataset = dict(type=name, data_root=str(tmp_path / 'own'), split=split)
+                loaders[f'{split}_dataloader'] = dict(dataset=dataset)
+            return examine(loaders)
+        finally:
+            DATASETS.module_dict.pop(name)
+
+    return run
+
+
+def test_a_strangers_data_set_gets_every_check_from_the_facts_of_its_class(examine_stranger):
+    facts = [
+        'SPLIT_COUNTS = dict(train=7, val=2)',
+        "SCENE_OF = r'scene_\\d+'",
+        'TYPICAL_DEPTH = (200.0, 300.0)',
+        'CAMERA_HEIGHT = (1.0, 2.0)',
+        'NOMINAL_CAMERA = (0.9, 0.5)',
+        "TEST_SET = 'own'",
+        "TEST_SCENES = frozenset(['scene_005'])",
+    ]
+    report = examine_stranger('StrangerWithFacts', facts)
+    assert {(f.severity, f.kind, f.split) for f in report.findings} == {
+        ('warning', 'count', 'train'),
+        ('error', 'leak', 'train, val'),
+        ('error', 'leak', 'train'),
+        ('error', 'scale', 'train'),
+        ('error', 'scale', 'val'),
+    }
+    assert [summary['unchecked'] for summary in report.summaries] == [{}, {}]
+
+
+def test_the_report_names_the_facts_that_a_strangers_class_lacks(examine_stranger):
+    report = examine_stranger('StrangerWithoutFacts', ['pass'], max_depth=80.0)
+    names = ['SPLIT_COUNTS', 'SCENE_OF', 'TYPICAL_DEPTH', 'CAMERA_HEIGHT', 'NOMINAL_CAMERA']
+    assert [list(summary['unchecked']) for summary in report.summaries] == [names, names]
+    text = ' '.join(format_report(report).split())
+    assert 'train: without attributes of StrangerWithoutFacts not checked: number of images' in text
+    for name in names:
+        assert f'({name})' in text

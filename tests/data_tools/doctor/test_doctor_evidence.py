@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from depth.data_tools.doctor import examine
+from depth.data_tools.doctor import examine, format_report
 from depth.data_tools.doctor.probe import camera_height, floor_distance
-from depth.data_tools.doctor.table import format_report
 from depth.data_tools.pack_writer import write_pack
 from depth.data_tools.rendering import MARKER, FolderLayout, render_layout
 from depth.datasets import NYUDataset

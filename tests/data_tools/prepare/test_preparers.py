@@ -1,6 +1,6 @@
 import csv
+import dataclasses
 import hashlib
-import importlib.util
 import re
 import subprocess
 import sys
@@ -9,15 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from depth.data_tools.prepare import (
-    PREPARERS,
-    Archive,
-    Options,
-    Preparer,
-)
+from depth.data_tools.facts import list_datasets, published_split_files
+from depth.data_tools.prepare import Archive, Options, Preparer, build_preparer, preparable_datasets
 from depth.data_tools.prepare import base as base_module
 from depth.data_tools.prepare.nyu import SORTED_TEST_LIST
-from depth.data_tools.published_splits import PUBLISHED_SPLITS, PublishedSplit
 from depth.datasets import (
     CityscapesDataset,
     DDADDataset,
@@ -32,6 +27,8 @@ from depth.datasets import (
     SUNRGBDDataset,
     VirtualKITTI2Dataset,
 )
+from depth.datasets.base import BaseDepthDataset
+from depth.datasets.published import SplitFile
 from tests.shared import REFERENCE, REPO, needs_reference
 
 from .test_download import make_tar, make_zip
@@ -48,7 +45,7 @@ def prepare(tmp_path):
     def run(name, **options):
         said = []
         chosen = dict(root=tmp_path / 'root', archives=tmp_path / 'archives', yes=True) | options
-        PREPARERS[name](Options(**chosen), say=said.append).run()
+        build_preparer(name, Options(**chosen), say=said.append).run()
         return said
 
     (tmp_path / 'archives').mkdir()
@@ -59,31 +56,35 @@ def publish(monkeypatch, folder, name, text):
     """Make a tiny list pass for the published one, and write it."""
     folder.mkdir(exist_ok=True)
     (folder / name).write_text(text)
-    split = PublishedSplit(len(text.splitlines()), 0, hashlib.sha256(text.encode()).hexdigest(), None)
-    monkeypatch.setitem(PUBLISHED_SPLITS, name, split)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    for dataset in list_datasets():
+        if name in dataset.SPLIT_FILES:
+            split = dataclasses.replace(
+                dataset.SPLIT_FILES[name], lines=len(text.splitlines()), sha256=digest, url=None
+            )
+            monkeypatch.setitem(dataset.SPLIT_FILES, name, split)
 
 
-class TinyPreparer(Preparer):
+class TinyDataset(BaseDepthDataset):
+    """A data set that is prepared from the facts of its class alone."""
+
     ROOT, PARTS, DEFAULT_PARTS = 'data/tiny', {'a': 'one', 'b': 'two'}, ('a',)
-    SPLITS = {'nyu_test.txt': 'nyu_test.txt'}
-    URL = ''
-
-    def archives(self):
-        return [Archive(f'{part}.zip', f'{self.URL}/{part}.zip') for part in self.parts]
-
-    def place(self, archive, member):
-        return member
 
 
 @pytest.fixture
 def tiny(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(TinyPreparer, 'URL', server.address)
+    archives = [Archive(f'{part}.zip', server.url(f'{part}.zip'), part=part) for part in 'ab']
+    monkeypatch.setattr(TinyDataset, 'ARCHIVES', archives)
     for part in 'ab':
         server.files[f'/{part}.zip'] = make_zip(tmp_path / 'z', {f'{part}/x.png': PNG}).read_bytes()
     server.files['/nyu_test.txt'] = b'a b\n'
-    split = PublishedSplit(1, 1, hashlib.sha256(b'a b\n').hexdigest(), server.url('nyu_test.txt'))
-    monkeypatch.setitem(PUBLISHED_SPLITS, 'nyu_test.txt', split)
-    return lambda **options: TinyPreparer(Options(tmp_path / 'root', **options), say=lambda line: None)
+    split = SplitFile(1, 1, hashlib.sha256(b'a b\n').hexdigest(), server.url('nyu_test.txt'))
+    monkeypatch.setattr(TinyDataset, 'SPLIT_FILES', {'nyu_test.txt': split})
+
+    def build(**options):
+        return Preparer(TinyDataset, Options(tmp_path / 'root', **options), say=lambda line: None)
+
+    return build
 
 
 def test_everything_is_fetched_once_and_nothing_twice(tiny, server, tmp_path):
@@ -142,11 +143,11 @@ def test_a_list_of_ones_own_is_left_alone(tiny, tmp_path):
 
 def test_unknown_parts_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"no 'c'; the parts are a \(one\), b \(two\)"):
-        TinyPreparer(Options(tmp_path, parts=['c']))
+        Preparer(TinyDataset, Options(tmp_path, parts=['c']))
     with pytest.raises(ValueError, match='as a whole'):
-        PREPARERS['ddad'](Options(tmp_path, parts=['c']))
+        build_preparer('ddad', Options(tmp_path, parts=['c']))
     with pytest.raises(ValueError, match='no scene such as ai_001_001'):
-        PREPARERS['hypersim'](Options(tmp_path, parts=['c']))
+        build_preparer('hypersim', Options(tmp_path, parts=['c']))
 
 
 def test_what_needs_an_account_is_told_at_once(prepare, tmp_path):
@@ -345,7 +346,7 @@ def test_cityscapes(prepare, tmp_path):
         suffix = 'json' if what == 'camera' else 'png'
         members = {f'{what}/{name}_{what}.{suffix}': content, 'license.txt': b'', 'README': b''}
         make_zip(tmp_path / f'archives/{what}_trainvaltest.zip', members)
-    assert prepare('cityscapes')[-1] == 'train: 1 images, 1 disparities'
+    assert prepare('cityscapes')[-1] == f'{tmp_path / "root"}: 1 disparities'
     assert len(CityscapesDataset(str(tmp_path / 'root'), split='train')) == 1
 
 
@@ -385,7 +386,7 @@ def test_hypersim(prepare, tmp_path):
     assert not list((tmp_path / 'root').rglob('*.color.hdf5'))
 
     def names_of(*parts):
-        preparer = PREPARERS['hypersim'](Options(tmp_path / 'root', parts=parts))
+        preparer = build_preparer('hypersim', Options(tmp_path / 'root', parts=parts))
         return [archive.name for archive in preparer.archives()]
 
     assert names_of() == ['ai_001_001.zip', 'ai_001_002.zip']
@@ -435,32 +436,31 @@ def test_the_hash_of_the_sorted_nyu_test_list_is_that_of_the_published_one():
 def test_published_lists_are_found_by_their_hash_and_name_the_known_drives(tmp_path):
     """Under other names than ours, as the folder has the lists of the self-supervised methods."""
     options = Options(tmp_path, splits=REFERENCE / 'splits')
-    raw = [archive.name for archive in PREPARERS['kitti_raw'](options).archives()]
+    raw = [archive.name for archive in build_preparer('kitti_raw', options).archives()]
     assert sum(name.endswith('_sync.zip') for name in raw) == 61
     assert sum(name.endswith('_calib.zip') for name in raw) == 5
-    eigen = [archive.name for archive in PREPARERS['kitti_eigen'](options).archives()]
+    eigen = [archive.name for archive in build_preparer('kitti_eigen', options).archives()]
     assert sum(name.endswith('_sync.zip') for name in eigen) == 61
     assert {name for name in raw if 'sync' in name} == {name for name in eigen if 'sync' in name}
 
 
 def test_every_published_list_has_an_address_that_is_pinned_to_a_commit():
-    for name, split in PUBLISHED_SPLITS.items():
+    for name, split in published_split_files().items():
         assert re.search(r'raw\.githubusercontent\.com/[^/]+/[^/]+/[0-9a-f]{7,40}/.+\.txt$', split.url), name
-    plan = PREPARERS['kitti_raw'](Options(REPO / 'nowhere')).plan()
+    plan = build_preparer('kitti_raw', Options(REPO / 'nowhere')).plan()
     assert sum('monodepth2' in line for line in plan) == 3
     assert 'the drives that the lists will name' in plan[-1]
 
 
 @pytest.mark.slow
 def test_the_tool_knows_every_data_set_and_shows_a_plan(tmp_path):
-    spec = importlib.util.spec_from_file_location('prepare_tool', REPO / 'tools/dataset_converters/prepare.py')
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    assert list(PREPARERS) == tool.NAMES
-    for preparer in PREPARERS.values():
-        assert (REPO / preparer.CONFIG).is_file() or preparer.CONFIG.startswith('projects/')
-        assert preparer.ROOT.startswith('data/')
-        assert preparer.PAGE.startswith('https://')
+    for name, dataset in preparable_datasets().items():
+        assert dataset.CONFIGS, name
+        for config in dataset.CONFIGS:
+            assert (REPO / 'configs/_base_/datasets' / config).is_file(), name
+        assert dataset.ROOT.startswith('data/'), name
+        assert dataset.PAGE.startswith('https://'), name
+        assert dataset.LICENCE, name
     command = [sys.executable, str(REPO / 'tools/dataset_converters/prepare.py'), 'diode', '--dry-run']
     done = subprocess.run([*command, '--root', str(tmp_path / 'x')], capture_output=True, text=True, cwd=REPO)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""What all rendered layouts share."""
+"""Rendered scenes on disk: the base of all layouts, and those of folders and of NYU Depth v2."""
 
 import functools
 import json
@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from depth.atomic_write import write_atomically
+from depth.datasets.nyu import NYUDataset
 from depth.datasets.scenes import camera_matrix, render_scene
 from depth.depth_codes import encode_uint16
 
@@ -44,14 +45,21 @@ class Layout:
             return camera_matrix(self.world, self.image_size)
         (fx, fy, cx, cy), (height, width) = self.INTRINSIC, self.image_size
         down, across = height / self.IMAGE_SIZE[0], width / self.IMAGE_SIZE[1]
-        # Pixel centres are at whole numbers, so the corner, not the centre of pixel 0, stays where it is.
+        # Pixel centres are at whole numbers, so the corner, not the centre of pixel 0, stays where
+        # it is.
         center = (cx + 0.5) * across - 0.5, (cy + 0.5) * down - 0.5
         return np.array([[fx * across, 0, center[0]], [0, fy * down, center[1]], [0, 0, 1]])
 
     def render(self, split: str, index: int) -> dict:
         """Render scene ``index`` of a split, see :func:`~depth.datasets.scenes.render_scene`."""
         return render_scene(
-            self.world, self.seed, index, split, self.image_size, intrinsic=self.intrinsic, **self.OPTIONS
+            self.world,
+            self.seed,
+            index,
+            split,
+            self.image_size,
+            intrinsic=self.intrinsic,
+            **self.OPTIONS,
         )
 
     def write_scene(self, root: Path, split: str, index: int) -> None:
@@ -77,7 +85,8 @@ def render_layout(
         root: Folder that receives it; new, empty, or rendered before.
         counts: How many scenes of each split.
         workers: Processes.
-        progress: Called with the iterator over finished scenes and their number; wraps it to show progress.
+        progress: Called with the iterator over finished scenes and their number; wraps it to show
+            progress.
 
     Raises:
         FileExistsError: If the folder holds something that was not rendered.
@@ -137,3 +146,78 @@ def write_depth(path: Path, depth: np.ndarray, depth_scale: float) -> None:
 def write_lines(path: Path, lines: list[str]) -> None:
     """Write a text file of these lines and make its folder."""
     write_atomically(path, '\n'.join(lines) + '\n')
+
+
+class FolderLayout(Layout):
+    """``SPLIT/images/N.png``, ``SPLIT/depth/N.png`` and ``SPLIT/intrinsics.json``; without ``SPLIT/`` if there is one.
+
+    Args:
+        only: Write this split alone, right below the root.
+        **kwargs: See :class:`Layout`.
+    """
+
+    SPLITS = ('train', 'val')
+
+    def __init__(self, only: str | None = None, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.only = only
+        # 16 bits of millimetres end at 65 m.
+        self.depth_scale = 1000.0 if self.world == 'rooms' else 256.0
+
+    def _folder(self, root: Path, split: str) -> Path:
+        return root if self.only else root / split
+
+    def write_scene(self, root: Path, split: str, index: int) -> None:
+        """Write image and depth."""
+        scene, folder = self.render(split, index), self._folder(root, split)
+        write_picture(folder / 'images' / f'{index:05d}.png', scene['img'])
+        write_depth(folder / 'depth' / f'{index:05d}.png', scene['gt_depth'], self.depth_scale)
+
+    def write_lists(self, root: Path, counts: dict[str, int]) -> None:
+        """Write the camera."""
+        (fx, _, cx), (_, fy, cy) = self.intrinsic[:2].tolist()
+        for split in counts:
+            path = self._folder(root, split) / 'intrinsics.json'
+            write_atomically(path, json.dumps(dict(fx=fx, fy=fy, cx=cx, cy=cy), indent=2) + '\n')
+
+
+(_FX, _, _CX), (_, _FY, _CY) = NYUDataset.CAM_INTRINSIC[:2]
+# Kinds of rooms, so that methods which learn the kind find a label; the picture does not depend on
+# it.
+KINDS = (
+    'kitchen',
+    'living_room',
+    'bedroom',
+    'office',
+    'dining_room',
+    'bathroom',
+    'study',
+    'classroom',
+)
+FIRST_SCENE = {'train': 9000, 'test': 9500}  # numbers that the real data set does not use
+
+
+class NYULayout(Layout):
+    """``SCENE/rgb_N.jpg``, ``SCENE/sync_depth_N.png``, ``nyu_train.txt`` and ``nyu_test.txt``; NYU's camera."""
+
+    IMAGE_SIZE = (480, 640)
+    INTRINSIC = (_FX, _FY, _CX, _CY)
+
+    @staticmethod
+    def _names(split: str, index: int) -> tuple[str, str]:
+        scene = f'{KINDS[index % len(KINDS)]}_{FIRST_SCENE[split] + index // 4:04d}'
+        return f'{scene}/rgb_{index:05d}.jpg', f'{scene}/sync_depth_{index:05d}.png'
+
+    def write_scene(self, root: Path, split: str, index: int) -> None:
+        """Write image and depth."""
+        scene, (image, depth) = self.render(split, index), self._names(split, index)
+        write_picture(root / image, scene['img'])
+        write_depth(root / depth, scene['gt_depth'], self.DEPTH_SCALE)
+
+    def write_lists(self, root: Path, counts: dict[str, int]) -> None:
+        """Write the split files; as published, the lines of the training list begin with a slash."""
+        for split, count in counts.items():
+            slash = '/' if split == 'train' else ''
+            names = (self._names(split, index) for index in range(count))
+            lines = [f'{slash}{image} {slash}{depth} {_FX}' for image, depth in names]
+            write_lines(root / f'nyu_{split}.txt', lines)
