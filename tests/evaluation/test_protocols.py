@@ -165,8 +165,8 @@ def test_resizing_as_inverse_depth_differs_from_resizing_depth():
 @pytest.mark.parametrize('corners', ['zoedepth_kitti', 'zoedepth_kitti_v2'])
 @pytest.mark.parametrize('size', [(1, 4), (1, 5), (3, 7)])
 def test_an_infinitely_far_pixel_is_clamped_after_a_resize_too(corners, size):
-    """An inverse depth of 0 or less is the far end of the clamp, and no pixel is NaN."""
-    for far in (0.0, -0.5, 1e-12):
+    """An inverse depth of 0 is the far end of the clamp, and no pixel is NaN."""
+    for far in (0.0, 1e-12):
         found = resized(corners, torch.tensor([[[0.5, far, 0.5]]]), size, 'inverse_depth')
         assert torch.isfinite(found).all()
         assert found.min() >= 2 - 1e-5 and found.max() == 80
@@ -175,11 +175,14 @@ def test_an_infinitely_far_pixel_is_clamped_after_a_resize_too(corners, size):
     assert (none == 80).all()
 
 
-def test_a_depth_of_zero_is_clamped_when_inverse_depth_is_resized():
-    found = resized('epcdepth_stereo', torch.tensor([[[4.0, 0.0, 4.0]]]), (1, 5))
-    assert torch.isfinite(found).all()
-    assert found.min() == pytest.approx(1e-3)
-    assert found[0].tolist()[::4] == pytest.approx([4.0, 4.0])
+@pytest.mark.parametrize(
+    ('protocol', 'kind', 'impossible'),
+    [('epcdepth_stereo', 'metric', 0.0), ('zoedepth_kitti_v2', 'inverse_depth', -0.5)],
+)
+def test_an_impossible_value_stays_nan_after_a_resize_and_spares_the_rest_of_the_map(protocol, kind, impossible):
+    depth = resized(protocol, torch.tensor([[[4.0, 4.0, 4.0, impossible]]]), (1, 8), kind)[0]
+    assert depth.isnan().tolist() == [False] * 5 + [True] * 3
+    assert depth[:5].tolist() == pytest.approx([0.25 if kind == 'inverse_depth' else 4.0] * 5)
 
 
 def test_corner_aligned_resize_is_the_published_quirk():

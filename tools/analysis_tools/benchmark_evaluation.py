@@ -56,7 +56,7 @@ def main() -> None:
         for name, option in options.items():
             metric = DepthMetric(args.protocol, **option)
             seconds = measure(lambda metric=metric: metric.process({}, [sample]))
-            count = f' ({1 + len(metric.others)})' if 'protocols' in option else ''
+            count = f' ({1 + len(metric.further_protocols)})' if 'protocols' in option else ''
             print(f'{name}{count}: {1000 * seconds:.2f} ms, {seconds / forward:.2%}')
 
 
