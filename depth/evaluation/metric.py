@@ -14,7 +14,7 @@ from depth.registry import METRICS
 
 from .detail import BIN_METRICS, BOUNDARY_METRICS, bin_moments, bin_names, boundary_counts, check_bins
 from .functional import ALL_METRIC_NAMES, HIGHER_IS_BETTER
-from .pixel_metrics import get_pixel_metric
+from .pixel_metrics import get_pixel_metrics
 from .prediction_types import PredictionType, get_prediction_type
 from .protocols import Protocol, applicable_protocols, get_protocol
 from .report import ProtocolResult, json_text, side_by_side, table
@@ -90,9 +90,7 @@ class DepthMetric(BaseMetric):
         if boundary_ratio is not None and not boundary_ratio > 1:
             raise ValueError(f'boundary_ratio is how many times as far one neighbour is, above 1, got {boundary_ratio}')
         self.boundary_ratio = boundary_ratio
-        if isinstance(pixel_metrics, str):
-            raise ValueError(f'DepthMetric.pixel_metrics is a list of names, got {pixel_metrics!r}')
-        self.pixel_metrics = [get_pixel_metric(name) for name in pixel_metrics]
+        self.pixel_metrics = get_pixel_metrics(pixel_metrics)
         self.prediction_type = prediction_type
         self.num_images = self.num_skipped = 0
         self.outcome: list[ProtocolResult] = []
@@ -278,8 +276,8 @@ def metric_directions(
         ValueError: If a pixel metric is not registered.
     """
     usual = {name: name in HIGHER_IS_BETTER for name in ALL_METRIC_NAMES}
-    for name in pixel_metrics:
-        usual[name] = get_pixel_metric(name).higher_is_better
+    for metric in get_pixel_metrics(pixel_metrics):
+        usual[metric.name] = metric.higher_is_better
     directions = dict(usual)
     if distance_bins:
         for bin_name in bin_names(distance_bins):

@@ -87,12 +87,18 @@ def register_pixel_metric(
     return register
 
 
-def get_pixel_metric(name: str) -> PixelMetric:
-    """Return a registered pixel metric by name.
+def get_pixel_metrics(names: Sequence[str]) -> list[PixelMetric]:
+    """Return registered pixel metrics by name.
 
     Raises:
-        ValueError: If there is none; the message lists the nearest names.
+        ValueError: If ``names`` is no list, or there is no such metric; the message lists the nearest names.
     """
+    if isinstance(names, str):
+        raise ValueError(f'pixel_metrics is a list of names, got {names!r}')
+    return [_get_pixel_metric(name) for name in names]
+
+
+def _get_pixel_metric(name: str) -> PixelMetric:
     if name in ALL_METRIC_NAMES:
         raise ValueError(f'metric {name!r} is measured always; pixel_metrics names registered ones only')
     if name not in PIXEL_METRICS:
