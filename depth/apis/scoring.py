@@ -161,6 +161,7 @@ class _Scorer:
             self._count_size('cut to the crop of the test pipeline', pred, gt_depth)
         elif pred.shape != gt_depth.shape:
             self._count_size(f'resized ({self.metric.protocol.resize})', pred, gt_depth)
+        # Images without ground truth tell nothing about the scale: _probe lowers num_probes for them.
         if len(self.probes.ratios) < self.num_probes:
             self._probe(cut, gt_depth)
         self.metric.process({}, [dict(sample.to_dict(), pred_depth=cut, prediction_type=self.kind.value)])

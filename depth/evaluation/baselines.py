@@ -66,6 +66,7 @@ def _abs_rel_weights(depths: np.ndarray) -> np.ndarray:
 def _weighted_median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return the weighted median of each row of (M, L), (M,): the smallest value with half of the row's weight."""
     order = np.argsort(values, axis=1)
+    # The first position at which the cumulative weight reaches half of the total.
     cumulative = np.cumsum(np.take_along_axis(weights, order, axis=1), axis=1)
     position = (cumulative >= 0.5 * cumulative[:, -1:]).argmax(axis=1)
     return np.take_along_axis(values, order, axis=1)[np.arange(len(values)), position]

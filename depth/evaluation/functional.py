@@ -136,6 +136,7 @@ def depth_moments(
     possible = (p > 0) & (p < torch.inf)
     # Without this the ratio of a negative depth would lie below every threshold.
     ratio = torch.where(possible, ratio, torch.inf)
+    # |1 / p - 1 / g| in 1/km, without the cancellation of subtracting reciprocals.
     inverse = absolute / (p * g) * 1000
     num_masked = mask.shape[1] - num_valid
     moments = dict(

@@ -216,9 +216,10 @@ class DepthMetric(BaseMetric):
         first = summarize(results, self.protocol, self.pixel_metrics)
         bins = [] if self.distance_bins is None else bin_names(self.distance_bins)
         add_details(first, results, bins, self.boundary_ratio is not None)
-        others = [summarize(results, protocol, self.pixel_metrics) for protocol in self.further_protocols]
-        self.left_out = self._reasons_to_leave_out(results, others)
-        self.outcome = [first, *(other for other in others if other.protocol.name not in self.left_out)]
+        further = [summarize(results, protocol, self.pixel_metrics) for protocol in self.further_protocols]
+        self.left_out = self._reasons_to_leave_out(results, further)
+        self.outcome = [first]
+        self.outcome += [result for result in further if result.protocol.name not in self.left_out]
         self.num_images, self.num_skipped = len(first.names), len(first.skipped)
         if not first.names:
             raise ValueError(
@@ -230,26 +231,27 @@ class DepthMetric(BaseMetric):
         if len(self.outcome) > 1 or self.left_out:
             logger.info(side_by_side(self.outcome, self.left_out))
         metrics = dict(first.metrics)
-        for other in self.outcome[1:]:
-            for name, value in other.metrics.items():
-                metrics[f'{other.protocol.name}/{name}'] = value
+        for result in self.outcome[1:]:
+            for name, value in result.metrics.items():
+                metrics[f'{result.protocol.name}/{name}'] = value
         return metrics
 
-    def _reasons_to_leave_out(self, results: Sequence[dict], others: Sequence[ProtocolResult]) -> dict[str, str]:
+    def _reasons_to_leave_out(self, results: Sequence[dict], further: Sequence[ProtocolResult]) -> dict[str, str]:
         """Return why further protocols are left out, by name: they refused an image or have none to score."""
         reasons: dict[str, str] = {}
+        # The reason of the first image that a protocol refused stays.
         for result in results:
-            reasons = result['refusals'] | reasons  # the first image's reason stays
-        for other in others:
-            if not other.names:
+            reasons = result['refusals'] | reasons
+        for summary in further:
+            if not summary.names:
                 reason = f'none of the {len(results)} images has ground truth that counts'
-                reasons.setdefault(other.protocol.name, reason)
+                reasons.setdefault(summary.protocol.name, reason)
         return reasons
 
     def write_protocol(self, path: str | Path) -> None:
-        """Write what describes the last numbers as JSON: the protocol and the image counts; others below ``others``."""
-        first, *others = [result.describe() for result in self.outcome]
-        content = dict(first, others=others, left_out=self.left_out)
+        """Write protocol and image counts of the last numbers as JSON, further protocols below ``others``."""
+        first, *further = [result.describe() for result in self.outcome]
+        content = dict(first, others=further, left_out=self.left_out)
         write_atomically(path, json_text(content, indent=2))
 
     def write_per_image(self, path: str | Path) -> None:
@@ -298,4 +300,5 @@ def _group_equal_shapes(samples: Sequence[dict]) -> list[list[dict]]:
     def key(sample: dict) -> tuple:
         return sample['pred_depth'].shape, sample['gt_depth'].shape, sample.get('prediction_type')
 
+    # Neighbours only: the results stay in the order of the samples.
     return [list(group) for _, group in groupby(samples, key)]

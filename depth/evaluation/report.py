@@ -44,6 +44,7 @@ class ProtocolResult:
         definition = self.protocol.describe()
         if not self.view:
             return definition
+        # Results of different views must not pass for comparable.
         digest = fingerprint(dict(protocol=definition['fingerprint'], view=self.view))
         return dict(definition, name=f'{self.protocol.name} (view: {self.view})', fingerprint=digest)
 

@@ -96,7 +96,8 @@ def compare_paired(
     Raises:
         ValueError: If the lengths differ or are zero.
     """
-    first, second = _checked(first), _checked(second)
+    first = _checked(first)
+    second = _checked(second)
     if len(first) != len(second):
         raise ValueError(f'a paired comparison needs the same images, got {len(first)} and {len(second)} values')
     options = dict(num_resamples=num_resamples, level=level, seed=seed)
