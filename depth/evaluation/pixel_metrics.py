@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from .detail import BOUNDARY_METRICS
 from .functional import ALL_METRIC_NAMES, MOMENTS, valid_pairs
 
 PixelFunction = Callable[[Tensor, Tensor], Tensor]
@@ -73,8 +74,8 @@ def register_pixel_metric(
 
     def register(value: ValueFunction) -> ValueFunction:
         name = value.__name__
-        if name in ALL_METRIC_NAMES:
-            raise ValueError(f'metric {name!r} is measured always; choose another name')
+        if name in ALL_METRIC_NAMES or name in BOUNDARY_METRICS:
+            raise ValueError(f'metric {name!r} is one of DepthMetric itself; choose another name')
         registered = PIXEL_METRICS.get(name)
         # A module that is imported again registers the same function again.
         if registered is not None and registered.value.__module__ != value.__module__:
@@ -95,7 +96,7 @@ def get_pixel_metrics(names: Sequence[str]) -> list[PixelMetric]:
     """
     if isinstance(names, str):
         raise ValueError(f'pixel_metrics is a list of names, got {names!r}')
-    return [_get_pixel_metric(name) for name in names]
+    return [_get_pixel_metric(name) for name in dict.fromkeys(names)]
 
 
 def _get_pixel_metric(name: str) -> PixelMetric:
