@@ -9,37 +9,48 @@ from depth.cli import add_cfg_options, parse_cfg_options, run_tool
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description="Score anybody's predictions", allow_abbrev=False)
-    parser.add_argument('predictions', help='folder of npy, npz or 16-bit PNG named like the images; or one npy or npz')
+    parser = argparse.ArgumentParser(
+        description='Score prediction files of any model against the ground truth of a data set', allow_abbrev=False
+    )
+    parser.add_argument(
+        'predictions', help='folder of npy, npz or 16-bit PNG files named like the images, or one npy or npz file'
+    )
     parser.add_argument('--dataset-config', required=True, help='config whose test data set has the ground truth')
-    parser.add_argument('--protocol', help='name (docs/evaluation.md lists them), by default that of the config')
+    parser.add_argument('--protocol', help='name of the protocol, see docs/evaluation.md (default: that of the config)')
     parser.add_argument(
         '--type',
         default='metric',
-        help='metric, scale_invariant, affine_invariant, inverse_depth, disparity or affine_invariant_disparity',
+        help='type of the predictions: metric, scale_invariant, affine_invariant, inverse_depth, disparity or '
+        'affine_invariant_disparity (default: metric)',
     )
     parser.add_argument(
         '--all-protocols', action='store_true', help='also score under every other protocol that applies'
     )
-    parser.add_argument('--depth-scale', type=float, help='stored values per metre (or per 1/m), overrides side-cars')
+    parser.add_argument('--depth-scale', type=float, help='stored values per metre (or per 1/m); overrides side-cars')
     parser.add_argument(
         '--resize',
         choices=['bilinear', 'bilinear_corners'],
-        help='resize predictions of another size although the protocol has no rule for it',
+        help='resize predictions of another size under a protocol without a rule for it; shows in its name',
     )
     parser.add_argument(
         '--view',
         choices=['any', 'full', 'native', 'kb_crop'],
-        help="score another view of the frames than the protocol's, which then shows in its name",
+        help="view of the frames to score instead of the protocol's; shows in its name",
     )
-    parser.add_argument('--force', action='store_true', help='score although predictions are missing or look odd')
-    parser.add_argument('--out', type=Path, help='JSON of the metrics; protocol and per-image values go beside it')
+    parser.add_argument(
+        '--force',
+        action='store_true',
+        help='score even if predictions are missing or their scale or direction is suspicious',
+    )
+    parser.add_argument(
+        '--out', type=Path, help='JSON file for the metrics; protocol and per-image values are written next to it'
+    )
     add_cfg_options(parser)
     return parser.parse_args()
 
 
 def main() -> None:
-    """Check, score, write."""
+    """Score the predictions and write the results."""
     args = parse_args()
     from rich.progress import track
 
@@ -61,7 +72,7 @@ def main() -> None:
         progress=lambda items: track(items, description='score'),
     )
     if args.out:
-        # The metrics come last: where they are, what belongs to them is there too.
+        # The metrics are written last, so that a result is never without its protocol.
         score.metric.write_protocol(args.out.with_suffix('.protocol.json'))
         score.metric.write_per_image(args.out.with_suffix('.per_image.json'))
         write_atomically(args.out, json_text(score.metrics, indent=2))

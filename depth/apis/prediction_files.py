@@ -1,6 +1,7 @@
-"""Predictions of any model as files, found by the images they belong to."""
+"""Files of predictions of any model, matched with images by their names."""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -16,18 +17,22 @@ class PredictionFiles:
     A folder is searched with its sub-folders for 16-bit PNG, npy and npz (first array), one map each. A file is an npz
     with one map a key, or an npy or npz with one array (N, H, W) in the data set's order.
 
-    A map belongs to an image if its path below the folder (or its key), without suffix, equals the end of the path of
-    the image or of its ground truth: ``scene/0001`` or ``0001`` for ``.../scene/0001.jpg``; folders may also be joined
-    by ``_``, as ``tools/test.py --out`` does. One folder before the last part will do, whatever lies between:
-    ``2011_09_26_drive_0002_sync_0000000069``. The longest match counts.
+    The name of a map is its path below the folder, or its key, without suffix. It belongs to an image if the name
+    equals one of these, taken from the path of the image or of its ground truth; the longest name counts:
 
-    Floating point files hold the unit. Integers (every PNG, and npy or npz of an integer type) need their number per
-    unit: in the side-car ``NAME.json`` of a single map (``depth_scale``), as this toolbox writes it, or as
-    ``depth_scale``. Other types (complex numbers, texts, objects) are refused.
+    - the end of the path: ``scene/0001`` or ``0001`` for ``.../scene/0001.jpg``;
+    - one of the folders and the last part, without the folders between them:
+      ``2011_09_26_drive_0002_sync/0000000069`` for ``2011_09_26_drive_0002_sync/image_02/data/0000000069.png``.
+
+    The parts may be joined by ``_`` instead of ``/``, as ``tools/test.py --out`` does.
+
+    Floating point files hold the unit itself. Integers (every PNG, and npy or npz of an integer type) are divided by a
+    scale: the argument, or the ``depth_scale`` in the side-car ``NAME.json`` of a single map, as the toolbox writes it.
+    Values of other types (complex numbers, texts, objects) are an error.
 
     Args:
         path: Folder or file.
-        depth_scale: Stored values are divided by it; overrides side-cars.
+        depth_scale: Stored values per unit; overrides side-cars.
 
     Raises:
         FileNotFoundError: If there is no such path or no prediction in it.
@@ -77,6 +82,7 @@ class PredictionFiles:
         if self.ordered is None and not self.paths:
             raise ValueError(f'{self.path} holds no array; save one map a key, or one array (N, H, W)')
         if self.ordered is not None:
+            # (N, 1, H, W) and (N, H, W, 1) are accepted too.
             if self.ordered.ndim == 4 and 1 in (self.ordered.shape[1], self.ordered.shape[3]):
                 self.ordered = self.ordered.squeeze(1 if self.ordered.shape[1] == 1 else 3)
             if self.ordered.ndim != 3:
@@ -98,26 +104,23 @@ class PredictionFiles:
             return list(self.paths)
         owners: dict[str, str] = {}
         names = []
-        for known_as in images:
-            name = next((found for path in known_as if path and (found := self._find(path))), None)
+        for paths in images:
+            name = self._find_name(paths)
             if name is not None and name in owners:
                 raise ValueError(
-                    f'{self.path}: prediction {name!r} would belong to both {owners[name]} and {known_as[0]}; keep '
+                    f'{self.path}: prediction {name!r} would belong to both {owners[name]} and {paths[0]}; keep '
                     "the images' folders in the predictions' names (scene/0001.png or scene_0001.png)"
                 )
-            owners[name] = known_as[0]
+            owners[name] = paths[0]
             names.append(name)
         return names
 
-    def _find(self, path: str) -> str | None:
-        parts = [part for part in PurePath(path).with_suffix('').parts if part not in ('/', '.', '..')]
-        *folders, stem = parts
-        whole = [parts[start:] for start in range(len(folders))]
-        single = [[folder, stem] for folder in reversed(folders)]
-        for chosen in [*whole, *single, [stem]]:
-            for separator in '/', '_':
-                if separator.join(chosen) in self.paths:
-                    return separator.join(chosen)
+    def _find_name(self, paths: tuple[str | None, ...]) -> str | None:
+        """Return the prediction of an image that is known by several paths, the first path's if they differ."""
+        for path in paths:
+            for candidate in _candidate_names(path) if path else ():
+                if candidate in self.paths:
+                    return candidate
         return None
 
     def read(self, name: str) -> np.ndarray:
@@ -145,7 +148,7 @@ class PredictionFiles:
         return stored.astype(np.float32) / np.float32(scale)
 
     def _scale(self, dtype: np.dtype, where: str, path: Path | None) -> float:
-        """Return by how much stored values of a type are divided; ``path`` is the file of a single map."""
+        """Return the scale that stored values of a type are divided by; ``path`` is the file of a single map."""
         if dtype.kind not in 'fui':
             raise ValueError(
                 f'prediction {where} holds values of type {dtype}, which are no depth; save float32 in metres, or '
@@ -169,3 +172,14 @@ class PredictionFiles:
             f'prediction {where} holds integers, and {missing} how many make a metre (1000 for millimetres, 256 for '
             'KITTI)'
         )
+
+
+def _candidate_names(path: str) -> Iterator[str]:
+    """Yield the names that a prediction of an image may have, longest first."""
+    *folders, stem = [part for part in PurePath(path).with_suffix('').parts if part not in ('/', '.', '..')]
+    names = [[*folders[start:], stem] for start in range(len(folders))]
+    names += [[folder, stem] for folder in reversed(folders)]
+    names.append([stem])
+    for name in names:
+        yield '/'.join(name)
+        yield '_'.join(name)

@@ -1,4 +1,4 @@
-"""Scoring anybody's predictions against a data set: what is odd about them is said before the numbers."""
+"""Scoring of prediction files of any model against a data set, with checks of names, sizes and scale."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,17 +16,19 @@ from depth.registry import DATASETS, METRICS
 from .prediction_files import PredictionFiles
 
 SUSPICIOUS_FACTORS = (10.0, 100.0, 256.0, 1000.0, 1 / 10, 1 / 100, 1 / 256, 1 / 1000)
-NEAR = 1.5  # a factor counts as near up to that ratio
-NUM_PROBES = 8
+# Up to this ratio a scale counts as near a suspicious factor.
+NEAR_RATIO = 1.5
+NUM_PROBES = 8  # images whose scale and direction are checked
+DETAIL_OPTIONS = ('distance_bins', 'boundary_ratio', 'pixel_metrics')
 
 
 @dataclass
 class Score:
-    """What came out.
+    """Result of scoring prediction files.
 
     Attributes:
         metrics: Value by metric.
-        notes: What was odd.
+        notes: Remarks on predictions that were odd but scored.
         metric: The metric, for its tables and files.
     """
 
@@ -61,22 +63,22 @@ def score_predictions(
 
     Args:
         predictions: Folder or file, see :class:`~depth.apis.prediction_files.PredictionFiles`.
-        dataset_config: Config whose ``test_dataloader.dataset`` has the ground truth; the base config of a data set
-            will do.
-        protocol: Name; by default what the config's ``test_evaluator`` says.
-        prediction_type: What the predictions mean, see ``depth.evaluation.PredictionType``.
+        dataset_config: Config whose ``test_dataloader.dataset`` has the ground truth, such as the base config of a
+            data set.
+        protocol: Name; by default that of the config's ``test_evaluator``.
+        prediction_type: Type of the predictions, see ``depth.evaluation.PredictionType``.
         protocols: Further protocols or ``'all'``, see ``DepthMetric``.
         depth_scale: Stored values per metre (or per 1/m).
         resize: Rule for predictions of another size where the protocol has none.
         force: Score although predictions are missing or their scale is suspicious.
         cfg_options: Values by dotted key that replace those of the config.
-        report: Receives each note as it is found, before the numbers.
-        progress: Wraps the loop.
+        report: Called with each note at once, before the numbers.
+        progress: Wraps the loop over images.
         view: Another view of the frame than the protocol's, such as ``'any'``; shows in its name.
 
     Raises:
-        FileNotFoundError, ValueError: If files or options do not fit; if predictions are missing or look as if they
-            were stored with another scale or meant another type, unless ``force``.
+        FileNotFoundError, ValueError: If files or options do not fit; unless ``force``, if predictions are missing or
+            their values suggest another scale or type.
     """
     kind = get_prediction_type(prediction_type)
     init_default_scope('depth')
@@ -86,7 +88,7 @@ def score_predictions(
     dataset = _build_dataset(cfg)
     files = PredictionFiles(predictions, depth_scale)
     scorer = _Scorer(metric, files, kind, force, report)
-    names = scorer.match(_known_paths(dataset))
+    names = scorer.match(_paths_of_images(dataset))
     indices = [index for index, name in enumerate(names) if name is not None]
     scorer.num_probes = min(NUM_PROBES, len(indices))
     for index in progress(indices):
@@ -96,7 +98,7 @@ def score_predictions(
 
 
 class _Scorer:
-    """Reads each pair once; checks the first ones before it goes on."""
+    """Loop over pairs of prediction and ground truth; checks the first pairs before it goes on."""
 
     def __init__(
         self,
@@ -115,31 +117,34 @@ class _Scorer:
         self.reduced_frames: set[tuple[int, ...]] = set()
 
     def note(self, text: str) -> None:
+        """Keep and report a remark."""
         self.notes.append(text)
         self.report(text)
 
     def object_to(self, text: str) -> None:
-        """Refuse, or only note it if forced."""
+        """Raise ``ValueError``, or only note the text if forced."""
         if not self.force:
             raise ValueError(f'{text}. Nothing was scored; --force scores nevertheless')
         self.note(text)
 
     def match(self, images: list[tuple[str | None, ...]]) -> list[str | None]:
+        """Return the name of each image's prediction, None where it is missing; note what does not match."""
         names = self.files.match(images)
-        missing = [known_as[0] for known_as, name in zip(images, names, strict=True) if name is None]
-        extra = sorted(set(self.files.paths) - {name for name in names if name is not None})
+        missing = [paths[0] for paths, name in zip(images, names, strict=True) if name is None]
+        extra = sorted(set(self.files.paths) - set(names))
         if extra:
-            self.note(f'{len(extra)} predictions belong to no image of the data set: {_some(extra)}')
+            self.note(f'{len(extra)} predictions belong to no image of the data set: {_first_names(extra)}')
         if len(missing) == len(images):
             raise ValueError(
                 f'none of the {len(images)} images has a prediction in {self.files.path}; names are compared without '
                 f'suffix, an image is {images[0][0]}, a prediction {next(iter(self.files.paths))}'
             )
         if missing:
-            self.object_to(f'{len(missing)} of {len(images)} images have no prediction: {_some(missing)}')
+            self.object_to(f'{len(missing)} of {len(images)} images have no prediction: {_first_names(missing)}')
         return names
 
     def score(self, sample: object, name: str) -> None:
+        """Read the prediction of a sample, check it and pass the pair to the metric."""
         pred = torch.from_numpy(self.files.read(name))
         gt_depth = sample.gt_depth
         crop_box = sample.metainfo.get('crop_box')
@@ -156,29 +161,31 @@ class _Scorer:
             self._count_size('cut to the crop of the test pipeline', pred, gt_depth)
         elif pred.shape != gt_depth.shape:
             self._count_size(f'resized ({self.metric.protocol.resize})', pred, gt_depth)
+        # Images without ground truth tell nothing about the scale: _probe lowers num_probes for them.
         if len(self.probes.ratios) < self.num_probes:
             self._probe(cut, gt_depth)
         self.metric.process({}, [dict(sample.to_dict(), pred_depth=cut, prediction_type=self.kind.value)])
 
-    def _count_size(self, what: str, pred: torch.Tensor, gt_depth: torch.Tensor) -> None:
+    def _count_size(self, treatment: str, pred: torch.Tensor, gt_depth: torch.Tensor) -> None:
         example = f'{tuple(pred.shape)} for ground truth {tuple(gt_depth.shape)}'
-        count, first = self.sizes.get(what, (0, example))
-        self.sizes[what] = count + 1, first
+        count, first = self.sizes.get(treatment, (0, example))
+        self.sizes[treatment] = count + 1, first
 
     def report_sizes(self) -> None:
-        """Say how many predictions had another size."""
-        for what, (count, first) in self.sizes.items():
+        """Note the number of predictions of another size, and how they were brought to that of the ground truth."""
+        for treatment, (count, first) in self.sizes.items():
             self.note(
-                f'{count} predictions have another size than the ground truth and were {what}, the first: {first}'
+                f'{count} predictions have another size than the ground truth and were {treatment}, the first: {first}'
             )
 
     def _probe(self, pred: torch.Tensor, gt_depth: torch.Tensor) -> None:
-        found = compare_scale(pred.numpy(), gt_depth.numpy(), self.kind.is_inverse)
-        if found is None:
+        comparison = compare_scale(pred.numpy(), gt_depth.numpy(), self.kind.is_inverse)
+        if comparison is None:
             self.num_probes -= 1
         else:
-            self.probes.ratios.append(found[0])
-            self.probes.correlations.append(found[1])
+            ratio, correlation = comparison
+            self.probes.ratios.append(ratio)
+            self.probes.correlations.append(correlation)
         if self.num_probes and len(self.probes.ratios) >= self.num_probes:
             for text in suspicions(self.probes.ratios, self.probes.correlations, self.kind):
                 self.object_to(text)
@@ -195,45 +202,51 @@ def compare_scale(pred: np.ndarray, gt_depth: np.ndarray, inverse: bool) -> tupl
     rows, columns = np.nonzero(gt_depth > 0)
     if not len(rows):
         return None
-    # The pixels in which the centres lie, so that a map of another size can be compared too.
+    # The pixels in which the centres of the valid pixels lie, for a map of any size.
     height, width = gt_depth.shape
-    nearest = (2 * rows + 1) * pred.shape[0] // (2 * height), (2 * columns + 1) * pred.shape[1] // (2 * width)
-    values = pred[nearest].astype(np.float64)
+    pred_rows = (2 * rows + 1) * pred.shape[0] // (2 * height)
+    pred_columns = (2 * columns + 1) * pred.shape[1] // (2 * width)
+    values = pred[pred_rows, pred_columns].astype(np.float64)
     true = gt_depth[rows, columns].astype(np.float64)
-    true = 1 / true if inverse else true
-    kept = np.isfinite(values)
-    if not kept.any():
+    if inverse:
+        true = 1 / true
+    finite = np.isfinite(values)
+    if not finite.any():
         return None
-    values, true = values[kept], true[kept]
+    values, true = values[finite], true[finite]
     spread = values.std() * true.std()
-    correlation = float(((values - values.mean()) * (true - true.mean())).mean() / spread) if spread > 0 else 0.0
+    # A constant map has no direction.
+    correlation = 0.0
+    if spread > 0:
+        correlation = float(((values - values.mean()) * (true - true.mean())).mean() / spread)
     return float(np.median(values) / np.median(true)), correlation
 
 
 def suspicions(ratios: Sequence[float], correlations: Sequence[float], kind: PredictionType) -> list[str]:
-    """Return what is odd about the scale and the direction of predictions, in words.
+    """Return remarks on a scale near a usual factor and on values that fall where they should rise.
 
     Args:
         ratios: median(prediction) / median(ground truth) of some images.
-        correlations: Of the same images.
-        kind: What the predictions are said to be.
+        correlations: Correlation of prediction and ground truth of the same images.
+        kind: Declared type of the predictions.
     """
-    found = []
+    remarks = []
     ratio, correlation = float(np.median(ratios)), float(np.median(correlations))
+    # Where a factor is unknown anyway, no scale is suspicious.
     for factor in SUSPICIOUS_FACTORS if kind.ambiguity == 0 else ():
-        if 1 / NEAR < ratio / factor < NEAR:
+        if 1 / NEAR_RATIO < ratio / factor < NEAR_RATIO:
             name = f'{factor:g}' if factor > 1 else f'1/{1 / factor:g}'
-            found.append(
+            remarks.append(
                 f'predictions are {ratio:.4g} times the ground truth in the median, which is near {name}: they were '
                 'probably stored with another scale; see --depth-scale'
             )
     if correlation < -0.5:
         direction = 'depth falls' if kind.is_inverse else 'inverse depth falls'
-        found.append(
+        remarks.append(
             f'predictions fall where they should rise (correlation {correlation:.2f}): they look like values that grow '
             f'where {direction}, not like {kind.value} ({kind.meaning}); see --type'
         )
-    return found
+    return remarks
 
 
 def cut_like(
@@ -242,7 +255,7 @@ def cut_like(
     crop_box: Sequence[int] | None,
     frame_shape: Sequence[int] | None = None,
 ) -> torch.Tensor:
-    """Return the part of a full-frame prediction that the test pipeline's crop left of the ground truth.
+    """Return a full-frame prediction cut to the crop of the test pipeline.
 
     Args:
         pred: (h, w).
@@ -276,23 +289,35 @@ def is_reduced_frame(shape: Sequence[int], size: Sequence[int], crop_box: Sequen
     if crop_box is None or tuple(shape) == tuple(size):
         return False
     top, left, height, width = crop_box
-    found, crop, frame = (np.log(w / h) for h, w in (shape, (height, width), (top + height, width + 2 * left)))
-    return abs(found - frame) < abs(found - crop)
+    # The crop is taken for a bottom, central one: the frame is wider by its left margin on both sides.
+    aspect = np.log(shape[1] / shape[0])
+    crop_aspect = np.log(width / height)
+    frame_aspect = np.log((width + 2 * left) / (top + height))
+    return abs(aspect - frame_aspect) < abs(aspect - crop_aspect)
 
 
 def _build_metric(
     cfg: Config, protocol: str | None, protocols: Sequence[str] | str, kind: PredictionType, **changes: str | None
 ) -> DepthMetric:
     evaluators = cfg.get('test_evaluator') or cfg.get('val_evaluator') or []
-    evaluators = evaluators if isinstance(evaluators, list) else [evaluators]
-    options = next((dict(evaluator) for evaluator in evaluators if evaluator.get('type') == 'DepthMetric'), None)
-    if protocol is not None:  # what changes the config's protocol is left behind, further metrics are not
-        kept = {name: value for name, value in (options or {}).items() if name in ('distance_bins', 'boundary_ratio')}
-        options = dict(type='DepthMetric', protocol=protocol, **kept)
-    if options is None:
+    if not isinstance(evaluators, list):
+        evaluators = [evaluators]
+    options: dict = {}
+    for evaluator in evaluators:
+        if evaluator.get('type') == 'DepthMetric':
+            options = dict(evaluator)
+            break
+    if protocol is not None:
+        # Changes of the config's protocol do not apply to another one; further metrics do.
+        options = {name: value for name, value in options.items() if name in DETAIL_OPTIONS}
+        options['protocol'] = protocol
+    if not options:
         raise ValueError('the config names no DepthMetric, so say which --protocol; docs/evaluation.md lists them')
-    options |= {name: value for name, value in changes.items() if value is not None}
-    return METRICS.build(options | dict(protocols=protocols, prediction_type=kind.value))
+    for name, value in changes.items():
+        if value is not None:
+            options[name] = value
+    options.update(type='DepthMetric', protocols=protocols, prediction_type=kind.value)
+    return METRICS.build(options)
 
 
 def _build_dataset(cfg: Config) -> Sequence:
@@ -302,9 +327,11 @@ def _build_dataset(cfg: Config) -> Sequence:
     return DATASETS.build(loader['dataset'])
 
 
-def _known_paths(dataset: Sequence) -> list[tuple[str | None, ...]]:
+def _paths_of_images(dataset: Sequence) -> list[tuple[str | None, ...]]:
+    """Return the paths by which predictions are matched: image and, if it is a file, ground truth."""
     if hasattr(dataset, 'full_init'):
         dataset.full_init()
+    # Read from the list of the data set if there is one: loading every sample takes far longer.
     if hasattr(dataset, 'get_data_info'):
         infos = (dataset.get_data_info(index) for index in range(len(dataset)))
         return [(info['img_path'], info.get('depth_path')) for info in infos]
@@ -312,5 +339,6 @@ def _known_paths(dataset: Sequence) -> list[tuple[str | None, ...]]:
     return [(sample.img_path, None) for sample in samples]
 
 
-def _some(names: Sequence[str]) -> str:
-    return ', '.join(names[:3]) + (', ...' if len(names) > 3 else '')
+def _first_names(names: Sequence[str]) -> str:
+    ellipsis = ', ...' if len(names) > 3 else ''
+    return ', '.join(names[:3]) + ellipsis

@@ -3,6 +3,7 @@
 import ast
 import copy
 import difflib
+import importlib
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -40,7 +41,8 @@ class SafeYamlHandler(YamlHandler):
 def load_config(path: str | Path, cfg_options: dict | None = None, test_data: str | Path | None = None) -> Config:
     """Read a config file, apply options, resolve references, import what ``custom_imports`` names.
 
-    Modules of ``projects`` are found from the place of the config, whatever the working directory.
+    Modules of ``projects`` are found from the place of the config, whatever the working directory, and a module in the
+    folder of the config or of one of its bases by its plain name.
 
     Args:
         path: A ``.py`` config.
@@ -74,7 +76,7 @@ def load_config(path: str | Path, cfg_options: dict | None = None, test_data: st
     if test_data:
         _take_test_data(cfg, load_config(test_data), test_data)
     apply_options(cfg, cfg_options)
-    import_custom_modules(cfg)
+    import_custom_modules(cfg, [file.parent for file, _, _ in files])
     return cfg
 
 
@@ -334,21 +336,44 @@ def _take_test_data(cfg: Config, data: Config, path: str | Path) -> None:
         cfg.test_dataloader.dataset.pop(name, None)
 
 
-def import_custom_modules(cfg: Config) -> None:
+def import_custom_modules(cfg: Config, folders: Sequence[Path] = ()) -> None:
     """Import what ``custom_imports`` of a config names.
 
+    Args:
+        cfg: The config.
+        folders: Folders of the config and its bases, in which modules are found by their plain names too.
+
     Raises:
-        ConfigError: If a module cannot be imported.
+        ConfigError: If a module cannot be imported, or another one of its name was imported before.
     """
     names = (cfg.get('custom_imports') or {}).get('imports', [])
     for name in [names] if isinstance(names, str) else names:
+        file = _module_file(name, folders)
+        # At the end of the path: nothing else in that folder may hide an installed module.
+        if file is not None and str(file.parent) not in sys.path:
+            sys.path.append(str(file.parent))
         try:
-            __import__(name)
+            module = importlib.import_module(name)
         except ImportError as error:
             raise ConfigError(
                 f'custom_imports.imports names {name!r}, which cannot be imported ({error}); modules of "projects" are '
-                'looked for in the folders above the config'
+                'looked for in the folders above the config, modules without a dot also beside it'
             ) from error
+        imported = getattr(module, '__file__', None)
+        if file is not None and (imported is None or Path(imported).resolve() != file):
+            raise ConfigError(
+                f'custom_imports.imports names {name!r}, the file {file}, but {imported or "a built-in module"} has '
+                'that name already; rename the file'
+            )
+
+
+def _module_file(name: str, folders: Sequence[Path]) -> Path | None:
+    """Return the file of a module in one of the folders, None if there is none."""
+    for folder in folders:
+        file = (folder / f'{name}.py').resolve()
+        if '.' not in name and file.is_file():
+            return file
+    return None
 
 
 def skip_pretrained(cfg: Config) -> None:

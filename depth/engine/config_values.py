@@ -6,14 +6,14 @@ from typing import Any
 
 from mmengine.config import Config
 
-from depth.evaluation.detail import BIN_METRICS, BOUNDARY_METRICS, bin_names
-from depth.evaluation.functional import ALL_METRIC_NAMES, HIGHER_IS_BETTER
+from depth.evaluation.metric import metric_directions
 
 from .config_ranges import LOADERS, evaluators_of
 from .errors import ConfigError
 
 _DICTS = ('model', *LOADERS, 'train_cfg', 'val_cfg', 'test_cfg', 'optim_wrapper', 'default_hooks', 'auto_scale_lr')
 _TYPED = ('model', 'optim_wrapper')
+_METRIC_OPTIONS = ('distance_bins', 'boundary_ratio', 'pixel_metrics', 'protocols')
 _TRAINING = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
 _HINTS = dict(
     model='configs/_base_/models/',
@@ -160,43 +160,41 @@ def _check_best(cfg: Config) -> None:
         raise ConfigError(f"{place}.rule is {rule!r}; it is 'less' or 'greater': which value of the metric is better")
     if cfg.get('val_evaluator') is None:
         return
-    names = _metric_names(cfg, 'val_evaluator')
-    if best != 'auto' and names is not None and best not in names:
+    directions = _metric_directions(cfg, 'val_evaluator')
+    if directions is None:
+        return
+    if best != 'auto' and best not in directions:
         raise ConfigError(
-            f'{place}.save_best is {best!r}, which val_evaluator does not measure; it has {", ".join(names)}'
+            f'{place}.save_best is {best!r}, which val_evaluator does not measure; it has {", ".join(directions)}'
         )
-    higher = str(best).rsplit('/')[-1] in HIGHER_IS_BETTER
-    if rule is not None and best in (names or ()) and higher != (rule == 'greater'):
+    higher = directions.get(best)
+    if rule is not None and higher is not None and higher != (rule == 'greater'):
         raise ConfigError(
             f'{place} keeps the {"smallest" if rule == "less" else "greatest"} {best}, which is the worst; set '
             f'{place}.rule={"greater" if higher else "less"}'
         )
 
 
-def _metric_names(cfg: Config, key: str) -> list[str] | None:
-    """Return the names of an evaluator's metrics, None if one cannot be told."""
+def _metric_directions(cfg: Config, key: str) -> dict[str, bool] | None:
+    """Return whether higher is better, by the name of each of an evaluator's metrics; None if one cannot be told."""
     nodes = cfg[key] if isinstance(cfg[key], list | tuple) else [cfg[key]]
     if any(node.get('type') not in ('DepthMetric', 'MixedDepthMetric') for node in nodes):
         return None
-    names: list[str] = []
+    directions: dict[str, bool] = {}
     for place, node in evaluators_of(cfg, key):
-        own = _names_of_one(node)
-        if own is None:
+        if node.get('protocols') == 'all':
             return None
+        options = {name: node[name] for name in _METRIC_OPTIONS if node.get(name)}
+        try:
+            own = metric_directions(**options)
+        except ValueError as error:
+            raise ConfigError(f'{place}: {error}') from error
         dataset = place.partition('.protocols.')[2]
-        names += own + [f'{dataset}/{name}' for name in own if dataset]
-    if any(node.get('prefix') for node in nodes):
-        names += [f'{node["prefix"]}/{name}' for node in nodes if node.get('prefix') for name in names]
-    return list(dict.fromkeys(names))
-
-
-def _names_of_one(node: dict) -> list[str] | None:
-    others = node.get('protocols') or []
-    if others == 'all':
-        return None
-    names = list(ALL_METRIC_NAMES)
-    if node.get('distance_bins'):
-        names += [f'{metric}_{name}' for name in bin_names(node['distance_bins']) for metric in BIN_METRICS]
-    if node.get('boundary_ratio'):
-        names += BOUNDARY_METRICS
-    return names + [f'{other}/{name}' for other in others for name in ALL_METRIC_NAMES]
+        directions |= own
+        if dataset:
+            directions |= {f'{dataset}/{name}': higher for name, higher in own.items()}
+    prefixed = {}
+    for node in nodes:
+        if node.get('prefix'):
+            prefixed |= {f'{node["prefix"]}/{name}': higher for name, higher in directions.items()}
+    return directions | prefixed

@@ -1,8 +1,9 @@
-"""Metrics, crops and the named protocols under which numbers are obtained."""
+"""Depth metrics, and the named protocols under which they are measured."""
 
 from .functional import ALL_METRIC_NAMES, EXTRA_METRIC_NAMES, METRIC_NAMES, batched_depth_metrics, depth_metrics
 from .metric import DepthMetric
 from .mixed import MixedDepthMetric
+from .pixel_metrics import PIXEL_METRICS, PixelMetric, register_pixel_metric
 from .prediction_types import PredictionType, get_prediction_type
 from .protocols import PROTOCOLS, Protocol, applicable_protocols, get_protocol, register_protocol
 from .unscored import UnscoredPredictions
@@ -11,9 +12,11 @@ __all__ = [
     'ALL_METRIC_NAMES',
     'EXTRA_METRIC_NAMES',
     'METRIC_NAMES',
+    'PIXEL_METRICS',
     'PROTOCOLS',
     'DepthMetric',
     'MixedDepthMetric',
+    'PixelMetric',
     'PredictionType',
     'Protocol',
     'UnscoredPredictions',
@@ -22,5 +25,6 @@ __all__ = [
     'depth_metrics',
     'get_prediction_type',
     'get_protocol',
+    'register_pixel_metric',
     'register_protocol',
 ]

@@ -1,4 +1,4 @@
-"""Fitting a prediction's unknown factor and offset to the ground truth, image by image."""
+"""Alignment: least-squares or median fit of predictions to the ground truth, image by image."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,12 @@ from .prediction_types import PredictionType
 
 @dataclass(frozen=True)
 class Alignment:
-    """How a protocol fits predictions to the ground truth.
+    """Kind of fit of predictions to the ground truth.
 
     Attributes:
         freedom: Numbers fitted an image: 0, 1 (a factor) or 2 (a factor and an offset).
         inverse: Whether the fit is made in inverse depth.
-        meaning: In words.
+        meaning: Description for tables and messages.
     """
 
     freedom: int
@@ -23,9 +23,9 @@ class Alignment:
     meaning: str
 
     def accepts(self, kind: PredictionType) -> bool:
-        """Return whether nothing unknown is left of such a prediction after the fit.
+        """Return whether the fit determines all unknowns of predictions of a type.
 
-        An offset survives no change between depth and inverse depth, a factor does.
+        A factor may be fitted in depth or inverse depth, an offset only in the domain of the prediction.
         """
         return kind.ambiguity <= self.freedom and (kind.ambiguity < 2 or kind.is_inverse == self.inverse)
 
@@ -52,25 +52,27 @@ def align(pred: Tensor, target: Tensor, mask: Tensor, method: str) -> Tensor:
     if method == 'none':
         return pred
     values = torch.where(mask, pred, 0).flatten(1).double()
-    wanted = torch.where(mask, target, 0).flatten(1).double()
-    flat, count = mask.flatten(1), mask.flatten(1).sum(dim=1).clamp(min=1)
+    target = torch.where(mask, target, 0).flatten(1).double()
+    flat_mask = mask.flatten(1)
+    count = flat_mask.sum(dim=1).clamp(min=1)
+    offset: Tensor | float = 0.0
     if method == 'median':
-        factor, offset = masked_median(wanted, flat) / masked_median(values, flat), 0.0
+        factor = masked_median(target, flat_mask) / masked_median(values, flat_mask)
     elif ALIGNMENTS[method].freedom == 1:
-        factor, offset = (values * wanted).sum(dim=1) / values.square().sum(dim=1), 0.0
+        factor = (values * target).sum(dim=1) / values.square().sum(dim=1)
     else:
-        mean, wanted_mean = values.sum(dim=1) / count, wanted.sum(dim=1) / count
-        centred = torch.where(flat, values - mean[:, None], 0)
+        mean, target_mean = values.sum(dim=1) / count, target.sum(dim=1) / count
+        centred = torch.where(flat_mask, values - mean[:, None], 0)
         variance = centred.square().sum(dim=1)
         # A constant prediction (up to rounding) has no slope: the best fit is the mean.
         sloped = variance > 1e-20 * values.square().sum(dim=1)
-        factor = torch.where(sloped, (centred * wanted).sum(dim=1) / variance, 0)
-        offset = (wanted_mean - factor * mean)[:, None, None]
+        factor = torch.where(sloped, (centred * target).sum(dim=1) / variance, 0)
+        offset = (target_mean - factor * mean)[:, None, None]
     return pred.double() * factor[:, None, None] + offset
 
 
 def masked_median(values: Tensor, mask: Tensor) -> Tensor:
-    """Return the median of each row of (N, L) where the mask, (N,): the mean of the two middle ones if even."""
+    """Return the median (N,) of the masked values of each row of (N, L); the mean of the middle two if even."""
     ordered = torch.where(mask, values, torch.inf).sort(dim=1).values
     count = mask.sum(dim=1, keepdim=True)
     lower, upper = ((count - 1).clamp(min=0) // 2), (count // 2).clamp(max=values.shape[1] - 1)

@@ -1,4 +1,4 @@
-"""Baselines without a network, which any trained model has to beat.
+"""Baselines without a network: the constant and the per-pixel map with the lowest abs_rel.
 
 Both minimise abs_rel itself. For one image with n valid pixels, abs_rel of a constant c is
 ``mean(|c - g| / g)``, a weighted sum of absolute deviations with weights ``1 / (n * g)``; its
@@ -35,8 +35,8 @@ def best_map(depths: np.ndarray) -> np.ndarray:
     per_pixel = depths.reshape(num_images, -1).T
     pixel_weights = weights.reshape(num_images, -1).T
     result = np.full(height * width, best_constant(depths), np.float32)
-    seen = pixel_weights.sum(axis=1) > 0
-    result[seen] = _weighted_median(per_pixel[seen], pixel_weights[seen])
+    measured = pixel_weights.sum(axis=1) > 0
+    result[measured] = _weighted_median(per_pixel[measured], pixel_weights[measured])
     return result.reshape(height, width)
 
 
@@ -64,8 +64,9 @@ def _abs_rel_weights(depths: np.ndarray) -> np.ndarray:
 
 
 def _weighted_median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return for each row of (M, L) values the smallest value at which half of the row's weight is reached, (M,)."""
+    """Return the weighted median of each row of (M, L), (M,): the smallest value with half of the row's weight."""
     order = np.argsort(values, axis=1)
+    # The first position at which the cumulative weight reaches half of the total.
     cumulative = np.cumsum(np.take_along_axis(weights, order, axis=1), axis=1)
     position = (cumulative >= 0.5 * cumulative[:, -1:]).argmax(axis=1)
     return np.take_along_axis(values, order, axis=1)[np.arange(len(values)), position]

@@ -1,4 +1,4 @@
-"""Evaluation crops: functions of the map's height and width to (top, bottom, left, right), ends excluded."""
+"""Evaluation crops: functions from a map's height and width to (top, bottom, left, right), ends excluded."""
 
 from collections.abc import Callable
 
@@ -12,6 +12,7 @@ def no_crop(height: int, width: int) -> Box:
 
 def garg_crop(height: int, width: int) -> Box:
     """Return the crop of R. Garg et al. 2016, https://arxiv.org/abs/1603.04992."""
+    # All digits of the published code: parity depends on them.
     return (
         int(0.40810811 * height),
         int(0.99189189 * height),
@@ -41,13 +42,13 @@ def nyu_crop(height: int, width: int) -> Box:
 def nyu_absolute_crop(height: int, width: int) -> Box:
     """Return the NYU rectangle in absolute pixels of a map of any size, cut to the map.
 
-    This is what the published evaluations of other indoor sets do; on a 768x1024 map it keeps the upper left part.
+    Published evaluations of other indoor sets have it; on a 768x1024 map it keeps the upper left part.
     """
     return min(45, height), min(471, height), min(41, width), min(601, width)
 
 
 def nyu_relative_crop(height: int, width: int) -> Box:
-    """Return the same share of a map of any size as the NYU rectangle has of 480x640, where both are equal."""
+    """Return the NYU rectangle as shares of the map's size; equal to it on a 480x640 map."""
     return (
         round(45 / 480 * height),
         round(471 / 480 * height),

@@ -1,4 +1,4 @@
-"""Where in an image the errors are: by distance and at depth edges."""
+"""Detailed metrics: errors by distance, and precision and recall of depth edges."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -6,13 +6,14 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from .functional import valid_pairs
+
 BIN_METRICS = ('abs_rel', 'rmse', 'd1')
-NUM_BIN_MOMENTS = 4
 BOUNDARY_METRICS = ('boundary_precision', 'boundary_recall', 'boundary_f1')
 
 
 def bin_names(edges: Sequence[float]) -> list[str]:
-    """Return what stands in the metrics' names for each bin of true depth: ``2-5m``."""
+    """Return the name of each bin of true depth, as it stands in the metrics' names: ``2-5m``."""
     return [f'{near:g}-{far:g}m' for near, far in pairwise(edges)]
 
 
@@ -29,7 +30,7 @@ def check_bins(edges: Sequence[float]) -> tuple[float, ...]:
 
 
 def bin_moments(pred: Tensor, target: Tensor, mask: Tensor, edges: Sequence[float]) -> Tensor:
-    """Return count, mean |p - g| / g, mean (p - g)^2 and the share within 1.25 of each bin of true depth.
+    """Return the moments of each bin of true depth: count, mean |p - g| / g, mean (p - g)^2, share within 1.25.
 
     Args:
         pred: Predicted depth in metres, (N, H, W), positive where it counts.
@@ -38,28 +39,34 @@ def bin_moments(pred: Tensor, target: Tensor, mask: Tensor, edges: Sequence[floa
         edges: Of the bins, in metres; a bin includes its near edge.
 
     Returns:
-        (N, 4 * number of bins) float64, bin after bin; zeros where a bin is empty.
+        (N, number of bins, 4) float64; zeros where a bin is empty.
     """
-    mask, p, g = (values.flatten(1) for values in (mask, pred, target))
-    p, g = torch.where(mask, p, 1).double(), torch.where(mask, g, 1).double()
+    p, g, mask = valid_pairs(pred, target, mask)
     absolute = (p - g).abs()
-    errors = torch.stack(
-        [torch.ones_like(p), absolute / g, absolute.square(), (torch.maximum(p / g, g / p) < 1.25).double()]
-    )
-    columns = []
+    within = torch.maximum(p / g, g / p) < 1.25
+    errors = torch.stack([absolute / g, absolute.square(), within.double()], dim=1)  # (N, 3, P)
+    bins = []
     for near, far in pairwise(edges):
         inside = mask & (g >= near) & (g < far)
-        count, *sums = torch.where(inside, errors, 0).sum(dim=2)
-        columns.extend([count, *(total / count.clamp(min=1) for total in sums)])
-    return torch.stack(columns, dim=1)
+        count = inside.count_nonzero(dim=1)[:, None]
+        sums = torch.where(inside[:, None], errors, 0).sum(dim=2)
+        bins.append(torch.cat([count.double(), sums / count.clamp(min=1)], dim=1))
+    return torch.stack(bins, dim=1)
+
+
+def bin_metrics(moments: Tensor) -> dict[str, Tensor]:
+    """Return ``BIN_METRICS`` of one bin, (N,) each, from its :func:`bin_moments` (N, 4); NaN where it is empty."""
+    count, abs_rel, square, d1 = moments.unbind(dim=1)
+    metrics = dict(zip(BIN_METRICS, (abs_rel, square.sqrt(), d1), strict=True))
+    return {name: torch.where(count > 0, values, torch.nan) for name, values in metrics.items()}
 
 
 def boundary_counts(pred: Tensor, target: Tensor, mask: Tensor, ratio: float) -> Tensor:
-    """Return how many depth edges the prediction has, the ground truth has, and both share, (N, 3) float64.
+    """Return the number of depth edges of the prediction, of the ground truth, and shared by both, (N, 3) float64.
 
     An edge lies between two horizontal or vertical neighbours, both valid, of which one is more than ``ratio`` times as
-    far as the other. It is shared if the prediction has one at exactly the same place with the same side in front.
-    A ratio does not depend on the unit, so the result is the same for a prediction that is off by a factor.
+    far as the other. It is shared if the prediction has an edge between the same pixels with the same side in front. A
+    ratio does not depend on the unit, so the result is the same for a prediction that is off by a factor.
 
     Args:
         pred: Predicted depth, (N, H, W), positive where it counts.
@@ -71,9 +78,11 @@ def boundary_counts(pred: Tensor, target: Tensor, mask: Tensor, ratio: float) ->
     for dim in (1, 2):
         length = mask.shape[dim] - 1
         both = mask.narrow(dim, 0, length) & mask.narrow(dim, 1, length)
-        found, true = (edge_signs(values, dim, ratio) * both for values in (pred, target))
-        shared = (found == true) & (true != 0)
-        counts.append(torch.stack([found != 0, true != 0, shared], dim=1).flatten(2).sum(dim=2))
+        pred_signs = edge_signs(pred, dim, ratio) * both
+        true_signs = edge_signs(target, dim, ratio) * both
+        shared = (pred_signs == true_signs) & (true_signs != 0)
+        edges = torch.stack([pred_signs != 0, true_signs != 0, shared], dim=1)  # (N, 3, rows, columns)
+        counts.append(edges.flatten(2).sum(dim=2))
     return (counts[0] + counts[1]).double()
 
 
@@ -85,10 +94,10 @@ def edge_signs(values: Tensor, dim: int, ratio: float) -> Tensor:
 
 
 def boundary_metrics(counts: Tensor) -> dict[str, Tensor]:
-    """Return precision, recall and F1 from :func:`boundary_counts`, NaN where there are no edges to judge by.
+    """Return precision, recall and F1 from :func:`boundary_counts`, NaN where the denominator has no edges.
 
-    Precision needs an edge in the prediction, recall one in the ground truth, F1 one in either.
+    Precision needs an edge in the prediction, recall one in the ground truth, F1 one in either of them.
     """
-    found, true, shared = counts.unbind(dim=-1)
-    values = (shared / found, shared / true, 2 * shared / (found + true))
+    predicted, true, shared = counts.unbind(dim=-1)
+    values = (shared / predicted, shared / true, 2 * shared / (predicted + true))
     return dict(zip(BOUNDARY_METRICS, values, strict=True))

@@ -1,6 +1,6 @@
 """Archives for the KITTI depth prediction server: read, average, pack, validate.
 
-What the server takes: a zip with 500 files ``0000000000.png`` ... ``0000000499.png`` in its root, each a 16-bit PNG of
+The server takes a zip with 500 files ``0000000000.png`` ... ``0000000499.png`` in its root, each a 16-bit PNG of
 one channel with the size of its test image, depth * 256, 0 = no prediction.
 
 Reference: the benchmark's development kit, https://www.cvlibs.net/datasets/kitti/eval_depth.php
@@ -10,6 +10,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -27,37 +28,38 @@ DEPTH_SCALE = 256.0  # stored integers per metre
 FARTHEST = 65535 / DEPTH_SCALE
 PLAUSIBLE_MEDIAN = (3.0, 50.0)  # metres over a street scene; a wrong scale is off by 3.9 or more
 SUFFIXES = ('.png', '.npy', '.npz')
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same predictions give the same archive
+# A constant time stamp, so that the same predictions give the same archive.
+_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def find_predictions(folder: str | Path) -> dict[str, Path]:
-    """Return the predictions of a folder by the name the server wants.
+    """Return the predictions of a folder by their file names in the archive.
 
     A file belongs to the image whose ten digits end its stem: ``data_kitti_benchmark_test_0000000007.png``.
 
     Raises:
         FileNotFoundError: If there is no such folder, or images have no prediction.
-        ValueError: If two files claim one image, or one claims an image that there is not.
+        ValueError: If two files have the digits of one image, or a file has those of no test image.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f'prediction folder {folder} does not exist')
-    found: dict[str, Path] = {}
-    for path in sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES):
+    predictions: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix not in SUFFIXES:
+            continue
         digits = re.search(r'(?<!\d)\d{10}$', path.stem)
         name = f'{digits.group()}.png' if digits else None
         if name not in NAMES:
             raise ValueError(f'{path} is no prediction of test image 0000000000 to {NUM_IMAGES - 1:010d}; take it away')
-        if name in found:
-            raise ValueError(f'{found[name]} and {path} both are predictions of {name}')
-        found[name] = path
-    missing = [name for name in NAMES if name not in found]
+        if name in predictions:
+            raise ValueError(f'{predictions[name]} and {path} both are predictions of {name}')
+        predictions[name] = path
+    missing = [name for name in NAMES if name not in predictions]
     if missing:
-        raise FileNotFoundError(
-            f'{folder} has {len(found)} of {NUM_IMAGES} predictions; missing: {", ".join(missing[:3])}'
-            + (' ...' if len(missing) > 3 else '')
-        )
-    return found
+        listed = ', '.join(missing[:3]) + (' ...' if len(missing) > 3 else '')
+        raise FileNotFoundError(f'{folder} has {len(predictions)} of {NUM_IMAGES} predictions; missing: {listed}')
+    return predictions
 
 
 def read_prediction(path: str | Path, depth_scale: float = DEPTH_SCALE) -> np.ndarray:
@@ -68,7 +70,7 @@ def read_prediction(path: str | Path, depth_scale: float = DEPTH_SCALE) -> np.nd
         depth_scale: Integers per metre of PNGs without a side-car JSON that states it.
 
     Raises:
-        ValueError: If it is damaged, has several channels or 8 bits, or holds values that are no depth.
+        ValueError: If it is damaged, has several channels or 8 bits, or holds NaN, infinite or negative values.
     """
     path = Path(path)
     stored = read_map(path)
@@ -108,17 +110,20 @@ def average_depth(
     if len(shapes) != 1:
         raise ValueError(f'predictions of one image differ in size: {sorted(shapes)}')
     check_weights(weights, len(depths))
-    stack = np.stack(depths).astype(np.float64)
-    share = np.ones(len(depths)) if weights is None else np.asarray(weights, np.float64)
-    share = share[:, None, None] * (stack > 0)
-    total = share.sum(axis=0)
+    stack = np.stack(depths).astype(np.float64)  # (models, H, W)
+    model_weights = np.ones(len(depths)) if weights is None else np.asarray(weights, np.float64)
+    # A model without a value at a pixel has no weight there.
+    pixel_weights = model_weights[:, None, None] * (stack > 0)
+    total = pixel_weights.sum(axis=0)
     values = np.log(np.where(stack > 0, stack, 1)) if log_depth else stack
-    mean = (share * values).sum(axis=0) / np.where(total > 0, total, 1)
-    return np.where(total > 0, np.exp(mean) if log_depth else mean, 0).astype(np.float32)
+    mean = (pixel_weights * values).sum(axis=0) / np.where(total > 0, total, 1)
+    if log_depth:
+        mean = np.exp(mean)
+    return np.where(total > 0, mean, 0).astype(np.float32)
 
 
 def check_weights(weights: Sequence[float] | None, count: int) -> None:
-    """See that there is one positive weight a model.
+    """Check that there is one positive weight a model.
 
     Raises:
         ValueError: If not.
@@ -128,7 +133,7 @@ def check_weights(weights: Sequence[float] | None, count: int) -> None:
 
 
 def encode_depth(depth: np.ndarray) -> np.ndarray:
-    """Return depth (H, W) in metres as the server stores it, uint16; what is there never becomes 0, "none"."""
+    """Return depth (H, W) in metres as the server stores it, uint16; a positive depth never becomes 0, "none"."""
     return encode_uint16(depth, DEPTH_SCALE)
 
 
@@ -144,26 +149,25 @@ def pack_submission(
 
     Args:
         folders: Of predictions, one a model.
-        out: The zip. It is not written if something is wrong.
+        out: Path of the zip; it is written only if it is valid.
         weights: See :func:`average_depth`.
         log_depth: See :func:`average_depth`.
         depth_scale: See :func:`read_prediction`.
         progress: Wraps the iteration over names.
 
     Returns:
-        What is worth knowing about the archive, in words.
+        Remarks on the archive: its median depth, pixels without a prediction or at the limit.
 
     Raises:
-        FileNotFoundError, ValueError: If a prediction is missing or cannot be taken.
+        FileNotFoundError, ValueError: If a prediction is missing or invalid.
     """
     check_weights(weights, len(folders))
     models = [find_predictions(folder) for folder in folders]
     with atomic_open(out) as file:
         with zipfile.ZipFile(file, 'w', zipfile.ZIP_STORED) as archive:
             for name in progress(list(NAMES)):
-                depth = average_depth(
-                    [read_prediction(model[name], depth_scale) for model in models], weights, log_depth
-                )
+                depths = [read_prediction(model[name], depth_scale) for model in models]
+                depth = average_depth(depths, weights, log_depth)
                 stored = cv2.imencode('.png', encode_depth(depth))[1].tobytes()
                 archive.writestr(zipfile.ZipInfo(name, _EPOCH), stored)
         file.flush()
@@ -174,35 +178,39 @@ def pack_submission(
 
 
 def check_archive(path: str | Path) -> tuple[list[str], list[str]]:
-    """Validate an archive as the server would, and look whether its depth can be metres.
+    """Validate an archive as the server would, and check that its depth can be metres.
 
     Returns:
-        What makes it wrong, and what is worth knowing; both in words.
+        Problems, for which the server would refuse it, and remarks.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             names = [info.filename for info in archive.infolist() if not info.is_dir()]
-            problems, values = _name_problems(names), []
-            for name in (name for name in names if name in NAMES):
+            problems = _name_problems(names)
+            summaries = []
+            for name in names:
+                if name not in NAMES:
+                    continue
                 stored = cv2.imdecode(np.frombuffer(archive.read(name), np.uint8), cv2.IMREAD_UNCHANGED)
                 problem = _map_problem(name, stored)
                 if problem:
                     problems.append(problem)
                 else:
-                    values.append(_summarise(stored))
+                    summaries.append(_summarize(stored))
     except (zipfile.BadZipFile, zlib.error, OSError) as error:
         return [f'{path} is no readable zip: {error}'], []
-    scale_problems, notes = _value_remarks(values)
+    scale_problems, notes = _value_remarks(summaries)
     return _shorten(problems) + scale_problems, notes
 
 
 def _name_problems(names: Sequence[str]) -> list[str]:
     problems = []
-    missing, extra = [n for n in NAMES if n not in set(names)], [n for n in names if n not in NAMES]
+    missing = [name for name in NAMES if name not in set(names)]
+    extra = [name for name in names if name not in NAMES]
     if extra:
         nested = any(Path(name).name in NAMES for name in extra)
-        where = ' (the files belong into the root of the zip, not into a folder)' if nested else ''
-        problems.append(f'{len(extra)} entries the server does not expect, such as {extra[0]}{where}')
+        hint = ' (the files belong into the root of the zip, not into a folder)' if nested else ''
+        problems.append(f'{len(extra)} entries the server does not expect, such as {extra[0]}{hint}')
     if missing:
         problems.append(f'{len(missing)} of {NUM_IMAGES} files missing, such as {missing[0]}')
     if len(set(names)) < len(names):
@@ -222,30 +230,42 @@ def _map_problem(name: str, stored: np.ndarray | None) -> str:
     return ''
 
 
-def _summarise(stored: np.ndarray) -> tuple[float, int, int]:
-    """Return the median in metres (0 if there is none), the pixels without a prediction and those at the limit."""
-    known = stored[stored > 0]
-    median = float(np.median(known)) / DEPTH_SCALE if known.size else 0.0
-    return median, stored.size - known.size, int((stored == 65535).sum())
+@dataclass(frozen=True)
+class _MapSummary:
+    """Median of a stored map in metres (0 if it is empty), and counts of pixels without a value and at the limit."""
+
+    median: float
+    num_empty: int
+    num_limited: int
 
 
-def _value_remarks(values: Sequence[tuple[float, int, int]]) -> tuple[list[str], list[str]]:
+def _summarize(stored: np.ndarray) -> _MapSummary:
+    present = stored[stored > 0]
+    median = float(np.median(present)) / DEPTH_SCALE if present.size else 0.0
+    return _MapSummary(median, stored.size - present.size, int((stored == 65535).sum()))
+
+
+def _value_remarks(summaries: Sequence[_MapSummary]) -> tuple[list[str], list[str]]:
+    """Return the problems with the values of all maps, and remarks on them."""
     problems, notes = [], []
-    medians = [median for median, _, _ in values if median]
+    medians = [summary.median for summary in summaries if summary.median]
     if medians:
         typical = float(np.median(medians))
         notes.append(f'median depth {typical:.2f} m over {len(medians)} images')
         if not PLAUSIBLE_MEDIAN[0] <= typical <= PLAUSIBLE_MEDIAN[1]:
             problems.append(f'a median depth of {typical:.4g} m is no street: is it depth * 256?')
-    if len(medians) < len(values):
-        problems.append(f'{len(values) - len(medians)} maps hold no prediction at all')
-    holes, cut = (sum(value[which] for value in values) for which in (1, 2))
-    if holes:
-        notes.append(f'{holes} pixels have no prediction (0); the server fills them in')
-    if cut:
-        notes.append(f'{cut} pixels are at the farthest that 16 bits hold, {FARTHEST:.0f} m')
+    if len(medians) < len(summaries):
+        problems.append(f'{len(summaries) - len(medians)} maps hold no prediction at all')
+    num_empty = sum(summary.num_empty for summary in summaries)
+    num_limited = sum(summary.num_limited for summary in summaries)
+    if num_empty:
+        notes.append(f'{num_empty} pixels have no prediction (0); the server fills them in')
+    if num_limited:
+        notes.append(f'{num_limited} pixels are at the farthest that 16 bits hold, {FARTHEST:.0f} m')
     return problems, notes
 
 
 def _shorten(problems: list[str], limit: int = 5) -> list[str]:
-    return problems[:limit] + ([f'and {len(problems) - limit} more'] if len(problems) > limit else [])
+    if len(problems) <= limit:
+        return problems
+    return [*problems[:limit], f'and {len(problems) - limit} more']

@@ -1,4 +1,4 @@
-"""Reading one map of depth that anybody wrote, with an answer in words for each file that holds none."""
+"""Reader of single prediction maps (PNG, npy, npz) that explains why a file cannot be read."""
 
 import json
 import math
@@ -14,13 +14,21 @@ import numpy as np
 PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
 # What NumPy and zipfile raise for files that are cut off, damaged or of another kind.
 NUMPY_ERRORS = (
-    *(ValueError, OSError, EOFError, LookupError, RuntimeError, MemoryError),
-    *(zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError),
+    ValueError,
+    OSError,
+    EOFError,
+    LookupError,
+    RuntimeError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    tokenize.TokenError,
 )
 
 
 def read_map(path: str | Path) -> np.ndarray:
-    """Return what one file of a prediction holds, unchanged: a 16-bit PNG, an npy or an npz (first array).
+    """Return the array of a prediction file, unchanged: a 16-bit PNG, an npy or an npz (first array).
 
     Raises:
         ValueError: If it cannot be read.
@@ -57,11 +65,13 @@ def _read_png(path: Path) -> np.ndarray:
 
 
 def _png_problem(content: bytes) -> str:
-    """Return what is wrong with a PNG, '' if its parts are whole; OpenCV fills what is missing with zeros."""
+    """Return the problem with the chunks of a PNG, '' if all are complete and their checksums are right."""
+    # OpenCV decodes a truncated file without an error and fills the rest with zeros.
     if not content.startswith(PNG_SIGNATURE):
         return 'is no PNG' if content else 'is empty'
     position = len(PNG_SIGNATURE)
     while position + 12 <= len(content):
+        # A chunk is its length, type, data and checksum; all but the data have four bytes.
         end = position + 12 + int.from_bytes(content[position : position + 4])
         kind, checksum = content[position + 4 : position + 8], int.from_bytes(content[end - 4 : end])
         if end > len(content):
@@ -74,11 +84,11 @@ def _png_problem(content: bytes) -> str:
     return 'is cut off'
 
 
-def unreadable(what: str, error: Exception) -> str:
-    """Return an answer for a file that NumPy cannot read."""
+def unreadable(label: str, error: Exception) -> str:
+    """Return the message for a file that NumPy cannot read."""
     reason = str(error) or type(error).__name__
     return (
-        f'{what} cannot be read, it is empty, cut off, no array, or holds Python objects, which are never loaded: '
+        f'{label} cannot be read, it is empty, cut off, no array, or holds Python objects, which are never loaded: '
         f'{reason}; save it again as float32'
     )
 

@@ -1,4 +1,4 @@
-"""The metric that validation and test loops run."""
+"""``DepthMetric``: the evaluator of validation and test loops, under one or more protocols."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -12,12 +12,13 @@ from torch import Tensor
 from depth.atomic_write import write_atomically
 from depth.registry import METRICS
 
-from .detail import bin_moments, bin_names, boundary_counts, check_bins
-from .functional import MOMENTS, depth_moments
-from .prediction_types import get_prediction_type
+from .detail import BIN_METRICS, BOUNDARY_METRICS, bin_moments, bin_names, boundary_counts, check_bins
+from .functional import ALL_METRIC_NAMES, HIGHER_IS_BETTER
+from .pixel_metrics import get_pixel_metrics
+from .prediction_types import PredictionType, get_prediction_type
 from .protocols import Protocol, applicable_protocols, get_protocol
 from .report import ProtocolResult, json_text, side_by_side, table
-from .summary import summarize
+from .summary import add_details, image_moments, moment_names, summarize
 from .views import scored_view
 
 ALL = 'all'
@@ -25,7 +26,7 @@ ALL = 'all'
 
 @METRICS.register_module()
 class DepthMetric(BaseMetric):
-    """Depth metrics under a named protocol, and the same predictions under others beside it.
+    """Depth metrics under a named protocol, and under further protocols for the same predictions.
 
     Images without a valid pixel are left out and counted. With several processes no image is counted twice. Nothing is
     read back from the device before the end, so scoring does not wait for the model.
@@ -43,7 +44,8 @@ class DepthMetric(BaseMetric):
         distance_bins: Edges in metres of bins of true depth, for ``abs_rel_2-5m``, ``rmse_...`` and ``d1_...``.
         boundary_ratio: Two neighbours are an edge where one is that many times as far, for ``boundary_precision``,
             ``boundary_recall`` and ``boundary_f1``; needs dense ground truth.
-        prediction_type: What predictions are that do not say it themselves, see ``PredictionType``.
+        pixel_metrics: Names of registered pixel metrics, see ``register_pixel_metric``; measured under every protocol.
+        prediction_type: Type of predictions that do not state it themselves, see ``PredictionType``.
         prefix: Goes in front of the metric names.
         collect_device: Where the processes' rows are gathered.
 
@@ -65,6 +67,7 @@ class DepthMetric(BaseMetric):
         protocols: Sequence[str] | str = (),
         distance_bins: Sequence[float] | None = None,
         boundary_ratio: float | None = None,
+        pixel_metrics: Sequence[str] = (),
         prediction_type: str = 'metric',
         prefix: str | None = None,
         collect_device: str = 'cpu',
@@ -75,91 +78,104 @@ class DepthMetric(BaseMetric):
         )
         if isinstance(protocols, str) and protocols != ALL:
             raise ValueError(f"DepthMetric.protocols is a list of names or 'all', got {protocols!r}")
-        self.takes_all = self.wants_all = protocols == ALL
-        named = [] if self.wants_all else [get_protocol(name) for name in protocols]
-        self.others: list[Protocol] = [other for other in named if other.name != self.protocol.name]
+        self.takes_all = protocols == ALL
+        self.further_protocols: list[Protocol] = []
+        if not self.takes_all:
+            named = [get_protocol(name) for name in protocols]
+            self.further_protocols = [other for other in named if other.name != self.protocol.name]
         self.left_out: dict[str, str] = {}
-        self.chosen_for: str | None = None  # the data set whose protocols 'all' stands for
+        # The data set whose protocols 'all' stands for; None until the first sample names it.
+        self.chosen_dataset: str | None = None
         self.distance_bins = None if distance_bins is None else check_bins(distance_bins)
         if boundary_ratio is not None and not boundary_ratio > 1:
             raise ValueError(f'boundary_ratio is how many times as far one neighbour is, above 1, got {boundary_ratio}')
         self.boundary_ratio = boundary_ratio
+        self.pixel_metrics = get_pixel_metrics(pixel_metrics)
         self.prediction_type = prediction_type
         self.num_images = self.num_skipped = 0
         self.outcome: list[ProtocolResult] = []
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Score one batch; only a row of numbers an image is kept, on the device."""
+        """Score one batch; only small tensors an image are kept, on the device."""
         for sample in data_samples:
-            self._check(sample)
-            if self.wants_all:
-                self._choose(sample)
-        for group in _equal_shapes(data_samples):
-            self._score(group)
+            self._check_sample(sample)
+            if self.takes_all and self.chosen_dataset is None:
+                self._choose_protocols(sample)
+        for group in _group_equal_shapes(data_samples):
+            self._score_batch(group)
 
-    def _check(self, sample: dict) -> None:
+    def _check_sample(self, sample: dict) -> None:
         name = sample.get('img_path', 'a sample')
         if 'gt_depth' not in sample:
             raise ValueError(f'{name} has no gt_depth, so it cannot be scored; does the test pipeline load depth?')
-        if self.chosen_for not in (None, sample.get('dataset', '')):
+        dataset = sample.get('dataset', '')
+        if self.chosen_dataset not in (None, dataset):
             raise ValueError(
-                f"protocols='all' means those of one data set, but {name} is of {sample.get('dataset', '')!r} after "
-                f'images of {self.chosen_for!r}; test the data sets one by one or name the protocols'
+                f"protocols='all' means those of one data set, but {name} is of {dataset!r} after "
+                f'images of {self.chosen_dataset!r}; test the data sets one by one or name the protocols'
             )
-        for protocol in (self.protocol, *(() if self.takes_all else self.others)):
+        # Protocols of 'all' do not raise here: those that refuse a sample are left out later.
+        named_protocols = [self.protocol] if self.takes_all else [self.protocol, *self.further_protocols]
+        for protocol in named_protocols:
             protocol.check_sample(sample)
             protocol.check_size(sample['pred_depth'].shape, sample['gt_depth'].shape, name)
 
-    def _kind(self, sample: dict) -> str:
-        return sample.get('prediction_type', self.prediction_type)
+    def _type_of(self, sample: dict) -> PredictionType:
+        return get_prediction_type(sample.get('prediction_type', self.prediction_type))
 
-    def _choose(self, sample: dict) -> None:
-        """Find the protocols for the data set of the first sample; they are used for all.
+    def _choose_protocols(self, sample: dict) -> None:
+        """Take the protocols for the data set of the first sample; they are used for all samples.
 
         The choice depends on nothing else of the sample, so that all processes choose the same.
         """
-        self.wants_all, self.chosen_for = False, sample.get('dataset', '')
-        for other in applicable_protocols(sample.get('dataset', ''), self._kind(sample), sample.get('max_depth')):
-            if other.name != self.protocol.name and (sample.get('gt_filled') or not other.filled):
-                self.others.append(other)
+        self.chosen_dataset = sample.get('dataset', '')
+        for other in applicable_protocols(self.chosen_dataset, self._type_of(sample), sample.get('max_depth')):
+            fits_ground_truth = sample.get('gt_filled') or not other.filled
+            if other.name != self.protocol.name and fits_ground_truth:
+                self.further_protocols.append(other)
 
-    def _score(self, samples: list[dict]) -> None:
-        kind = get_prediction_type(self._kind(samples[0]))
-        pred = torch.stack([sample['pred_depth'] for sample in samples])
-        gt_depth = torch.stack([sample['gt_depth'] for sample in samples]).to(pred.device)
+    def _score_batch(self, samples: list[dict]) -> None:
+        """Keep the moments of each image; the samples have equal shapes and one prediction type."""
+        kind = self._type_of(samples[0])
+        pred = torch.stack([sample['pred_depth'] for sample in samples])  # (N, h, w)
+        gt_depth = torch.stack([sample['gt_depth'] for sample in samples]).to(pred.device)  # (N, H, W)
         prepared = self.protocol.prepare(pred, gt_depth, kind)
-        columns = [_moments(self.protocol, prepared), *self._details(*prepared)]
+        moments = {self.protocol.name: image_moments(self.protocol, self.pixel_metrics, prepared)}
+        details = self._measure_details(*prepared)
         refusals: dict[str, str] = {}
-        for other in self.others:
+        for other in self.further_protocols:
             try:
                 if self.takes_all:
                     for sample in samples:
                         other.check_sample(sample)
-                columns.append(_moments(other, other.prepare(pred, gt_depth, kind)))
+                prepared = other.prepare(pred, gt_depth, kind)
             except ValueError as error:
                 if not self.takes_all:
                     raise
                 refusals[other.name] = str(error)
-                columns.append(pred.new_zeros(len(samples), len(MOMENTS), dtype=torch.float64))
-        rows = torch.cat(columns, dim=1)
-        for sample, row in zip(samples, rows, strict=True):
+                # Zeros, which mean no valid pixel: every image needs a row to be stacked with the others.
+                moments[other.name] = torch.zeros_like(moments[self.protocol.name])
+                continue
+            moments[other.name] = image_moments(other, self.pixel_metrics, prepared)
+        for index, sample in enumerate(samples):
             result = dict(
                 name=str(sample.get('img_path', sample.get('sample_idx', len(self.results)))),
                 kind=kind.value,
                 tta=sample.get('tta', 'unknown'),
                 view=scored_view(sample['gt_depth'].shape, sample.get('crop_box'), sample.get('frame_shape')),
                 refusals=refusals,
-                row=row,
+                moments={name: table[index] for name, table in moments.items()},
+                details={name: table[index] for name, table in details.items()},
             )
             self.results.append(result)
 
-    def _details(self, pred: Tensor, gt_depth: Tensor, mask: Tensor) -> list[Tensor]:
-        columns = []
+    def _measure_details(self, pred: Tensor, gt_depth: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        details = {}
         if self.distance_bins is not None:
-            columns.append(bin_moments(pred, gt_depth, mask, self.distance_bins))
+            details['bins'] = bin_moments(pred, gt_depth, mask, self.distance_bins)  # (N, bins, 4)
         if self.boundary_ratio is not None:
-            columns.append(boundary_counts(pred, gt_depth, mask, self.boundary_ratio))
-        return columns
+            details['boundary'] = boundary_counts(pred, gt_depth, mask, self.boundary_ratio)  # (N, 3)
+        return details
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Return the metrics of ``size`` images, from all processes; see mmengine's ``BaseMetric``."""
@@ -167,7 +183,7 @@ class DepthMetric(BaseMetric):
         return super().evaluate(size)
 
     def fetch(self, results: Sequence[dict]) -> None:
-        """Bring the rows of images to the CPU, in one transfer, and check every protocol's predictions.
+        """Bring the moments of images to the CPU, in one transfer a protocol, and check every protocol's predictions.
 
         A further protocol that was not asked for by its name is left out instead.
 
@@ -176,12 +192,15 @@ class DepthMetric(BaseMetric):
         """
         if not results:
             return
-        rows = torch.stack([result['row'] for result in results]).cpu()
-        places = [0, *(rows.shape[1] - len(MOMENTS) * count for count in range(len(self.others), 0, -1))]
-        for result, row in zip(results, rows, strict=True):
-            result['row'] = row
-            for place, protocol in zip(places, (self.protocol, *self.others), strict=True):
-                moments = dict(zip(MOMENTS, row[place : place + len(MOMENTS)].tolist(), strict=True))
+        for key in ('moments', 'details'):
+            for name in results[0][key]:
+                table = torch.stack([result[key][name] for result in results]).cpu()
+                for result, row in zip(results, table, strict=True):
+                    result[key][name] = row
+        names = moment_names(self.pixel_metrics)
+        for result in results:
+            for protocol in (self.protocol, *self.further_protocols):
+                moments = dict(zip(names, result['moments'][protocol.name].tolist(), strict=True))
                 if not moments['bad']:
                     continue
                 problem = (
@@ -194,10 +213,13 @@ class DepthMetric(BaseMetric):
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Average over images and print the table."""
+        first = summarize(results, self.protocol, self.pixel_metrics)
         bins = [] if self.distance_bins is None else bin_names(self.distance_bins)
-        self.outcome = summarize(results, self.protocol, self.others, bins, self.boundary_ratio is not None)
-        self._leave_out(results)
-        first = self.outcome[0]
+        add_details(first, results, bins, self.boundary_ratio is not None)
+        further = [summarize(results, protocol, self.pixel_metrics) for protocol in self.further_protocols]
+        self.left_out = self._reasons_to_leave_out(results, further)
+        self.outcome = [first]
+        self.outcome += [result for result in further if result.protocol.name not in self.left_out]
         self.num_images, self.num_skipped = len(first.names), len(first.skipped)
         if not first.names:
             raise ValueError(
@@ -209,26 +231,27 @@ class DepthMetric(BaseMetric):
         if len(self.outcome) > 1 or self.left_out:
             logger.info(side_by_side(self.outcome, self.left_out))
         metrics = dict(first.metrics)
-        for other in self.outcome[1:]:
-            metrics |= {f'{other.protocol.name}/{name}': value for name, value in other.metrics.items()}
+        for result in self.outcome[1:]:
+            for name, value in result.metrics.items():
+                metrics[f'{result.protocol.name}/{name}'] = value
         return metrics
 
-    def _leave_out(self, results: Sequence[dict]) -> None:
-        """Take out the further protocols that refused an image or have none to score, and keep why."""
-        self.left_out = {}
+    def _reasons_to_leave_out(self, results: Sequence[dict], further: Sequence[ProtocolResult]) -> dict[str, str]:
+        """Return why further protocols are left out, by name: they refused an image or have none to score."""
+        reasons: dict[str, str] = {}
+        # The reason of the first image that a protocol refused stays.
         for result in results:
-            self.left_out = result['refusals'] | self.left_out  # the first reason stays
-        first, *others = self.outcome
-        for other in others:
-            if not other.names:
+            reasons = result['refusals'] | reasons
+        for summary in further:
+            if not summary.names:
                 reason = f'none of the {len(results)} images has ground truth that counts'
-                self.left_out.setdefault(other.protocol.name, reason)
-        self.outcome = [first, *(other for other in others if other.protocol.name not in self.left_out)]
+                reasons.setdefault(summary.protocol.name, reason)
+        return reasons
 
     def write_protocol(self, path: str | Path) -> None:
-        """Write what describes the last numbers as JSON: the protocol and the image counts; others below ``others``."""
-        first, *others = [result.describe() for result in self.outcome]
-        content = dict(first, others=others, left_out=self.left_out)
+        """Write protocol and image counts of the last numbers as JSON, further protocols below ``others``."""
+        first, *further = [result.describe() for result in self.outcome]
+        content = dict(first, others=further, left_out=self.left_out)
         write_atomically(path, json_text(content, indent=2))
 
     def write_per_image(self, path: str | Path) -> None:
@@ -237,14 +260,45 @@ class DepthMetric(BaseMetric):
         write_atomically(path, json_text(content))
 
 
-def _moments(protocol: Protocol, prepared: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-    return depth_moments(*prepared, eps_ratio=protocol.eps_ratio, eps_log=protocol.eps_log)
+def metric_directions(
+    distance_bins: Sequence[float] | None = None,
+    boundary_ratio: float | None = None,
+    pixel_metrics: Sequence[str] = (),
+    protocols: Sequence[str] = (),
+) -> dict[str, bool]:
+    """Return whether higher is better, by the name of each metric of a ``DepthMetric`` with these arguments.
+
+    Args:
+        distance_bins: See :class:`DepthMetric`.
+        boundary_ratio: See :class:`DepthMetric`.
+        pixel_metrics: See :class:`DepthMetric`.
+        protocols: Names of further protocols, not ``'all'``: those depend on the data.
+
+    Raises:
+        ValueError: If a pixel metric is not registered.
+    """
+    usual = {name: name in HIGHER_IS_BETTER for name in ALL_METRIC_NAMES}
+    for metric in get_pixel_metrics(pixel_metrics):
+        usual[metric.name] = metric.higher_is_better
+    directions = dict(usual)
+    if distance_bins:
+        for bin_name in bin_names(distance_bins):
+            for name in BIN_METRICS:
+                directions[f'{name}_{bin_name}'] = name in HIGHER_IS_BETTER
+    if boundary_ratio:
+        for name in BOUNDARY_METRICS:
+            directions[name] = True
+    for protocol in protocols:
+        for name, higher in usual.items():
+            directions[f'{protocol}/{name}'] = higher
+    return directions
 
 
-def _equal_shapes(samples: Sequence[dict]) -> list[list[dict]]:
+def _group_equal_shapes(samples: Sequence[dict]) -> list[list[dict]]:
     """Return the samples in their order, in runs that can be stacked."""
 
     def key(sample: dict) -> tuple:
         return sample['pred_depth'].shape, sample['gt_depth'].shape, sample.get('prediction_type')
 
+    # Neighbours only: the results stay in the order of the samples.
     return [list(group) for _, group in groupby(samples, key)]

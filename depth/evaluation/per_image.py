@@ -1,4 +1,4 @@
-"""Files of per-image values: finding, reading and pairing them."""
+"""Files of per-image metrics: search, reading and pairing of two results."""
 
 import json
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ FILE_NAME = 'per_image.json'
 
 @dataclass(frozen=True)
 class PerImage:
-    """One protocol's values of every image.
+    """Metrics of every image under one protocol.
 
     Attributes:
-        path: Where they were read from.
+        path: The file.
         protocol: The protocol's description.
         images: Names.
         values: (N,) float64 by metric, NaN where an image has none.
@@ -30,26 +30,31 @@ def find_file(path: str | Path) -> Path:
     """Return the file of per-image values that belongs to a result.
 
     Args:
-        path: That file (a mixed test writes one a data set: ``per_image_nyu.json``); or a result JSON with it beside;
-            or a folder: of one test, with one result of ``tools/score.py``, or a work dir (its newest test).
+        path: That file (a mixed test writes one a data set: ``per_image_nyu.json``); a result JSON in the same folder;
+            or a folder: that of one test, one with a single result of ``tools/score.py``, or a work dir, of which the
+            newest test counts.
 
     Raises:
         FileNotFoundError: If there is none.
     """
     path = Path(path)
     if path.is_dir():
+        candidates = [path / FILE_NAME]
         scores = sorted(path.glob(f'*.{FILE_NAME}'))
-        places = [path / FILE_NAME, *(scores if len(scores) == 1 else ())]
-        places += sorted(path.glob(f'*/{FILE_NAME}'), reverse=True)
+        if len(scores) == 1:
+            candidates += scores
+        # The folders of tests are called by their time stamps: the newest comes first.
+        candidates += sorted(path.glob(f'*/{FILE_NAME}'), reverse=True)
     elif 'per_image' in path.name:
-        places = [path]
+        candidates = [path]
     else:
-        places = [path.with_suffix('.' + FILE_NAME), path.with_name(FILE_NAME)]
-    for place in places:
-        if place.is_file():
-            return place
+        candidates = [path.with_suffix('.' + FILE_NAME), path.with_name(FILE_NAME)]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    listed = ', '.join(str(candidate) for candidate in candidates[:2])
     raise FileNotFoundError(
-        f'{path}: no per-image values found ({", ".join(str(place) for place in places[:2])}); tools/test.py and '
+        f'{path}: no per-image values found ({listed}); tools/test.py and '
         'tools/score.py --out write them beside the result'
     )
 
@@ -79,32 +84,32 @@ def read_per_image(path: str | Path, protocol: str | None = None) -> PerImage:
 
 
 def check_comparable(first: PerImage, second: PerImage) -> None:
-    """Refuse results that were not obtained under one protocol on the same images.
+    """Check that two results were obtained under one protocol on the same images.
 
     Raises:
-        ValueError: In words.
+        ValueError: If not; the message lists the differences.
     """
     if first.protocol['fingerprint'] != second.protocol['fingerprint']:
         names = [f'{result.protocol["name"]} ({result.protocol["fingerprint"]})' for result in (first, second)]
-        differing = [
-            f'{key}: {value} / {second.protocol.get(key)}'
-            for key, value in first.protocol.items()
-            if key not in ('name', 'description', 'fingerprint') and value != second.protocol.get(key)
-        ]
+        differences = []
+        for key, value in first.protocol.items():
+            if key not in ('name', 'description', 'fingerprint') and value != second.protocol.get(key):
+                differences.append(f'{key}: {value} / {second.protocol.get(key)}')
         raise ValueError(
             f'{first.path} was scored under {names[0]}, {second.path} under {names[1]}; numbers of different protocols '
-            f'cannot be compared ({"; ".join(differing)})'
+            f'cannot be compared ({"; ".join(differences)})'
         )
     if sorted(first.images) != sorted(second.images):
-        only = [sorted(set(a.images) - set(b.images)) for a, b in ((first, second), (second, first))]
+        first_only = sorted(set(first.images) - set(second.images))
+        second_only = sorted(set(second.images) - set(first.images))
         raise ValueError(
-            f'the images differ: {len(only[0])} only in {first.path} {only[0][:1]}, {len(only[1])} only in '
-            f'{second.path} {only[1][:1]}; compare results of the same test set'
+            f'the images differ: {len(first_only)} only in {first.path} {first_only[:1]}, {len(second_only)} only in '
+            f'{second.path} {second_only[:1]}; compare results of the same test set'
         )
 
 
 def paired_values(first: PerImage, second: PerImage, metric: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return a metric's values of both, same images in the same order, images that miss it in either left out.
+    """Return a metric's values in two results, of the images that have it in both, in the order of the first.
 
     Raises:
         ValueError: If a file does not have the metric.
@@ -112,7 +117,8 @@ def paired_values(first: PerImage, second: PerImage, metric: str) -> tuple[np.nd
     for result in (first, second):
         if metric not in result.values:
             raise ValueError(f'{result.path} has no metric {metric!r}, it has {", ".join(result.values)}')
-    order = {name: index for index, name in enumerate(second.images)}
-    columns = first.values[metric], second.values[metric][[order[name] for name in first.images]]
-    known = ~(np.isnan(columns[0]) | np.isnan(columns[1]))
-    return columns[0][known], columns[1][known]
+    positions = {name: index for index, name in enumerate(second.images)}
+    first_values = first.values[metric]
+    second_values = second.values[metric][[positions[name] for name in first.images]]
+    present = ~(np.isnan(first_values) | np.isnan(second_values))
+    return first_values[present], second_values[present]

@@ -1,4 +1,4 @@
-"""What the numbers of a prediction mean, and how much of them is unknown."""
+"""Types of predictions: depth or inverse depth, with or without unknown factor and offset."""
 
 import difflib
 from enum import Enum
@@ -7,8 +7,8 @@ from enum import Enum
 class PredictionType(str, Enum):
     """Type of a prediction; its value is the name that models, tools and result files use.
 
-    A type has a domain (depth or inverse depth) and an ambiguity: how many numbers an image (0 none, 1 a factor,
-    2 a factor and an offset) a protocol must find by alignment before errors mean anything.
+    A type has a domain (depth or inverse depth) and an ambiguity: the number of unknowns an image (0 none, 1 a factor,
+    2 a factor and an offset), which a protocol must fit before errors mean anything.
     """
 
     METRIC = 'metric'
@@ -20,15 +20,17 @@ class PredictionType(str, Enum):
 
     @property
     def is_inverse(self) -> bool:
-        """Whether a larger value is nearer."""
+        """Whether it is inverse depth: a larger value is nearer."""
         return self in (self.INVERSE_DEPTH, self.DISPARITY, self.AFFINE_INVARIANT_DISPARITY)
 
     @property
     def ambiguity(self) -> int:
-        """Unknown numbers an image."""
+        """Number of unknowns an image."""
         if self in (self.METRIC, self.INVERSE_DEPTH):
             return 0
-        return 1 if self in (self.SCALE_INVARIANT, self.DISPARITY) else 2
+        if self in (self.SCALE_INVARIANT, self.DISPARITY):
+            return 1
+        return 2
 
     @property
     def meaning(self) -> str:
@@ -57,5 +59,5 @@ def get_prediction_type(name: str) -> PredictionType:
     except ValueError as error:
         near = difflib.get_close_matches(str(name), [kind.value for kind in PredictionType], n=1, cutoff=0.4)
         hint = f'did you mean {near[0]!r}? ' if near else ''
-        known = '; '.join(f'{kind.value} ({kind.meaning})' for kind in PredictionType)
-        raise ValueError(f'unknown prediction type {name!r}; {hint}there are: {known}') from error
+        listed = '; '.join(f'{kind.value} ({kind.meaning})' for kind in PredictionType)
+        raise ValueError(f'unknown prediction type {name!r}; {hint}there are: {listed}') from error

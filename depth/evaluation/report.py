@@ -1,18 +1,21 @@
-"""Results of a protocol as tables, and as plain values for JSON files."""
+"""Results of a protocol, as tables and as plain values for JSON files."""
 
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .protocols import TTAS, Protocol, fingerprint
 
+COLUMN_WIDTH = 8
+_AVERAGE_PHRASES = dict(image='mean over', pixel='over the pixels of', image_square='mean (of squares for roots) over')
+
 
 @dataclass
 class ProtocolResult:
-    """Numbers of one protocol with what they depend on.
+    """Metrics of one protocol, with the images and the circumstances that they depend on.
 
     Attributes:
         protocol: The protocol.
@@ -22,8 +25,8 @@ class ProtocolResult:
         skipped: Images without ground truth that counts.
         prediction_type: Type of the predictions.
         tta: Test-time augmentation of the predictions, as the model reported it.
-        counts: For metrics that not every image has, how many have it.
-        view: What was scored of the frames, in words, where the protocol takes any view and it was not the full one.
+        counts: Number of images that have it, for each metric that not every image has.
+        view: Scored views other than the full frame, as text, if the protocol takes any view; else ''.
     """
 
     protocol: Protocol
@@ -41,6 +44,7 @@ class ProtocolResult:
         definition = self.protocol.describe()
         if not self.view:
             return definition
+        # Results of different views must not pass for comparable.
         digest = fingerprint(dict(protocol=definition['fingerprint'], view=self.view))
         return dict(definition, name=f'{self.protocol.name} (view: {self.view})', fingerprint=digest)
 
@@ -63,11 +67,12 @@ class ProtocolResult:
         return dict(protocol=self.describe(), images=names[:count], skipped=names[count:], values=self.values)
 
     def origin(self) -> str:
-        """Return where the numbers come from, in a line or more."""
-        protocol, count = self.protocol, len(self.names)
+        """Return protocol, image counts, prediction type and augmentation as text of one or more lines."""
+        protocol = self.protocol
+        count = len(self.names)
         definition = self.definition()
         text = f'protocol {definition["name"]} v{protocol.version} ({definition["fingerprint"]}), '
-        text += f'{_OVER[protocol.average]} {count} images'
+        text += f'{_AVERAGE_PHRASES[protocol.average]} {count} images'
         if self.skipped:
             text += f', {len(self.skipped)} without valid ground truth left out'
         if protocol.num_images not in (None, count + len(self.skipped)):
@@ -79,30 +84,32 @@ class ProtocolResult:
         return text
 
 
-_OVER = dict(image='mean over', pixel='over the pixels of', image_square='mean (of squares for roots) over')
-
-
 def table(result: ProtocolResult) -> str:
-    """Return the usual table, with the protocol and the number of images below it."""
-    groups = [{}, {}]
-    for name, value in result.metrics.items():
-        groups[name in result.counts][name] = value
-    lines = [*_two_lines(groups[0])]
-    for name, value in groups[1].items():
-        lines.append(f'{name:>20} {value:8.4f}  ({result.counts[name]} images)')
-    return '\n' + '\n'.join([*lines, result.origin()])
+    """Return the usual table of metrics, then those that not every image has, then the origin of the numbers."""
+    common = {name: value for name, value in result.metrics.items() if name not in result.counts}
+    lines = [_header(common), _values_line(common)]
+    for name, count in result.counts.items():
+        lines.append(f'{name:>20} {result.metrics[name]:8.4f}  ({count} images)')
+    lines.append(result.origin())
+    return '\n' + '\n'.join(lines)
 
 
-def _two_lines(metrics: dict[str, float]) -> list[str]:
-    return [' '.join(f'{name:>8}' for name in metrics), ' '.join(f'{value:8.4f}' for value in metrics.values())]
+def _header(names: Iterable[str]) -> str:
+    return ' '.join(f'{name:>{COLUMN_WIDTH}}' for name in names)
+
+
+def _values_line(metrics: dict[str, float]) -> str:
+    # Registered pixel metrics may have longer names than the usual ones.
+    widths = {name: max(COLUMN_WIDTH, len(name)) for name in metrics}
+    return ' '.join(f'{value:{widths[name]}.4f}' for name, value in metrics.items())
 
 
 def side_by_side(results: Sequence[ProtocolResult], left_out: dict[str, str]) -> str:
-    """Return one row a protocol for the same predictions, then the protocols that could not score them and why."""
+    """Return a table of one row a protocol for the same predictions, then the protocols left out, with reasons."""
     names = [name for name in results[0].metrics if name not in results[0].counts]
-    lines = [f'{"images":>7} ' + ' '.join(f'{name:>8}' for name in names) + '  protocol']
+    lines = [f'{"images":>7} {_header(names)}  protocol']
     for result in results:
-        values = ' '.join(f'{result.metrics[name]:8.4f}' for name in names)
+        values = _values_line({name: result.metrics[name] for name in names})
         definition = result.definition()
         lines.append(f'{len(result.names):7d} {values}  {definition["name"]} ({definition["fingerprint"]})')
     lines.extend(f'not scored: {name}: {reason}' for name, reason in left_out.items())
@@ -110,15 +117,17 @@ def side_by_side(results: Sequence[ProtocolResult], left_out: dict[str, str]) ->
 
 
 def relative_names(paths: Sequence[str]) -> list[str]:
-    """Return paths below the folder that all share, so that they do not depend on where the data lies."""
+    """Return paths relative to the folder that all share, independent of the location of the data."""
     if not paths:
         return []
     common = os.path.commonpath([str(Path(path).parent) for path in paths])
-    return [Path(os.path.relpath(path, common)).as_posix() if common else str(path) for path in paths]
+    if not common:
+        return [str(path) for path in paths]
+    return [Path(os.path.relpath(path, common)).as_posix() for path in paths]
 
 
 def json_text(content: object, indent: int | None = None) -> str:
-    """Return plain values as JSON, with null for what is not finite: readers of JSON know no NaN."""
+    """Return plain values as JSON, with null for numbers that are not finite: JSON has no NaN."""
     return json.dumps(_finite(content), indent=indent, allow_nan=False) + '\n'
 
 
@@ -127,4 +136,6 @@ def _finite(content: object) -> object:
         return {key: _finite(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
         return [_finite(value) for value in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content
+    if isinstance(content, float) and not math.isfinite(content):
+        return None
+    return content

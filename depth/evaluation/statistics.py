@@ -1,4 +1,4 @@
-"""How certain a mean over images is, and whether two models differ on the same images."""
+"""Bootstrap intervals of means over images, and a paired comparison of two models."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two models on the same images.
+    """Paired comparison of two models on the same images.
 
     Attributes:
         first: Mean of the first model.
@@ -65,17 +65,20 @@ def sign_flip_p_value(differences: np.ndarray, num_resamples: int = 10_000, seed
     """
     differences = _checked(differences)
     count = len(differences)
-    observed = abs(differences.sum()) * (1 - 1e-12)  # equal sums must not lose to rounding
+    # A little smaller, so that rounding does not take sums that equal it for smaller ones.
+    observed = abs(differences.sum()) * (1 - 1e-12)
     if 2**count <= num_resamples:
+        # All sign patterns, as the bits of the numbers below 2^N.
         patterns = (np.arange(2**count)[:, None] >> np.arange(count)) & 1
         return float((np.abs((1 - 2 * patterns) @ differences) >= observed).mean())
     rng = np.random.default_rng(seed)
-    reached, step = 0, max(CHUNK // count, 1)
+    num_reached = 0
+    step = max(CHUNK // count, 1)
     for start in range(0, num_resamples, step):
         signs = 1 - 2 * rng.integers(2, size=(min(step, num_resamples - start), count))
-        reached += int((np.abs(signs @ differences) >= observed).sum())
+        num_reached += int((np.abs(signs @ differences) >= observed).sum())
     # The observed pattern is one of the possible ones, so that p is never 0.
-    return (reached + 1) / (num_resamples + 1)
+    return (num_reached + 1) / (num_resamples + 1)
 
 
 def compare_paired(
@@ -93,7 +96,8 @@ def compare_paired(
     Raises:
         ValueError: If the lengths differ or are zero.
     """
-    first, second = _checked(first), _checked(second)
+    first = _checked(first)
+    second = _checked(second)
     if len(first) != len(second):
         raise ValueError(f'a paired comparison needs the same images, got {len(first)} and {len(second)} values')
     options = dict(num_resamples=num_resamples, level=level, seed=seed)
@@ -108,6 +112,7 @@ def compare_paired(
 
 
 def _checked(values: np.ndarray) -> np.ndarray:
+    """Return values as float64 (N,), with N above 0."""
     values = np.asarray(values, np.float64)
     if values.ndim != 1 or not len(values):
         raise ValueError(f'need one value an image, (N,) with N above 0, got shape {values.shape}')

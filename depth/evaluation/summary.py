@@ -1,81 +1,112 @@
-"""From the rows of single images to a protocol's numbers."""
+"""Moments of single images under a protocol, and their summary as the protocol's results."""
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from .detail import BIN_METRICS, NUM_BIN_MOMENTS, boundary_metrics
-from .functional import ALL_METRIC_NAMES, MOMENTS, combine_moments, metrics_from_moments
+from .detail import bin_metrics, boundary_metrics
+from .functional import MOMENTS, combine_moments, depth_moments, metrics_from_moments
+from .pixel_metrics import PixelMetric, pixel_metric_moments
 from .protocols import Protocol
 from .report import ProtocolResult
-from .views import summary
+from .views import list_partial_views
 
 
-def summarize(
-    results: Sequence[dict], protocol: Protocol, others: Sequence[Protocol], bins: Sequence[str], boundary: bool
-) -> list[ProtocolResult]:
-    """Return one result a protocol, the first with details.
+def moment_names(pixel_metrics: Sequence[PixelMetric]) -> list[str]:
+    """Return the names of the moments that :func:`image_moments` returns, in its order."""
+    names = list(MOMENTS)
+    for metric in pixel_metrics:
+        names.extend(metric.moment_names)
+    return names
+
+
+def image_moments(
+    protocol: Protocol, pixel_metrics: Sequence[PixelMetric], prepared: tuple[Tensor, Tensor, Tensor]
+) -> Tensor:
+    """Return the moments of every image as one tensor (N, M), M in the order of :func:`moment_names`.
 
     Args:
-        results: One dict an image: ``name``, ``kind``, ``tta``, ``view`` and ``row``: the protocol's moments, its bins'
-            (``NUM_BIN_MOMENTS`` each), its three boundary counts if there are any, then the others' moments.
-        protocol: The first protocol.
-        others: Further ones.
-        bins: Names of the distance bins.
-        boundary: Whether there are boundary counts.
+        protocol: Whose definitions of the metrics count.
+        pixel_metrics: Registered metrics besides the usual ones.
+        prepared: Depth, ground truth and mask, (N, H, W) each, from ``protocol.prepare``.
     """
-    rows = torch.stack([torch.as_tensor(result['row']) for result in results])
-    widths = [len(MOMENTS), *[NUM_BIN_MOMENTS] * len(bins), *[3] * boundary, *[len(MOMENTS)] * len(others)]
-    first, *rest = rows.split(widths, dim=1)
-    details, moments = rest[: len(rest) - len(others)], rest[len(rest) - len(others) :]
-    outcome = [_result(results, first, protocol)]
-    scored = first[:, 0] > 0
-    for name, part in zip(bins, details[: len(bins)], strict=True):
-        _add(outcome[0], _bin_values(part[scored], name))
-    if boundary:
-        _add(outcome[0], boundary_metrics(details[-1][scored]))
-    outcome.extend(_result(results, part, other) for part, other in zip(moments, others, strict=True))
-    return outcome
+    moments = depth_moments(*prepared, eps_ratio=protocol.eps_ratio, eps_log=protocol.eps_log)
+    moments |= pixel_metric_moments(pixel_metrics, *prepared)
+    return torch.stack(list(moments.values()), dim=1)
 
 
-def _result(results: Sequence[dict], moments: Tensor, protocol: Protocol) -> ProtocolResult:
-    scored = (moments[:, 0] > 0).tolist()
-    kept = moments[moments[:, 0] > 0]
-    definition = dict(silog=protocol.silog, log10=protocol.log10)
-    values = metrics_from_moments(kept, **definition)
-    if protocol.average == 'image' or not len(kept):
-        means = {name: value.mean() for name, value in values.items()}
+def summarize(results: Sequence[dict], protocol: Protocol, pixel_metrics: Sequence[PixelMetric]) -> ProtocolResult:
+    """Return a protocol's metrics over images.
+
+    Args:
+        results: One dict an image: ``name``, ``kind``, ``tta``, ``view`` and ``moments``, those of
+            :func:`image_moments` by the protocol's name.
+        protocol: The protocol.
+        pixel_metrics: Registered metrics besides the usual ones.
+    """
+    table = torch.stack([result['moments'][protocol.name] for result in results])
+    moments = dict(zip(moment_names(pixel_metrics), table.unbind(dim=1), strict=True))
+    scored = moments['count'] > 0
+    moments = {name: values[scored] for name, values in moments.items()}
+    values = _metrics(moments, protocol, pixel_metrics)
+    if protocol.average == 'image' or not scored.any():
+        means = {name: column.mean() for name, column in values.items()}
     else:
-        means = metrics_from_moments(combine_moments(kept, protocol.average), **definition)
-    names = [result['name'] for result in results]
+        means = _metrics(combine_moments(moments, protocol.average), protocol, pixel_metrics)
+    names, skipped = [], []
+    for result, is_scored in zip(results, scored.tolist(), strict=True):
+        (names if is_scored else skipped).append(result['name'])
+    views = [result['view'] for result in results]
     return ProtocolResult(
         protocol=protocol,
-        metrics={name: float(means[name]) for name in ALL_METRIC_NAMES},
-        names=[name for name, has in zip(names, scored, strict=True) if has],
-        values={name: values[name].tolist() for name in ALL_METRIC_NAMES},
-        skipped=[name for name, has in zip(names, scored, strict=True) if not has],
+        metrics={name: float(mean) for name, mean in means.items()},
+        names=names,
+        values={name: column.tolist() for name, column in values.items()},
+        skipped=skipped,
         prediction_type='/'.join(sorted({result['kind'] for result in results})),
         tta='/'.join(sorted({result['tta'] for result in results})),
-        view=summary(result['view'] for result in results) if protocol.view == 'any' else '',
+        view=list_partial_views(views) if protocol.view == 'any' else '',
     )
 
 
-def _bin_values(part: Tensor, name: str) -> dict[str, Tensor]:
-    count, abs_rel, square, d1 = part.unbind(dim=1)
-    values = (abs_rel, square.sqrt(), d1)
-    missing = torch.full_like(count, torch.nan)
-    return {
-        f'{metric}_{name}': torch.where(count > 0, value, missing)
-        for metric, value in zip(BIN_METRICS, values, strict=True)
-    }
+def add_details(result: ProtocolResult, results: Sequence[dict], bins: Sequence[str], boundary: bool) -> None:
+    """Add the metrics by distance and at depth edges to a protocol's result.
+
+    Args:
+        result: Result of the protocol whose details were measured.
+        results: One dict an image, with ``moments`` and ``details``: ``bins`` (bins, 4) and ``boundary`` (3,).
+        bins: Names of the distance bins.
+        boundary: Whether there are boundary counts.
+    """
+    # Images without valid pixels are left out here as they are in the result.
+    count_column = MOMENTS.index('count')
+    protocol = result.protocol.name
+    details = [image['details'] for image in results if image['moments'][protocol][count_column] > 0]
+    if not details:
+        return
+    for index, bin_name in enumerate(bins):
+        moments = torch.stack([detail['bins'][index] for detail in details])
+        for name, values in bin_metrics(moments).items():
+            _add_partial_metric(result, f'{name}_{bin_name}', values)
+    if boundary:
+        counts = torch.stack([detail['boundary'] for detail in details])
+        for name, values in boundary_metrics(counts).items():
+            _add_partial_metric(result, name, values)
 
 
-def _add(result: ProtocolResult, values: dict[str, Tensor]) -> None:
-    """Add metrics that not every image has: the mean over those that have it, left out if none has."""
-    for name, value in values.items():
-        known = value[~value.isnan()]
-        if len(known):
-            result.metrics[name] = float(known.mean())
-            result.values[name] = [None if item != item else item for item in value.tolist()]
-            result.counts[name] = len(known)
+def _metrics(moments: dict[str, Tensor], protocol: Protocol, pixel_metrics: Sequence[PixelMetric]) -> dict[str, Tensor]:
+    metrics = metrics_from_moments(moments, silog=protocol.silog, log10=protocol.log10)
+    for metric in pixel_metrics:
+        metrics[metric.name] = metric.compute(moments)
+    return metrics
+
+
+def _add_partial_metric(result: ProtocolResult, name: str, values: Tensor) -> None:
+    """Add a metric that not every image has: the mean over those that have it; nothing if none has."""
+    present = values[~values.isnan()]
+    if len(present):
+        result.metrics[name] = float(present.mean())
+        result.values[name] = [None if math.isnan(value) else value for value in values.tolist()]
+        result.counts[name] = len(present)

@@ -1,4 +1,4 @@
-"""Tests without ground truth."""
+"""Placeholder metric for test sets without ground truth."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,11 @@ from depth.registry import METRICS
 
 @METRICS.register_module()
 class UnscoredPredictions(BaseMetric):
-    """Stand where a metric stands, for lists without ground truth: count the predictions and say that none is scored.
+    """Placeholder metric for test sets without ground truth: counts the predictions and returns no numbers.
 
     Args:
-        hint: What to do with the predictions.
-        prefix: Accepted as every metric does; there are no names to put it in front of.
+        hint: Advice on using the predictions, logged with their number.
+        prefix: Accepted because every metric has it; there are no metrics to name.
         collect_device: Where the processes' counts are gathered.
     """
 
@@ -34,7 +34,7 @@ class UnscoredPredictions(BaseMetric):
         self.results.extend(sample.get('img_path', '') for sample in data_samples)
 
     def compute_metrics(self, results: list[str]) -> dict[str, float]:
-        """Say how many predictions there are; return no metrics."""
+        """Log the number of predictions and return no metrics."""
         MMLogger.get_current_instance().info(
             f'{len(results)} predictions, not scored: this list has no ground truth; {self.hint}'
         )

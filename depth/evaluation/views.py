@@ -1,6 +1,7 @@
-"""Which part of a frame a ground truth map shows."""
+"""Views: the part of a frame that a ground truth map shows."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 VIEWS = dict(
     any='any; a view other than the full frame shows in the name and the fingerprint of the result',
@@ -8,10 +9,57 @@ VIEWS = dict(
     native='the full frame, uncropped, with ground truth at its own size',
     kb_crop='the bottom 352 rows, central 1216 columns',
 )
-FULL, UNKNOWN, KB_CROP = 'full', 'unknown', 'kb_crop'
 KB_SIZE = (352, 1216)
-# Sizes of KITTI's recording days, and of the images that are published cut already.
+# Sizes of KITTI's recording days, and of the images that are published already cut.
 KITTI_FRAMES = ((375, 1242), (370, 1224), (374, 1238), (376, 1241), (370, 1226), KB_SIZE)
+MAX_LISTED_VIEWS = 2
+
+
+@dataclass(frozen=True)
+class View:
+    """Part of a frame that a ground truth map shows.
+
+    Attributes:
+        kind: ``full`` frame, ``kb_crop``, another ``window``, or ``unknown``.
+        window: (top, left, height, width) in the frame, for the kind ``window``.
+        resized_to: (H, W) of the ground truth if it does not have the size of that part.
+    """
+
+    kind: str
+    window: tuple[int, int, int, int] | None = None
+    resized_to: tuple[int, int] | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is the full frame, at any size. A frame of unknown size counts as full."""
+        return self.kind in ('full', 'unknown')
+
+    def satisfies(self, required: str, gt_size: Sequence[int]) -> bool:
+        """Return whether it is the view that a protocol requires.
+
+        Args:
+            required: Key of ``VIEWS``.
+            gt_size: (H, W) of the ground truth. A frame of the size of the KB window is its own KB window.
+        """
+        if required == 'any':
+            return True
+        if required == 'full':
+            return self.is_full
+        if self.resized_to is not None:
+            return False
+        if required == 'native':
+            return self.is_full
+        return self.kind == 'kb_crop' or (self.is_full and tuple(gt_size) == KB_SIZE)
+
+    def __str__(self) -> str:
+        """Return the kind or the window, followed by ``at HxW`` where ground truth was resized."""
+        text = self.kind
+        if self.window is not None:
+            top, left, height, width = self.window
+            text = f'rows {top}:{top + height}, columns {left}:{left + width}'
+        if self.resized_to is not None:
+            text += f' at {self.resized_to[0]}x{self.resized_to[1]}'
+        return text
 
 
 def kb_box(height: int, width: int) -> tuple[int, int, int, int]:
@@ -21,51 +69,31 @@ def kb_box(height: int, width: int) -> tuple[int, int, int, int]:
 
 def scored_view(
     gt_size: Sequence[int], crop_box: Sequence[int] | None = None, frame_shape: Sequence[int] | None = None
-) -> str:
-    """Return what a map shows: ``'full'``, ``'kb_crop'``, ``'unknown'``, or rows and columns in words.
+) -> View:
+    """Return the view of a ground truth map.
 
     Args:
         gt_size: (H, W) of the ground truth.
         crop_box: (top, left, height, width) in the loaded image, None if it was not cropped.
-        frame_shape: (H, W) of the loaded image; None if the sample does not say it. A crop is then taken for the KB
-            window if it is that of one of KITTI's sizes.
-
-    Returns:
-        The view; followed by ``at HxW`` where ground truth was resized.
+        frame_shape: (H, W) of the loaded image; None if the sample does not state it. A crop is then the KB window
+            if it is that of one of KITTI's sizes.
     """
-    gt_size = tuple(gt_size)
-    frame = None if frame_shape is None else tuple(frame_shape)
-    if crop_box is None and frame is None:
-        return UNKNOWN
-    box = (0, 0, *frame) if crop_box is None else tuple(crop_box)
-    if frame is not None and box == (0, 0, *frame):
-        name = FULL
-    elif box in {kb_box(*size) for size in (KITTI_FRAMES if frame is None else [frame])}:
-        name = KB_CROP
-    else:
-        top, left, height, width = box
-        name = f'rows {top}:{top + height}, columns {left}:{left + width}'
-    return name if gt_size == box[2:] else f'{name} at {gt_size[0]}x{gt_size[1]}'
+    if crop_box is None and frame_shape is None:
+        return View('unknown')
+    frames = KITTI_FRAMES if frame_shape is None else [tuple(frame_shape)]
+    box = (0, 0, *frames[0]) if crop_box is None else tuple(crop_box)
+    size = tuple(gt_size)
+    resized_to = None if size == box[2:] else size
+    if frame_shape is not None and box == (0, 0, *frame_shape):
+        return View('full', resized_to=resized_to)
+    if any(box == kb_box(*frame) for frame in frames):
+        return View('kb_crop', resized_to=resized_to)
+    return View('window', box, resized_to)
 
 
-def shows(view: str, wanted: str, gt_size: Sequence[int]) -> bool:
-    """Return whether a scored view is the one that a protocol wants.
-
-    Args:
-        view: From :func:`scored_view`.
-        wanted: Key of ``VIEWS``.
-        gt_size: (H, W) of the ground truth. A frame of the KB window's size is its own KB window.
-    """
-    if wanted == 'any':
-        return True
-    if wanted == 'kb_crop':
-        return view == KB_CROP or (view in (FULL, UNKNOWN) and tuple(gt_size) == KB_SIZE)
-    if wanted == 'native':
-        return view in (FULL, UNKNOWN)
-    return view in (FULL, UNKNOWN) or view.startswith(f'{FULL} at ')
-
-
-def summary(views: Iterable[str]) -> str:
-    """Return the views of many images that are not the full frame, in words; '' if there are none."""
-    others = sorted(set(views) - {FULL, UNKNOWN})
-    return ' / '.join(others) if len(others) < 3 else f'{len(others)} different views'
+def list_partial_views(views: Iterable[View]) -> str:
+    """Return the views that are not the full frame at its own size, as one text; '' if there are none."""
+    texts = {str(view) for view in views if not view.is_full or view.resized_to is not None}
+    if len(texts) > MAX_LISTED_VIEWS:
+        return f'{len(texts)} different views'
+    return ' / '.join(sorted(texts))

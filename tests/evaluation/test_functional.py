@@ -58,9 +58,11 @@ def test_an_image_without_ground_truth_gets_zeros_and_harms_no_other(images):
     alone = depth_moments(pred[1:2], target[1:2], mask[1:2])
     mask[0] = False
     pred[0] = torch.nan
-    found = depth_moments(pred, target, mask)
-    assert not found[0].any()
-    assert torch.equal(found[1:2], alone)
+    moments = depth_moments(pred, target, mask)
+    assert tuple(moments) == MOMENTS
+    for name, values in moments.items():
+        assert values[0] == 0, name
+        assert torch.equal(values[1:2], alone[name]), name
 
 
 def test_bad_predictions_are_counted_where_they_count(images):
@@ -69,7 +71,7 @@ def test_bad_predictions_are_counted_where_they_count(images):
     mask[0, 0] = True
     pred[0, 0, :3] = torch.tensor([0.0, -1.0, torch.inf])
     pred[0, 1, 0] = torch.nan
-    assert depth_moments(pred, target, mask)[:, MOMENTS.index('bad')].tolist() == [3, 0, 0]
+    assert depth_moments(pred, target, mask)['bad'].tolist() == [3, 0, 0]
 
 
 def test_sums_are_accumulated_in_double():

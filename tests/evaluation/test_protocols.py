@@ -175,9 +175,14 @@ def test_an_infinitely_far_pixel_is_clamped_after_a_resize_too(corners, size):
     assert (none == 80).all()
 
 
-def test_a_depth_of_zero_is_no_depth_after_a_resize_either():
-    found = resized('epcdepth_stereo', torch.tensor([[[4.0, 0.0, 4.0]]]), (1, 5))
-    assert found[0, 1:4].isnan().all()  # every pixel that it reaches is refused
+@pytest.mark.parametrize(
+    ('protocol', 'kind', 'impossible'),
+    [('epcdepth_stereo', 'metric', 0.0), ('zoedepth_kitti_v2', 'inverse_depth', -0.5)],
+)
+def test_an_impossible_value_stays_nan_after_a_resize_and_spares_the_rest_of_the_map(protocol, kind, impossible):
+    depth = resized(protocol, torch.tensor([[[4.0, 4.0, 4.0, impossible]]]), (1, 8), kind)[0]
+    assert depth.isnan().tolist() == [False] * 5 + [True] * 3
+    assert depth[:5].tolist() == pytest.approx([0.25 if kind == 'inverse_depth' else 4.0] * 5)
 
 
 def test_corner_aligned_resize_is_the_published_quirk():

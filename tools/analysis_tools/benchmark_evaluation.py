@@ -1,4 +1,4 @@
-"""Measure what scoring adds to a model's forward pass: python tools/analysis_tools/benchmark_evaluation.py CONFIG."""
+"""Measure scoring relative to the forward pass: python tools/analysis_tools/benchmark_evaluation.py CONFIG."""
 
 import argparse
 import statistics
@@ -11,18 +11,22 @@ from depth.cli import add_cfg_options, parse_cfg_options, run_tool
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument('config', help='config of the model; its weights stay random')
+    parser.add_argument('config', help='config of the model, which keeps its random weights')
     parser.add_argument('--size', type=int, nargs=2, default=(480, 640), metavar=('HEIGHT', 'WIDTH'))
-    parser.add_argument('--device', default='cpu', help="'cpu' or 'cuda'")
-    parser.add_argument('--protocol', default='nyu_eigen_10', help='main protocol')
-    parser.add_argument('--dataset', default='nyu', help='data set whose protocols are all protocols')
-    parser.add_argument('--repeats', type=int, default=5, help='the median of so many is printed')
+    parser.add_argument('--device', default='cpu', help="'cpu' (default) or 'cuda'")
+    parser.add_argument('--protocol', default='nyu_eigen_10', help='first protocol (default: %(default)s)')
+    parser.add_argument(
+        '--dataset', default='nyu', help='data set of the timing with all its protocols (default: %(default)s)'
+    )
+    parser.add_argument(
+        '--repeats', type=int, default=5, help='number of timed calls, whose median is printed (default: %(default)s)'
+    )
     add_cfg_options(parser)
     return parser.parse_args()
 
 
 def main() -> None:
-    """Time the forward pass without test-time augmentation, then the metric with and without its options."""
+    """Time the forward pass without test-time augmentation, then the metric with several options."""
     args = parse_args()
     import torch
 
@@ -56,7 +60,7 @@ def main() -> None:
         for name, option in options.items():
             metric = DepthMetric(args.protocol, **option)
             seconds = measure(lambda metric=metric: metric.process({}, [sample]))
-            count = f' ({1 + len(metric.others)})' if 'protocols' in option else ''
+            count = f' ({1 + len(metric.further_protocols)})' if 'protocols' in option else ''
             print(f'{name}{count}: {1000 * seconds:.2f} ms, {seconds / forward:.2%}')
 
 

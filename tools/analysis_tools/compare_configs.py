@@ -1,11 +1,11 @@
-r"""Train and test configs with the same seeds and print what changes, with the spread over the seeds.
+r"""Train and test configs with several seeds; print their metrics and the paired changes from the first config.
 
     python tools/analysis_tools/compare_configs.py configs/synthetic/depthformer_tiny_rooms.py \
         configs/synthetic/depthformer_tiny_rooms_dgr_otdl.py --seeds 0 1 2 --metrics abs_rel boundary_f1 \
         --cfg-options test_evaluator.boundary_ratio=1.05
 
-The first config is what the others are compared with. A run whose test is there is not done again, so the command can
-be stopped and started again, and configs and seeds can be added later.
+The other configs are compared with the first one. A run that has a test result is not repeated, so the command can be
+stopped and started again, and configs and seeds can be added later.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from depth.cli import run_tool
 
 TOOLS = Path(__file__).resolve().parents[1]
 METRICS = ['abs_rel', 'rmse', 'd1']
-# Student's t at 97.5 % for 1 to 10 degrees of freedom; the last one serves for more, a little too wide.
+# Student's t at 97.5 % for 1 to 10 degrees of freedom. The last one is used for more: a little too wide.
 T_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 
 
@@ -30,78 +30,96 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument('configs', nargs='+', help='config files; the first is the base')
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], help='each config is trained with each')
-    parser.add_argument('--metrics', nargs='+', default=METRICS, help='names in the result files of tools/test.py')
-    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/compare_configs'), help='where the runs go')
-    parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='changes for every run')
+    parser.add_argument(
+        '--seeds', type=int, nargs='+', default=[0, 1, 2], help='seeds that each config is trained with (default 0 1 2)'
+    )
+    parser.add_argument('--metrics', nargs='+', default=METRICS, help='metrics of tools/test.py (default: %(default)s)')
+    parser.add_argument(
+        '--work-dir',
+        type=Path,
+        default=Path('work_dirs/compare_configs'),
+        help='folder of the runs (default: %(default)s)',
+    )
+    parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='config values of every run')
     return parser.parse_args()
 
 
 def main() -> None:
-    """Run what is missing, then print the table and write it as JSON."""
+    """Run the missing trainings and tests, print the table and write the results as JSON."""
     args = parse_args()
     names = [Path(config).stem for config in args.configs]
     if len(set(names)) < len(names):
         raise ValueError(f'the configs need different file names, got {" ".join(names)}')
     results: dict[str, list[dict]] = {}
     for name, config in zip(names, args.configs, strict=True):
-        results[name] = [tested(config, seed, args.work_dir / name / f'seed_{seed}', args) for seed in args.seeds]
+        results[name] = []
+        for seed in args.seeds:
+            results[name].append(run_config(config, seed, args.work_dir / name / f'seed_{seed}', args))
     print(table(results, args.metrics))
     out = args.work_dir / 'compare_configs.json'
     write_atomically(out, json.dumps(dict(command=sys.argv, seeds=args.seeds, results=results), indent=2) + '\n')
     print(f'written to {out}')
 
 
-def tested(config: str, seed: int, work_dir: Path, args: argparse.Namespace) -> dict[str, float]:
-    """Return the test metrics of one run, which is done if it is not there."""
-    if not (found := test_result(work_dir)):
+def run_config(config: str, seed: int, work_dir: Path, args: argparse.Namespace) -> dict[str, float]:
+    """Return the test metrics of one config and seed; train and test if there is no result yet."""
+    result_file = find_test_result(work_dir)
+    if result_file is None:
         print(f'{config}, seed {seed}', flush=True)
         options = ['--cfg-options', *args.cfg_options] if args.cfg_options else []
-        run('train.py', config, '--work-dir', work_dir, '--seed', seed, *options)
+        run_tool_script('train.py', config, '--work-dir', work_dir, '--seed', seed, *options)
         checkpoint = (work_dir / 'last_checkpoint').read_text().strip()
-        run('test.py', config, checkpoint, '--work-dir', work_dir / 'test', *options)
-        found = test_result(work_dir)
-    metrics = json.loads(found.read_text())
+        run_tool_script('test.py', config, checkpoint, '--work-dir', work_dir / 'test', *options)
+        result_file = find_test_result(work_dir)
+    metrics = json.loads(result_file.read_text())
     missing = [name for name in args.metrics if name not in metrics]
     if missing:
-        raise ValueError(f'{found} has no {missing[0]}; it has {", ".join(sorted(metrics))}')
+        raise ValueError(f'{result_file} has no {missing[0]}; it has {", ".join(sorted(metrics))}')
     return {name: metrics[name] for name in args.metrics}
 
 
-def test_result(work_dir: Path) -> Path | None:
-    """Return the newest result of tools/test.py below a run's folder."""
-    found = [folder / f'{folder.name}.json' for folder in (work_dir / 'test').glob('*') if folder.is_dir()]
-    return max((path for path in found if path.is_file()), default=None)
+def find_test_result(work_dir: Path) -> Path | None:
+    """Return the newest result of tools/test.py below a run's folder, None if there is none."""
+    # The folders of tests are called by their time stamps.
+    for folder in sorted((work_dir / 'test').glob('*'), reverse=True):
+        path = folder / f'{folder.name}.json'
+        if path.is_file():
+            return path
+    return None
 
 
-def run(tool: str, *arguments: object) -> None:
-    """Run a tool; its output is shown if it fails."""
+def run_tool_script(tool: str, *arguments: object) -> None:
+    """Run a script of tools/.
+
+    Raises:
+        RuntimeError: If it fails; the message has the end of its error output.
+    """
     command = [sys.executable, str(TOOLS / tool), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f'{" ".join(command)} failed:\n{done.stderr[-2000:]}')
+    process = subprocess.run(command, capture_output=True, text=True)
+    if process.returncode:
+        raise RuntimeError(f'{" ".join(command)} failed:\n{process.stderr[-2000:]}')
 
 
 def table(results: dict[str, list[dict]], metrics: list[str]) -> str:
-    """Return Markdown: mean and standard deviation over seeds, then each config's paired change from the base.
+    """Return a Markdown table: mean and standard deviation over seeds, then each config's paired change from the base.
 
-    A change is given with the half-width of its 95 % t interval over the seeds; it is an effect if the interval
-    leaves out 0, which is marked ``*``.
+    A change has the half-width of its 95 % t interval over the seeds, and a ``*`` if the interval does not contain 0.
     """
-    base, *others = results
+    base, *compared = results
     lines = [f'| config | {" | ".join(metrics)} |', f'|{" --- |" * (len(metrics) + 1)}']
     for name, runs in results.items():
         lines.append(_row(name, [[run[metric] for run in runs] for metric in metrics], '.4f'))
-    for name in others:
-        pairs = list(zip(results[name], results[base], strict=True))
-        changes = [[mine[metric] - theirs[metric] for mine, theirs in pairs] for metric in metrics]
-        cells = [_change(values) for values in changes]
+    for name in compared:
+        cells = []
+        for metric in metrics:
+            pairs = zip(results[name], results[base], strict=True)
+            cells.append(_change([run[metric] - base_run[metric] for run, base_run in pairs]))
         lines.append(f'| {name} - {base} | {" | ".join(cells)} |')
     return '\n'.join(lines)
 
 
 def _change(values: list[float]) -> str:
-    """Return the mean of paired differences with the half-width of its 95 % interval, ``*`` if that leaves out 0."""
+    """Return the mean of paired differences with its 95 % half-width, and ``*`` if the interval does not contain 0."""
     mean = statistics.mean(values)
     if len(values) < 2:
         return f'{mean:+.4f}'

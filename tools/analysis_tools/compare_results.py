@@ -1,4 +1,4 @@
-"""Compare two tests image by image: python tools/analysis_tools/compare_results.py A B."""
+"""Compare two test results image by image: python tools/analysis_tools/compare_results.py A B."""
 
 import argparse
 import json
@@ -13,19 +13,24 @@ METRICS = ['abs_rel', 'rmse', 'silog', 'd1']
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('first', help='per_image.json, a result JSON with it beside, a test folder or a work dir')
-    parser.add_argument('second', help='likewise')
-    parser.add_argument('--protocol', help="name, by default the tests' main protocol")
-    parser.add_argument('--metrics', nargs='+', default=METRICS, help='which metrics')
-    parser.add_argument('--num-resamples', type=int, default=10_000, help='of the bootstrap and the permutation test')
+    parser.add_argument('first', help='per_image.json, a result JSON in the same folder, a test folder or a work dir')
+    parser.add_argument('second', help='the other result, in the same forms')
+    parser.add_argument('--protocol', help="name of the protocol (default: the tests' main protocol)")
+    parser.add_argument('--metrics', nargs='+', default=METRICS, help='names of the metrics (default: %(default)s)')
+    parser.add_argument(
+        '--num-resamples',
+        type=int,
+        default=10_000,
+        help='number of resamples of the bootstrap and the permutation test',
+    )
     parser.add_argument('--level', type=float, default=0.95, help='coverage of the intervals')
-    parser.add_argument('--seed', type=int, default=0, help='of the resampling')
-    parser.add_argument('--out', type=Path, help='also write the comparison as JSON')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the resampling (default 0)')
+    parser.add_argument('--out', type=Path, help='JSON file for the comparison')
     return parser.parse_args()
 
 
 def main() -> None:
-    """Read both, refuse what cannot be compared, resample, print."""
+    """Read both results, check that they are comparable, and print the comparison."""
     args = parse_args()
     from dataclasses import asdict
 
@@ -45,8 +50,10 @@ def main() -> None:
     content = dict(protocol=protocol, level=args.level, num_resamples=args.num_resamples, seed=args.seed, metrics={})
     print(f'{"":>10} {"A":>26} {"B":>26} {"B - A":>28} {"p":>7}  B lower')
     for metric in args.metrics:
+        first_values, second_values = paired_values(first, second, metric)
         result = compare_paired(
-            *paired_values(first, second, metric),
+            first_values,
+            second_values,
             num_resamples=args.num_resamples,
             level=args.level,
             seed=args.seed,

@@ -1,9 +1,10 @@
-"""Draw depth and depth edges of several models on scenes of the first config's test set.
+"""Draw depth maps and depth edges of several models on images of the first config's test set.
 
     python tools/analysis_tools/draw_edges.py A.py a.pth B.py b.pth --indices 0 5 --out edges.png
 
-A row a scene: image, true depth, then for each model its depth and its edges: green where the truth has the same edge,
-red where it has none, grey where the truth has one that the model lacks. Needs dense ground truth.
+The picture has one row an image: image, true depth, then depth and edges of each model. Edges are green where the
+ground truth has the same edge, red where it has none, and grey where only the ground truth has one. Ground truth must
+be dense.
 """
 
 import argparse
@@ -21,15 +22,24 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument('models', nargs='+', metavar='CONFIG CHECKPOINT', help='pairs of config and checkpoint')
-    parser.add_argument('--indices', type=int, nargs='+', default=[0], help='places in the test set')
-    parser.add_argument('--ratio', type=float, default=1.05, help='an edge: one neighbour is that many times as far')
-    parser.add_argument('--out', type=Path, default=Path('work_dirs/edges.png'), help='the picture')
-    parser.add_argument('--device', default='cpu', help='where the models run')
+    parser.add_argument(
+        '--indices', type=int, nargs='+', default=[0], help='indices of the images in the test set (default 0)'
+    )
+    parser.add_argument(
+        '--ratio',
+        type=float,
+        default=1.05,
+        help='minimal ratio of the depths of two neighbours at an edge (default 1.05)',
+    )
+    parser.add_argument(
+        '--out', type=Path, default=Path('work_dirs/edges.png'), help='file of the picture (default: %(default)s)'
+    )
+    parser.add_argument('--device', default='cpu', help='device of the models (default: %(default)s)')
     return parser.parse_args()
 
 
 def main() -> None:
-    """Run each model on each scene and stack the rows."""
+    """Run each model on each image and write the stacked rows."""
     args = parse_args()
     if len(args.models) % 2:
         raise ValueError(f'models come in pairs of config and checkpoint, got {len(args.models)} paths')
@@ -45,7 +55,8 @@ def main() -> None:
     outside = [index for index in args.indices if not 0 <= index < len(dataset)]
     if outside:
         raise ValueError(f'--indices: the test set has {len(dataset)} images, got {outside[0]}')
-    write_image(args.out, np.vstack([draw_row(models, dataset[index], args.ratio) for index in args.indices]))
+    rows = [draw_row(models, dataset[index], args.ratio) for index in args.indices]
+    write_image(args.out, np.vstack(rows))
     print(args.out)
 
 
@@ -57,7 +68,8 @@ def draw_row(models: dict, item: dict, ratio: float):
     from depth.visualization.panel import join_tiles
 
     target = torch.as_tensor(item['data_samples'].gt_depth).squeeze()
-    low, high = (target[target > 0].quantile(share).item() for share in (0.01, 0.99))
+    low = target[target > 0].quantile(0.01).item()
+    high = target[target > 0].quantile(0.99).item()
     tiles = [('image', item['inputs'].permute(1, 2, 0).numpy()), ('truth', colorize_depth(target.numpy(), low, high))]
     for name, model in models.items():
         batch = model.data_preprocessor(dict(inputs=[item['inputs']], data_samples=[item['data_samples']]))
@@ -68,21 +80,24 @@ def draw_row(models: dict, item: dict, ratio: float):
 
 
 def draw_edges(pred, target, ratio: float):
-    """Return the BGR uint8 picture of a prediction's edges against those of the truth, both (H, W)."""
+    """Return the edges of a prediction and of the ground truth, both (H, W), as one BGR uint8 picture."""
     import numpy as np
 
     from depth.evaluation.detail import edge_signs
 
     picture = np.full((*pred.shape, 3), NONE, np.uint8)
-    signs = [[edge_signs(values, dim, ratio) for dim in (0, 1)] for values in (pred, target)]
-    for color, rule in (
-        (MISSED, lambda found, true: (found == 0) & (true != 0)),
-        (FALSE, lambda found, true: (found != 0) & (found != true)),
-        (SHARED, lambda found, true: (found == true) & (true != 0)),
-    ):
-        for found, true in zip(*signs, strict=True):
-            height, width = found.shape
-            picture[:height, :width][rule(found, true).numpy()] = color
+    masks = {MISSED: [], FALSE: [], SHARED: []}
+    for dim in (0, 1):
+        pred_signs = edge_signs(pred, dim, ratio)
+        true_signs = edge_signs(target, dim, ratio)
+        masks[MISSED].append((pred_signs == 0) & (true_signs != 0))
+        masks[FALSE].append((pred_signs != 0) & (pred_signs != true_signs))
+        masks[SHARED].append((pred_signs == true_signs) & (true_signs != 0))
+    # Later colours cover earlier ones where a pixel has edges in both directions.
+    for color, directions in masks.items():
+        for mask in directions:
+            height, width = mask.shape
+            picture[:height, :width][mask.numpy()] = color
     return picture
 
 

@@ -3,16 +3,14 @@
 import difflib
 
 from ..prediction_types import PredictionType
-from .affine_invariant import AFFINE_INVARIANT
-from .own import OWN
+from .general import AFFINE_INVARIANT, OWN_DATA
 from .protocol import RESIZES, TTAS, Protocol, fingerprint
-from .self_supervised import SELF_SUPERVISED
-from .supervised import SUPERVISED
-from .zero_shot import ZERO_SHOT
+from .published import SELF_SUPERVISED, SUPERVISED, ZERO_SHOT
 
-_ALL = (*SUPERVISED, *ZERO_SHOT, *SELF_SUPERVISED, *AFFINE_INVARIANT, *OWN)
-INDOOR = 10.0  # metres
-PROTOCOLS = {protocol.name: protocol for protocol in _ALL}
+INDOOR_LIMIT = 10.0  # metres; protocols that end farther away are for outdoor data
+PROTOCOLS = {
+    protocol.name: protocol for protocol in SUPERVISED + ZERO_SHOT + SELF_SUPERVISED + AFFINE_INVARIANT + OWN_DATA
+}
 
 
 def get_protocol(name: str) -> Protocol:
@@ -28,33 +26,35 @@ def get_protocol(name: str) -> Protocol:
 
 
 def register_protocol(protocol: Protocol) -> Protocol:
-    """Add a protocol of your own, so that configs and tools know it by its name; returns it.
+    """Register a protocol under its name, for configs and tools, and return it.
 
     Raises:
-        ValueError: If another definition has the name already.
+        ValueError: If the name has another definition already.
     """
-    known = PROTOCOLS.setdefault(protocol.name, protocol)
-    if known != protocol:
+    registered = PROTOCOLS.setdefault(protocol.name, protocol)
+    if registered != protocol:
         raise ValueError(f'protocol {protocol.name!r} exists with another definition; choose another name')
     return protocol
 
 
 def applicable_protocols(dataset: str, kind: str | PredictionType, max_depth: float | None = None) -> list[Protocol]:
-    """Return the protocols made for a data set, or for any, that can score a type of predictions.
+    """Return the protocols for a data set that can score a type of predictions, those for any data set included.
 
     Args:
         dataset: ``dataset`` of the samples.
         kind: Type of the predictions.
-        max_depth: Far end of the data set's range in metres; of the protocols for any data set only those for indoor
-            (up to 10 m) or only those for outdoor ranges apply.
+        max_depth: Far end of the data set's range in metres. Of the protocols for any data set only those for indoor
+            ranges (up to 10 m) or only those for outdoor ranges apply.
     """
-
-    def is_meant(protocol: Protocol) -> bool:
+    protocols = []
+    for protocol in PROTOCOLS.values():
         if protocol.datasets:
-            return dataset in protocol.datasets
-        return max_depth is None or (max_depth <= INDOOR) == (protocol.max_depth <= INDOOR)
-
-    return [protocol for protocol in PROTOCOLS.values() if protocol.accepts(kind) and is_meant(protocol)]
+            fits_data = dataset in protocol.datasets
+        else:
+            fits_data = max_depth is None or (max_depth <= INDOOR_LIMIT) == (protocol.max_depth <= INDOOR_LIMIT)
+        if fits_data and protocol.accepts(kind):
+            protocols.append(protocol)
+    return protocols
 
 
 __all__ = [

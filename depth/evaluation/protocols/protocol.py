@@ -1,4 +1,4 @@
-"""What a protocol is: everything besides the predictions that a number depends on."""
+"""Definition of a protocol: everything besides the predictions that a number depends on."""
 
 import dataclasses
 import hashlib
@@ -14,7 +14,7 @@ from ..alignment import ALIGNMENTS, align
 from ..crops import CROPS
 from ..functional import AVERAGES, LOG10S, SILOGS
 from ..prediction_types import PredictionType, get_prediction_type
-from ..views import VIEWS, scored_view, shows
+from ..views import VIEWS, View, scored_view
 
 RESIZES = dict(
     none='must have the size of the ground truth',
@@ -37,29 +37,29 @@ class Protocol:
 
     Attributes:
         name: Name in configs and results.
-        description: What it is, in a line.
+        description: Data and rules in a line.
         min_depth: Near end of the ground truth that counts, in metres.
         max_depth: Far end, in metres; ``inf`` for no limit.
         strict: At which ends ground truth exactly at the end does not count: ``both``, ``near``, ``far``, ``none``.
         datasets: ``dataset_name`` of the data sets it is made for; empty: any.
-        data_list: The images: a published split file with the first eight digits of its SHA-256, or what chooses them.
+        data_list: The list of images: a published split file with the first eight digits of its SHA-256, or a rule.
         num_images: Images of that list with ground truth, None where it has no fixed number.
-        view: What the test pipeline must leave of a frame, see ``VIEWS``.
-        crop: Which part of the map counts, see ``depth.evaluation.crops``.
+        view: Part of a frame that the test pipeline must leave, see ``VIEWS``.
+        crop: Part of the map that counts, see ``depth.evaluation.crops``.
         cap_gt: Ground truth beyond it is set to it first, in metres.
-        resize: How a prediction of another size is brought to that of the ground truth, see ``RESIZES``.
+        resize: Rule for predictions of another size than the ground truth, see ``RESIZES``.
         resize_inverse: Resize inverse depth instead of depth.
-        alignment: What is fitted to the ground truth, see ``depth.evaluation.alignment``.
-        clamp: Range in metres that predictions are brought into last, None: scored as they are.
+        alignment: Quantities fitted to the ground truth, see ``depth.evaluation.alignment``.
+        clamp: Range in metres that predictions are brought into last; None to score them as they are.
         average: See ``AVERAGES``.
         silog: See ``SILOGS``.
         log10: See ``LOG10S``.
         eps_ratio: Metres added to the denominators of abs_rel and the thresholds.
         eps_log: Metres added inside logarithms.
-        tta: Test-time augmentation of the published numbers, see ``TTAS``. It is the model's business: recorded and
-            compared with what the model did, not applied here.
+        tta: Test-time augmentation of the published numbers, see ``TTAS``. The model applies it; here it is only
+            recorded and compared with the one that the model reports.
         version: Grows whenever the definition changes.
-        filled: Whether the ground truth has its holes filled by an algorithm, which no other protocol takes.
+        filled: Whether it takes ground truth whose holes an algorithm filled; other protocols refuse that.
     """
 
     name: str
@@ -96,20 +96,20 @@ class Protocol:
             raise ValueError(f'protocol {self.name}: need 0 <= min_depth < max_depth, got {self}')
         if self.clamp is not None and not 0 <= self.clamp[0] < self.clamp[1]:
             raise ValueError(f'protocol {self.name}: clamp must be (near, far) in metres, got {self.clamp}')
-        for field, known in _OPTIONS.items():
+        for field, options in _OPTIONS.items():
             value = getattr(self, field)
-            if value not in known:
-                raise ValueError(f'protocol {self.name}: unknown {field} {value!r}, there are {", ".join(known)}')
+            if value not in options:
+                raise ValueError(f'protocol {self.name}: unknown {field} {value!r}, there are {", ".join(options)}')
 
     def accepts(self, kind: str | PredictionType) -> bool:
         """Return whether predictions of a type can be scored."""
         return ALIGNMENTS[self.alignment].accepts(get_prediction_type(kind))
 
     def check_type(self, kind: str | PredictionType) -> None:
-        """Refuse predictions that the protocol cannot score.
+        """Check that predictions of a type can be scored.
 
         Raises:
-            ValueError: In words.
+            ValueError: If not; the message names the types that can.
         """
         kind = get_prediction_type(kind)
         if self.accepts(kind):
@@ -119,41 +119,44 @@ class Protocol:
             reason = f'this protocol fits too little ({alignment.meaning}), so the unknown part would count as error'
         else:
             reason = f'this protocol fits {alignment.meaning}, and an offset cannot be carried from one to the other'
+        accepted = [other.value for other in PredictionType if self.accepts(other)]
         raise ValueError(
             f'protocol {self.name} cannot score predictions of type {kind.value} ({kind.meaning}): {reason}. '
-            f'It scores {", ".join(kind.value for kind in PredictionType if self.accepts(kind))}'
+            f'It scores {", ".join(accepted)}'
         )
 
     def check_sample(self, sample: dict) -> None:
-        """Refuse ground truth of another view or another kind than the protocol's.
+        """Check that ground truth is of the view and the kind that the protocol scores.
 
         Args:
-            sample: With ``gt_depth`` (H, W) and, as far as they are known, ``img_path``, ``crop_box``, ``frame_shape``
-                and ``gt_filled``.
+            sample: With ``gt_depth`` (H, W) and, if there are, ``img_path``, ``crop_box``, ``frame_shape`` and
+                ``gt_filled``.
 
         Raises:
-            ValueError: In words.
+            ValueError: If it is of another view, or filled where measured depth is scored, or the other way round.
         """
-        name, gt_size = sample.get('img_path', 'a sample'), tuple(sample['gt_depth'].shape)
+        name = sample.get('img_path', 'a sample')
+        gt_size = tuple(sample['gt_depth'].shape)
         view = scored_view(gt_size, sample.get('crop_box'), sample.get('frame_shape'))
-        if not shows(view, self.view, gt_size):
+        if not view.satisfies(self.view, gt_size):
             raise ValueError(
-                f'{name}: the test pipeline leaves ground truth of {gt_size}, {_FOUND.get(view, view)}, but '
-                f'protocol {self.name} scores {_WANTED[self.view]}. Change the pipeline or take another protocol; '
-                "view='any' (--view any) scores it nevertheless, which then shows in the protocol's name"
+                f'{name}: the test pipeline leaves ground truth of {gt_size}, {_view_phrase(view)}, but '
+                f'protocol {self.name} scores {_REQUIRED_VIEWS[self.view]}. '
+                "Change the pipeline or take another protocol; view='any' (--view any) scores it nevertheless, which "
+                "then shows in the protocol's name"
             )
         if self.filled != bool(sample.get('gt_filled', False)):
-            found, wanted = ('measured', 'filled') if self.filled else ('filled', 'measured')
+            actual, required = ('measured', 'filled') if self.filled else ('filled', 'measured')
             raise ValueError(
-                f'{name} has {found} ground truth, but protocol {self.name} scores {wanted} depth; for '
+                f'{name} has {actual} ground truth, but protocol {self.name} scores {required} depth; for '
                 'NYULabeledDataset raw_depth=True reads depth as measured, and nyu_filled_10 scores the filled one'
             )
 
     def check_size(self, size: Sequence[int], gt_size: Sequence[int], name: str = 'a map') -> None:
-        """Refuse a prediction (h, w) of another size than its ground truth (H, W) if there is no rule for resizing.
+        """Check that a prediction (h, w) has the size (H, W) of its ground truth or can be resized.
 
         Raises:
-            ValueError: In words.
+            ValueError: If the sizes differ and the protocol has no rule for resizing.
         """
         if self.resize == 'none' and tuple(size) != tuple(gt_size):
             raise ValueError(
@@ -164,11 +167,11 @@ class Protocol:
             )
 
     def cap(self, gt_depth: Tensor) -> Tensor:
-        """Return ground truth in metres as the protocol takes it."""
+        """Return ground truth in metres, capped at ``cap_gt``."""
         return gt_depth if self.cap_gt is None else gt_depth.clamp(max=self.cap_gt)
 
     def valid_mask(self, gt_depth: Tensor) -> Tensor:
-        """Return where capped ground truth (..., H, W) in metres counts, boolean of the same shape."""
+        """Return the mask of the pixels of capped ground truth (..., H, W), in metres, that count."""
         top, bottom, left, right = CROPS[self.crop](*gt_depth.shape[-2:])
         inside = torch.zeros(gt_depth.shape[-2:], dtype=torch.bool, device=gt_depth.device)
         inside[top:bottom, left:right] = True
@@ -182,44 +185,49 @@ class Protocol:
         """Return depth, ground truth and mask, ready to be measured.
 
         Args:
-            pred: Predictions (N, h, w), meaning what ``kind`` says.
+            pred: Predictions (N, h, w) of type ``kind``.
             gt_depth: Ground truth in metres, (N, H, W), 0 = none.
             kind: Type of the predictions.
 
         Returns:
-            Depth in metres, ground truth in metres and the boolean mask, of the part that the crop leaves. Depth is
-            NaN where the prediction can be no depth: not finite, zero or negative. A clamp does not hide that: the
-            near end may be right by chance.
+            Depth in metres, ground truth in metres and the boolean mask, cut to the crop. Depth is NaN where the
+            prediction cannot be one: not finite, zero or negative.
 
         Raises:
             ValueError: If the type cannot be scored, or the sizes differ and the protocol has no rule for it.
         """
+        kind = get_prediction_type(kind)
         self.check_type(kind)
         gt_depth = self.cap(gt_depth)
         mask = self.valid_mask(gt_depth)
-        pred = torch.where(self._is_possible(pred, get_prediction_type(kind)), pred, torch.nan)
-        inverse = get_prediction_type(kind).is_inverse
+        # Before the clamp, which would turn an impossible value into the near end, right by chance.
+        pred = torch.where(self._is_possible(pred, kind), pred, torch.nan)
+        inverse = kind.is_inverse
         if pred.shape[-2:] != gt_depth.shape[-2:]:
-            # What is known up to an offset can only be resized as it is.
-            wanted = inverse if get_prediction_type(kind).ambiguity == 2 else self.resize_inverse
-            pred, inverse = _finite_inverse(pred) if inverse != wanted else pred, wanted
+            # A map with an unknown offset can only be resized as it is: its reciprocal means nothing.
+            resize_inverse = inverse if kind.ambiguity == 2 else self.resize_inverse
+            if inverse != resize_inverse:
+                pred, inverse = _finite_inverse(pred), resize_inverse
             pred = self._resize(pred, gt_depth.shape[-2:])
         top, bottom, left, right = CROPS[self.crop](*gt_depth.shape[-2:])
-        pred, gt_depth, mask = (values[..., top:bottom, left:right] for values in (pred, gt_depth, mask))
+        pred = pred[..., top:bottom, left:right]
+        gt_depth = gt_depth[..., top:bottom, left:right]
+        mask = mask[..., top:bottom, left:right]
         fit_inverse = ALIGNMENTS[self.alignment].inverse
         pred = _invert_if(pred, inverse != fit_inverse)
-        truth = gt_depth.reciprocal() if fit_inverse else gt_depth
-        pred = align(pred, truth, mask & pred.isfinite(), self.alignment)
+        target = gt_depth.reciprocal() if fit_inverse else gt_depth
+        pred = align(pred, target, mask & pred.isfinite(), self.alignment)
         return self._clamped_depth(pred, fit_inverse), gt_depth, mask
 
     @staticmethod
     def _is_possible(pred: Tensor, kind: PredictionType) -> Tensor:
-        """Return where a prediction can be scored at all, boolean of the same shape."""
+        """Return the mask of values that a prediction of a type can have."""
         finite = pred.isfinite()
-        if kind.ambiguity == 2:  # an offset is unknown, so any number can be meant
+        # With an unknown offset every number is possible; an inverse depth of zero is infinitely far.
+        if kind.ambiguity == 2:
             return finite
         if kind.is_inverse:
-            return finite & (pred >= 0)  # an inverse depth of zero is infinitely far
+            return finite & (pred >= 0)
         return finite & (pred > 0)
 
     def _resize(self, pred: Tensor, size: tuple[int, int]) -> Tensor:
@@ -233,21 +241,24 @@ class Protocol:
         near, far = self.clamp
         if not inverse:
             return pred.clamp(near, far)
-        # Clamped before it is inverted: an inverse depth of zero or less is farther than anything.
+        # Clamped before it is inverted: an inverse depth of zero or less is farther than any depth.
         return pred.clamp(1 / far, 1 / near if near > 0 else None).reciprocal()
 
     def modified(self, **changes: object) -> 'Protocol':
-        """Return the protocol with other values; None or an equal value is no change. A change shows in the name.
+        """Return the protocol with other values and a name that lists them.
 
-        A clamp that was the depth range moves with it.
+        None or an equal value is no change. A clamp that equals the depth range moves with it.
         """
-        changes = {key: value for key, value in changes.items() if value is not None and value != getattr(self, key)}
+        for key, value in list(changes.items()):
+            if value is None or value == getattr(self, key):
+                del changes[key]
         if not changes:
             return self
         listed = ', '.join(f'{key}={value}' for key, value in sorted(changes.items()))
         if self.clamp == (self.min_depth, self.max_depth) and 'clamp' not in changes:
-            ends = changes.get('min_depth', self.min_depth), changes.get('max_depth', self.max_depth)
-            changes['clamp'] = ends
+            near = changes.get('min_depth', self.min_depth)
+            far = changes.get('max_depth', self.max_depth)
+            changes['clamp'] = (near, far)
         return dataclasses.replace(self, name=f'{self.name} (modified: {listed})', **changes)
 
     def describe(self) -> dict:
@@ -257,20 +268,21 @@ class Protocol:
         """
         definition = {key: _plain(value) for key, value in asdict(self).items()}
         fingerprinted = {key: value for key, value in definition.items() if key != 'description'}
-        if not self.filled:  # the fields that there were before it came
+        # ``filled`` was added later: without it the fingerprints of older protocols stay as published.
+        if not self.filled:
             del fingerprinted['filled']
         return dict(definition, fingerprint=fingerprint(fingerprinted))
 
 
 def fingerprint(definition: dict) -> str:
-    """Return twelve digits that tell definitions apart."""
+    """Return the first twelve hexadecimal digits of a definition's SHA-256."""
     return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:12]
 
 
-_FOUND = dict(
+_VIEW_PHRASES = dict(
     full='the full frame', kb_crop='the KB crop of its frame', unknown='of a frame whose size it does not say'
 )
-_WANTED = dict(
+_REQUIRED_VIEWS = dict(
     full='full frames',
     native='full frames with ground truth at their own size (LoadVelodyneDepth with size=None)',
     kb_crop='the KB crop (KBCrop as the only geometric step: the bottom 352 rows, the central 1216 columns)',
@@ -288,6 +300,12 @@ _OPTIONS = dict(
 )
 
 
+def _view_phrase(view: View) -> str:
+    if view.resized_to is not None:
+        return str(view)
+    return _VIEW_PHRASES.get(view.kind, str(view))
+
+
 def _invert_if(values: Tensor, condition: bool) -> Tensor:
     return values.reciprocal() if condition else values
 
@@ -295,10 +313,11 @@ def _invert_if(values: Tensor, condition: bool) -> Tensor:
 def _finite_inverse(values: Tensor) -> Tensor:
     """Return the reciprocals of maps (N, h, w), finite, so that they can be interpolated.
 
-    Values of zero or less, and below a millionth of the map's largest, count as that millionth: an inverse depth of
-    zero is farther than anything, but an infinite depth would make NaN of its neighbours.
+    Values below a millionth of the map's largest, zero and negative ones included, count as that millionth.
     """
-    floor = values.amax(dim=(-2, -1), keepdim=True) * 1e-6
+    # An inverse depth of zero is infinitely far, but interpolation would make NaN of its neighbours.
+    # NaN, an impossible value, must not spread over the whole map through its maximum.
+    floor = values.nan_to_num(0).amax(dim=(-2, -1), keepdim=True) * 1e-6
     return values.maximum(floor.clamp(min=1e-12)).reciprocal()
 
 
