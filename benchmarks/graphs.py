@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from depth.engine.speed import compile_options
+from depth.engine.acceleration import compile_options
 from depth.registry import MODELS
 
 from . import train

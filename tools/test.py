@@ -2,7 +2,6 @@
 
 import argparse
 import os
-from pathlib import Path
 
 from depth.cli import add_cfg_options, parse_cfg_options, run_tool
 
@@ -36,40 +35,21 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Build the runner of a config, load the checkpoint strictly and test."""
+    """Test, and write the metrics into the work dir."""
     args = parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    from depth.engine.config import load_config, skip_pretrained
-    from depth.engine.config_check import check_testing
-    from depth.engine.run import build_runner
+    from depth.apis import test
+    from depth.engine.config import load_config
 
-    cfg = load_config(args.config, parse_cfg_options(args.cfg_options), test_data=args.data)
-    if not Path(args.checkpoint).is_file():
-        raise FileNotFoundError(f'checkpoint {args.checkpoint} does not exist')
-    check_testing(cfg)
-    cfg.launcher = args.launcher
-    cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs', Path(args.config).stem))
-    cfg.load_from, cfg.resume, cfg.load_strict = args.checkpoint, False, True
-    skip_pretrained(cfg)
-    if args.tta is not None:
-        cfg.model.test_cfg = dict(cfg.model.get('test_cfg') or {}, flip=args.tta)
-    if args.all_protocols:
-        evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
-        for evaluator in evaluators:
-            add_all_protocols(evaluator)
-    if args.out:
-        cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='PredictionWriterHook', out_dir=args.out)]
-    build_runner(cfg).test()
-
-
-def add_all_protocols(evaluator: dict) -> None:
-    """Make an evaluator's config score every protocol that applies, for each data set of a mixed one."""
-    if evaluator['type'] == 'DepthMetric':
-        evaluator['protocols'] = 'all'
-    elif evaluator['type'] == 'MixedDepthMetric':
-        for name, part in evaluator['protocols'].items():
-            part = dict(protocol=part) if isinstance(part, str) else part
-            evaluator['protocols'][name] = dict(part, protocols='all')
+    test(
+        load_config(args.config, parse_cfg_options(args.cfg_options), test_data=args.data),
+        args.checkpoint,
+        work_dir=args.work_dir,
+        out_dir=args.out,
+        tta=args.tta,
+        all_protocols=args.all_protocols,
+        launcher=args.launcher,
+    )
 
 
 if __name__ == '__main__':

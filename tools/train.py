@@ -2,7 +2,6 @@
 
 import argparse
 import os
-from pathlib import Path
 
 from depth.cli import add_cfg_options, parse_cfg_options, run_tool
 
@@ -34,34 +33,23 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Build the runner of a config and train."""
+    """Train; the exit code is not 0 if a signal ended an incomplete training."""
     args = parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    from depth.apis import train
     from depth.engine.config import load_config
-    from depth.engine.config_check import check_training
-    from depth.engine.run import build_runner
-    from depth.engine.work_dir_lock import check_free
 
-    cfg = load_config(args.config, parse_cfg_options(args.cfg_options))
-    check_training(cfg)
-    cfg.launcher = args.launcher
-    cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs', Path(args.config).stem))
-    if args.resume:
-        cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
-    if args.amp:
-        cfg.optim_wrapper.type = 'AmpOptimWrapper'
-    if args.auto_scale_lr:
-        cfg.auto_scale_lr = dict(cfg.get('auto_scale_lr') or {}, enable=True)
-    if args.compile:
-        cfg.compile = True
-    if args.seed is not None or args.deterministic:
-        seed = cfg.get('randomness', {}).get('seed') if args.seed is None else args.seed
-        cfg.randomness = dict(cfg.get('randomness', {}), seed=seed, deterministic=args.deterministic)
-    if int(os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0'))) == 0:
-        check_free(cfg.work_dir)  # before weights are fetched and a model is built
-    runner = build_runner(cfg)
-    runner.train()
+    runner = train(
+        load_config(args.config, parse_cfg_options(args.cfg_options)),
+        work_dir=args.work_dir,
+        resume=args.resume or False,
+        amp=args.amp,
+        compile_step=args.compile,
+        seed=args.seed,
+        deterministic=args.deterministic,
+        auto_scale_lr=args.auto_scale_lr,
+        launcher=args.launcher,
+    )
     return runner.exit_code
 
 

@@ -12,10 +12,10 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from depth.cameras import check_camera
+from depth.engine.acceleration import speed_up_inference, use_channels_last
 from depth.engine.checkpoint import load_checkpoint_file, load_model_state
 from depth.engine.config import open_config, skip_pretrained
 from depth.engine.errors import ConfigError
-from depth.engine.speed import speed_up_inference, use_channels_last
 from depth.engine.stored_config import config_from_data
 from depth.integrity import check_predictions
 from depth.registry import MODELS, TRANSFORMS

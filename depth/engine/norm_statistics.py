@@ -11,10 +11,11 @@ from collections.abc import Iterable
 import torch
 from mmengine.dist import get_dist_info
 from mmengine.hooks import EMAHook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
+
+from .distributed import unwrap_model
 
 
 def synchronize_norm_statistics(runner: Runner) -> None:
@@ -24,7 +25,7 @@ def synchronize_norm_statistics(runner: Runner) -> None:
     """
     if get_dist_info()[1] == 1:
         return
-    models = [runner.model.module if is_model_wrapper(runner.model) else runner.model]
+    models = [unwrap_model(runner)]
     models += [hook.ema_model for hook in runner.hooks if isinstance(hook, EMAHook)]
     average_norm_statistics(models)
 

@@ -13,7 +13,7 @@ from depth.structures import DepthDataSample
 
 from .checkpoint import to_plain
 from .loops import preserved_random_state, set_random_state
-from .optim_wrappers.step_guard import TensorCopies, gradient_norm
+from .step_guard import TensorCopies, gradient_norm
 
 
 @dataclass

@@ -6,117 +6,17 @@ those are ever removed. A run that finds the files of another one moves them int
 ``previous_<id>``, itself a complete work dir, and never reads or overwrites them.
 """
 
-import hashlib
-import json
 import os
 import re
-import secrets
-import stat
-import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import torch
 from mmengine.logging import print_log
 
-from depth.atomic_write import write_atomically
+from .checkpoint import find_latest_checkpoint
+from .training_run import RUN_FILE, TrainingRun, checkpoint_files, new_run_id, read_run_id, read_unloaded
 
-from .checkpoint import find_latest_checkpoint, load_checkpoint_file
-
-RUN_FILE = 'run.json'
-_CHECKPOINT = re.compile(r'(iter|epoch)_(\d+)\.pth|best_.+\.pth')
 _TEMPORARY = re.compile(r'\.(.+)\.\d+\.tmp')
-
-
-@dataclass
-class TrainingRun:
-    """Identity of a training run and its record, ``run.json``.
-
-    Args:
-        work_dir: Folder that the run owns.
-        id: Time of the first start and random characters.
-        config: Name of the config file.
-        sections: Digest of each top-level key of the config.
-        host: Host of the first start.
-        starts: Names of the log folders, one a start.
-        checkpoints: Names of the checkpoints that this run wrote, directly in the work dir.
-        adopted: Names of checkpoints without an id that it continued; they are never removed.
-        continued_from: Checkpoint of another folder that it was started from.
-        writable: False in all processes but the main one, which alone writes and removes files.
-    """
-
-    work_dir: Path
-    id: str
-    config: str = ''
-    sections: dict[str, str] = field(default_factory=dict)
-    host: str = ''
-    starts: list[str] = field(default_factory=list)
-    checkpoints: list[str] = field(default_factory=list)
-    adopted: list[str] = field(default_factory=list)
-    continued_from: str | None = None
-    writable: bool = True
-
-    @classmethod
-    def read(cls, work_dir: str | Path) -> 'TrainingRun | None':
-        """Return the run that owns a work dir, None if the folder has no record.
-
-        Raises:
-            ValueError: If the record is damaged.
-        """
-        path = Path(work_dir, RUN_FILE)
-        try:
-            content = json.loads(path.read_text(encoding='utf-8'))
-            fields = {name: content[name] for name in _FIELDS}
-        except FileNotFoundError:
-            return None
-        except (ValueError, TypeError, KeyError, UnicodeDecodeError) as error:
-            raise ValueError(
-                f'{path} is damaged ({error}); delete it, the identity is then read from the checkpoints'
-            ) from error
-        return cls(work_dir=Path(work_dir), **fields)
-
-    def write(self) -> None:
-        """Write the record."""
-        if self.writable:
-            content = {name: getattr(self, name) for name in _FIELDS}
-            write_atomically(self.work_dir / RUN_FILE, json.dumps(content, indent=2) + '\n')
-
-    def add_checkpoint(self, name: str) -> None:
-        """Record a checkpoint, before it is written, as one that this run may remove."""
-        if name not in self.checkpoints:
-            self.checkpoints.append(name)
-            self.write()
-
-    def owns(self, name: str) -> bool:
-        """Return whether this run wrote the file ``name`` of its work dir, and it is there."""
-        if name not in self.checkpoints or Path(name).name != name:
-            return False
-        try:
-            return stat.S_ISREG(os.lstat(self.work_dir / name).st_mode)
-        except FileNotFoundError:
-            return False
-
-    def remove(self, name: str) -> bool:
-        """Remove a checkpoint; anything but a regular file that this run wrote is left alone."""
-        if not self.writable or not self.owns(name):
-            return False
-        (self.work_dir / name).unlink(missing_ok=True)
-        self.checkpoints.remove(name)
-        self.write()
-        return True
-
-    def belongs(self, path: Path) -> bool:
-        """Return whether a checkpoint in the work dir is this run's, by the id in the file or else the record."""
-        try:
-            run_id = read_run_id(path)
-        except (ValueError, OSError):  # damaged; the search for the newest whole one says so
-            return path.name in self.checkpoints or path.name in self.adopted
-        return run_id == self.id if run_id is not None else path.name in self.adopted
-
-
-_FIELDS = ('id', 'config', 'sections', 'host', 'starts', 'checkpoints', 'adopted', 'continued_from')
 
 
 def open_run(start: TrainingRun, resume: bool, source: str | None) -> tuple[TrainingRun, str | None]:
@@ -191,22 +91,6 @@ def remove_leftovers(run: TrainingRun) -> list[Path]:
     return leftovers
 
 
-def checkpoint_files(work_dir: str | Path) -> list[Path]:
-    """Return the files in a work dir that are named as checkpoints of a training."""
-    return sorted(path for path in Path(work_dir).glob('*.pth') if _CHECKPOINT.fullmatch(path.name))
-
-
-def read_run_id(path: Path) -> str | None:
-    """Return the id of the run that wrote a checkpoint; None for files that have none.
-
-    Raises:
-        ValueError: If the file is damaged.
-    """
-    meta = _read_parts(path).get('meta')
-    run_id = meta.get('run_id') if isinstance(meta, dict) else None
-    return run_id if isinstance(run_id, str) else None
-
-
 def check_resumable(checkpoint: dict, source: str | Path) -> None:
     """See that a checkpoint holds what a run is resumed from.
 
@@ -220,29 +104,6 @@ def check_resumable(checkpoint: dict, source: str | Path) -> None:
         )
 
 
-def section_digests(cfg: dict[str, Any]) -> dict[str, str]:
-    """Return a short digest of each top-level key of a config."""
-    digests = {}
-    for key, value in cfg.items():
-        text = json.dumps(value, sort_keys=True, default=str)
-        digests[key] = hashlib.sha256(text.encode('utf-8')).hexdigest()[:12]
-    return digests
-
-
-def new_run_id() -> str:
-    """Return the id of a new run: the time and random characters."""
-    return f'{time.strftime("%Y%m%d_%H%M%S")}_{secrets.token_hex(3)}'
-
-
-def _read_parts(path: Path) -> dict:
-    """Read a checkpoint with its tensors left on the disk where the format allows it."""
-    try:
-        checkpoint = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
-    except Exception:  # damaged, foreign or of the old format; the reader tells which
-        checkpoint = load_checkpoint_file(path)
-    return checkpoint if isinstance(checkpoint, dict) else {}
-
-
 def _read_resumable(source: str | Path) -> dict:
     """Return a checkpoint that a run can be resumed from.
 
@@ -252,7 +113,7 @@ def _read_resumable(source: str | Path) -> dict:
     """
     if not Path(source).is_file():
         raise FileNotFoundError(f'--resume: checkpoint {source} does not exist')
-    checkpoint = _read_parts(Path(source))
+    checkpoint = read_unloaded(Path(source))
     check_resumable(checkpoint, source)
     return checkpoint
 
@@ -319,7 +180,7 @@ def _written_after(own: Iterable[Path], source: str | None) -> list[Path]:
         iteration = _iteration(path)
         if current is not None and iteration is not None and iteration > current:
             try:
-                _read_parts(path)
+                read_unloaded(path)
             except ValueError:
                 continue  # damaged: the run writes this one anew
             later.append(path)

@@ -5,10 +5,11 @@ import math
 import numpy as np
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from depth.registry import HOOKS
+
+from ..distributed import unwrap_model
 
 
 @HOOKS.register_module()
@@ -33,7 +34,7 @@ class DepthBiasInitHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Set the bias, once."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap_model(runner)
         head = getattr(model, 'decode_head', None)
         fresh = runner.iter == 0 and not runner._has_loaded
         if self.depth is None or not fresh or not hasattr(head, 'init_depth_bias'):

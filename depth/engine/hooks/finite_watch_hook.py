@@ -6,17 +6,18 @@ from pathlib import Path
 import torch
 from mmengine.dist import get_rank, is_distributed
 from mmengine.hooks import Hook, LoggerHook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import Tensor, nn
+from torch import Tensor
 
 from depth.registry import HOOKS
 
 from ..checkpoint import find_latest_checkpoint, save_atomically, to_plain
+from ..distributed import unwrap_model
 from ..errors import NonFiniteError
 from ..loops import get_random_state, preserved_random_state
-from ..optim_wrappers.plain import GuardedStep
-from ..optim_wrappers.step_guard import StepGuard
+from ..optim_wrappers import GuardedStep
+from ..step_guard import StepGuard
+from ..training_state import checkpoint_meta
 from ..training_step import StepReport, batch_to_plain, image_paths, run_step_again
 
 LONGEST_INTERVAL = 50  # iterations
@@ -51,7 +52,7 @@ class _Record:
 class FiniteWatchHook(Hook):
     """Skip steps whose loss or gradient is not finite, and stop with the step's samples and its first bad layer.
 
-    The step is skipped on the device (:class:`~depth.engine.optim_wrappers.step_guard.StepGuard`), so weights, running
+    The step is skipped on the device (:class:`~depth.engine.step_guard.StepGuard`), so weights, running
     statistics and checkpoints stay finite. What happened is read with the log, at most 50 iterations later, in front
     of every checkpoint and validation, and on a CPU in each iteration. At a stop the bad batch is rebuilt and run
     again, and ``nonfinite_iter_N_rankR.pth`` in the work dir keeps it with the weights in front of the step;
@@ -95,7 +96,7 @@ class FiniteWatchHook(Hook):
             )
             return
         limit = self.max_consecutive if self.skip else 1
-        self.guard = StepGuard(_plain_model(runner), limit=limit, overflow_limit=self.max_overflows)
+        self.guard = StepGuard(unwrap_model(runner), limit=limit, overflow_limit=self.max_overflows)
         self.guard.begin_window()
         runner.optim_wrapper.guard = self.guard
         log_intervals = [hook.interval for hook in runner.hooks if isinstance(hook, LoggerHook)]
@@ -208,7 +209,7 @@ class FiniteWatchHook(Hook):
     def _stop(self, runner: Runner, index: int) -> None:
         """Find the samples and the layer, write the dump, raise."""
         window = self._window(index)
-        model = _plain_model(runner)
+        model = unwrap_model(runner)
         wrapper = runner.optim_wrapper
         scaler = getattr(wrapper, 'loss_scaler', None)
         scale = scaler.get_scale() if scaler is not None and scaler.is_enabled() else 1.0
@@ -237,7 +238,7 @@ class FiniteWatchHook(Hook):
 
     @staticmethod
     def _write_dump(runner: Runner, record: _Record, batch: dict, report: StepReport, scale: float) -> Path:
-        model = _plain_model(runner)
+        model = unwrap_model(runner)
         device = next(model.parameters()).device.type
         with runner.optim_wrapper.optim_context(model):
             autocast = str(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else None
@@ -252,7 +253,7 @@ class FiniteWatchHook(Hook):
             autocast=autocast,
             loss_scale=scale,
         )
-        content = dict(meta=runner._checkpoint_meta({}, by_epoch=False), state_dict=model.state_dict(), step=step)
+        content = dict(meta=checkpoint_meta(runner, {}, by_epoch=False), state_dict=model.state_dict(), step=step)
         path = Path(runner.work_dir, f'nonfinite_iter_{record.iteration + 1}_rank{get_rank()}.pth')
         save_atomically(to_plain(content), path)
         return path
@@ -267,10 +268,6 @@ def check_before_saving(runner: Runner) -> None:
     for hook in runner.hooks:
         if isinstance(hook, FiniteWatchHook):
             hook.check(runner)
-
-
-def _plain_model(runner: Runner) -> nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 def _batch(runner: Runner, record: _Record) -> dict:

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from mmengine.dist import is_distributed
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
@@ -15,6 +14,7 @@ from depth.models.estimators import DepthEstimator
 from depth.registry import HOOKS
 from depth.structures import DepthDataSample
 
+from ..distributed import unwrap_model
 from ..errors import NothingToLearnError
 from ..loops import preserved_random_state
 
@@ -76,7 +76,7 @@ class LearningWatchHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Remember where the weights start."""
         self.first_iter = runner.iter
-        self.start = _fingerprint(_plain_model(runner))
+        self.start = _fingerprint(unwrap_model(runner))
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
@@ -125,7 +125,7 @@ class LearningWatchHook(Hook):
 
     def _count_depth(self, runner: Runner, data_batch: dict | None) -> None:
         """Count the samples of each data set that has not shown a valid pixel yet."""
-        model = _plain_model(runner)
+        model = unwrap_model(runner)
         if not isinstance(model, DepthEstimator) or not model.needs_depth:
             return
         for sample in (data_batch or {}).get('data_samples') or []:
@@ -181,7 +181,7 @@ class LearningWatchHook(Hook):
                 f'the loss has been {float(losses[-1]):.6g} in all of the last {len(losses)} iterations: look at the '
                 'ground truth (valid pixels), at the loss and at the head (is its output constant?)',
             )
-        if _fingerprint(_plain_model(runner)) == self.start:
+        if _fingerprint(unwrap_model(runner)) == self.start:
             rates = {name: values[0] for name, values in runner.optim_wrapper.get_lr().items()}
             self._say(
                 runner,
@@ -231,10 +231,6 @@ class LearningWatchHook(Hook):
             runner.logger.warning(text)
 
 
-def _plain_model(runner: Runner) -> nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
-
-
 def _fingerprint(model: nn.Module) -> list[float]:
     """Return a number for each trained weight that changes with it."""
     sums = [parameter.detach().double().abs().sum() for parameter in model.parameters() if parameter.requires_grad]
@@ -243,7 +239,7 @@ def _fingerprint(model: nn.Module) -> list[float]:
 
 def _predict(runner: Runner, data_batch: dict) -> Tensor:
     """Return depth (K,) in metres of a training batch's first images; the training does not notice."""
-    model = _plain_model(runner)
+    model = unwrap_model(runner)
     samples = copy.deepcopy(list(data_batch['data_samples'])[:2])
     batch = dict(inputs=list(data_batch['inputs'])[:2], data_samples=samples)
     with preserved_random_state(), torch.no_grad():
