@@ -253,6 +253,8 @@ class LoadDepth(BaseTransform):
             image was already mirrored, cropped or rotated.
     """
 
+    needs_ground_truth = True  # inference leaves the transform out
+
     def transform(self, results: dict) -> dict:
         """Read and check the depth map."""
         if 'gt_depth' in results:

@@ -153,6 +153,8 @@ class LoadStereoDepth(BaseTransform):
         ValueError: If the disparity has another size than the image, or the image was already moved.
     """
 
+    needs_ground_truth = True  # inference leaves the transform out
+
     def transform(self, results: dict) -> dict:
         """Read what is there."""
         if results.get('depth_path'):

@@ -26,6 +26,8 @@ class LoadVelodyneDepth(BaseTransform):
         ValueError: If the image was already mirrored, cropped or rotated.
     """
 
+    needs_ground_truth = True  # inference leaves the transform out
+
     def __init__(self, depth_axis: str = 'forward', size: Sequence[int] | None = (375, 1242)) -> None:
         if depth_axis not in ('camera', 'forward'):
             raise ValueError(f"LoadVelodyneDepth: depth_axis is 'camera' or 'forward', got {depth_axis!r}")
