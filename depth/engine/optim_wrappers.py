@@ -15,15 +15,16 @@ from .step_guard import StepGuard, gradient_norm
 
 
 class GuardedStep:
-    """Mix-in: the gradient norm goes to the log as a tensor, and a guard may skip a step that it forbids.
+    """Mix-in for optimizer wrappers: a :class:`StepGuard` may skip a step.
 
-    See ``DeferredMessageHub`` and :class:`StepGuard`; without a guard every step is taken.
+    Without a guard every step is taken. The gradient norm is logged as a tensor, which
+    ``DeferredMessageHub`` reads later, so no step waits for the device.
     """
 
     guard: StepGuard | None = None
 
     def update_params(self, loss: Tensor, step_kwargs: dict | None = None, zero_kwargs: dict | None = None) -> None:
-        """Go backward and, at the end of a window of accumulation, step; see mmengine's ``OptimWrapper``."""
+        """Run the backward pass and, at the end of an accumulation window, step the optimizer."""
         if self.guard is not None:
             loss = self.guard.mark(loss)
         super().update_params(loss, step_kwargs, zero_kwargs)
@@ -37,12 +38,14 @@ class GuardedStep:
             self.guard.step(self.optimizer, norm, **kwargs)
 
     def clip_gradients(self) -> Tensor | None:
-        """Clip the gradients if the config says so and return their norm from before; None if nobody needs it."""
-        parameters = [parameter for group in self.optimizer.param_groups for parameter in group['params']]
-        parameters = [parameter for parameter in parameters if parameter.grad is not None]
+        """Clip the gradients if the config says so; return their norm before, None if it is not needed."""
+        parameters = []
+        for group in self.optimizer.param_groups:
+            parameters += [parameter for parameter in group['params'] if parameter.grad is not None]
         clips = bool(self.clip_grad_kwargs) and bool(parameters)
         norm = None
-        # Clipping by value would hide infinite gradients, and returns no norm.
+        # Clipping by norm returns the norm. Clipping by value does not, and would hide infinite
+        # gradients, so the guard's norm is taken before.
         if self.guard is not None and not (clips and self.clip_func is torch.nn.utils.clip_grad_norm_):
             norm = gradient_norm(parameters)
         if clips:
@@ -61,7 +64,8 @@ class OptimWrapper(GuardedStep, MMOptimWrapper):
 class CUDAAmpOptimWrapper(GuardedStep, MMAmpOptimWrapper):
     """mmengine's ``AmpOptimWrapper``; arguments as there.
 
-    With loss scaling, gradients beyond the range of float16 are normal: the scaler skips the step and scales less.
+    With loss scaling, gradients beyond the range of float16 are normal: the scaler skips the step
+    and lowers its scale.
     """
 
     def step(self, **kwargs) -> None:
@@ -72,18 +76,18 @@ class CUDAAmpOptimWrapper(GuardedStep, MMAmpOptimWrapper):
         if self.guard is not None or self.clip_grad_kwargs:
             self.loss_scaler.unscale_(self.optimizer)
         norm = self.clip_gradients()
-        # The scaler reads its own flag from the device in each step, so one more read costs little.
+        # The scaler reads a flag from the device in each step, so reading one more costs little.
         if self.guard is None or self.guard.allows_scaled_step(norm):
             self.loss_scaler.step(self.optimizer, **kwargs)
         self.loss_scaler.update(self._scale_update_param)
 
 
 class CPUAmpOptimWrapper(OptimWrapper):
-    """bfloat16 autocast on the CPU; it needs no loss scaling."""
+    """Optimizer wrapper with bfloat16 autocast on the CPU, which needs no loss scaling."""
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """Run the forward pass in bfloat16 where that is safe."""
+        """Run the forward pass under autocast."""
         with super().optim_context(model), torch.autocast('cpu', dtype=torch.bfloat16):
             yield
 
@@ -94,8 +98,8 @@ def AmpOptimWrapper(dtype: str | None = None, loss_scale: str | float | dict = '
 
     Args:
         dtype: ``'float16'`` (the default on CUDA) or ``'bfloat16'`` (the only one on CPU).
-        loss_scale: Loss scaling for float16; bfloat16 has float32's range and takes none, which spares a wait for the
-            device in every iteration.
+        loss_scale: Loss scaling for float16. bfloat16 has float32's range and needs none, which saves
+            a wait for the device in every iteration.
         **kwargs: Arguments of mmengine's ``OptimWrapper``.
     """
     if torch.cuda.is_available():

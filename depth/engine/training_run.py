@@ -27,15 +27,16 @@ class TrainingRun:
 
     Args:
         work_dir: Folder that the run owns.
-        id: Time of the first start and random characters.
+        id: Time of the first start and random characters; every checkpoint stores it in its meta.
         config: Name of the config file.
         sections: Digest of each top-level key of the config.
         host: Host of the first start.
-        starts: Names of the log folders, one a start.
-        checkpoints: Names of the checkpoints that this run wrote, directly in the work dir.
-        adopted: Names of checkpoints without an id that it continued; they are never removed.
-        continued_from: Checkpoint of another folder that it was started from.
-        writable: False in all processes but the main one, which alone writes and removes files.
+        starts: Names of the log folders, one per start.
+        checkpoints: Names of the checkpoints that this run wrote, directly in the work dir; no
+            others are ever removed.
+        adopted: Names of checkpoints without an id that the run was resumed from.
+        continued_from: Checkpoint in another folder that the run was resumed from.
+        writable: True in the main process only, which alone writes and removes files.
     """
 
     work_dir: Path
@@ -51,7 +52,7 @@ class TrainingRun:
 
     @classmethod
     def read(cls, work_dir: str | Path) -> 'TrainingRun | None':
-        """Return the run that owns a work dir, None if the folder has no record.
+        """Return the run that owns a work dir; None if the folder has no record.
 
         Raises:
             ValueError: If the record is damaged.
@@ -75,13 +76,13 @@ class TrainingRun:
             write_atomically(self.work_dir / RUN_FILE, json.dumps(content, indent=2) + '\n')
 
     def add_checkpoint(self, name: str) -> None:
-        """Record a checkpoint, before it is written, as one that this run may remove."""
+        """Record the name of a checkpoint, before the file is written."""
         if name not in self.checkpoints:
             self.checkpoints.append(name)
             self.write()
 
     def owns(self, name: str) -> bool:
-        """Return whether this run wrote the file ``name`` of its work dir, and it is there."""
+        """Return whether the work dir has a regular file ``name`` that this run wrote."""
         if name not in self.checkpoints or Path(name).name != name:
             return False
         try:
@@ -90,7 +91,7 @@ class TrainingRun:
             return False
 
     def remove(self, name: str) -> bool:
-        """Remove a checkpoint; anything but a regular file that this run wrote is left alone."""
+        """Remove a checkpoint if it is a regular file that this run wrote; return whether it was."""
         if not self.writable or not self.owns(name):
             return False
         (self.work_dir / name).unlink(missing_ok=True)
@@ -99,10 +100,10 @@ class TrainingRun:
         return True
 
     def belongs(self, path: Path) -> bool:
-        """Return whether a checkpoint in the work dir is this run's, by the id in the file or else the record."""
+        """Return whether a checkpoint in the work dir is of this run, by its id or the record."""
         try:
             run_id = read_run_id(path)
-        except (ValueError, OSError):  # damaged; the search for the newest whole one says so
+        except (ValueError, OSError):  # damaged: find_latest_checkpoint() reports it
             return path.name in self.checkpoints or path.name in self.adopted
         return run_id == self.id if run_id is not None else path.name in self.adopted
 
@@ -111,12 +112,12 @@ _FIELDS = ('id', 'config', 'sections', 'host', 'starts', 'checkpoints', 'adopted
 
 
 def checkpoint_files(work_dir: str | Path) -> list[Path]:
-    """Return the files in a work dir that are named as checkpoints of a training."""
+    """Return the checkpoints in a work dir, by their names."""
     return sorted(path for path in Path(work_dir).glob('*.pth') if _CHECKPOINT.fullmatch(path.name))
 
 
 def read_run_id(path: Path) -> str | None:
-    """Return the id of the run that wrote a checkpoint; None for files that have none.
+    """Return the id of the run that wrote a checkpoint; None if the file has none.
 
     Raises:
         ValueError: If the file is damaged.
@@ -127,10 +128,10 @@ def read_run_id(path: Path) -> str | None:
 
 
 def read_unloaded(path: Path) -> dict:
-    """Read a checkpoint with its tensors left on the disk where the format allows it."""
+    """Read a checkpoint without loading its tensors into memory where the format allows it."""
     try:
         checkpoint = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
-    except Exception:  # damaged, foreign or of the old format; the reader tells which
+    except Exception:  # damaged, foreign or of an old format: load_checkpoint_file() decides
         checkpoint = load_checkpoint_file(path)
     return checkpoint if isinstance(checkpoint, dict) else {}
 

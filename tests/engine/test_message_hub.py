@@ -45,7 +45,7 @@ def test_nothing_is_read_before_somebody_asks(deferred):
 
 
 def test_values_do_not_pile_up(deferred, monkeypatch):
-    monkeypatch.setattr(DeferredMessageHub, 'MOST', 4)
+    monkeypatch.setattr(DeferredMessageHub, 'MAX_WAITING', 4)
     hub = DeferredMessageHub('full')
     for step in range(9):
         hub.update_scalar('loss', torch.tensor(float(step)))
