@@ -11,25 +11,37 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Test a depth model', allow_abbrev=False)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--work-dir', help='where the metrics go, work_dirs/<config name> by default')
-    parser.add_argument('--out', help='also write every prediction as 16-bit PNG into this folder')
+    parser.add_argument(
+        '--work-dir', help='folder of the metrics (default: work_dir of the config, or work_dirs/<config name>)'
+    )
+    parser.add_argument(
+        '--out', help='folder into which every prediction is written as 16-bit PNG (default: none is written)'
+    )
     parser.add_argument(
         '--data',
         metavar='CONFIG',
-        help='take test set and metric from another config, such as configs/_base_/datasets/ibims.py (zero-shot)',
+        help='config that gives test set and metric instead, such as configs/_base_/datasets/ibims.py (zero-shot)',
     )
     parser.add_argument(
         '--tta',
         action=argparse.BooleanOptionalAction,
-        help='average with the mirrored image, as the published numbers do; as the config says by default',
+        help='average with the prediction of the mirrored image, as published numbers do (default: as in the config)',
     )
     parser.add_argument(
         '--all-protocols',
         action='store_true',
-        help='also score the same predictions under every other protocol that applies to the data set',
+        help='also score the predictions under every other protocol that applies to the data set',
     )
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='job launcher')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by older torch launchers')
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='job launcher (default: none)'
+    )
+    parser.add_argument(
+        '--local_rank',
+        '--local-rank',
+        type=int,
+        default=0,
+        help='set by older torch launchers',
+    )
     add_cfg_options(parser)
     return parser.parse_args()
 

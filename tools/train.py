@@ -10,24 +10,47 @@ def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description='Train a depth model', allow_abbrev=False)
     parser.add_argument('config', help='config file')
-    parser.add_argument('--work-dir', help='where logs and checkpoints go, work_dirs/<config name> by default')
+    parser.add_argument(
+        '--work-dir',
+        help='folder of logs and checkpoints (default: work_dir of the config, or work_dirs/<config name>)',
+    )
     parser.add_argument(
         '--resume',
         nargs='?',
         const='auto',
-        help="continue from a checkpoint file; 'auto' or no value: from the newest of the work dir, if it has one",
+        help="continue from this checkpoint; 'auto' or no value: from the newest one of the work dir, if there is one",
     )
-    parser.add_argument('--amp', action='store_true', help='mixed precision: float16 on CUDA, bfloat16 on CPU')
-    parser.add_argument('--compile', action='store_true', help='compile the training step with torch.compile')
-    parser.add_argument('--seed', type=int, help='random seed, the one of the config by default')
-    parser.add_argument('--deterministic', action='store_true', help='deterministic kernels where there are any')
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='train in mixed precision: float16 on CUDA, bfloat16 on CPU',
+    )
+    parser.add_argument(
+        '--compile',
+        action='store_true',
+        help='compile the training step with torch.compile',
+    )
+    parser.add_argument('--seed', type=int, help='random seed (default: that of the config)')
+    parser.add_argument(
+        '--deterministic',
+        action='store_true',
+        help='use deterministic kernels where there are any',
+    )
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
-        help='fit rate and length of the published recipe to the images a step that this launch has (docs/train.md)',
+        help='scale learning rate and length of the published recipe to the batch size of this launch (docs/train.md)',
     )
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='job launcher')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by older torch launchers')
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='job launcher (default: none)'
+    )
+    parser.add_argument(
+        '--local_rank',
+        '--local-rank',
+        type=int,
+        default=0,
+        help='set by older torch launchers',
+    )
     add_cfg_options(parser)
     return parser.parse_args()
 

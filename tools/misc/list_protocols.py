@@ -6,7 +6,7 @@ from depth.cli import run_tool
 
 
 def main() -> None:
-    """Print."""
+    """Print the table."""
     argparse.ArgumentParser(description=__doc__).parse_args()
     from depth.evaluation.protocols.table import protocol_table
 

@@ -11,8 +11,16 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--out', required=True, help='folder for disparities.npy (N, H, W) and pictures')
-    parser.add_argument('--no-pictures', action='store_true', help='write the npy file only')
+    parser.add_argument(
+        '--out',
+        required=True,
+        help='folder for disparities.npy (N, H, W) and pictures',
+    )
+    parser.add_argument(
+        '--no-pictures',
+        action='store_true',
+        help='write the npy file only (default: pictures too)',
+    )
     add_cfg_options(parser)
     return parser.parse_args()
 
