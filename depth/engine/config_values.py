@@ -1,4 +1,4 @@
-"""Values of a config that would stop a run later, or do nothing: numbers, missing parts, the metric of the best."""
+"""Checks of a config's numbers, of missing keys, and of the metric of the best checkpoint."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -45,7 +45,7 @@ _COUNT_OR_ZERO = (_is_count_or_zero, 'a whole number of at least 0')
 _POSITIVE = (_is_positive, 'a number above 0')
 _Rule = tuple[Callable[[Any], bool], str]
 
-# '*' stands for every index of a list, or for a dict alone where a list may stand.
+# '*' stands for every index of a list; a dict in the place of the list counts as its one item.
 _NUMBERS: dict[str, _Rule] = {
     **{f'{loader}.batch_size': _COUNT for loader in LOADERS},
     **{f'{loader}.num_workers': _COUNT_OR_ZERO for loader in LOADERS},
@@ -78,10 +78,10 @@ _NUMBERS: dict[str, _Rule] = {
 
 
 def check_values(cfg: Config) -> None:
-    """Check that the parts of a config are dicts and its numbers can be used.
+    """Check that the components of a config are dicts and its numbers are in their ranges.
 
     Raises:
-        ConfigError: At the first that is wrong, with its key, its value and what is accepted.
+        ConfigError: At the first error, with the key, its value and the accepted values.
     """
     for key in _DICTS:
         node = cfg.get(key)
@@ -92,32 +92,32 @@ def check_values(cfg: Config) -> None:
         if node is not None and not isinstance(node.get('type'), str | type):
             raise ConfigError(f'{key}.type is {node.get("type")!r}; it names what is built')
     for pattern, (accepts, accepted) in _NUMBERS.items():
-        for place, value in _values(cfg, pattern.split('.'), ''):
+        for key, value in _values(cfg, pattern.split('.'), ''):
             if not accepts(value):
-                raise ConfigError(f'{place} is {value!r}; it is {accepted}')
+                raise ConfigError(f'{key} is {value!r}; it is {accepted}')
 
 
-def _values(node: Any, parts: list[str], place: str) -> Iterator[tuple[str, Any]]:
-    """Yield (dotted key, value) of what a pattern names; what is absent or None is left out."""
-    if not parts:
+def _values(node: Any, names: list[str], key: str) -> Iterator[tuple[str, Any]]:
+    """Yield (dotted key, value) of the values that a pattern matches, without None."""
+    if not names:
         if node is not None:
-            yield place, node
+            yield key, node
         return
-    part, *rest = parts
-    if part == '*' and isinstance(node, list | tuple):
+    name, remaining = names[0], names[1:]
+    if name == '*' and isinstance(node, list | tuple):
         for index, item in enumerate(node):
-            yield from _values(item, rest, f'{place}.{index}')
-    elif part == '*':
-        yield from _values(node, rest, place)
-    elif isinstance(node, dict | Config) and part in node:
-        yield from _values(node[part], rest, f'{place}.{part}'.lstrip('.'))
+            yield from _values(item, remaining, f'{key}.{index}')
+    elif name == '*':
+        yield from _values(node, remaining, key)
+    elif isinstance(node, dict | Config) and name in node:
+        yield from _values(node[name], remaining, f'{key}.{name}'.lstrip('.'))
 
 
 def check_training_parts(cfg: Config) -> None:
-    """Check that a config has what training needs and that the best checkpoint is chosen by a metric that exists.
+    """Check that a config has the keys of a training and that ``save_best`` names a metric.
 
     Raises:
-        ConfigError: With the missing key, or the metrics that there are.
+        ConfigError: With the missing key, or the names of the metrics.
     """
     for key in _TRAINING:
         if not cfg.get(key):
@@ -129,7 +129,7 @@ def check_training_parts(cfg: Config) -> None:
 
 
 def check_testing_parts(cfg: Config) -> None:
-    """Check that a config has what a test needs.
+    """Check that a config has the keys of a test.
 
     Raises:
         ConfigError: With the missing key.
@@ -141,7 +141,8 @@ def check_testing_parts(cfg: Config) -> None:
 
 
 def _check_all_or_none(cfg: Config, split: str) -> None:
-    keys = [f'{split}_{part}' for part in ('dataloader', 'cfg', 'evaluator')]
+    """Check that loader, loop and evaluator of a split are all there or all missing."""
+    keys = [f'{split}_dataloader', f'{split}_cfg', f'{split}_evaluator']
     missing = [key for key in keys if cfg.get(key) is None]
     if missing and len(missing) < len(keys):
         present = next(key for key in keys if key not in missing)
@@ -151,6 +152,7 @@ def _check_all_or_none(cfg: Config, split: str) -> None:
 
 
 def _check_best(cfg: Config) -> None:
+    """Check that ``save_best`` of the checkpoint hook is a metric and ``rule`` its direction."""
     hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
     best, rule = hook.get('save_best'), hook.get('rule')
     if best is None:
@@ -174,29 +176,37 @@ def _check_best(cfg: Config) -> None:
 
 
 def _metric_names(cfg: Config, key: str) -> list[str] | None:
-    """Return the names of an evaluator's metrics, None if one cannot be told."""
+    """Return the names of an evaluator's metrics, None if not all of them are known."""
     nodes = cfg[key] if isinstance(cfg[key], list | tuple) else [cfg[key]]
     if any(node.get('type') not in ('DepthMetric', 'MixedDepthMetric') for node in nodes):
         return None
     names: list[str] = []
-    for place, node in evaluators_of(cfg, key):
-        own = _names_of_one(node)
-        if own is None:
+    for evaluator_key, node in evaluators_of(cfg, key):
+        evaluator_names = _names_of_evaluator(node)
+        if evaluator_names is None:
             return None
-        dataset = place.partition('.protocols.')[2]
-        names += own + [f'{dataset}/{name}' for name in own if dataset]
-    if any(node.get('prefix') for node in nodes):
-        names += [f'{node["prefix"]}/{name}' for node in nodes if node.get('prefix') for name in names]
+        names += evaluator_names
+        dataset = evaluator_key.partition('.protocols.')[2]
+        if dataset:
+            names += [f'{dataset}/{name}' for name in evaluator_names]
+    prefixes = [node['prefix'] for node in nodes if node.get('prefix')]
+    unprefixed = list(names)
+    for prefix in prefixes:
+        names += [f'{prefix}/{name}' for name in unprefixed]
     return list(dict.fromkeys(names))
 
 
-def _names_of_one(node: dict) -> list[str] | None:
-    others = node.get('protocols') or []
-    if others == 'all':
+def _names_of_evaluator(node: dict) -> list[str] | None:
+    """Return the metric names of one ``DepthMetric``, None with ``protocols='all'``."""
+    protocols = node.get('protocols') or []
+    if protocols == 'all':
         return None
     names = list(ALL_METRIC_NAMES)
     if node.get('distance_bins'):
-        names += [f'{metric}_{name}' for name in bin_names(node['distance_bins']) for metric in BIN_METRICS]
+        for bin_name in bin_names(node['distance_bins']):
+            names += [f'{metric}_{bin_name}' for metric in BIN_METRICS]
     if node.get('boundary_ratio'):
         names += BOUNDARY_METRICS
-    return names + [f'{other}/{name}' for other in others for name in ALL_METRIC_NAMES]
+    for protocol in protocols:
+        names += [f'{protocol}/{name}' for name in ALL_METRIC_NAMES]
+    return names
