@@ -157,21 +157,23 @@ def _check_best(cfg: Config) -> None:
     best, rule = hook.get('save_best'), hook.get('rule')
     if best is None:
         return
-    place = 'default_hooks.checkpoint'
+    hook_key = 'default_hooks.checkpoint'
     if rule not in (None, 'less', 'greater'):
-        raise ConfigError(f"{place}.rule is {rule!r}; it is 'less' or 'greater': which value of the metric is better")
+        raise ConfigError(
+            f"{hook_key}.rule is {rule!r}; it is 'less' or 'greater': which value of the metric is better"
+        )
     if cfg.get('val_evaluator') is None:
         return
     names = _metric_names(cfg, 'val_evaluator')
     if best != 'auto' and names is not None and best not in names:
         raise ConfigError(
-            f'{place}.save_best is {best!r}, which val_evaluator does not measure; it has {", ".join(names)}'
+            f'{hook_key}.save_best is {best!r}, which val_evaluator does not measure; it has {", ".join(names)}'
         )
     higher = str(best).rsplit('/')[-1] in HIGHER_IS_BETTER
     if rule is not None and best in (names or ()) and higher != (rule == 'greater'):
         raise ConfigError(
-            f'{place} keeps the {"smallest" if rule == "less" else "greatest"} {best}, which is the worst; set '
-            f'{place}.rule={"greater" if higher else "less"}'
+            f'{hook_key} keeps the {"smallest" if rule == "less" else "greatest"} {best}, which is the worst; set '
+            f'{hook_key}.rule={"greater" if higher else "less"}'
         )
 
 

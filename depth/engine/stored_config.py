@@ -177,18 +177,20 @@ def _literal_call(node: ast.Call) -> dict | list | tuple:
     return _BUILTINS[node.func.id](items)
 
 
-def _check_plain(value: object, place: str, path: str | Path) -> None:
+def _check_plain(value: object, key_path: str, path: str | Path) -> None:
     """Raise ConfigError at the first value that is no plain data, such as a tensor."""
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str | int | float):
-                raise ConfigError(f'{path}: a key of {place or "its config"} is a {type(key).__name__}, expected text')
-            _check_plain(item, f'{place}.{key}' if place else str(key), path)
+                raise ConfigError(
+                    f'{path}: a key of {key_path or "its config"} is a {type(key).__name__}, expected text'
+                )
+            _check_plain(item, f'{key_path}.{key}' if key_path else str(key), path)
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
-            _check_plain(item, f'{place}[{index}]', path)
+            _check_plain(item, f'{key_path}[{index}]', path)
     elif not isinstance(value, NoneType | bool | int | float | str):
-        raise ConfigError(f'{path}: {place} of its config is a {type(value).__name__}, expected plain data')
+        raise ConfigError(f'{path}: {key_path} of its config is a {type(value).__name__}, expected plain data')
 
 
 def _import_modules(data: dict, path: str | Path, trusted: Sequence[str]) -> None:
@@ -243,8 +245,8 @@ def _check_names(data: dict, path: str | Path, trusted: Sequence[str]) -> None:
     registered_names = set()
     for registry in _all_registries():
         registered_names.update(registry.module_dict)
-    for place, key, name, is_built in _named_components(data, '', False):
-        where = f'{path}: {place} of its config'
+    for key_path, key, name, is_built in _named_components(data, '', False):
+        where = f'{path}: {key_path} of its config'
         if not isinstance(name, str):
             raise ConfigError(f'{where} is {name!r}, expected the name of a registered component')
         if key == '_scope_':
@@ -266,14 +268,14 @@ def _check_names(data: dict, path: str | Path, trusted: Sequence[str]) -> None:
             raise ConfigError(f'{where} is {name!r}, which is not registered; is its module in custom_imports?')
 
 
-def _named_components(node: object, place: str, is_built: bool) -> Iterator[tuple[str, str, object, bool]]:
-    """Yield path, key and value of each entry that names a component, and if inference builds it."""
+def _named_components(node: object, key_path: str, is_built: bool) -> Iterator[tuple[str, str, object, bool]]:
+    """Yield dotted path, key and value of each entry that names a component, and if inference builds it."""
     if isinstance(node, list | tuple):
         for index, item in enumerate(node):
-            yield from _named_components(item, f'{place}[{index}]', is_built)
+            yield from _named_components(item, f'{key_path}[{index}]', is_built)
     elif isinstance(node, dict):
         for key, value in node.items():
-            inner = f'{place}.{key}' if place else str(key)
+            inner = f'{key_path}.{key}' if key_path else str(key)
             if key in _NAMING_KEYS and not isinstance(value, dict | list | tuple):
                 yield inner, key, value, is_built
             yield from _named_components(value, inner, is_built or key in _BUILT_FOR_INFERENCE)
