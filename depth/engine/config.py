@@ -185,12 +185,20 @@ def _referenced_text(cfg: Config, name: str, trail: tuple[str, ...]) -> str:
 
 
 def _merge(cfg: Config, options: dict) -> None:
-    for key, value in options.items():
+    """Merge values by dotted key into a config, in place."""
+    deleted = tuple(key.removesuffix('_delete_') for key in options if key.endswith('._delete_'))
+    # With ``x._delete_=True`` the other options below ``x`` are merged in the same step, or they
+    # would be deleted with the inherited values.
+    replacement = {key: value for key, value in options.items() if deleted and key.startswith(deleted)}
+    steps = [replacement] if replacement else []
+    steps += [{key: value} for key, value in options.items() if key not in replacement]
+    for step in steps:
         try:
-            cfg.merge_from_dict({key: value})
+            cfg.merge_from_dict(step)
         except (KeyError, TypeError, AttributeError) as error:
             message = str(error.args[0] if error.args else error)
-            raise ConfigError(f'--cfg-options {key}={value!r} does not fit the config: {message}') from error
+            texts = ' '.join(f'{key}={value!r}' for key, value in step.items())
+            raise ConfigError(f'--cfg-options {texts} does not fit the config: {message}') from error
 
 
 def _passes_reference(cfg: Config, key: str) -> bool:
