@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from depth.engine.speed import compile_options
+from depth.engine.acceleration import compile_options
 from depth.registry import MODELS
 
 from . import train
@@ -147,7 +147,7 @@ def reads_of_a_step(spec: Spec, setting: Setting) -> int:
     the device there, and optimizers keep their step counters on the CPU.
     """
     from depth.engine.message_hub import DeferredMessageHub
-    from depth.engine.optim_wrappers.step_guard import StepGuard
+    from depth.engine.step_guard import StepGuard
 
     kept_on, reads_on = DeferredMessageHub.KEPT_ON, StepGuard.READS_ON
     DeferredMessageHub.KEPT_ON, StepGuard.READS_ON = (*kept_on, 'cpu'), ()

@@ -2,7 +2,7 @@
 
 import torch
 
-from depth.engine.speed import speed_up_inference, use_channels_last
+from depth.engine.acceleration import speed_up_inference, use_channels_last
 from depth.registry import MODELS
 
 from .scenes import image_size, scene_batch

@@ -11,8 +11,8 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
-from depth.engine.run import build_runner
-from depth.engine.speed import speed_up_inference, use_channels_last
+from depth.engine.acceleration import speed_up_inference, use_channels_last
+from depth.engine.runner import build_runner
 from depth.registry import DATASETS, MODELS
 
 from .settings import Setting, Spec

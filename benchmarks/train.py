@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from depth.engine.loops import ResumableIterLoop
-from depth.engine.run import build_runner
+from depth.engine.runner import build_runner
 from depth.registry import LOOPS
 
 from .scenes import image_size, max_depth

@@ -1,4 +1,4 @@
-"""Atomic file output: a file appears under its name complete, or the file that was there before stays."""
+"""Atomic file output: a file is replaced as a whole or not at all."""
 
 import contextlib
 import os
@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import IO
 
 _SUFFIX = '.tmp'
-_LONGEST = 200  # bytes of the name that a temporary one repeats; file systems end at 255
+_MAX_NAME = 200  # bytes of the name that are repeated in a temporary one; file systems allow 255
 
 
 @contextlib.contextmanager
 def atomic_open(path: str | Path, mode: str = 'wb', **options) -> Iterator[IO]:
-    """Open a temporary file beside ``path`` that takes its name when the block ends without an error.
+    """Open a temporary file that is renamed to ``path`` when the block ends without an error.
 
     Args:
-        path: Final place; missing folders are made.
+        path: Path of the file; missing folders are created.
         mode: ``'wb'`` or ``'w'``.
         **options: As for the builtin ``open``, such as ``encoding``.
 
@@ -24,11 +24,11 @@ def atomic_open(path: str | Path, mode: str = 'wb', **options) -> Iterator[IO]:
         The open file.
 
     Raises:
-        OSError: If the file cannot be written. The message names the path and the free space; nothing half-written
-            stays behind.
+        OSError: If the file cannot be written. The message names the path and the free space; the
+            temporary file is removed.
     """
     path = Path(path)
-    name = path.name.encode()[:_LONGEST].decode(errors='ignore')
+    name = path.name.encode()[:_MAX_NAME].decode(errors='ignore')
     temporary = path.with_name(f'.{name}.{os.getpid()}{_SUFFIX}')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,14 +53,15 @@ def write_atomically(path: str | Path, content: bytes | str) -> None:
 
 
 def write_error(path: str | Path, error: OSError) -> OSError:
-    """Return the error in words of a file that could not be written: its path, the reason, the free space."""
+    """Return an error that names the file that could not be written, the reason and the free space."""
     return OSError(f'{path} could not be written: {error.strerror or error} ({free_space(path)})')
 
 
 def remove_leftovers(folder: str | Path) -> list[Path]:
-    """Remove the temporary files that killed processes left directly in ``folder`` and return their paths.
+    """Remove temporary files of killed processes directly in ``folder``, and return their paths.
 
-    Files of a process that runs on this machine stay. Call it only while no process of another machine writes there.
+    Files of a process that runs on this machine stay. Call it only while no process of another
+    machine writes to the folder.
     """
     leftovers = [path for path in sorted(Path(folder).glob(f'.*.*{_SUFFIX}')) if not _is_written_now(path)]
     for path in leftovers:
@@ -69,7 +70,7 @@ def remove_leftovers(folder: str | Path) -> list[Path]:
 
 
 def free_space(path: str | Path) -> str:
-    """Return the free space of the disk that holds ``path``, in words."""
+    """Return the free space of the disk that holds ``path``, as text."""
     folder = Path(path).absolute().parent
     while not folder.exists():
         folder = folder.parent
@@ -77,7 +78,7 @@ def free_space(path: str | Path) -> str:
 
 
 def _is_written_now(temporary: Path) -> bool:
-    """Return whether the process in a temporary file's name runs."""
+    """Return whether the process whose id a temporary file's name contains is running."""
     number = temporary.name.removesuffix(_SUFFIX).rpartition('.')[2]
     if not number.isdecimal():
         return False

@@ -1,22 +1,26 @@
-"""Checks of pinhole cameras, where they come in from outside."""
+"""Checks of pinhole cameras from options, files and configs."""
 
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
-SMALLEST_FOCAL = 0.01  # of the width; a view of 178.9 degrees. Less is a focal length that was divided by the width
-FARTHEST_CENTER = 1.0  # image sizes beyond the border; crops put the principal point outside, but not farther
+# Smallest focal length as a share of the longer side, a view of 178.9 degrees. A smaller number is
+# probably a focal length that was divided by the width.
+SMALLEST_FOCAL = 0.01
+# Largest distance of the principal point from the border, in image sizes. A crop can put it outside
+# of the image, but not farther.
+FARTHEST_CENTER = 1.0
 
 
 def pinhole_matrix(fx: object, fy: object, cx: object, cy: object, where: str) -> np.ndarray:
-    """Return K (3, 3) float64 of four numbers in pixels.
+    """Return K (3, 3) float64 from four numbers in pixels, which may be written as text.
 
     Args:
-        fx: Focal length across; numbers may be written as text.
-        fy: Focal length down.
-        cx: Principal point, column.
-        cy: Principal point, row.
+        fx: Horizontal focal length.
+        fy: Vertical focal length.
+        cx: Column of the principal point.
+        cy: Row of the principal point.
         where: Option, or file and entry, for messages.
 
     Raises:
@@ -42,7 +46,7 @@ def check_camera(matrix: Sequence | np.ndarray, where: str, size: tuple[int, int
     Args:
         matrix: K in pixels.
         where: Option, or file and entry, for messages.
-        size: (H, W) of the image in pixels; what needs it is not checked without.
+        size: (H, W) of the image in pixels; None leaves the checks against it out.
 
     Raises:
         ValueError: If it is no pinhole matrix, or its numbers do not fit the image.

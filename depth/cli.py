@@ -1,4 +1,4 @@
-"""What command-line tools share; imports nothing heavy, so that ``--help`` answers at once.
+"""Shared functions of the command-line tools; light imports only, so that ``--help`` is fast.
 
 A tool fails with one message and a non-zero exit, never with a bare traceback.
 """
@@ -34,7 +34,7 @@ def run_tool(main: Callable[[], int | None]) -> None:
 
 
 def describe(error: BaseException) -> str:
-    """Return an error's message without what registries and data loader workers wrap around it."""
+    """Return an error's message without the text that registries and loader workers add to it."""
     text = str(error).strip() or type(error).__name__
     # A worker process sends its traceback as text; the original message is its last line.
     if 'Original Traceback' in text:
@@ -53,7 +53,7 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         default=[],
         metavar='KEY=VALUE',
-        help='change the config: train_cfg.max_iters=200 model.decode_head.channels=32 "some.list=[1,2]"',
+        help='replace values of the config: train_cfg.max_iters=200 model.decode_head.channels=32 "some.list=[1,2]"',
     )
 
 

@@ -1,4 +1,4 @@
-"""Checks of files, of weights, and of predictions."""
+"""Checks of archives for damage, and of weights and predictions for values that are not finite."""
 
 import hashlib
 import zipfile
@@ -19,8 +19,8 @@ _LISTED = 4  # names in a message
 def verify_archive(path: str | Path) -> None:
     """Compare the checksum (CRC-32) of every record of a ``torch.save`` archive with its bytes.
 
-    ``torch.load`` does not. It takes about 0.6 s for 1 GiB. Files that are no zip archives (PyTorch before 1.6, among
-    others) have no checksums and pass.
+    ``torch.load`` does not compare them. The check takes about 0.6 s for 1 GiB. Files that are no
+    zip archives, such as those of PyTorch before 1.6, have no checksums and pass.
 
     Raises:
         ValueError: If the file is damaged; the message names the record.
@@ -39,7 +39,7 @@ def verify_archive(path: str | Path) -> None:
                 with archive.open(info) as stream:
                     while stream.read(_BLOCK):
                         pass
-    # zipfile has these for a damaged header, beside BadZipFile for damaged content.
+    # zipfile raises BadZipFile for damaged content, and any of the others for a damaged header.
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, NotImplementedError) as error:
         raise ValueError(
             f'checkpoint {path} is damaged in {record}: {error}; copy it again, or take an earlier checkpoint'
@@ -47,12 +47,12 @@ def verify_archive(path: str | Path) -> None:
 
 
 def is_finite(values: Tensor) -> bool:
-    """Whether a tensor holds neither NaN nor infinity; one pass without a temporary copy for common types."""
+    """Return whether a tensor holds neither NaN nor infinity, in one pass without a temporary copy."""
     if not (values.is_floating_point() or values.is_complex()) or not values.numel():
         return True
     if values.is_complex():
         values = torch.view_as_real(values.resolve_conj())
-    elif values.element_size() == 1:  # 8-bit floats know no comparison
+    elif values.element_size() == 1:  # 8-bit floats have no comparison
         values = values.float()
     low, high = torch.aminmax(values)
     return bool(torch.isfinite(low) & torch.isfinite(high))
@@ -63,9 +63,9 @@ def check_weights(state: Mapping[str, Tensor], source: str | Path, own: Mapping[
 
     Args:
         state: Weights by name.
-        source: Where they come from, for the message.
-        own: Values of the freshly built model: where it has an infinity itself (the mask of an attention, say), the
-            same infinity is accepted. NaN never is.
+        source: File of the weights, for the message.
+        own: Initial values of the model. An infinity that they have too, as in an attention mask, is
+            accepted; NaN never is.
 
     Raises:
         ValueError: If a weight is not finite; file and names are listed.
@@ -101,13 +101,14 @@ def check_predictions(samples: Iterable[DepthDataSample], source: str, names: It
     Args:
         samples: With ``pred_depth`` in metres.
         source: The model's weights, for the message.
-        names: Names of the images, those of the samples by default.
+        names: Names of the images; by default those of the samples.
 
     Raises:
         ValueError: If a depth is NaN or infinite; image and model are named.
     """
     samples = list(samples)
-    names = [sample.metainfo.get('img_path', 'an image') for sample in samples] if names is None else names
+    if names is None:
+        names = [sample.metainfo.get('img_path', 'an image') for sample in samples]
     for sample, name in zip(samples, names, strict=True):
         if not is_finite(sample.pred_depth):
             bad = int((~torch.isfinite(sample.pred_depth)).sum())

@@ -8,7 +8,7 @@ import pytest
 
 from depth.apis import inference_model, init_model
 from depth.engine.config import load_config
-from depth.engine.run import build_runner
+from depth.engine.runner import build_runner
 from tests.shared import REPO, SAMPLES, needs_samples
 
 pytestmark = [needs_samples, pytest.mark.slow]

@@ -1,4 +1,4 @@
-"""Depth of your own images: python tools/infer.py INPUT --checkpoint CHECKPOINT --out-dir DIR."""
+"""Predict depth for images: python tools/infer.py INPUT --checkpoint CHECKPOINT --out-dir DIR."""
 
 import argparse
 import sys
@@ -10,23 +10,27 @@ def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description='Predict depth for images', allow_abbrev=False)
     parser.add_argument('input', help='image, folder or glob (in quotes)')
-    parser.add_argument('--config', help='config file; checkpoints of this toolbox carry theirs')
+    parser.add_argument('--config', help='config file (default: the config inside the checkpoint)')
     parser.add_argument('--checkpoint', required=True, help='checkpoint file')
     parser.add_argument(
         '--trust-module',
         action='append',
         default=[],
         metavar='MODULE',
-        help="module or package of yours that the checkpoint's config may import; nothing else is imported",
+        help="module or package outside the toolbox that the checkpoint's config may import (repeatable)",
     )
-    parser.add_argument('--out-dir', required=True, help='where the results go')
-    parser.add_argument('--device', default='auto', help="'cuda', 'cpu' or 'auto' (a GPU if there is one)")
+    parser.add_argument('--out-dir', required=True, help='folder of the results')
+    parser.add_argument(
+        '--device',
+        default='auto',
+        help="'cuda', 'cpu' or 'auto': a GPU if there is one (default)",
+    )
     parser.add_argument(
         '--outputs',
         nargs='+',
         default=['png', 'npy', 'color', 'panel', 'ply'],
         choices=['png', 'npy', 'color', 'panel', 'ply'],
-        help='what to write, everything by default',
+        help='kinds of results to write (default: all)',
     )
     camera = parser.add_mutually_exclusive_group()
     camera.add_argument(
@@ -34,15 +38,20 @@ def parse_args() -> argparse.Namespace:
         nargs=4,
         type=float,
         metavar=('FX', 'FY', 'CX', 'CY'),
-        help='camera in pixels of the images, for point clouds',
+        help='camera of the images in pixels, for point clouds and methods that use the camera',
     )
-    camera.add_argument('--fov', type=float, metavar='DEGREES', help='horizontal field of view, for point clouds')
+    camera.add_argument(
+        '--fov',
+        type=float,
+        metavar='DEGREES',
+        help='horizontal field of view, instead',
+    )
     add_cfg_options(parser)
     return parser.parse_args()
 
 
 def main() -> int:
-    """Predict, write, report; 1 if an input could not be processed."""
+    """Predict and write the results; return 1 if an input could not be processed."""
     args = parse_args()
     from depth.apis import DepthInferencer
 

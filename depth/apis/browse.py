@@ -1,5 +1,6 @@
-"""Pictures of a data set before and after its augmentation."""
+"""Pictures of data set samples before and after augmentation."""
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import cv2
 import numpy as np
 
 from depth.datasets.samplers import SampleIndex
+from depth.datasets.transforms import PackDepthInputs
 from depth.registry import DATASETS
 from depth.visualization import colorize_depth, draw_color_bar, overlay_depth
 from depth.visualization.output_files import write_image
@@ -16,15 +18,15 @@ MIN_HEIGHT = 240  # smaller images are enlarged by whole factors, so that a pixe
 
 
 class PipelineRecorder:
-    """Runs a data set's transforms and keeps what a sample was before and after the augmentation.
+    """Pipeline that also stores a sample before and after its augmentation.
 
     Args:
         transforms: The data set's pipeline.
 
     Attributes:
         before: ``img``, ``gt_depth``, ``cam_intrinsic`` as loaded.
-        after: The same before packing.
-        names: The transforms in between.
+        after: The same keys before packing.
+        names: Names of the transforms in between.
     """
 
     KEYS = ('img', 'gt_depth', 'cam_intrinsic', 'img_path')
@@ -33,27 +35,37 @@ class PipelineRecorder:
         self.transforms = list(transforms)
         self.before: dict = {}
         self.after: dict = {}
-        loading = [number for number, transform in enumerate(self.transforms) if _name(transform).startswith('Load')]
-        self.num_loading = loading[-1] + 1 if loading else 0
-        self.names = [_name(t) for t in self.transforms[self.num_loading :] if not _name(t).startswith('Pack')]
+        self.num_loading = 0  # transforms up to the last loader
+        for index, transform in enumerate(self.transforms):
+            if _is_loader(transform):
+                self.num_loading = index + 1
+        self.names = []
+        for transform in self.transforms[self.num_loading :]:
+            if not isinstance(transform, PackDepthInputs):
+                self.names.append(type(transform).__name__)
 
     def __call__(self, results: dict) -> dict:
         """Return what the pipeline returns."""
         self.before = self.after = {}
-        for number, transform in enumerate(self.transforms):
-            if number == self.num_loading:
-                self.before = self._keep(results)
+        for index, transform in enumerate(self.transforms):
+            if index == self.num_loading:
+                self.before = self._copy(results)
             if 'img' in results:
-                self.after = self._keep(results)
+                self.after = self._copy(results)
             results = transform(results)
-        if 'img' in results:
-            self.after = self._keep(results)
+        if 'img' in results:  # a pipeline without packing
+            self.after = self._copy(results)
         self.before = self.before or self.after
         return results
 
-    def _keep(self, results: dict) -> dict:
-        kept = {key: results[key] for key in self.KEYS if results.get(key) is not None}
-        return {key: value.copy() if isinstance(value, np.ndarray) else value for key, value in kept.items()}
+    def _copy(self, results: dict) -> dict:
+        """Return a copy of the keys that are drawn; transforms may change arrays in place."""
+        copies = {}
+        for key in self.KEYS:
+            value = results.get(key)
+            if value is not None:
+                copies[key] = value.copy() if isinstance(value, np.ndarray) else value
+        return copies
 
 
 def browse_dataset(
@@ -64,27 +76,28 @@ def browse_dataset(
     repeats: int = 1,
     seed: int = 0,
 ) -> Iterator[Path]:
-    """Write one picture a sample: image, ground truth over the image, and their colours, as loaded and as augmented.
+    """Write one picture per sample: image and ground truth, as loaded and as augmented.
 
     Args:
-        config: Of the data set, with its pipeline.
+        config: Config of the data set, with its pipeline.
         out_dir: Folder of the pictures.
-        indices: Which samples; ``count`` of them evenly spread by default.
-        count: How many.
-        repeats: How often the augmentation of each sample is drawn.
-        seed: Of the augmentation.
+        indices: Indices of the samples; by default ``count`` of them, evenly spread.
+        count: Number of samples, without ``indices``.
+        repeats: Number of augmented copies per sample.
+        seed: Random seed of the augmentation.
 
     Yields:
-        Paths, as they are written.
+        The path of each picture, as it is written.
 
     Raises:
         IndexError: If there is no such sample.
     """
     dataset = DATASETS.build(dict(config))
-    recorders = _install(dataset)
+    recorders = _install_recorders(dataset)
     size = len(dataset)
-    chosen = np.linspace(0, size - 1, min(count, size)).round().astype(int).tolist() if indices is None else indices
-    for index in chosen:
+    if indices is None:
+        indices = np.linspace(0, size - 1, min(count, size)).round().astype(int).tolist()
+    for index in indices:
         if not 0 <= index < size:
             raise IndexError(f'there is no sample {index}, the data set has {size}')
         for recorder in recorders:
@@ -101,42 +114,50 @@ def browse_dataset(
 
 
 def draw_states(states: Sequence[tuple[str, dict]], title: str) -> np.ndarray:
-    """Return a picture, BGR uint8, with one row a state of the sample and a common colour bar in metres.
+    """Return a picture, BGR uint8, with one row per state of a sample and a common depth scale.
 
     Args:
-        states: Name and ``img`` (H, W, 3), ``gt_depth`` (H, W) metres, ``cam_intrinsic`` of each.
-        title: Of the whole, the sample's path.
+        states: Title and content of each row: ``img`` (H, W, 3), ``gt_depth`` (H, W) in metres and
+            ``cam_intrinsic``.
+        title: Title of the picture, the sample's path.
     """
-    depths = [state['gt_depth'][state['gt_depth'] > 0] for _, state in states if 'gt_depth' in state]
-    known = np.concatenate(depths) if depths else np.zeros(0)
-    span = (float(np.percentile(known, 1)), float(np.percentile(known, 99)) + 1e-3) if known.size else (0.0, 1.0)
+    depths = []
+    for _, state in states:
+        if 'gt_depth' in state:
+            depths.append(state['gt_depth'][state['gt_depth'] > 0])
+    valid_depths = np.concatenate(depths) if depths else np.zeros(0)
+    span = (0.0, 1.0)
+    if valid_depths.size:
+        near, far = np.percentile(valid_depths, (1, 99))
+        span = (float(near), float(far) + 1e-3)
     rows = [_draw_state(name, state, span) for name, state in states]
     width = max(row.shape[1] for row in rows)
-    gaps = ((0, 8, 0, width - row.shape[1]) for row in rows)
-    white = (255, 255, 255)
-    padded = [
-        cv2.copyMakeBorder(row, *gap, cv2.BORDER_CONSTANT, value=white) for row, gap in zip(rows, gaps, strict=True)
-    ]
+    padded = []
+    for row in rows:
+        right = width - row.shape[1]
+        padded.append(cv2.copyMakeBorder(row, 0, 8, 0, right, cv2.BORDER_CONSTANT, value=(255, 255, 255)))
     header = np.full((20, width, 3), 255, np.uint8)
     cv2.putText(header, title[-width // 7 :], (2, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (30, 30, 30), 1, cv2.LINE_AA)
     return np.vstack([header, *padded])
 
 
 def _draw_state(name: str, state: dict, span: tuple[float, float]) -> np.ndarray:
+    """Return one row: the image, and if there is ground truth the overlay, its colours and the bar."""
     img, depth = state['img'], state.get('gt_depth')
     facts = f'{img.shape[1]}x{img.shape[0]}'
-    if depth is not None and depth.shape != img.shape[:2]:  # some protocols keep the ground truth at its own size
+    # With Resize(resize_depth=False) the ground truth keeps its own size.
+    if depth is not None and depth.shape != img.shape[:2]:
         facts += f' shown at {depth.shape[1]}x{depth.shape[0]}'
         img = cv2.resize(img, depth.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    scale = max(1, -(-MIN_HEIGHT // img.shape[0]))
+    scale = max(1, math.ceil(MIN_HEIGHT / img.shape[0]))
     if 'cam_intrinsic' in state:
         matrix = np.asarray(state['cam_intrinsic'])
         facts += f', fx {matrix[0, 0]:.1f} cx {matrix[0, 2]:.1f} cy {matrix[1, 2]:.1f}'
     tiles = [(f'{name}: {facts}', _enlarge(img, scale))]
     if depth is not None:
-        over = f'ground truth over the image, {(depth > 0).mean():.1%} of the pixels'
+        coverage = f'ground truth over the image, {(depth > 0).mean():.1%} of the pixels'
         tiles += [
-            (over, _enlarge(overlay_depth(img, depth, *span), scale)),
+            (coverage, _enlarge(overlay_depth(img, depth, *span), scale)),
             ('ground truth', _enlarge(colorize_depth(depth, *span), scale)),
             ('depth', draw_color_bar(img.shape[0] * scale, *span, ' m')),
         ]
@@ -147,15 +168,19 @@ def _enlarge(picture: np.ndarray, scale: int) -> np.ndarray:
     return picture.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
-def _install(dataset: object) -> list[PipelineRecorder]:
-    """Put recorders in place of the pipelines of a data set and of those it is made of."""
-    parts = getattr(dataset, 'datasets', None)
-    if parts is not None:
-        return [recorder for part in parts for recorder in _install(part)]
-    recorder = PipelineRecorder(dataset.pipeline.transforms)
-    dataset.pipeline = recorder
-    return [recorder]
+def _install_recorders(dataset: object) -> list[PipelineRecorder]:
+    """Replace the pipelines of a data set, and of the data sets of a mixture, by recorders."""
+    members = getattr(dataset, 'datasets', None)
+    if members is None:
+        recorder = PipelineRecorder(dataset.pipeline.transforms)
+        dataset.pipeline = recorder
+        return [recorder]
+    recorders = []
+    for member in members:
+        recorders += _install_recorders(member)
+    return recorders
 
 
-def _name(transform: object) -> str:
-    return type(transform).__name__
+def _is_loader(transform: object) -> bool:
+    """Return whether a transform reads a file: named ``Load...``, or a reader of ground truth."""
+    return type(transform).__name__.startswith('Load') or getattr(transform, 'needs_ground_truth', False)

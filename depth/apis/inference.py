@@ -1,4 +1,4 @@
-"""A model from a config or a checkpoint, and depth from images."""
+"""Building of models from configs or checkpoints, and depth prediction for images."""
 
 import copy
 from collections.abc import Sequence
@@ -12,17 +12,16 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from depth.cameras import check_camera
+from depth.engine.acceleration import speed_up_inference, use_channels_last
 from depth.engine.checkpoint import load_checkpoint_file, load_model_state
 from depth.engine.config import open_config, skip_pretrained
 from depth.engine.errors import ConfigError
-from depth.engine.speed import speed_up_inference, use_channels_last
 from depth.engine.stored_config import config_from_data
 from depth.integrity import check_predictions
 from depth.registry import MODELS, TRANSFORMS
 from depth.structures import DepthDataSample
 
 Image = str | Path | np.ndarray
-GROUND_TRUTH_STEPS = ('LoadDepth', 'LoadStereoDepth', 'LoadVelodyneDepth')
 
 
 def init_model(
@@ -32,14 +31,15 @@ def init_model(
     cfg_options: dict | None = None,
     trusted_modules: Sequence[str] = (),
 ) -> nn.Module:
-    """Build a model, load its weights strictly, put it into eval mode.
+    """Build a model, load its weights strictly, and put it into eval mode.
 
     Args:
-        config: Config file (executed as Python) or object; or a checkpoint of this toolbox alone, which carries its
-            config. None takes the config of ``checkpoint``. What a checkpoint holds is read as data.
-        checkpoint: Weights; without them the model has random ones. The pretrained weights that a config names are
-            where training starts, they are not fetched here.
-        device: Where it runs.
+        config: Config file (executed as Python) or object; or a checkpoint of this toolbox, which
+            carries its config. None takes the config of ``checkpoint``. A config inside a
+            checkpoint is read as data and never executed.
+        checkpoint: Weights; random ones without it. Pretrained weights that a config names are for
+            the start of a training and are not fetched here.
+        device: Device of the model.
         cfg_options: Values by dotted key that replace those of the config.
         trusted_modules: Modules and packages outside the toolbox and its projects that a checkpoint's config may
             import and name.
@@ -48,7 +48,8 @@ def init_model(
         The model; ``model.cfg`` is its config, ``model.source`` the file of its weights.
 
     Raises:
-        FileNotFoundError, ValueError: If a file is missing, damaged or does not fit.
+        FileNotFoundError: If a file is missing.
+        ValueError: If a file is damaged, or the weights do not fit the model.
     """
     state = None
     if config is None:
@@ -81,15 +82,15 @@ def init_model(
 
 
 def config_from_checkpoint(checkpoint: dict, path: str | Path, trusted_modules: Sequence[str] = ()) -> Config:
-    """Return the config that a checkpoint of this toolbox carries; nothing in it is executed.
+    """Return the config inside a checkpoint of this toolbox; nothing in it is executed.
 
     Args:
-        checkpoint: What the file holds.
+        checkpoint: Content of the file.
         path: The file, for messages.
         trusted_modules: See :func:`init_model`.
 
     Raises:
-        ConfigError: If it carries none, or one that is refused.
+        ConfigError: If there is none, or it names classes that are not trusted.
     """
     content = checkpoint['meta'].get('cfg') if isinstance(checkpoint.get('meta'), dict) else None
     if content is None:
@@ -108,16 +109,18 @@ def inference_model(
     Args:
         model: From :func:`init_model`.
         images: Path or BGR uint8 array (H, W, 3), one or a list.
-        intrinsics: K (3, 3) of the images, in pixels, for methods that use the camera; the config's
-            ``default_intrinsics`` without it.
-        name: What an image given as an array is called in messages.
+        intrinsics: K (3, 3) of the images, in pixels, for methods that use the camera; by default
+            ``default_intrinsics`` of the config.
+        name: Name of an image given as an array, for messages.
 
     Returns:
-        One sample an image, with ``pred_depth`` (H, W) float32 in metres on the CPU, at the size of the image (of the
-        crop, where the test pipeline crops: ``crop_box`` in its meta says which).
+        One sample per image, with ``pred_depth`` (H, W) float32 in metres on the CPU, at the size
+        of the image. Where the test pipeline crops, it is the size of the crop, which ``crop_box``
+        in the sample's meta gives.
 
     Raises:
-        FileNotFoundError, ValueError: If an image cannot be read or has another type, or the predicted depth is not
+        FileNotFoundError: If an image does not exist.
+        ValueError: If an image cannot be read or has another type, or the predicted depth is not
             finite.
     """
     single = isinstance(images, str | Path | np.ndarray)
@@ -139,37 +142,50 @@ def prepare_image(
     pipeline: Compose | None = None,
     intrinsics: np.ndarray | Sequence | None = None,
 ) -> dict:
-    """Return what the model takes: ``inputs`` (1, 3, H, W) normalised on its device, and ``data_samples``.
+    """Return the batch of one image: ``inputs`` (1, 3, H, W), normalised, and ``data_samples``.
 
     Args:
         model: From :func:`init_model`.
         image: Path or BGR uint8 array (H, W, 3).
         pipeline: From :func:`inference_pipeline`, to build it once for many images.
-        intrinsics: K (3, 3) in pixels; the config's ``default_intrinsics`` without it.
+        intrinsics: K (3, 3) in pixels; by default ``default_intrinsics`` of the config.
 
     Raises:
-        FileNotFoundError, ValueError: If the image cannot be read, or the camera is impossible.
+        FileNotFoundError: If the image does not exist.
+        ValueError: If the image cannot be read, or the camera is impossible.
     """
-    described = _describe(image)
+    results = _load_results(image)
     default = model.cfg.get('default_intrinsics')
     if intrinsics is not None:
-        described['cam_intrinsic'] = check_camera(intrinsics, 'intrinsics')
+        results['cam_intrinsic'] = check_camera(intrinsics, 'intrinsics')
     elif default is not None:
-        described['cam_intrinsic'] = check_camera(default, 'default_intrinsics of the config')
-    data = (pipeline or inference_pipeline(model.cfg))(described)
+        results['cam_intrinsic'] = check_camera(default, 'default_intrinsics of the config')
+    data = (pipeline or inference_pipeline(model.cfg))(results)
     return model.data_preprocessor(dict(inputs=[data['inputs']], data_samples=[data['data_samples']]))
 
 
 def inference_pipeline(cfg: Config) -> Compose:
-    """Return the config's test pipeline without what needs ground truth."""
+    """Return the config's test pipeline without the transforms that need ground truth.
+
+    These are the ones whose class says ``needs_ground_truth = True``.
+    """
     _use_scope()
     loader = cfg.get('test_dataloader') or {}
-    steps = (loader.get('dataset') or {}).get('pipeline') or [dict(type='LoadImage'), dict(type='PackDepthInputs')]
-    kept = [step for step in copy.deepcopy(list(steps)) if step['type'] not in GROUND_TRUTH_STEPS]
-    return Compose([TRANSFORMS.build(step) for step in kept])
+    steps = (loader.get('dataset') or {}).get('pipeline')
+    if not steps:
+        steps = [dict(type='LoadImage'), dict(type='PackDepthInputs')]
+    transforms = []
+    for step in copy.deepcopy(list(steps)):
+        transform_class = step['type']
+        if isinstance(transform_class, str):
+            transform_class = TRANSFORMS.get(transform_class)  # None if unknown: build() says so
+        if not getattr(transform_class, 'needs_ground_truth', False):
+            transforms.append(TRANSFORMS.build(step))
+    return Compose(transforms)
 
 
-def _describe(image: Image) -> dict:
+def _load_results(image: Image) -> dict:
+    """Return the input of the pipeline for a path or an array."""
     if not isinstance(image, np.ndarray):
         return dict(img_path=str(image))
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
@@ -178,5 +194,5 @@ def _describe(image: Image) -> dict:
 
 
 def _use_scope() -> None:
-    """Look names up in this toolbox first, whatever ran before in the process."""
+    """Make ``depth`` the default scope, whatever code ran before in the process."""
     init_default_scope('depth')

@@ -1,4 +1,4 @@
-"""What inference is given: which images, and the names under which their results are written."""
+"""Input images of inference, and the unique names under which their results are written."""
 
 import glob
 import json
@@ -21,12 +21,12 @@ RESULT_FOLDERS = ('depth', 'npy', 'color', 'panel', 'ply')
 
 @dataclass
 class InputImage:
-    """One image that inference is given.
+    """One input image of inference.
 
     Args:
         source: Path, or BGR uint8 array (H, W, 3).
-        label: What messages and reports call it: the absolute path of a file, ``inputs[2]`` for an array.
-        name: Of its results below each result folder, without suffix; parts are separated by ``/``.
+        label: Name in messages and reports: the absolute path of a file, ``inputs[2]`` for an array.
+        name: Path of its results below each result folder, without suffix, separated by ``/``.
     """
 
     source: str | np.ndarray
@@ -42,19 +42,19 @@ class InputImage:
 def list_inputs(
     inputs: str | Path | np.ndarray | Sequence, out_dir: str | Path | None = None
 ) -> tuple[list[InputImage], list[str]]:
-    """List the images that ``inputs`` name, without the results of inference among them.
+    """List the images that ``inputs`` name, without results of inference.
 
-    A file of a folder is named by its path below that folder, any other file by its stem, an array by its place among
-    the inputs: ``000002``, or ``array_000002`` where there are files as well. :func:`assign_names` looks after equal
-    names.
+    The name of a file in a folder is its path below that folder, that of any other file its stem,
+    and that of an array its index among the inputs: ``000002``, or ``array_000002`` where there are
+    files as well. :func:`assign_names` makes the names unique.
 
     Args:
         inputs: Image file, folder, glob or BGR uint8 array, one or a list.
-        out_dir: Where results go. Nothing that lies there is an input, and neither is the result of another inference
-            that a folder or glob contains.
+        out_dir: Folder of the results. Files in its result folders are no inputs, and neither are
+            results of another inference that a folder or glob contains.
 
     Returns:
-        The images in the order given, and what was left out, in words.
+        The images in the order given, and one line per output folder whose images were left out.
 
     Raises:
         ValueError: If there is no image.
@@ -65,75 +65,86 @@ def list_inputs(
     has_files = any(isinstance(item, str) for item in items)
     search = _Search(out_dir)
     images: list[InputImage] = []
-    for place, item in enumerate(items):
+    for index, item in enumerate(items):
         if isinstance(item, np.ndarray):
-            name = f'array_{place:06d}' if has_files else f'{place:06d}'
-            images.append(InputImage(item, f'inputs[{place}]', name))
+            name = f'array_{index:06d}' if has_files else f'{index:06d}'
+            images.append(InputImage(item, f'inputs[{index}]', name))
         else:
-            images.extend(search.files(item))
+            images.extend(search.find_images(item))
     if not images:
-        places = ' and '.join(map(str, search.left_out))
-        raise ValueError(f'the inputs are results of inference in {places}, which are never inputs; name the images')
-    notes = [
-        f'{count} images below {place} were left out: results of inference are never inputs'
-        for place, count in search.left_out.items()
-    ]
+        folders = ' and '.join(map(str, search.num_skipped))
+        raise ValueError(f'the inputs are results of inference in {folders}, which are never inputs; name the images')
+    notes = []
+    for folder, count in search.num_skipped.items():
+        notes.append(f'{count} images below {folder} were left out: results of inference are never inputs')
     return images, notes
 
 
 def assign_names(images: Sequence[InputImage], earlier: dict[str, str] | None = None) -> None:
-    """Make the names unique, so that none depends on the order of the images.
+    """Make the names unique, independently of the order of the images.
 
-    Files of equal names get as many of their folders in front as tell them apart (``left/0001``); files that differ
-    in their suffix alone have it behind (``0001_png``); the rest, such as one file given twice, has a number. Names
-    that differ only in case or in the encoding of accents count as equal, because on some disks they are.
+    Files of equal names get as many of their parent folders in front as tell them apart
+    (``left/0001``); files that differ only in their suffix get it behind (``0001_png``); names that
+    are still equal, such as those of one file given twice, get a number. Names that differ only in
+    case or in the encoding of accents count as equal, because on some file systems they are.
 
     Args:
-        images: Their ``name`` is what they would like to be called, and is replaced.
-        earlier: Label of the image by name of what earlier calls wrote into the same folder: a file keeps its name,
-            and takes none of another.
+        images: Images with the name that they should have if it is unique; it is replaced.
+        earlier: Label of the image by name, for results that earlier calls wrote into the same
+            folder: a file keeps its name, and a name of another file is not taken.
     """
-    owner = {folded(name): label for name, label in (earlier or {}).items()}
-    names_of: dict[str, list[str]] = defaultdict(list)
+    owner_of: dict[str, str] = {}
+    earlier_names: dict[str, list[str]] = defaultdict(list)
     for name, label in (earlier or {}).items():
-        names_of[label].append(name)
-    tails = _tails([image for image in images if image.path is not None])
-    wishes = []
+        owner_of[folded(name)] = label
+        earlier_names[label].append(name)
+    tails = _distinguishing_tails([image for image in images if image.path is not None])
+    # Each image has a list of candidate names, from short to long, and moves on to the next one as
+    # long as its present candidate is disputed.
+    candidates = []
     for image in images:
         tail = tails.get(id(image), '')
-        known = names_of[image.label] if image.path is not None and not tail else []
-        wishes.append((known if len(known) == 1 else []) + _longer_and_longer(image, tail))
+        names = _names_with_parents(image, tail)
+        if image.path is not None and not tail and len(earlier_names[image.label]) == 1:
+            names = earlier_names[image.label] + names
+        candidates.append(names)
     level = [0] * len(images)
     while True:
         groups: dict[str, list[int]] = defaultdict(list)
-        for index, names in enumerate(wishes):
+        for index, names in enumerate(candidates):
             groups[folded(names[level[index]])].append(index)
-        disputed = [
-            index
-            for key, members in groups.items()
-            for index in members
-            if len(members) > 1 or owner.get(key, images[index].label) != images[index].label
-        ]
-        movable = [index for index in disputed if level[index] + 1 < len(wishes[index])]
+        disputed = []
+        for key, members in groups.items():
+            for index in members:
+                label = images[index].label
+                if len(members) > 1 or owner_of.get(key, label) != label:
+                    disputed.append(index)
+        movable = [index for index in disputed if level[index] + 1 < len(candidates[index])]
         if not movable:
             break
         for index in movable:
             level[index] += 1
-    for image, names, chosen in zip(images, wishes, level, strict=True):
+    for image, names, chosen in zip(images, candidates, level, strict=True):
         image.name = names[chosen]
-    taken = set(owner)
-    taken.update(key for key, members in groups.items() if not set(members) & set(disputed))
+    taken = set(owner_of)
+    for key, members in groups.items():
+        if not set(members) & set(disputed):
+            taken.add(key)
+    # By label, so that the numbers do not depend on the order of the images either.
     for index in sorted(disputed, key=lambda index: images[index].label):
-        images[index].name = _numbered(images[index].name, taken)
+        images[index].name = _append_number(images[index].name, taken)
 
 
 def folded(name: str) -> str:
-    """Return a name as a disk compares it that ignores case and the encoding of accents."""
+    """Return a name without differences of case and of the encoding of accents."""
+    # Composed twice, because folding the case of a composed name can decompose it.
     return unicodedata.normalize('NFC', unicodedata.normalize('NFC', name).casefold())
 
 
-def _numbered(name: str, taken: set[str]) -> str:
-    number, unique = 0, name
+def _append_number(name: str, taken: set[str]) -> str:
+    """Return the name with the first number that makes it unique, and add it to ``taken``."""
+    number = 0
+    unique = name
     while folded(unique) in taken:
         number += 1
         unique = f'{name}_{number}'
@@ -141,113 +152,137 @@ def _numbered(name: str, taken: set[str]) -> str:
     return unique
 
 
-def _longer_and_longer(image: InputImage, tail: str) -> list[str]:
-    """Return the name of an image with none, one, two ... of its folders in front."""
+def _names_with_parents(image: InputImage, tail: str) -> list[str]:
+    """Return the name of an image with none, one, two ... of its parent folders in front."""
     if image.path is None:
         return [image.name]
-    parts = [*Path(os.path.splitext(image.label)[0]).parts[1:]]  # without the root
+    parts = Path(os.path.splitext(image.label)[0]).parts[1:]  # without the root
     shortest = image.name.count('/') + 1
-    return ['/'.join(parts[-length:]) + tail for length in range(shortest, max(shortest, len(parts)) + 1)]
+    longest = max(shortest, len(parts))
+    return ['/'.join(parts[-length:]) + tail for length in range(shortest, longest + 1)]
 
 
-def _tails(files: Sequence[InputImage]) -> dict[int, str]:
-    """Return what tells files apart that have the folder and the stem in common, by ``id`` of the image."""
+def _distinguishing_tails(files: Sequence[InputImage]) -> dict[int, str]:
+    """Return endings for files of one folder and stem, by ``id`` of the image.
+
+    The ending is the suffix (``_png``) where it tells them apart, a number (``_1``) otherwise.
+    """
     groups: dict[str, list[InputImage]] = defaultdict(list)
     for image in files:
         groups[folded(os.path.splitext(image.label)[0])].append(image)
     tails = {}
     for members in groups.values():
+        if len(members) == 1:
+            continue
+        members = sorted(members, key=lambda image: image.label)
         suffixes = [Path(image.label).suffix.lower().lstrip('.') for image in members]
-        by_suffix = len(set(suffixes)) == len(members)
-        order = sorted(range(len(members)), key=lambda index: members[index].label)
-        for number, index in enumerate(order):
-            if len(members) > 1 and (by_suffix or number):
-                tails[id(members[index])] = f'_{suffixes[index] if by_suffix else number}'
+        if len(set(suffixes)) == len(members):
+            for image, suffix in zip(members, suffixes, strict=True):
+                tails[id(image)] = f'_{suffix}'
+        else:
+            # The first one keeps its plain name.
+            for number, image in enumerate(members[1:], start=1):
+                tails[id(image)] = f'_{number}'
     return tails
 
 
 def _flatten(inputs: object) -> Iterator[str | np.ndarray]:
-    """Yield paths as text, and arrays."""
+    """Yield the items of nested lists: paths as text, and arrays."""
     if isinstance(inputs, np.ndarray):
         yield inputs
     elif isinstance(inputs, str | Path):
         yield str(inputs)
     else:
-        for part in inputs:
-            yield from _flatten(part)
+        for item in inputs:
+            yield from _flatten(item)
 
 
 class _Search:
-    """Looks for images and keeps results of inference apart.
+    """Search for images that skips the results of inference.
 
     Args:
-        out_dir: Where this inference writes.
+        out_dir: Folder of the results of this inference.
 
     Attributes:
-        left_out: Number of images that are results, by the output folder they belong to.
+        num_skipped: Number of skipped images by their output folder.
     """
 
     def __init__(self, out_dir: str | Path | None) -> None:
         self.out_dir = None if out_dir is None else Path(out_dir).resolve()
-        self.left_out: dict[Path, int] = defaultdict(int)
+        self.num_skipped: dict[Path, int] = defaultdict(int)
         self._is_output = cache(lambda folder: bool(read_report(folder / REPORT)))
 
-    def files(self, item: str) -> Iterator[InputImage]:
-        """Yield the images of a file, folder or glob, in sorted order."""
+    def find_images(self, item: str) -> Iterator[InputImage]:
+        """Yield the images of a file, folder or glob, in sorted order.
+
+        Raises:
+            ValueError: If there is none.
+        """
         path = Path(item)
         if path.is_dir():
             base = path
-            found = sorted(str(file) for file in path.rglob('*') if file.suffix.lower() in IMAGE_SUFFIXES)
+            matches = [str(file) for file in path.rglob('*')]
+            files = sorted(name for name in matches if Path(name).suffix.lower() in IMAGE_SUFFIXES)
         elif glob.has_magic(item) and not path.exists():
             base = _fixed_part(path)
             matches = glob.glob(item, recursive=True)
-            found = sorted(name for name in matches if Path(name).suffix.lower() in IMAGE_SUFFIXES)
+            files = sorted(name for name in matches if Path(name).suffix.lower() in IMAGE_SUFFIXES)
         else:
-            base, found = None, [item]
-        if not found:
+            base = None
+            files = [item]
+        if not files:
             raise ValueError(f'{item} names no image ({", ".join(IMAGE_SUFFIXES)})')
         searched = None if base is None else base.resolve()
-        for file in found:
-            place = self._output_of(Path(file).resolve(), searched)
-            if place is not None:
-                self.left_out[place] += 1
+        for file in files:
+            output_folder = self._output_folder_of(Path(file).resolve(), searched)
+            if output_folder is not None:
+                self.num_skipped[output_folder] += 1
                 continue
-            name = Path(file).relative_to(path).with_suffix('').as_posix() if base is path else Path(file).stem
+            name = Path(file).stem
+            if base is path:  # a folder
+                name = Path(file).relative_to(path).with_suffix('').as_posix()
             yield InputImage(file, os.path.abspath(file), name)
 
-    def _output_of(self, file: Path, base: Path | None) -> Path | None:
+    def _output_folder_of(self, file: Path, base: Path | None) -> Path | None:
         """Return the output folder that a file belongs to, None if it is no result of inference.
 
         Args:
             file: Without symbolic links.
-            base: The folder that was searched, None for a file that was named itself.
+            base: Folder that was searched; None for a file that the caller named.
         """
         out_dir = self.out_dir
         if out_dir is not None:
-            # Where --out-dir is the searched folder or contains it, only its folders of results are no inputs.
+            # An --out-dir inside the searched folder is skipped as a whole. If it is the searched
+            # folder or contains it, only its result folders are.
             if base is not None and base in out_dir.parents and out_dir in file.parents:
                 return out_dir
             if _in_result_folder(file, out_dir):
                 return out_dir
-        if base is None:  # whoever names a result of another inference means it
+        # A result of another inference is an input if the caller names the file itself.
+        if base is None:
             return None
-        inside = [folder for folder in file.parents if folder == base or base in folder.parents]
-        return next((folder for folder in inside if _in_result_folder(file, folder) and self._is_output(folder)), None)
+        for folder in file.parents:
+            is_searched = folder == base or base in folder.parents
+            if is_searched and _in_result_folder(file, folder) and self._is_output(folder):
+                return folder
+        return None
 
 
 def _fixed_part(pattern: Path) -> Path:
     """Return the folder in which a glob searches."""
-    parts = pattern.parts
-    fixed = next(index for index, part in enumerate(parts) if glob.has_magic(part))
-    return Path(*parts[:fixed])
+    folder = pattern
+    while glob.has_magic(str(folder)):
+        folder = folder.parent
+    return folder
 
 
 def _in_result_folder(file: Path, root: Path) -> bool:
+    """Return whether a file is in one of the result folders of the output folder ``root``."""
     return root in file.parents and file.relative_to(root).parts[0] in RESULT_FOLDERS
 
 
 def read_report(path: Path) -> dict:
-    """Return the report of an inference, empty if there is none at this place."""
+    """Return the content of an inference's ``report.json``; empty if the file is no such report."""
     try:
         content = json.loads(path.read_text(encoding='utf-8'))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Replay of the training step that a stopped run has kept."""
+"""Replay of a training step that a run saved when its loss or gradient was not finite."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -14,15 +14,19 @@ DTYPES = {'torch.bfloat16': torch.bfloat16, 'torch.float16': torch.float16}
 
 
 def replay_step(path: str | Path, device: str | torch.device = 'cpu', config: str | Path | None = None) -> StepReport:
-    """Run the step of a ``nonfinite_iter_N_rankR.pth`` again.
+    """Run the saved step of a ``nonfinite_iter_N_rankR.pth`` again.
 
     Args:
         path: File that ``FiniteWatchHook`` wrote.
-        device: Where it runs.
-        config: Config to build the model from, the one in the file by default.
+        device: Device of the model.
+        config: Config to build the model from; by default the one in the file.
+
+    Returns:
+        Losses, gradient norm and the first value that is not finite.
 
     Raises:
-        FileNotFoundError, ValueError: If the file is missing, damaged or another one.
+        FileNotFoundError: If the file is missing.
+        ValueError: If it is damaged or holds no training step.
     """
     content = load_checkpoint_file(path)
     step = content.get('step')
@@ -37,7 +41,7 @@ def replay_step(path: str | Path, device: str | torch.device = 'cpu', config: st
 
 
 def describe_step(path: str | Path) -> list[str]:
-    """Return, as lines of text, what the run noted about the step that a file keeps."""
+    """Return the report that the run itself saved with its step, as lines of text."""
     step = load_checkpoint_file(path)['step']
     recorded = StepReport(losses=step['losses'], grad_norm=step['grad_norm'], first=step['first'])
     paths = ', '.join(image_paths(batch_from_plain(step['batch'])))

@@ -1,4 +1,4 @@
-"""What drives training and testing: runner, loop, hooks, schedulers, configs and checkpoints."""
+"""Training and testing: runner, loops, hooks, schedulers, configs and checkpoints."""
 
 from . import hooks, optim_wrappers, schedulers
 from .loops import ResumableIterLoop

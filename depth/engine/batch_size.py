@@ -1,4 +1,4 @@
-"""Images a step: what a launch has, what the published recipe has, and fitting the recipe to the launch.
+"""Images per optimizer step of a launch, and scaling of the published recipe to that number.
 
 Reference: linear rule for SGD, https://arxiv.org/abs/1706.02677; square root rule for Adam and RMSprop,
 https://arxiv.org/abs/2205.10287
@@ -13,7 +13,7 @@ from mmengine.config import Config
 
 from .errors import ConfigError
 
-# Exponent of the ratio of batch sizes by which the rate grows.
+# The rate grows by the ratio of the batch sizes to the power of this exponent.
 _EXPONENTS = dict(SGD=1.0, Adam=0.5, AdamW=0.5, NAdam=0.5, RAdam=0.5, Adamax=0.5, RMSprop=0.5)
 # Arguments of schedulers that count iterations; a scheduler that is not listed cannot be stretched.
 _ITERATION_ARGUMENTS = {
@@ -37,7 +37,7 @@ class BatchSize:
         processes: Processes of the launch.
         per_process: Images of one process in one iteration.
         accumulated: Iterations whose gradients make one step.
-        published: Images a step of the published recipe, None where the config does not say.
+        published: Images per step of the published recipe; None if the config does not state it.
     """
 
     processes: int
@@ -47,11 +47,11 @@ class BatchSize:
 
     @property
     def total(self) -> int:
-        """Images a step."""
+        """Images per step of the optimizer."""
         return self.processes * self.per_process * self.accumulated
 
     def describe(self) -> str:
-        """Return the batch of this launch beside the published one, in a line."""
+        """Return one line with the batch of this launch and the published one."""
         noun = 'process' if self.processes == 1 else 'processes'
         factors = f'{self.processes} {noun} x {self.per_process}'
         if self.accumulated > 1:
@@ -66,7 +66,7 @@ class BatchSize:
 
 
 def batch_size_of(cfg: Config, processes: int) -> BatchSize:
-    """Return the batch of a config launched in a number of processes."""
+    """Return the batch size of a config that is launched in ``processes`` processes."""
     return BatchSize(
         processes=processes,
         per_process=cfg.train_dataloader.get('batch_size', 1),
@@ -76,7 +76,7 @@ def batch_size_of(cfg: Config, processes: int) -> BatchSize:
 
 
 def launched_processes(launcher: str | None) -> int:
-    """Return the number of processes that a launcher started, before they have found each other.
+    """Return the number of processes that a launcher started, from its environment variables.
 
     Args:
         launcher: ``none``, ``pytorch`` or ``slurm``.
@@ -86,21 +86,22 @@ def launched_processes(launcher: str | None) -> int:
 
 
 def fit_recipe_to_batch(cfg: Config) -> str | None:
-    """Scale rate and schedule of a config to the batch of this launch, where ``auto_scale_lr.enable`` asks for it.
+    """Scale rate and schedule of a config to the batch of this launch, if ``auto_scale_lr.enable``.
 
-    With T images a step instead of the published P the rate grows by T / P for SGD, by its square root for Adam and
-    its kin. All that is counted in iterations (the schedule, validation, checkpoints) is stretched so that as many
-    images are seen as in the published training. mmengine's own scaling, linear for every optimizer and blind to
-    accumulation, is switched off.
+    With T images per step instead of the published P, the rate is multiplied by T / P for SGD and
+    by the square root of T / P for Adam and similar optimizers. Numbers of iterations (schedule,
+    validation, checkpoints) are multiplied by P / T, so that the training sees as many images as
+    the published one.
 
     Args:
-        cfg: Changed in place; its references are resolved.
+        cfg: Config with resolved references; changed in place.
 
     Returns:
-        What was done, in a line; None where nothing was asked for.
+        One line about the changes; None without ``auto_scale_lr.enable``.
 
     Raises:
-        ConfigError: If the published batch, a rule for the optimizer, or what a scheduler counts is not known.
+        ConfigError: If the config states no published batch, or the optimizer or a scheduler has no
+            rule here.
     """
     if not (cfg.get('auto_scale_lr') or {}).get('enable'):
         return None
@@ -117,7 +118,7 @@ def fit_recipe_to_batch(cfg: Config) -> str | None:
     if 'max_iters' not in cfg.train_cfg:
         raise ConfigError('--auto-scale-lr stretches a training that is counted in train_cfg.max_iters; it has none')
     rate = (batch.total / batch.published) ** exponent
-    # Schedulers advance every iteration, with accumulation several times a step.
+    # Schedulers advance in every iteration, so with accumulation several times per step.
     stretch = Fraction(batch.published, batch.processes * batch.per_process)
     old_rate, old_iters = optimizer['lr'], cfg.train_cfg.max_iters
     optimizer['lr'] = old_rate * rate
@@ -127,6 +128,7 @@ def fit_recipe_to_batch(cfg: Config) -> str | None:
     for name in ('max_iters', 'val_interval', 'val_begin'):
         _stretch(cfg.train_cfg, name, stretch)
     _stretch((cfg.get('default_hooks') or {}).get('checkpoint') or {}, 'interval', stretch)
+    # mmengine would scale once more: linearly for every optimizer, and without accumulation.
     cfg.auto_scale_lr['enable'] = False
     return (
         f'--auto-scale-lr: {batch.total} images a step instead of {batch.published}: rate {old_rate:g} -> '
@@ -135,11 +137,12 @@ def fit_recipe_to_batch(cfg: Config) -> str | None:
     )
 
 
-def _stretch_scheduler(place: str, scheduler: dict, stretch: Fraction, rate: float) -> None:
+def _stretch_scheduler(key: str, scheduler: dict, stretch: Fraction, rate: float) -> None:
+    """Stretch the iterations of a scheduler's config and scale its minimal rate."""
     arguments = _ITERATION_ARGUMENTS.get(scheduler.get('type'))
     if arguments is None or scheduler.get('by_epoch'):
         raise ConfigError(
-            f'--auto-scale-lr cannot stretch {place}, {scheduler.get("type")!r}'
+            f'--auto-scale-lr cannot stretch {key}, {scheduler.get("type")!r}'
             f'{" by epoch" if scheduler.get("by_epoch") else ""}; it can {", ".join(_ITERATION_ARGUMENTS)}'
         )
     for name in arguments:
@@ -149,7 +152,7 @@ def _stretch_scheduler(place: str, scheduler: dict, stretch: Fraction, rate: flo
 
 
 def _stretch(node: dict, name: str, stretch: Fraction) -> None:
-    """Multiply a count of iterations, or a list of them, and round up; -1 and absent ones stay."""
+    """Multiply a number of iterations, or a list of them, and round up; -1 (off) stays."""
     value = node.get(name)
     if isinstance(value, list | tuple):
         node[name] = [math.ceil(item * stretch) for item in value]

@@ -1,4 +1,4 @@
-"""Checkpoint files: written whole or not at all, read without running anything."""
+"""Checkpoint files: written atomically, read without executing what they name."""
 
 import pickle
 import zipfile
@@ -21,16 +21,16 @@ _DROP = object()
 
 
 class Replaced:
-    """Stands where a foreign checkpoint held an object of another class; it does nothing."""
+    """Inert placeholder for an object of a foreign checkpoint whose class is not allowed."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Accept and forget the arguments."""
+        """Ignore the arguments."""
 
     def __setstate__(self, state: Any) -> None:
-        """Forget the state."""
+        """Ignore the state."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> 'Replaced':
-        """Do nothing."""
+        """Return another placeholder."""
         return Replaced()
 
     def append(self, item: Any) -> None:
@@ -46,8 +46,9 @@ class Replaced:
 def to_plain(value: Any) -> Any:
     """Return ``value`` with tensors on the CPU and everything else as plain Python values.
 
-    History buffers become dicts that :func:`from_plain` turns back; entries that cannot be plain (a function in a
-    scheduler's state, say) are left out, so that loading keeps what was built from the config.
+    History buffers become dicts, which :func:`from_plain` converts back. Entries that have no plain
+    form, such as a function in a scheduler's state, are dropped; loading then keeps the one that was
+    built from the config.
     """
     plain = _plain(value)
     return None if plain is _DROP else plain
@@ -72,11 +73,14 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, bool):
         return value
     # Subclasses too: torch.__version__ is a str of a class of its own.
-    return next((kind(value) for kind in (int, float, complex, str, bytes) if isinstance(value, kind)), _DROP)
+    for kind in (int, float, complex, str, bytes):
+        if isinstance(value, kind):
+            return kind(value)
+    return _DROP
 
 
 def from_plain(value: Any) -> Any:
-    """Undo :func:`to_plain` where it changed a class (history buffers)."""
+    """Restore the history buffers that :func:`to_plain` converted."""
     if isinstance(value, dict):
         if set(value) == {_BUFFER}:
             content = value[_BUFFER]
@@ -86,16 +90,16 @@ def from_plain(value: Any) -> Any:
 
 
 def save_atomically(checkpoint: dict, path: str | Path) -> None:
-    """Write a checkpoint under a temporary name and rename it; a failure leaves what was there.
+    """Write a checkpoint under a temporary name and rename it; a failure keeps the earlier file.
 
     Raises:
-        OSError: If the file cannot be written; nothing half-written stays behind.
+        OSError: If the file cannot be written.
     """
     try:
         with atomic_open(path) as file:
             try:
                 torch.save(checkpoint, file)
-            except RuntimeError as error:  # torch reports a full disk as one
+            except RuntimeError as error:  # torch's error for a full disk
                 raise OSError(str(error)) from error
     except OSError as error:
         raise OSError(f'checkpoint {error}; earlier checkpoints are untouched') from error
@@ -104,13 +108,14 @@ def save_atomically(checkpoint: dict, path: str | Path) -> None:
 def load_checkpoint_file(path: str | Path, map_location: str | torch.device = 'cpu') -> dict:
     """Read a checkpoint without importing or calling anything that it names.
 
-    Files of this toolbox are read by torch's weights-only reader. Foreign ones that hold other objects are read by a
-    restricted reader that keeps tensors and plain values, puts an inert placeholder for the rest, and reports it. The
-    checksums of the archive are compared first.
+    Files of this toolbox are read by torch's weights-only reader. Files with objects of other
+    classes are read by a restricted unpickler that keeps tensors and plain values, replaces other
+    objects by inert placeholders, and logs their classes. The checksums of the archive are compared
+    first.
 
     Args:
         path: Checkpoint file.
-        map_location: Where tensors go.
+        map_location: Device of the tensors.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -127,7 +132,8 @@ def load_checkpoint_file(path: str | Path, map_location: str | torch.device = 'c
     except (RuntimeError, EOFError, zipfile.BadZipFile, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f'checkpoint {path} is damaged or not a checkpoint: {reason}') from error
-    except Exception:  # UnpicklingError for other objects, and half a dozen kinds for bytes that are no pickle at all
+    # UnpicklingError for objects of other classes, and many kinds for bytes that are no pickle.
+    except Exception:
         checkpoint = _load_foreign(path, map_location)
     if not isinstance(checkpoint, dict):
         raise ValueError(f'checkpoint {path} holds a {type(checkpoint).__name__}, expected a dict of weights')
@@ -136,26 +142,30 @@ def load_checkpoint_file(path: str | Path, map_location: str | torch.device = 'c
 
 @CheckpointLoader.register_scheme(prefixes='', force=True)
 def load_for_mmengine(filename: str, map_location: str | torch.device | None) -> dict:
-    """Read a local file for mmengine (``init_cfg=dict(type='Pretrained', ...)``), whose reader runs what it names.
+    """Read a local checkpoint for mmengine (``init_cfg=dict(type='Pretrained', ...)``) safely.
 
-    mmengine's own relies on the default of ``torch.load``, which is the unsafe one before PyTorch 2.6.
+    mmengine's own reader uses the default of ``torch.load``, which executes what a file names before
+    PyTorch 2.6.
     """
     return load_checkpoint_file(Path(filename).expanduser(), map_location)
 
 
 def _load_foreign(path: Path, map_location: str | torch.device) -> dict:
+    """Read a checkpoint with the restricted unpickler and log the classes that were replaced."""
     replaced: set[str] = set()
 
     class Reader(pickle.Unpickler):
         def find_class(self, module: str, name: str) -> Any:
-            known = _allowed(module, name)
-            if known is None:
+            allowed_class = _allowed_class(module, name)
+            if allowed_class is None:
                 replaced.add(f'{module}.{name}')
-                # A class of its own for each name: pickle builds objects by calling it or its __new__.
+                # A new class for each name: pickle builds objects by calling it or its __new__.
                 return type(name, (Replaced,), {})
-            return known
+            return allowed_class
 
-    reader = type('restricted_pickle', (), dict(Unpickler=Reader, load=staticmethod(lambda f, **kw: Reader(f).load())))
+    # torch.load takes a module with these two names.
+    load = staticmethod(lambda file, **options: Reader(file).load())
+    reader = type('restricted_pickle', (), dict(Unpickler=Reader, load=load))
     try:
         checkpoint = torch.load(path, map_location=map_location, pickle_module=reader, weights_only=False)
     except Exception as error:
@@ -171,8 +181,11 @@ def _load_foreign(path: Path, map_location: str | torch.device) -> dict:
     return checkpoint
 
 
-def _allowed(module: str, name: str) -> Any:
-    """Return what a pickle may build: tensors, storages, sizes, dtypes, ordered dicts and NumPy numbers."""
+def _allowed_class(module: str, name: str) -> Any:
+    """Return the class or function of a name that a pickle may use, None if it may not.
+
+    Allowed are tensors, storages, sizes, dtypes, ordered dicts and NumPy numbers.
+    """
     if (module, name) == ('collections', 'OrderedDict'):
         return OrderedDict
     if module == 'torch._utils' and name in ('_rebuild_tensor', '_rebuild_tensor_v2', '_rebuild_parameter'):
@@ -207,15 +220,16 @@ def _numpy_array(subtype: type, shape: tuple, dtype: Any) -> np.ndarray:
 
 
 def load_model_state(model: nn.Module, state: Mapping[str, Tensor], source: str | Path, strict: bool = True) -> None:
-    """Load weights; anything that does not fit is an error that lists the names.
+    """Load weights into a model; names or shapes that do not fit are an error.
 
-    What a module names in ``OPTIONAL_STATE`` may be missing, left over or of another shape; it is logged.
+    Weights that a module lists in ``OPTIONAL_STATE`` may be missing, unexpected or of another
+    shape; that is logged.
 
     Args:
         model: Model without a distributed wrapper.
         state: Weights by name; a leading ``module.`` is dropped.
-        source: Where they come from, for the message.
-        strict: Otherwise what fits is loaded and the rest logged.
+        source: File of the weights, for the message.
+        strict: If False, weights that do not fit are logged and left out.
 
     Raises:
         ValueError: If names are missing or unexpected, shapes differ, or a weight is NaN or infinite.
@@ -225,7 +239,7 @@ def load_model_state(model: nn.Module, state: Mapping[str, Tensor], source: str 
         if not isinstance(value, Tensor):
             raise ValueError(f'checkpoint {source} holds a {type(value).__name__} as {name!r}, expected a tensor')
     own = model.state_dict()
-    initial = dict(own)
+    initial = dict(own)  # with the optional weights, for the comparison of infinities below
     for name in optional_names(model):
         if name in state and (name not in own or state[name].shape != own[name].shape):
             print_log(f'{name} of {source} does not belong to this config and is left out', logger='current')
@@ -234,19 +248,23 @@ def load_model_state(model: nn.Module, state: Mapping[str, Tensor], source: str 
             own.pop(name, None)
     missing = [name for name in own if name not in state]
     unexpected = [name for name in state if name not in own]
-    mismatched = [
-        f'{name} {tuple(state[name].shape)} instead of {tuple(own[name].shape)}'
-        for name in own
-        if name in state and state[name].shape != own[name].shape
-    ]
-    problems = dict(missing=missing, unexpected=unexpected, differing_in_shape=mismatched)
-    if any(problems.values()):
-        listed = '; '.join(
-            f'{len(names)} {kind.replace("_", " ")}: {", ".join(names[:6])}{", ..." if len(names) > 6 else ""}'
-            for kind, names in problems.items()
-            if names
+    mismatched = []
+    for name, value in own.items():
+        if name in state and state[name].shape != value.shape:
+            mismatched.append(f'{name} {tuple(state[name].shape)} instead of {tuple(value.shape)}')
+    problems = []
+    for kind, names in (
+        ('missing', missing),
+        ('unexpected', unexpected),
+        ('differing in shape', mismatched),
+    ):
+        if names:
+            ellipsis = ', ...' if len(names) > 6 else ''
+            problems.append(f'{len(names)} {kind}: {", ".join(names[:6])}{ellipsis}')
+    if problems:
+        message = (
+            f'checkpoint {source} does not fit the model ({type(model).__name__} of the config): {"; ".join(problems)}'
         )
-        message = f'checkpoint {source} does not fit the model ({type(model).__name__} of the config): {listed}'
         if strict:
             raise ValueError(f'{message}. Is it a checkpoint of this config?')
         print_log(message, logger='current')
@@ -256,23 +274,23 @@ def load_model_state(model: nn.Module, state: Mapping[str, Tensor], source: str 
 
 
 def optional_names(model: nn.Module) -> set[str]:
-    """Return the weights that a checkpoint need not have: what modules list in ``OPTIONAL_STATE``."""
-    return {
-        f'{prefix}.{name}'.lstrip('.')
-        for prefix, module in model.named_modules()
-        for name in getattr(module, 'OPTIONAL_STATE', ())
-    }
+    """Return the names of weights that a checkpoint need not have, from ``OPTIONAL_STATE``."""
+    names = set()
+    for prefix, module in model.named_modules():
+        for name in getattr(module, 'OPTIONAL_STATE', ()):
+            names.add(f'{prefix}.{name}'.lstrip('.'))
+    return names
 
 
 def find_latest_checkpoint(work_dir: str | Path, among: Iterable[Path] | None = None) -> Path | None:
-    """Return the newest ``iter_N.pth`` of a work dir that can be loaded, None if there is none at all.
+    """Return the newest ``iter_N.pth`` of a work dir that can be loaded, None if it has none.
 
-    One that is cut off, whose checksums or pickle are damaged, or whose weights hold NaN is passed over; the log says
-    which and why.
+    A file that is cut off, whose checksums or pickle are damaged, or whose weights hold NaN is
+    skipped, with a line in the log.
 
     Args:
         work_dir: Folder.
-        among: Only these of its files count; all by default.
+        among: Files that are considered; all of the folder by default.
 
     Raises:
         ValueError: If there are checkpoints, but none can be loaded; a new start would overwrite them.
@@ -308,12 +326,13 @@ def _check_loadable(path: Path) -> None:
         checkpoint = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
     except OSError:
         raise
-    except Exception as error:  # a damaged pickle raises whatever its instructions happen to do
+    except Exception as error:  # a damaged pickle can raise any exception
         raise ValueError(f'checkpoint {path} is damaged: {type(error).__name__}: {str(error)[:200]}') from error
     if not isinstance(checkpoint, dict):
         raise ValueError(f'checkpoint {path} holds a {type(checkpoint).__name__}, expected a dict of weights')
     weights = checkpoint.get('state_dict', checkpoint)
-    # An infinity may be a mask that the model builds itself; loading compares them.
+    # Only NaN here: an infinity may be an attention mask of the model, with which load_model_state()
+    # compares it.
     with_nan = {}
     for name, value in weights.items():
         if isinstance(value, Tensor) and not is_finite(value) and bool(value.isnan().any()):

@@ -1,4 +1,4 @@
-"""How many parameters and floating point operations a model has."""
+"""Number of parameters and floating point operations of a model."""
 
 from math import prod
 
@@ -15,16 +15,19 @@ COUNTED = (
 
 
 def measure_complexity(model: nn.Module, size: tuple[int, int], device: str = 'meta') -> dict:
-    """Count parameters and the operations of one forward pass, per part.
+    """Count parameters and the operations of one forward pass, for each part of the model.
 
     Args:
-        model: Estimator on ``device``; it is called as ``model(images, mode='tensor')`` and left in eval mode.
+        model: Estimator on ``device``; it is called as ``model(images, mode='tensor')`` and left in
+            eval mode.
         size: (H, W) of the one image, in pixels.
-        device: ``'meta'`` passes shapes alone, without memory or time; a model that looks at values needs ``'cpu'``.
+        device: ``'meta'`` computes with shapes only; a model whose forward pass depends on values
+            needs ``'cpu'``.
 
     Returns:
-        ``shape`` (1, 3, H, W); ``parts`` and ``total``, each with ``parameters``, ``flops`` and ``macs`` (a
-        multiply-add is one MAC and two FLOPs); ``operators``: FLOPs by operator; ``counted``: what that includes.
+        ``shape`` (1, 3, H, W); ``parts`` and ``total``, each with ``parameters``, ``flops`` and
+        ``macs`` (a multiply-add is one MAC and two FLOPs); ``operators``: FLOPs by operator;
+        ``counted``: a sentence on the operators that are counted.
 
     Raises:
         ValueError: If the size is not positive.
@@ -35,15 +38,16 @@ def measure_complexity(model: nn.Module, size: tuple[int, int], device: str = 'm
         display=False, custom_mapping={torch.ops.depth.ms_deform_attn: deformable_attention_flops}
     )
     with torch.device(device), torch.no_grad(), counter:
-        # The counter follows gradients even under no_grad, and fails on views of parameters.
+        # torch's counter registers gradient hooks even under no_grad, and fails on views of
+        # parameters that require gradients.
         model.eval().requires_grad_(False)(torch.zeros(1, 3, *size), mode='tensor')
-    by_module = {name: sum(flops.values()) for name, flops in counter.get_flop_counts().items()}
-    parts = {
-        name: _entry(part, by_module.get(f'{type(model).__name__}.{name}', 0))
-        for name, part in model.named_children()
-        if any(True for _ in part.parameters())
-    }
-    operators = {str(operator): flops for operator, flops in counter.get_flop_counts()['Global'].items()}
+    counts = counter.get_flop_counts()
+    parts = {}
+    for name, module in model.named_children():
+        if next(module.parameters(), None) is not None:
+            module_counts = counts.get(f'{type(model).__name__}.{name}', {})
+            parts[name] = _entry(module, sum(module_counts.values()))
+    operators = {str(operator): flops for operator, flops in counts['Global'].items()}
     total = _entry(model, counter.get_total_flops())
     return dict(shape=[1, 3, *size], parts=parts, total=total, operators=operators, counted=COUNTED)
 
@@ -60,26 +64,27 @@ def deformable_attention_flops(
 
     Args:
         value_shape: (N, S, H, D).
-        sides: h and w of every level, one after the other.
+        sides: h and w of each level in turn: h0, w0, h1, w1, ...
         location_shape: (N, Q, H, L, P, 2).
         weight_shape: (N, Q, H, L, P).
         out_shape: (N, Q, H * D).
-        **kwargs: Whatever else torch's counter passes on.
+        **kwargs: Further arguments of torch's counter, not used.
     """
+    # 4 corners, each a multiply-add (2 FLOPs).
     return 2 * 4 * prod(weight_shape) * value_shape[-1]
 
 
 def format_complexity(measured: dict) -> str:
-    """Return a table of what :func:`measure_complexity` gives."""
+    """Return the result of :func:`measure_complexity` as a table."""
     height, width = measured['shape'][2:]
-    lines = [
-        f'one image of {height}x{width}',
-        f'{"part":<16}{"parameters":>14}{"GFLOPs":>12}{"GMACs":>12}',
-        *(_line(name, entry) for name, entry in measured['parts'].items()),
-        _line('total', measured['total']),
-        *(f'  {name}: {flops / 1e9:.3f} GFLOPs' for name, flops in measured['operators'].items()),
-        measured['counted'],
-    ]
+    lines = [f'one image of {height}x{width}']
+    lines.append(f'{"part":<16}{"parameters":>14}{"GFLOPs":>12}{"GMACs":>12}')
+    for name, entry in measured['parts'].items():
+        lines.append(_line(name, entry))
+    lines.append(_line('total', measured['total']))
+    for name, flops in measured['operators'].items():
+        lines.append(f'  {name}: {flops / 1e9:.3f} GFLOPs')
+    lines.append(measured['counted'])
     return '\n'.join(lines)
 
 

@@ -1,4 +1,4 @@
-"""Reading configs, with an answer in words for each thing that can be wrong with one."""
+"""Reading of config files: options, references between values, and clear errors."""
 
 import ast
 import copy
@@ -16,8 +16,8 @@ from mmengine.fileio import YamlHandler, register_handler
 
 from .errors import ConfigError
 
-# Top-level keys that the runner, the tools or inference read. Any other one is a variable: it acts where a value of
-# the config says '${name}'.
+# Top-level keys that the runner, the tools or inference read. Any other key is a variable, which has
+# an effect only where a value of the config refers to it by '${name}'.
 CONFIG_KEYS = frozenset(
     'model train_dataloader val_dataloader test_dataloader train_cfg val_cfg test_cfg auto_scale_lr optim_wrapper '
     'param_scheduler val_evaluator test_evaluator default_hooks custom_hooks data_preprocessor load_from resume '
@@ -31,7 +31,7 @@ REFERENCE = re.compile(r'\$\{([^${}]*)\}')
 
 @register_handler(['yaml', 'yml'])
 class SafeYamlHandler(YamlHandler):
-    """Reader of the YAML files that ``_base_`` may name; mmengine's own builds any object that such a file names."""
+    """Safe reader of YAML files in ``_base_``; mmengine's builds any object that a file names."""
 
     def load_from_fileobj(self, file: IO, **kwargs: Any) -> Any:
         """Return plain data."""
@@ -39,10 +39,10 @@ class SafeYamlHandler(YamlHandler):
 
 
 def load_config(path: str | Path, cfg_options: dict | None = None, test_data: str | Path | None = None) -> Config:
-    """Read a config file, apply options, resolve references, import what ``custom_imports`` names.
+    """Read a config file, apply options, resolve references and import ``custom_imports``.
 
-    Modules of ``projects`` are found from the place of the config, whatever the working directory, and a module in the
-    folder of the config or of one of its bases by its plain name.
+    Modules of ``projects`` are searched in the folders above the config, not in the working
+    directory, and a module in the folder of the config or of one of its bases by its plain name.
 
     Args:
         path: A ``.py`` config.
@@ -50,9 +50,9 @@ def load_config(path: str | Path, cfg_options: dict | None = None, test_data: st
         test_data: Another config whose test set and metric take the place of this one's.
 
     Raises:
-        ConfigError: If the file, one of its bases or an imported module is missing, it cannot be executed, its bases
-            are a circle, a variable or an option would change nothing, a reference has no value, or ``test_data`` has
-            no test set.
+        ConfigError: If the file, one of its bases or an imported module is missing, it cannot be
+            executed, its bases are a circle, a variable or an option would change nothing, a
+            reference has no value, or ``test_data`` has no test set.
     """
     path = Path(path)
     if not path.is_file():
@@ -81,7 +81,7 @@ def load_config(path: str | Path, cfg_options: dict | None = None, test_data: st
 
 
 def open_config(config: str | Path | Config, cfg_options: dict | None = None) -> Config:
-    """Return a resolved config from a file, or a resolved copy of an object that may come straight from mmengine.
+    """Return the resolved config of a file, or a resolved copy of a config object.
 
     Raises:
         ConfigError: As :func:`load_config`.
@@ -96,52 +96,62 @@ def open_config(config: str | Path | Config, cfg_options: dict | None = None) ->
 def apply_options(cfg: Config, options: dict | None = None) -> None:
     """Change a config by dotted keys, in place, then resolve its references.
 
-    An option below a value that is a reference (``train_dataloader.dataset.pipeline.3.prob`` where ``pipeline`` is
-    ``'${train_pipeline}'``) changes that place alone; one of the variable changes every place that refers to it.
+    If a key leads through a reference (``train_dataloader.dataset.pipeline.3.prob`` where
+    ``pipeline`` is ``'${train_pipeline}'``), only that value changes. An option for the variable
+    (``train_pipeline.3.prob``) changes every value that refers to it.
 
     Args:
         cfg: The config; may be resolved already.
         options: Values by dotted key.
 
     Raises:
-        ConfigError: If an option's first key is unknown or read by nothing, or it cannot be merged.
+        ConfigError: If an option's first key is unknown or has no effect, or it cannot be merged.
     """
     options = dict(options or {})
     _check_option_names(cfg, options)
-    below = {key: value for key, value in options.items() if _passes_reference(cfg, key)}
-    _merge(cfg, {key: value for key, value in options.items() if key not in below})
+    # Options that lead through a reference can be merged only when it is resolved.
+    through_reference, direct = {}, {}
+    for key, value in options.items():
+        if _passes_reference(cfg, key):
+            through_reference[key] = value
+        else:
+            direct[key] = value
+    _merge(cfg, direct)
     readable = CONFIG_KEYS | _referenced_names(cfg)
     for key in options:
         name = key.split('.')[0]
         if name not in readable:
             raise ConfigError(f'--cfg-options {key}: {_why_unread(cfg, name)}')
     resolve_references(cfg)
-    _merge(cfg, below)
+    _merge(cfg, through_reference)
     resolve_references(cfg)
 
 
 def resolve_references(cfg: Config) -> None:
-    """Replace every ``'${name}'`` by the value of that key, in place; a resolved config stays as it is.
+    """Replace every ``'${name}'`` by the value of that key, in place.
 
-    A string that is one reference takes the value with its type, a reference inside a longer string takes its text.
-    ``name`` may be dotted (``'${train_cfg.max_iters}'``, ``'${train_pipeline.0.type}'``); its value may refer further.
+    A string that consists of one reference becomes the value with its type; a reference inside a
+    longer string becomes text. ``name`` may be dotted (``'${train_cfg.max_iters}'``,
+    ``'${train_pipeline.0.type}'``), and its value may contain references.
 
     Raises:
-        ConfigError: If a name has no value, or references lead back to themselves.
+        ConfigError: If a name has no value, or references form a circle.
     """
     for key in list(cfg):
         cfg[key] = _resolve(cfg, cfg[key], (key,))
 
 
 def _resolve(cfg: Config, node: Any, trail: tuple[str, ...]) -> Any:
-    """Return a node without references; ``trail`` holds its place and the references that led to it."""
+    """Return a node without references; ``trail`` holds its key and the references that led to it."""
     if isinstance(node, dict):
         for key, value in node.items():
             node[key] = _resolve(cfg, value, (*trail[:-1], f'{trail[-1]}.{key}'))
         return node
     if isinstance(node, list | tuple):
-        places = [(*trail[:-1], f'{trail[-1]}.{index}') for index in range(len(node))]
-        return type(node)(_resolve(cfg, value, place) for value, place in zip(node, places, strict=True))
+        items = []
+        for index, value in enumerate(node):
+            items.append(_resolve(cfg, value, (*trail[:-1], f'{trail[-1]}.{index}')))
+        return type(node)(items)
     if not isinstance(node, str) or not REFERENCE.search(node):
         return node
     whole = REFERENCE.fullmatch(node)
@@ -151,16 +161,17 @@ def _resolve(cfg: Config, node: Any, trail: tuple[str, ...]) -> Any:
 
 
 def _referenced_value(cfg: Config, name: str, trail: tuple[str, ...]) -> Any:
-    if any(place == name or place.startswith(f'{name}.') for place in trail):
+    """Return the resolved value of a dotted key."""
+    if any(key == name or key.startswith(f'{name}.') for key in trail):
         raise ConfigError(f'the references {" -> ".join([*trail, name])} lead back to themselves; give one a value')
     node: Any = cfg
-    for part in name.split('.'):
+    for key in name.split('.'):
         if isinstance(node, str) and REFERENCE.fullmatch(node):
             node = _resolve(cfg, node, (*trail, name))
-        if isinstance(node, list | tuple) and part.isdigit() and int(part) < len(node):
-            node = node[int(part)]
-        elif isinstance(node, dict | Config) and part in node:
-            node = node[part]
+        if isinstance(node, list | tuple) and key.isdigit() and int(key) < len(node):
+            node = node[int(key)]
+        elif isinstance(node, dict | Config) and key in node:
+            node = node[key]
         else:
             near = difflib.get_close_matches(name, list(cfg.keys()), n=3, cutoff=0.5)
             hint = f'did you mean {", ".join(near)}?' if near else 'assign it at the top level of the config'
@@ -198,20 +209,20 @@ def _describe_unfit_option(cfg: Config, options: dict, error: Exception) -> str:
 def _passes_reference(cfg: Config, key: str) -> bool:
     """Return whether a dotted key leads through a value that is a reference."""
     node: Any = cfg
-    for part in key.split('.'):
+    for name in key.split('.'):
         if isinstance(node, str):
             return REFERENCE.fullmatch(node) is not None
         if isinstance(node, list | tuple):
-            node = node[int(part)] if part.isdigit() and int(part) < len(node) else None
+            node = node[int(name)] if name.isdigit() and int(name) < len(node) else None
         elif isinstance(node, dict | Config):
-            node = node.get(part)
+            node = node.get(name)
         else:
             return False
     return False
 
 
 def _referenced_names(cfg: Config) -> set[str]:
-    """Return the variables whose values reach a key that something reads, through references."""
+    """Return the variables that a key of ``CONFIG_KEYS`` refers to, also through other variables."""
     seen: set[str] = set()
     pending = [key for key in cfg if key in CONFIG_KEYS]
     while pending:
@@ -225,6 +236,7 @@ def _referenced_names(cfg: Config) -> set[str]:
 
 
 def _texts(node: Any) -> Iterator[str]:
+    """Yield the strings of nested dicts, lists and tuples."""
     if isinstance(node, str):
         yield node
     elif isinstance(node, dict):
@@ -236,26 +248,29 @@ def _texts(node: Any) -> Iterator[str]:
 
 
 def _why_unread(cfg: Config, name: str) -> str:
-    """Return why a variable would change nothing, and what to set instead."""
-    places = [place for key in cfg if key in CONFIG_KEYS for place in _places_of(name, cfg[key], key)]
-    hint = f'set {", ".join(places[:4])} instead, or write' if places else 'write'
+    """Return why a variable has no effect, and the keys to set instead."""
+    keys: list[str] = []
+    for key in cfg:
+        if key in CONFIG_KEYS:
+            keys += _find_keys(name, cfg[key], key)
+    hint = f'set {", ".join(keys[:4])} instead, or write' if keys else 'write'
     return f"no value of the config refers to {name!r}, so it changes nothing; {hint} '${{{name}}}' where it should act"
 
 
-def _places_of(name: str, node: Any, place: str) -> Iterator[str]:
-    """Yield the dotted keys that end in a name; pipelines are called after their variable."""
+def _find_keys(name: str, node: Any, prefix: str) -> Iterator[str]:
+    """Yield the dotted keys below ``prefix`` that end in a name; ``..._pipeline`` finds ``pipeline``."""
     if isinstance(node, dict):
         for key, value in node.items():
             if key == name or (name.endswith('_pipeline') and key == 'pipeline'):
-                yield f'{place}.{key}'
-            yield from _places_of(name, value, f'{place}.{key}')
+                yield f'{prefix}.{key}'
+            yield from _find_keys(name, value, f'{prefix}.{key}')
     elif isinstance(node, list | tuple):
         for index, value in enumerate(node):
-            yield from _places_of(name, value, f'{place}.{index}')
+            yield from _find_keys(name, value, f'{prefix}.{index}')
 
 
 def _read_sources(path: Path, heirs: Sequence[Path] = ()) -> list[tuple[Path, ast.Module, bool]]:
-    """Return (file, its code, whether it has bases) of a config and everything that it inherits from.
+    """Return (path, syntax tree, whether it has bases) of a config file and of all its bases.
 
     Raises:
         ConfigError: If a file is its own base.
@@ -267,7 +282,7 @@ def _read_sources(path: Path, heirs: Sequence[Path] = ()) -> list[tuple[Path, as
     try:
         code = ast.parse(path.read_text(encoding='utf-8'))
     except (OSError, SyntaxError, UnicodeDecodeError, ValueError):
-        return []  # reading the config says what is wrong
+        return []  # Config.fromfile() raises the error
     bases = _named_bases(code)
     files = [(path, code, bool(bases))]
     for base in bases:
@@ -276,44 +291,55 @@ def _read_sources(path: Path, heirs: Sequence[Path] = ()) -> list[tuple[Path, as
 
 
 def _named_bases(code: ast.Module) -> list[str]:
+    """Return the Python files in ``_base_`` of a config's syntax tree."""
     for statement in code.body:
         if isinstance(statement, ast.Assign) and '_base_' in _assigned_names(statement):
             try:
                 bases = ast.literal_eval(statement.value)
-            except ValueError:  # computed: left to mmengine
+            except ValueError:  # a computed list, which only mmengine can evaluate
                 return []
-            bases = [bases] if isinstance(bases, str) else bases
+            if isinstance(bases, str):
+                bases = [bases]
             return [base for base in bases if isinstance(base, str) and base.endswith('.py')]
     return []
 
 
 def _assigned_names(statement: ast.stmt) -> list[str]:
+    """Return the variables that a statement assigns."""
     if isinstance(statement, ast.Assign):
         targets: list[ast.expr] = statement.targets
     elif isinstance(statement, ast.AnnAssign):
         targets = [statement.target]
     else:
         return []
-    return [node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
+    names = []
+    for target in targets:
+        names += [node.id for node in ast.walk(target) if isinstance(node, ast.Name)]
+    return names
 
 
 def _check_assignments(cfg: Config, files: Sequence[tuple[Path, ast.Module, bool]]) -> None:
-    """Refuse an assignment that replaces an inherited variable which nothing reads any more.
+    """Refuse an assignment that replaces an inherited variable but has no effect.
 
-    A variable acts if Python code of its own file reads it or a value of the config refers to it. One that no base
-    has is the user's own, unless its name is almost that of a variable that acts.
+    A variable has an effect if Python code of its own file reads it or a value of the config refers
+    to it. A variable that no base has is the user's own and accepted, unless its name is almost that
+    of a variable with an effect.
     """
     referenced = _referenced_names(cfg)
-    inherited = {id(code): _all_names(files[index + 1 :]) for index, (_, code, _) in enumerate(files)}
-    for path, code, has_bases in files:
+    for index, (path, code, has_bases) in enumerate(files):
         if not has_bases:
             continue
-        read = {node.id for node in ast.walk(code) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+        # Bases follow their heirs in the list.
+        inherited = _all_names(files[index + 1 :])
+        read = set()
+        for node in ast.walk(code):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+                read.add(node.id)
         for statement in code.body:
             for name in _assigned_names(statement):
                 if name.startswith('_') or name in CONFIG_KEYS or name in referenced or name in read:
                     continue
-                if name in inherited[id(code)]:
+                if name in inherited:
                     raise ConfigError(f'{path}, line {statement.lineno}: {name} = ...: {_why_unread(cfg, name)}')
                 near = difflib.get_close_matches(name, referenced, n=1, cutoff=0.85)
                 if near:
@@ -321,23 +347,29 @@ def _check_assignments(cfg: Config, files: Sequence[tuple[Path, ast.Module, bool
 
 
 def _all_names(files: Sequence[tuple[Path, ast.Module, bool]]) -> set[str]:
-    return {name for _, code, _ in files for statement in code.body for name in _assigned_names(statement)}
+    """Return the variables that any of the files assigns."""
+    names: set[str] = set()
+    for _, code, _ in files:
+        for statement in code.body:
+            names.update(_assigned_names(statement))
+    return names
 
 
 def _take_test_data(cfg: Config, data: Config, path: str | Path) -> None:
-    """Put the test set and metric of ``data`` into ``cfg``; the model keeps its depth range, images that of theirs."""
+    """Replace the test set and the metric of ``cfg`` by those of another config, in place."""
     for key in ('test_dataloader', 'test_evaluator'):
         if not data.get(key):
             raise ConfigError(
                 f'{path} has no {key}, so its data cannot be tested on; configs/_base_/datasets/ has some'
             )
         cfg[key] = data[key]
+    # Without a stated range the data set has that of its class, and is not compared with the model's.
     for name in ('min_depth', 'max_depth'):
         cfg.test_dataloader.dataset.pop(name, None)
 
 
 def import_custom_modules(cfg: Config, folders: Sequence[Path] = ()) -> None:
-    """Import what ``custom_imports`` of a config names.
+    """Import the modules in ``custom_imports`` of a config.
 
     Args:
         cfg: The config.
@@ -377,7 +409,7 @@ def _module_file(name: str, folders: Sequence[Path]) -> Path | None:
 
 
 def skip_pretrained(cfg: Config) -> None:
-    """Take out the weights that only a training starts from, so that testing and inference fetch nothing.
+    """Remove the pretrained weights from a config, in place; tests and inference do not need them.
 
     Raises:
         ConfigError: If the config has no model.
@@ -388,10 +420,14 @@ def skip_pretrained(cfg: Config) -> None:
 
 
 def without_pretrained(node: Any) -> Any:
-    """Return a model config, or a part of one, that fetches no weights."""
+    """Return a copy of a model config, or of a part of it, without pretrained weights."""
     if isinstance(node, dict):
-        fetched = {key: off for key, off in (('pretrained', False), ('checkpoint', None)) if node.get(key)}
-        return {key: without_pretrained(value) for key, value in node.items()} | fetched
+        copy_of_node = {key: without_pretrained(value) for key, value in node.items()}
+        if node.get('pretrained'):
+            copy_of_node['pretrained'] = False
+        if node.get('checkpoint'):
+            copy_of_node['checkpoint'] = None
+        return copy_of_node
     if isinstance(node, list | tuple):
         return type(node)(without_pretrained(item) for item in node)
     return node
@@ -407,6 +443,7 @@ def make_projects_importable(config: Path) -> None:
 
 
 def _missing_config(path: Path) -> str:
+    """Return the message for a config that does not exist, with similar names."""
     folder = path.parent
     if folder.is_dir():
         names = [item.name for item in folder.glob('*.py')]
@@ -420,8 +457,9 @@ def _missing_config(path: Path) -> str:
 
 
 def _first_path(message: str) -> str:
-    found = re.search(r"[^\s'\"]+\.(?:py|json|ya?ml)", message)
-    return found.group() if found else message
+    """Return the first config path in an error message, or the whole message."""
+    match = re.search(r"[^\s'\"]+\.(?:py|json|ya?ml)", message)
+    return match.group() if match else message
 
 
 def _check_option_names(cfg: Config, options: dict) -> None:

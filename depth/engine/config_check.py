@@ -15,7 +15,8 @@ from .config_ranges import check_depth_range, parts_of_dataset
 from .config_values import check_testing_parts, check_training_parts, check_values
 from .errors import ConfigError
 
-# Which registry a key's dict is built from; keys below it inherit it unless they are listed themselves.
+# Registry from which the dict under a key is built; keys below it inherit the registry unless they
+# are listed themselves.
 _REGISTRY_OF = {
     'model': 'MODELS',
     'model_wrapper_cfg': 'MODEL_WRAPPERS',
@@ -38,7 +39,7 @@ _REGISTRY_OF = {
     'test_cfg': 'LOOPS',
     'log_processor': 'LOG_PROCESSORS',
 }
-# Entries that whoever builds a component takes out before its constructor sees the rest.
+# Entries that builders remove before they call the constructor with the others.
 _TAKEN_BEFORE = frozenset({'type', '_scope_', '_delete_', 'constructor', 'paramwise_cfg'})
 _UNCHECKED = frozenset({'norm_cfg', 'act_cfg', 'conv_cfg', 'init_cfg', 'paramwise_cfg', 'batch_sampler', 'collate_fn'})
 
@@ -47,11 +48,12 @@ def check_config(cfg: Config) -> None:
     """Check every ``type``, argument and number of a config, and that depth ranges agree.
 
     Raises:
-        ConfigError: At the first thing that is wrong, with its place in the config.
+        ConfigError: At the first error; the message names the key.
     """
-    unknown = [key for key in cfg if _looks_misspelt(key)]
-    if unknown:
-        raise ConfigError(f'the config sets {unknown[0]!r}; did you mean {_looks_misspelt(unknown[0])!r}?')
+    for key in cfg:
+        similar_key = _find_similar_key(key)
+        if similar_key:
+            raise ConfigError(f'the config sets {key!r}; did you mean {similar_key!r}?')
     check_values(cfg)
     for path, node, registry in _typed_dicts(cfg):
         _check_node(path, node, registry)
@@ -59,10 +61,10 @@ def check_config(cfg: Config) -> None:
 
 
 def check_training(cfg: Config) -> None:
-    """Check all that a training would stumble over, data included, before anything is built.
+    """Check a config for a training, including its data, before anything is built.
 
     Raises:
-        ConfigError: At the first thing that is wrong, with its place.
+        ConfigError: At the first error; the message names the key.
     """
     check_values(cfg)
     check_training_parts(cfg)
@@ -71,10 +73,10 @@ def check_training(cfg: Config) -> None:
 
 
 def check_testing(cfg: Config) -> None:
-    """Check all that a test would stumble over, data included, before anything is built.
+    """Check a config for a test, including its data, before anything is built.
 
     Raises:
-        ConfigError: At the first thing that is wrong, with its place.
+        ConfigError: At the first error; the message names the key.
     """
     check_values(cfg)
     check_testing_parts(cfg)
@@ -83,44 +85,48 @@ def check_testing(cfg: Config) -> None:
 
 
 def check_run(cfg: Config) -> None:
-    """Check what :func:`check_training` does, or :func:`check_testing` for a config that only evaluates.
+    """Check a config for a training, or for a test if it has a test set and no training.
 
     Raises:
-        ConfigError: At the first thing that is wrong, with its place.
+        ConfigError: At the first error; the message names the key.
     """
-    only_evaluates = not any(cfg.get(key) for key in ('train_cfg', 'optim_wrapper', 'param_scheduler'))
-    (check_testing if only_evaluates and cfg.get('test_dataloader') else check_training)(cfg)
+    trains = any(cfg.get(key) for key in ('train_cfg', 'optim_wrapper', 'param_scheduler'))
+    if cfg.get('test_dataloader') and not trains:
+        check_testing(cfg)
+    else:
+        check_training(cfg)
 
 
 def check_data_paths(cfg: Config, loaders: Sequence[str]) -> None:
-    """See that the folders and split files of data sets exist, before a model is built or weights are fetched.
+    """Check that the folders and split files of data sets exist.
 
     Args:
         cfg: The config.
-        loaders: Which of its data loaders will be used.
+        loaders: Keys of the data loaders to check.
 
     Raises:
-        ConfigError: If one does not.
+        ConfigError: If one does not exist.
     """
     for loader in loaders:
-        for place, dataset in parts_of_dataset(f'{loader}.dataset', (cfg.get(loader) or {}).get('dataset') or {}):
+        loader_dataset = (cfg.get(loader) or {}).get('dataset') or {}
+        for key, dataset in parts_of_dataset(f'{loader}.dataset', loader_dataset):
             if dataset.get('pack'):
                 if not Path(dataset['pack']).is_dir():
-                    raise ConfigError(f'{place}.pack: {dataset["pack"]} does not exist')
+                    raise ConfigError(f'{key}.pack: {dataset["pack"]} does not exist')
                 continue
             root = dataset.get('data_root')
             if root and not Path(root).is_dir():
                 raise ConfigError(
-                    f'{place}.data_root: {root} does not exist; put the data there (docs/dataset_prepare.md draws the '
-                    f'trees) or set it with --cfg-options {place}.data_root=...'
+                    f'{key}.data_root: {root} does not exist; put the data there (docs/dataset_prepare.md draws the '
+                    f'trees) or set it with --cfg-options {key}.data_root=...'
                 )
             split = dataset.get('ann_file')
             if split and not Path(root or '', split).is_file():
-                raise ConfigError(f'{place}.ann_file: {Path(root or "", split)} does not exist')
+                raise ConfigError(f'{key}.ann_file: {Path(root or "", split)} does not exist')
 
 
-def _looks_misspelt(key: str) -> str | None:
-    """Return the runner's key that an unknown top-level dict key is almost equal to."""
+def _find_similar_key(key: str) -> str | None:
+    """Return the key of the runner that an unknown top-level key resembles, None if there is none."""
     from .config import CONFIG_KEYS
 
     if key in CONFIG_KEYS:
@@ -130,6 +136,7 @@ def _looks_misspelt(key: str) -> str | None:
 
 
 def _typed_dicts(cfg: Config) -> Iterator[tuple[str, dict, Registry | None]]:
+    """Yield (key, dict, registry) of every dict with a ``type``."""
     stack: list[tuple[str, object, str | None]] = [(key, cfg[key], _REGISTRY_OF.get(key)) for key in cfg]
     while stack:
         path, node, registry = stack.pop()
@@ -138,11 +145,12 @@ def _typed_dicts(cfg: Config) -> Iterator[tuple[str, dict, Registry | None]]:
         elif isinstance(node, dict | ConfigDict):
             if isinstance(node.get('type'), str):
                 yield path, node, _registry(registry)
-            # Below a model every dict with a type is a part of it, whatever its key is called; likewise for hooks.
-            keep = registry if registry in ('MODELS', 'METRICS', 'HOOKS') else None
+            # Below a model every dict with a type is a model, whatever its key; likewise for metrics
+            # and hooks.
+            inherited = registry if registry in ('MODELS', 'METRICS', 'HOOKS') else None
             for key, value in node.items():
                 if key not in _UNCHECKED:
-                    stack.append((f'{path}.{key}', value, keep or _REGISTRY_OF.get(key)))
+                    stack.append((f'{path}.{key}', value, inherited or _REGISTRY_OF.get(key)))
 
 
 def _registry(name: str | None) -> Registry | None:
@@ -150,6 +158,7 @@ def _registry(name: str | None) -> Registry | None:
 
 
 def _check_node(path: str, node: dict, registry: Registry | None) -> None:
+    """Check that the ``type`` of a dict is registered and accepts the other entries as arguments."""
     if registry is None:
         return
     type_name = node['type']
@@ -176,10 +185,13 @@ def _names(registry: Registry) -> list[str]:
 
 
 def _accepted_arguments(component: object) -> set[str] | None:
-    """Return the argument names of a class or function, None if they cannot be told."""
+    """Return the argument names of a class or function, None if it accepts any."""
     if not inspect.isclass(component):
-        return _named(inspect.signature(component)) if callable(component) else None
-    accepted: set[str] = {'priority'} if issubclass(component, Hook) else set()  # the runner takes it from the config
+        return _named_parameters(inspect.signature(component)) if callable(component) else None
+    accepted: set[str] = set()
+    if issubclass(component, Hook):
+        accepted.add('priority')  # which the runner takes from the config
+    # A class with **kwargs passes them on to its parent.
     for cls in component.__mro__:
         if '__init__' not in vars(cls):
             continue
@@ -191,7 +203,7 @@ def _accepted_arguments(component: object) -> set[str] | None:
     return None
 
 
-def _named(signature: inspect.Signature) -> set[str] | None:
+def _named_parameters(signature: inspect.Signature) -> set[str] | None:
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in signature.parameters.values()):
         return None
     return set(signature.parameters)

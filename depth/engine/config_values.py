@@ -1,4 +1,4 @@
-"""Values of a config that would stop a run later, or do nothing: numbers, missing parts, the metric of the best."""
+"""Checks of a config's numbers, of missing keys, and of the metric of the best checkpoint."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -45,7 +45,7 @@ _COUNT_OR_ZERO = (_is_count_or_zero, 'a whole number of at least 0')
 _POSITIVE = (_is_positive, 'a number above 0')
 _Rule = tuple[Callable[[Any], bool], str]
 
-# '*' stands for every index of a list, or for a dict alone where a list may stand.
+# '*' stands for every index of a list; a dict in the place of the list counts as its one item.
 _NUMBERS: dict[str, _Rule] = {
     **{f'{loader}.batch_size': _COUNT for loader in LOADERS},
     **{f'{loader}.num_workers': _COUNT_OR_ZERO for loader in LOADERS},
@@ -78,10 +78,10 @@ _NUMBERS: dict[str, _Rule] = {
 
 
 def check_values(cfg: Config) -> None:
-    """Check that the parts of a config are dicts and its numbers can be used.
+    """Check that the components of a config are dicts and its numbers are in their ranges.
 
     Raises:
-        ConfigError: At the first that is wrong, with its key, its value and what is accepted.
+        ConfigError: At the first error, with the key, its value and the accepted values.
     """
     for key in _DICTS:
         node = cfg.get(key)
@@ -92,32 +92,32 @@ def check_values(cfg: Config) -> None:
         if node is not None and not isinstance(node.get('type'), str | type):
             raise ConfigError(f'{key}.type is {node.get("type")!r}; it names what is built')
     for pattern, (accepts, accepted) in _NUMBERS.items():
-        for place, value in _values(cfg, pattern.split('.'), ''):
+        for key, value in _values(cfg, pattern.split('.'), ''):
             if not accepts(value):
-                raise ConfigError(f'{place} is {value!r}; it is {accepted}')
+                raise ConfigError(f'{key} is {value!r}; it is {accepted}')
 
 
-def _values(node: Any, parts: list[str], place: str) -> Iterator[tuple[str, Any]]:
-    """Yield (dotted key, value) of what a pattern names; what is absent or None is left out."""
-    if not parts:
+def _values(node: Any, names: list[str], key: str) -> Iterator[tuple[str, Any]]:
+    """Yield (dotted key, value) of the values that a pattern matches, without None."""
+    if not names:
         if node is not None:
-            yield place, node
+            yield key, node
         return
-    part, *rest = parts
-    if part == '*' and isinstance(node, list | tuple):
+    name, remaining = names[0], names[1:]
+    if name == '*' and isinstance(node, list | tuple):
         for index, item in enumerate(node):
-            yield from _values(item, rest, f'{place}.{index}')
-    elif part == '*':
-        yield from _values(node, rest, place)
-    elif isinstance(node, dict | Config) and part in node:
-        yield from _values(node[part], rest, f'{place}.{part}'.lstrip('.'))
+            yield from _values(item, remaining, f'{key}.{index}')
+    elif name == '*':
+        yield from _values(node, remaining, key)
+    elif isinstance(node, dict | Config) and name in node:
+        yield from _values(node[name], remaining, f'{key}.{name}'.lstrip('.'))
 
 
 def check_training_parts(cfg: Config) -> None:
-    """Check that a config has what training needs and that the best checkpoint is chosen by a metric that exists.
+    """Check that a config has the keys of a training and that ``save_best`` names a metric.
 
     Raises:
-        ConfigError: With the missing key, or the metrics that there are.
+        ConfigError: With the missing key, or the names of the metrics.
     """
     for key in _TRAINING:
         if not cfg.get(key):
@@ -129,7 +129,7 @@ def check_training_parts(cfg: Config) -> None:
 
 
 def check_testing_parts(cfg: Config) -> None:
-    """Check that a config has what a test needs.
+    """Check that a config has the keys of a test.
 
     Raises:
         ConfigError: With the missing key.
@@ -141,7 +141,8 @@ def check_testing_parts(cfg: Config) -> None:
 
 
 def _check_all_or_none(cfg: Config, split: str) -> None:
-    keys = [f'{split}_{part}' for part in ('dataloader', 'cfg', 'evaluator')]
+    """Check that loader, loop and evaluator of a split are all there or all missing."""
+    keys = [f'{split}_dataloader', f'{split}_cfg', f'{split}_evaluator']
     missing = [key for key in keys if cfg.get(key) is None]
     if missing and len(missing) < len(keys):
         present = next(key for key in keys if key not in missing)
@@ -151,13 +152,16 @@ def _check_all_or_none(cfg: Config, split: str) -> None:
 
 
 def _check_best(cfg: Config) -> None:
+    """Check that ``save_best`` of the checkpoint hook is a metric and ``rule`` its direction."""
     hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
     best, rule = hook.get('save_best'), hook.get('rule')
     if best is None:
         return
-    place = 'default_hooks.checkpoint'
+    hook_key = 'default_hooks.checkpoint'
     if rule not in (None, 'less', 'greater'):
-        raise ConfigError(f"{place}.rule is {rule!r}; it is 'less' or 'greater': which value of the metric is better")
+        raise ConfigError(
+            f"{hook_key}.rule is {rule!r}; it is 'less' or 'greater': which value of the metric is better"
+        )
     if cfg.get('val_evaluator') is None:
         return
     directions = _metric_directions(cfg, 'val_evaluator')
@@ -165,13 +169,13 @@ def _check_best(cfg: Config) -> None:
         return
     if best != 'auto' and best not in directions:
         raise ConfigError(
-            f'{place}.save_best is {best!r}, which val_evaluator does not measure; it has {", ".join(directions)}'
+            f'{hook_key}.save_best is {best!r}, which val_evaluator does not measure; it has {", ".join(directions)}'
         )
     higher = directions.get(best)
     if rule is not None and higher is not None and higher != (rule == 'greater'):
         raise ConfigError(
-            f'{place} keeps the {"smallest" if rule == "less" else "greatest"} {best}, which is the worst; set '
-            f'{place}.rule={"greater" if higher else "less"}'
+            f'{hook_key} keeps the {"smallest" if rule == "less" else "greatest"} {best}, which is the worst; set '
+            f'{hook_key}.rule={"greater" if higher else "less"}'
         )
 
 

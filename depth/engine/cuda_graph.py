@@ -1,4 +1,4 @@
-"""Prediction by replaying recorded CUDA kernels."""
+"""Inference through recorded CUDA graphs."""
 
 from collections.abc import Callable, Iterator
 
@@ -7,19 +7,22 @@ from torch import Tensor
 
 from depth.structures import DepthDataSample
 
-WARMUP = 3  # libraries choose their kernels before the recording
+WARMUP = 3  # calls before the recording, in which cuDNN and others choose their kernels
 
 
 class CudaGraphs:
-    """Call a prediction through one CUDA graph a size.
+    """Prediction function that records one CUDA graph per input size and replays it.
 
-    The host then starts one graph instead of a thousand kernels, which is what limits small images. Sizes beyond the
-    first ``most`` run as they would without graphs, because every graph holds memory.
+    The host then launches one graph instead of a thousand kernels, whose launches limit the speed on
+    small images. After the first ``most`` sizes further ones run without a graph, because every
+    graph holds memory.
 
     Args:
-        predict: Maps normalised images (N, 3, H, W), and data samples that it must not read, to one tensor.
-        most: Most graphs.
-        record: Makes a replay of ``predict`` for inputs like the given ones.
+        predict: Function of normalised images (N, 3, H, W), and of data samples that it must not
+            read, that returns one tensor.
+        most: Maximal number of graphs.
+        record: Function that records ``predict`` for given inputs and returns the replay; by default
+            :func:`record_graph`.
     """
 
     def __init__(
@@ -34,48 +37,51 @@ class CudaGraphs:
         self.replays: dict[tuple, Callable[[Tensor], Tensor]] = {}
 
     def __call__(self, inputs: Tensor, data_samples: list[DepthDataSample] | None = None) -> Tensor:
-        """Return the prediction for ``inputs``, a tensor of its own."""
+        """Return the prediction for ``inputs`` as a new tensor."""
         samples = () if data_samples is None else (data_samples,)
         key = (tuple(inputs.shape), inputs.dtype, inputs.device)
         if key not in self.replays:
             if len(self.replays) >= self.most:
                 return self.predict(inputs, *samples)
-            self.replays[key] = self.record(self.predict, inputs, *(UnreadSamples(some) for some in samples))
+            unread_samples = [UnreadSamples(batch_samples) for batch_samples in samples]
+            self.replays[key] = self.record(self.predict, inputs, *unread_samples)
         return self.replays[key](inputs)
 
 
 class UnreadSamples(list):
-    """Data samples that refuse to be read: a replay could not follow when the next ones differ."""
+    """Data samples that raise when they are read: a replay would repeat the recorded values."""
 
     def __iter__(self) -> Iterator[DepthDataSample]:
-        """Refuse."""
+        """Raise ValueError."""
         raise ValueError(
             'inference.cuda_graph=True is for methods that look at the image alone; this one reads its data samples '
             '(the camera, say), set it to False'
         )
 
     def __getitem__(self, index: int) -> DepthDataSample:
-        """Refuse."""
+        """Raise ValueError."""
         return next(iter(self))
 
 
 def record_graph(predict: Callable[..., Tensor], inputs: Tensor, *samples) -> Callable[[Tensor], Tensor]:
-    """Record ``predict`` on a CUDA device and return a function that copies images in and replays it."""
-    # Replays write into these tensors in whatever mode the caller is, which inference tensors would forbid.
+    """Record ``predict`` on a CUDA device; return a function that copies images in and replays it."""
+    # Replays write into static_inputs whatever mode the caller is in; tensors made in inference
+    # mode would forbid that.
     with torch.inference_mode(False), torch.no_grad():
-        static = inputs.clone()
-        beside = torch.cuda.Stream(inputs.device)
-        beside.wait_stream(torch.cuda.current_stream(inputs.device))
-        with torch.cuda.stream(beside):
+        static_inputs = inputs.clone()
+        # PyTorch requires the warm-up on another stream than the current one.
+        warmup_stream = torch.cuda.Stream(inputs.device)
+        warmup_stream.wait_stream(torch.cuda.current_stream(inputs.device))
+        with torch.cuda.stream(warmup_stream):
             for _ in range(WARMUP):
-                predict(static, *samples)
-        torch.cuda.current_stream(inputs.device).wait_stream(beside)
+                predict(static_inputs, *samples)
+        torch.cuda.current_stream(inputs.device).wait_stream(warmup_stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            output = predict(static, *samples)
+            output = predict(static_inputs, *samples)
 
     def replay(images: Tensor) -> Tensor:
-        static.copy_(images)
+        static_inputs.copy_(images)
         graph.replay()
         return output.clone()
 

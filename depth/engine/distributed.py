@@ -1,25 +1,31 @@
-"""Several processes without a GPU."""
+"""Several training processes: a gloo process group, and the model inside its distributed wrapper."""
 
 import os
 import subprocess
 
 import torch.distributed as dist
+from mmengine.device import get_device
+from mmengine.model import MMDistributedDataParallel, is_model_wrapper, revert_sync_batchnorm
+from mmengine.runner import Runner
+from torch import nn
 
 
 def init_cpu_process_group(launcher: str) -> None:
     """Start a gloo process group from the launcher's environment.
 
     Args:
-        launcher: ``pytorch`` (torchrun has set the variables) or ``slurm`` (they are read from slurm's).
+        launcher: ``pytorch`` (torchrun has set the variables) or ``slurm`` (they are derived from
+            slurm's).
 
     Raises:
         ValueError: If the launcher is another one or its variables are missing.
     """
     if launcher == 'slurm':
-        _environment_from_slurm()
+        _set_environment_from_slurm()
     elif launcher != 'pytorch':
         raise ValueError(f"without a GPU the launcher is 'pytorch' or 'slurm', got {launcher!r}")
-    missing = [name for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR') if name not in os.environ]
+    required = ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR')
+    missing = [name for name in required if name not in os.environ]
     if missing:
         raise ValueError(
             f'--launcher {launcher}: {", ".join(missing)} not set; start with tools/dist_train.sh CONFIG NUM_PROCESSES'
@@ -27,13 +33,36 @@ def init_cpu_process_group(launcher: str) -> None:
     dist.init_process_group(backend='gloo')
 
 
-def _environment_from_slurm() -> None:
+def _set_environment_from_slurm() -> None:
+    """Set torch's variables of a distributed process from those of a slurm job."""
     if 'SLURM_PROCID' not in os.environ:
         raise ValueError('--launcher slurm: SLURM_PROCID is not set, this is no slurm job; use tools/slurm_train.sh')
     nodes = os.environ['SLURM_NODELIST']
-    first = subprocess.run(['scontrol', 'show', 'hostname', nodes], capture_output=True, text=True, check=True)
-    os.environ.setdefault('MASTER_ADDR', first.stdout.split()[0])
+    command = ['scontrol', 'show', 'hostname', nodes]
+    hostnames = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    os.environ.setdefault('MASTER_ADDR', hostnames.split()[0])
     os.environ.setdefault('MASTER_PORT', '29500')
     os.environ['RANK'] = os.environ['SLURM_PROCID']
     os.environ['WORLD_SIZE'] = os.environ['SLURM_NTASKS']
     os.environ['LOCAL_RANK'] = os.environ.get('SLURM_LOCALID', '0')
+
+
+def wrap_for_cpu(model: nn.Module, wrapper_cfg: dict | None, find_unused_parameters: bool) -> MMDistributedDataParallel:
+    """Wrap a model for several processes on CPUs, with plain BatchNorm and without device ids.
+
+    Args:
+        model: The model.
+        wrapper_cfg: ``model_wrapper_cfg`` of the config; its arguments win over the defaults here.
+        find_unused_parameters: Allow parameters that take no part in the loss.
+    """
+    options = dict(broadcast_buffers=False, find_unused_parameters=find_unused_parameters)
+    for key, value in (wrapper_cfg or {}).items():
+        if key not in ('type', 'device_ids'):
+            options[key] = value
+    model = revert_sync_batchnorm(model.to(get_device()))
+    return MMDistributedDataParallel(module=model, **options)
+
+
+def unwrap_model(runner: Runner) -> nn.Module:
+    """Return the runner's model without its distributed wrapper."""
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model

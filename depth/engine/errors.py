@@ -1,17 +1,17 @@
-"""Errors of a config and of a training."""
+"""Exceptions of configs and of trainings."""
 
 
 class ConfigError(ValueError):
-    """A config that cannot work; the message names the place, the value and what is accepted."""
+    """Raised for a config that cannot work; names the key, its value and the accepted ones."""
 
 
 class NonFiniteError(RuntimeError):
-    """A training whose loss, gradient or weights are not finite; the message names the step and its samples."""
+    """Raised if loss, gradient or weights are not finite; names the step and its samples."""
 
 
 class NothingToLearnError(RuntimeError):
-    """A training without any ground truth; the message names the data set."""
+    """Raised for a training without any ground truth; names the data set."""
 
 
 class WorkDirInUseError(OSError):
-    """Another training holds the work dir."""
+    """Raised if another training holds the work dir."""

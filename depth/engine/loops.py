@@ -1,5 +1,6 @@
-"""The training loop: iterations, continued exactly where they stopped."""
+"""Iteration-based training loop with exact resume, and the random states that it restores."""
 
+import math
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,17 +19,18 @@ from .val_loop import ValidationStopped
 
 @LOOPS.register_module()
 class ResumableIterLoop(IterBasedTrainLoop):
-    """Iteration-based training whose data stream starts at any position at once.
+    """Iteration-based training loop whose data can start at any position.
 
-    With a :class:`~depth.datasets.ResumableInfiniteSampler` nothing is read twice after a resume. Validation and the
-    start of loader workers leave the random state alone, so neither changes the training.
+    With a :class:`~depth.datasets.ResumableInfiniteSampler` a resumed run reads no sample twice.
+    Validation and the start of loader workers restore the random state, so they do not change the
+    training.
 
     Args:
         runner: The runner.
         dataloader: Training data loader or its config.
-        max_iters: Iterations in all.
+        max_iters: Number of iterations.
         val_begin: First iteration after which validation may run.
-        val_interval: Validate every so many iterations, and after the last one.
+        val_interval: Iterations between two validations; there is also one after the last iteration.
     """
 
     def __init__(
@@ -40,26 +42,27 @@ class ResumableIterLoop(IterBasedTrainLoop):
         val_interval: int = 1000,
     ) -> None:
         super().__init__(runner, dataloader, max_iters, val_begin=val_begin, val_interval=val_interval)
-        self.dataloader_iterator: Iterator | None = None  # made in run(), when the position is known
+        self.dataloader_iterator: Iterator | None = None  # built in run(), when the position is known
         self.random_state: dict | None = None
         self._resumed_at = (0, 0)  # iteration, and position in the training sequence
         self.is_complete = False
 
     def resume_at(self, position: int | None) -> None:
-        """Let the data start where the resumed run left off.
+        """Start the data at a position of the training sequence.
 
         Args:
-            position: Samples of the training sequence that all processes together have passed; None if the
-                checkpoint does not say, then that of the present batch size.
+            position: Number of samples that all processes together have passed; None if the
+                checkpoint does not store it, then it follows from the present batch size.
         """
         step = self._total_batch()
         if position is None:
             position = self._iter * step
-        # Batches start at multiples of their size; after a change of it some samples of the sequence are left out.
-        self._resumed_at = (self._iter, -(-position // step) * step)
+        # Batches start at multiples of their size, so the position is rounded up to one: after a
+        # change of the batch size a few samples of the sequence are skipped.
+        self._resumed_at = (self._iter, math.ceil(position / step) * step)
 
     def position(self, iteration: int) -> int:
-        """Return how many samples of the training sequence are passed after an iteration."""
+        """Return the number of samples of the training sequence that are passed after an iteration."""
         start_iteration, start_position = self._resumed_at
         return start_position + (iteration - start_iteration) * self._total_batch()
 
@@ -101,12 +104,13 @@ class ResumableIterLoop(IterBasedTrainLoop):
         hub.update_info('last_val_iter', self._iter)
         synchronize_norm_statistics(self.runner)
         with preserved_random_state() as state:
-            # A best checkpoint may be saved in there; what belongs into it is the training's random state.
+            # A best checkpoint may be saved during the validation; it stores the training's random
+            # state, not that of the validation.
             self.runner.training_random_state = state
             try:
                 self.runner.val_loop.run()
             except ValidationStopped:
-                hub.update_info('last_val_iter', last_val_iter)  # the resumed run does it again
+                hub.update_info('last_val_iter', last_val_iter)  # the resumed run repeats it
                 self.stop_training = True
             finally:
                 self.runner.training_random_state = None
@@ -120,17 +124,18 @@ class ResumableIterLoop(IterBasedTrainLoop):
                 f'{type(sampler).__name__} cannot start at iteration {self._iter}, so the data order after this resume '
                 'differs from the uninterrupted run; use ResumableInfiniteSampler'
             )
-        self.dataloader_iterator = _endless(self.dataloader)
+        self.dataloader_iterator = _cycle(self.dataloader)
 
 
-def _endless(dataloader: DataLoader) -> Iterator:
+def _cycle(dataloader: DataLoader) -> Iterator:
+    """Yield the batches of a data loader again and again."""
     while True:
         yield from dataloader
 
 
 @contextmanager
 def preserved_random_state() -> Iterator[dict]:
-    """Leave the random state of torch, NumPy and Python as it was before the block, which is handed that state."""
+    """Restore the random states of torch, NumPy and Python after the block; yields those states."""
     state = get_random_state()
     try:
         yield state

@@ -1,4 +1,4 @@
-"""Logged values that stay on the device until somebody looks at them."""
+"""Message hub whose logged values stay on the GPU until they are read."""
 
 from collections import OrderedDict
 
@@ -8,15 +8,16 @@ from torch import Tensor
 
 
 class DeferredMessageHub(MessageHub):
-    """mmengine's message hub, without a wait for the device at every value.
+    """mmengine's message hub, without a synchronisation of the GPU for every value.
 
-    mmengine turns each loss and the gradient norm into a number in every iteration, and each time the host waits until
-    the GPU has caught up. Here a value on a device is kept as it is, and all of them are fetched in one transfer when
-    the log, a checkpoint or a hook asks: the same numbers in the same order, one wait a log line.
+    mmengine turns each loss and the gradient norm into a number in every iteration, and each time
+    the host waits for the GPU. Here a value on a GPU is stored as a tensor, and all of them are
+    fetched in one transfer when the log, a checkpoint or a hook reads a history: the same numbers in
+    the same order, with one wait per log line.
     """
 
-    KEPT_ON = ('cuda',)  # types of the devices whose values wait
-    MOST = 4096  # values that wait at most, for logs that are hardly ever written
+    KEPT_ON = ('cuda',)  # device types whose values are deferred
+    MAX_WAITING = 4096  # bounds the memory where the log is hardly ever written
 
     def __init__(self, name: str, **kwargs) -> None:
         self._waiting: list[tuple[str, Tensor, int, bool]] = []
@@ -29,13 +30,15 @@ class DeferredMessageHub(MessageHub):
                 self._fetch()
             super().update_scalar(key, value, count, resumed)
             return
-        # The tensor itself may be changed in place by the next iteration, a copy on the device is not.
+        # A copy, because the next iteration may change the tensor in place.
         self._waiting.append((key, value.detach().reshape(()).float().clone(), count, resumed))
-        if len(self._waiting) >= self.MOST:
+        if len(self._waiting) >= self.MAX_WAITING:
             self._fetch()
 
     def _fetch(self) -> None:
-        waiting, self._waiting = self._waiting, []
+        """Add the deferred values to their histories."""
+        waiting = self._waiting
+        self._waiting = []
         if not waiting:
             return
         numbers = torch.stack([value for _, value, _, _ in waiting]).tolist()
@@ -54,15 +57,15 @@ class DeferredMessageHub(MessageHub):
         return super().get_scalar(key)
 
     def state_dict(self) -> dict:
-        """Return what a checkpoint stores."""
+        """Return histories and info as a checkpoint stores them."""
         self._fetch()
         return super().state_dict()
 
     def load_state_dict(self, state_dict: MessageHub | dict) -> None:
-        """Continue from what a checkpoint stores."""
+        """Restore histories and info from a checkpoint."""
         self._fetch()
         super().load_state_dict(state_dict)
 
 
-# mmengine finds the current hub through this dict of its own class; here both classes share it.
+# mmengine looks the current hub up in this dict of its own class, so both classes share it.
 DeferredMessageHub._instance_dict = MessageHub._instance_dict

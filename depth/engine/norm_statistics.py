@@ -1,9 +1,9 @@
 """Running statistics of normalisation layers, averaged over processes.
 
-Each process of a distributed training sees its own images, so the running mean and variance of plain
-BatchNorm drift apart while weights stay equal. Validation, which shares the images out, and a saved
-checkpoint need one set of statistics: the mean over the processes. Training does not change, its
-BatchNorms use the statistics of the batch.
+Each process of a distributed training sees its own images, so the running mean and variance of
+plain BatchNorm differ between processes while the weights are equal. Validation, whose images are
+divided among the processes, and a saved checkpoint need one set of statistics: the mean over the
+processes. Training does not change, because BatchNorm then uses the statistics of the batch.
 """
 
 from collections.abc import Iterable
@@ -11,20 +11,21 @@ from collections.abc import Iterable
 import torch
 from mmengine.dist import get_dist_info
 from mmengine.hooks import EMAHook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
+
+from .distributed import unwrap_model
 
 
 def synchronize_norm_statistics(runner: Runner) -> None:
     """Average the running statistics of the model, and of its moving average, over all processes.
 
-    A collective operation: every process has to call it.
+    A collective operation: all processes have to call it.
     """
     if get_dist_info()[1] == 1:
         return
-    models = [runner.model.module if is_model_wrapper(runner.model) else runner.model]
+    models = [unwrap_model(runner)]
     models += [hook.ema_model for hook in runner.hooks if isinstance(hook, EMAHook)]
     average_norm_statistics(models)
 
@@ -39,7 +40,8 @@ def average_norm_statistics(models: Iterable[nn.Module]) -> None:
                 buffers += [module.running_mean, module.running_var]
     if not buffers:
         return
-    # One transfer; in float64 the mean of equal float32 numbers is that number, so frozen layers stay as they are.
+    # One transfer for all buffers. In float64 the mean of equal float32 numbers is exactly that
+    # number, so frozen layers do not change.
     total = torch.cat([buffer.double().flatten() for buffer in buffers])
     torch.distributed.all_reduce(total)
     total /= get_dist_info()[1]

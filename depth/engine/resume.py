@@ -1,8 +1,8 @@
-"""Optimizer and schedules of a resumed run, also where the config has changed since.
+"""Restoration of optimizer and schedules in a resumed run, also if the config has changed.
 
-What the config says counts. Where nothing has changed the state is restored as it was. Otherwise the
-optimizer keeps its moments if they fit, takes rates, decays and the like from the config, and the
-config's schedule stands where it would stand had it run from the first iteration.
+The settings of the config take precedence. If nothing has changed, the state is restored as it was.
+Otherwise the optimizer keeps its moments if they fit and takes rates, weight decays and the like
+from the config, and the config's schedule is advanced to the current iteration.
 """
 
 import inspect
@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 
 from .checkpoint import to_plain
 
-# Entries of a parameter group that one family of optimizers has and another lacks.
+# Entries of a parameter group by which families of optimizers differ.
 _FAMILY = frozenset({'betas', 'momentum', 'dampening', 'nesterov', 'alpha', 'rho', 'lr_decay', 'centered'})
 
 
@@ -36,12 +36,12 @@ def restore_optimization(
         schedulers: Schedules built from the config, at their first step.
         saved_optimizer: State of the checkpoint's optimizer wrapper.
         saved_schedulers: States of its schedules.
-        saved_kinds: Result of :func:`optimization_kinds` in the run that was saved; empty if unknown.
-        iteration: Iterations that are done.
-        logger: Told of everything that does not go on as it was.
+        saved_kinds: Result of :func:`optimization_kinds` in the saved run; empty if unknown.
+        iteration: Number of finished iterations.
+        logger: Logger of warnings about everything that has changed.
     """
     kinds = optimization_kinds(wrapper, schedulers)
-    problem = _misfit(wrapper.optimizer, saved_optimizer, saved_kinds.get('optimizer'))
+    problem = _find_misfit(wrapper.optimizer, saved_optimizer, saved_kinds.get('optimizer'))
     changes = _changed_schedules(schedulers, saved_schedulers, kinds, saved_kinds)
     if problem is None:
         changes += _changed_settings(wrapper.optimizer, saved_optimizer, schedulers)
@@ -54,13 +54,18 @@ def restore_optimization(
         logger.warning(f'resume: {problem}; its state (moments, step counts) starts anew, the weights go on')
     else:
         logger.warning(f'resume: the optimizer goes on with changed settings: {"; ".join(changes)}')
-        groups = [{key: value for key, value in group.items() if key != 'params'} for group in wrapper.param_groups]
+        new_settings = []
+        for group in wrapper.param_groups:
+            settings = dict(group)
+            settings.pop('params')
+            new_settings.append(settings)
         state = dict(saved_optimizer)
-        state.pop('base_param_settings', None)  # not parameters, but the settings that the log shows
+        # Of the wrapper alone: the settings that the log shows, which the config now gives.
+        state.pop('base_param_settings', None)
         wrapper.load_state_dict(state)
-        for group, settings in zip(wrapper.param_groups, groups, strict=True):
+        for group, settings in zip(wrapper.param_groups, new_settings, strict=True):
             group.update(settings)
-    _advance(schedulers, iteration)
+    _advance_schedulers(schedulers, iteration)
     if schedulers:
         rate = wrapper.optimizer.param_groups[0]['lr']
         logger.warning(f'resume: the schedule of the config goes on at iteration {iteration}, learning rate {rate:.4g}')
@@ -68,13 +73,12 @@ def restore_optimization(
 
 def optimization_kinds(wrapper: OptimWrapper, schedulers: Sequence[_ParamScheduler]) -> dict[str, Any]:
     """Return the class names of an optimizer and of its schedules, as a checkpoint stores them."""
-    return dict(
-        optimizer=type(wrapper.optimizer).__name__, schedulers=[type(scheduler).__name__ for scheduler in schedulers]
-    )
+    scheduler_names = [type(scheduler).__name__ for scheduler in schedulers]
+    return dict(optimizer=type(wrapper.optimizer).__name__, schedulers=scheduler_names)
 
 
-def _misfit(optimizer: Optimizer, saved: Mapping, saved_kind: str | None) -> str | None:
-    """Return why the state of an optimizer cannot be continued by another, None if it can."""
+def _find_misfit(optimizer: Optimizer, saved: Mapping, saved_kind: str | None) -> str | None:
+    """Return why an optimizer cannot continue with a saved state, None if it can."""
     kind = type(optimizer).__name__
     if saved_kind is not None and saved_kind != kind:
         return f'the checkpoint was written with {saved_kind}, the config has {kind}'
@@ -83,6 +87,7 @@ def _misfit(optimizer: Optimizer, saved: Mapping, saved_kind: str | None) -> str
         return f'the parameter groups of the config ({kind}) are not those of the checkpoint'
     saved_keys = _FAMILY.intersection(*saved_groups) if saved_groups else frozenset()
     own_keys = _FAMILY.intersection(*groups)
+    # Checkpoints of older versions do not name the optimizer's class.
     if saved_kind is None and saved_keys != own_keys:
         return f'the checkpoint was written with another optimizer than {kind}'
     parameters = [parameter for group in groups for parameter in group['params']]
@@ -97,7 +102,10 @@ def _misfit(optimizer: Optimizer, saved: Mapping, saved_kind: str | None) -> str
 
 
 def _changed_settings(optimizer: Optimizer, saved: Mapping, schedulers: Sequence[_ParamScheduler]) -> list[str]:
-    """Return in words which settings of the parameter groups differ, those that a schedule moves by their start."""
+    """Return descriptions of the parameter group settings that differ from the saved ones.
+
+    Settings that a schedule changes are compared by their initial value.
+    """
     scheduled = {scheduler.param_name for scheduler in schedulers}
     moved = {'betas', 'momentum'} if 'beta1' in scheduled else set()
     changes = []
@@ -118,14 +126,14 @@ def _changed_settings(optimizer: Optimizer, saved: Mapping, schedulers: Sequence
 def _changed_schedules(
     schedulers: Sequence[_ParamScheduler], saved: Sequence[Mapping], kinds: Mapping, saved_kinds: Mapping
 ) -> list[str]:
-    """Return in words what differs between the schedules of the config and those of a checkpoint."""
+    """Return descriptions of the differences between the config's schedules and the saved ones."""
     names = kinds['schedulers']
     saved_names = saved_kinds.get('schedulers', names)
     if len(schedulers) != len(saved) or names != saved_names:
         return [f'schedules {", ".join(saved_names) or len(saved)} -> {", ".join(names) or "none"}']
     changes = []
     for scheduler, state in zip(schedulers, saved, strict=True):
-        for key in _constants(scheduler):
+        for key in _constructor_attributes(scheduler):
             value = to_plain(getattr(scheduler, key))
             if key in state and to_plain(state[key]) != value:
                 changes.append(f'{type(scheduler).__name__}.{key} {state[key]} -> {value}')
@@ -134,8 +142,8 @@ def _changed_schedules(
     return changes
 
 
-def _constants(scheduler: _ParamScheduler) -> list[str]:
-    """Return the attributes of a schedule that its constructor's arguments set, without its progress."""
+def _constructor_attributes(scheduler: _ParamScheduler) -> list[str]:
+    """Return the attributes of a schedule that hold its constructor's arguments."""
     names: set[str] = set()
     for cls in type(scheduler).__mro__:
         if '__init__' in vars(cls) and cls is not object:
@@ -144,10 +152,11 @@ def _constants(scheduler: _ParamScheduler) -> list[str]:
     return sorted(name for name in names if name in vars(scheduler))
 
 
-def _advance(schedulers: Sequence[_ParamScheduler], iteration: int) -> None:
-    """Step schedules that count iterations to where they stand after so many."""
+def _advance_schedulers(schedulers: Sequence[_ParamScheduler], iteration: int) -> None:
+    """Advance the schedules that count iterations to an iteration."""
     for scheduler in schedulers:
-        scheduler.optimizer._global_step = iteration  # or each step would warn of a missing optimizer step
+        # Otherwise each step would warn of a missing step of the optimizer.
+        scheduler.optimizer._global_step = iteration
     for _ in range(iteration):
         for scheduler in schedulers:
             if not scheduler.by_epoch:

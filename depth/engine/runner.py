@@ -1,38 +1,32 @@
-"""mmengine's runner with safe checkpoints, exact resume and CPU processes."""
+"""Runner of trainings and tests: mmengine's, with safe checkpoints and exact resume."""
 
 import copy
 import functools
 import socket
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-import mmcv
-import mmengine
-import mmengine.runner.runner
-import timm
 import torch
-from mmengine.device import get_device
+from mmengine.config import Config
 from mmengine.dist import (
     broadcast_object_list,
     get_dist_info,
-    get_rank,
     is_distributed,
     is_main_process,
     master_only,
 )
-from mmengine.model import MMDistributedDataParallel, is_model_wrapper, revert_sync_batchnorm
-from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 from timm.layers import convert_sync_batchnorm
 from torch import nn
 from torch.utils.data import DataLoader
 
-import depth
 from depth.atomic_write import write_atomically
 from depth.registry import RUNNERS
 
-from .batch_size import batch_size_of
+from .acceleration import compile_method, recompute_activations, speed_up_inference, use_channels_last
+from .batch_size import batch_size_of, fit_recipe_to_batch
 from .checkpoint import (
     from_plain,
     load_checkpoint_file,
@@ -40,45 +34,64 @@ from .checkpoint import (
     save_atomically,
     to_plain,
 )
-from .distributed import init_cpu_process_group
+from .config import resolve_references
+from .config_values import check_values
+from .distributed import init_cpu_process_group, unwrap_model, wrap_for_cpu
 from .hooks import TerminationHook
 from .hooks.finite_predictions_hook import FinitePredictionsHook
-from .loops import ResumableIterLoop, get_random_state
+from .loops import get_random_state
 from .message_hub import DeferredMessageHub
-from .resume import optimization_kinds, restore_optimization
-from .speed import compile_method, recompute_activations, speed_up_inference, use_channels_last
-from .stored_config import config_to_data
-from .work_dir import (
-    RUN_FILE,
-    TrainingRun,
-    check_resumable,
-    new_run_id,
-    open_run,
-    remove_leftovers,
-    section_digests,
-)
+from .resume import restore_optimization
+from .training_run import RUN_FILE, TrainingRun, new_run_id, section_digests
+from .training_state import accumulated_grads, checkpoint_meta, restore_training_state
+from .work_dir import check_resumable, open_run, remove_leftovers
 from .work_dir_lock import WorkDirLock
 
-# mmengine's own leaves a part without gradients if its input has none, as images have, and counts batches twice.
-mmengine.runner.runner.turn_on_activation_checkpointing = recompute_activations
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the runner that ``runner_type`` of a config names, ``DepthRunner`` by default.
+
+    Two changes are made to ``cfg`` in place: references (``'${name}'``) of a config that comes
+    straight from mmengine are resolved, and with ``auto_scale_lr.enable`` learning rate and length
+    are fitted to the batch size.
+
+    Raises:
+        ConfigError: If a reference has no value, a number cannot be used or the recipe cannot be
+            fitted.
+        ValueError: If there is no such runner.
+    """
+    resolve_references(cfg)
+    check_values(cfg)
+    change_of_recipe = fit_recipe_to_batch(cfg)
+    runner_type = cfg.get('runner_type', 'DepthRunner')
+    RUNNERS.import_from_location()
+    runner_class = RUNNERS.get(runner_type)
+    if runner_class is None:
+        raise ValueError(f'runner_type: there is no runner called {runner_type!r}')
+    runner = runner_class.from_cfg(cfg)
+    if change_of_recipe:
+        runner.logger.info(change_of_recipe)
+    return runner
 
 
 @RUNNERS.register_module()
 class DepthRunner(Runner):
     """Runner whose checkpoints hold only tensors and plain values and are never half-written.
 
-    A checkpoint carries the config, the data set's meta, the depth range and the versions of what made it. A resumed
-    run continues exactly: random states, log smoothing and the place in the data are restored.
+    A checkpoint carries the config, the data set's meta, the depth range and the versions of the
+    libraries. A resumed run continues exactly: random states, log smoothing and the position in the
+    training data are restored.
     """
 
-    training_random_state: dict | None = None  # set by the loop while something else uses random numbers
+    training_random_state: dict | None = None  # set by the loop while validation draws numbers
     training_run: TrainingRun | None = None  # identity of the run, while it trains
     stop_signal: int = 0  # number of the signal that asked the training to end
     exit_code: int = 0  # for the shell: not 0 if a signal ended an incomplete training
     _lock: WorkDirLock | None = None  # of the main process, while it trains
+    _recomputed_modules: str | list[str] | None = None  # between train() and load_or_resume()
 
     def setup_env(self, env_cfg: dict) -> None:
-        """Start gloo processes where there is no GPU and set TF32 if the config does; otherwise as mmengine does.
+        """Start a gloo process group where there is no GPU, set TF32, then do as mmengine.
 
         Raises:
             ValueError: If ``env_cfg.tf32`` is neither a bool nor None.
@@ -89,7 +102,8 @@ class DepthRunner(Runner):
         if tf32 is not None:
             if not isinstance(tf32, bool):
                 raise ValueError(f'env_cfg.tf32 is True, False or None (as PyTorch has it), got {tf32!r}')
-            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+            torch.backends.cuda.matmul.allow_tf32 = tf32
+            torch.backends.cudnn.allow_tf32 = tf32
         super().setup_env(env_cfg)
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
@@ -100,11 +114,12 @@ class DepthRunner(Runner):
         return model
 
     def _maybe_compile(self, target: str) -> None:
-        """Compile the losses, which are one graph; mmengine would compile the step around them, hooks and all."""
-        compile_method(self._plain_model(), 'loss', self.cfg.get('compile'))
+        """Compile the model's ``loss`` method, as ``compile`` of the config says."""
+        # mmengine would compile the target 'train_step', whose optimizer and logging break the graph.
+        compile_method(unwrap_model(self), 'loss', self.cfg.get('compile'))
 
     def train(self) -> nn.Module:
-        """Train in a work dir that nobody else trains in; the log says first how many images a step has.
+        """Lock the work dir, log the number of images per step, and train.
 
         Raises:
             WorkDirInUseError: If another training holds the work dir.
@@ -114,8 +129,13 @@ class DepthRunner(Runner):
             self._open_work_dir()
             if self.cfg.get('train_dataloader') and self.cfg.get('optim_wrapper'):
                 self.logger.info(batch_size_of(self.cfg, self.world_size).describe())
+            # mmengine's train() would apply its own recomputation, which gives no gradients where
+            # the input has none (as images) and counts batches twice in BatchNorms. The key is put
+            # back in load_or_resume(), before anything stores the config.
+            self._recomputed_modules = self.cfg.pop('activation_checkpointing', None)
             return super().train()
         finally:
+            self._restore_recomputed_modules()
             for hook in self.hooks:
                 if isinstance(hook, TerminationHook):
                     hook.stop_listening()
@@ -123,8 +143,30 @@ class DepthRunner(Runner):
                 self._lock.release()
                 self._lock = None
 
+    def load_or_resume(self) -> None:
+        """Set up activation checkpointing, then load weights or resume as the config says.
+
+        mmengine calls this after the hooks' ``before_run``, in which EMA copies the model: a copy of
+        modules with replaced ``forward`` methods would compute with the original's weights.
+        """
+        modules = self._recomputed_modules
+        if modules is not None:
+            self._restore_recomputed_modules()
+            self.logger.info(f'Enabling the "activation_checkpointing" feature for sub-modules: {modules}')
+            recompute_activations(unwrap_model(self), modules)
+        super().load_or_resume()
+
+    def _restore_recomputed_modules(self) -> None:
+        """Put ``activation_checkpointing`` back into the config."""
+        if self._recomputed_modules is not None:
+            self.cfg.activation_checkpointing = self._recomputed_modules
+            self._recomputed_modules = None
+
     def _open_work_dir(self) -> None:
-        """Lock the work dir, decide which run it belongs to, and what is read at the start; by the main process."""
+        """Lock the work dir and decide which run this start belongs to and which checkpoint it reads.
+
+        The main process decides and sends the result, or its error, to the others.
+        """
         start = TrainingRun(
             work_dir=Path(self.work_dir),
             id=new_run_id(),
@@ -156,7 +198,7 @@ class DepthRunner(Runner):
         self._write_config()
 
     def dump_config(self) -> None:
-        """Do nothing: a run that may not have the work dir must not write into it; see :meth:`_write_config`."""
+        """Do nothing; :meth:`_write_config` writes the config once the work dir is locked."""
 
     @master_only
     def _write_config(self) -> None:
@@ -166,15 +208,19 @@ class DepthRunner(Runner):
 
     def test(self) -> dict:
         """Test, with the switches of ``inference`` in the config."""
-        if not Path(self.work_dir, RUN_FILE).exists():  # or the folder has the config of its training
+        # In the work dir of a training, the config of that training stays.
+        if not Path(self.work_dir, RUN_FILE).exists():
             self._write_config()
-        speed_up_inference(self._plain_model(), self.cfg.get('inference'))
-        self.register_hook(FinitePredictionsHook(str(self._load_from or 'the trained model')), priority='VERY_HIGH')
+        speed_up_inference(unwrap_model(self), self.cfg.get('inference'))
+        source = str(self._load_from or 'the trained model')
+        self.register_hook(FinitePredictionsHook(source), priority='VERY_HIGH')
         return super().test()
 
     def build_message_hub(self, message_hub: dict | None = None) -> DeferredMessageHub:
-        """Build the store of logged values; those on a device stay there until they are read."""
-        return DeferredMessageHub.get_instance(**dict(dict(name=self._experiment_name), **(message_hub or {})))
+        """Build the message hub, which leaves logged values on the device until they are read."""
+        options = dict(name=self._experiment_name)
+        options.update(message_hub or {})
+        return DeferredMessageHub.get_instance(**options)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Wrap the model for several processes; on CPU without device ids and with plain BatchNorm.
@@ -188,20 +234,18 @@ class DepthRunner(Runner):
             return self._wrap_on_gpus(model_wrapper_cfg, model)
         if self.cfg.get('sync_bn'):
             self.logger.info('sync_bn is left out: synchronised BatchNorm needs GPUs, each process uses its own batch')
-        options = dict(broadcast_buffers=False, find_unused_parameters=self.cfg.get('find_unused_parameters', False))
-        options |= {key: value for key, value in (model_wrapper_cfg or {}).items() if key not in ('type', 'device_ids')}
-        return MMDistributedDataParallel(module=revert_sync_batchnorm(model.to(get_device())), **options)
+        find_unused_parameters = self.cfg.get('find_unused_parameters', False)
+        return wrap_for_cpu(model, model_wrapper_cfg, find_unused_parameters)
 
     def _wrap_on_gpus(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
-        """Synchronise BatchNorms if the config says so, then wrap as mmengine does.
-
-        mmengine's own conversion would lose the activation that timm's norms of EfficientNet and others carry.
-        """
+        """Synchronise BatchNorms if ``sync_bn`` of the config says so, then wrap as mmengine does."""
         sync_bn = self.cfg.get('sync_bn')
         if sync_bn is None:
             return super().wrap_model(model_wrapper_cfg, model)
         if sync_bn != 'torch':
             raise ValueError(f"sync_bn is 'torch' or None, got {sync_bn!r}")
+        # mmengine's conversion drops the activation inside timm's norms (EfficientNet and others),
+        # so timm's converts, and mmengine sees no sync_bn.
         self.cfg.sync_bn = None
         try:
             return super().wrap_model(model_wrapper_cfg, convert_sync_batchnorm(model))
@@ -212,8 +256,8 @@ class DepthRunner(Runner):
     def build_dataloader(dataloader: DataLoader | dict, *args, **kwargs) -> DataLoader:
         """Build a data loader.
 
-        A sampler that needs the batch size is told it, workers keep to one thread, and where there is a GPU batches
-        come in page-locked memory unless the config says otherwise.
+        A ``ResumableInfiniteSampler`` gets the batch size, workers run one thread each, and where
+        there is a GPU batches come in page-locked memory unless the config says otherwise.
         """
         if isinstance(dataloader, dict):
             dataloader = copy.deepcopy(dataloader)
@@ -231,18 +275,22 @@ class DepthRunner(Runner):
         return loader
 
     def build_param_scheduler(self, scheduler: dict | list) -> list:
-        """Build the schedulers; those that do not say ``by_epoch`` count iterations, as the training loop does.
+        """Build the schedulers; ``by_epoch`` is False unless the config sets it.
 
-        mmengine would count epochs, of which an iteration-based run has one, and end the schedule with the first.
+        mmengine's default counts epochs; an iteration-based run has one, so such a schedule would
+        never move.
         """
         if isinstance(scheduler, dict) and 'type' in scheduler:
             scheduler = [scheduler]
         if isinstance(scheduler, list):
-            scheduler = [dict(dict(by_epoch=False), **item) if isinstance(item, dict) else item for item in scheduler]
+            items = []
+            for item in scheduler:
+                items.append(dict(dict(by_epoch=False), **item) if isinstance(item, dict) else item)
+            scheduler = items
         return super().build_param_scheduler(scheduler)
 
     def collect_random_states(self) -> None:
-        """Gather every process's random state; to be called by all of them before a checkpoint is saved."""
+        """Gather every process's random state; all processes call it before a checkpoint is saved."""
         state = self.training_random_state or get_random_state()
         self.random_states = [state]
         if is_distributed():
@@ -266,7 +314,7 @@ class DepthRunner(Runner):
         Args:
             out_dir: Folder.
             filename: Name of the file.
-            file_client_args: Not used; checkpoints are written to a file system.
+            file_client_args: Not used; checkpoints go to a local file system.
             save_optimizer: Save what a resume needs of the optimizer.
             save_param_scheduler: Save the schedulers' state.
             meta: ``epoch`` and ``iter`` if they are not the current ones.
@@ -274,13 +322,13 @@ class DepthRunner(Runner):
             backend_args: Not used.
         """
         checkpoint = dict(
-            meta=self._checkpoint_meta(meta or {}, by_epoch),
-            state_dict=self._plain_model().state_dict(),
+            meta=checkpoint_meta(self, meta or {}, by_epoch),
+            state_dict=unwrap_model(self).state_dict(),
             message_hub=self.message_hub.state_dict(),
         )
         if save_optimizer:
             checkpoint['optimizer'] = self.optim_wrapper.state_dict()
-            checkpoint['accumulated_grads'] = self._accumulated_grads(checkpoint['meta']['iter'])
+            checkpoint['accumulated_grads'] = accumulated_grads(self, checkpoint['meta']['iter'])
             checkpoint['random_states'] = getattr(self, 'random_states', [get_random_state()])
         if save_param_scheduler and self.param_schedulers is not None:
             checkpoint['param_schedulers'] = [scheduler.state_dict() for scheduler in self.param_schedulers]
@@ -312,7 +360,7 @@ class DepthRunner(Runner):
         checkpoint = from_plain(load_checkpoint_file(filename, map_location=map_location))
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         strict = self.cfg.get('load_strict', True) if strict is None else strict
-        load_model_state(self._plain_model(), checkpoint.get('state_dict', checkpoint), filename, strict=strict)
+        load_model_state(unwrap_model(self), checkpoint.get('state_dict', checkpoint), filename, strict=strict)
         self._has_loaded = True
         self._loaded = checkpoint
         self.logger.info(f'loaded {filename}')
@@ -325,7 +373,7 @@ class DepthRunner(Runner):
         resume_param_scheduler: bool = True,
         map_location: str | Callable = 'default',
     ) -> None:
-        """Continue a run from its checkpoint; what the config has changed since is said and holds.
+        """Continue a run from its checkpoint; settings that the config has changed since are logged.
 
         Raises:
             ValueError: If the file holds weights only, as best checkpoints do.
@@ -333,26 +381,14 @@ class DepthRunner(Runner):
         super().resume(filename, False, False, map_location)
         checkpoint = self._loaded
         check_resumable(checkpoint, filename)
-        saved = checkpoint['meta'].get('training') or {}
         if resume_optimizer:
+            saved = checkpoint['meta'].get('training') or {}
             self._restore_optimization(checkpoint, saved.get('kinds') or {}, resume_param_scheduler)
-        self._restore_place_in_data(saved)
-        states = checkpoint.get('random_states') or []
-        if get_rank() < len(states):
-            self.train_loop.random_state = states[get_rank()]
-        if states and len(states) != get_dist_info()[1]:
-            self.logger.warning(
-                f'resume: {len(states)} processes wrote the checkpoint, {get_dist_info()[1]} go on; random numbers '
-                'differ from those of an uninterrupted run'
-            )
-        sampler = self.train_dataloader.sampler
-        if hasattr(sampler, 'seed') and 'sampler_seed' in checkpoint['meta']:
-            sampler.seed = checkpoint['meta']['sampler_seed']
-        self._restore_accumulated_grads(checkpoint.get('accumulated_grads') or {})
+        restore_training_state(self, checkpoint)
         self._loaded = None
 
     def _restore_optimization(self, checkpoint: dict, kinds: dict, with_schedulers: bool) -> None:
-        """Continue optimizer and schedules; several optimizers of one model go on unchanged only."""
+        """Restore optimizer and schedules; several optimizers of one model only without changes."""
         if isinstance(self.optim_wrapper, OptimWrapperDict):
             self.optim_wrapper.load_state_dict(checkpoint['optimizer'])
             for name, schedulers in (self.param_schedulers or {}).items():
@@ -364,66 +400,3 @@ class DepthRunner(Runner):
         restore_optimization(
             self.optim_wrapper, schedulers, checkpoint['optimizer'], states, kinds, self.iter, self.logger
         )
-
-    def _restore_place_in_data(self, saved: dict) -> None:
-        """Go on after the last sample that was seen, also with another batch size or number of processes."""
-        batch, processes = self.train_dataloader.batch_size, get_dist_info()[1]
-        before = saved.get('batch_size', batch), saved.get('processes', processes)
-        if before != (batch, processes):
-            self.logger.warning(
-                f'resume: {before[1]} processes x {before[0]} images a step before, {processes} x {batch} now; the '
-                f'data goes on after the {saved.get("samples")} samples seen, max_iters and schedules still count '
-                'iterations'
-            )
-        if isinstance(self.train_loop, ResumableIterLoop):
-            self.train_loop.resume_at(saved.get('samples'))
-
-    def _training_meta(self, iteration: int) -> dict:
-        """Return what a resume compares with its config."""
-        meta = dict(batch_size=self.train_dataloader.batch_size, processes=get_dist_info()[1])
-        if isinstance(self.train_loop, ResumableIterLoop):
-            meta['samples'] = self.train_loop.position(iteration)
-        if isinstance(self.optim_wrapper, OptimWrapper):
-            meta['kinds'] = optimization_kinds(self.optim_wrapper, self.param_schedulers or [])
-        return meta
-
-    def _plain_model(self) -> nn.Module:
-        return self.model.module if is_model_wrapper(self.model) else self.model
-
-    def _checkpoint_meta(self, meta: dict, by_epoch: bool) -> dict:
-        head = getattr(self._plain_model(), 'decode_head', None)
-        dataset_meta = getattr(self.train_dataloader.dataset, 'metainfo', None)
-        defaults = dict(
-            epoch=self.epoch + int(by_epoch),
-            iter=self.iter + int(not by_epoch),
-            cfg=config_to_data(self.cfg),
-            seed=self.seed,
-            sampler_seed=getattr(self.train_dataloader.sampler, 'seed', None),
-            experiment_name=self.experiment_name,
-            time=time.strftime('%Y%m%d_%H%M%S', time.localtime()),
-            dataset_meta=dataset_meta,
-            depth_range=[getattr(head, 'min_depth', None), getattr(head, 'max_depth', None)],
-            versions=dict(
-                depth=depth.__version__,
-                torch=torch.__version__,
-                timm=timm.__version__,
-                mmengine=mmengine.__version__,
-                mmcv=mmcv.__version__,
-            ),
-        )
-        defaults['run_id'] = self.training_run.id if self.training_run is not None else None
-        defaults['training'] = self._training_meta((defaults | meta)['iter'])
-        return defaults | meta
-
-    def _accumulated_grads(self, iteration: int) -> dict[str, torch.Tensor]:
-        """Return the gradients of a window of gradient accumulation that the checkpoint cuts."""
-        counts = getattr(self.optim_wrapper, '_accumulative_counts', 1)
-        if iteration % counts == 0:
-            return {}
-        parameters = self._plain_model().named_parameters()
-        return {name: parameter.grad for name, parameter in parameters if parameter.grad is not None}
-
-    def _restore_accumulated_grads(self, grads: dict[str, torch.Tensor]) -> None:
-        for name, parameter in self._plain_model().named_parameters():
-            if name in grads:
-                parameter.grad = grads[name].to(parameter.device)

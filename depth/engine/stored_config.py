@@ -1,4 +1,8 @@
-"""Config of a checkpoint: stored as plain data, read without executing or importing what the file names."""
+"""Config inside a checkpoint: stored as plain data, and read without executing it.
+
+A name in it is looked up in the registries; nothing outside the toolbox, its projects and the modules
+that the caller trusts is imported.
+"""
 
 import ast
 import re
@@ -24,16 +28,18 @@ from .errors import ConfigError
 TOOLBOX = Path(depth.__file__).resolve().parents[1]
 _OWN_PACKAGES = ('depth', 'projects')
 _OWN_SCOPES = ('depth', 'mmengine')
-_NAMING_KEYS = ('type', 'constructor', 'runner_type', '_scope_')  # whose values mmengine looks up in a registry
+# Keys whose values mmengine looks up in a registry.
+_NAMING_KEYS = ('type', 'constructor', 'runner_type', '_scope_')
+# Keys below which inference builds every component.
 _BUILT_FOR_INFERENCE = ('model', 'pipeline')
 _BUILTINS = dict(dict=dict, list=list, tuple=tuple)
 _DOTTED = re.compile(r'[^\W\d]\w*(\.[^\W\d]\w*)*')
 
 
 def config_to_data(cfg: Config) -> dict:
-    """Return a config as dicts, lists, tuples, texts, numbers and None; classes and functions by their registry name.
+    """Return a config as plain data: dicts, lists, tuples, texts, numbers and None.
 
-    :func:`config_from_data` undoes it.
+    Classes and functions become their registry name. :func:`config_from_data` is the inverse.
     """
     return _to_data(cfg.to_dict(), _names_by_component())
 
@@ -60,17 +66,19 @@ def _to_data(value: Any, names: dict[int, str]) -> Any:
 
 
 def config_from_data(content: object, path: str | Path, trusted_modules: Sequence[str] = ()) -> Config:
-    """Return the config that a checkpoint carries; only names in the registries can be built from it.
+    """Return the config of a checkpoint; only registered components can be built from it.
 
     Args:
-        content: What the checkpoint holds: data of :func:`config_to_data`, or the text that older versions wrote, which
-            is parsed and accepted where it consists of assignments of literals.
+        content: Data of :func:`config_to_data`, or the text of older versions, which has to consist
+            of assignments of literals.
         path: The checkpoint, for messages.
-        trusted_modules: Modules and packages outside the toolbox and its projects that the config may import and name.
+        trusted_modules: Modules and packages outside the toolbox and its projects that the config
+            may import and name.
 
     Raises:
-        ConfigError: If the content is neither, names a component that is not registered, or imports a module that
-            belongs neither to the toolbox nor to its projects nor to ``trusted_modules``.
+        ConfigError: If the content is neither, names a component that is not registered, or imports
+            a module that belongs neither to the toolbox nor to its projects nor to
+            ``trusted_modules``.
     """
     data = parse_assignments(content, path) if isinstance(content, str) else content
     if not isinstance(data, dict):
@@ -84,15 +92,15 @@ def config_from_data(content: object, path: str | Path, trusted_modules: Sequenc
     _check_names(data, path, trusted_modules)
     try:
         return Config(data)
-    except KeyError as error:  # a key that mmengine keeps for itself
+    except KeyError as error:  # a key that mmengine reserves
         raise ConfigError(f'{path}: its config cannot be used: {error.args[0]}') from error
 
 
 def parse_assignments(text: str, path: str | Path) -> dict:
-    """Return the variables of a text that consists of assignments of literals; nothing of it is executed.
+    """Return the variables of a text of assignments of literals, without executing it.
 
     Raises:
-        ConfigError: If it holds anything else; the line is named.
+        ConfigError: If the text holds anything else; the message names the line.
     """
     try:
         statements = ast.parse(text).body
@@ -121,7 +129,7 @@ def parse_assignments(text: str, path: str | Path) -> dict:
 
 
 class _NoLiteralError(Exception):
-    """A part of a text that is no literal."""
+    """Raised for a syntax node that is no literal."""
 
     def __init__(self, node: ast.AST) -> None:
         super().__init__()
@@ -129,6 +137,7 @@ class _NoLiteralError(Exception):
 
 
 def _literal(node: ast.expr) -> Any:
+    """Return the value of a literal expression, of which ``dict(...)`` and the like are a part."""
     if isinstance(node, ast.Constant) and isinstance(node.value, NoneType | bool | int | float | str):
         return node.value
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
@@ -155,7 +164,7 @@ def _literal_item(node: ast.Dict, key: ast.expr | None, value: ast.expr) -> tupl
 
 
 def _literal_call(node: ast.Call) -> dict | list | tuple:
-    """Return what ``dict(a=1)``, ``list([1])`` or ``tuple((1, 2))`` gives."""
+    """Return the value of ``dict(a=1)``, ``list([1])`` or ``tuple((1, 2))``."""
     if node.func.id == 'dict':
         if node.args or any(keyword.arg is None for keyword in node.keywords):
             raise _NoLiteralError(node)
@@ -168,21 +177,24 @@ def _literal_call(node: ast.Call) -> dict | list | tuple:
     return _BUILTINS[node.func.id](items)
 
 
-def _check_plain(value: object, place: str, path: str | Path) -> None:
+def _check_plain(value: object, key_path: str, path: str | Path) -> None:
     """Raise ConfigError at the first value that is no plain data, such as a tensor."""
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str | int | float):
-                raise ConfigError(f'{path}: a key of {place or "its config"} is a {type(key).__name__}, expected text')
-            _check_plain(item, f'{place}.{key}' if place else str(key), path)
+                raise ConfigError(
+                    f'{path}: a key of {key_path or "its config"} is a {type(key).__name__}, expected text'
+                )
+            _check_plain(item, f'{key_path}.{key}' if key_path else str(key), path)
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
-            _check_plain(item, f'{place}[{index}]', path)
+            _check_plain(item, f'{key_path}[{index}]', path)
     elif not isinstance(value, NoneType | bool | int | float | str):
-        raise ConfigError(f'{path}: {place} of its config is a {type(value).__name__}, expected plain data')
+        raise ConfigError(f'{path}: {key_path} of its config is a {type(value).__name__}, expected plain data')
 
 
 def _import_modules(data: dict, path: str | Path, trusted: Sequence[str]) -> None:
+    """Import the modules of ``custom_imports`` after checking that all of them are trusted."""
     entry = data.get('custom_imports') or {}
     names = entry.get('imports', []) if isinstance(entry, dict) else None
     names = [names] if isinstance(names, str) else names
@@ -210,16 +222,14 @@ def _is_trusted(name: str, trusted: Sequence[str]) -> bool:
 
 
 def _belongs_to_toolbox(name: str) -> bool:
-    """Whether importing a dotted name would only run files of the toolbox and its projects.
-
-    ``projects`` is a namespace package: any folder of that name on the import path adds modules to it, so each step is
-    looked up as an import would, without importing it.
-    """
+    """Return whether importing a dotted name would only run files of the toolbox and its projects."""
     if not _DOTTED.fullmatch(name) or name.split('.')[0] not in _OWN_PACKAGES:
         return False
+    # ``projects`` is a namespace package: any folder of that name on the import path adds modules to
+    # it. So each level is looked up as an import would, without importing it.
     full_name, search_path = '', None
-    for part in name.split('.'):
-        full_name = f'{full_name}.{part}' if full_name else part
+    for level in name.split('.'):
+        full_name = f'{full_name}.{level}' if full_name else level
         module = imported_modules.get(full_name)
         spec = PathFinder.find_spec(full_name, search_path) if module is None else module.__spec__
         if spec is None:
@@ -231,10 +241,10 @@ def _belongs_to_toolbox(name: str) -> bool:
 
 
 def _check_names(data: dict, path: str | Path, trusted: Sequence[str]) -> None:
-    """Raise ConfigError at the first name that mmengine would import, or that inference could not build."""
+    """Raise ConfigError at the first name that mmengine would import or inference could not build."""
     registered = _registered_names()
-    for place, key, name, is_built in _named_components(data, '', False):
-        where = f'{path}: {place} of its config'
+    for key_path, key, name, is_built in _named_components(data, '', False):
+        where = f'{path}: {key_path} of its config'
         if not isinstance(name, str):
             raise ConfigError(f'{where} is {name!r}, expected the name of a registered component')
         if key == '_scope_':
@@ -256,14 +266,14 @@ def _check_names(data: dict, path: str | Path, trusted: Sequence[str]) -> None:
             raise ConfigError(f'{where} is {name!r}, which is not registered; is its module in custom_imports?')
 
 
-def _named_components(node: object, place: str, is_built: bool) -> Iterator[tuple[str, str, object, bool]]:
-    """Yield place, key and value of every entry that names a component, and whether inference may build it."""
+def _named_components(node: object, key_path: str, is_built: bool) -> Iterator[tuple[str, str, object, bool]]:
+    """Yield dotted path, key and value of each entry that names a component, and if inference builds it."""
     if isinstance(node, list | tuple):
         for index, item in enumerate(node):
-            yield from _named_components(item, f'{place}[{index}]', is_built)
+            yield from _named_components(item, f'{key_path}[{index}]', is_built)
     elif isinstance(node, dict):
         for key, value in node.items():
-            inner = f'{place}.{key}' if place else str(key)
+            inner = f'{key_path}.{key}' if key_path else str(key)
             if key in _NAMING_KEYS and not isinstance(value, dict | list | tuple):
                 yield inner, key, value, is_built
             yield from _named_components(value, inner, is_built or key in _BUILT_FOR_INFERENCE)
@@ -287,6 +297,7 @@ def _registered_names() -> set[str]:
 
 
 def _all_registries() -> list[MMEngineRegistry]:
+    """Return the registries of the toolbox and those of mmengine, with their modules imported."""
     own = [value for value in vars(registries).values() if isinstance(value, MMEngineRegistry)]
     for registry in own:
         registry.import_from_location()

@@ -1,5 +1,6 @@
-"""One training step, run again to find where it stops being finite, and the file that keeps it."""
+"""Repetition of a training step to find its first value that is not finite, and its storage."""
 
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -13,18 +14,18 @@ from depth.structures import DepthDataSample
 
 from .checkpoint import to_plain
 from .loops import preserved_random_state, set_random_state
-from .optim_wrappers.step_guard import TensorCopies, gradient_norm
+from .step_guard import TensorCopies, gradient_norm
 
 
 @dataclass
 class StepReport:
-    """What one training step gave.
+    """Losses, gradient norm and first value that is not finite of one training step.
 
     Attributes:
-        losses: Every logged part and their sum, ``loss``.
+        losses: Every logged loss and their sum, ``loss``.
         grad_norm: 2-norm of the gradients of all weights.
-        first: The first thing that was not finite, in words; None if everything was.
-        weights: Gradients that are not finite, by the name of their weight.
+        first: Description of the first value that was not finite; None if all were.
+        weights: Names of the weights whose gradient is not finite.
     """
 
     losses: dict[str, float] = field(default_factory=dict)
@@ -53,19 +54,19 @@ def run_step_again(
 ) -> StepReport:
     """Run the forward and backward pass of a batch and find the first value that is not finite.
 
-    Weights, running statistics, gradients and random states are afterwards what they were.
+    Weights, running statistics, gradients and random states are restored afterwards.
 
     Args:
         model: Estimator without a distributed wrapper.
-        batch: As the data loader gives it: ``inputs`` and ``data_samples``.
-        random_state: Random states in front of the step, from ``get_random_state``.
-        iteration: Number of the step, for losses that follow it.
+        batch: Batch of the data loader: ``inputs`` and ``data_samples``.
+        random_state: Random states before the step, from ``get_random_state``.
+        iteration: Number of the step, for losses that depend on it.
         context: Autocast of the forward pass.
-        loss_scale: Factor of the loss in the backward pass, of float16's loss scaling.
+        loss_scale: Factor of the loss in the backward pass, from float16's loss scaling.
     """
     report = StepReport()
     report.first = nonfinite_weight(model) or _nonfinite_sample(batch)
-    with preserved_random_state(), _left_as_it_was(model, iteration), _watched(model, report):
+    with preserved_random_state(), _restored_state(model, iteration), _watch_outputs(model, report):
         if random_state is not None:
             set_random_state(random_state)
         with context or nullcontext():
@@ -87,7 +88,7 @@ def run_step_again(
 
 
 def nonfinite_weight(model: nn.Module) -> str | None:
-    """Return in words which weight or running statistic of a model is not finite, None if all are."""
+    """Return a description of the first weight or running statistic that is not finite, or None."""
     for name, value in model.state_dict().items():
         if isinstance(value, Tensor) and not _is_finite(value):
             return f'the weight {name} ({_count(value)})'
@@ -95,14 +96,16 @@ def nonfinite_weight(model: nn.Module) -> str | None:
 
 
 @contextmanager
-def _left_as_it_was(model: nn.Module, iteration: int) -> Iterator[None]:
-    """Train in eager mode at ``iteration``; give back gradients, running statistics and the iteration afterwards."""
+def _restored_state(model: nn.Module, iteration: int) -> Iterator[None]:
+    """Set up eager training at ``iteration``; restore gradients, statistics and iteration afterwards."""
     hub = MessageHub.get_current_instance()
-    compiled_loss = model.__dict__.pop('loss', None)  # hooks of modules are not called inside a compiled graph
+    # A compiled loss would not call the hooks that watch the modules.
+    compiled_loss = model.__dict__.pop('loss', None)
     grads = [parameter.grad for parameter in model.parameters()]
     statistics = TensorCopies(list(model.buffers()))
     statistics.save()
-    was_training, iter_before = model.training, hub.get_info('iter', 0)
+    was_training = model.training
+    iter_before = hub.get_info('iter', 0)
     hub.update_info('iter', iteration)
     model.train()
     model.zero_grad(set_to_none=True)
@@ -119,26 +122,24 @@ def _left_as_it_was(model: nn.Module, iteration: int) -> Iterator[None]:
 
 
 @contextmanager
-def _watched(model: nn.Module, report: StepReport) -> Iterator[None]:
-    """Let ``report`` learn the first output of a module, or gradient of an output, that is not finite."""
+def _watch_outputs(model: nn.Module, report: StepReport) -> Iterator[None]:
+    """Record in ``report`` the first module output, or its gradient, that is not finite."""
     handles = []
 
-    def note(name: str, what: str, value: Tensor) -> None:
+    def record_nonfinite(kind: str, label: str, value: Tensor) -> None:
         if report.first is None and not _is_finite(value):
-            report.first = f'the {what} of {name} ({_count(value)})'
+            report.first = f'the {kind} of {label} ({_count(value)})'
 
-    def watch(name: str, module: nn.Module) -> None:
-        def after_forward(module: nn.Module, inputs: tuple, output: object) -> None:
-            label = f'{name or "the model"} ({type(module).__name__})'
-            for tensor in _tensors(output):
-                note(label, 'output', tensor)
-                if tensor.requires_grad:
-                    tensor.register_hook(lambda grad: note(label, 'gradient at the output', grad))
-
-        handles.append(module.register_forward_hook(after_forward))
+    def check_output(name: str, module: nn.Module, inputs: tuple, output: object) -> None:
+        label = f'{name or "the model"} ({type(module).__name__})'
+        for tensor in _tensors(output):
+            record_nonfinite('output', label, tensor)
+            if tensor.requires_grad:
+                check_gradient = functools.partial(record_nonfinite, 'gradient at the output', label)
+                tensor.register_hook(check_gradient)
 
     for name, module in model.named_modules():
-        watch(name, module)
+        handles.append(module.register_forward_hook(functools.partial(check_output, name)))
     try:
         yield
     finally:
@@ -147,6 +148,7 @@ def _watched(model: nn.Module, report: StepReport) -> Iterator[None]:
 
 
 def _tensors(value: object) -> Iterator[Tensor]:
+    """Yield the floating point tensors of nested dicts, lists and tuples."""
     if isinstance(value, Tensor):
         if value.is_floating_point():
             yield value
@@ -159,6 +161,7 @@ def _tensors(value: object) -> Iterator[Tensor]:
 
 
 def _nonfinite_sample(batch: dict) -> str | None:
+    """Return a description of the first sample value that is not finite, or None."""
     for sample in batch.get('data_samples') or []:
         for name, value in sample.items():
             if isinstance(value, Tensor) and value.is_floating_point() and not _is_finite(value):
@@ -176,10 +179,11 @@ def _count(value: Tensor) -> str:
 
 def batch_to_plain(batch: dict) -> dict:
     """Return a batch of the data loader as tensors and plain values."""
-    samples = [
-        dict(data=to_plain(dict(sample.items())), meta=to_plain(dict(sample.metainfo_items())))
-        for sample in batch.get('data_samples') or []
-    ]
+    samples = []
+    for sample in batch.get('data_samples') or []:
+        data = to_plain(dict(sample.items()))
+        meta = to_plain(dict(sample.metainfo_items()))
+        samples.append(dict(data=data, meta=meta))
     return dict(inputs=[image.cpu() for image in batch['inputs']], data_samples=samples)
 
 

@@ -1,4 +1,4 @@
-"""Validation that a signal ends at once."""
+"""Validation loop that a signal ends between two batches."""
 
 from collections.abc import Iterator
 
@@ -13,12 +13,12 @@ from depth.registry import LOOPS
 
 
 class ValidationStopped(Exception):
-    """Raised in all processes when a validation was cut by a signal to any of them."""
+    """Raised in all processes when a signal to any of them has ended a validation."""
 
 
 @LOOPS.register_module()
 class ValLoop(MMEngineValLoop):
-    """mmengine's validation loop, cut between two batches when the runner has received a signal.
+    """mmengine's validation loop, which ends between two batches after a signal.
 
     Arguments as in mmengine.
     """
@@ -27,7 +27,7 @@ class ValLoop(MMEngineValLoop):
         """Validate.
 
         Raises:
-            ValidationStopped: If a signal ended it; the model is then as before the validation.
+            ValidationStopped: If a signal ended it; the model is restored before.
         """
         dataloader = self.dataloader
         self.dataloader = _UntilStopped(dataloader, self.runner)
@@ -38,17 +38,21 @@ class ValLoop(MMEngineValLoop):
                 metric.results.clear()
             for hook in self.runner.hooks:
                 if isinstance(hook, EMAHook):
-                    hook.after_val_epoch(self.runner)  # averaged weights stood in the model's place
+                    hook.after_val_epoch(self.runner)  # swaps the averaged weights out again
             raise
         finally:
             self.dataloader = dataloader
 
 
 class _UntilStopped:
-    """Batches of a data loader up to a signal, upon which all processes agree at the end."""
+    """Data loader that ends when this process receives a signal.
+
+    After the last batch the processes exchange their signals, and all raise if there was one.
+    """
 
     def __init__(self, dataloader: DataLoader, runner: Runner) -> None:
-        self.dataloader, self.runner = dataloader, runner
+        self.dataloader = dataloader
+        self.runner = runner
 
     @property
     def dataset(self) -> Dataset:
@@ -62,14 +66,18 @@ class _UntilStopped:
             if self.runner.stop_signal:
                 break
             yield batch
-        # Processes have shares of different length, so they cannot agree batch by batch; all of them come by here.
+        # The processes have different numbers of batches, so they cannot exchange signals in each
+        # batch. Here each of them passes exactly once.
         self.runner.stop_signal = agree_on_signal(self.runner.stop_signal)
         if self.runner.stop_signal:
             raise ValidationStopped
 
 
 def agree_on_signal(signum: int) -> int:
-    """Return the largest number of a signal that any process has received, 0 for none; a collective operation."""
+    """Return the largest signal number that any process has received, 0 for none.
+
+    A collective operation: all processes have to call it.
+    """
     if get_dist_info()[1] == 1:
         return signum
     device = 'cuda' if torch.distributed.get_backend() == 'nccl' else 'cpu'

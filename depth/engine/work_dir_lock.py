@@ -1,9 +1,9 @@
 """Lock of a work dir: one training at a time, across processes and hosts.
 
 The lock is a file that names its holder: host, process id and the start time of that process. A lock
-whose process has ended on the same host is taken over, so ``kill -9`` leaves nothing to clean up. A
-process of another host (or another container) cannot be looked up; its lock counts as left behind
-when its heartbeat, the file's modification time, is older than :data:`STALE_AFTER`.
+whose process has ended on the same host is taken over, so nothing has to be cleaned up after
+``kill -9``. A process of another host (or another container) cannot be looked up; its lock counts as
+abandoned when its heartbeat, the file's modification time, is older than :data:`STALE_AFTER`.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ class WorkDirLock:
         self._released = threading.Event()
 
     def acquire(self) -> None:
-        """Take the lock and keep its heartbeat going.
+        """Take the lock and start its heartbeat.
 
         Raises:
             WorkDirInUseError: If another training holds it.
@@ -62,27 +62,28 @@ class WorkDirLock:
         threading.Thread(target=self._keep_alive, name='work-dir-heartbeat', daemon=True).start()
 
     def check_held(self) -> None:
-        """See that nobody took the lock over, as another host may after a long standstill of this one.
+        """Check that no other process has taken the lock over, as happens after a long suspension.
 
         Raises:
             WorkDirInUseError: If another training holds it now.
         """
         holder = read_holder(self.path)
         if holder is None:
-            self._create()  # somebody deleted the file
+            self._create()  # the file was deleted
         elif holder.get('token') != self.owner['token']:
             raise WorkDirInUseError(
                 f'{_refusal(self.path, holder)}. It took over while this run stood still; this one stops'
             )
 
     def release(self) -> None:
-        """Give the lock back; does nothing if it is another's by now."""
+        """Remove the lock, unless another process has taken it over."""
         self._released.set()
         holder = read_holder(self.path)
         if holder is not None and holder.get('token') == self.owner['token']:
             self.path.unlink(missing_ok=True)
 
     def _create(self) -> None:
+        """Create the lock file, or raise if there is one."""
         try:
             descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
         except FileExistsError as error:  # another host was faster
@@ -99,6 +100,7 @@ class WorkDirLock:
             raise OSError(f'{self.path} could not be written: {error.strerror} ({free_space(self.path)})') from error
 
     def _keep_alive(self) -> None:
+        """Update the lock's modification time until the lock is released."""
         while not self._released.wait(HEARTBEAT):
             holder = read_holder(self.path)
             if holder is not None and holder.get('token') == self.owner['token']:
@@ -107,7 +109,7 @@ class WorkDirLock:
 
 
 def check_free(work_dir: str | Path) -> None:
-    """See that no training holds a work dir, without taking it.
+    """Check that no training holds a work dir, without taking the lock.
 
     Raises:
         WorkDirInUseError: If one does.
@@ -119,7 +121,7 @@ def check_free(work_dir: str | Path) -> None:
 
 
 def describe_process() -> dict:
-    """Return what identifies this process: host, boot, pid namespace, process id and its start time."""
+    """Return the identity of this process: host, boot, pid namespace, process id and start time."""
     return dict(
         host=socket.gethostname(),
         boot=_read('/proc/sys/kernel/random/boot_id'),
@@ -134,7 +136,7 @@ def describe_process() -> dict:
 
 
 def read_holder(path: Path) -> dict | None:
-    """Return what a lock file says; an empty dict if it is not readable, None if there is no lock."""
+    """Return the content of a lock file; an empty dict if it is unreadable, None if there is none."""
     try:
         text = path.read_text(encoding='utf-8')
     except FileNotFoundError:
@@ -149,15 +151,17 @@ def read_holder(path: Path) -> dict | None:
 
 
 def abandonment(holder: dict, path: Path) -> str | None:
-    """Return why the holder of a lock is known to be gone, None if it may still run."""
+    """Return the reason why the holder of a lock cannot be running, None if it may be."""
     here = describe_process()
     if holder.get('host') == here['host'] and isinstance(holder.get('pid'), int):
         if holder.get('boot') != here['boot']:
             return 'the host was started anew since'
         if holder.get('namespace') == here['namespace']:
-            start, recorded = _process_start(holder['pid']), holder.get('process_start')
-            reused = bool(start and recorded and start != recorded)  # another process has its number now
-            return 'its process has ended' if start is None or reused else None
+            start = _process_start(holder['pid'])
+            recorded_start = holder.get('process_start')
+            # Another start time: another process has got the same number since.
+            is_reused = bool(start and recorded_start and start != recorded_start)
+            return 'its process has ended' if start is None or is_reused else None
     job = here['slurm_job']
     restart = holder.get('slurm_restart')
     if job and holder.get('slurm_job') == job and isinstance(restart, int) and restart < here['slurm_restart']:
@@ -185,7 +189,7 @@ def _name(holder: dict) -> str:
 
 @contextlib.contextmanager
 def _mutex(folder: Path) -> Iterator[None]:
-    """Let the processes of this host take over a lock one after the other."""
+    """Exclude other processes of this host while a lock is taken or taken over."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):  # some network file systems have no locks; O_EXCL still decides
@@ -214,12 +218,13 @@ def _process_start(pid: int) -> int | None:
         os.kill(pid, 0)
     except ProcessLookupError:
         return None
-    except PermissionError:  # another user's; /proc may hide it
+    except PermissionError:  # of another user; /proc may hide it
         pass
-    # The name in parentheses may hold spaces; what follows it: state, 18 numbers, start time.
+    # After the name in parentheses, which may contain spaces: state, 18 numbers, start time.
     fields = _read(f'/proc/{pid}/stat').rpartition(')')[2].split()
-    if len(fields) < 20:  # no /proc
+    if len(fields) < 20:  # a system without /proc
         return 0
+    # Z and X: the process has ended and waits for its parent.
     return None if fields[0] in 'ZX' else int(fields[19])
 
 

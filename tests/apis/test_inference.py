@@ -9,10 +9,15 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmcv.transforms import BaseTransform
+from mmengine.config import Config
 
 from depth.apis import DepthInferencer, inference_model, init_model
+from depth.apis.inference import inference_pipeline
 from depth.datasets.scenes import camera_matrix, render_scene
+from depth.datasets.transforms import LoadDepth
 from depth.datasets.transforms.loading import read_depth
+from depth.registry import TRANSFORMS
 from tests.shared import REPO
 
 CONFIG = REPO / 'configs/synthetic/depthformer_tiny_rooms.py'
@@ -66,6 +71,27 @@ def test_prediction_is_tensor_mode_of_the_normalised_image(weights):
 def test_a_list_gives_a_list_and_paths_are_read(weights, images):
     samples = inference_model(init_model(weights), [str(images / 'a.png'), images / 'sub/a.jpg'])
     assert [tuple(sample.pred_depth.shape) for sample in samples] == [(96, 128)] * 2
+
+
+@pytest.mark.parametrize('parent', [BaseTransform, LoadDepth])
+def test_the_inference_pipeline_leaves_out_transforms_that_need_ground_truth(parent):
+    class LoadOwnDepth(parent):
+        needs_ground_truth = True
+
+        def transform(self, results):
+            raise AssertionError('an image of inference has no ground truth')
+
+    steps = [dict(type='LoadImage'), dict(type=LoadOwnDepth), dict(type='PackDepthInputs')]
+    by_class = Config(dict(test_dataloader=dict(dataset=dict(pipeline=steps))))
+    TRANSFORMS.register_module(module=LoadOwnDepth)
+    try:
+        steps[1]['type'] = 'LoadOwnDepth'
+        by_name = Config(dict(test_dataloader=dict(dataset=dict(pipeline=steps))))
+        for cfg in (by_class, by_name):
+            names = [type(transform).__name__ for transform in inference_pipeline(cfg).transforms]
+            assert names == ['LoadImage', 'PackDepthInputs']
+    finally:
+        TRANSFORMS.module_dict.pop('LoadOwnDepth')
 
 
 @pytest.mark.parametrize('image', [np.zeros((4, 5), np.uint8), np.zeros((4, 5, 3), np.float32)])

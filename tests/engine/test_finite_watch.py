@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from depth.datasets.samplers import ResumableInfiniteSampler
-from depth.engine.optim_wrappers.step_guard import CHUNK, TensorCopies, _chunks, gradient_norm
+from depth.engine.step_guard import CHUNK, TensorCopies, _chunks, gradient_norm
 from tests.shared import REPO
 
 from .conftest import CONFIG, TINY, start

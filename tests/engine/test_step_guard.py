@@ -6,9 +6,8 @@ from mmengine.optim import AmpOptimWrapper as MMAmpOptimWrapper
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from depth.engine.optim_wrappers import OptimWrapper
-from depth.engine.optim_wrappers.amp import CUDAAmpOptimWrapper
-from depth.engine.optim_wrappers.step_guard import StepGuard
+from depth.engine.optim_wrappers import CUDAAmpOptimWrapper, OptimWrapper
+from depth.engine.step_guard import StepGuard
 
 OPTIMIZERS = {
     'adamw': lambda parameters: torch.optim.AdamW(parameters, lr=0.1, weight_decay=0.1),

@@ -4,7 +4,7 @@ import pytest
 
 from depth.apis import init_model
 from depth.engine.config import load_config
-from depth.engine.run import build_runner
+from depth.engine.runner import build_runner
 
 from .bench import Bench, Fault, check_fault
 

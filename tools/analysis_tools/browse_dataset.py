@@ -10,18 +10,45 @@ def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
-    parser.add_argument('--split', choices=['train', 'val', 'test'], default='train', help='which data loader')
-    parser.add_argument('--num', type=int, default=8, help='how many samples, evenly spread')
-    parser.add_argument('--indices', type=int, nargs='+', help='these samples instead')
-    parser.add_argument('--repeats', type=int, default=1, help='draw the augmentation of each sample so often')
-    parser.add_argument('--seed', type=int, default=0, help='of the augmentation')
-    parser.add_argument('--out-dir', type=Path, default=Path('work_dirs/browse'), help='folder of the pictures')
+    parser.add_argument(
+        '--split', choices=['train', 'val', 'test'], default='train', help='data loader (default: train)'
+    )
+    parser.add_argument(
+        '--num',
+        type=int,
+        default=8,
+        help='number of samples, evenly spread (default: 8)',
+    )
+    parser.add_argument(
+        '--indices',
+        type=int,
+        nargs='+',
+        help='indices of the samples, instead of --num',
+    )
+    parser.add_argument(
+        '--repeats',
+        type=int,
+        default=1,
+        help='augmented copies per sample (default: 1)',
+    )
+    parser.add_argument(
+        '--seed',
+        type=int,
+        default=0,
+        help='random seed of the augmentation (default: 0)',
+    )
+    parser.add_argument(
+        '--out-dir',
+        type=Path,
+        default=Path('work_dirs/browse'),
+        help='folder of the pictures (default: work_dirs/browse)',
+    )
     add_cfg_options(parser)
     return parser.parse_args()
 
 
 def main() -> None:
-    """Write the pictures and name them."""
+    """Write the pictures and print their paths."""
     args = parse_args()
     from depth.apis.browse import browse_dataset
     from depth.engine.config import load_config

@@ -1,4 +1,4 @@
-"""Count the parameters and FLOPs of a config's model; needs no data, no weights and no GPU.
+"""Count parameters and FLOPs of a config's model, without data, weights or a GPU.
 
 python tools/analysis_tools/get_flops.py configs/dpt/dpt_vit-b16_nyu.py --shape 480 640
 """
@@ -15,20 +15,27 @@ def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
-    parser.add_argument('--shape', nargs=2, type=int, default=(480, 640), metavar=('H', 'W'), help='size of the image')
-    parser.add_argument('--out', type=Path, help='also write the numbers as JSON')
+    parser.add_argument(
+        '--shape',
+        nargs=2,
+        type=int,
+        default=(480, 640),
+        metavar=('H', 'W'),
+        help='size of the image in pixels (default: 480 640)',
+    )
+    parser.add_argument('--out', type=Path, help='JSON file for the numbers (default: none)')
     parser.add_argument(
         '--device',
         choices=('meta', 'cpu'),
         default='meta',
-        help='meta works with shapes alone; cpu runs the model, for one that looks at values',
+        help='meta (default) computes with shapes only; cpu runs the model, if its forward pass depends on values',
     )
     add_cfg_options(parser)
     return parser.parse_args()
 
 
 def main() -> None:
-    """Count, print and write."""
+    """Print the table and write the JSON file."""
     args = parse_args()
     import torch
 

@@ -1,4 +1,4 @@
-"""Run the training step that a stopped run has kept: python tools/analysis_tools/replay_step.py DUMP."""
+"""Repeat a training step that was not finite: python tools/analysis_tools/replay_step.py DUMP."""
 
 import argparse
 
@@ -8,17 +8,20 @@ from depth.cli import run_tool
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
-        description='Run a training step that was not finite again and say where it first was not',
+        description='Repeat a saved training step and print the first value that is not finite',
         allow_abbrev=False,
     )
-    parser.add_argument('dump', help='nonfinite_iter_N_rankR.pth of the work dir')
-    parser.add_argument('--config', help='config to build the model from, by default the one in the file')
-    parser.add_argument('--device', default='cpu', help='where it runs')
+    parser.add_argument('dump', help='nonfinite_iter_N_rankR.pth in the work dir of the run')
+    parser.add_argument(
+        '--config',
+        help='config to build the model from (default: the one in the file)',
+    )
+    parser.add_argument('--device', default='cpu', help='device of the model (default: cpu)')
     return parser.parse_args()
 
 
 def main() -> None:
-    """Print what the run noted and what the step gives now."""
+    """Print the report of the run and that of the repeated step."""
     args = parse_args()
     from depth.apis.replay import describe_step, replay_step
 

@@ -1,4 +1,4 @@
-"""How many runs start well, with and without the data-driven bias of the depth head.
+"""Count the runs that start to learn, with and without the data-driven bias of the depth head.
 
 Trains one config with several seeds for a few hundred iterations and compares each with the best constant depth of the
 validation scenes: python tools/analysis_tools/start_study.py CONFIG --seeds 10 --iters 300.
@@ -20,25 +20,43 @@ def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config on a synthetic data set')
-    parser.add_argument('--seeds', type=int, default=10, help='number of seeds')
-    parser.add_argument('--iters', type=int, default=300, help='iterations of each run')
-    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/start_study'), help='where the runs go')
-    parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='changes for every run')
+    parser.add_argument('--seeds', type=int, default=10, help='number of seeds (default: 10)')
+    parser.add_argument(
+        '--iters',
+        type=int,
+        default=300,
+        help='iterations of each run (default: 300)',
+    )
+    parser.add_argument(
+        '--work-dir',
+        type=Path,
+        default=Path('work_dirs/start_study'),
+        help='folder of the runs',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        help='options of every run',
+    )
     return parser.parse_args()
 
 
 def main() -> None:
-    """Run everything and print a table."""
+    """Train all runs, print a table and write it as JSON."""
     args = parse_args()
     constant = constant_abs_rel(args.config, args.cfg_options)
     print(f'best constant on the validation scenes: abs_rel {constant:.4f}')
     table = {}
     for guard in ('data', None):
-        found = [final_abs_rel(args, seed, guard) for seed in range(args.seeds)]
-        table['guard' if guard else 'no guard'] = found
-        beaten = sum(value < constant for value in found)
-        listed = ' '.join(f'{value:.3f}' for value in found)
-        print(f'depth bias {guard or "left random"}: {beaten} of {len(found)} beat the constant; abs_rel {listed}')
+        abs_rels = [final_abs_rel(args, seed, guard) for seed in range(args.seeds)]
+        table['guard' if guard else 'no guard'] = abs_rels
+        num_better = sum(abs_rel < constant for abs_rel in abs_rels)
+        values = ' '.join(f'{abs_rel:.3f}' for abs_rel in abs_rels)
+        print(
+            f'depth bias {guard or "left random"}: {num_better} of {len(abs_rels)} beat the constant; abs_rel {values}'
+        )
     write_atomically(args.work_dir / 'start_study.json', json.dumps(dict(constant=constant, **table), indent=2) + '\n')
 
 
@@ -53,9 +71,9 @@ def final_abs_rel(args: argparse.Namespace, seed: int, guard: str | None) -> flo
         *args.cfg_options,
     ]
     command = [sys.executable, str(TRAIN), args.config, '--work-dir', str(work_dir), '--seed', str(seed)]
-    done = subprocess.run([*command, '--cfg-options', *options], capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f'seed {seed} failed: {done.stderr[-500:]}')
+    process = subprocess.run([*command, '--cfg-options', *options], capture_output=True, text=True)
+    if process.returncode:
+        raise RuntimeError(f'seed {seed} failed: {process.stderr[-500:]}')
     newest = max(work_dir.glob('*/vis_data/scalars.json'))
     entries = [json.loads(line) for line in newest.read_text().splitlines()]
     return next(entry['abs_rel'] for entry in reversed(entries) if 'abs_rel' in entry)

@@ -1,4 +1,4 @@
-"""Pack predictions for the KITTI depth prediction server, average several models, or validate an archive."""
+"""Pack predictions of one or more models for the KITTI depth prediction server, or check an archive."""
 
 import argparse
 from pathlib import Path
@@ -9,16 +9,37 @@ from depth.cli import run_tool
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('predictions', type=Path, nargs='+', help='folders of 500 predictions, one a model; or one zip')
-    parser.add_argument('--out', type=Path, default=Path('submission.zip'), help='archive to write')
-    parser.add_argument('--weights', type=float, nargs='+', help='one a model, equal by default')
-    parser.add_argument('--log-depth', action='store_true', help='average logarithms instead of metres')
-    parser.add_argument('--depth-scale', type=float, default=256.0, help='integers per metre of PNGs that do not say')
+    parser.add_argument(
+        'predictions',
+        type=Path,
+        nargs='+',
+        help='one folder of 500 predictions per model; or one zip',
+    )
+    parser.add_argument(
+        '--out', type=Path, default=Path('submission.zip'), help='archive to write (default: submission.zip)'
+    )
+    parser.add_argument(
+        '--weights',
+        type=float,
+        nargs='+',
+        help='weight of each model in the average (default: equal)',
+    )
+    parser.add_argument(
+        '--log-depth',
+        action='store_true',
+        help='average log depth instead of depth in metres',
+    )
+    parser.add_argument(
+        '--depth-scale',
+        type=float,
+        default=256.0,
+        help='integers per metre of PNGs without a side-car JSON (default: 256)',
+    )
     return parser.parse_args()
 
 
 def main() -> int:
-    """Validate a zip, or write one."""
+    """Check an archive, or write one."""
     args = parse_args()
     from mmengine.utils import track_iter_progress
 

@@ -1,4 +1,4 @@
-"""Print what a config is after inheritance: python tools/misc/print_config.py CONFIG."""
+"""Print a config with all inherited values: python tools/misc/print_config.py CONFIG."""
 
 import argparse
 
@@ -7,19 +7,19 @@ from depth.cli import add_cfg_options, parse_cfg_options, run_tool
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description='Print a config with everything it inherits', allow_abbrev=False)
+    parser = argparse.ArgumentParser(description='Print a config with all inherited values', allow_abbrev=False)
     parser.add_argument('config', help='config file')
     parser.add_argument(
         '--check',
         action='store_true',
-        help='also check all that a training (of a config without one: a test) would stop at, data included',
+        help='also run the checks of a training, data included; those of a test if the config has no training',
     )
     add_cfg_options(parser)
     return parser.parse_args()
 
 
 def main() -> None:
-    """Print the config."""
+    """Print the config, after its checks."""
     args = parse_args()
     from depth.engine.config import load_config
     from depth.engine.config_check import check_run

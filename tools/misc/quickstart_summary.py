@@ -1,4 +1,4 @@
-"""Summarise a quickstart run: metrics against two baselines, times, and what was written."""
+"""Summarise a quickstart run: metrics next to two baselines, times, and the files written."""
 
 import argparse
 import json
@@ -13,9 +13,19 @@ def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config that was trained')
-    parser.add_argument('work_dir', type=Path, help='where the quickstart wrote its results')
-    parser.add_argument('--started', type=float, required=True, help='start of the training, seconds since the epoch')
-    parser.add_argument('--trained', type=float, required=True, help='end of the training, seconds since the epoch')
+    parser.add_argument('work_dir', type=Path, help="folder of the quickstart's results")
+    parser.add_argument(
+        '--started',
+        type=float,
+        required=True,
+        help='start of the training, seconds since the epoch',
+    )
+    parser.add_argument(
+        '--trained',
+        type=float,
+        required=True,
+        help='end of the training, seconds since the epoch',
+    )
     return parser.parse_args()
 
 
@@ -27,7 +37,7 @@ def main() -> None:
         abs_rel=abs_rel,
         train_seconds=round(args.trained - args.started, 1),
         total_seconds=round(time.time() - args.started, 1),
-        files=[str(path) for path in results(args.work_dir)],
+        files=[str(path) for path in list_results(args.work_dir)],
     )
     path = args.work_dir / 'summary.json'
     write_atomically(path, json.dumps(summary, indent=2) + '\n')
@@ -37,14 +47,17 @@ def main() -> None:
 
 def read_abs_rel(test_dir: Path) -> float:
     """Return the ``abs_rel`` of the newest result JSON below ``test_dir``."""
-    newest = max((path for path in test_dir.glob('*/*.json') if path.stem == path.parent.name), default=None)
-    if newest is None:
+    paths = [path for path in test_dir.glob('*/*.json') if path.stem == path.parent.name]
+    if not paths:
         raise FileNotFoundError(f'{test_dir} holds no <timestamp>/<timestamp>.json, did tools/test.py run?')
-    return json.loads(newest.read_text(encoding='utf-8'))['abs_rel']
+    return json.loads(max(paths).read_text(encoding='utf-8'))['abs_rel']
 
 
 def baseline_abs_rel(config: str) -> dict[str, float]:
-    """Return abs_rel of the best constant and of the training scenes' best map, on the test scenes."""
+    """Return abs_rel of two baselines on the test scenes.
+
+    ``constant`` is the best constant depth, ``mean_map`` the best depth map of the training scenes.
+    """
     import numpy as np
 
     from depth.engine.config import load_config
@@ -55,20 +68,21 @@ def baseline_abs_rel(config: str) -> dict[str, float]:
     cfg = load_config(config)
     protocol = get_protocol(cfg.test_evaluator['protocol'])
 
-    def ground_truth(loader: dict) -> np.ndarray:
+    def load_ground_truth(loader: dict) -> np.ndarray:
         dataset = DATASETS.build(dict(loader['dataset'], pipeline=[]))
         depths = np.stack([dataset[index]['gt_depth'] for index in range(len(dataset))])
         return np.where((depths > protocol.min_depth) & (depths < protocol.max_depth), depths, 0)
 
-    train, test = ground_truth(cfg.train_dataloader), ground_truth(cfg.test_dataloader)
+    train = load_ground_truth(cfg.train_dataloader)
+    test = load_ground_truth(cfg.test_dataloader)
     return dict(
         constant=mean_abs_rel(np.full(test.shape[1:], best_constant(test)), test),
         mean_map=mean_abs_rel(best_map(train), test),
     )
 
 
-def results(work_dir: Path) -> list[Path]:
-    """Return what a user may want to open, the most telling first."""
+def list_results(work_dir: Path) -> list[Path]:
+    """Return the files that a user may want to open, metrics first."""
     patterns = [
         'test/*/*.json',
         'test/*/vis_data/vis_image/*.png',
@@ -77,7 +91,10 @@ def results(work_dir: Path) -> list[Path]:
         'best_abs_rel_iter_*.pth',
         '**/events.out.tfevents.*',
     ]
-    return [path for pattern in patterns for path in sorted(work_dir.glob(pattern))]
+    paths: list[Path] = []
+    for pattern in patterns:
+        paths += sorted(work_dir.glob(pattern))
+    return paths
 
 
 def print_summary(summary: dict) -> None:

@@ -1,4 +1,4 @@
-"""Convert a published checkpoint to ours, strictly."""
+"""Convert a published checkpoint to the names of this toolbox; every weight has to fit."""
 
 import argparse
 from pathlib import Path
@@ -9,15 +9,20 @@ from depth.cli import run_tool
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('method', help='depthformer, binsformer, ... (a wrong one lists them)')
+    parser.add_argument(
+        'method',
+        help='method of the checkpoint, such as depthformer; an unknown name prints the list',
+    )
     parser.add_argument('src', type=Path, help='published checkpoint; nothing in it is executed')
-    parser.add_argument('dst', type=Path, help='where ours goes')
-    parser.add_argument('--config', type=Path, help='config the weights have to fill; else a shipped one has to fit')
+    parser.add_argument('dst', type=Path, help='file of the converted checkpoint')
+    parser.add_argument(
+        '--config', type=Path, help='config whose model the weights have to fill (default: the shipped configs)'
+    )
     return parser.parse_args()
 
 
 def main() -> None:
-    """Convert, and say which config the result belongs to."""
+    """Convert, and print the configs that the result fits."""
     args = parse_args()
     from depth.engine.converters import write_converted
 

@@ -293,6 +293,8 @@ class LoadDepth(BaseTransform):
             another scale, or the image was already mirrored, cropped or rotated.
     """
 
+    needs_ground_truth = True  # inference leaves the transform out
+
     def transform(self, results: dict) -> dict:
         """Read and check the depth map."""
         if 'gt_depth' in results:
@@ -348,6 +350,8 @@ class LoadVelodyneDepth(BaseTransform):
         FileNotFoundError: If the scan is missing.
         ValueError: If the image was already mirrored, cropped or rotated.
     """
+
+    needs_ground_truth = True  # inference leaves the transform out
 
     def __init__(
         self,

@@ -178,6 +178,8 @@ class LoadStereoDepth(BaseTransform):
             moved.
     """
 
+    needs_ground_truth = True  # inference leaves the transform out
+
     def transform(self, results: dict) -> dict:
         """Read the depth map or the disparity map."""
         if results.get('depth_path'):

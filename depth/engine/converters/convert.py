@@ -1,4 +1,7 @@
-"""Strict conversion: every published weight is accounted for, every weight of ours is filled."""
+"""Strict conversion of published checkpoints, and the search for the config that they belong to.
+
+Every published weight has to be used or dropped on purpose, and every weight of the model filled.
+"""
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping
@@ -23,15 +26,15 @@ Shapes = dict[str, torch.Size]
 
 
 def convert_official(method: str, state: Mapping[str, Tensor], source: str = 'the checkpoint') -> dict[str, Tensor]:
-    """Return our state dict for a published one.
+    """Convert a published state dict to this toolbox's names.
 
     Args:
         method: Name in ``CONVERTERS``.
         state: Published weights by name.
-        source: Where they come from, for messages.
+        source: File of the weights, for messages.
 
     Raises:
-        ValueError: If the method is unknown or an entry is neither used nor known to be unused.
+        ValueError: If the method is unknown, or the converter neither uses nor drops an entry.
     """
     published = PublishedState(state, source)
     converted = find_converter(method)(published)
@@ -57,22 +60,23 @@ def find_converter(method: str) -> Callable[[PublishedState], dict[str, Tensor]]
 def write_converted(
     method: str, source: str | Path, target: str | Path, config: str | Path | None = None, root: Path | None = None
 ) -> list[Path]:
-    """Convert a checkpoint file and write ours.
+    """Convert a published checkpoint file and write the result.
 
     Args:
         method: Name in ``CONVERTERS``.
         source: Published checkpoint.
-        target: Where ours goes.
-        config: Config of the model that it must fill; without it one of the method's shipped configs has to fit.
-        root: Repository with ``configs/`` and ``projects/``.
+        target: File of the converted checkpoint.
+        config: Config whose model the weights must fill; by default one of the method's shipped
+            configs has to fit.
+        root: Repository with ``configs/`` and ``projects/``; by default the working directory.
 
     Returns:
-        The configs that fit; if it is one, the file carries it and needs no config any more. None for an encoder, which
-        is no model but the start of one: ``backbone.checkpoint`` of a config takes it.
+        The configs that fit. If there is exactly one, the file carries it. An empty list for the
+        weights of an encoder alone, which ``backbone.checkpoint`` of a config takes.
 
     Raises:
         FileNotFoundError: If a file is missing.
-        ValueError: If names or shapes do not fit; it lists them.
+        ValueError: If names or shapes do not fit; the message lists them.
     """
     root = Path(root) if root else Path.cwd()
     import_project_converters(root)
@@ -87,22 +91,25 @@ def write_converted(
         fitting = find_fitting(method, state, source, root)
     if is_encoder(state):
         fitting = []
-    save_atomically(dict(meta=_meta(method, source, fitting), state_dict=state), target)
+    save_atomically(dict(meta=_checkpoint_meta(method, source, fitting), state_dict=state), target)
     return fitting
 
 
 def published_weights(checkpoint: dict) -> dict[str, Tensor]:
     """Return the weights of a checkpoint, which are often one level down.
 
-    Several state dicts side by side become one, named ``<dict>.<name>``; what is no state dict is left out.
+    Several state dicts next to each other become one, with names ``<dict>.<name>``; other entries
+    are left out.
     """
     for key in ('state_dict', 'model', 'model_state_dict'):
         if isinstance(checkpoint.get(key), Mapping):
             return dict(checkpoint[key])
-    parts = {key: value for key, value in checkpoint.items() if _is_state_dict(value)}
-    if not parts:
-        return checkpoint
-    return {f'{key}.{name}': value for key, part in parts.items() for name, value in part.items()}
+    weights = {}
+    for key, state in checkpoint.items():
+        if _is_state_dict(state):
+            for name, value in state.items():
+                weights[f'{key}.{name}'] = value
+    return weights or checkpoint
 
 
 def _is_state_dict(value: object) -> bool:
@@ -110,21 +117,23 @@ def _is_state_dict(value: object) -> bool:
 
 
 def is_encoder(state: Mapping[str, Tensor]) -> bool:
-    """Whether these are weights of an encoder alone, named as the network of a ``TimmBackbone`` has them."""
+    """Return whether these are the weights of an encoder alone, with the names of timm's network."""
     return not any(name.startswith(('backbone.', 'decode_head.')) for name in state)
 
 
 def compare(state: Mapping[str, Tensor], shapes: Shapes) -> str:
-    """Return what keeps ``state`` from filling a model, in words; empty if nothing does."""
+    """Return the names and shapes in ``state`` that do not fit a model, as text; empty if all fit."""
     missing = [name for name in shapes if name not in state]
     unexpected = [name for name in state if name not in shapes]
-    differing = [
-        f'{name} {tuple(state[name].shape)} instead of {tuple(shape)}'
-        for name, shape in shapes.items()
-        if name in state and state[name].shape != shape
-    ]
-    groups = dict(missing=missing, unexpected=unexpected, differing=differing)
-    return '; '.join(f'{len(names)} {kind}: {list_names(names)}' for kind, names in groups.items() if names)
+    differing = []
+    for name, shape in shapes.items():
+        if name in state and state[name].shape != shape:
+            differing.append(f'{name} {tuple(state[name].shape)} instead of {tuple(shape)}')
+    problems = []
+    for kind, names in dict(missing=missing, unexpected=unexpected, differing=differing).items():
+        if names:
+            problems.append(f'{len(names)} {kind}: {list_names(names)}')
+    return '; '.join(problems)
 
 
 def model_shapes(cfg: Config) -> Shapes:
@@ -141,12 +150,12 @@ def build_without_weights(cfg: Config) -> nn.Module:
 
 
 def find_problems(state: Mapping[str, Tensor], cfg: Config, lenient: bool = False) -> str:
-    """Return what keeps ``state`` from filling a config's model, in words.
+    """Return the weights that do not fit a config's model, as text; empty if all fit.
 
     Args:
-        state: Weights by our names; those of an encoder alone have to fill the backbone's network.
+        state: Converted weights; those of an encoder alone have to fill the backbone's network.
         cfg: Config with a model.
-        lenient: Weights that modules call optional (``OPTIONAL_STATE``) need not fit.
+        lenient: Weights that modules list as optional (``OPTIONAL_STATE``) need not fit.
     """
     with torch.device('meta'):
         model = build_without_weights(cfg)
@@ -160,11 +169,11 @@ def find_problems(state: Mapping[str, Tensor], cfg: Config, lenient: bool = Fals
 def find_fitting(method: str, state: Mapping[str, Tensor], source: str | Path, root: Path) -> list[Path]:
     """Return the shipped configs of a method whose model the weights fill.
 
-    If several do (a data set changes no shape) and one bears the name of the file, it is that one. Optional weights
-    need not fit where no config takes all of them.
+    Several can fit, because a data set changes no shape; if one has the name of the file, it is
+    chosen. If no config takes all weights, the optional ones need not fit.
 
     Raises:
-        ValueError: If none fits; it says why for the nearest one.
+        ValueError: If none fits; the message gives the reason for the nearest one.
     """
     configs = {path: load_config(path) for path in shipped_configs(method, root)}
     for lenient in (False, True):
@@ -176,14 +185,16 @@ def find_fitting(method: str, state: Mapping[str, Tensor], source: str | Path, r
         nearest = min(problems.items(), key=lambda item: len(item[1]), default=None)
         reason = f'the nearest is {nearest[0]}: {nearest[1]}' if nearest else f'{root} has none'
         raise ValueError(f'{source} fits no shipped config of {method}; {reason}. Name yours with --config')
-    named = [path for path in fitting if Path(source).stem.startswith(path.stem)]
-    return sorted(named, key=lambda path: -len(path.stem))[:1] or fitting
+    namesakes = [path for path in fitting if Path(source).stem.startswith(path.stem)]
+    if namesakes:
+        return [max(namesakes, key=lambda path: len(path.stem))]
+    return fitting
 
 
 def shipped_configs(method: str, root: Path) -> Iterator[Path]:
-    """Yield the configs in ``configs/<method>`` and in ``projects/*/configs/<method>``, whatever their case.
+    """Yield the configs in ``configs/<method>`` and ``projects/*/configs/<method>``, in any case.
 
-    :func:`register_converter` may name another folder than the method's.
+    A method can have another folder, see :func:`register_converter`.
     """
     find_converter(method)
     config_folder = CONFIG_FOLDERS.get(method, method).lower()
@@ -202,7 +213,7 @@ def import_project_converters(root: Path) -> None:
             raise ConfigError(f'{path} cannot be imported: {error}') from error
 
 
-def _meta(method: str, source: str | Path, fitting: list[Path]) -> dict:
+def _checkpoint_meta(method: str, source: str | Path, fitting: list[Path]) -> dict:
     meta = dict(converted_from=Path(source).name, method=method, versions=dict(depth=depth.__version__))
     if len(fitting) == 1:
         cfg = load_config(fitting[0])

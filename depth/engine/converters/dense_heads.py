@@ -71,7 +71,7 @@ def _bts_block_name(match: re.Match) -> str:
 
 
 def _bts_layer_name(match: re.Match) -> str:
-    """Count on from the first norm, which the first block does not have."""
+    """Number the layers after the first norm, which the first block does not have."""
     return f'{match[1]}.{int(match[2]) + (not match[1].endswith(".0"))}.'
 
 
@@ -79,8 +79,8 @@ def _bts_layer_name(match: re.Match) -> str:
 def convert_adabins(state: PublishedState) -> dict[str, Tensor]:
     """Rename the EfficientNet or ResNet; the head has the published names.
 
-    What the published network holds and never uses is dropped: the norm behind the EfficientNet's last convolution and
-    the base head's regression.
+    Layers that the published network has but never uses are dropped: the norm after the
+    EfficientNet's last convolution and the base head's regression.
     """
     state.drop(r'^backbone\.original_model\.(bn2|global_pool|classifier)\.')
     state.drop(r'^decode_head\.conv_depth\.')
@@ -119,8 +119,8 @@ def _dpt_backbone_name(name: str) -> str:
 def convert_simipu(state: PublishedState) -> dict[str, Tensor]:
     """Rename ResNet and DenseDepth head, or cut the image encoder out of a file of the pre-training.
 
-    The encoder alone keeps the names of ResNet itself, as ``TimmBackbone(checkpoint=...)`` reads them; what the
-    pre-training had beside it (point cloud branch, projections) is dropped.
+    The encoder alone keeps the names of ResNet, as ``TimmBackbone(checkpoint=...)`` reads them; the
+    other networks of the pre-training (point cloud branch, projections) are dropped.
     """
     if state.names('img_backbone.'):
         state.drop(r'^(?!img_backbone\.)')

@@ -1,6 +1,7 @@
-"""Converters of the methods that predict bins from queries: the published BinsFormer, and the heads of mmdepth.
+"""Converters of the methods that predict bins from queries: BinsFormer, and the heads of mmdepth.
 
-mmdepth builds on the MaskFormer and Mask2Former heads of mmdet; :func:`convert_mask_head` holds the names they share.
+mmdepth builds on the MaskFormer and Mask2Former heads of mmdet; :func:`convert_mask_head` converts
+the names that they share.
 """
 
 import re
@@ -26,17 +27,17 @@ MASK2FORMER_RULES: Rules = (
 
 
 def convert_mask_head(state: PublishedState, rules: Rules = MASK2FORMER_RULES) -> dict[str, Tensor]:
-    """Take everything below ``decode_head.`` and rename it by ``rules`` (pattern, replacement), applied in order."""
+    """Rename the weights below ``decode_head.`` by rules (pattern, replacement), applied in order."""
     converted = {}
     for name in state.names('decode_head.'):
-        ours = name.removeprefix('decode_head.')
+        new_name = name.removeprefix('decode_head.')
         for pattern, replacement in rules:
-            ours = re.sub(pattern, replacement, ours)
-        converted[f'decode_head.{ours}'] = state.take(name)
+            new_name = re.sub(pattern, replacement, new_name)
+        converted[f'decode_head.{new_name}'] = state.take(name)
     return converted
 
 
-# What the published network holds and never uses.
+# Layers that the published network has but never uses.
 _BINSFORMER_UNUSED = (
     r'^decode_head\.'
     r'(conv_depth|transformer_decoder\.(decoder\.)?post_norm|transformer_encoder\.reference_points)\.'
@@ -59,21 +60,20 @@ _BINSFORMER_RULES = (
 
 @register_converter('binsformer')
 def convert_binsformer(state: PublishedState) -> dict[str, Tensor]:
-    """Rename Swin and head; files with and without the extra ``.decoder`` in decoder names are read."""
+    """Rename Swin and head; decoder names may have an extra ``.decoder``."""
     state.drop(_BINSFORMER_UNUSED)
     converted = convert_swin(state, 'backbone.', 'backbone.')
     for name in state.names('decode_head.'):
-        ours = _binsformer_head_name(
-            name.removeprefix('decode_head.').replace('transformer_decoder.decoder.', 'transformer_decoder.')
-        )
-        converted[f'decode_head.{ours}'] = state.take(name)
+        new_name = name.removeprefix('decode_head.')
+        new_name = new_name.replace('transformer_decoder.decoder.', 'transformer_decoder.')
+        converted[f'decode_head.{_binsformer_head_name(new_name)}'] = state.take(name)
     return converted
 
 
 def _binsformer_head_name(name: str) -> str:
     for pattern, replacement in _BINSFORMER_RULES:
         name = re.sub(pattern, replacement, name)
-    # Layers of an MLP are numbered with the ReLUs between them.
+    # In this toolbox the MLP is a Sequential, in which the ReLUs count as layers.
     return re.sub(r'^(mask_embed|class_embed)\.layers\.(\d)', lambda match: f'{match[1]}.{2 * int(match[2])}', name)
 
 

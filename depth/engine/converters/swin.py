@@ -1,4 +1,4 @@
-"""The published dense Swin (MMSegmentation's names) to timm's."""
+"""Conversion of the published dense Swin (MMSegmentation's names) to timm's."""
 
 import re
 
@@ -18,21 +18,22 @@ _RULES = (
 def convert_swin(state: PublishedState, prefix: str, target: str) -> dict[str, Tensor]:
     """Convert a Swin backbone to a :class:`~depth.models.backbones.TimmBackbone` with ``out_norm='LN'``.
 
-    Position indices, which follow from the window, are dropped; files with and without them are read.
+    Position indices, which follow from the window and are not in every file, are dropped.
 
     Args:
         state: Published weights; those below ``prefix`` that belong to Swin are taken.
-        prefix: Where the Swin is in the published model, for example ``'backbone.'``.
-        target: Where it goes, for example ``'backbone.'``.
+        prefix: Prefix of the Swin in the published model, for example ``'backbone.'``.
+        target: Prefix of the Swin in the converted model, for example ``'backbone.'``.
     """
     state.drop(rf'^{re.escape(prefix)}.*\.relative_position_index$')
     converted = {}
-    for part in ('patch_embed.', 'stages.', 'norm'):
-        for name in state.names(prefix + part):
-            value, ours = state.take(name), _timm_name(name.removeprefix(prefix))
-            if '.downsample.' in ours:
+    for group in ('patch_embed.', 'stages.', 'norm'):
+        for name in state.names(prefix + group):
+            value = state.take(name)
+            timm_name = _timm_name(name.removeprefix(prefix))
+            if '.downsample.' in timm_name:
                 value = _to_position_major(value)
-            converted[target + ours] = value
+            converted[target + timm_name] = value
     return converted
 
 
@@ -42,15 +43,16 @@ def _timm_name(name: str) -> str:
         return f'out_norms.{norm[1]}.{norm[2]}'
     for pattern, replacement in _RULES:
         name = re.sub(pattern, replacement, name)
-    # timm counts a patch merging to the stage that follows it.
+    # timm has the patch merging at the start of the next stage, the published code at the end.
     name = re.sub(r'^layers_(\d+)\.downsample', lambda match: f'layers_{int(match[1]) + 1}.downsample', name)
     return f'net.{name}'
 
 
 def _to_position_major(value: Tensor) -> Tensor:
-    """Re-order merged channels (..., 4C): published, the channel is slowest and the 2x2 places go row by row.
+    """Re-order the merged channels (..., 4C) of a patch merging from published to timm's order.
 
-    In timm the place is slowest and the places go column by column.
+    The published index is channel * 4 + position, with the 2x2 positions row by row; timm's is
+    position * C + channel, with the positions column by column.
     """
-    places = value.unflatten(-1, (-1, 4))[..., [0, 2, 1, 3]]
-    return places.transpose(-1, -2).flatten(-2).contiguous()
+    by_position = value.unflatten(-1, (-1, 4))[..., [0, 2, 1, 3]]  # (..., C, 4)
+    return by_position.transpose(-1, -2).flatten(-2).contiguous()

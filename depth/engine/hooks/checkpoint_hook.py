@@ -1,4 +1,4 @@
-"""Saving checkpoints so that there is always a good one."""
+"""Checkpoint hook that removes an old checkpoint only after the new one is saved."""
 
 from collections import deque
 from pathlib import Path
@@ -16,22 +16,22 @@ from .finite_watch_hook import check_before_saving
 
 @HOOKS.register_module()
 class CheckpointHook(MMEngineCheckpointHook):
-    """mmengine's hook, but old checkpoints are removed only after the new one is on the disk.
+    """mmengine's ``CheckpointHook`` that removes old checkpoints after the new one is on the disk.
 
-    Only files that this run wrote into its own work dir are removed, whatever a resumed checkpoint says about earlier
-    ones. The hook also gathers every process's random state, which an exact resume needs, and averages the running
-    statistics of BatchNorms over the processes. Names of options as in mmengine.
+    Only files that this run wrote into its own work dir are removed, whatever a resumed checkpoint
+    says about earlier ones. Before it saves, the hook gathers every process's random state, for an
+    exact resume, and averages the running statistics of BatchNorms over the processes.
 
     Args:
-        interval: Save every so many iterations; -1 only at the end.
-        by_epoch: Count epochs instead.
+        interval: Iterations between two checkpoints; -1 saves at the end only.
+        by_epoch: Count ``interval`` in epochs instead.
         save_begin: First step that may be saved.
-        save_last: Save after the last step too.
-        max_keep_ckpts: How many regular checkpoints are kept; -1 keeps all.
+        save_last: Also save after the last step.
+        max_keep_ckpts: Number of regular checkpoints that are kept; -1 keeps all.
         save_best: Metric whose best checkpoint is kept as well.
         rule: ``'less'`` or ``'greater'``: which value of the metric is better.
-        save_optimizer: Include what a resume needs of the optimizer.
-        save_param_scheduler: Include the schedulers.
+        save_optimizer: Include the optimizer's state, which a resume needs.
+        save_param_scheduler: Include the schedulers' state.
     """
 
     def __init__(
@@ -60,36 +60,46 @@ class CheckpointHook(MMEngineCheckpointHook):
         self.keep_ckpt_ids: deque = deque()
 
     def before_train(self, runner: Runner) -> None:
-        """Take over what a resumed checkpoint knows of earlier ones, as far as it is true of this work dir."""
+        """Take over the list of earlier checkpoints of a resumed run."""
         self._drop_foreign_entries(runner)
         # The parent would remove surplus checkpoints here, before there is a new one.
-        keep, self.max_keep_ckpts = self.max_keep_ckpts, -1
+        max_keep_ckpts = self.max_keep_ckpts
+        self.max_keep_ckpts = -1
         super().before_train(runner)
-        self.max_keep_ckpts = keep
+        self.max_keep_ckpts = max_keep_ckpts
         self.keep_ckpt_ids = deque(runner.message_hub.get_info('keep_ckpt_ids', []))
 
     def _drop_foreign_entries(self, runner: Runner) -> None:
-        """Correct the entries of the message hub that name files: they come from a checkpoint, so from anywhere."""
+        """Remove message hub entries that name files which this run did not write.
+
+        The entries come from a checkpoint, which may have been written in another folder.
+        """
         info, run = runner.message_hub.runtime_info, runner.training_run
         own: dict[str, object] = {}
-        kept = info.get('keep_ckpt_ids')
-        steps = [step for step in kept if isinstance(step, int)] if isinstance(kept, list) else []
-        own['keep_ckpt_ids'] = [step for step in steps if run.owns(self.filename_tmpl.format(step))]
+        own_steps = []
+        steps = info.get('keep_ckpt_ids')
+        for step in steps if isinstance(steps, list) else []:
+            if isinstance(step, int) and run.owns(self.filename_tmpl.format(step)):
+                own_steps.append(step)
+        own['keep_ckpt_ids'] = own_steps
         for key, value in info.items():
             if not key.startswith('best_ckpt'):
                 continue
             name, score = Path(str(value)).name, key.replace('best_ckpt', 'best_score', 1)
-            # Without the best of another folder its score goes too: this one gets its own with the next validation.
+            # The score of a best checkpoint in another folder is dropped with it; the next
+            # validation gives this folder a best checkpoint of its own.
             if (run.owns(name) or name in run.adopted) and score in info:
-                own[key], own[score] = str(Path(runner.work_dir, name)), info[score]
-        shared = [own]  # processes that disagreed on what is best would wait for each other forever
+                own[key] = str(Path(runner.work_dir, name))
+                own[score] = info[score]
+        # Saving is collective: processes with different best scores would wait for each other.
+        shared = [own]
         broadcast_object_list(shared)
         for key in [key for key in info if key.startswith(('best_ckpt', 'best_score'))]:
             del info[key]
         info.update(shared[0])
 
     def save_now(self, runner: Runner) -> None:
-        """Save a checkpoint after the last finished iteration, in between the regular ones."""
+        """Save a checkpoint of the last finished iteration, if there is none yet."""
         step = runner.iter
         if step > 0 and runner.message_hub.get_info('last_saved_iter', -1) != step:
             self._save_checkpoint_with_step(runner, step, dict(epoch=runner.epoch, iter=step))
@@ -98,13 +108,12 @@ class CheckpointHook(MMEngineCheckpointHook):
         check_before_saving(runner)
         runner.collect_random_states()
         synchronize_norm_statistics(runner)
-        kept = self.keep_ckpt_ids
-        if step not in kept:
-            kept.append(step)
-        outdated = []
-        while 0 < self.max_keep_ckpts < len(kept):
-            outdated.append(kept.popleft())
-        runner.message_hub.update_info('keep_ckpt_ids', list(kept))
+        if step not in self.keep_ckpt_ids:
+            self.keep_ckpt_ids.append(step)
+        outdated_steps = []
+        while 0 < self.max_keep_ckpts < len(self.keep_ckpt_ids):
+            outdated_steps.append(self.keep_ckpt_ids.popleft())
+        runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
         runner.message_hub.update_info('last_saved_iter', step)
         name = self.filename_tmpl.format(step)
         self.last_ckpt = str(Path(self.out_dir, name))
@@ -119,14 +128,14 @@ class CheckpointHook(MMEngineCheckpointHook):
         )
         if is_main_process():
             write_atomically(Path(runner.work_dir, 'last_checkpoint'), self.last_ckpt)
-            for old in outdated:
-                runner.training_run.remove(self.filename_tmpl.format(old))
+            for outdated_step in outdated_steps:
+                runner.training_run.remove(self.filename_tmpl.format(outdated_step))
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
-        """Save the best checkpoint and remove the one before, in this order."""
+        """Save the best checkpoint, then remove the previous one."""
         if not self.save_best:
             return
-        # The parent removes the file that it finds here before it saves; so it finds none.
+        # The parent removes the previous file before it saves, so the path is hidden from it.
         before = self._best_paths()
         self._set_best_paths(dict.fromkeys(before))
         super()._save_best_checkpoint(runner, metrics)

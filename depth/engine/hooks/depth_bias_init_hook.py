@@ -1,28 +1,30 @@
-"""A start that cannot die."""
+"""Initialisation of the head's bias with the mean log depth of the training set."""
 
 import math
 
 import numpy as np
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from depth.registry import HOOKS
 
+from ..distributed import unwrap_model
+
 
 @HOOKS.register_module()
 class DepthBiasInitHook(Hook):
-    """Start regression heads at the typical depth of the training data.
+    """Initialise the head's last bias to the mean log depth of the training data.
 
-    Published heads end in a ReLU. Where its input is negative everywhere at the start there is no gradient and the
-    run is lost (the loss stays near 3, d1 at 0). Before the first iteration of a new run this hook sets the head's
-    last bias to the log-mean of valid depth, and its last weights small; heads without ``init_depth_bias`` and runs
-    that load or resume weights are left alone.
+    Published regression heads end in a ReLU. If its input is negative everywhere at the start there
+    is no gradient, and the loss never falls (SILog stays near 3, d1 at 0). Before the first
+    iteration of a new run this hook sets the head's last bias to the exponential of the mean log
+    depth and makes its last weights small. Heads without ``init_depth_bias`` and runs that load or
+    resume weights are not changed.
 
     Args:
-        depth: Metres, or ``'data'`` to measure it; None switches the hook off.
-        num_samples: How many training samples are measured, evenly spread. They are read beside the training stream.
+        depth: Depth in metres, or ``'data'`` to measure it; None switches the hook off.
+        num_samples: Number of training samples that are measured, evenly spread over the set.
     """
 
     def __init__(self, depth: float | str | None = 'data', num_samples: int = 16) -> None:
@@ -32,11 +34,11 @@ class DepthBiasInitHook(Hook):
         self.num_samples = num_samples
 
     def before_train(self, runner: Runner) -> None:
-        """Set the bias, once."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        """Set the bias at the start of a new run."""
+        model = unwrap_model(runner)
         head = getattr(model, 'decode_head', None)
-        fresh = runner.iter == 0 and not runner._has_loaded
-        if self.depth is None or not fresh or not hasattr(head, 'init_depth_bias'):
+        is_new_run = runner.iter == 0 and not runner._has_loaded
+        if self.depth is None or not is_new_run or not hasattr(head, 'init_depth_bias'):
             return
         depth = self._measure(runner) if self.depth == 'data' else float(self.depth)
         if depth is None:
@@ -46,7 +48,10 @@ class DepthBiasInitHook(Hook):
         runner.logger.info(f'the depth head starts at {depth:.3f} m')
 
     def _measure(self, runner: Runner) -> float | None:
-        """Return the log-mean of valid depth in metres; the same on every process, because the samples are."""
+        """Return the exponential of the mean log depth, in metres; None if no pixel is valid.
+
+        All processes measure the same samples and so get the same value.
+        """
         from depth.datasets import SampleIndex
 
         dataset = runner.train_dataloader.dataset

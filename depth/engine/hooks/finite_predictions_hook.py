@@ -1,4 +1,4 @@
-"""Refusal of predictions that are not finite while testing."""
+"""Check that all depths predicted in a test are finite."""
 
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -11,13 +11,13 @@ from depth.registry import HOOKS
 class FinitePredictionsHook(Hook):
     """Stop a test at the first predicted depth that is NaN or infinite; ``DepthRunner.test`` adds it.
 
-    The metric only sees the pixels that it scores, and a 16-bit PNG would hold a plain 0.
+    The metric only sees the pixels that it scores, and a 16-bit PNG stores such a depth as 0.
 
     Args:
-        source: The model's weights, for the message.
+        source: File of the model's weights, for the message.
 
     Raises:
-        ValueError: In the loop; image and weights are named.
+        ValueError: During the test; it names the image and the weights.
     """
 
     def __init__(self, source: str) -> None:

@@ -1,4 +1,4 @@
-"""Watch over losses and gradients: a training that is not finite any more stops and says why."""
+"""Hook that stops a training whose loss or gradient is not finite and reports the cause."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,17 +6,18 @@ from pathlib import Path
 import torch
 from mmengine.dist import get_rank, is_distributed
 from mmengine.hooks import Hook, LoggerHook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import Tensor, nn
+from torch import Tensor
 
 from depth.registry import HOOKS
 
 from ..checkpoint import find_latest_checkpoint, save_atomically, to_plain
+from ..distributed import unwrap_model
 from ..errors import NonFiniteError
 from ..loops import get_random_state, preserved_random_state
-from ..optim_wrappers.plain import GuardedStep
-from ..optim_wrappers.step_guard import StepGuard
+from ..optim_wrappers import GuardedStep
+from ..step_guard import StepGuard
+from ..training_state import checkpoint_meta
 from ..training_step import StepReport, batch_to_plain, image_paths, run_step_again
 
 LONGEST_INTERVAL = 50  # iterations
@@ -24,7 +25,11 @@ LONGEST_INTERVAL = 50  # iterations
 
 @dataclass
 class _Record:
-    """One iteration that has not been looked at; ``values`` (losses, norm, bad in a row, frozen) is on the device."""
+    """Values of one iteration that have not been read from the device yet.
+
+    ``values`` are the losses, the gradient norm, the number of bad steps in a row and whether the
+    guard is frozen; ``numbers`` are the same after the transfer.
+    """
 
     iteration: int
     random_state: dict
@@ -49,19 +54,22 @@ class _Record:
 
 @HOOKS.register_module()
 class FiniteWatchHook(Hook):
-    """Skip steps whose loss or gradient is not finite, and stop with the step's samples and its first bad layer.
+    """Skip steps whose loss or gradient is not finite; stop and name samples and first bad layer.
 
-    The step is skipped on the device (:class:`~depth.engine.optim_wrappers.step_guard.StepGuard`), so weights, running
-    statistics and checkpoints stay finite. What happened is read with the log, at most 50 iterations later, in front
-    of every checkpoint and validation, and on a CPU in each iteration. At a stop the bad batch is rebuilt and run
-    again, and ``nonfinite_iter_N_rankR.pth`` in the work dir keeps it with the weights in front of the step;
-    ``tools/analysis_tools/replay_step.py`` runs it once more. Nothing may be saved that is not finite.
+    A bad step is skipped on the device (:class:`~depth.engine.step_guard.StepGuard`), so weights,
+    running statistics and checkpoints stay finite. The values are read when the log is written, at
+    least every 50 iterations, before every checkpoint and validation, and on a CPU in each
+    iteration. Before the training stops, the bad batch is rebuilt and run again, and saved with the
+    weights as ``nonfinite_iter_N_rankR.pth`` in the work dir, for
+    ``tools/analysis_tools/replay_step.py``. Weights that are not finite are never saved.
 
     Args:
-        check_interval: Look at the steps every so many iterations, and whenever the log is written.
-        skip: Go on after a bad step, which is named in the log.
-        max_consecutive: With ``skip``: stop after so many bad steps in a row.
-        max_overflows: Stop after so many steps in a row that float16's loss scaling skipped; a few are normal.
+        check_interval: Iterations between two readings of the values; they are also read whenever
+            the log is written.
+        skip: Continue after a bad step, which is named in the log, instead of stopping.
+        max_consecutive: With ``skip``: number of bad steps in a row after which to stop.
+        max_overflows: Number of steps in a row skipped by float16's loss scaling after which to
+            stop; a few are normal.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -95,7 +103,7 @@ class FiniteWatchHook(Hook):
             )
             return
         limit = self.max_consecutive if self.skip else 1
-        self.guard = StepGuard(_plain_model(runner), limit=limit, overflow_limit=self.max_overflows)
+        self.guard = StepGuard(unwrap_model(runner), limit=limit, overflow_limit=self.max_overflows)
         self.guard.begin_window()
         runner.optim_wrapper.guard = self.guard
         log_intervals = [hook.interval for hook in runner.hooks if isinstance(hook, LoggerHook)]
@@ -103,7 +111,7 @@ class FiniteWatchHook(Hook):
         self.records = []
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
-        """Remember what running this step again takes."""
+        """Store the random state, and open the guard's window at the first iteration of a step."""
         if self.guard is None:
             return
         wrapper = runner.optim_wrapper
@@ -114,12 +122,16 @@ class FiniteWatchHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
-        """Note the step's values on the device, and look at them when it is time."""
+        """Record the step's values on the device, and read them at the interval."""
         if self.guard is None:
             return
         losses = {name: value for name, value in (outputs or {}).items() if 'loss' in name}
-        state = [self.guard.norm, self.guard.in_a_row, self.guard.frozen]
-        values = [torch.as_tensor(value).detach().to(state[0].device) for value in (*losses.values(), *state)]
+        scalars = [*losses.values(), self.guard.norm, self.guard.in_a_row, self.guard.frozen]
+        device = self.guard.norm.device
+        values = []
+        for scalar in scalars:
+            values.append(torch.as_tensor(scalar).detach().to(device).float().reshape(()))
+        # A sampler with batch_of_iteration() can rebuild the batch; others would need it in memory.
         keeps_batch = not hasattr(runner.train_dataloader.sampler, 'batch_of_iteration')
         self.records.append(
             _Record(
@@ -127,7 +139,7 @@ class FiniteWatchHook(Hook):
                 random_state=self.random_state,
                 batch=data_batch if keeps_batch else None,
                 names=list(losses),
-                values=torch.stack([value.float().reshape(()) for value in values]),
+                values=torch.stack(values),
                 ends_window=runner.optim_wrapper.should_update(),
             )
         )
@@ -135,11 +147,11 @@ class FiniteWatchHook(Hook):
             self.check(runner)
 
     def before_val(self, runner: Runner) -> None:
-        """Look before anything is measured."""
+        """Check the steps before the validation measures the model."""
         self.check(runner)
 
     def after_train(self, runner: Runner) -> None:
-        """Look at the last steps."""
+        """Check the last steps."""
         self.check(runner)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -157,7 +169,7 @@ class FiniteWatchHook(Hook):
                 )
 
     def check(self, runner: Runner) -> None:
-        """Read the values of the steps since the last look, in one transfer.
+        """Read the values of all recorded steps in one transfer; warn of bad steps or stop.
 
         Raises:
             NonFiniteError: If the guard has stopped the training.
@@ -172,13 +184,14 @@ class FiniteWatchHook(Hook):
             self._stop(runner, self._start_of_last_streak())
         for index in bad:
             self._warn(runner, index)
-        unfinished = len(self.records)
-        while unfinished and not self.records[unfinished - 1].ends_window:
-            unfinished -= 1
-        self.records = self.records[unfinished:]
+        # Iterations of an unfinished accumulation window stay for the next check.
+        num_finished = len(self.records)
+        while num_finished and not self.records[num_finished - 1].ends_window:
+            num_finished -= 1
+        self.records = self.records[num_finished:]
 
     def _start_of_last_streak(self) -> int:
-        """Return the first of the bad steps in a row at the end; the weights are those in front of it."""
+        """Return the index of the first bad step of the last streak; weights are those before it."""
         start = len(self.records) - 1
         for index in range(len(self.records) - 1, -1, -1):
             if self.records[index].is_bad:
@@ -188,7 +201,7 @@ class FiniteWatchHook(Hook):
         return start
 
     def _window(self, index: int) -> list[_Record]:
-        """Return the records whose gradients the step of record ``index`` adds up."""
+        """Return the records of the accumulation window that ends with the step ``index``."""
         start = index
         while start > 0 and not self.records[start - 1].ends_window:
             start -= 1
@@ -206,9 +219,9 @@ class FiniteWatchHook(Hook):
         )
 
     def _stop(self, runner: Runner, index: int) -> None:
-        """Find the samples and the layer, write the dump, raise."""
+        """Find samples and layer of the bad step ``index``, save the step and raise the error."""
         window = self._window(index)
-        model = _plain_model(runner)
+        model = unwrap_model(runner)
         wrapper = runner.optim_wrapper
         scaler = getattr(wrapper, 'loss_scaler', None)
         scale = scaler.get_scale() if scaler is not None and scaler.is_enabled() else 1.0
@@ -219,25 +232,28 @@ class FiniteWatchHook(Hook):
             )
             if report.first is not None:
                 break
-        own = dict(
+        own_entry = dict(
             iteration=record.iteration + 1,
             numbers=_numbers(window),
             paths=image_paths(batch),
             first=report.first,
             rank=get_rank(),
         )
-        everyone = [own]
+        entries = [own_entry]
         if is_distributed():
-            everyone = [None] * torch.distributed.get_world_size()
-            torch.distributed.all_gather_object(everyone, own)
-        found = [entry for entry in everyone if entry['first'] is not None]
-        if own in (found or everyone):
-            own['dump'] = str(self._write_dump(runner, record, batch, report, scale))
-        raise NonFiniteError(_message(runner, own if own in (found or everyone) else found[0], self.skip))
+            entries = [None] * torch.distributed.get_world_size()
+            torch.distributed.all_gather_object(entries, own_entry)
+        # The processes whose repeated step is not finite save it; if there are none, all do.
+        culprits = [entry for entry in entries if entry['first'] is not None] or entries
+        if own_entry not in culprits:
+            raise NonFiniteError(_message(runner, culprits[0], self.skip))
+        own_entry['dump'] = str(self._write_dump(runner, record, batch, report, scale))
+        raise NonFiniteError(_message(runner, own_entry, self.skip))
 
     @staticmethod
     def _write_dump(runner: Runner, record: _Record, batch: dict, report: StepReport, scale: float) -> Path:
-        model = _plain_model(runner)
+        """Save the batch, the random state and the weights of a step, and return the file."""
+        model = unwrap_model(runner)
         device = next(model.parameters()).device.type
         with runner.optim_wrapper.optim_context(model):
             autocast = str(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else None
@@ -252,14 +268,14 @@ class FiniteWatchHook(Hook):
             autocast=autocast,
             loss_scale=scale,
         )
-        content = dict(meta=runner._checkpoint_meta({}, by_epoch=False), state_dict=model.state_dict(), step=step)
+        content = dict(meta=checkpoint_meta(runner, {}, by_epoch=False), state_dict=model.state_dict(), step=step)
         path = Path(runner.work_dir, f'nonfinite_iter_{record.iteration + 1}_rank{get_rank()}.pth')
         save_atomically(to_plain(content), path)
         return path
 
 
 def check_before_saving(runner: Runner) -> None:
-    """Look at the steps since the last look; to be called by all processes before a checkpoint is saved.
+    """Check all recorded steps; all processes call it before a checkpoint is saved.
 
     Raises:
         NonFiniteError: If a loss, gradient or weight is not finite.
@@ -269,12 +285,8 @@ def check_before_saving(runner: Runner) -> None:
             hook.check(runner)
 
 
-def _plain_model(runner: Runner) -> nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
-
-
 def _batch(runner: Runner, record: _Record) -> dict:
-    """Return the batch of an iteration; the sampler knows which samples and random numbers it was made of."""
+    """Return the batch of an iteration, rebuilt from the sampler's indices and seeds if needed."""
     if record.batch is not None:
         return record.batch
     loader = runner.train_dataloader
@@ -285,11 +297,11 @@ def _batch(runner: Runner, record: _Record) -> dict:
 
 def _numbers(window: list[_Record]) -> str:
     """Return losses and gradient norm of a step in words."""
-    parts = []
+    texts = []
     for record in window:
         prefix = f'iteration {record.iteration + 1}: ' if len(window) > 1 else ''
-        parts.append(prefix + ', '.join(f'{name} {value:.6g}' for name, value in record.losses.items()))
-    return f'{"; ".join(parts)}; gradient norm {window[-1].grad_norm:.6g}'
+        texts.append(prefix + ', '.join(f'{name} {value:.6g}' for name, value in record.losses.items()))
+    return f'{"; ".join(texts)}; gradient norm {window[-1].grad_norm:.6g}'
 
 
 def _last_checkpoint(runner: Runner) -> str:
@@ -300,6 +312,7 @@ def _last_checkpoint(runner: Runner) -> str:
 
 
 def _message(runner: Runner, entry: dict, skips: bool) -> str:
+    """Return the text of the error for the step that ``entry`` describes."""
     finding = entry['first'] or 'nothing, so the cause is chance (nondeterministic kernels) or another process'
     lines = [
         f'the training was stopped: loss or gradient of iteration {entry["iteration"]} is not finite'

@@ -1,4 +1,4 @@
-"""Watch over a training that runs without an error but does not learn."""
+"""Hook that detects trainings without ground truth or without progress."""
 
 import copy
 
@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from mmengine.dist import is_distributed
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
@@ -15,29 +14,35 @@ from depth.models.estimators import DepthEstimator
 from depth.registry import HOOKS
 from depth.structures import DepthDataSample
 
+from ..distributed import unwrap_model
 from ..errors import NothingToLearnError
 from ..loops import preserved_random_state
 
-FEWEST_SAMPLES = 4  # so many without a valid pixel are no accident of a crop
-PIXELS_PER_IMAGE = 4096  # sampled of each validation image for the comparison with a constant
+# A crop of a valid sample can lack ground truth by chance; this many samples in a row hardly do.
+FEWEST_SAMPLES = 4
+# Pixels of each validation image that are compared with a constant depth.
+PIXELS_PER_IMAGE = 4096
 
 
 @HOOKS.register_module()
 class LearningWatchHook(Hook):
-    """Say, once each, that a training has no ground truth or does not learn.
+    """Stop a training without ground truth, and warn once of each sign that it does not learn.
 
-    - No sample of a data set has a valid pixel: an error after ``no_depth_after`` iterations, at the first validation
-      and at the end of the training.
-    - The loss is the same number, or no weight has changed, for ``still_after`` iterations: a warning.
-    - The prediction is the same depth everywhere: a warning after ``constant_after`` iterations and at validations.
-    - At the first validation after ``baseline_after`` iterations, or the last, abs_rel is no better than that of the
-      best constant depth: a warning.
+    - No sample of a data set has a valid pixel: an error after ``no_depth_after`` iterations, at
+      the first validation and at the end of the training.
+    - The loss is the same number, or no weight has changed, for ``still_after`` iterations: a
+      warning.
+    - The prediction is the same depth everywhere: a warning after ``constant_after`` iterations and
+      at validations.
+    - At the first validation after ``baseline_after`` iterations, or the last one, abs_rel is no
+      better than that of the best constant depth: a warning.
 
-    Looking costs nothing once every data set has shown a valid pixel; the others run once.
+    Pixels are no longer counted once every data set has shown a valid one; the other checks run
+    once each.
 
     Args:
         no_depth_after: Iterations after which a data set without any valid pixel is an error.
-        still_after: Iterations in which the loss and the weights must have moved.
+        still_after: Iterations in which the loss and the weights must have changed.
         constant_after: Iterations after which the prediction must vary.
         constant_spread: Standard deviation of the prediction over its mean, below which it counts as constant.
         baseline_after: Iterations after which the model must beat the best constant.
@@ -71,32 +76,32 @@ class LearningWatchHook(Hook):
         self.samples_without_depth: dict[str, int] = {}
         self.sets_with_depth: set[str] = set()
         self.example: str | None = None  # path of a sample without depth
-        self.said: set[str] = set()
+        self.warned_topics: set[str] = set()
 
     def before_train(self, runner: Runner) -> None:
-        """Remember where the weights start."""
+        """Record the weights at the start."""
         self.first_iter = runner.iter
-        self.start = _fingerprint(_plain_model(runner))
+        self.start = _fingerprint(unwrap_model(runner))
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
-        """Look at the ground truth of the batch and, when it is time, at losses, weights and prediction."""
+        """Count valid pixels of the batch; at their iterations, check losses, weights and depth."""
         self._count_depth(runner, data_batch)
-        done = runner.iter + 1 - self.first_iter
-        if done % self.no_depth_after == 0:
+        num_iters = runner.iter + 1 - self.first_iter
+        if num_iters % self.no_depth_after == 0:
             self._check_depth(runner)
-        if done == self.still_after:
+        if num_iters == self.still_after:
             self._check_movement(runner)
-        if done == self.constant_after:
+        if num_iters == self.constant_after:
             self._check_spread(runner, _predict(runner, data_batch), 'the last training batch')
 
     def before_val(self, runner: Runner) -> None:
-        """See that what will be measured was trained on something."""
+        """Check that the model was trained on valid pixels."""
         self._check_depth(runner)
 
     def after_train(self, runner: Runner) -> None:
-        """Look at the ground truth of a training that was shorter than ``no_depth_after``."""
+        """Check the ground truth of a training that was shorter than ``no_depth_after``."""
         self._check_depth(runner)
 
     def before_val_epoch(self, runner: Runner) -> None:
@@ -107,25 +112,25 @@ class LearningWatchHook(Hook):
     def after_val_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: list | None = None
     ) -> None:
-        """Keep a few pixels of each image."""
+        """Store a few pixels of each image."""
         for sample in outputs or []:
-            self.predictions.append(_sampled(sample.pred_depth.float().reshape(-1)))
+            self.predictions.append(_subsample(sample.pred_depth.float().reshape(-1)))
             is_metric = sample.metainfo.get('prediction_type', 'metric') == 'metric'
             is_comparable = 'gt_depth' in sample and sample.gt_depth.shape == sample.pred_depth.shape
-            if is_metric and is_comparable and self._wants_baseline(runner):
+            if is_metric and is_comparable and self._is_baseline_due(runner):
                 self.pixels.append(_scored_pixels(sample))
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Look at the spread of the predictions and at their error."""
+        """Check the spread of the predictions and their error."""
         if runner.iter > 0 and self.predictions:
             self._check_spread(runner, torch.cat(self.predictions), 'the validation images')
-        if self._wants_baseline(runner) and self.pixels:
+        if self._is_baseline_due(runner) and self.pixels:
             self._check_baseline(runner)
         self.pixels, self.predictions = [], []
 
     def _count_depth(self, runner: Runner, data_batch: dict | None) -> None:
         """Count the samples of each data set that has not shown a valid pixel yet."""
-        model = _plain_model(runner)
+        model = unwrap_model(runner)
         if not isinstance(model, DepthEstimator) or not model.needs_depth:
             return
         for sample in (data_batch or {}).get('data_samples') or []:
@@ -140,7 +145,7 @@ class LearningWatchHook(Hook):
                 self.example = sample.metainfo.get('depth_path', sample.metainfo.get('img_path'))
 
     def _check_depth(self, runner: Runner) -> None:
-        """Stop if a data set had nothing to learn from; all processes come here in the same iteration.
+        """Stop if a data set has no ground truth; all processes call it in the same iteration.
 
         Raises:
             NothingToLearnError: If none of its samples had a valid pixel.
@@ -158,66 +163,79 @@ class LearningWatchHook(Hook):
                 )
 
     def _shared_counts(self) -> tuple[dict[str, int], str | None]:
-        """Return the counts of all processes together, so that they stop together."""
-        everyone: list = [None] * torch.distributed.get_world_size()
-        own = (self.samples_without_depth, self.sets_with_depth, self.example)
-        torch.distributed.all_gather_object(everyone, own)
-        self.sets_with_depth = set().union(*(sets for _, sets, _ in everyone))
+        """Return the counts over all processes and an example, so that all of them stop together."""
+        entries: list = [None] * torch.distributed.get_world_size()
+        own_entry = (self.samples_without_depth, self.sets_with_depth, self.example)
+        torch.distributed.all_gather_object(entries, own_entry)
+        for _, sets_with_depth, _ in entries:
+            self.sets_with_depth = self.sets_with_depth | sets_with_depth
         totals: dict[str, int] = {}
-        for counts, _, _ in everyone:
+        first_example = None
+        for counts, _, example in entries:
+            first_example = first_example or example
             for name, count in counts.items():
                 if name not in self.sets_with_depth:
                     totals[name] = totals.get(name, 0) + count
-        return totals, next((example for _, _, example in everyone if example), None)
+        return totals, first_example
 
     def _check_movement(self, runner: Runner) -> None:
+        """Warn if the loss or the weights have not changed since the start."""
         losses, _ = runner.message_hub.get_scalar('train/loss').data
         losses = losses[-self.still_after :]
         spread = float(losses.max() - losses.min())
         if spread <= 1e-6 * max(abs(float(losses.mean())), 1e-6):
-            self._say(
+            self._warn_once(
                 runner,
                 'loss',
                 f'the loss has been {float(losses[-1]):.6g} in all of the last {len(losses)} iterations: look at the '
                 'ground truth (valid pixels), at the loss and at the head (is its output constant?)',
             )
-        if _fingerprint(_plain_model(runner)) == self.start:
+        if _fingerprint(unwrap_model(runner)) == self.start:
             rates = {name: values[0] for name, values in runner.optim_wrapper.get_lr().items()}
-            self._say(
+            self._warn_once(
                 runner,
                 'weights',
                 f'no weight has changed in {self.still_after} iterations: look at the learning rate (now {rates}), at '
                 'frozen parameters and at skipped steps',
             )
 
-    def _check_spread(self, runner: Runner, depth: Tensor, place: str) -> None:
+    def _check_spread(self, runner: Runner, depth: Tensor, source: str) -> None:
+        """Warn if the predicted depth of the images that ``source`` names is the same everywhere."""
         mean, spread = float(depth.mean()), float(depth.std(correction=0))
         if spread <= self.constant_spread * abs(mean):
-            self._say(
+            self._warn_once(
                 runner,
                 'constant',
-                f'the prediction is {mean:.4g} m everywhere on {place} (standard deviation {spread:.2g} m): the head '
+                f'the prediction is {mean:.4g} m everywhere on {source} (standard deviation {spread:.2g} m): the head '
                 'is dead or saturated. Look at its last layer, start it with DepthBiasInitHook, lower the learning '
                 'rate',
             )
 
-    def _wants_baseline(self, runner: Runner) -> bool:
-        if runner.iter == 0 or 'baseline' in self.said:
+    def _is_baseline_due(self, runner: Runner) -> bool:
+        if runner.iter == 0 or 'baseline' in self.warned_topics:
             return False
         return runner.iter >= min(self.baseline_after, runner.max_iters)
 
     def _check_baseline(self, runner: Runner) -> None:
-        width = max(len(gt) for _, gt in self.pixels)
-        pred, gt_depth = (np.zeros((len(self.pixels), 1, width), np.float32) for _ in range(2))
-        for row, (own_pred, own_gt) in enumerate(self.pixels):
-            pred[row, 0, : len(own_pred)], gt_depth[row, 0, : len(own_gt)] = own_pred, own_gt
+        """Warn if abs_rel is no better than that of the best constant depth."""
+        # Images (N, 1, L) of one row, padded with 0, which counts as no ground truth.
+        length = max(len(image_gt) for _, image_gt in self.pixels)
+        pred = np.zeros((len(self.pixels), 1, length), np.float32)
+        gt_depth = np.zeros_like(pred)
+        for index, (image_pred, image_gt) in enumerate(self.pixels):
+            pred[index, 0, : len(image_pred)] = image_pred
+            gt_depth[index, 0, : len(image_gt)] = image_gt
         if not (gt_depth > 0).any():
             return
         constant = best_constant(gt_depth)
-        baseline = mean_abs_rel(np.full((1, width), constant, np.float32), gt_depth)
-        error = float(np.mean([mean_abs_rel(*pair) for pair in _with_depth(pred, gt_depth)]))
+        baseline = mean_abs_rel(np.full((1, length), constant, np.float32), gt_depth)
+        errors = []
+        for image_pred, image_gt in zip(pred, gt_depth, strict=True):
+            if (image_gt > 0).any():
+                errors.append(mean_abs_rel(image_pred, image_gt[None]))
+        error = float(np.mean(errors))
         if error >= baseline:
-            self._say(
+            self._warn_once(
                 runner,
                 'baseline',
                 f'after {runner.iter} iterations abs_rel on the validation images is {error:.4g}, no better than '
@@ -225,25 +243,24 @@ class LearningWatchHook(Hook):
                 'rate, and at the pairs of image and depth (tools/analysis_tools/check_dataset.py)',
             )
 
-    def _say(self, runner: Runner, topic: str, text: str) -> None:
-        if topic not in self.said:
-            self.said.add(topic)
+    def _warn_once(self, runner: Runner, topic: str, text: str) -> None:
+        if topic not in self.warned_topics:
+            self.warned_topics.add(topic)
             runner.logger.warning(text)
 
 
-def _plain_model(runner: Runner) -> nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
-
-
 def _fingerprint(model: nn.Module) -> list[float]:
-    """Return a number for each trained weight that changes with it."""
-    sums = [parameter.detach().double().abs().sum() for parameter in model.parameters() if parameter.requires_grad]
+    """Return the absolute sum of each trainable weight, which changes with the weight."""
+    sums = []
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            sums.append(parameter.detach().double().abs().sum())
     return torch.stack(sums).tolist() if sums else []
 
 
 def _predict(runner: Runner, data_batch: dict) -> Tensor:
-    """Return depth (K,) in metres of a training batch's first images; the training does not notice."""
-    model = _plain_model(runner)
+    """Return depths (L,) in metres of a batch's first two images, without effect on the training."""
+    model = unwrap_model(runner)
     samples = copy.deepcopy(list(data_batch['data_samples'])[:2])
     batch = dict(inputs=list(data_batch['inputs'])[:2], data_samples=samples)
     with preserved_random_state(), torch.no_grad():
@@ -252,31 +269,27 @@ def _predict(runner: Runner, data_batch: dict) -> Tensor:
             outputs = model.val_step(batch)
         finally:
             model.train()
-    return torch.cat([_sampled(sample.pred_depth.float().reshape(-1)) for sample in outputs])
+    return torch.cat([_subsample(sample.pred_depth.float().reshape(-1)) for sample in outputs])
 
 
-def _sampled(values: Tensor) -> Tensor:
+def _subsample(values: Tensor) -> Tensor:
     """Return about ``PIXELS_PER_IMAGE`` of the values, evenly spread."""
     return values[:: max(1, len(values) // PIXELS_PER_IMAGE)]
 
 
 def _scored_pixels(sample: DepthDataSample) -> tuple[np.ndarray, np.ndarray]:
-    """Return prediction and ground truth of a few valid pixels, in metres; ground truth of 0 does not count."""
+    """Return prediction and ground truth of a subsample of the valid pixels, in metres."""
     gt_depth = sample.gt_depth.to(sample.pred_depth.device).reshape(-1)
     pred = sample.pred_depth.float().reshape(-1)
     near, far = sample.metainfo.get('min_depth', 0.0), sample.metainfo.get('max_depth', float('inf'))
     valid = (gt_depth > near) & (gt_depth <= far)
-    return _sampled(pred[valid]).cpu().numpy(), _sampled(gt_depth[valid]).cpu().numpy()
-
-
-def _with_depth(pred: np.ndarray, gt_depth: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the pairs of maps (1, L) and (1, 1, L) that have ground truth."""
-    return [(own, gt[None]) for own, gt in zip(pred, gt_depth, strict=True) if (gt > 0).any()]
+    return _subsample(pred[valid]).cpu().numpy(), _subsample(gt_depth[valid]).cpu().numpy()
 
 
 def _scale(dataset: object, name: str) -> str:
     """Return ``=1000`` for a data set whose scale is known, nothing otherwise."""
-    for part in getattr(dataset, 'datasets', [dataset]):
-        if getattr(part, 'metainfo', {}).get('dataset_name') == name and hasattr(part, 'depth_scale'):
-            return f'={part.depth_scale:g}'
+    for member in getattr(dataset, 'datasets', [dataset]):
+        member_name = getattr(member, 'metainfo', {}).get('dataset_name')
+        if member_name == name and hasattr(member, 'depth_scale'):
+            return f'={member.depth_scale:g}'
     return ''

@@ -1,4 +1,4 @@
-"""Logging whose files are written whole."""
+"""Logger hook that writes the metrics of a test atomically."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from depth.registry import HOOKS
 
 @HOOKS.register_module()
 class LoggerHook(MMEngineLoggerHook):
-    """mmengine's hook; the metrics of a test appear in ``<timestamp>/<timestamp>.json`` whole or not at all.
+    """mmengine's ``LoggerHook`` that writes ``<timestamp>/<timestamp>.json`` of a test atomically.
 
     Arguments as in mmengine.
     """

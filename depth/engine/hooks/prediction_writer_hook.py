@@ -1,4 +1,4 @@
-"""Predictions of a test as files."""
+"""Writer of the depth maps that a test predicts."""
 
 from pathlib import Path
 
@@ -12,10 +12,10 @@ from depth.visualization.output_files import save_depth_png
 
 @HOOKS.register_module()
 class PredictionWriterHook(Hook):
-    """Write every test prediction as 16-bit PNG with a side-car JSON that states its scale.
+    """Write every depth map of a test as 16-bit PNG with a side-car JSON that states its scale.
 
     Args:
-        out_dir: Folder; names repeat the end of the image's path.
+        out_dir: Folder of the files, which are named after the last six parts of the image's path.
 
     Raises:
         ValueError: During the test, if two images would have one name.
@@ -27,7 +27,7 @@ class PredictionWriterHook(Hook):
         self.owners: dict[str, str] = {}  # path of the image by the name of its prediction
 
     def before_test_epoch(self, runner: Runner) -> None:
-        """Remove what a killed test left, forget the names of the last one."""
+        """Remove temporary files of a killed test, and forget the names of an earlier one."""
         self.owners.clear()
         remove_leftovers(self.out_dir)
 
@@ -36,8 +36,9 @@ class PredictionWriterHook(Hook):
         for sample in outputs or []:
             path = str(sample.metainfo.get('img_path', f'{batch_idx:06d}'))
             name = unique_name(path)
-            # As a disk compares them that ignores case.
-            if (owner := self.owners.setdefault(name.casefold(), path)) != path:
+            # Some file systems ignore case.
+            owner = self.owners.setdefault(name.casefold(), path)
+            if owner != path:
                 raise ValueError(
                     f'{self.out_dir / name}.png would be the prediction of both {owner} and {path}: their last six '
                     'parts are the same; rename one of the folders, or test them apart into two folders'
@@ -46,9 +47,9 @@ class PredictionWriterHook(Hook):
 
 
 def unique_name(img_path: str) -> str:
-    """Return a file name that keeps the last five folders of a path apart: ``a/b/c.png`` -> ``a_b_c``.
+    """Return a file name of the last five folders and the stem: ``a/b/c.png`` becomes ``a_b_c``.
 
-    Virtual KITTI 2 needs as many: ``Scene01/clone/frames/rgb/Camera_0/rgb_00000``.
+    Virtual KITTI 2 needs all five: ``Scene01/clone/frames/rgb/Camera_0/rgb_00000``.
     """
     parts = [part for part in Path(img_path).with_suffix('').parts if part not in ('/', '..', '.')]
     return '_'.join(parts[-6:])

@@ -1,4 +1,4 @@
-"""The protocol beside the numbers."""
+"""Writer of the evaluation protocol and the per-image values of a test."""
 
 from pathlib import Path
 
@@ -11,10 +11,11 @@ from depth.registry import HOOKS
 
 @HOOKS.register_module()
 class ProtocolHook(Hook):
-    """After a test write ``protocol.json`` beside the metrics, under which definition they were obtained.
+    """Write ``protocol.json`` and ``per_image.json`` next to the metrics of a test.
 
-    ``per_image.json`` beside it holds every image's values; ``tools/analysis_tools/compare_results.py`` reads it. If a
-    test has several metrics, those after the first write ``protocol_1.json``, ``per_image_1.json`` and so on.
+    The first states the definition of the metrics (depth range, crop, alignment), the second holds
+    the values of every image, which ``tools/analysis_tools/compare_results.py`` reads. If a test
+    has several metrics, those after the first write ``protocol_1.json``, ``per_image_1.json``, ...
     """
 
     @master_only

@@ -1,4 +1,4 @@
-"""Saving a checkpoint and leaving when a signal asks the training to end."""
+"""Hook that saves a checkpoint and ends the training on SIGTERM or Ctrl-C."""
 
 import signal
 import threading
@@ -19,14 +19,15 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 @HOOKS.register_module()
 class TerminationHook(Hook):
-    """On SIGTERM or Ctrl-C save a checkpoint after the current iteration and end the training.
+    """Save a checkpoint after the current iteration on SIGTERM or Ctrl-C, and end the training.
 
-    A validation is cut at once and done again by the resumed run. ``runner.exit_code`` is then 128 plus the number of
-    the signal (143, 130), unless the training was complete; ``--resume auto`` continues it. In a single process a
-    second Ctrl-C ends the run without saving.
+    A validation is ended between two batches and repeated by the resumed run. ``runner.exit_code``
+    is then 128 plus the number of the signal (143, 130), unless the training was complete;
+    ``--resume auto`` continues it. In a single process a second Ctrl-C ends the run without saving.
 
     Args:
-        check_interval: Several processes agree on stopping every so many iterations.
+        check_interval: Iterations between two exchanges of received signals among several
+            processes.
     """
 
     priority = 'LOWEST'
@@ -38,28 +39,34 @@ class TerminationHook(Hook):
         self.first_received = 0.0
 
     def before_train(self, runner: Runner) -> None:
-        """Start listening; only the main thread of a process can."""
+        """Install the signal handlers; Python allows that in the main thread only."""
         if threading.current_thread() is not threading.main_thread():
             return
         self.runner = runner
-        self.previous = {signum: signal.signal(signum, self._remember) for signum in SIGNALS}
+        self.previous = {signum: signal.signal(signum, self._handle_signal) for signum in SIGNALS}
 
     def stop_listening(self) -> None:
-        """Put the handlers of before back."""
+        """Restore the previous signal handlers."""
         for signum, handler in self.previous.items():
             signal.signal(signum, handler or signal.SIG_DFL)
-        self.previous, self.runner = {}, None
+        self.previous = {}
+        self.runner = None
 
-    def _remember(self, signum: int, frame: FrameType | None) -> None:
-        # torchrun passes Ctrl-C on to processes that had it already, so only a lone process counts them.
-        alone = get_dist_info()[1] == 1
-        if self.runner.stop_signal and signum == signal.SIGINT and alone and time.monotonic() > self.first_received + 1:
-            raise KeyboardInterrupt
+    def _handle_signal(self, signum: int, frame: FrameType | None) -> None:
+        """Record the first signal; a second Ctrl-C interrupts."""
+        now = time.monotonic()
         if not self.runner.stop_signal:
-            self.runner.stop_signal, self.first_received = int(signum), time.monotonic()
+            self.runner.stop_signal = int(signum)
+            self.first_received = now
+            return
+        # torchrun forwards a Ctrl-C that its processes have received already, so a second one only
+        # counts in a single process.
+        is_single_process = get_dist_info()[1] == 1
+        if signum == signal.SIGINT and is_single_process and now > self.first_received + 1:
+            raise KeyboardInterrupt
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs=None) -> None:
-        """Stop if a signal came to any process."""
+        """End the training if any process has received a signal."""
         if get_dist_info()[1] > 1:
             if not self.every_n_train_iters(runner, self.check_interval):
                 return
@@ -68,13 +75,14 @@ class TerminationHook(Hook):
             runner.train_loop.stop_training = True
 
     def after_train(self, runner: Runner) -> None:
-        """Save if a signal ended the training, and stop listening."""
+        """Save a checkpoint if a signal ended the training, and restore the signal handlers."""
         loop = runner.train_loop
         signum = agree_on_signal(runner.stop_signal)
         if signum and not loop.is_complete:
-            hook = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
-            if hook is not None:
-                hook.save_now(runner)
+            for hook in runner.hooks:
+                if isinstance(hook, CheckpointHook):
+                    hook.save_now(runner)
+                    break
             runner.exit_code = 128 + signum
             runner.logger.warning(
                 f'{signal.Signals(signum).name}: stopped after iteration {runner.iter}; continue with --resume auto'

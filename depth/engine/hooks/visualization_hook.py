@@ -1,4 +1,4 @@
-"""Panels of a few samples at every evaluation."""
+"""Panels of a few samples at each validation and test."""
 
 from collections.abc import Sequence
 
@@ -13,10 +13,12 @@ from depth.visualization import draw_panel
 
 @HOOKS.register_module()
 class DepthVisualizationHook(Hook):
-    """Draw image, ground truth, prediction and error of the first samples, to the work dir and TensorBoard.
+    """Draw image, ground truth, prediction and error of the first samples.
+
+    The panels go to the visualizer's backends: by default the work dir and TensorBoard.
 
     Args:
-        num_images: How many samples; 0 draws none.
+        num_images: Number of samples; 0 draws none.
     """
 
     def __init__(self, num_images: int = 4) -> None:
@@ -24,7 +26,7 @@ class DepthVisualizationHook(Hook):
         self.drawn = 0
 
     def before_val_epoch(self, runner: Runner) -> None:
-        """Start counting anew."""
+        """Reset the number of drawn samples."""
         self.drawn = 0
 
     before_test_epoch = before_val_epoch
@@ -36,7 +38,7 @@ class DepthVisualizationHook(Hook):
         data_batch: dict | None = None,
         outputs: Sequence[DepthDataSample] | None = None,
     ) -> None:
-        """Draw validation samples; each keeps its name, so TensorBoard shows its progress."""
+        """Draw validation samples, under names that stay, so that TensorBoard shows their progress."""
         self._draw(runner, data_batch, outputs, 'val', runner.iter)
 
     def after_test_iter(

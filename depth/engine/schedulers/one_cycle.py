@@ -1,4 +1,4 @@
-"""One-cycle policy for the rate and for beta1, per parameter group.
+"""One-cycle schedules of the learning rate and of beta1, per parameter group.
 
 Reference: Super-Convergence, https://arxiv.org/abs/1708.07120
 """
@@ -22,11 +22,12 @@ class OneCycleRate(_ParamScheduler):
 
     Args:
         optimizer: Optimizer or its wrapper; the groups' rates are the maxima.
-        total_steps: Iterations in all.
-        pct_start: Share of them in which the rate grows.
+        total_steps: Number of iterations of the cycle.
+        pct_start: Share of the iterations in which the rate grows.
         div_factor: The first rate is the maximum divided by this.
         final_div_factor: The last rate is the first one divided by this.
-        group_rates: False gives every group the first group's maximum, as the published code did by mistake.
+        group_rates: False gives every group the first group's maximum, as the published code does by
+            mistake.
         begin, end, last_step, by_epoch, verbose: As in mmengine; counted in iterations.
     """
 
@@ -44,8 +45,10 @@ class OneCycleRate(_ParamScheduler):
         by_epoch: bool = False,
         verbose: bool = False,
     ) -> None:
-        self.total_steps, self.pct_start = total_steps, pct_start
-        self.div_factor, self.final_div_factor = div_factor, final_div_factor
+        self.total_steps = total_steps
+        self.pct_start = pct_start
+        self.div_factor = div_factor
+        self.final_div_factor = final_div_factor
         self.group_rates = group_rates
         super().__init__(optimizer, 'lr', begin=begin, end=end, last_step=last_step, by_epoch=by_epoch, verbose=verbose)
 
@@ -54,7 +57,7 @@ class OneCycleRate(_ParamScheduler):
         return [maximum * self.factor(self.last_step) for maximum in maxima]
 
     def factor(self, step: int) -> float:
-        """Return the share of the maximum at an iteration."""
+        """Return the rate at an iteration, as a share of the maximum."""
         first = 1 / self.div_factor
         last = first / self.final_div_factor
         peak = self.pct_start * self.total_steps - 1

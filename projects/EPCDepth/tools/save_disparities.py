@@ -16,33 +16,28 @@ def parse_args() -> argparse.Namespace:
         required=True,
         help='folder for disparities.npy (N, H, W) and pictures',
     )
-    parser.add_argument('--no-pictures', action='store_true', help='write the npy file only')
+    parser.add_argument(
+        '--no-pictures',
+        action='store_true',
+        help='write the npy file only (default: pictures too)',
+    )
     add_cfg_options(parser)
     return parser.parse_args()
 
 
 def main() -> None:
-    """Run the test with a hook that writes the disparities."""
+    """Test with a hook that writes the disparities; metrics go to the sub-folder ``test``."""
     args = parse_args()
-    from depth.engine.config import load_config, make_projects_importable, skip_pretrained
-    from depth.engine.config_check import check_config, check_data_paths
-    from depth.engine.run import build_runner
+    from depth.apis import test
+    from depth.engine.config import load_config, make_projects_importable
 
     make_projects_importable(Path(__file__))
     from projects.EPCDepth.disparities import DisparityWriterHook
 
     cfg = load_config(args.config, parse_cfg_options(args.cfg_options))
-    cfg.work_dir, cfg.load_from = str(Path(args.out, 'test')), args.checkpoint
-    skip_pretrained(cfg)
-    writer = dict(
-        type=DisparityWriterHook.__name__,
-        out_dir=args.out,
-        pictures=not args.no_pictures,
-    )
+    writer = dict(type=DisparityWriterHook.__name__, out_dir=args.out, pictures=not args.no_pictures)
     cfg.custom_hooks = [*cfg.get('custom_hooks', []), writer]
-    check_config(cfg)
-    check_data_paths(cfg, ['test_dataloader'])
-    build_runner(cfg).test()
+    test(cfg, args.checkpoint, work_dir=Path(args.out, 'test'))
 
 
 if __name__ == '__main__':

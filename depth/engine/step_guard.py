@@ -1,4 +1,4 @@
-"""Guard of the optimizer step: a step whose gradient is not finite changes nothing."""
+"""Guard that skips optimizer steps whose gradient is not finite, without synchronising the GPU."""
 
 from collections.abc import Sequence
 
@@ -11,20 +11,23 @@ CHUNK = 2**24  # elements of tensors that are copied together
 
 
 class StepGuard:
-    """Skips optimizer steps whose gradient norm is not finite, without a wait for the device.
+    """Guard that skips optimizer steps whose gradient norm is not finite.
 
-    After ``limit`` such steps in a row every further step is skipped as well, so that weights and running statistics
-    stay those in front of the bad steps until somebody reads the state. The gradient norm is the same on all
-    processes (a loss that is not finite makes the gradients of all of them so), hence they all decide alike.
+    After ``limit`` such steps in a row the guard is frozen: every further step is skipped, so that
+    weights and running statistics stay those before the bad steps until the state is read. All
+    processes decide alike, because the gradient norm is the same on all of them: a loss that is not
+    finite on one makes the averaged gradients of all not finite.
 
-    On a CPU, reading a value costs nothing and the step is left out. On other devices a fused optimizer takes the
-    flag itself, as ``torch.amp.GradScaler`` hands it over; for any other one the parameters and its state are put
-    back where the flag says so. The step counters that optimizers keep on the CPU advance in a skipped step.
+    On a CPU the flag is read and the step left out. On other devices the host does not wait for the
+    flag: a fused optimizer takes it as a tensor, as from ``torch.amp.GradScaler``; with any other
+    optimizer the parameters and its state are restored where the flag is false. The step counters
+    that optimizers keep on the CPU advance in a skipped step.
 
     Args:
-        model: Model whose running statistics are put back together with the weights.
-        limit: Bad steps in a row after which the guard freezes the model.
-        overflow_limit: The same for steps that float16's loss scaling skips, while the loss itself is finite.
+        model: Model whose running statistics are restored together with the weights.
+        limit: Number of bad steps in a row after which the guard freezes the model.
+        overflow_limit: The same for steps that float16's loss scaling skips while the loss itself
+            is finite.
         waits: Read the flag in each step; by default on the devices of ``READS_ON``.
     """
 
@@ -43,21 +46,21 @@ class StepGuard:
         self._statistics = TensorCopies([buffer for buffer in model.buffers() if buffer.is_floating_point()])
 
     def begin_window(self) -> None:
-        """Remember the running statistics; to be called before the forward pass that starts a step's gradients."""
+        """Save the running statistics; call it before the first forward pass of a step."""
         self.loss_is_finite.fill_(True)
         self._statistics.save()
 
     def mark(self, loss: Tensor) -> Tensor:
-        """Return the loss, with a gradient that is not finite if its value is not.
+        """Return the loss; if its value is not finite, its gradient is NaN.
 
-        A loss of infinity can have a finite gradient, and without this a process whose loss is finite would step.
+        An infinite loss can have a finite gradient, with which the other processes would step.
         """
         is_finite = loss.detach().isfinite()
         self.loss_is_finite &= is_finite
         return loss * torch.where(is_finite, 1.0, torch.nan).to(loss.dtype)
 
     def step(self, optimizer: Optimizer, norm: Tensor, **kwargs) -> None:
-        """Let the optimizer step where ``norm``, the norm of all gradients, is finite and nothing is frozen."""
+        """Step the optimizer if ``norm``, the norm of all gradients, is finite and nothing is frozen."""
         allowed = self.judge(norm)
         if self.waits:
             if bool(allowed):
@@ -73,11 +76,14 @@ class StepGuard:
         self._statistics.put_back_unless(allowed)
 
     def allows_scaled_step(self, norm: Tensor) -> bool:
-        """Return whether a step with float16's loss scaling may be taken; ``norm`` is that of unscaled gradients.
+        """Return whether a step with float16's loss scaling may be taken.
 
-        A gradient beyond float16 is no fault while the loss is finite: the scale shrinks until it fits. A scale that
-        has been halved ``overflow_limit`` times in a row does not help any more. This reads from the device, as the
-        scaler does in each step.
+        A gradient beyond float16's range is normal while the loss is finite: the scaler halves its
+        scale until the gradient fits. After ``overflow_limit`` halvings in a row the guard freezes.
+        This reads from the device, as the scaler does in each step.
+
+        Args:
+            norm: Norm of the unscaled gradients.
         """
         overflow = not bool(norm.isfinite()) and self._all_losses_are_finite()
         self.overflows = self.overflows + 1 if overflow else 0
@@ -106,10 +112,10 @@ class StepGuard:
 
 
 class TensorCopies:
-    """Copies of many tensors, made and put back in a few kernels.
+    """Copies of many tensors, saved and restored with a few kernels.
 
     Args:
-        tensors: What is copied; tensors that share type and device are joined into chunks.
+        tensors: Tensors to copy; those of one type and device are joined into chunks.
     """
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
@@ -117,15 +123,15 @@ class TensorCopies:
         self._saved: list[Tensor] = []
 
     def save(self) -> None:
-        """Copy the present values."""
+        """Save the present values."""
         self._saved = [_joined(chunk) for chunk in self._chunks]
 
     def put_back_unless(self, keep: Tensor) -> None:
-        """Put the saved values back where the flag ``keep``, a scalar on the device, is false."""
+        """Restore the saved values where the flag ``keep``, a scalar on the device, is false."""
         for chunk, saved in zip(self._chunks, self._saved, strict=True):
             values = torch.where(keep.to(saved.device), _joined(chunk), saved)
-            parts = values.split([tensor.numel() for tensor in chunk])
-            shaped = [part.view(tensor.shape) for part, tensor in zip(parts, chunk, strict=True)]
+            pieces = values.split([tensor.numel() for tensor in chunk])
+            shaped = [piece.view(tensor.shape) for piece, tensor in zip(pieces, chunk, strict=True)]
             torch._foreach_copy_(chunk, shaped)
 
 
@@ -135,7 +141,9 @@ def gradient_norm(parameters: Sequence[Tensor]) -> Tensor:
     for parameter in parameters:
         if parameter.grad is not None:
             by_kind.setdefault((parameter.grad.device, parameter.grad.dtype), []).append(parameter.grad.detach())
-    norms = [norm.float() for grads in by_kind.values() for norm in torch._foreach_norm(grads)]
+    norms = []
+    for grads in by_kind.values():
+        norms += [norm.float() for norm in torch._foreach_norm(grads)]
     if not norms:
         return torch.zeros(())
     return torch.stack([norm.to(norms[0].device) for norm in norms]).norm()
@@ -143,14 +151,16 @@ def gradient_norm(parameters: Sequence[Tensor]) -> Tensor:
 
 @torch.no_grad()
 def _step_and_put_back(optimizer: Optimizer, allowed: Tensor, **kwargs) -> None:
-    parameters = [parameter for group in optimizer.param_groups for parameter in group['params']]
-    stepped = [parameter for parameter in parameters if parameter.grad is not None]
+    """Step the optimizer, then restore parameters and state where ``allowed`` is false."""
+    stepped = []
+    for group in optimizer.param_groups:
+        stepped += [parameter for parameter in group['params'] if parameter.grad is not None]
     state_before = _state_tensors(optimizer, stepped)
     copies = TensorCopies([*stepped, *state_before.values()])
     copies.save()
     optimizer.step(**kwargs)
     copies.put_back_unless(allowed)
-    # State that this step has made starts at zero, as that of a step without gradient.
+    # State that this step created has no earlier value; it starts at zero instead.
     for key, tensor in _state_tensors(optimizer, stepped).items():
         if key not in state_before:
             tensor.copy_(torch.where(allowed, tensor, torch.zeros_like(tensor)))
@@ -158,15 +168,16 @@ def _step_and_put_back(optimizer: Optimizer, allowed: Tensor, **kwargs) -> None:
 
 def _state_tensors(optimizer: Optimizer, parameters: Sequence[Tensor]) -> dict[tuple[int, str], Tensor]:
     """Return the optimizer's state on the devices of its parameters, by parameter and name."""
-    found = {}
+    tensors = {}
     for index, parameter in enumerate(parameters):
         for name, value in optimizer.state.get(parameter, {}).items():
             if isinstance(value, Tensor) and value.device == parameter.device:
-                found[index, name] = value
-    return found
+                tensors[index, name] = value
+    return tensors
 
 
 def _chunks(tensors: Sequence[Tensor]) -> list[list[Tensor]]:
+    """Group tensors of one type and device into lists of at most ``CHUNK`` elements."""
     chunks: list[list[Tensor]] = []
     open_chunks: dict[tuple, tuple[list[Tensor], int]] = {}
     for tensor in tensors:

@@ -1,4 +1,8 @@
-"""Switches that make a model faster or smaller without changing what it computes; docs/train.md lists them."""
+"""Options that make a model faster or smaller in memory; docs/train.md lists them.
+
+Channels-last memory, ``torch.compile``, activation checkpointing, and autocast and CUDA graphs for
+inference.
+"""
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
@@ -12,11 +16,12 @@ from torch.utils.checkpoint import checkpoint
 from .cuda_graph import CudaGraphs
 
 DTYPES = dict(bfloat16=torch.bfloat16, float16=torch.float16)
-PREDICTIONS = ('predict_depth', 'predict_inverse_depth')  # methods of estimators that run the network
+# Methods of estimators that run the network.
+PREDICTIONS = ('predict_depth', 'predict_inverse_depth')
 
 
 def use_channels_last(model: nn.Module) -> None:
-    """Keep convolution weights and the backbone's input in channels-last order, in place; values stay the same."""
+    """Convert a model to channels-last memory, in place: its weights and the backbone's input."""
     model.to(memory_format=torch.channels_last)
     model.backbone.register_forward_pre_hook(_reorder_images)
 
@@ -26,14 +31,14 @@ def _reorder_images(module: nn.Module, args: tuple) -> tuple:
 
 
 def compile_options(switch: bool | dict | None) -> dict | None:
-    """Return the arguments of ``torch.compile`` that ``compile`` of a config stands for, None if it is off.
+    """Return the arguments of ``torch.compile`` for ``compile`` of a config; None if it is off.
 
-    Shapes are constants unless the config says otherwise: tracing a windowed transformer for any size takes minutes,
-    one size takes seconds. A function is compiled for 8 sizes at most (torch's ``recompile_limit``), further sizes
-    run uncompiled.
+    By default (``dynamic=False``) code is compiled for each input size: compiling a windowed
+    transformer for any size takes minutes, for one size seconds. At most 8 sizes are compiled
+    (torch's ``recompile_limit``), further sizes run uncompiled.
 
     Raises:
-        ValueError: If the switch is something else.
+        ValueError: If ``switch`` is of another type.
     """
     if switch is not None and not isinstance(switch, bool | dict):
         raise ValueError(f'compile is True, False or a dict of arguments of torch.compile, got {switch!r}')
@@ -43,42 +48,46 @@ def compile_options(switch: bool | dict | None) -> dict | None:
 
 
 def compile_method(model: nn.Module, name: str, switch: bool | dict | None) -> None:
-    """Compile one method of a model, in place, if the switch is on."""
+    """Compile one method of a model, in place, if ``compile`` of the config is on."""
     options = compile_options(switch)
     if options is not None:
         setattr(model, name, torch.compile(getattr(model, name), **options))
 
 
 def recompute_activations(model: nn.Module, modules: str | Sequence[str]) -> None:
-    """Let parts of a model forget their activations and compute them again in the backward pass, in place.
+    """Use activation checkpointing in some modules of a model, in place.
 
-    Memory for time; losses, gradients and running statistics are those of a model that remembers.
+    Their activations are not stored but computed again in the backward pass, which saves memory and
+    takes time. Losses, gradients and running statistics do not change.
 
     Args:
         model: The model.
-        modules: Dotted names of its parts, ``['backbone', 'neck']`` say.
+        modules: Dotted names of the modules, such as ``['backbone', 'neck']``.
 
     Raises:
-        ValueError: If there is no such part.
+        ValueError: If there is no such module.
     """
     for name in [modules] if isinstance(modules, str) else modules:
         try:
             module = model.get_submodule(name)
         except AttributeError as error:
-            parts = ', '.join(part for part, _ in model.named_children())
-            raise ValueError(f'activation_checkpointing: the model has no part {name!r}, only {parts}') from error
-        module.forward = _recomputing(module, module.forward)
+            children = ', '.join(child for child, _ in model.named_children())
+            raise ValueError(f'activation_checkpointing: the model has no part {name!r}, only {children}') from error
+        module.forward = _with_recomputation(module, module.forward)
 
 
-def _recomputing(module: nn.Module, forward: Callable) -> Callable:
+def _with_recomputation(module: nn.Module, forward: Callable) -> Callable:
+    """Return ``forward`` with activation checkpointing."""
+
     def contexts() -> tuple[AbstractContextManager, AbstractContextManager]:
-        return nullcontext(), _statistics_left_alone(module)
+        # Of the first computation and of the repeated one.
+        return nullcontext(), _frozen_statistics(module)
 
     @functools.wraps(forward)
     def run(*args, **kwargs):
         if not torch.is_grad_enabled():
             return forward(*args, **kwargs)
-        # Compiled code changes statistics beside the graph, once, and takes no contexts.
+        # torch.compile accepts no contexts here, and updates the statistics once anyway.
         options = {} if torch.compiler.is_compiling() else dict(context_fn=contexts)
         return checkpoint(forward, *args, use_reentrant=False, **options, **kwargs)
 
@@ -86,32 +95,38 @@ def _recomputing(module: nn.Module, forward: Callable) -> Callable:
 
 
 @contextmanager
-def _statistics_left_alone(module: nn.Module) -> Iterator[None]:
-    """Compute as in training, but let BatchNorms count their batch no second time."""
-    counting = [part for part in module.modules() if isinstance(part, _BatchNorm) and part.track_running_stats]
-    before = [(part.momentum, part.num_batches_tracked) for part in counting]
-    for part in counting:
-        part.momentum, part.num_batches_tracked = 0.0, None
+def _frozen_statistics(module: nn.Module) -> Iterator[None]:
+    """Keep the running statistics of BatchNorms in training mode unchanged within the block."""
+    norms = []
+    for child in module.modules():
+        if isinstance(child, _BatchNorm) and child.track_running_stats:
+            norms.append((child, child.momentum, child.num_batches_tracked))
+    for norm, _, _ in norms:
+        norm.momentum = 0.0
+        norm.num_batches_tracked = None
     try:
         yield
     finally:
-        for part, (momentum, batches) in zip(counting, before, strict=True):
-            part.momentum, part.num_batches_tracked = momentum, batches
+        for norm, momentum, num_batches in norms:
+            norm.momentum = momentum
+            norm.num_batches_tracked = num_batches
 
 
 def speed_up_inference(model: nn.Module, options: dict | None) -> None:
-    """Change how a model predicts, in place, as ``inference`` of a config says.
+    """Set up autocast, compilation or CUDA graphs for a model's predictions, in place.
 
     Args:
         model: Estimator in eval mode on its device.
-        options: ``autocast``: ``'bfloat16'`` or ``'float16'``; ``compile``: True or arguments of ``torch.compile``;
-            ``cuda_graph``: True records the kernels of each size once and replays them (CUDA alone).
+        options: ``inference`` of a config. ``autocast``: ``'bfloat16'`` or ``'float16'``;
+            ``compile``: True or arguments of ``torch.compile``; ``cuda_graph``: True records the
+            kernels of each image size once and replays them (CUDA only). All are off by default.
 
     Raises:
-        ValueError: If an option is unknown, or cannot be had here.
+        ValueError: If an option is unknown, or not available on the model's device.
     """
     options = dict(options or {})
-    autocast, compiled = options.pop('autocast', None), compile_options(options.pop('compile', None))
+    autocast = options.pop('autocast', None)
+    compiled = compile_options(options.pop('compile', None))
     cuda_graph = options.pop('cuda_graph', False)
     if options:
         raise ValueError(f'inference has no option {next(iter(options))!r}, only autocast, compile and cuda_graph')
@@ -137,6 +152,8 @@ def speed_up_inference(model: nn.Module, options: dict | None) -> None:
 
 
 def _autocast(predict: Callable, device: str, dtype: torch.dtype) -> Callable:
+    """Return ``predict`` under autocast."""
+
     @functools.wraps(predict)
     def run(*args, **kwargs):
         with torch.autocast(device, dtype):

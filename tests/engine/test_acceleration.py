@@ -7,14 +7,14 @@ import torch
 from torch import nn
 
 from benchmarks.graphs import count_compilations
-from depth.engine.cuda_graph import CudaGraphs
-from depth.engine.speed import (
+from depth.engine.acceleration import (
     compile_method,
     compile_options,
     recompute_activations,
     speed_up_inference,
     use_channels_last,
 )
+from depth.engine.cuda_graph import CudaGraphs
 from depth.models.backbones import TimmBackbone
 
 SWIN = dict(

@@ -1,0 +1,94 @@
+"""Camera of each input image of inference."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from depth.cameras import check_camera, pinhole_matrix
+from depth.datasets.folder import OtherCamerasError, read_cameras
+
+
+class ImageCameras:
+    """Camera of each image: from the caller, from ``intrinsics.json`` or from the config.
+
+    Args:
+        intrinsics: fx, fy, cx, cy in pixels, for all images.
+        fov: Horizontal field of view in degrees, for all images.
+        default: K (3, 3) of the config, for images without any other camera.
+
+    Attributes:
+        notes: One line per ``intrinsics.json`` of another format, which is not used.
+
+    Raises:
+        ValueError: If a value cannot be one of a camera.
+    """
+
+    def __init__(
+        self, intrinsics: Sequence[float] | None, fov: float | None, default: Sequence[Sequence[float]] | None
+    ) -> None:
+        self.notes: list[str] = []
+        self.fov = None if fov is None else float(fov)
+        self.default = None
+        if default is not None:
+            self.default = check_camera(default, 'default_intrinsics of the config')
+        self.intrinsics = None
+        if intrinsics is not None:
+            values = list(np.ravel(np.asarray(intrinsics, object)))
+            if len(values) != 4:
+                raise ValueError(f'--intrinsics takes four numbers, fx fy cx cy, got {len(values)}')
+            self.intrinsics = pinhole_matrix(*values, '--intrinsics')
+        self._cameras_of_file: dict[Path, dict[str, list[list[float]]]] = {}
+        self._file_of_folder: dict[Path, Path | None] = {}
+
+    def check(self, paths: Sequence[str]) -> None:
+        """Read the ``intrinsics.json`` of all images.
+
+        Raises:
+            ValueError: If one is damaged or holds an impossible camera.
+        """
+        if self.intrinsics is None and self.fov is None:
+            for path in paths:
+                self._camera_from_file(path)
+
+    def matrix(self, size: tuple[int, int], path: str | None) -> np.ndarray | None:
+        """Return K (3, 3) in pixels of the full image, of ``size`` (H, W); None if it is unknown.
+
+        Raises:
+            ValueError: If it does not fit the image.
+        """
+        height, width = size
+        if self.intrinsics is not None:
+            return check_camera(self.intrinsics, '--intrinsics', size)
+        if self.fov is not None:
+            focal = width / 2 / math.tan(math.radians(self.fov) / 2)
+            return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
+        camera = self._camera_from_file(path) if path else None
+        if camera is not None:
+            return check_camera(camera, str(self._file_of_folder[Path(path).resolve().parent]), size)
+        return self.default
+
+    def _camera_from_file(self, path: str) -> list[list[float]] | None:
+        """Return K of an image from the nearest ``intrinsics.json``, None if there is none.
+
+        A folder data set keeps images in ``ROOT/images/`` and the file in ``ROOT``.
+        """
+        folder = Path(path).resolve().parent
+        if folder not in self._file_of_folder:
+            self._file_of_folder[folder] = None
+            for ancestor in [folder, *folder.parents][:3]:
+                if (ancestor / 'intrinsics.json').is_file():
+                    self._file_of_folder[folder] = ancestor / 'intrinsics.json'
+                    break
+        file = self._file_of_folder[folder]
+        if file is None:
+            return None
+        if file not in self._cameras_of_file:
+            try:
+                self._cameras_of_file[file] = read_cameras(file)
+            except OtherCamerasError as error:  # a file of the same name from another program
+                self._cameras_of_file[file] = {}
+                self.notes.append(f'not used as cameras: {error}')
+        cameras = self._cameras_of_file[file]
+        return cameras.get(Path(path).stem, cameras.get(''))

@@ -1,0 +1,152 @@
+"""Training and testing of a config, from the checks before the start to the finished run."""
+
+import os
+from pathlib import Path
+
+from mmengine.config import Config
+
+from depth.engine.config import open_config, skip_pretrained
+from depth.engine.config_check import check_testing, check_training
+from depth.engine.runner import DepthRunner, build_runner
+from depth.engine.work_dir_lock import check_free
+
+
+def train(
+    config: str | Path | Config,
+    *,
+    work_dir: str | Path | None = None,
+    resume: bool | str | Path = False,
+    amp: bool = False,
+    compile_step: bool = False,
+    seed: int | None = None,
+    deterministic: bool = False,
+    auto_scale_lr: bool = False,
+    launcher: str = 'none',
+) -> DepthRunner:
+    """Train the model of a config.
+
+    An option that is left at its default keeps what the config says.
+
+    Args:
+        config: Config file or object; an object is copied.
+        work_dir: Folder of logs and checkpoints; by default that of the config, or else
+            ``work_dirs/<config name>``.
+        resume: Checkpoint to continue from; True or ``'auto'`` takes the newest of the work dir, if
+            it has one.
+        amp: Train in mixed precision: float16 on CUDA, bfloat16 on CPU.
+        compile_step: Compile the training step with ``torch.compile``.
+        seed: Random seed.
+        deterministic: Use deterministic kernels where there are any.
+        auto_scale_lr: Fit learning rate and length of the published recipe to the batch size of
+            this launch (docs/train.md).
+        launcher: ``'none'``, ``'pytorch'`` or ``'slurm'``.
+
+    Returns:
+        The runner after the training; its ``exit_code`` is not 0 if a signal ended an incomplete
+        training.
+
+    Raises:
+        ConfigError: If the config cannot work or its data does not exist.
+        WorkDirInUseError: If another training holds the work dir.
+    """
+    cfg = open_config(config)
+    check_training(cfg)
+    _set_launch(cfg, work_dir, launcher)
+    if resume:
+        cfg.resume = True
+        cfg.load_from = None if resume is True or resume == 'auto' else str(resume)
+    if amp:
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    if auto_scale_lr:
+        cfg.auto_scale_lr = dict(cfg.get('auto_scale_lr') or {}, enable=True)
+    if compile_step:
+        cfg.compile = True
+    if seed is not None or deterministic:
+        randomness = cfg.get('randomness', {})
+        if seed is None:
+            seed = randomness.get('seed')
+        cfg.randomness = dict(randomness, seed=seed, deterministic=deterministic)
+    # The runner takes the lock only when the model is built and its weights are fetched.
+    if int(os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0'))) == 0:
+        check_free(cfg.work_dir)
+    runner = build_runner(cfg)
+    runner.train()
+    return runner
+
+
+def test(
+    config: str | Path | Config,
+    checkpoint: str | Path,
+    *,
+    work_dir: str | Path | None = None,
+    out_dir: str | Path | None = None,
+    tta: bool | None = None,
+    all_protocols: bool = False,
+    launcher: str = 'none',
+) -> dict[str, float]:
+    """Test a checkpoint on the test set of a config.
+
+    The weights have to fit the model completely. The metrics are also written to the work dir.
+
+    Args:
+        config: Config file or object; an object is copied.
+        checkpoint: Checkpoint file.
+        work_dir: Folder of the metrics; by default that of the config, or else
+            ``work_dirs/<config name>``.
+        out_dir: Folder for every prediction as 16-bit PNG; None writes none.
+        tta: Average with the prediction of the mirrored image; None does as the config says.
+        all_protocols: Also score the predictions under every other protocol that applies.
+        launcher: ``'none'``, ``'pytorch'`` or ``'slurm'``.
+
+    Returns:
+        Metrics by name.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        ConfigError: If the config cannot work or its data does not exist.
+        ValueError: If the weights do not fit the model or a prediction is not finite.
+    """
+    cfg = open_config(config)
+    if not Path(checkpoint).is_file():
+        raise FileNotFoundError(f'checkpoint {checkpoint} does not exist')
+    check_testing(cfg)
+    _set_launch(cfg, work_dir, launcher)
+    cfg.load_from = str(checkpoint)
+    cfg.resume = False
+    cfg.load_strict = True
+    skip_pretrained(cfg)
+    if tta is not None:
+        cfg.model.test_cfg = dict(cfg.model.get('test_cfg') or {}, flip=tta)
+    if all_protocols:
+        _request_all_protocols(cfg)
+    if out_dir is not None:
+        writer = dict(type='PredictionWriterHook', out_dir=str(out_dir))
+        cfg.custom_hooks = [*cfg.get('custom_hooks', []), writer]
+    return build_runner(cfg).test()
+
+
+def _set_launch(cfg: Config, work_dir: str | Path | None, launcher: str) -> None:
+    """Set launcher and work dir of a config, in place.
+
+    Raises:
+        ValueError: If there is no work dir, neither as argument nor from the config or its name.
+    """
+    cfg.launcher = launcher
+    if work_dir is not None:
+        cfg.work_dir = str(work_dir)
+    elif not cfg.get('work_dir'):
+        if not cfg.filename:
+            raise ValueError('work_dir is missing: the config has none, and no file to name one after')
+        cfg.work_dir = str(Path('work_dirs', Path(cfg.filename).stem))
+
+
+def _request_all_protocols(cfg: Config) -> None:
+    """Let the test metric score every protocol that applies, for each data set of a mixture."""
+    evaluators = cfg.test_evaluator
+    for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
+        if evaluator['type'] == 'DepthMetric':
+            evaluator['protocols'] = 'all'
+        elif evaluator['type'] == 'MixedDepthMetric':
+            for name, protocol in evaluator['protocols'].items():
+                options = dict(protocol=protocol) if isinstance(protocol, str) else protocol
+                evaluator['protocols'][name] = dict(options, protocols='all')

@@ -1,0 +1,123 @@
+"""State of a training in a checkpoint, beside weights and optimizer, and its restoration.
+
+That is the checkpoint's ``meta``, the position in the training data, the random states and the
+gradients of an unfinished accumulation window.
+"""
+
+import time
+
+import mmcv
+import mmengine
+import timm
+import torch
+from mmengine.dist import get_dist_info, get_rank
+from mmengine.optim import OptimWrapper
+from mmengine.runner import Runner
+from torch import Tensor
+
+import depth
+
+from .distributed import unwrap_model
+from .loops import ResumableIterLoop
+from .resume import optimization_kinds
+from .stored_config import config_to_data
+
+
+def checkpoint_meta(runner: Runner, meta: dict, by_epoch: bool) -> dict:
+    """Return the ``meta`` entry of a checkpoint: config, progress, data set, versions and run.
+
+    Args:
+        runner: The runner.
+        meta: Entries that replace those derived here, such as ``epoch`` and ``iter``.
+        by_epoch: Whether the step that is being finished is an epoch; otherwise it is an iteration.
+    """
+    head = getattr(unwrap_model(runner), 'decode_head', None)
+    dataloader = runner.train_dataloader
+    run = runner.training_run
+    content = dict(
+        epoch=runner.epoch + int(by_epoch),
+        iter=runner.iter + int(not by_epoch),
+        cfg=config_to_data(runner.cfg),
+        seed=runner.seed,
+        sampler_seed=getattr(dataloader.sampler, 'seed', None),
+        experiment_name=runner.experiment_name,
+        time=time.strftime('%Y%m%d_%H%M%S', time.localtime()),
+        dataset_meta=getattr(dataloader.dataset, 'metainfo', None),
+        depth_range=[getattr(head, 'min_depth', None), getattr(head, 'max_depth', None)],
+        versions=dict(
+            depth=depth.__version__,
+            torch=torch.__version__,
+            timm=timm.__version__,
+            mmengine=mmengine.__version__,
+            mmcv=mmcv.__version__,
+        ),
+        run_id=None if run is None else run.id,
+    )
+    iteration = meta.get('iter', content['iter'])
+    content['training'] = _resume_conditions(runner, iteration)
+    return content | meta
+
+
+def _resume_conditions(runner: Runner, iteration: int) -> dict:
+    """Return batch size, processes, samples passed and optimizer kinds, which a resume compares."""
+    conditions = dict(batch_size=runner.train_dataloader.batch_size, processes=get_dist_info()[1])
+    if isinstance(runner.train_loop, ResumableIterLoop):
+        conditions['samples'] = runner.train_loop.position(iteration)
+    if isinstance(runner.optim_wrapper, OptimWrapper):
+        schedulers = runner.param_schedulers or []
+        conditions['kinds'] = optimization_kinds(runner.optim_wrapper, schedulers)
+    return conditions
+
+
+def accumulated_grads(runner: Runner, iteration: int) -> dict[str, Tensor]:
+    """Return the gradients of a gradient accumulation window that ``iteration`` does not complete."""
+    counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+    grads = {}
+    if iteration % counts != 0:
+        for name, parameter in unwrap_model(runner).named_parameters():
+            if parameter.grad is not None:
+                grads[name] = parameter.grad
+    return grads
+
+
+def restore_training_state(runner: Runner, checkpoint: dict) -> None:
+    """Restore the position in the data, random states and gradients from a checkpoint.
+
+    Changes of batch size or number of processes are logged as warnings.
+    """
+    _restore_data_position(runner, checkpoint['meta'].get('training') or {})
+    _restore_random_state(runner, checkpoint.get('random_states') or [])
+    sampler = runner.train_dataloader.sampler
+    if hasattr(sampler, 'seed') and 'sampler_seed' in checkpoint['meta']:
+        sampler.seed = checkpoint['meta']['sampler_seed']
+    grads = checkpoint.get('accumulated_grads') or {}
+    for name, parameter in unwrap_model(runner).named_parameters():
+        if name in grads:
+            parameter.grad = grads[name].to(parameter.device)
+
+
+def _restore_data_position(runner: Runner, saved: dict) -> None:
+    """Continue after the last sample seen, also with another batch size or number of processes."""
+    batch_size, processes = runner.train_dataloader.batch_size, get_dist_info()[1]
+    saved_batch_size = saved.get('batch_size', batch_size)
+    saved_processes = saved.get('processes', processes)
+    if (saved_batch_size, saved_processes) != (batch_size, processes):
+        runner.logger.warning(
+            f'resume: {saved_processes} processes x {saved_batch_size} images a step before, '
+            f'{processes} x {batch_size} now; the data goes on after the {saved.get("samples")} '
+            'samples seen, max_iters and schedules still count iterations'
+        )
+    if isinstance(runner.train_loop, ResumableIterLoop):
+        runner.train_loop.resume_at(saved.get('samples'))
+
+
+def _restore_random_state(runner: Runner, states: list[dict]) -> None:
+    """Give the training loop the random state that the same process had in the saved run."""
+    processes = get_dist_info()[1]
+    if get_rank() < len(states):
+        runner.train_loop.random_state = states[get_rank()]
+    if states and len(states) != processes:
+        runner.logger.warning(
+            f'resume: {len(states)} processes wrote the checkpoint, {processes} go on; random '
+            'numbers differ from those of an uninterrupted run'
+        )
