@@ -19,7 +19,9 @@ extras['all'] = sorted(set().union(*extras.values()))
 
 setup(
     name='depth-toolbox',
-    version=re.search(r"__version__ = '(.+?)'", (ROOT / 'depth' / '__init__.py').read_text(encoding='utf-8')).group(1),
+    version=re.search(
+        r"__version__ = '(.+?)'", (ROOT / 'depth' / '__init__.py').read_text(encoding='utf-8')
+    ).group(1),
     description='Config-driven toolbox for monocular depth estimation on PyTorch and mmengine',
     long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',

@@ -238,7 +238,9 @@ def _clocked_decoding(times: dict[str, float]) -> Iterator[None]:
 
 def _samples(dataset: Config, spec: Spec, folder: Path, packed: bool) -> Callable[[int], dict]:
     """Return a function from an index to its sample, before loading."""
-    if spec.files is None and (dataset.get('pack') or Path(dataset.get('data_root') or '-').is_dir()):
+    if spec.files is None and (
+        dataset.get('pack') or Path(dataset.get('data_root') or '-').is_dir()
+    ):
         built = DATASETS.build(dict(dataset, pipeline=[]))
         return lambda index: built[index % len(built)]
     outdoors = dataset.get('max_depth', 10.0) > 20
@@ -283,7 +285,10 @@ def _packed(folder: Path, image: Path, depth: Path, sample: dict) -> dict:
         pack=str(folder / 'pack'),
         max_depth=sample['max_depth'],
     )[0]
-    return {key: packed[key] for key in ('pack', 'packed_image', 'packed_depth', 'img_reader', 'depth_reader')}
+    return {
+        key: packed[key]
+        for key in ('pack', 'packed_image', 'packed_depth', 'img_reader', 'depth_reader')
+    }
 
 
 def _scene(shape: tuple[int, int], outdoors: bool) -> dict:

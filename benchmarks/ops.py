@@ -95,7 +95,11 @@ def build(spec: Spec, setting: Setting) -> Case:
     shape = (batch, tokens, size.heads, len(levels), size.points)
     generator = torch.Generator().manual_seed(0)
     value = torch.randn(batch, tokens, size.heads, size.head_channels, generator=generator)
-    weights = torch.rand(*shape[:3], len(levels) * size.points, generator=generator).softmax(dim=-1).view(shape)
+    weights = (
+        torch.rand(*shape[:3], len(levels) * size.points, generator=generator)
+        .softmax(dim=-1)
+        .view(shape)
+    )
     offsets = 0.05 * torch.randn(*shape, 2, generator=generator)
     locations = (_centers(levels)[:, None, None, None] + offsets).float()
     inputs = []

@@ -60,7 +60,9 @@ def train(spec: Spec, setting: Setting, seed: int, iterations: int, scenes: int)
         runner = build_runner(cfg)
         model = runner.train()
     losses = [float(value) for value in runner.message_hub.get_scalar('train/loss').data[0]]
-    metrics = {name: float(runner.message_hub.get_scalar(f'val/{name}').current()) for name in METRICS}
+    metrics = {
+        name: float(runner.message_hub.get_scalar(f'val/{name}').current()) for name in METRICS
+    }
     state = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
     forget()
     return Run(losses, metrics, state)
@@ -92,7 +94,9 @@ def shorten(cfg: Config, spec: Spec, iterations: int, scenes: int) -> None:
     cfg.default_hooks.pop('visualization', None)
     cfg.default_hooks.logger.interval = iterations
     cfg.visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
-    cfg.custom_hooks = [hook for hook in cfg.get('custom_hooks', []) if hook['type'] == 'DepthBiasInitHook']
+    cfg.custom_hooks = [
+        hook for hook in cfg.get('custom_hooks', []) if hook['type'] == 'DepthBiasInitHook'
+    ]
     cfg.env_cfg.mp_cfg = dict(
         mp_start_method=multiprocessing.get_start_method(),
         opencv_num_threads=0,

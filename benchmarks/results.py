@@ -50,7 +50,9 @@ def format_result(result: dict, markdown: bool = False, picture: str | None = No
 
 def remarks(result: dict) -> list[str]:
     """Return one sentence for each ratio, share and note of a result."""
-    sentences = [f'{name} was left out: {reason}' for name, reason in result.get('left_out', {}).items()]
+    sentences = [
+        f'{name} was left out: {reason}' for name, reason in result.get('left_out', {}).items()
+    ]
     sentences += [describe_ratio(ratio) for ratio in result['ratios']]
     if result.get('fixed_decode_ms') is not None:
         wall, cpu = result['fixed_decode_ms'], result['fixed_decode_cpu_ms']
@@ -71,7 +73,9 @@ def describe_ratio(ratio: dict) -> str:
     text = f'`{ratio["setting"]}`: {speed["median"]:.2f} times the speed of `{ratio["base"]}`'
     text += f' ({speed["min"]:.2f} to {speed["max"]:.2f})'
     if 'of_cpu_means' in speed:
-        text += f', {speed["of_means"]:.2f} by the means, {speed["of_cpu_means"]:.2f} in processor time'
+        text += (
+            f', {speed["of_means"]:.2f} by the means, {speed["of_cpu_means"]:.2f} in processor time'
+        )
     if ratio.get('memory'):
         text += f'; {1 / ratio["memory"]:.2f} of its memory'
     return text
@@ -79,7 +83,9 @@ def describe_ratio(ratio: dict) -> str:
 
 def describe_environment(environment: dict) -> str:
     """Return device, load, versions, commit and day of a measurement as one line."""
-    versions = ', '.join(f'{name} {version}' for name, version in environment['versions'].items() if version)
+    versions = ', '.join(
+        f'{name} {version}' for name, version in environment['versions'].items() if version
+    )
     load = f'{environment["threads"]} threads, load average {environment["load_average"]:.1f}'
     day = environment['time'][:10]
     return f'{environment["device"]}; {load}; {versions}; commit {environment["commit"]}; {day}'

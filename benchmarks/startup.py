@@ -22,7 +22,9 @@ def run(repeats: int, progress: Callable[[str], None] = lambda text: None) -> di
     for tool in ('train', 'test', 'infer'):
         if (ROOT / f'tools/{tool}.py').is_file():
             commands[f'tools/{tool}.py --help'] = [str(ROOT / f'tools/{tool}.py'), '--help']
-    cases = [Case(name, _starter([sys.executable, *arguments])) for name, arguments in commands.items()]
+    cases = [
+        Case(name, _starter([sys.executable, *arguments])) for name, arguments in commands.items()
+    ]
     times = interleave(cases, repeats, warmup=1, progress=progress)
     rows = [summary(case, seconds) for case, seconds in zip(cases, times, strict=True)]
     for row, seconds in zip(rows, times, strict=True):

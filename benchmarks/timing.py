@@ -50,7 +50,9 @@ def interleave(
     times: list[list[float]] = [[] for _ in cases]
     for number in range(-warmup, repeats):
         progress(
-            f'warm-up {number + warmup + 1}/{warmup}' if number < 0 else f'round {number + 1}/{repeats}',
+            f'warm-up {number + warmup + 1}/{warmup}'
+            if number < 0
+            else f'round {number + 1}/{repeats}',
         )
         for case, seconds in zip(cases, times, strict=True):
             with case.context():

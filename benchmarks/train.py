@@ -97,7 +97,9 @@ def prepare(cfg: Config, shape: tuple[int, int], batch_size: int) -> None:
     cfg.default_hooks.checkpoint = None
     cfg.default_hooks.pop('visualization', None)
     cfg.visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
-    cfg.custom_hooks = [hook for hook in cfg.get('custom_hooks', []) if hook['type'] != 'TerminationHook']
+    cfg.custom_hooks = [
+        hook for hook in cfg.get('custom_hooks', []) if hook['type'] != 'TerminationHook'
+    ]
     cfg.env_cfg.mp_cfg = dict(
         mp_start_method=multiprocessing.get_start_method(),
         opencv_num_threads=0,

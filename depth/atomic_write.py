@@ -63,7 +63,9 @@ def remove_leftovers(folder: str | Path) -> list[Path]:
     Files of a process that runs on this machine stay. Call it only while no process of another
     machine writes to the folder.
     """
-    leftovers = [path for path in sorted(Path(folder).glob(f'.*.*{_SUFFIX}')) if not _is_written_now(path)]
+    leftovers = [
+        path for path in sorted(Path(folder).glob(f'.*.*{_SUFFIX}')) if not _is_written_now(path)
+    ]
     for path in leftovers:
         _remove(path)
     return leftovers

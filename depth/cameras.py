@@ -36,11 +36,17 @@ def pinhole_matrix(fx: object, fy: object, cx: object, cy: object, where: str) -
             raise ValueError(f'{where}: {name} is {value!r}, it must be a finite number of pixels')
     for name in ('fx', 'fy'):
         if values[name] <= 0:
-            raise ValueError(f'{where}: {name} is {values[name]:g}, a focal length in pixels is above 0')
-    return np.array([[values['fx'], 0, values['cx']], [0, values['fy'], values['cy']], [0, 0, 1]], np.float64)
+            raise ValueError(
+                f'{where}: {name} is {values[name]:g}, a focal length in pixels is above 0'
+            )
+    return np.array(
+        [[values['fx'], 0, values['cx']], [0, values['fy'], values['cy']], [0, 0, 1]], np.float64
+    )
 
 
-def check_camera(matrix: Sequence | np.ndarray, where: str, size: tuple[int, int] | None = None) -> np.ndarray:
+def check_camera(
+    matrix: Sequence | np.ndarray, where: str, size: tuple[int, int] | None = None
+) -> np.ndarray:
     """Return K (3, 3) as float64 if it can be the camera of an image.
 
     Args:
@@ -60,7 +66,9 @@ def check_camera(matrix: Sequence | np.ndarray, where: str, size: tuple[int, int
     (fx, _, cx), (_, fy, cy) = camera[:2].tolist()
     pinhole_matrix(fx, fy, cx, cy, where)
     if not np.isfinite(camera).all() or not np.array_equal(camera[2], (0, 0, 1)):
-        raise ValueError(f'{where}: the last row of K is {camera[2].tolist()}, it must be [0, 0, 1]')
+        raise ValueError(
+            f'{where}: the last row of K is {camera[2].tolist()}, it must be [0, 0, 1]'
+        )
     if size is not None:
         _check_size(camera, where, size)
     return camera

@@ -31,8 +31,13 @@ def verify_archive(path: str | Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             records = [info for info in archive.infolist() if info.file_size]
-            if not any(info.CRC for info in records):  # torch.serialization.set_crc32_options(False)
-                print_log(f'{path} was saved without checksums, damage cannot be noticed', logger='current')
+            if not any(
+                info.CRC for info in records
+            ):  # torch.serialization.set_crc32_options(False)
+                print_log(
+                    f'{path} was saved without checksums, damage cannot be noticed',
+                    logger='current',
+                )
                 return
             for info in records:
                 record = info.filename
@@ -40,7 +45,14 @@ def verify_archive(path: str | Path) -> None:
                     while stream.read(_BLOCK):
                         pass
     # zipfile raises BadZipFile for damaged content, and any of the others for a damaged header.
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, NotImplementedError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        RuntimeError,
+        ValueError,
+        NotImplementedError,
+    ) as error:
         raise ValueError(
             f'checkpoint {path} is damaged in {record}: {error}; copy it again, or take an earlier checkpoint'
         ) from error
@@ -58,7 +70,9 @@ def is_finite(values: Tensor) -> bool:
     return bool(torch.isfinite(low) & torch.isfinite(high))
 
 
-def check_weights(state: Mapping[str, Tensor], source: str | Path, own: Mapping[str, Tensor] | None = None) -> None:
+def check_weights(
+    state: Mapping[str, Tensor], source: str | Path, own: Mapping[str, Tensor] | None = None
+) -> None:
     """Refuse weights that are not finite.
 
     Args:
@@ -95,7 +109,9 @@ def _has_same_infinities(value: Tensor, own: Tensor) -> bool:
     return torch.equal(value.isinf(), infinite) and torch.equal(value[infinite], own[infinite])
 
 
-def check_predictions(samples: Iterable[DepthDataSample], source: str, names: Iterable[str] | None = None) -> None:
+def check_predictions(
+    samples: Iterable[DepthDataSample], source: str, names: Iterable[str] | None = None
+) -> None:
     """Refuse predicted depth that is not finite.
 
     Args:

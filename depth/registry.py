@@ -48,11 +48,19 @@ class Registry(MMEngineRegistry):
 
 
 MODELS = Registry('model', parent=MMENGINE_MODELS, scope='depth', locations=['depth.models'])
-DATASETS = Registry('dataset', parent=MMENGINE_DATASETS, scope='depth', locations=['depth.datasets'])
-TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, scope='depth', locations=['depth.datasets.transforms'])
-DATA_SAMPLERS = Registry('data sampler', parent=MMENGINE_DATA_SAMPLERS, scope='depth', locations=['depth.datasets'])
+DATASETS = Registry(
+    'dataset', parent=MMENGINE_DATASETS, scope='depth', locations=['depth.datasets']
+)
+TRANSFORMS = Registry(
+    'transform', parent=MMENGINE_TRANSFORMS, scope='depth', locations=['depth.datasets.transforms']
+)
+DATA_SAMPLERS = Registry(
+    'data sampler', parent=MMENGINE_DATA_SAMPLERS, scope='depth', locations=['depth.datasets']
+)
 METRICS = Registry('metric', parent=MMENGINE_METRICS, scope='depth', locations=['depth.evaluation'])
-VISUALIZERS = Registry('visualizer', parent=MMENGINE_VISUALIZERS, scope='depth', locations=['depth.visualization'])
+VISUALIZERS = Registry(
+    'visualizer', parent=MMENGINE_VISUALIZERS, scope='depth', locations=['depth.visualization']
+)
 VISBACKENDS = Registry(
     'vis_backend',
     parent=MMENGINE_VISBACKENDS,
@@ -62,17 +70,27 @@ VISBACKENDS = Registry(
 HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='depth', locations=['depth.engine'])
 LOOPS = Registry('loop', parent=MMENGINE_LOOPS, scope='depth', locations=['depth.engine'])
 RUNNERS = Registry('runner', parent=MMENGINE_RUNNERS, scope='depth', locations=['depth.engine'])
-LOG_PROCESSORS = Registry('log processor', parent=MMENGINE_LOG_PROCESSORS, scope='depth', locations=['depth.engine'])
-MODEL_WRAPPERS = Registry('model_wrapper', parent=MMENGINE_MODEL_WRAPPERS, scope='depth', locations=['depth.engine'])
-OPTIM_WRAPPERS = Registry('optim_wrapper', parent=MMENGINE_OPTIM_WRAPPERS, scope='depth', locations=['depth.engine'])
+LOG_PROCESSORS = Registry(
+    'log processor', parent=MMENGINE_LOG_PROCESSORS, scope='depth', locations=['depth.engine']
+)
+MODEL_WRAPPERS = Registry(
+    'model_wrapper', parent=MMENGINE_MODEL_WRAPPERS, scope='depth', locations=['depth.engine']
+)
+OPTIM_WRAPPERS = Registry(
+    'optim_wrapper', parent=MMENGINE_OPTIM_WRAPPERS, scope='depth', locations=['depth.engine']
+)
 OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     'optimizer wrapper constructor',
     parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
     scope='depth',
     locations=['depth.engine'],
 )
-OPTIMIZERS = Registry('optimizer', parent=MMENGINE_OPTIMIZERS, scope='depth', locations=['depth.engine'])
-EVALUATOR = Registry('evaluator', parent=MMENGINE_EVALUATOR, scope='depth', locations=['depth.evaluation'])
+OPTIMIZERS = Registry(
+    'optimizer', parent=MMENGINE_OPTIMIZERS, scope='depth', locations=['depth.engine']
+)
+EVALUATOR = Registry(
+    'evaluator', parent=MMENGINE_EVALUATOR, scope='depth', locations=['depth.evaluation']
+)
 PARAM_SCHEDULERS = Registry(
     'parameter scheduler',
     parent=MMENGINE_PARAM_SCHEDULERS,

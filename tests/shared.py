@@ -11,5 +11,9 @@ SEED = int(os.environ.get('DEPTH_TEST_SEED', '0'))  # of tests that train: they 
 REFERENCE = SHARED / 'reference'
 SAMPLES = SHARED / 'samples'
 
-needs_reference = pytest.mark.skipif(not REFERENCE.is_dir(), reason=f'{REFERENCE} (reference values) is not there')
-needs_samples = pytest.mark.skipif(not SAMPLES.is_dir(), reason=f'{SAMPLES} (real frames) is not there')
+needs_reference = pytest.mark.skipif(
+    not REFERENCE.is_dir(), reason=f'{REFERENCE} (reference values) is not there'
+)
+needs_samples = pytest.mark.skipif(
+    not SAMPLES.is_dir(), reason=f'{SAMPLES} (real frames) is not there'
+)

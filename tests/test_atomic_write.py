@@ -25,13 +25,18 @@ def test_a_failure_inside_the_block_keeps_the_old_file(tmp_path):
 
 def test_a_full_disk_is_named_with_path_and_free_space(tmp_path):
     path = tmp_path / 'a.bin'
-    with pytest.raises(OSError, match=r'a\.bin could not be written: No space left.* MB free'), atomic_open(path):
+    with (
+        pytest.raises(OSError, match=r'a\.bin could not be written: No space left.* MB free'),
+        atomic_open(path),
+    ):
         raise OSError(28, 'No space left on device')
     assert not list(tmp_path.iterdir())
 
 
 def test_leftovers_of_a_killed_process_are_removed(tmp_path):
-    ended = subprocess.run([sys.executable, '-c', 'import os; print(os.getpid())'], capture_output=True, text=True)
+    ended = subprocess.run(
+        [sys.executable, '-c', 'import os; print(os.getpid())'], capture_output=True, text=True
+    )
     killed = tmp_path / f'.iter_2.pth.{ended.stdout.strip()}.tmp'
     killed.write_bytes(b'half')
     (tmp_path / 'iter_1.pth').write_bytes(b'whole')

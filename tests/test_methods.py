@@ -58,7 +58,14 @@ def test_four_rooms_are_learned_and_gradients_reach_every_parameter(method):
 
 def indoor_split(folder):
     """Write the split file of six real indoor frames and return its path."""
-    stems = ['nyu_00000', 'nyu_00050', 'nyu_00100', 'redwood_00000', 'redwood_00001', 'redwood_00002']
+    stems = [
+        'nyu_00000',
+        'nyu_00050',
+        'nyu_00100',
+        'redwood_00000',
+        'redwood_00001',
+        'redwood_00002',
+    ]
     path = folder / 'split.txt'
     path.write_text(''.join(f'/rgb/{stem}.jpg /depth/{stem}.png 518.8579\n' for stem in stems))
     return path
@@ -73,21 +80,34 @@ def on_samples(method, dataset, work_dir, root, split, size, **prefix):
 def put_on_samples(cfg, dataset, work_dir, root, split, size, **prefix):
     """Give a config the pipelines of a shipped data set on the samples, for 20 iterations."""
     data = load_config(REPO / f'configs/_base_/datasets/{dataset}.py')
-    for key in ('train_dataloader', 'val_dataloader', 'test_dataloader', 'val_evaluator', 'test_evaluator'):
+    for key in (
+        'train_dataloader',
+        'val_dataloader',
+        'test_dataloader',
+        'val_evaluator',
+        'test_evaluator',
+    ):
         cfg[key] = data[key]
     cfg.model.decode_head.update(min_depth=data.min_depth, max_depth=data.max_depth)
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         loader.update(num_workers=0, persistent_workers=False)
         loader.dataset.update(data_root=str(root), ann_file=str(split), **prefix)
-    steps = [dict(step, prob=0.0) if 'prob' in step else step for step in cfg.train_dataloader.dataset.pipeline]
+    steps = [
+        dict(step, prob=0.0) if 'prob' in step else step
+        for step in cfg.train_dataloader.dataset.pipeline
+    ]
     # Whole frames instead of random parts: what is left of the loss's course is learning.
     resize = dict(type='Resize', scale=size)
-    cfg.train_dataloader.dataset.pipeline = [resize if step['type'] == 'RandomCrop' else step for step in steps]
+    cfg.train_dataloader.dataset.pipeline = [
+        resize if step['type'] == 'RandomCrop' else step for step in steps
+    ]
     cfg.work_dir, cfg.randomness = str(work_dir), dict(seed=SEED)
     cfg.train_cfg.update(max_iters=20, val_interval=20)
     cfg.default_hooks.logger.interval = cfg.log_processor.window_size = 1
     cfg.param_scheduler = []
-    cfg.train_dataloader.batch_size = len(Path(split).read_text().splitlines())  # so that losses can be compared
+    cfg.train_dataloader.batch_size = len(
+        Path(split).read_text().splitlines()
+    )  # so that losses can be compared
     return cfg
 
 
@@ -96,9 +116,13 @@ def put_on_samples(cfg, dataset, work_dir, root, split, size, **prefix):
 @pytest.mark.parametrize('method', METHODS)
 def test_twenty_iterations_on_indoor_pairs(method, tmp_path):
     split = indoor_split(tmp_path)
-    _, losses, metrics = train(on_samples(method, 'nyu', tmp_path / 'work', SAMPLES / 'indoor_rgbd', split, (256, 192)))
+    _, losses, metrics = train(
+        on_samples(method, 'nyu', tmp_path / 'work', SAMPLES / 'indoor_rgbd', split, (256, 192))
+    )
     assert last_loss(losses) < 0.95 * losses[0]
-    assert np.isfinite(metrics['abs_rel'])  # no bound: BatchNorm's running statistics have seen 20 batches only
+    assert np.isfinite(
+        metrics['abs_rel']
+    )  # no bound: BatchNorm's running statistics have seen 20 batches only
 
 
 @needs_samples
@@ -107,7 +131,9 @@ def test_twenty_iterations_on_indoor_pairs(method, tmp_path):
 def test_twenty_iterations_on_indoor_pairs_with_dgr_or_otdl(variant, tmp_path):
     cfg = load_config(REPO / f'configs/synthetic/depthformer_tiny_rooms_{variant}.py')
     root, split = SAMPLES / 'indoor_rgbd', indoor_split(tmp_path)
-    runner, losses, metrics = train(put_on_samples(cfg, 'nyu', tmp_path / 'work', root, split, (256, 192)))
+    runner, losses, metrics = train(
+        put_on_samples(cfg, 'nyu', tmp_path / 'work', root, split, (256, 192))
+    )
     assert last_loss(losses) < 0.95 * losses[0]
     assert np.isfinite(metrics['abs_rel'])
     if variant == 'dgr':  # its residual starts at zero
@@ -120,7 +146,9 @@ def test_twenty_iterations_on_indoor_pairs_with_dgr_or_otdl(variant, tmp_path):
 def test_twenty_iterations_on_kitti_frames(method, tmp_path):
     prefix = dict(data_prefix=dict(img_path='', depth_path=''))
     root = SAMPLES / 'kitti'
-    cfg = on_samples(method, 'kitti_eigen', tmp_path / 'work', root, root / 'split.txt', (512, 160), **prefix)
+    cfg = on_samples(
+        method, 'kitti_eigen', tmp_path / 'work', root, root / 'split.txt', (512, 160), **prefix
+    )
     _, losses, metrics = train(cfg)
     assert last_loss(losses) < 0.95 * losses[0]
     assert np.isfinite(metrics['abs_rel'])

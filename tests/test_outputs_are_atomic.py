@@ -20,7 +20,10 @@ WRITERS = {
     'tofile',
     'extractall',
 }
-OPEN_FILES = {'file', 'content'}  # `np.save(file, ...)` and `torch.save(..., file)` may write to an open file
+OPEN_FILES = {
+    'file',
+    'content',
+}  # `np.save(file, ...)` and `torch.save(..., file)` may write to an open file
 ALLOWED = {
     'depth/atomic_write.py': 'opens the temporary files',
     'depth/apis/inference.py': 'a temporary folder',
@@ -35,13 +38,21 @@ ALLOWED = {
 
 
 MODULES = [
-    path for folder in ('benchmarks', 'depth', 'tools', 'projects') for path in sorted((REPO / folder).rglob('*.py'))
+    path
+    for folder in ('benchmarks', 'depth', 'tools', 'projects')
+    for path in sorted((REPO / folder).rglob('*.py'))
 ]
 
 
 def is_writing_mode(call):
-    modes = [node.value for node in [*call.args, *(k.value for k in call.keywords)] if isinstance(node, ast.Constant)]
-    return any(isinstance(mode, str) and mode[:1] in ('w', 'a', 'x') and len(mode) < 4 for mode in modes)
+    modes = [
+        node.value
+        for node in [*call.args, *(k.value for k in call.keywords)]
+        if isinstance(node, ast.Constant)
+    ]
+    return any(
+        isinstance(mode, str) and mode[:1] in ('w', 'a', 'x') and len(mode) < 4 for mode in modes
+    )
 
 
 def direct_writes(tree):

@@ -45,14 +45,24 @@ def small(cfg, work_dir, root, split, crop, **prefix):
 def train(cfg):
     runner = build_runner(cfg)
     runner.train()
-    entries = [json.loads(line) for line in Path(runner.log_dir, 'vis_data/scalars.json').read_text().splitlines()]
+    entries = [
+        json.loads(line)
+        for line in Path(runner.log_dir, 'vis_data/scalars.json').read_text().splitlines()
+    ]
     losses = [entry['loss'] for entry in entries if 'loss' in entry]
     metrics = next(entry for entry in reversed(entries) if 'abs_rel' in entry)
     return runner, losses, metrics
 
 
 def test_indoor_pairs_train_and_are_scored_as_nyu(tmp_path):
-    stems = ['nyu_00000', 'nyu_00050', 'nyu_00100', 'redwood_00000', 'redwood_00001', 'redwood_00002']
+    stems = [
+        'nyu_00000',
+        'nyu_00050',
+        'nyu_00100',
+        'redwood_00000',
+        'redwood_00001',
+        'redwood_00002',
+    ]
     lines = [f'/rgb/{stem}.jpg /depth/{stem}.png 518.8579' for stem in stems]
     (tmp_path / 'split.txt').write_text('\n'.join(lines) + '\n')
     cfg = load_config(REPO / 'configs/densedepth/densedepth_r50_nyu.py')
@@ -74,6 +84,8 @@ def test_kitti_frames_train_and_are_scored_as_eigen_garg(tmp_path):
     _, losses, metrics = train(cfg)
     assert np.mean(losses[10:]) < np.mean(losses[:10])
     assert 0 < metrics['abs_rel'] < 0.8
-    sample = inference_model(init_model(tmp_path / 'work/iter_20.pth'), SAMPLES / 'kitti/image_02/0000000005.png')
+    sample = inference_model(
+        init_model(tmp_path / 'work/iter_20.pth'), SAMPLES / 'kitti/image_02/0000000005.png'
+    )
     assert sample.pred_depth.shape == (352, 1216)
     assert sample.crop_box == (23, 13, 352, 1216)

@@ -70,7 +70,9 @@ def main() -> int:
         fov=args.fov,
         show_progress=True,
     )
-    print(f'{len(result["predictions"])} images done, {len(result["files"])} files in {args.out_dir}')
+    print(
+        f'{len(result["predictions"])} images done, {len(result["files"])} files in {args.out_dir}'
+    )
     for note in result['notes']:
         print(f'note: {note}')
     for message in result['errors'].values():

@@ -10,13 +10,20 @@ from depth.cli import add_cfg_options, parse_cfg_options, run_tool
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
-        description='Score prediction files of any model against the ground truth of a data set', allow_abbrev=False
+        description='Score prediction files of any model against the ground truth of a data set',
+        allow_abbrev=False,
     )
     parser.add_argument(
-        'predictions', help='folder of npy, npz or 16-bit PNG files named like the images, or one npy or npz file'
+        'predictions',
+        help='folder of npy, npz or 16-bit PNG files named like the images, or one npy or npz file',
     )
-    parser.add_argument('--dataset-config', required=True, help='config whose test data set has the ground truth')
-    parser.add_argument('--protocol', help='name of the protocol, see docs/evaluation.md (default: that of the config)')
+    parser.add_argument(
+        '--dataset-config', required=True, help='config whose test data set has the ground truth'
+    )
+    parser.add_argument(
+        '--protocol',
+        help='name of the protocol, see docs/evaluation.md (default: that of the config)',
+    )
     parser.add_argument(
         '--type',
         default='metric',
@@ -24,9 +31,15 @@ def parse_args() -> argparse.Namespace:
         'affine_invariant_disparity (default: metric)',
     )
     parser.add_argument(
-        '--all-protocols', action='store_true', help='also score under every other protocol that applies'
+        '--all-protocols',
+        action='store_true',
+        help='also score under every other protocol that applies',
     )
-    parser.add_argument('--depth-scale', type=float, help='stored values per metre (or per 1/m); overrides side-cars')
+    parser.add_argument(
+        '--depth-scale',
+        type=float,
+        help='stored values per metre (or per 1/m); overrides side-cars',
+    )
     parser.add_argument(
         '--resize',
         choices=['bilinear', 'bilinear_corners'],
@@ -43,7 +56,9 @@ def parse_args() -> argparse.Namespace:
         help='score even if predictions are missing or their scale or direction is suspicious',
     )
     parser.add_argument(
-        '--out', type=Path, help='JSON file for the metrics; protocol and per-image values are written next to it'
+        '--out',
+        type=Path,
+        help='JSON file for the metrics; protocol and per-image values are written next to it',
     )
     add_cfg_options(parser)
     return parser.parse_args()

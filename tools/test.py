@@ -12,10 +12,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
-        '--work-dir', help='folder of the metrics (default: work_dir of the config, or work_dirs/<config name>)'
+        '--work-dir',
+        help='folder of the metrics (default: work_dir of the config, or work_dirs/<config name>)',
     )
     parser.add_argument(
-        '--out', help='folder into which every prediction is written as 16-bit PNG (default: none is written)'
+        '--out',
+        help='folder into which every prediction is written as 16-bit PNG (default: none is written)',
     )
     parser.add_argument(
         '--data',
@@ -33,7 +35,10 @@ def parse_args() -> argparse.Namespace:
         help='also score the predictions under every other protocol that applies to the data set',
     )
     parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='job launcher (default: none)'
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm'],
+        default='none',
+        help='job launcher (default: none)',
     )
     parser.add_argument(
         '--local_rank',

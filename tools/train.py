@@ -42,7 +42,10 @@ def parse_args() -> argparse.Namespace:
         help='scale learning rate and length of the published recipe to the batch size of this launch (docs/train.md)',
     )
     parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm'], default='none', help='job launcher (default: none)'
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm'],
+        default='none',
+        help='job launcher (default: none)',
     )
     parser.add_argument(
         '--local_rank',

@@ -11,7 +11,9 @@ _base_ = [
 ]
 model = dict(
     backbone=dict(model_name='resnet50.tv_in1k', last_conv=False),
-    decode_head=dict(in_channels=[64, 256, 512, 1024, 2048], min_depth='${min_depth}', max_depth='${max_depth}'),
+    decode_head=dict(
+        in_channels=[64, 256, 512, 1024, 2048], min_depth='${min_depth}', max_depth='${max_depth}'
+    ),
 )
 # The published rate is for a batch of 16: 8 images on each of 2 GPUs.
 auto_scale_lr = dict(base_batch_size=16)

@@ -10,7 +10,11 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 model = dict(
-    decode_head=dict(min_depth='${min_depth}', max_depth='${max_depth}', loss_decode=dict(max_depth='${max_depth}'))
+    decode_head=dict(
+        min_depth='${min_depth}',
+        max_depth='${max_depth}',
+        loss_decode=dict(max_depth='${max_depth}'),
+    )
 )
 # Published batch: 6 images on each of 4 GPUs; the base has 6.
 auto_scale_lr = dict(base_batch_size=24)

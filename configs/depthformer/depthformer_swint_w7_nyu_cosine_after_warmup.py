@@ -8,5 +8,12 @@ the cosine starts from there.
 _base_ = './depthformer_swint_w7_nyu.py'
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, begin=0, end=12800, by_epoch=False),
-    dict(type='CosineAnnealingLR', eta_min_ratio=1e-8, T_max=38400 - 12800, begin=12800, end=38400, by_epoch=False),
+    dict(
+        type='CosineAnnealingLR',
+        eta_min_ratio=1e-8,
+        T_max=38400 - 12800,
+        begin=12800,
+        end=38400,
+        by_epoch=False,
+    ),
 ]

@@ -4,7 +4,9 @@ Trained with the optimal transport loss. Not trained yet.
 """
 
 _base_ = '../depthformer/depthformer_swinl_22k_w7_kitti.py'
-refinement = dict(type='DepthGradientRefinement', in_channels=[64, 192, 384, 768, 1536], start_level=1)
+refinement = dict(
+    type='DepthGradientRefinement', in_channels=[64, 192, 384, 768, 1536], start_level=1
+)
 losses = [{{_base_.model.decode_head.loss_decode}}, dict(type='OptimalTransportDepthLoss')]
 model = dict(
     neck=[refinement, {{_base_.model.neck}}],

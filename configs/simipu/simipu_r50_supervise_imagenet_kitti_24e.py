@@ -9,7 +9,10 @@ _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/schedules/onecycle_24e_kitti.py',
 ]
-model = dict(backbone=dict(pretrained=True), decode_head=dict(min_depth='${min_depth}', max_depth='${max_depth}'))
+model = dict(
+    backbone=dict(pretrained=True),
+    decode_head=dict(min_depth='${min_depth}', max_depth='${max_depth}'),
+)
 # The published rate is for a batch of 16: 8 images on each of 2 GPUs.
 auto_scale_lr = dict(base_batch_size=16)
 train_dataloader = dict(batch_size=8)

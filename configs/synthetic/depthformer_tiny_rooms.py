@@ -20,11 +20,22 @@ model = dict(
             model_name='swin_tiny_patch4_window7_224',
             out_norm='LN',
             model_args=dict(
-                embed_dim=32, depths=(2, 2, 2, 2), num_heads=(1, 2, 4, 8), window_size=4, drop_path_rate=0.0
+                embed_dim=32,
+                depths=(2, 2, 2, 2),
+                num_heads=(1, 2, 4, 8),
+                window_size=4,
+                drop_path_rate=0.0,
             ),
         ),
     ),
-    neck=dict(type='HAHINeck', in_channels=channels, embedding_dim=32, num_heads=2, num_points=2, dropout=0.0),
+    neck=dict(
+        type='HAHINeck',
+        in_channels=channels,
+        embedding_dim=32,
+        num_heads=2,
+        num_points=2,
+        dropout=0.0,
+    ),
     decode_head=dict(
         type='DenseDepthHead',
         in_channels=channels,

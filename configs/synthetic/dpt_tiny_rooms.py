@@ -7,7 +7,9 @@ _base_ = [
 ]
 model = dict(
     type='DepthEstimator',
-    data_preprocessor=dict(type='DepthDataPreprocessor', mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5)),
+    data_preprocessor=dict(
+        type='DepthDataPreprocessor', mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5)
+    ),
     backbone=dict(
         type='TimmBackbone',
         model_name='vit_tiny_patch16_224',

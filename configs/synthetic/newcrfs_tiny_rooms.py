@@ -13,7 +13,13 @@ model = dict(
         type='TimmBackbone',
         model_name='swin_tiny_patch4_window7_224',
         out_norm='LN',
-        model_args=dict(embed_dim=32, depths=(2, 2, 2, 2), num_heads=(1, 2, 4, 8), window_size=4, drop_path_rate=0.0),
+        model_args=dict(
+            embed_dim=32,
+            depths=(2, 2, 2, 2),
+            num_heads=(1, 2, 4, 8),
+            window_size=4,
+            drop_path_rate=0.0,
+        ),
     ),
     neck=dict(type='PyramidPoolingNeck', in_channels=channels, channels=64, num_groups=32),
     decode_head=dict(

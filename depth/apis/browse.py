@@ -135,9 +135,20 @@ def draw_states(states: Sequence[tuple[str, dict]], title: str) -> np.ndarray:
     padded = []
     for row in rows:
         right = width - row.shape[1]
-        padded.append(cv2.copyMakeBorder(row, 0, 8, 0, right, cv2.BORDER_CONSTANT, value=(255, 255, 255)))
+        padded.append(
+            cv2.copyMakeBorder(row, 0, 8, 0, right, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+        )
     header = np.full((20, width, 3), 255, np.uint8)
-    cv2.putText(header, title[-width // 7 :], (2, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (30, 30, 30), 1, cv2.LINE_AA)
+    cv2.putText(
+        header,
+        title[-width // 7 :],
+        (2, 14),
+        cv2.FONT_HERSHEY_SIMPLEX,
+        0.42,
+        (30, 30, 30),
+        1,
+        cv2.LINE_AA,
+    )
     return np.vstack([header, *padded])
 
 
@@ -183,4 +194,6 @@ def _install_recorders(dataset: object) -> list[PipelineRecorder]:
 
 def _is_loader(transform: object) -> bool:
     """Return whether a transform reads a file: named ``Load...``, or a reader of ground truth."""
-    return type(transform).__name__.startswith('Load') or getattr(transform, 'needs_ground_truth', False)
+    return type(transform).__name__.startswith('Load') or getattr(
+        transform, 'needs_ground_truth', False
+    )

@@ -26,7 +26,10 @@ class ImageCameras:
     """
 
     def __init__(
-        self, intrinsics: Sequence[float] | None, fov: float | None, default: Sequence[Sequence[float]] | None
+        self,
+        intrinsics: Sequence[float] | None,
+        fov: float | None,
+        default: Sequence[Sequence[float]] | None,
     ) -> None:
         self.notes: list[str] = []
         self.fov = None if fov is None else float(fov)
@@ -66,7 +69,9 @@ class ImageCameras:
             return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
         camera = self._camera_from_file(path) if path else None
         if camera is not None:
-            return check_camera(camera, str(self._file_of_folder[Path(path).resolve().parent]), size)
+            return check_camera(
+                camera, str(self._file_of_folder[Path(path).resolve().parent]), size
+            )
         return self.default
 
     def _camera_from_file(self, path: str) -> list[list[float]] | None:

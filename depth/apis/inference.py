@@ -58,7 +58,11 @@ def init_model(
         config = checkpoint
         is_checkpoint = True
     else:
-        is_checkpoint = isinstance(config, str | Path) and Path(config).suffix in ('.pth', '.pt', '.ckpt')
+        is_checkpoint = isinstance(config, str | Path) and Path(config).suffix in (
+            '.pth',
+            '.pt',
+            '.ckpt',
+        )
     if is_checkpoint:
         checkpoint = checkpoint or config
         content = load_checkpoint_file(config)
@@ -81,7 +85,9 @@ def init_model(
     return model
 
 
-def config_from_checkpoint(checkpoint: dict, path: str | Path, trusted_modules: Sequence[str] = ()) -> Config:
+def config_from_checkpoint(
+    checkpoint: dict, path: str | Path, trusted_modules: Sequence[str] = ()
+) -> Config:
     """Return the config inside a checkpoint of this toolbox; nothing in it is executed.
 
     Args:
@@ -94,7 +100,9 @@ def config_from_checkpoint(checkpoint: dict, path: str | Path, trusted_modules: 
     """
     content = checkpoint['meta'].get('cfg') if isinstance(checkpoint.get('meta'), dict) else None
     if content is None:
-        raise ConfigError(f'{path} carries no config (it was not written by this toolbox); name one with --config')
+        raise ConfigError(
+            f'{path} carries no config (it was not written by this toolbox); name one with --config'
+        )
     return config_from_data(content, path, trusted_modules)
 
 
@@ -161,7 +169,9 @@ def prepare_image(
     elif default is not None:
         results['cam_intrinsic'] = check_camera(default, 'default_intrinsics of the config')
     data = (pipeline or inference_pipeline(model.cfg))(results)
-    return model.data_preprocessor(dict(inputs=[data['inputs']], data_samples=[data['data_samples']]))
+    return model.data_preprocessor(
+        dict(inputs=[data['inputs']], data_samples=[data['data_samples']])
+    )
 
 
 def inference_pipeline(cfg: Config) -> Compose:
@@ -189,7 +199,9 @@ def _load_results(image: Image) -> dict:
     if not isinstance(image, np.ndarray):
         return dict(img_path=str(image))
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise ValueError(f'an image array must be BGR uint8 of shape (H, W, 3), got {image.dtype} {image.shape}')
+        raise ValueError(
+            f'an image array must be BGR uint8 of shape (H, W, 3), got {image.dtype} {image.shape}'
+        )
     return dict(img=image, img_path='array')
 
 

@@ -13,12 +13,26 @@ from mmengine.config import Config
 from depth.atomic_write import remove_leftovers, write_atomically
 from depth.datasets.transforms.loading import read_image
 from depth.structures import DepthDataSample
-from depth.visualization import colorize_depth, draw_color_bar, draw_panel, save_depth_png, write_ply
+from depth.visualization import (
+    colorize_depth,
+    draw_color_bar,
+    draw_panel,
+    save_depth_png,
+    write_ply,
+)
 from depth.visualization.output_files import write_array, write_image
 
 from .image_cameras import ImageCameras
 from .inference import inference_model, init_model
-from .inputs import REPORT, REPORT_FORMAT, InputImage, assign_names, folded, list_inputs, read_report
+from .inputs import (
+    REPORT,
+    REPORT_FORMAT,
+    InputImage,
+    assign_names,
+    folded,
+    list_inputs,
+    read_report,
+)
 
 # Folder and suffix of each kind of result.
 _RESULT_FILES = dict(
@@ -219,7 +233,9 @@ def _result_path(name: str, kind: str) -> str:
     return f'{folder}/{name}{suffix}'
 
 
-def _check_options(outputs: Sequence[str], intrinsics: Sequence[float] | None, fov: float | None) -> None:
+def _check_options(
+    outputs: Sequence[str], intrinsics: Sequence[float] | None, fov: float | None
+) -> None:
     unknown = [name for name in outputs if name not in OUTPUTS]
     if unknown:
         raise ValueError(f'unknown output {unknown[0]!r}, there are {", ".join(OUTPUTS)}')
@@ -255,7 +271,9 @@ class _Report:
             raise FileExistsError(
                 f'{self.path} is no report of inference and would be replaced; choose another --out-dir'
             )
-        self.earlier: dict[str, dict] = {entry['name']: entry for entry in content.get('images', [])}
+        self.earlier: dict[str, dict] = {
+            entry['name']: entry for entry in content.get('images', [])
+        }
         assign_names(images, {name: entry['input'] for name, entry in self.earlier.items()})
 
     def check_result_paths(self, outputs: Sequence[str]) -> None:
@@ -300,9 +318,17 @@ def draw_color_map(depth: np.ndarray) -> np.ndarray:
     low, high = (float(value) for value in np.percentile(depth, (1, 99)))
     height, width = depth.shape
     factor = max(1, min(round(240 / height), MAX_COLOR_WIDTH // width))
-    colors = cv2.resize(colorize_depth(depth, low, high), None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST)
+    colors = cv2.resize(
+        colorize_depth(depth, low, high),
+        None,
+        fx=factor,
+        fy=factor,
+        interpolation=cv2.INTER_NEAREST,
+    )
     padding = max(0, MIN_COLOR_HEIGHT - colors.shape[0])
-    colors = cv2.copyMakeBorder(colors, 0, padding, 0, 0, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+    colors = cv2.copyMakeBorder(
+        colors, 0, padding, 0, 0, cv2.BORDER_CONSTANT, value=(255, 255, 255)
+    )
     return np.hstack([colors, draw_color_bar(colors.shape[0], low, max(high, low + 1e-3), ' m')])
 
 

@@ -73,10 +73,14 @@ def list_inputs(
             images.extend(search.find_images(item))
     if not images:
         folders = ' and '.join(map(str, search.num_skipped))
-        raise ValueError(f'the inputs are results of inference in {folders}, which are never inputs; name the images')
+        raise ValueError(
+            f'the inputs are results of inference in {folders}, which are never inputs; name the images'
+        )
     notes = []
     for folder, count in search.num_skipped.items():
-        notes.append(f'{count} images below {folder} were left out: results of inference are never inputs')
+        notes.append(
+            f'{count} images below {folder} were left out: results of inference are never inputs'
+        )
     return images, notes
 
 

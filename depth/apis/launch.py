@@ -136,7 +136,9 @@ def _set_launch(cfg: Config, work_dir: str | Path | None, launcher: str) -> None
         cfg.work_dir = str(work_dir)
     elif not cfg.get('work_dir'):
         if not cfg.filename:
-            raise ValueError('work_dir is missing: the config has none, and no file to name one after')
+            raise ValueError(
+                'work_dir is missing: the config has none, and no file to name one after'
+            )
         cfg.work_dir = str(Path('work_dirs', Path(cfg.filename).stem))
 
 

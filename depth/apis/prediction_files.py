@@ -67,7 +67,9 @@ class PredictionFiles:
 
     def _open_file(self) -> None:
         if self.path.suffix not in ('.npy', '.npz'):
-            raise ValueError(f'{self.path}: one file of predictions is npy or npz; give a folder for single maps')
+            raise ValueError(
+                f'{self.path}: one file of predictions is npy or npz; give a folder for single maps'
+            )
         try:
             loaded = np.load(self.path, allow_pickle=False)
             if isinstance(loaded, np.ndarray):
@@ -80,13 +82,17 @@ class PredictionFiles:
         except NUMPY_ERRORS as error:
             raise ValueError(unreadable(f'{self.path}', error)) from error
         if self.ordered is None and not self.paths:
-            raise ValueError(f'{self.path} holds no array; save one map a key, or one array (N, H, W)')
+            raise ValueError(
+                f'{self.path} holds no array; save one map a key, or one array (N, H, W)'
+            )
         if self.ordered is not None:
             # (N, 1, H, W) and (N, H, W, 1) are accepted too.
             if self.ordered.ndim == 4 and 1 in (self.ordered.shape[1], self.ordered.shape[3]):
                 self.ordered = self.ordered.squeeze(1 if self.ordered.shape[1] == 1 else 3)
             if self.ordered.ndim != 3:
-                raise ValueError(f'{self.path} has shape {self.ordered.shape}, expected (N, H, W), one map an image')
+                raise ValueError(
+                    f'{self.path} has shape {self.ordered.shape}, expected (N, H, W), one map an image'
+                )
             self.paths = {str(index): str(index) for index in range(len(self.ordered))}
 
     def match(self, images: list[tuple[str | None, ...]]) -> list[str | None]:
@@ -100,7 +106,9 @@ class PredictionFiles:
         """
         if self.ordered is not None:
             if len(self.ordered) != len(images):
-                raise ValueError(f'{self.path} holds {len(self.ordered)} maps, the data set {len(images)} images')
+                raise ValueError(
+                    f'{self.path} holds {len(self.ordered)} maps, the data set {len(images)} images'
+                )
             return list(self.paths)
         owners: dict[str, str] = {}
         names = []
@@ -143,7 +151,9 @@ class PredictionFiles:
             stored, where = read_map(path), str(path)
         stored = np.squeeze(stored)
         if stored.ndim != 2 or not stored.size:
-            raise ValueError(f'prediction {where} has shape {stored.shape}, expected one map (H, W)')
+            raise ValueError(
+                f'prediction {where} has shape {stored.shape}, expected one map (H, W)'
+            )
         scale = self._scale(stored.dtype, where, path)
         return stored.astype(np.float32) / np.float32(scale)
 
@@ -176,7 +186,9 @@ class PredictionFiles:
 
 def _candidate_names(path: str) -> Iterator[str]:
     """Yield the names that a prediction of an image may have, longest first."""
-    *folders, stem = [part for part in PurePath(path).with_suffix('').parts if part not in ('/', '.', '..')]
+    *folders, stem = [
+        part for part in PurePath(path).with_suffix('').parts if part not in ('/', '.', '..')
+    ]
     names = [[*folders[start:], stem] for start in range(len(folders))]
     names += [[folder, stem] for folder in reversed(folders)]
     names.append([stem])

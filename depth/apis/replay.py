@@ -13,7 +13,9 @@ from .inference import init_model
 DTYPES = {'torch.bfloat16': torch.bfloat16, 'torch.float16': torch.float16}
 
 
-def replay_step(path: str | Path, device: str | torch.device = 'cpu', config: str | Path | None = None) -> StepReport:
+def replay_step(
+    path: str | Path, device: str | torch.device = 'cpu', config: str | Path | None = None
+) -> StepReport:
     """Run the saved step of a ``nonfinite_iter_N_rankR.pth`` again.
 
     Args:
@@ -31,13 +33,17 @@ def replay_step(path: str | Path, device: str | torch.device = 'cpu', config: st
     content = load_checkpoint_file(path)
     step = content.get('step')
     if not isinstance(step, dict) or 'batch' not in step:
-        raise ValueError(f'{path} holds no training step; the file is called nonfinite_iter_N_rankR.pth')
+        raise ValueError(
+            f'{path} holds no training step; the file is called nonfinite_iter_N_rankR.pth'
+        )
     model = init_model(config or path, path, device)
     context = nullcontext()
     if step['autocast'] is not None:
         context = torch.autocast(torch.device(device).type, DTYPES[step['autocast']])
     batch = batch_from_plain(step['batch'])
-    return run_step_again(model, batch, step['random_state'], step['iteration'], context, step['loss_scale'])
+    return run_step_again(
+        model, batch, step['random_state'], step['iteration'], context, step['loss_scale']
+    )
 
 
 def describe_step(path: str | Path) -> list[str]:
@@ -45,4 +51,8 @@ def describe_step(path: str | Path) -> list[str]:
     step = load_checkpoint_file(path)['step']
     recorded = StepReport(losses=step['losses'], grad_norm=step['grad_norm'], first=step['first'])
     paths = ', '.join(image_paths(batch_from_plain(step['batch'])))
-    return [f'iteration {step["iteration"] + 1}, process {step["rank"]}', f'samples: {paths}', *recorded.lines()]
+    return [
+        f'iteration {step["iteration"] + 1}, process {step["rank"]}',
+        f'samples: {paths}',
+        *recorded.lines(),
+    ]

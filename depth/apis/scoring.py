@@ -133,14 +133,18 @@ class _Scorer:
         missing = [paths[0] for paths, name in zip(images, names, strict=True) if name is None]
         extra = sorted(set(self.files.paths) - set(names))
         if extra:
-            self.note(f'{len(extra)} predictions belong to no image of the data set: {_first_names(extra)}')
+            self.note(
+                f'{len(extra)} predictions belong to no image of the data set: {_first_names(extra)}'
+            )
         if len(missing) == len(images):
             raise ValueError(
                 f'none of the {len(images)} images has a prediction in {self.files.path}; names are compared without '
                 f'suffix, an image is {images[0][0]}, a prediction {next(iter(self.files.paths))}'
             )
         if missing:
-            self.object_to(f'{len(missing)} of {len(images)} images have no prediction: {_first_names(missing)}')
+            self.object_to(
+                f'{len(missing)} of {len(images)} images have no prediction: {_first_names(missing)}'
+            )
         return names
 
     def score(self, sample: object, name: str) -> None:
@@ -164,7 +168,9 @@ class _Scorer:
         # Images without ground truth tell nothing about the scale: _probe lowers num_probes for them.
         if len(self.probes.ratios) < self.num_probes:
             self._probe(cut, gt_depth)
-        self.metric.process({}, [dict(sample.to_dict(), pred_depth=cut, prediction_type=self.kind.value)])
+        self.metric.process(
+            {}, [dict(sample.to_dict(), pred_depth=cut, prediction_type=self.kind.value)]
+        )
 
     def _count_size(self, treatment: str, pred: torch.Tensor, gt_depth: torch.Tensor) -> None:
         example = f'{tuple(pred.shape)} for ground truth {tuple(gt_depth.shape)}'
@@ -191,7 +197,9 @@ class _Scorer:
                 self.object_to(text)
 
 
-def compare_scale(pred: np.ndarray, gt_depth: np.ndarray, inverse: bool) -> tuple[float, float] | None:
+def compare_scale(
+    pred: np.ndarray, gt_depth: np.ndarray, inverse: bool
+) -> tuple[float, float] | None:
     """Return median(prediction) / median(ground truth) and their correlation, None if nothing can be compared.
 
     Args:
@@ -222,7 +230,9 @@ def compare_scale(pred: np.ndarray, gt_depth: np.ndarray, inverse: bool) -> tupl
     return float(np.median(values) / np.median(true)), correlation
 
 
-def suspicions(ratios: Sequence[float], correlations: Sequence[float], kind: PredictionType) -> list[str]:
+def suspicions(
+    ratios: Sequence[float], correlations: Sequence[float], kind: PredictionType
+) -> list[str]:
     """Return remarks on a scale near a usual factor and on values that fall where they should rise.
 
     Args:
@@ -278,7 +288,9 @@ def cut_like(
     return pred[top : top + height, left : left + width]
 
 
-def is_reduced_frame(shape: Sequence[int], size: Sequence[int], crop_box: Sequence[int] | None) -> bool:
+def is_reduced_frame(
+    shape: Sequence[int], size: Sequence[int], crop_box: Sequence[int] | None
+) -> bool:
     """Return whether a prediction (h, w) has the aspect of the frame that a bottom, central crop was taken from.
 
     Args:
@@ -297,7 +309,11 @@ def is_reduced_frame(shape: Sequence[int], size: Sequence[int], crop_box: Sequen
 
 
 def _build_metric(
-    cfg: Config, protocol: str | None, protocols: Sequence[str] | str, kind: PredictionType, **changes: str | None
+    cfg: Config,
+    protocol: str | None,
+    protocols: Sequence[str] | str,
+    kind: PredictionType,
+    **changes: str | None,
 ) -> DepthMetric:
     evaluators = cfg.get('test_evaluator') or cfg.get('val_evaluator') or []
     if not isinstance(evaluators, list):
@@ -312,7 +328,9 @@ def _build_metric(
         options = {name: value for name, value in options.items() if name in DETAIL_OPTIONS}
         options['protocol'] = protocol
     if not options:
-        raise ValueError('the config names no DepthMetric, so say which --protocol; docs/evaluation.md lists them')
+        raise ValueError(
+            'the config names no DepthMetric, so say which --protocol; docs/evaluation.md lists them'
+        )
     for name, value in changes.items():
         if value is not None:
             options[name] = value
@@ -323,7 +341,9 @@ def _build_metric(
 def _build_dataset(cfg: Config) -> Sequence:
     loader = cfg.get('test_dataloader') or cfg.get('val_dataloader')
     if not loader:
-        raise ValueError('the config has no test_dataloader, so there is no ground truth to score against')
+        raise ValueError(
+            'the config has no test_dataloader, so there is no ground truth to score against'
+        )
     return DATASETS.build(loader['dataset'])
 
 

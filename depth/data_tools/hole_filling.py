@@ -31,7 +31,9 @@ def fill_depth(gray: np.ndarray, depth: np.ndarray) -> np.ndarray:
     except ImportError as error:
         raise ImportError('fill_depth needs SciPy: pip install scipy') from error
     if gray.shape != depth.shape or depth.ndim != 2:
-        raise ValueError(f'fill_depth: image {gray.shape} and depth {depth.shape} must both be (H, W)')
+        raise ValueError(
+            f'fill_depth: image {gray.shape} and depth {depth.shape} must both be (H, W)'
+        )
     has_depth = depth > 0
     if not has_depth.any():
         raise ValueError('fill_depth: there is no known depth to start from')
@@ -74,7 +76,10 @@ def _neighbour_weights(gray: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray
     row, column = np.divmod(pixels, width)
     shifts = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx]
     inside = np.stack(
-        [(row + dy >= 0) & (row + dy < height) & (column + dx >= 0) & (column + dx < width) for dy, dx in shifts]
+        [
+            (row + dy >= 0) & (row + dy < height) & (column + dx >= 0) & (column + dx < width)
+            for dy, dx in shifts
+        ]
     )
     neighbours = np.where(inside, np.stack([pixels + dy * width + dx for dy, dx in shifts]), pixels)
     centre, values = gray.flat[pixels], gray.flat[neighbours]

@@ -171,7 +171,9 @@ class _Shards:
             if self.size and self.size + len(content) > self.limit:
                 self._end()
                 self._begin()
-            self.known[key] = Record(shard=len(self.done), offset=self.size, size=len(content), **entry)
+            self.known[key] = Record(
+                shard=len(self.done), offset=self.size, size=len(content), **entry
+            )
             try:
                 self.file.write(content)
             except OSError as error:
@@ -191,7 +193,9 @@ def _encoded(dataset: BaseDepthDataset, workers: int) -> Iterator[tuple[dict, di
         yield from (encode_sample(dataset, index) for index in range(len(dataset)))
         return
     context = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(dataset,)) as pool:
+    with ProcessPoolExecutor(
+        workers, context, initializer=_start_worker, initargs=(dataset,)
+    ) as pool:
         numbers = iter(range(len(dataset)))
         while batch := list(islice(numbers, 32 * workers)):
             yield from pool.map(_encode, batch, chunksize=8)
@@ -217,7 +221,9 @@ def encode_sample(dataset: BaseDepthDataset, index: int) -> tuple[dict, dict]:
     entry = {
         key: _plain(value)
         for key, value in sample.items()
-        if key not in READ_KEYS and key != 'sample_idx' and not (key in OWN_KEYS and value == defaults.get(key))
+        if key not in READ_KEYS
+        and key != 'sample_idx'
+        and not (key in OWN_KEYS and value == defaults.get(key))
     }
     entry.pop('listed_in', None)
     if sample.get('depth_reader'):
@@ -235,7 +241,9 @@ def _encode_image(sample: dict) -> tuple[bytes, dict]:
     if is_jpeg(content):
         damage = entropy_error(content)
         if damage:
-            raise ValueError(f'image {path} is a damaged JPEG file: {damage}; copy or unpack it again')
+            raise ValueError(
+                f'image {path} is a damaged JPEG file: {damage}; copy or unpack it again'
+            )
         content, entry = encode_file(content)
     else:
         content, entry = encode_image(img)
@@ -252,7 +260,9 @@ def _encode_depth(sample: dict) -> tuple[bytes, dict]:
 
 def _check(content: bytes, entry: dict, expected: np.ndarray, path: Path) -> None:
     decoded = decode(content, Record(0, 0, len(content), **entry))
-    if decoded.dtype != expected.dtype or not np.array_equal(decoded, expected, equal_nan=expected.dtype.kind == 'f'):
+    if decoded.dtype != expected.dtype or not np.array_equal(
+        decoded, expected, equal_nan=expected.dtype.kind == 'f'
+    ):
         raise ValueError(f'{path} does not come back from its record as it was read')
 
 

@@ -82,7 +82,9 @@ class BaseDepthDataset(BaseDataset):
     METAINFO = dict(dataset_name='depth', min_depth=1e-3, max_depth=10.0)
     DEPTH_SCALE = 1000.0
     DEPTH_READER: str | None = None
-    SELECTION: tuple[str, ...] = ()  # attributes that choose the samples beside ann_file and data_prefix
+    SELECTION: tuple[
+        str, ...
+    ] = ()  # attributes that choose the samples beside ann_file and data_prefix
     PREPARE_HINT = 'docs/dataset_prepare.md draws the expected layout'
 
     # Facts about the published release. They stand here alone: the data doctor, the preparers and
@@ -92,7 +94,9 @@ class BaseDepthDataset(BaseDataset):
     SCENE_OF: str | None = None  # regular expression: the drive or scene in an image's path
     TYPICAL_DEPTH: tuple[float, float] | None = None  # median over a whole set, metres
     CAMERA_HEIGHT: tuple[float, float] | None = None  # of a car's camera above the road, metres
-    NOMINAL_CAMERA: tuple[float, float] | None = None  # fy / width, cy / height of nearly all images
+    NOMINAL_CAMERA: tuple[float, float] | None = (
+        None  # fy / width, cy / height of nearly all images
+    )
     SPLIT_FILES: dict[str, SplitFile] = {}  # published lists by file name
     RECORDINGS = ''  # data sets of one name here share their scenes; the data set's own by default
     SPLITS_SHARING_SCENES: tuple[str, ...] = ()  # roles whose published list has training scenes
@@ -134,10 +138,14 @@ class BaseDepthDataset(BaseDataset):
         self.min_depth = float(self.METAINFO['min_depth'] if min_depth is None else min_depth)
         self.max_depth = float(self.METAINFO['max_depth'] if max_depth is None else max_depth)
         self.pack = pack
-        metainfo = dict(kwargs.pop('metainfo', None) or {}, min_depth=self.min_depth, max_depth=self.max_depth)
+        metainfo = dict(
+            kwargs.pop('metainfo', None) or {}, min_depth=self.min_depth, max_depth=self.max_depth
+        )
         prefix = dict(img_path='', depth_path='') | dict(data_prefix or {})
         kwargs['pipeline'] = build_pipeline(kwargs.get('pipeline', ()))
-        super().__init__(ann_file=ann_file, data_root=data_root, data_prefix=prefix, metainfo=metainfo, **kwargs)
+        super().__init__(
+            ann_file=ann_file, data_root=data_root, data_prefix=prefix, metainfo=metainfo, **kwargs
+        )
 
     def load_data_list(self) -> list[dict]:
         """Return :meth:`list_samples`, checked at the start and not in a worker of the loader."""
@@ -162,7 +170,9 @@ class BaseDepthDataset(BaseDataset):
         """Yield each sample and where it is listed; the lines of the split file here, folders in other data sets."""
         split = Path(self.ann_file)
         if not split.is_file():
-            raise FileNotFoundError(f'{type(self).__name__}: split file {split} does not exist; {self.PREPARE_HINT}')
+            raise FileNotFoundError(
+                f'{type(self).__name__}: split file {split} does not exist; {self.PREPARE_HINT}'
+            )
         for number, line in enumerate(read_text(split, 'split file').splitlines(), start=1):
             if not line.strip():
                 continue
@@ -206,8 +216,14 @@ class BaseDepthDataset(BaseDataset):
 
     def selection(self) -> dict:
         """Return the settings other than the split file that choose the samples, in plain values."""
-        prefix = {key: below(folder, self.data_root) for key, folder in self.data_prefix.items() if folder}
-        return json.loads(json.dumps(dict(data_prefix=prefix) | {key: getattr(self, key) for key in self.SELECTION}))
+        prefix = {
+            key: below(folder, self.data_root) for key, folder in self.data_prefix.items() if folder
+        }
+        return json.loads(
+            json.dumps(
+                dict(data_prefix=prefix) | {key: getattr(self, key) for key in self.SELECTION}
+            )
+        )
 
     def split_name(self) -> str:
         """Return the name of the split in ``SPLIT_FILES`` or ``SPLIT_COUNTS``: split file or ``split``."""

@@ -30,7 +30,9 @@ def read_cityscapes_depth(sample: dict) -> np.ndarray:
     path = sample['depth_path']
     stored = read_stored(path)
     if stored.dtype != np.uint16 or stored.ndim != 2:
-        raise ValueError(f'disparity {path} is {stored.dtype} {stored.shape}, expected a 16-bit PNG of one channel')
+        raise ValueError(
+            f'disparity {path} is {stored.dtype} {stored.shape}, expected a 16-bit PNG of one channel'
+        )
     disparity = (stored.astype(np.float32) - 1) / np.float32(256)
     has_disparity = disparity > 0
     depth = np.zeros_like(disparity)
@@ -96,7 +98,9 @@ class CityscapesDataset(BaseDepthDataset):
 
     def __init__(self, data_root: str = '', split: str = 'train', **kwargs) -> None:
         if split not in SPLITS:
-            raise ValueError(f'CityscapesDataset: split is one of {", ".join(SPLITS)}, got {split!r}')
+            raise ValueError(
+                f'CityscapesDataset: split is one of {", ".join(SPLITS)}, got {split!r}'
+            )
         self.split = split
         super().__init__(data_root=data_root, **kwargs)
 
@@ -105,7 +109,9 @@ class CityscapesDataset(BaseDepthDataset):
         root = Path(self.data_root)
         folder = root / 'leftImg8bit' / self.split
         if not folder.is_dir():
-            raise FileNotFoundError(f'{type(self).__name__}: folder {folder} does not exist; {self.PREPARE_HINT}')
+            raise FileNotFoundError(
+                f'{type(self).__name__}: folder {folder} does not exist; {self.PREPARE_HINT}'
+            )
         for image in sorted(folder.glob('*/*_leftImg8bit.png')):
             name = image.name.removesuffix('_leftImg8bit.png')
             if name == DAMAGED:

@@ -30,9 +30,15 @@ def read_ddad_depth(sample: dict) -> np.ndarray:
     path = sample['depth_path']
     points = read_stored(path)
     if points.ndim != 2 or points.shape[1] < 3:
-        raise ValueError(f'point file {path} holds {points.shape}, expected (M, 4): x, y, z, intensity')
-    lidar_to_camera = np.linalg.inv(pose_matrix(sample['camera_pose'])) @ pose_matrix(sample['lidar_pose'])
-    in_camera = points[:, :3].astype(np.float64) @ lidar_to_camera[:3, :3].T + lidar_to_camera[:3, 3]
+        raise ValueError(
+            f'point file {path} holds {points.shape}, expected (M, 4): x, y, z, intensity'
+        )
+    lidar_to_camera = np.linalg.inv(pose_matrix(sample['camera_pose'])) @ pose_matrix(
+        sample['lidar_pose']
+    )
+    in_camera = (
+        points[:, :3].astype(np.float64) @ lidar_to_camera[:3, :3].T + lidar_to_camera[:3, 3]
+    )
     return project_points(in_camera, sample['full_intrinsic'], tuple(sample['full_shape']))
 
 
@@ -131,7 +137,9 @@ class DDADDataset(BaseDepthDataset):
             try:
                 yield from ((sample, str(path)) for sample in self._scene(path))
             except (KeyError, TypeError) as error:
-                raise ValueError(f'{path} is no scene file of DDAD: {type(error).__name__}: {error}') from error
+                raise ValueError(
+                    f'{path} is no scene file of DDAD: {type(error).__name__}: {error}'
+                ) from error
 
     def _scene(self, path: Path) -> Iterator[dict]:
         scene = _read_json(path, self.PREPARE_HINT)
@@ -140,8 +148,13 @@ class DDADDataset(BaseDepthDataset):
         for entry in scene['samples']:
             key = entry['calibration_key']
             if key not in matrices:
-                matrices[key] = _intrinsics(_read_json(path.parent / 'calibration' / f'{key}.json', self.PREPARE_HINT))
-            sensors = {data[datum]['id']['name'].upper(): data[datum]['datum'] for datum in entry['datum_keys']}
+                matrices[key] = _intrinsics(
+                    _read_json(path.parent / 'calibration' / f'{key}.json', self.PREPARE_HINT)
+                )
+            sensors = {
+                data[datum]['id']['name'].upper(): data[datum]['datum']
+                for datum in entry['datum_keys']
+            }
             for camera in self.cameras:
                 if camera in sensors and 'LIDAR' in sensors:
                     yield self._sample(

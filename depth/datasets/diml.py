@@ -48,7 +48,9 @@ class DIMLOutdoorDataset(BaseDepthDataset):
     CONFIGS = ('diml_outdoor.py',)
     ARCHIVES = (Archive('diml_outdoor_test.zip'),)
     ARCHIVE_MEMBERS = r'(?:^|/)(test/(?:LR|HR)/.*?(?:outleft|depthmap)/[^/]+\.png)$'
-    GET_BY_HAND = 'ask for the outdoor test set at https://dimlrgbd.github.io and save it under this name'
+    GET_BY_HAND = (
+        'ask for the outdoor test set at https://dimlrgbd.github.io and save it under this name'
+    )
     CONTENTS = {'test/LR/**/outleft/*.png': 'images of 500 at low resolution'}
 
     def __init__(self, data_root: str = '', folder: str = 'test/LR', **kwargs) -> None:
@@ -66,7 +68,9 @@ class DIMLOutdoorDataset(BaseDepthDataset):
             return
         folder = Path(self.data_root, self.folder)
         if not folder.is_dir():
-            raise FileNotFoundError(f'{type(self).__name__}: folder {folder} does not exist; {self.PREPARE_HINT}')
+            raise FileNotFoundError(
+                f'{type(self).__name__}: folder {folder} does not exist; {self.PREPARE_HINT}'
+            )
         for image in sorted(folder.glob('**/outleft/*.png')):
             depth = image.parents[1] / 'depthmap' / image.name
             yield (

@@ -28,7 +28,9 @@ def read_diode_depth(sample: dict) -> np.ndarray:
     mask = read_stored(path.removesuffix('.npy') + '_mask.npy')
     depth, mask = (array[..., 0] if array.ndim == 3 else array for array in (depth, mask))
     if depth.shape != mask.shape:
-        raise ValueError(f'depth map {path} is {depth.shape}, its mask {mask.shape}; they must be equal')
+        raise ValueError(
+            f'depth map {path} is {depth.shape}, its mask {mask.shape}; they must be equal'
+        )
     return without_invalid(np.where(mask > 0, depth, 0).astype(np.float32))
 
 
@@ -58,7 +60,9 @@ class DIODEDataset(BaseDepthDataset):
 
     DEPTH_READER = 'diode'
     FOLDER = ''
-    CAM_INTRINSIC = pinhole(886.81, 927.06, 512, 384)  # pixels; intrinsics.txt of the published development kit
+    CAM_INTRINSIC = pinhole(
+        886.81, 927.06, 512, 384
+    )  # pixels; intrinsics.txt of the published development kit
     PREPARE_HINT = 'it should hold train/ or val/ with indoors/ and outdoor/ as unpacked from the published archives'
     SELECTION = ('split',)
 
@@ -96,7 +100,9 @@ class DIODEDataset(BaseDepthDataset):
             return
         folder = Path(self.data_root, self.split, self.FOLDER)
         if not folder.is_dir():
-            raise FileNotFoundError(f'{type(self).__name__}: folder {folder} does not exist; {self.PREPARE_HINT}')
+            raise FileNotFoundError(
+                f'{type(self).__name__}: folder {folder} does not exist; {self.PREPARE_HINT}'
+            )
         for image in sorted(folder.glob('scene_*/scan_*/*.png')):
             yield self._sample(image), str(folder)
 

@@ -47,7 +47,9 @@ class FolderDepthDataset(BaseDepthDataset):
         images = self._list('img_path', IMAGE_SUFFIXES)
         depths = self._list('depth_path', DEPTH_SUFFIXES)
         if not images:
-            raise ValueError(f'{self.data_prefix["img_path"]} holds no image ({", ".join(IMAGE_SUFFIXES)})')
+            raise ValueError(
+                f'{self.data_prefix["img_path"]} holds no image ({", ".join(IMAGE_SUFFIXES)})'
+            )
         unpaired = [stem for stem in images if stem not in depths]
         if unpaired:
             raise ValueError(
@@ -62,13 +64,17 @@ class FolderDepthDataset(BaseDepthDataset):
     def _list(self, key: str, suffixes: tuple[str, ...]) -> dict[str, Path]:
         folder = Path(self.data_prefix[key])
         if not folder.is_dir():
-            raise FileNotFoundError(f'{type(self).__name__}: folder {folder} does not exist; {self.PREPARE_HINT}')
+            raise FileNotFoundError(
+                f'{type(self).__name__}: folder {folder} does not exist; {self.PREPARE_HINT}'
+            )
         paths = sorted(path for path in folder.rglob('*') if path.suffix.lower() in suffixes)
         stems: dict[str, Path] = {}
         for path in paths:
             stem = path.relative_to(folder).with_suffix('').as_posix()
             if stem in stems:
-                raise ValueError(f'{stems[stem]} and {path} have the same stem, so it is not clear which one is meant')
+                raise ValueError(
+                    f'{stems[stem]} and {path} have the same stem, so it is not clear which one is meant'
+                )
             stems[stem] = path
         return stems
 
@@ -95,7 +101,10 @@ def read_cameras(path: Path) -> dict[str, list[list[float]]]:
         raise ValueError(f'{path} cannot be read as JSON: {error}') from error
     try:
         entries = {'': content} if 'fx' in content else content
-        numbers = {stem: [entry[name] for name in ('fx', 'fy', 'cx', 'cy')] for stem, entry in entries.items()}
+        numbers = {
+            stem: [entry[name] for name in ('fx', 'fy', 'cx', 'cy')]
+            for stem, entry in entries.items()
+        }
     except (KeyError, TypeError, AttributeError) as error:
         raise OtherCamerasError(
             f'{path} should hold {{"fx", "fy", "cx", "cy"}} in pixels, for all images or one entry a stem; '

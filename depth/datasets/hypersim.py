@@ -15,7 +15,9 @@ from .optional import import_optional
 from .text_files import read_text
 from .transforms.loading import without_invalid
 
-CAM_INTRINSIC = pinhole(886.81, 886.81, 511.5, 383.5)  # pixels; scenes with a tilted lens deviate from it
+CAM_INTRINSIC = pinhole(
+    886.81, 886.81, 511.5, 383.5
+)  # pixels; scenes with a tilted lens deviate from it
 COLUMNS = (
     'scene_name',
     'camera_name',
@@ -41,7 +43,9 @@ def read_hypersim_depth(sample: dict) -> np.ndarray:
         with import_optional('h5py', 'Hypersim').File(path, 'r') as file:
             distance = file['dataset'][()].astype(np.float32)
     except (OSError, KeyError, AttributeError) as error:
-        raise ValueError(f'depth map {path} cannot be read as HDF5 with the key "dataset": {error}') from error
+        raise ValueError(
+            f'depth map {path} cannot be read as HDF5 with the key "dataset": {error}'
+        ) from error
     return without_invalid(distance_to_depth(distance, CAM_INTRINSIC))
 
 
@@ -105,13 +109,20 @@ class HypersimDataset(BaseDepthDataset):
         """Yield the released images of the split, in the file's order."""
         path = Path(self.ann_file)
         if not path.is_file():
-            raise FileNotFoundError(f'{type(self).__name__}: {path} does not exist; {self.PREPARE_HINT}')
+            raise FileNotFoundError(
+                f'{type(self).__name__}: {path} does not exist; {self.PREPARE_HINT}'
+            )
         rows = csv.DictReader(io.StringIO(read_text(path, 'split file'), newline=''))
         missing = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
         if missing:
-            raise ValueError(f'{path} has no column {missing[0]!r}, the published one has {", ".join(COLUMNS)}')
+            raise ValueError(
+                f'{path} has no column {missing[0]!r}, the published one has {", ".join(COLUMNS)}'
+            )
         for row in rows:
-            if row['included_in_public_release'] == 'True' and row['split_partition_name'] == self.split:
+            if (
+                row['included_in_public_release'] == 'True'
+                and row['split_partition_name'] == self.split
+            ):
                 yield self._sample(row), f'{path}, line {rows.line_num}'
 
     def _sample(self, row: dict[str, str]) -> dict:

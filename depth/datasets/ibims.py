@@ -90,7 +90,9 @@ def read_ibims_png(sample: dict) -> np.ndarray:
     path = Path(sample['depth_path'])
     stored = read_stored(path)
     if stored.dtype != np.uint16 or stored.ndim != 2:
-        raise ValueError(f'depth map {path} is {stored.dtype} {stored.shape}, iBims-1 has 16-bit PNGs of one channel')
+        raise ValueError(
+            f'depth map {path} is {stored.dtype} {stored.shape}, iBims-1 has 16-bit PNGs of one channel'
+        )
     depth = stored.astype(np.float32) * np.float32(50 / 65535)
     for mask in ('mask_invalid', 'mask_transp'):
         depth[read_image(path.parents[1] / mask / path.name)[..., 0] == 0] = 0
@@ -123,6 +125,10 @@ def _mat(path: str | Path) -> dict[str, np.ndarray]:
         raise FileNotFoundError(f'{path} does not exist; {IBimsDataset.PREPARE_HINT}')
     try:
         data = import_optional('scipy.io', 'iBims-1').loadmat(path)['data'][0, 0]
-        return {name: data[name] for name in ('rgb', 'depth', 'mask_invalid', 'mask_transp', 'calib')}
+        return {
+            name: data[name] for name in ('rgb', 'depth', 'mask_invalid', 'mask_transp', 'calib')
+        }
     except (ValueError, KeyError, IndexError, TypeError, OSError) as error:
-        raise ValueError(f'{path} is no file of the iBims-1 MATLAB archive: {type(error).__name__}: {error}') from error
+        raise ValueError(
+            f'{path} is no file of the iBims-1 MATLAB archive: {type(error).__name__}: {error}'
+        ) from error

@@ -61,7 +61,9 @@ def entropy_error(content: bytes) -> str:
         pixels = _decoded(content)
     except (OSError, SyntaxError, ValueError) as error:
         return f'it cannot be decoded: {error}'
-    pieces = [content[start:end] for start, end in zip([0, *ends], [*ends, len(content)], strict=True)]
+    pieces = [
+        content[start:end] for start, end in zip([0, *ends], [*ends, len(content)], strict=True)
+    ]
     if not _is_decoded_to(_JUNK.join(pieces), pixels):
         return 'its compressed data end before the last pixel'
     # The codes of a picture of one colour may have a single symbol, then altered data do not change
@@ -140,10 +142,14 @@ def _walk(content: bytes) -> list[int]:
             if missing_bits:
                 _note_scan(segment, missing_bits)
             # A scan of a single component has units of another number.
-            elif frame and interval and frame.units and segment[:1] == bytes([len(frame.components)]):
+            elif (
+                frame and interval and frame.units and segment[:1] == bytes([len(frame.components)])
+            ):
                 expected = -(-frame.units // interval)
                 if len(scan_ends) != expected:
-                    raise _DamageError(f'{len(scan_ends)} of {expected} restart intervals are there')
+                    raise _DamageError(
+                        f'{len(scan_ends)} of {expected} restart intervals are there'
+                    )
     if not ends:
         raise _DamageError('it holds no image data')
     if any(bits.any() for bits in missing_bits.values()):

@@ -11,7 +11,9 @@ from .cameras import pinhole
 from .published import TOOLBOX_SPLITS, Archive, SplitFile
 
 SERVER = 'https://s3.eu-central-1.amazonaws.com/avg-kitti'
-GROUND_TRUTH_ARCHIVE = Archive('data_depth_annotated.zip', f'{SERVER}/data_depth_annotated.zip', '14 GB', part='depth')
+GROUND_TRUTH_ARCHIVE = Archive(
+    'data_depth_annotated.zip', f'{SERVER}/data_depth_annotated.zip', '14 GB', part='depth'
+)
 EIGEN_TEST_DRIVES = frozenset(
     f'2011_{drive}'
     for drive in (
@@ -97,7 +99,9 @@ class KITTIDataset(BaseDepthDataset):
         for sample, where in super().find_samples():
             image = Path(sample['img_path'])
             if image.parent not in converted:
-                converted[image.parent] = not image.is_file() and image.with_suffix('.jpg').is_file()
+                converted[image.parent] = (
+                    not image.is_file() and image.with_suffix('.jpg').is_file()
+                )
             if converted[image.parent]:
                 sample['img_path'] = str(image.with_suffix('.jpg'))
             yield dict(sample, scene=self.SCENE), where

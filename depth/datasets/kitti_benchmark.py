@@ -53,7 +53,9 @@ class KITTIBenchmarkDataset(KITTIDataset):
     PREPARE_NAME = 'kitti_benchmark'
     CONFIGS = ('kitti_benchmark.py', 'kitti_benchmark_test.py')
     ARCHIVES = (
-        Archive('data_depth_selection.zip', f'{SERVER}/data_depth_selection.zip', '2 GB', part='test'),
+        Archive(
+            'data_depth_selection.zip', f'{SERVER}/data_depth_selection.zip', '2 GB', part='test'
+        ),
         GROUND_TRUTH_ARCHIVE,
     )
     PARTS = KITTIDataset.PARTS | {'test': 'the 500 test images'}
@@ -72,4 +74,8 @@ class KITTIBenchmarkDataset(KITTIDataset):
     def add_details(self, sample: dict) -> dict:
         """Add the intrinsics of a test image that has a camera file."""
         path = sample.get('cam_path')
-        return dict(sample, cam_intrinsic=read_camera_text(path)) if path and Path(path).is_file() else sample
+        return (
+            dict(sample, cam_intrinsic=read_camera_text(path))
+            if path and Path(path).is_file()
+            else sample
+        )

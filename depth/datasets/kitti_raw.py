@@ -133,7 +133,9 @@ class KITTIRawDataset(BaseDepthDataset):
                 baseline=self._baseline(root / parts[0]),
             )
         if self.hint_root is not None:
-            sample['depth_hint_path'] = str(root / self.hint_root / fields[0] / FOLDERS[side] / f'{frame}.npy')
+            sample['depth_hint_path'] = str(
+                root / self.hint_root / fields[0] / FOLDERS[side] / f'{frame}.npy'
+            )
         return sample
 
     def _image(self, drive: Path, side: str, frame: str) -> str:

@@ -47,14 +47,20 @@ class MixedDepthDataset(Dataset):
     ) -> None:
         if not datasets:
             raise ValueError('MixedDepthDataset: datasets is empty')
-        self.datasets = [DATASETS.build(item) if isinstance(item, dict) else item for item in datasets]
+        self.datasets = [
+            DATASETS.build(item) if isinstance(item, dict) else item for item in datasets
+        ]
         self.sizes = [len(dataset) for dataset in self.datasets]
         self.counts = self.sizes if weights is None else _shares(weights, self.sizes)
         self.starts = np.cumsum([0, *self.counts])
         self.test_mode = test_mode
         metas = [dataset.metainfo for dataset in self.datasets]
-        self.min_depth = float(min(meta['min_depth'] for meta in metas) if min_depth is None else min_depth)
-        self.max_depth = float(max(meta['max_depth'] for meta in metas) if max_depth is None else max_depth)
+        self.min_depth = float(
+            min(meta['min_depth'] for meta in metas) if min_depth is None else min_depth
+        )
+        self.max_depth = float(
+            max(meta['max_depth'] for meta in metas) if max_depth is None else max_depth
+        )
         self.metainfo = dict(
             dataset_name='mixed',
             datasets=[meta['dataset_name'] for meta in metas],
@@ -88,7 +94,9 @@ class MixedDepthDataset(Dataset):
     def __getitem__(self, index: int) -> dict:
         """Return the packed sample of the set that ``index`` falls into."""
         which, place = self.locate(index)
-        sample = self.datasets[which][SampleIndex(place, index.key) if isinstance(index, SampleIndex) else place]
+        sample = self.datasets[which][
+            SampleIndex(place, index.key) if isinstance(index, SampleIndex) else place
+        ]
         if not self.test_mode:
             self._check_size(sample, which)
         return sample
@@ -109,7 +117,9 @@ class MixedDepthDataset(Dataset):
 def _shares(weights: Sequence[float], sizes: Sequence[int]) -> list[int]:
     """Return how many images of each set a pass has; they add up to the number of all images."""
     if len(weights) != len(sizes) or not all(weight > 0 for weight in weights):
-        raise ValueError(f'MixedDepthDataset: weights must be {len(sizes)} positive numbers, got {list(weights)}')
+        raise ValueError(
+            f'MixedDepthDataset: weights must be {len(sizes)} positive numbers, got {list(weights)}'
+        )
     total = sum(sizes)
     if min(sizes) == 0:
         raise ValueError(f'MixedDepthDataset: a data set is empty, sizes are {list(sizes)}')

@@ -87,8 +87,12 @@ class NYULabeledDataset(BaseDepthDataset):
         """Yield the frames of the split, in the order of the official list."""
         for path in (self.mat_file, self.splits_file):
             if not path.is_file():
-                raise FileNotFoundError(f'{type(self).__name__}: {path} does not exist; {self.PREPARE_HINT}')
-        numbers = import_optional('scipy.io', 'splits.mat of NYU').loadmat(self.splits_file)[SPLIT_KEYS[self.split]]
+                raise FileNotFoundError(
+                    f'{type(self).__name__}: {path} does not exist; {self.PREPARE_HINT}'
+                )
+        numbers = import_optional('scipy.io', 'splits.mat of NYU').loadmat(self.splits_file)[
+            SPLIT_KEYS[self.split]
+        ]
         with _h5py().File(self.mat_file, 'r') as file:
             categories = _texts(file, 'sceneTypes')
         for number in numbers.ravel().astype(int):
@@ -114,7 +118,9 @@ class NYULabeledDataset(BaseDepthDataset):
 
 def recordings_of_test_frames(mat_file: str | Path, splits_file: str | Path) -> set[str]:
     """Return the recordings (``kitchen_0004``) that the official test frames are from."""
-    numbers = import_optional('scipy.io', 'splits.mat of NYU').loadmat(splits_file)[SPLIT_KEYS['test']]
+    numbers = import_optional('scipy.io', 'splits.mat of NYU').loadmat(splits_file)[
+        SPLIT_KEYS['test']
+    ]
     with _h5py().File(mat_file, 'r') as file:
         recordings = _texts(file, 'scenes')
     return {recordings[int(number) - 1] for number in numbers.ravel()}

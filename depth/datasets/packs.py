@@ -73,7 +73,9 @@ def encode_image(img: np.ndarray) -> tuple[bytes, dict]:
 
 def encode_array(array: np.ndarray) -> tuple[bytes, dict]:
     """Return the record of any array, and what the index says of it."""
-    return _compress(array, ARRAY_LEVEL), dict(codec=ARRAY, shape=array.shape, dtype=array.dtype.str)
+    return _compress(array, ARRAY_LEVEL), dict(
+        codec=ARRAY, shape=array.shape, dtype=array.dtype.str
+    )
 
 
 def decode(content: bytes, record: Record) -> np.ndarray:
@@ -86,7 +88,9 @@ def decode(content: bytes, record: Record) -> np.ndarray:
         if zlib.crc32(content) != record.crc:
             raise ValueError('the checksum does not fit')
         # The writer has checked the file; the same bytes decode to the same picture.
-        return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        return cv2.imdecode(
+            np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        )
     stored = np.frombuffer(_decompress(content), record.dtype).reshape(record.shape)
     return np.add.accumulate(stored, axis=1, dtype=np.uint8) if record.codec == IMAGE else stored
 
@@ -130,19 +134,25 @@ def read_index(pack: str | Path) -> dict:
     """
     path = Path(pack, INDEX)
     if not path.is_file():
-        raise FileNotFoundError(f'{path} does not exist; tools/dataset_converters/pack.py writes packs')
+        raise FileNotFoundError(
+            f'{path} does not exist; tools/dataset_converters/pack.py writes packs'
+        )
     try:
         index = json.loads(path.read_text(encoding='utf-8'))
     except json.JSONDecodeError as error:
         raise ValueError(f'{path} is no JSON: {error}') from error
     if index.get('format') != FORMAT:
-        raise ValueError(f'{path} has format {index.get("format")}, this version reads {FORMAT}; pack the data again')
+        raise ValueError(
+            f'{path} has format {index.get("format")}, this version reads {FORMAT}; pack the data again'
+        )
     for shard in index['shards']:
         file = Path(pack, shard['name'])
         if not file.is_file():
             raise FileNotFoundError(f'{file} does not exist, the pack is incomplete')
         if file.stat().st_size != shard['size']:
-            raise ValueError(f'{file} has {file.stat().st_size} bytes, {shard["size"]} were written; copy it again')
+            raise ValueError(
+                f'{file} has {file.stat().st_size} bytes, {shard["size"]} were written; copy it again'
+            )
     return index
 
 
@@ -168,7 +178,11 @@ def packed_samples(dataset: 'BaseDepthDataset') -> list[tuple[dict, str]]:
         )
     samples = [_packed_sample(entry, pack, dataset.data_root) for entry in index['samples']]
     places = [f'{Path(pack, INDEX)}, sample {number}' for number in range(len(samples))]
-    order = range(len(samples)) if _is_same_list(dataset, index) else _listed_positions(dataset, samples)
+    order = (
+        range(len(samples))
+        if _is_same_list(dataset, index)
+        else _listed_positions(dataset, samples)
+    )
     return [(dict(samples[position]), places[position]) for position in order]
 
 
@@ -207,7 +221,9 @@ def _is_same_list(dataset: 'BaseDepthDataset', index: dict) -> bool:
 
 def _listed_positions(dataset: 'BaseDepthDataset', samples: list[dict]) -> list[int]:
     """Return where in the pack the samples of the data set's list are."""
-    positions = {_identity(sample, dataset.data_root): position for position, sample in enumerate(samples)}
+    positions = {
+        _identity(sample, dataset.data_root): position for position, sample in enumerate(samples)
+    }
     try:
         listed = [_identity(sample, dataset.data_root) for sample, _ in dataset.find_samples()]
     except FileNotFoundError as error:
@@ -258,7 +274,9 @@ def verify(pack: str | Path) -> list[str]:
                 digest.update(block)
         sha256 = digest.hexdigest()
         if sha256 != shard['sha256']:
-            problems.append(f'{path}: SHA-256 is {sha256}, {shard["sha256"]} was written; copy the file again')
+            problems.append(
+                f'{path}: SHA-256 is {sha256}, {shard["sha256"]} was written; copy the file again'
+            )
     return problems
 
 

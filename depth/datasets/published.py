@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-TOOLBOX_SPLITS = 'https://raw.githubusercontent.com/zhyever/Monocular-Depth-Estimation-Toolbox/d8aff50/splits'
-# The lists of EPCDepth are those of Monodepth2, under other names.
-MONODEPTH2_SPLITS = (
-    'https://raw.githubusercontent.com/nianticlabs/monodepth2/bd03a9ec1305082e80199bc2753ef5adb252e405/splits'
+TOOLBOX_SPLITS = (
+    'https://raw.githubusercontent.com/zhyever/Monocular-Depth-Estimation-Toolbox/d8aff50/splits'
 )
+# The lists of EPCDepth are those of Monodepth2, under other names.
+MONODEPTH2_SPLITS = 'https://raw.githubusercontent.com/nianticlabs/monodepth2/bd03a9ec1305082e80199bc2753ef5adb252e405/splits'
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,9 @@ class ResumableInfiniteSampler(Sampler):
         ValueError: If the data set is empty or the start splits a batch.
     """
 
-    def __init__(self, dataset: Sized, batch_size: int, shuffle: bool = True, seed: int = 0, start: int = 0) -> None:
+    def __init__(
+        self, dataset: Sized, batch_size: int, shuffle: bool = True, seed: int = 0, start: int = 0
+    ) -> None:
         if len(dataset) == 0:
             raise ValueError('the training data set is empty, there is nothing to sample from')
         self.rank, self.world_size = get_dist_info()

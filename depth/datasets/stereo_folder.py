@@ -52,7 +52,9 @@ class StereoFolderDataset(FolderDepthDataset):
         hint_root: str | None = None,
         **kwargs,
     ) -> None:
-        prefix = dict(img_path='left', other_img_path='right', depth_path='depth', disparity_path='disp')
+        prefix = dict(
+            img_path='left', other_img_path='right', depth_path='depth', disparity_path='disp'
+        )
         self.sides = tuple(sides)
         self.hint_root = hint_root
         prefix |= dict(kwargs.pop('data_prefix', None) or {})
@@ -65,7 +67,9 @@ class StereoFolderDataset(FolderDepthDataset):
             self._list('other_img_path', IMAGE_SUFFIXES),
         )
         if not left:
-            raise ValueError(f'{self.data_prefix["img_path"]} holds no image ({", ".join(IMAGE_SUFFIXES)})')
+            raise ValueError(
+                f'{self.data_prefix["img_path"]} holds no image ({", ".join(IMAGE_SUFFIXES)})'
+            )
         optional = {
             key: self._list(key, suffixes) if Path(self.data_prefix[key]).is_dir() else {}
             for key, suffixes in _OPTIONAL.items()
@@ -94,14 +98,18 @@ class StereoFolderDataset(FolderDepthDataset):
         )
         if self.hint_root is not None:
             folder = 'image_02' if side == 'left' else 'image_03'
-            sample['depth_hint_path'] = str(Path(self.data_root, self.hint_root, folder, f'{stem}.npy'))
+            sample['depth_hint_path'] = str(
+                Path(self.data_root, self.hint_root, folder, f'{stem}.npy')
+            )
         return sample
 
     def _rigs(self) -> dict[str, dict]:
         """Return both cameras and the baseline by stem; the key '' stands for all."""
         path = Path(self.data_root, 'intrinsics.json')
         if not path.is_file():
-            raise FileNotFoundError(f'{path} does not exist; a stereo folder needs the cameras and their baseline')
+            raise FileNotFoundError(
+                f'{path} does not exist; a stereo folder needs the cameras and their baseline'
+            )
         try:
             content = json.loads(path.read_text(encoding='utf-8'))
             entries = {'': content} if 'baseline_m' in content else content
@@ -116,5 +124,8 @@ class StereoFolderDataset(FolderDepthDataset):
 def _rig(entry: dict) -> dict:
     camera = entry.get('intrinsics', entry)
     fx, fy, cx, cy = (float(camera[name]) for name in ('fx', 'fy', 'cx', 'cy'))
-    left, right = ([[fx, 0.0, x], [0.0, fy, cy], [0.0, 0.0, 1.0]] for x in (cx, cx + float(entry.get('doffs_px', 0))))
+    left, right = (
+        [[fx, 0.0, x], [0.0, fy, cy], [0.0, 0.0, 1.0]]
+        for x in (cx, cx + float(entry.get('doffs_px', 0)))
+    )
     return dict(left=left, right=right, baseline=float(entry['baseline_m']))

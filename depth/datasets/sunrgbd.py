@@ -24,7 +24,9 @@ def read_sunrgbd_depth(sample: dict) -> np.ndarray:
     path = sample['depth_path']
     stored = read_stored(path)
     if stored.dtype != np.uint16 or stored.ndim != 2:
-        raise ValueError(f'depth map {path} is {stored.dtype} {stored.shape}, SUN RGB-D has 16-bit PNGs of one channel')
+        raise ValueError(
+            f'depth map {path} is {stored.dtype} {stored.shape}, SUN RGB-D has 16-bit PNGs of one channel'
+        )
     return (stored >> 3 | stored << 13).astype(np.float32) / np.float32(1000)
 
 

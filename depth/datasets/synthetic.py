@@ -57,7 +57,9 @@ class SyntheticDataset(Dataset):
         test_mode: bool = False,
     ) -> None:
         if world not in DEPTH_RANGES:
-            raise ValueError(f'SyntheticDataset: unknown world {world!r}, there are {", ".join(DEPTH_RANGES)}')
+            raise ValueError(
+                f'SyntheticDataset: unknown world {world!r}, there are {", ".join(DEPTH_RANGES)}'
+            )
         if num_scenes < 1:
             raise ValueError(f'SyntheticDataset: num_scenes must be at least 1, got {num_scenes}')
         near, far = DEPTH_RANGES[world]
@@ -73,7 +75,9 @@ class SyntheticDataset(Dataset):
         )
         self.min_depth = float(near if min_depth is None else min_depth)
         self.max_depth = float(far if max_depth is None else max_depth)
-        self.metainfo = dict(dataset_name=f'synthetic_{world}', min_depth=self.min_depth, max_depth=self.max_depth)
+        self.metainfo = dict(
+            dataset_name=f'synthetic_{world}', min_depth=self.min_depth, max_depth=self.max_depth
+        )
         self.pipeline = Compose(build_pipeline(pipeline))
         self.test_mode = test_mode
         self.cache: dict[int, dict] | None = {} if cache else None
@@ -113,4 +117,7 @@ class SyntheticDataset(Dataset):
             scene['gt_depth'][scene['gt_depth'] > self.max_depth] = 0
             if self.cache is not None:
                 self.cache[index] = scene
-        return {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in scene.items()}
+        return {
+            name: value.copy() if isinstance(value, np.ndarray) else value
+            for name, value in scene.items()
+        }

@@ -21,5 +21,7 @@ def read_text(path: str | Path, what: str) -> str:
             f'{what} {path} is no text: byte {error.start} is no UTF-8; was another file named?'
         ) from error
     if '\0' in text:
-        raise ValueError(f'{what} {path} is no text: byte {content.index(0)} is 0; was another file named?')
+        raise ValueError(
+            f'{what} {path} is no text: byte {content.index(0)} is 0; was another file named?'
+        )
     return text

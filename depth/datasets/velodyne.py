@@ -16,7 +16,9 @@ def read_calibration(path: str | Path) -> dict[str, np.ndarray]:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f'calibration {path} does not exist; KITTI raw has one for every recording day')
+        raise FileNotFoundError(
+            f'calibration {path} does not exist; KITTI raw has one for every recording day'
+        )
     entries = {}
     for line in read_text(path, 'calibration').splitlines():
         name, _, values = line.partition(':')
@@ -77,12 +79,16 @@ def project_velodyne(
     values = pixels[:, 2] if depth_axis == 'camera' else points[:, 0]
     with np.errstate(divide='ignore', invalid='ignore'):
         columns, rows = (np.round(pixels[:, axis] / pixels[:, 2]) for axis in (0, 1))
-    if depth_axis == 'forward':  # the published code takes KITTI's projection for one that counts pixels from 1
+    if (
+        depth_axis == 'forward'
+    ):  # the published code takes KITTI's projection for one that counts pixels from 1
         columns, rows = columns - 1, rows - 1
     inside = (columns >= 0) & (rows >= 0) & (columns < size[1]) & (rows < size[0]) & (values > 0)
     order = np.argsort(-values[inside], kind='stable')  # the nearest is written last
     depth = np.zeros(size, np.float32)
-    depth[rows[inside][order].astype(int), columns[inside][order].astype(int)] = values[inside][order]
+    depth[rows[inside][order].astype(int), columns[inside][order].astype(int)] = values[inside][
+        order
+    ]
     return depth
 
 
@@ -92,4 +98,6 @@ def resize_nearest(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         np.minimum(((np.arange(new) + 0.5) * old / new).astype(int), old - 1)
         for new, old in zip(size, values.shape[:2], strict=True)
     )
-    return values.take(rows, axis=0).take(columns, axis=1)  # five times faster than indexing both at once
+    return values.take(rows, axis=0).take(
+        columns, axis=1
+    )  # five times faster than indexing both at once

@@ -27,7 +27,9 @@ def read_vkitti2_depth(sample: dict) -> np.ndarray:
     path = sample['depth_path']
     stored = read_stored(path)
     if stored.dtype != np.uint16 or stored.ndim != 2:
-        raise ValueError(f'depth map {path} is {stored.dtype} {stored.shape}, expected a 16-bit PNG of one channel')
+        raise ValueError(
+            f'depth map {path} is {stored.dtype} {stored.shape}, expected a 16-bit PNG of one channel'
+        )
     return np.where(stored == SKY, 0, stored).astype(np.float32) / np.float32(100)
 
 
@@ -76,7 +78,9 @@ class VirtualKITTI2Dataset(BaseDepthDataset):
         Archive('vkitti_2.0.3_rgb.tar', f'{SERVER}/vkitti_2.0.3_rgb.tar', 'about 8 GB'),
         Archive('vkitti_2.0.3_depth.tar', f'{SERVER}/vkitti_2.0.3_depth.tar', 'about 8 GB'),
     )
-    ARCHIVE_MEMBERS = r'^(Scene\d\d/[^/]+/frames/(?:rgb|depth)/Camera_[01]/(?:rgb|depth)_\d{5}\.(?:jpg|png))$'
+    ARCHIVE_MEMBERS = (
+        r'^(Scene\d\d/[^/]+/frames/(?:rgb|depth)/Camera_[01]/(?:rgb|depth)_\d{5}\.(?:jpg|png))$'
+    )
     CONTENTS = {
         'Scene*/*/frames/rgb/*/*.jpg': 'images of 42520',
         'Scene*/*/frames/depth/*/*.png': 'depth maps of 42520',
@@ -109,8 +113,12 @@ class VirtualKITTI2Dataset(BaseDepthDataset):
         for scene in self.scenes:
             folder = Path(self.data_root, scene)
             if not folder.is_dir():
-                raise FileNotFoundError(f'{type(self).__name__}: folder {folder} does not exist; {self.PREPARE_HINT}')
-            for variation in self.variations or sorted(path.name for path in folder.iterdir() if path.is_dir()):
+                raise FileNotFoundError(
+                    f'{type(self).__name__}: folder {folder} does not exist; {self.PREPARE_HINT}'
+                )
+            for variation in self.variations or sorted(
+                path.name for path in folder.iterdir() if path.is_dir()
+            ):
                 for camera in self.cameras:
                     frames = folder / variation / 'frames' / 'rgb' / f'Camera_{camera}'
                     for image in sorted(frames.glob('rgb_*.jpg'))[:: self.step]:
@@ -122,7 +130,9 @@ class VirtualKITTI2Dataset(BaseDepthDataset):
 
     def _sample(self, image: Path) -> dict:
         frames, camera = image.parents[2], image.parent.name
-        depth = frames / 'depth' / camera / image.name.replace('rgb_', 'depth_').replace('.jpg', '.png')
+        depth = (
+            frames / 'depth' / camera / image.name.replace('rgb_', 'depth_').replace('.jpg', '.png')
+        )
         return dict(
             img_path=str(image),
             depth_path=str(depth),

@@ -41,7 +41,9 @@ def compile_options(switch: bool | dict | None) -> dict | None:
         ValueError: If ``switch`` is of another type.
     """
     if switch is not None and not isinstance(switch, bool | dict):
-        raise ValueError(f'compile is True, False or a dict of arguments of torch.compile, got {switch!r}')
+        raise ValueError(
+            f'compile is True, False or a dict of arguments of torch.compile, got {switch!r}'
+        )
     if switch is None or switch is False:
         return None
     return dict(dynamic=False) | (dict(switch) if isinstance(switch, dict) else {})
@@ -72,7 +74,9 @@ def recompute_activations(model: nn.Module, modules: str | Sequence[str]) -> Non
             module = model.get_submodule(name)
         except AttributeError as error:
             children = ', '.join(child for child, _ in model.named_children())
-            raise ValueError(f'activation_checkpointing: the model has no part {name!r}, only {children}') from error
+            raise ValueError(
+                f'activation_checkpointing: the model has no part {name!r}, only {children}'
+            ) from error
         module.forward = _with_recomputation(module, module.forward)
 
 
@@ -129,14 +133,18 @@ def speed_up_inference(model: nn.Module, options: dict | None) -> None:
     compiled = compile_options(options.pop('compile', None))
     cuda_graph = options.pop('cuda_graph', False)
     if options:
-        raise ValueError(f'inference has no option {next(iter(options))!r}, only autocast, compile and cuda_graph')
+        raise ValueError(
+            f'inference has no option {next(iter(options))!r}, only autocast, compile and cuda_graph'
+        )
     if autocast is not None and autocast not in DTYPES:
         raise ValueError(f'inference.autocast is bfloat16 or float16, got {autocast!r}')
     if autocast is None and compiled is None and not cuda_graph:
         return
     device = next(model.parameters()).device.type
     if cuda_graph and device != 'cuda':
-        raise ValueError(f'inference.cuda_graph=True needs a CUDA device, but the model is on {device}: leave it out')
+        raise ValueError(
+            f'inference.cuda_graph=True needs a CUDA device, but the model is on {device}: leave it out'
+        )
     if cuda_graph and compiled is not None:
         raise ValueError(
             "give inference.compile or inference.cuda_graph, not both; inference.compile=dict(mode='reduce-overhead') "

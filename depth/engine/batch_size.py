@@ -107,7 +107,9 @@ def fit_recipe_to_batch(cfg: Config) -> str | None:
         return None
     batch = batch_size_of(cfg, launched_processes(cfg.get('launcher')))
     if batch.published is None:
-        raise ConfigError('--auto-scale-lr: the config states no published batch; set auto_scale_lr.base_batch_size')
+        raise ConfigError(
+            '--auto-scale-lr: the config states no published batch; set auto_scale_lr.base_batch_size'
+        )
     optimizer = cfg.optim_wrapper.get('optimizer') or {}
     exponent = _EXPONENTS.get(optimizer.get('type'))
     if exponent is None or 'lr' not in optimizer:
@@ -116,7 +118,9 @@ def fit_recipe_to_batch(cfg: Config) -> str | None:
             f'{", ".join(_EXPONENTS)}); set optim_wrapper.optimizer.lr yourself'
         )
     if 'max_iters' not in cfg.train_cfg:
-        raise ConfigError('--auto-scale-lr stretches a training that is counted in train_cfg.max_iters; it has none')
+        raise ConfigError(
+            '--auto-scale-lr stretches a training that is counted in train_cfg.max_iters; it has none'
+        )
     rate = (batch.total / batch.published) ** exponent
     # Schedulers advance in every iteration, so with accumulation several times per step.
     stretch = Fraction(batch.published, batch.processes * batch.per_process)

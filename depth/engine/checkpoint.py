@@ -59,7 +59,10 @@ def _plain(value: Any) -> Any:
         return value.detach().cpu()
     if isinstance(value, HistoryBuffer):
         values, counts = value.data
-        content = dict(values=torch.tensor(np.asarray(values, np.float64)), counts=torch.tensor(np.asarray(counts)))
+        content = dict(
+            values=torch.tensor(np.asarray(values, np.float64)),
+            counts=torch.tensor(np.asarray(counts)),
+        )
         return {_BUFFER: dict(content, max_length=int(value.max_length))}
     if isinstance(value, np.generic):
         return value.item()
@@ -84,7 +87,9 @@ def from_plain(value: Any) -> Any:
     if isinstance(value, dict):
         if set(value) == {_BUFFER}:
             content = value[_BUFFER]
-            return HistoryBuffer(content['values'].numpy(), content['counts'].numpy(), content['max_length'])
+            return HistoryBuffer(
+                content['values'].numpy(), content['counts'].numpy(), content['max_length']
+            )
         return {key: from_plain(item) for key, item in value.items()}
     return value
 
@@ -136,7 +141,9 @@ def load_checkpoint_file(path: str | Path, map_location: str | torch.device = 'c
     except Exception:
         checkpoint = _load_foreign(path, map_location)
     if not isinstance(checkpoint, dict):
-        raise ValueError(f'checkpoint {path} holds a {type(checkpoint).__name__}, expected a dict of weights')
+        raise ValueError(
+            f'checkpoint {path} holds a {type(checkpoint).__name__}, expected a dict of weights'
+        )
     return checkpoint
 
 
@@ -167,7 +174,9 @@ def _load_foreign(path: Path, map_location: str | torch.device) -> dict:
     load = staticmethod(lambda file, **options: Reader(file).load())
     reader = type('restricted_pickle', (), dict(Unpickler=Reader, load=load))
     try:
-        checkpoint = torch.load(path, map_location=map_location, pickle_module=reader, weights_only=False)
+        checkpoint = torch.load(
+            path, map_location=map_location, pickle_module=reader, weights_only=False
+        )
     except Exception as error:
         raise ValueError(
             f'checkpoint {path} is damaged or not a checkpoint: {type(error).__name__}: {str(error)[:200]}'
@@ -188,7 +197,11 @@ def _allowed_class(module: str, name: str) -> Any:
     """
     if (module, name) == ('collections', 'OrderedDict'):
         return OrderedDict
-    if module == 'torch._utils' and name in ('_rebuild_tensor', '_rebuild_tensor_v2', '_rebuild_parameter'):
+    if module == 'torch._utils' and name in (
+        '_rebuild_tensor',
+        '_rebuild_tensor_v2',
+        '_rebuild_parameter',
+    ):
         return getattr(torch._utils, name)
     if module == 'torch' and name in ('Size', 'device', 'dtype'):
         return getattr(torch, name)
@@ -200,7 +213,9 @@ def _allowed_class(module: str, name: str) -> Any:
     if (module, name) == ('_codecs', 'encode'):  # old pickle protocols spell bytes as encoded text
         return _encode
     if module in ('numpy', 'numpy.core.multiarray', 'numpy._core.multiarray'):
-        numpy_names = dict(dtype=np.dtype, ndarray=np.ndarray, scalar=_numpy_scalar, _reconstruct=_numpy_array)
+        numpy_names = dict(
+            dtype=np.dtype, ndarray=np.ndarray, scalar=_numpy_scalar, _reconstruct=_numpy_array
+        )
         return numpy_names.get(name)
     return None
 
@@ -219,7 +234,9 @@ def _numpy_array(subtype: type, shape: tuple, dtype: Any) -> np.ndarray:
     return np.ndarray.__new__(np.ndarray, shape, dtype)
 
 
-def load_model_state(model: nn.Module, state: Mapping[str, Tensor], source: str | Path, strict: bool = True) -> None:
+def load_model_state(
+    model: nn.Module, state: Mapping[str, Tensor], source: str | Path, strict: bool = True
+) -> None:
     """Load weights into a model; names or shapes that do not fit are an error.
 
     Weights that a module lists in ``OPTIONAL_STATE`` may be missing, unexpected or of another
@@ -237,12 +254,17 @@ def load_model_state(model: nn.Module, state: Mapping[str, Tensor], source: str 
     state = {name.removeprefix('module.'): value for name, value in state.items()}
     for name, value in state.items():
         if not isinstance(value, Tensor):
-            raise ValueError(f'checkpoint {source} holds a {type(value).__name__} as {name!r}, expected a tensor')
+            raise ValueError(
+                f'checkpoint {source} holds a {type(value).__name__} as {name!r}, expected a tensor'
+            )
     own = model.state_dict()
     initial = dict(own)  # with the optional weights, for the comparison of infinities below
     for name in optional_names(model):
         if name in state and (name not in own or state[name].shape != own[name].shape):
-            print_log(f'{name} of {source} does not belong to this config and is left out', logger='current')
+            print_log(
+                f'{name} of {source} does not belong to this config and is left out',
+                logger='current',
+            )
             del state[name]
         if name not in state:
             own.pop(name, None)
@@ -262,13 +284,15 @@ def load_model_state(model: nn.Module, state: Mapping[str, Tensor], source: str 
             ellipsis = ', ...' if len(names) > 6 else ''
             problems.append(f'{len(names)} {kind}: {", ".join(names[:6])}{ellipsis}')
     if problems:
-        message = (
-            f'checkpoint {source} does not fit the model ({type(model).__name__} of the config): {"; ".join(problems)}'
-        )
+        message = f'checkpoint {source} does not fit the model ({type(model).__name__} of the config): {"; ".join(problems)}'
         if strict:
             raise ValueError(f'{message}. Is it a checkpoint of this config?')
         print_log(message, logger='current')
-        state = {name: value for name, value in state.items() if name in own and value.shape == own[name].shape}
+        state = {
+            name: value
+            for name, value in state.items()
+            if name in own and value.shape == own[name].shape
+        }
     check_weights(state, source, initial)
     model.load_state_dict(state, strict=False)
 
@@ -282,7 +306,9 @@ def optional_names(model: nn.Module) -> set[str]:
     return names
 
 
-def find_latest_checkpoint(work_dir: str | Path, among: Iterable[Path] | None = None) -> Path | None:
+def find_latest_checkpoint(
+    work_dir: str | Path, among: Iterable[Path] | None = None
+) -> Path | None:
     """Return the newest ``iter_N.pth`` of a work dir that can be loaded, None if it has none.
 
     A file that is cut off, whose checksums or pickle are damaged, or whose weights hold NaN is
@@ -305,7 +331,9 @@ def find_latest_checkpoint(work_dir: str | Path, among: Iterable[Path] | None = 
         try:
             _check_loadable(path)
         except (ValueError, OSError) as error:
-            print_log(f'{path} cannot be resumed from, trying the one before: {error}', logger='current')
+            print_log(
+                f'{path} cannot be resumed from, trying the one before: {error}', logger='current'
+            )
             problems.append(str(error))
             continue
         return path
@@ -327,9 +355,13 @@ def _check_loadable(path: Path) -> None:
     except OSError:
         raise
     except Exception as error:  # a damaged pickle can raise any exception
-        raise ValueError(f'checkpoint {path} is damaged: {type(error).__name__}: {str(error)[:200]}') from error
+        raise ValueError(
+            f'checkpoint {path} is damaged: {type(error).__name__}: {str(error)[:200]}'
+        ) from error
     if not isinstance(checkpoint, dict):
-        raise ValueError(f'checkpoint {path} holds a {type(checkpoint).__name__}, expected a dict of weights')
+        raise ValueError(
+            f'checkpoint {path} holds a {type(checkpoint).__name__}, expected a dict of weights'
+        )
     weights = checkpoint.get('state_dict', checkpoint)
     # Only NaN here: an infinity may be an attention mask of the model, with which load_model_state()
     # compares it.

@@ -94,4 +94,6 @@ def _line(name: str, entry: dict) -> str:
 
 def _entry(module: nn.Module, flops: int) -> dict[str, int]:
     parameters: list[Tensor] = list(module.parameters())
-    return dict(parameters=sum(parameter.numel() for parameter in parameters), flops=flops, macs=flops // 2)
+    return dict(
+        parameters=sum(parameter.numel() for parameter in parameters), flops=flops, macs=flops // 2
+    )

@@ -38,7 +38,9 @@ class SafeYamlHandler(YamlHandler):
         return yaml.safe_load(file)
 
 
-def load_config(path: str | Path, cfg_options: dict | None = None, test_data: str | Path | None = None) -> Config:
+def load_config(
+    path: str | Path, cfg_options: dict | None = None, test_data: str | Path | None = None
+) -> Config:
     """Read a config file, apply options, resolve references and import ``custom_imports``.
 
     Modules of ``projects`` are searched in the folders above the config, not in the working
@@ -67,9 +69,13 @@ def load_config(path: str | Path, cfg_options: dict | None = None, test_data: st
     try:
         cfg = Config.fromfile(str(path), import_custom_modules=False)
     except FileNotFoundError as error:
-        raise ConfigError(f'{path}: a file that _base_ names does not exist: {_first_path(str(error))}') from error
+        raise ConfigError(
+            f'{path}: a file that _base_ names does not exist: {_first_path(str(error))}'
+        ) from error
     except SyntaxError as error:
-        raise ConfigError(f'{path}: not valid Python, line {error.lineno} of {error.filename}: {error.msg}') from error
+        raise ConfigError(
+            f'{path}: not valid Python, line {error.lineno} of {error.filename}: {error.msg}'
+        ) from error
     except Exception as error:
         raise ConfigError(f'{path} cannot be read: {type(error).__name__}: {error}') from error
     _check_assignments(cfg, files)
@@ -163,7 +169,9 @@ def _resolve(cfg: Config, node: Any, trail: tuple[str, ...]) -> Any:
 def _referenced_value(cfg: Config, name: str, trail: tuple[str, ...]) -> Any:
     """Return the resolved value of a dotted key."""
     if any(key == name or key.startswith(f'{name}.') for key in trail):
-        raise ConfigError(f'the references {" -> ".join([*trail, name])} lead back to themselves; give one a value')
+        raise ConfigError(
+            f'the references {" -> ".join([*trail, name])} lead back to themselves; give one a value'
+        )
     node: Any = cfg
     for key in name.split('.'):
         if isinstance(node, str) and REFERENCE.fullmatch(node):
@@ -174,7 +182,11 @@ def _referenced_value(cfg: Config, name: str, trail: tuple[str, ...]) -> Any:
             node = node[key]
         else:
             near = difflib.get_close_matches(name, list(cfg.keys()), n=3, cutoff=0.5)
-            hint = f'did you mean {", ".join(near)}?' if near else 'assign it at the top level of the config'
+            hint = (
+                f'did you mean {", ".join(near)}?'
+                if near
+                else 'assign it at the top level of the config'
+            )
             raise ConfigError(f"{trail[-1]} is '${{{name}}}', but the config has no {name}; {hint}")
     return _resolve(cfg, copy.deepcopy(node), (*trail, name))
 
@@ -182,7 +194,9 @@ def _referenced_value(cfg: Config, name: str, trail: tuple[str, ...]) -> Any:
 def _referenced_text(cfg: Config, name: str, trail: tuple[str, ...]) -> str:
     value = _referenced_value(cfg, name, trail)
     if isinstance(value, dict | list | tuple):
-        raise ConfigError(f'{trail[-1]} has ${{{name}}} inside a text, but {name} is a {type(value).__name__}')
+        raise ConfigError(
+            f'{trail[-1]} has ${{{name}}} inside a text, but {name} is a {type(value).__name__}'
+        )
     return str(value)
 
 
@@ -278,7 +292,9 @@ def _read_sources(path: Path, heirs: Sequence[Path] = ()) -> list[tuple[Path, as
     path = path.resolve()
     if path in heirs:
         circle = [*heirs[heirs.index(path) :], path]
-        raise ConfigError(f'_base_ is a circle: {" -> ".join(str(file) for file in circle)}; take one of them out')
+        raise ConfigError(
+            f'_base_ is a circle: {" -> ".join(str(file) for file in circle)}; take one of them out'
+        )
     try:
         code = ast.parse(path.read_text(encoding='utf-8'))
     except (OSError, SyntaxError, UnicodeDecodeError, ValueError):
@@ -337,13 +353,22 @@ def _check_assignments(cfg: Config, files: Sequence[tuple[Path, ast.Module, bool
                 read.add(node.id)
         for statement in code.body:
             for name in _assigned_names(statement):
-                if name.startswith('_') or name in CONFIG_KEYS or name in referenced or name in read:
+                if (
+                    name.startswith('_')
+                    or name in CONFIG_KEYS
+                    or name in referenced
+                    or name in read
+                ):
                     continue
                 if name in inherited:
-                    raise ConfigError(f'{path}, line {statement.lineno}: {name} = ...: {_why_unread(cfg, name)}')
+                    raise ConfigError(
+                        f'{path}, line {statement.lineno}: {name} = ...: {_why_unread(cfg, name)}'
+                    )
                 near = difflib.get_close_matches(name, referenced, n=1, cutoff=0.85)
                 if near:
-                    raise ConfigError(f'{path}, line {statement.lineno}: {name} = ...: did you mean {near[0]}?')
+                    raise ConfigError(
+                        f'{path}, line {statement.lineno}: {name} = ...: did you mean {near[0]}?'
+                    )
 
 
 def _all_names(files: Sequence[tuple[Path, ast.Module, bool]]) -> set[str]:
@@ -468,5 +493,9 @@ def _check_option_names(cfg: Config, options: dict) -> None:
         first = key.split('.')[0]
         if first not in accepted:
             near = difflib.get_close_matches(first, accepted, n=3, cutoff=0.5)
-            hint = f'did you mean {", ".join(near)}?' if near else 'see tools/misc/print_config.py for what there is'
+            hint = (
+                f'did you mean {", ".join(near)}?'
+                if near
+                else 'see tools/misc/print_config.py for what there is'
+            )
             raise ConfigError(f'--cfg-options {key}: the config has no {first!r}; {hint}')

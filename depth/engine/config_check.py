@@ -41,7 +41,9 @@ _REGISTRY_OF = {
 }
 # Entries that builders remove before they call the constructor with the others.
 _TAKEN_BEFORE = frozenset({'type', '_scope_', '_delete_', 'constructor', 'paramwise_cfg'})
-_UNCHECKED = frozenset({'norm_cfg', 'act_cfg', 'conv_cfg', 'init_cfg', 'paramwise_cfg', 'batch_sampler', 'collate_fn'})
+_UNCHECKED = frozenset(
+    {'norm_cfg', 'act_cfg', 'conv_cfg', 'init_cfg', 'paramwise_cfg', 'batch_sampler', 'collate_fn'}
+)
 
 
 def check_config(cfg: Config) -> None:
@@ -137,7 +139,9 @@ def _find_similar_key(key: str) -> str | None:
 
 def _typed_dicts(cfg: Config) -> Iterator[tuple[str, dict, Registry | None]]:
     """Yield (key, dict, registry) of every dict with a ``type``."""
-    stack: list[tuple[str, object, str | None]] = [(key, cfg[key], _REGISTRY_OF.get(key)) for key in cfg]
+    stack: list[tuple[str, object, str | None]] = [
+        (key, cfg[key], _REGISTRY_OF.get(key)) for key in cfg
+    ]
     while stack:
         path, node, registry = stack.pop()
         if isinstance(node, list | tuple):
@@ -173,7 +177,9 @@ def _check_node(path: str, node: dict, registry: Registry | None) -> None:
         return
     for argument in node:
         if argument not in accepted and argument not in _TAKEN_BEFORE:
-            near = difflib.get_close_matches(argument, accepted, n=3, cutoff=0.4) or sorted(accepted)
+            near = difflib.get_close_matches(argument, accepted, n=3, cutoff=0.4) or sorted(
+                accepted
+            )
             raise ConfigError(
                 f'{path}.{argument}: {type_name} has no argument {argument!r}; did you mean {", ".join(near)}?'
             )

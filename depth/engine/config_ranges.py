@@ -112,7 +112,9 @@ def _compare(key: str, node: dict, other_key: str, other_node: dict, name: str) 
     """Raise ConfigError if two configs state different values of ``name``."""
     value, other_value = node.get(name), other_node.get(name)
     if value is not None and other_value is not None and value != other_value:
-        raise ConfigError(f'{key}.{name} is {value} m but {other_key}.{name} is {other_value} m; {FIX}')
+        raise ConfigError(
+            f'{key}.{name} is {value} m but {other_key}.{name} is {other_value} m; {FIX}'
+        )
 
 
 def _check_within(whole_key: str, whole: dict, key: str, member: dict) -> None:
@@ -120,9 +122,13 @@ def _check_within(whole_key: str, whole: dict, key: str, member: dict) -> None:
     near, far = whole.get('min_depth'), whole.get('max_depth')
     member_near, member_far = member.get('min_depth'), member.get('max_depth')
     if far is not None and (member_far or 0) > far:
-        raise ConfigError(f'{key}.max_depth is {member_far} m, beyond {whole_key}.max_depth, {far} m; {FIX}')
+        raise ConfigError(
+            f'{key}.max_depth is {member_far} m, beyond {whole_key}.max_depth, {far} m; {FIX}'
+        )
     if near is not None and member_near is not None and member_near < near:
-        raise ConfigError(f'{key}.min_depth is {member_near} m, below {whole_key}.min_depth, {near} m; {FIX}')
+        raise ConfigError(
+            f'{key}.min_depth is {member_near} m, below {whole_key}.min_depth, {near} m; {FIX}'
+        )
 
 
 def _losses(key: str, node: object) -> Iterator[tuple[str, dict]]:

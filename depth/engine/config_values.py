@@ -11,7 +11,16 @@ from depth.evaluation.metric import metric_directions
 from .config_ranges import LOADERS, evaluators_of
 from .errors import ConfigError
 
-_DICTS = ('model', *LOADERS, 'train_cfg', 'val_cfg', 'test_cfg', 'optim_wrapper', 'default_hooks', 'auto_scale_lr')
+_DICTS = (
+    'model',
+    *LOADERS,
+    'train_cfg',
+    'val_cfg',
+    'test_cfg',
+    'optim_wrapper',
+    'default_hooks',
+    'auto_scale_lr',
+)
 _TYPED = ('model', 'optim_wrapper')
 _METRIC_OPTIONS = ('distance_bins', 'boundary_ratio', 'pixel_metrics', 'protocols')
 _TRAINING = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
@@ -29,7 +38,9 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_count_or_zero(value: Any) -> bool:
-    return _is_count(value) or (value == 0 and isinstance(value, int) and not isinstance(value, bool))
+    return _is_count(value) or (
+        value == 0 and isinstance(value, int) and not isinstance(value, bool)
+    )
 
 
 def _is_count_or_off(value: Any) -> bool:
@@ -60,8 +71,14 @@ _NUMBERS: dict[str, _Rule] = {
     'optim_wrapper.optimizer.lr': _POSITIVE,
     'optim_wrapper.clip_grad.max_norm': _POSITIVE,
     'default_hooks.logger.interval': _COUNT,
-    'default_hooks.checkpoint.interval': (_is_count_or_off, 'a whole number of at least 1, or -1: only at the end'),
-    'default_hooks.checkpoint.max_keep_ckpts': (_is_count_or_off, 'a whole number of at least 1, or -1: all'),
+    'default_hooks.checkpoint.interval': (
+        _is_count_or_off,
+        'a whole number of at least 1, or -1: only at the end',
+    ),
+    'default_hooks.checkpoint.max_keep_ckpts': (
+        _is_count_or_off,
+        'a whole number of at least 1, or -1: all',
+    ),
     'default_hooks.visualization.num_images': _COUNT_OR_ZERO,
     'param_scheduler.*.total_steps': _COUNT,
     'param_scheduler.*.max_iters': _COUNT,
@@ -86,7 +103,9 @@ def check_values(cfg: Config) -> None:
     for key in _DICTS:
         node = cfg.get(key)
         if node is not None and not isinstance(node, dict):
-            raise ConfigError(f'{key} is {node!r}; it is a dict of {"a type and " if key in _TYPED else ""}arguments')
+            raise ConfigError(
+                f'{key} is {node!r}; it is a dict of {"a type and " if key in _TYPED else ""}arguments'
+            )
     for key in _TYPED:
         node = cfg.get(key)
         if node is not None and not isinstance(node.get('type'), str | type):
@@ -121,7 +140,9 @@ def check_training_parts(cfg: Config) -> None:
     """
     for key in _TRAINING:
         if not cfg.get(key):
-            raise ConfigError(f'the config has no {key}, which training needs; {_HINTS[key]} has some')
+            raise ConfigError(
+                f'the config has no {key}, which training needs; {_HINTS[key]} has some'
+            )
     if 'max_iters' not in cfg.train_cfg and 'max_epochs' not in cfg.train_cfg:
         raise ConfigError('train_cfg has no max_iters; configs/_base_/schedules/ has some')
     _check_all_or_none(cfg, 'val')
@@ -136,7 +157,9 @@ def check_testing_parts(cfg: Config) -> None:
     """
     for key in ('model', 'test_dataloader'):
         if not cfg.get(key):
-            raise ConfigError(f'the config has no {key}, which a test needs; {_HINTS[key]} has some')
+            raise ConfigError(
+                f'the config has no {key}, which a test needs; {_HINTS[key]} has some'
+            )
     _check_all_or_none(cfg, 'test')
 
 

@@ -63,7 +63,9 @@ class UnreadSamples(list):
         return next(iter(self))
 
 
-def record_graph(predict: Callable[..., Tensor], inputs: Tensor, *samples) -> Callable[[Tensor], Tensor]:
+def record_graph(
+    predict: Callable[..., Tensor], inputs: Tensor, *samples
+) -> Callable[[Tensor], Tensor]:
     """Record ``predict`` on a CUDA device; return a function that copies images in and replays it."""
     # Replays write into static_inputs whatever mode the caller is in; tensors made in inference
     # mode would forbid that.

@@ -36,7 +36,9 @@ def init_cpu_process_group(launcher: str) -> None:
 def _set_environment_from_slurm() -> None:
     """Set torch's variables of a distributed process from those of a slurm job."""
     if 'SLURM_PROCID' not in os.environ:
-        raise ValueError('--launcher slurm: SLURM_PROCID is not set, this is no slurm job; use tools/slurm_train.sh')
+        raise ValueError(
+            '--launcher slurm: SLURM_PROCID is not set, this is no slurm job; use tools/slurm_train.sh'
+        )
     nodes = os.environ['SLURM_NODELIST']
     command = ['scontrol', 'show', 'hostname', nodes]
     hostnames = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -47,7 +49,9 @@ def _set_environment_from_slurm() -> None:
     os.environ['LOCAL_RANK'] = os.environ.get('SLURM_LOCALID', '0')
 
 
-def wrap_for_cpu(model: nn.Module, wrapper_cfg: dict | None, find_unused_parameters: bool) -> MMDistributedDataParallel:
+def wrap_for_cpu(
+    model: nn.Module, wrapper_cfg: dict | None, find_unused_parameters: bool
+) -> MMDistributedDataParallel:
     """Wrap a model for several processes on CPUs, with plain BatchNorm and without device ids.
 
     Args:

@@ -41,8 +41,12 @@ class ResumableIterLoop(IterBasedTrainLoop):
         val_begin: int = 1,
         val_interval: int = 1000,
     ) -> None:
-        super().__init__(runner, dataloader, max_iters, val_begin=val_begin, val_interval=val_interval)
-        self.dataloader_iterator: Iterator | None = None  # built in run(), when the position is known
+        super().__init__(
+            runner, dataloader, max_iters, val_begin=val_begin, val_interval=val_interval
+        )
+        self.dataloader_iterator: Iterator | None = (
+            None  # built in run(), when the position is known
+        )
         self.random_state: dict | None = None
         self._resumed_at = (0, 0)  # iteration, and position in the training sequence
         self.is_complete = False
@@ -80,7 +84,11 @@ class ResumableIterLoop(IterBasedTrainLoop):
             set_random_state(self.random_state)
         if self._iter >= self._max_iters:
             runner.logger.info(f'all {self._max_iters} iterations of train_cfg.max_iters are done')
-        if self._iter > 0 and self._is_val_due() and runner.message_hub.get_info('last_val_iter', -1) != self._iter:
+        if (
+            self._iter > 0
+            and self._is_val_due()
+            and runner.message_hub.get_info('last_val_iter', -1) != self._iter
+        ):
             self._validate()
         while self._iter < self._max_iters and not self.stop_training:
             runner.model.train()
@@ -149,7 +157,13 @@ def get_random_state() -> dict:
     version, internal, gauss_next = random.getstate()
     state = dict(
         torch=torch.get_rng_state(),
-        numpy=[name, torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), float(gauss)],
+        numpy=[
+            name,
+            torch.from_numpy(keys.astype(np.int64)),
+            int(position),
+            int(has_gauss),
+            float(gauss),
+        ],
         python=[version, list(internal), gauss_next],
     )
     if torch.cuda.is_available():

@@ -23,9 +23,15 @@ class DeferredMessageHub(MessageHub):
         self._waiting: list[tuple[str, Tensor, int, bool]] = []
         super().__init__(name, **kwargs)
 
-    def update_scalar(self, key: str, value: float | Tensor, count: int = 1, resumed: bool = True) -> None:
+    def update_scalar(
+        self, key: str, value: float | Tensor, count: int = 1, resumed: bool = True
+    ) -> None:
         """Add one value to the history of ``key``; a value on a device is added when histories are next read."""
-        if not isinstance(value, Tensor) or value.device.type not in self.KEPT_ON or value.numel() != 1:
+        if (
+            not isinstance(value, Tensor)
+            or value.device.type not in self.KEPT_ON
+            or value.numel() != 1
+        ):
             if any(waiting[0] == key for waiting in self._waiting):
                 self._fetch()
             super().update_scalar(key, value, count, resumed)

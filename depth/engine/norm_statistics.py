@@ -45,5 +45,7 @@ def average_norm_statistics(models: Iterable[nn.Module]) -> None:
     total = torch.cat([buffer.double().flatten() for buffer in buffers])
     torch.distributed.all_reduce(total)
     total /= get_dist_info()[1]
-    for buffer, mean in zip(buffers, total.split([buffer.numel() for buffer in buffers]), strict=True):
+    for buffer, mean in zip(
+        buffers, total.split([buffer.numel() for buffer in buffers]), strict=True
+    ):
         buffer.copy_(mean.view_as(buffer))

@@ -23,7 +23,9 @@ class GuardedStep:
 
     guard: StepGuard | None = None
 
-    def update_params(self, loss: Tensor, step_kwargs: dict | None = None, zero_kwargs: dict | None = None) -> None:
+    def update_params(
+        self, loss: Tensor, step_kwargs: dict | None = None, zero_kwargs: dict | None = None
+    ) -> None:
         """Run the backward pass and, at the end of an accumulation window, step the optimizer."""
         if self.guard is not None:
             loss = self.guard.mark(loss)
@@ -46,7 +48,9 @@ class GuardedStep:
         norm = None
         # Clipping by norm returns the norm. Clipping by value does not, and would hide infinite
         # gradients, so the guard's norm is taken before.
-        if self.guard is not None and not (clips and self.clip_func is torch.nn.utils.clip_grad_norm_):
+        if self.guard is not None and not (
+            clips and self.clip_func is torch.nn.utils.clip_grad_norm_
+        ):
             norm = gradient_norm(parameters)
         if clips:
             clipped_norm = self.clip_func(parameters, **self.clip_grad_kwargs)
@@ -93,7 +97,9 @@ class CPUAmpOptimWrapper(OptimWrapper):
 
 
 @OPTIM_WRAPPERS.register_module()
-def AmpOptimWrapper(dtype: str | None = None, loss_scale: str | float | dict = 'dynamic', **kwargs) -> OptimWrapper:
+def AmpOptimWrapper(
+    dtype: str | None = None, loss_scale: str | float | dict = 'dynamic', **kwargs
+) -> OptimWrapper:
     """Build the mixed-precision wrapper that fits the machine.
 
     Args:

@@ -17,7 +17,9 @@ from torch.optim import Optimizer
 from .checkpoint import to_plain
 
 # Entries of a parameter group by which families of optimizers differ.
-_FAMILY = frozenset({'betas', 'momentum', 'dampening', 'nesterov', 'alpha', 'rho', 'lr_decay', 'centered'})
+_FAMILY = frozenset(
+    {'betas', 'momentum', 'dampening', 'nesterov', 'alpha', 'rho', 'lr_decay', 'centered'}
+)
 
 
 def restore_optimization(
@@ -51,7 +53,9 @@ def restore_optimization(
             scheduler.load_state_dict(state)
         return
     if problem is not None:
-        logger.warning(f'resume: {problem}; its state (moments, step counts) starts anew, the weights go on')
+        logger.warning(
+            f'resume: {problem}; its state (moments, step counts) starts anew, the weights go on'
+        )
     else:
         logger.warning(f'resume: the optimizer goes on with changed settings: {"; ".join(changes)}')
         new_settings = []
@@ -68,10 +72,14 @@ def restore_optimization(
     _advance_schedulers(schedulers, iteration)
     if schedulers:
         rate = wrapper.optimizer.param_groups[0]['lr']
-        logger.warning(f'resume: the schedule of the config goes on at iteration {iteration}, learning rate {rate:.4g}')
+        logger.warning(
+            f'resume: the schedule of the config goes on at iteration {iteration}, learning rate {rate:.4g}'
+        )
 
 
-def optimization_kinds(wrapper: OptimWrapper, schedulers: Sequence[_ParamScheduler]) -> dict[str, Any]:
+def optimization_kinds(
+    wrapper: OptimWrapper, schedulers: Sequence[_ParamScheduler]
+) -> dict[str, Any]:
     """Return the class names of an optimizer and of its schedules, as a checkpoint stores them."""
     scheduler_names = [type(scheduler).__name__ for scheduler in schedulers]
     return dict(optimizer=type(wrapper.optimizer).__name__, schedulers=scheduler_names)
@@ -83,7 +91,9 @@ def _find_misfit(optimizer: Optimizer, saved: Mapping, saved_kind: str | None) -
     if saved_kind is not None and saved_kind != kind:
         return f'the checkpoint was written with {saved_kind}, the config has {kind}'
     groups, saved_groups = optimizer.param_groups, saved.get('param_groups', [])
-    if [len(group['params']) for group in groups] != [len(group['params']) for group in saved_groups]:
+    if [len(group['params']) for group in groups] != [
+        len(group['params']) for group in saved_groups
+    ]:
         return f'the parameter groups of the config ({kind}) are not those of the checkpoint'
     saved_keys = _FAMILY.intersection(*saved_groups) if saved_groups else frozenset()
     own_keys = _FAMILY.intersection(*groups)
@@ -101,7 +111,9 @@ def _find_misfit(optimizer: Optimizer, saved: Mapping, saved_kind: str | None) -
     return None
 
 
-def _changed_settings(optimizer: Optimizer, saved: Mapping, schedulers: Sequence[_ParamScheduler]) -> list[str]:
+def _changed_settings(
+    optimizer: Optimizer, saved: Mapping, schedulers: Sequence[_ParamScheduler]
+) -> list[str]:
     """Return descriptions of the parameter group settings that differ from the saved ones.
 
     Settings that a schedule changes are compared by their initial value.
@@ -124,7 +136,10 @@ def _changed_settings(optimizer: Optimizer, saved: Mapping, schedulers: Sequence
 
 
 def _changed_schedules(
-    schedulers: Sequence[_ParamScheduler], saved: Sequence[Mapping], kinds: Mapping, saved_kinds: Mapping
+    schedulers: Sequence[_ParamScheduler],
+    saved: Sequence[Mapping],
+    kinds: Mapping,
+    saved_kinds: Mapping,
 ) -> list[str]:
     """Return descriptions of the differences between the config's schedules and the saved ones."""
     names = kinds['schedulers']

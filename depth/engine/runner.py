@@ -25,7 +25,12 @@ from torch.utils.data import DataLoader
 from depth.atomic_write import write_atomically
 from depth.registry import RUNNERS
 
-from .acceleration import compile_method, recompute_activations, speed_up_inference, use_channels_last
+from .acceleration import (
+    compile_method,
+    recompute_activations,
+    speed_up_inference,
+    use_channels_last,
+)
 from .batch_size import batch_size_of, fit_recipe_to_batch
 from .checkpoint import (
     from_plain,
@@ -101,7 +106,9 @@ class DepthRunner(Runner):
         tf32 = env_cfg.get('tf32')
         if tf32 is not None:
             if not isinstance(tf32, bool):
-                raise ValueError(f'env_cfg.tf32 is True, False or None (as PyTorch has it), got {tf32!r}')
+                raise ValueError(
+                    f'env_cfg.tf32 is True, False or None (as PyTorch has it), got {tf32!r}'
+                )
             torch.backends.cuda.matmul.allow_tf32 = tf32
             torch.backends.cudnn.allow_tf32 = tf32
         super().setup_env(env_cfg)
@@ -152,7 +159,9 @@ class DepthRunner(Runner):
         modules = self._recomputed_modules
         if modules is not None:
             self._restore_recomputed_modules()
-            self.logger.info(f'Enabling the "activation_checkpointing" feature for sub-modules: {modules}')
+            self.logger.info(
+                f'Enabling the "activation_checkpointing" feature for sub-modules: {modules}'
+            )
             recompute_activations(unwrap_model(self), modules)
         super().load_or_resume()
 
@@ -233,7 +242,9 @@ class DepthRunner(Runner):
         if torch.cuda.is_available():
             return self._wrap_on_gpus(model_wrapper_cfg, model)
         if self.cfg.get('sync_bn'):
-            self.logger.info('sync_bn is left out: synchronised BatchNorm needs GPUs, each process uses its own batch')
+            self.logger.info(
+                'sync_bn is left out: synchronised BatchNorm needs GPUs, each process uses its own batch'
+            )
         find_unused_parameters = self.cfg.get('find_unused_parameters', False)
         return wrap_for_cpu(model, model_wrapper_cfg, find_unused_parameters)
 
@@ -271,7 +282,9 @@ class DepthRunner(Runner):
         if isinstance(dataloader, dict):
             from depth.datasets.workers import prepare_runner_worker
 
-            loader.worker_init_fn = functools.partial(prepare_runner_worker, then=loader.worker_init_fn)
+            loader.worker_init_fn = functools.partial(
+                prepare_runner_worker, then=loader.worker_init_fn
+            )
         return loader
 
     def build_param_scheduler(self, scheduler: dict | list) -> list:
@@ -331,7 +344,9 @@ class DepthRunner(Runner):
             checkpoint['accumulated_grads'] = accumulated_grads(self, checkpoint['meta']['iter'])
             checkpoint['random_states'] = getattr(self, 'random_states', [get_random_state()])
         if save_param_scheduler and self.param_schedulers is not None:
-            checkpoint['param_schedulers'] = [scheduler.state_dict() for scheduler in self.param_schedulers]
+            checkpoint['param_schedulers'] = [
+                scheduler.state_dict() for scheduler in self.param_schedulers
+            ]
         self.call_hook('before_save_checkpoint', checkpoint=checkpoint)
         if self._lock is not None:
             self._lock.check_held()
@@ -360,7 +375,9 @@ class DepthRunner(Runner):
         checkpoint = from_plain(load_checkpoint_file(filename, map_location=map_location))
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         strict = self.cfg.get('load_strict', True) if strict is None else strict
-        load_model_state(unwrap_model(self), checkpoint.get('state_dict', checkpoint), filename, strict=strict)
+        load_model_state(
+            unwrap_model(self), checkpoint.get('state_dict', checkpoint), filename, strict=strict
+        )
         self._has_loaded = True
         self._loaded = checkpoint
         self.logger.info(f'loaded {filename}')
@@ -392,11 +409,19 @@ class DepthRunner(Runner):
         if isinstance(self.optim_wrapper, OptimWrapperDict):
             self.optim_wrapper.load_state_dict(checkpoint['optimizer'])
             for name, schedulers in (self.param_schedulers or {}).items():
-                for scheduler, state in zip(schedulers, checkpoint['param_schedulers'][name], strict=True):
+                for scheduler, state in zip(
+                    schedulers, checkpoint['param_schedulers'][name], strict=True
+                ):
                     scheduler.load_state_dict(state)
             return
         schedulers = (self.param_schedulers or []) if with_schedulers else []
         states = checkpoint.get('param_schedulers') or []
         restore_optimization(
-            self.optim_wrapper, schedulers, checkpoint['optimizer'], states, kinds, self.iter, self.logger
+            self.optim_wrapper,
+            schedulers,
+            checkpoint['optimizer'],
+            states,
+            kinds,
+            self.iter,
+            self.logger,
         )

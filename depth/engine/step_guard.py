@@ -33,7 +33,9 @@ class StepGuard:
 
     READS_ON = ('cpu',)  # types of the devices on which the flag is read in each step
 
-    def __init__(self, model: nn.Module, limit: int = 1, overflow_limit: int = 30, waits: bool | None = None) -> None:
+    def __init__(
+        self, model: nn.Module, limit: int = 1, overflow_limit: int = 30, waits: bool | None = None
+    ) -> None:
         device = next(model.parameters()).device
         self.limit = limit
         self.overflow_limit = overflow_limit
@@ -43,7 +45,9 @@ class StepGuard:
         self.in_a_row = torch.zeros((), dtype=torch.int32, device=device)
         self.norm = torch.zeros((), device=device)
         self.loss_is_finite = torch.ones((), dtype=torch.bool, device=device)
-        self._statistics = TensorCopies([buffer for buffer in model.buffers() if buffer.is_floating_point()])
+        self._statistics = TensorCopies(
+            [buffer for buffer in model.buffers() if buffer.is_floating_point()]
+        )
 
     def begin_window(self) -> None:
         """Save the running statistics; call it before the first forward pass of a step."""
@@ -65,7 +69,9 @@ class StepGuard:
         if self.waits:
             if bool(allowed):
                 optimizer.step(**kwargs)
-        elif getattr(optimizer, '_step_supports_amp_scaling', False):  # the switch that GradScaler asks for
+        elif getattr(
+            optimizer, '_step_supports_amp_scaling', False
+        ):  # the switch that GradScaler asks for
             optimizer.grad_scale, optimizer.found_inf = None, (~allowed).float()
             try:
                 optimizer.step(**kwargs)
@@ -140,7 +146,9 @@ def gradient_norm(parameters: Sequence[Tensor]) -> Tensor:
     by_kind: dict[tuple, list[Tensor]] = {}
     for parameter in parameters:
         if parameter.grad is not None:
-            by_kind.setdefault((parameter.grad.device, parameter.grad.dtype), []).append(parameter.grad.detach())
+            by_kind.setdefault((parameter.grad.device, parameter.grad.dtype), []).append(
+                parameter.grad.detach()
+            )
     norms = []
     for grads in by_kind.values():
         norms += [norm.float() for norm in torch._foreach_norm(grads)]
@@ -166,7 +174,9 @@ def _step_and_put_back(optimizer: Optimizer, allowed: Tensor, **kwargs) -> None:
             tensor.copy_(torch.where(allowed, tensor, torch.zeros_like(tensor)))
 
 
-def _state_tensors(optimizer: Optimizer, parameters: Sequence[Tensor]) -> dict[tuple[int, str], Tensor]:
+def _state_tensors(
+    optimizer: Optimizer, parameters: Sequence[Tensor]
+) -> dict[tuple[int, str], Tensor]:
     """Return the optimizer's state on the devices of its parameters, by parameter and name."""
     tensors = {}
     for index, parameter in enumerate(parameters):

@@ -65,7 +65,9 @@ def _to_data(value: Any, names: dict[int, str]) -> Any:
     return str(value)  # a path, a dtype
 
 
-def config_from_data(content: object, path: str | Path, trusted_modules: Sequence[str] = ()) -> Config:
+def config_from_data(
+    content: object, path: str | Path, trusted_modules: Sequence[str] = ()
+) -> Config:
     """Return the config of a checkpoint; only registered components can be built from it.
 
     Args:
@@ -87,7 +89,9 @@ def config_from_data(content: object, path: str | Path, trusted_modules: Sequenc
     if not isinstance(data.get('model'), dict):
         raise ConfigError(f'{path}: its config has no model; name a config with --config')
     if data.get('default_scope', 'depth') != 'depth':
-        raise ConfigError(f"{path}: default_scope of its config is {data['default_scope']!r}, only 'depth' is accepted")
+        raise ConfigError(
+            f"{path}: default_scope of its config is {data['default_scope']!r}, only 'depth' is accepted"
+        )
     _import_modules(data, path, trusted_modules)
     _check_names(data, path, trusted_modules)
     try:
@@ -105,7 +109,9 @@ def parse_assignments(text: str, path: str | Path) -> dict:
     try:
         statements = ast.parse(text).body
     except SyntaxError as error:
-        raise ConfigError(f'{path}: line {error.lineno} of its config is no Python: {error.msg}') from error
+        raise ConfigError(
+            f'{path}: line {error.lineno} of its config is no Python: {error.msg}'
+        ) from error
     except (ValueError, RecursionError, MemoryError) as error:
         raise ConfigError(f'{path}: its config cannot be parsed: {error}') from error
     variables = {}
@@ -124,7 +130,9 @@ def parse_assignments(text: str, path: str | Path) -> dict:
                 'name that (--config)'
             ) from None
         except RecursionError:
-            raise ConfigError(f'{path}: line {statement.lineno} of its config is nested too deeply') from None
+            raise ConfigError(
+                f'{path}: line {statement.lineno} of its config is nested too deeply'
+            ) from None
     return variables
 
 
@@ -138,7 +146,9 @@ class _NoLiteralError(Exception):
 
 def _literal(node: ast.expr) -> Any:
     """Return the value of a literal expression, of which ``dict(...)`` and the like are a part."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, NoneType | bool | int | float | str):
+    if isinstance(node, ast.Constant) and isinstance(
+        node.value, NoneType | bool | int | float | str
+    ):
         return node.value
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
         number = _literal(node.operand)
@@ -150,7 +160,10 @@ def _literal(node: ast.expr) -> Any:
     if isinstance(node, ast.Tuple):
         return tuple(_literal(item) for item in node.elts)
     if isinstance(node, ast.Dict):
-        return dict(_literal_item(node, key, value) for key, value in zip(node.keys, node.values, strict=True))
+        return dict(
+            _literal_item(node, key, value)
+            for key, value in zip(node.keys, node.values, strict=True)
+        )
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _BUILTINS:
         return _literal_call(node)
     raise _NoLiteralError(node)
@@ -190,7 +203,9 @@ def _check_plain(value: object, key_path: str, path: str | Path) -> None:
         for index, item in enumerate(value):
             _check_plain(item, f'{key_path}[{index}]', path)
     elif not isinstance(value, NoneType | bool | int | float | str):
-        raise ConfigError(f'{path}: {key_path} of its config is a {type(value).__name__}, expected plain data')
+        raise ConfigError(
+            f'{path}: {key_path} of its config is a {type(value).__name__}, expected plain data'
+        )
 
 
 def _import_modules(data: dict, path: str | Path, trusted: Sequence[str]) -> None:
@@ -199,7 +214,9 @@ def _import_modules(data: dict, path: str | Path, trusted: Sequence[str]) -> Non
     names = entry.get('imports', []) if isinstance(entry, dict) else None
     names = [names] if isinstance(names, str) else names
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise ConfigError(f'{path}: custom_imports of its config is {entry!r}, expected dict(imports=[module, ...])')
+        raise ConfigError(
+            f'{path}: custom_imports of its config is {entry!r}, expected dict(imports=[module, ...])'
+        )
     make_projects_importable(TOOLBOX / 'config.py')
     for name in names:
         if not _is_trusted(name, trusted) and not _belongs_to_toolbox(name):
@@ -214,7 +231,9 @@ def _import_modules(data: dict, path: str | Path, trusted: Sequence[str]) -> Non
         try:
             import_module(name)
         except ImportError as error:
-            raise ConfigError(f'{path}: its config imports {name!r}, which cannot be imported ({error})') from error
+            raise ConfigError(
+                f'{path}: its config imports {name!r}, which cannot be imported ({error})'
+            ) from error
 
 
 def _is_trusted(name: str, trusted: Sequence[str]) -> bool:
@@ -263,10 +282,14 @@ def _check_names(data: dict, path: str | Path, trusted: Sequence[str]) -> None:
                     f"(tools/infer.py), trusted_modules=['{name.split('.')[0]}'] (init_model, DepthInferencer)"
                 )
         elif is_built and bare_name not in registered:
-            raise ConfigError(f'{where} is {name!r}, which is not registered; is its module in custom_imports?')
+            raise ConfigError(
+                f'{where} is {name!r}, which is not registered; is its module in custom_imports?'
+            )
 
 
-def _named_components(node: object, key_path: str, is_built: bool) -> Iterator[tuple[str, str, object, bool]]:
+def _named_components(
+    node: object, key_path: str, is_built: bool
+) -> Iterator[tuple[str, str, object, bool]]:
     """Yield dotted path, key and value of each entry that names a component, and if inference builds it."""
     if isinstance(node, list | tuple):
         for index, item in enumerate(node):

@@ -40,7 +40,9 @@ class StepReport:
         lines.append(f'first not finite: {self.first or "nothing, all values are finite"}')
         if self.weights:
             more = f' and {len(self.weights) - 4} more' if len(self.weights) > 4 else ''
-            lines.append(f'weights whose gradient is not finite: {", ".join(self.weights[:4])}{more}')
+            lines.append(
+                f'weights whose gradient is not finite: {", ".join(self.weights[:4])}{more}'
+            )
         return lines
 
 
@@ -135,7 +137,9 @@ def _watch_outputs(model: nn.Module, report: StepReport) -> Iterator[None]:
         for tensor in _tensors(output):
             record_nonfinite('output', label, tensor)
             if tensor.requires_grad:
-                check_gradient = functools.partial(record_nonfinite, 'gradient at the output', label)
+                check_gradient = functools.partial(
+                    record_nonfinite, 'gradient at the output', label
+                )
                 tensor.register_hook(check_gradient)
 
     for name, module in model.named_modules():

@@ -13,12 +13,21 @@ from pathlib import Path
 from mmengine.logging import print_log
 
 from .checkpoint import find_latest_checkpoint
-from .training_run import RUN_FILE, TrainingRun, checkpoint_files, new_run_id, read_run_id, read_unloaded
+from .training_run import (
+    RUN_FILE,
+    TrainingRun,
+    checkpoint_files,
+    new_run_id,
+    read_run_id,
+    read_unloaded,
+)
 
 _TEMPORARY = re.compile(r'\.(.+)\.\d+\.tmp')
 
 
-def open_run(start: TrainingRun, resume: bool, source: str | None) -> tuple[TrainingRun, str | None]:
+def open_run(
+    start: TrainingRun, resume: bool, source: str | None
+) -> tuple[TrainingRun, str | None]:
     """Select the run that a start belongs to, and move the files of other runs aside.
 
     Args:
@@ -49,7 +58,10 @@ def open_run(start: TrainingRun, resume: bool, source: str | None) -> tuple[Trai
         return start, source
     run = TrainingRun.read(work_dir) or _identify(start, source)
     if run is None:
-        print_log(f'--resume auto: {work_dir} holds no checkpoint yet, starting from the beginning', 'current')
+        print_log(
+            f'--resume auto: {work_dir} holds no checkpoint yet, starting from the beginning',
+            'current',
+        )
         start.write()
         return start, None
     is_named = source is not None
@@ -70,7 +82,9 @@ def open_run(start: TrainingRun, resume: bool, source: str | None) -> tuple[Trai
     names -= {path.name for path in foreign_files + later_files}
     run.checkpoints = sorted(names)
     run.write()
-    _move(foreign_files, work_dir, 'previous_other_' + start.starts[-1], 'checkpoints of other runs')
+    _move(
+        foreign_files, work_dir, 'previous_other_' + start.starts[-1], 'checkpoints of other runs'
+    )
     _move(later_files, work_dir, 'previous_' + run.id, f'checkpoints after {source}')
     return run, source
 
@@ -93,7 +107,10 @@ def remove_leftovers(run: TrainingRun) -> list[Path]:
     for path in leftovers:
         path.unlink(missing_ok=True)
     if leftovers:
-        print_log(f'removed what a killed save left behind: {", ".join(str(path) for path in leftovers)}', 'current')
+        print_log(
+            f'removed what a killed save left behind: {", ".join(str(path) for path in leftovers)}',
+            'current',
+        )
     return leftovers
 
 
@@ -151,7 +168,10 @@ def _identify(start: TrainingRun, source: str | None) -> TrainingRun | None:
     run = TrainingRun(start.work_dir, run_id or start.id, start.config, start.sections, start.host)
     if run_id is None:
         run.adopted = [path.name for path in files]
-        print_log(f'{start.work_dir} is of a version without run ids; it becomes the run {run.id}', 'current')
+        print_log(
+            f'{start.work_dir} is of a version without run ids; it becomes the run {run.id}',
+            'current',
+        )
     else:
         run.checkpoints = names_of_run[run_id]
     return run
@@ -226,7 +246,9 @@ def _move_run(work_dir: Path) -> dict[Path, Path]:
     if (work_dir / 'last_checkpoint').is_file():
         files.append(work_dir / 'last_checkpoint')
     if run is None:
-        return _move(files, work_dir, 'previous_' + new_run_id(), 'the checkpoints of an earlier run')
+        return _move(
+            files, work_dir, 'previous_' + new_run_id(), 'the checkpoints of an earlier run'
+        )
     files += [work_dir / name for name in run.starts if (work_dir / name).is_dir()]
     if run.config and (work_dir / run.config).is_file():
         files.append(work_dir / run.config)

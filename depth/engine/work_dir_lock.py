@@ -56,7 +56,10 @@ class WorkDirLock:
                 reason = abandonment(holder, self.path)
                 if reason is None:
                     raise WorkDirInUseError(_refusal(self.path, holder))
-                print_log(f'{self.path}: the lock of {_name(holder)} is taken over: {reason}', logger='current')
+                print_log(
+                    f'{self.path}: the lock of {_name(holder)} is taken over: {reason}',
+                    logger='current',
+                )
                 self.path.unlink(missing_ok=True)
             self._create()
         threading.Thread(target=self._keep_alive, name='work-dir-heartbeat', daemon=True).start()
@@ -89,7 +92,9 @@ class WorkDirLock:
         except FileExistsError as error:  # another host was faster
             raise WorkDirInUseError(_refusal(self.path, read_holder(self.path) or {})) from error
         except OSError as error:
-            raise OSError(f'{self.path} could not be written: {error.strerror} ({free_space(self.path)})') from error
+            raise OSError(
+                f'{self.path} could not be written: {error.strerror} ({free_space(self.path)})'
+            ) from error
         try:
             with os.fdopen(descriptor, 'w', encoding='utf-8') as file:
                 json.dump(self.owner, file)
@@ -97,7 +102,9 @@ class WorkDirLock:
                 os.fsync(file.fileno())
         except OSError as error:
             self.path.unlink(missing_ok=True)
-            raise OSError(f'{self.path} could not be written: {error.strerror} ({free_space(self.path)})') from error
+            raise OSError(
+                f'{self.path} could not be written: {error.strerror} ({free_space(self.path)})'
+            ) from error
 
     def _keep_alive(self) -> None:
         """Update the lock's modification time until the lock is released."""
@@ -164,7 +171,12 @@ def abandonment(holder: dict, path: Path) -> str | None:
             return 'its process has ended' if start is None or is_reused else None
     job = here['slurm_job']
     restart = holder.get('slurm_restart')
-    if job and holder.get('slurm_job') == job and isinstance(restart, int) and restart < here['slurm_restart']:
+    if (
+        job
+        and holder.get('slurm_job') == job
+        and isinstance(restart, int)
+        and restart < here['slurm_restart']
+    ):
         return f'slurm has requeued its job {job}'
     silent = _age(path)
     return f'no heartbeat for {silent:.0f} s' if silent > STALE_AFTER else None
@@ -192,7 +204,9 @@ def _mutex(folder: Path) -> Iterator[None]:
     """Exclude other processes of this host while a lock is taken or taken over."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with contextlib.suppress(OSError):  # some network file systems have no locks; O_EXCL still decides
+        with contextlib.suppress(
+            OSError
+        ):  # some network file systems have no locks; O_EXCL still decides
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:

@@ -1,6 +1,12 @@
 """Depth metrics, and the named protocols under which they are measured."""
 
-from .functional import ALL_METRIC_NAMES, EXTRA_METRIC_NAMES, METRIC_NAMES, batched_depth_metrics, depth_metrics
+from .functional import (
+    ALL_METRIC_NAMES,
+    EXTRA_METRIC_NAMES,
+    METRIC_NAMES,
+    batched_depth_metrics,
+    depth_metrics,
+)
 from .metric import DepthMetric
 from .mixed import MixedDepthMetric
 from .pixel_metrics import PIXEL_METRICS, PixelMetric, register_pixel_metric

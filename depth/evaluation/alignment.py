@@ -27,7 +27,9 @@ class Alignment:
 
         A factor may be fitted in depth or inverse depth, an offset only in the domain of the prediction.
         """
-        return kind.ambiguity <= self.freedom and (kind.ambiguity < 2 or kind.is_inverse == self.inverse)
+        return kind.ambiguity <= self.freedom and (
+            kind.ambiguity < 2 or kind.is_inverse == self.inverse
+        )
 
 
 ALIGNMENTS = {
@@ -36,7 +38,9 @@ ALIGNMENTS = {
     'scale': Alignment(1, False, 'depth times a least-squares factor'),
     'scale_shift': Alignment(2, False, 'depth times a least-squares factor plus an offset'),
     'inverse_scale': Alignment(1, True, 'inverse depth times a least-squares factor'),
-    'inverse_scale_shift': Alignment(2, True, 'inverse depth times a least-squares factor plus an offset'),
+    'inverse_scale_shift': Alignment(
+        2, True, 'inverse depth times a least-squares factor plus an offset'
+    ),
 }
 
 

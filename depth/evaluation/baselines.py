@@ -58,9 +58,13 @@ def mean_abs_rel(pred: np.ndarray, depths: np.ndarray) -> float:
 def _abs_rel_weights(depths: np.ndarray) -> np.ndarray:
     valid = depths > 0
     if not valid.any():
-        raise ValueError(f'no pixel of the {len(depths)} depth maps has ground truth, a baseline needs some')
+        raise ValueError(
+            f'no pixel of the {len(depths)} depth maps has ground truth, a baseline needs some'
+        )
     count = valid.sum(axis=(1, 2), keepdims=True)
-    return np.where(valid, 1 / (np.maximum(count, 1) * np.where(valid, depths, 1).astype(np.float64)), 0.0)
+    return np.where(
+        valid, 1 / (np.maximum(count, 1) * np.where(valid, depths, 1).astype(np.float64)), 0.0
+    )
 
 
 def _weighted_median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:

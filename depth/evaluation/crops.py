@@ -23,7 +23,12 @@ def garg_crop(height: int, width: int) -> Box:
 
 def eigen_crop(height: int, width: int) -> Box:
     """Return the KITTI crop of D. Eigen et al. 2014, https://arxiv.org/abs/1406.2283."""
-    return int(0.3324324 * height), int(0.91351351 * height), int(0.0359477 * width), int(0.96405229 * width)
+    return (
+        int(0.3324324 * height),
+        int(0.91351351 * height),
+        int(0.0359477 * width),
+        int(0.96405229 * width),
+    )
 
 
 def nyu_crop(height: int, width: int) -> Box:

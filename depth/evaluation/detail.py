@@ -25,7 +25,9 @@ def check_bins(edges: Sequence[float]) -> tuple[float, ...]:
     """
     edges = tuple(float(edge) for edge in edges)
     if len(edges) < 2 or any(near >= far for near, far in pairwise(edges)):
-        raise ValueError(f'distance_bins: need at least two growing distances in metres, got {list(edges)}')
+        raise ValueError(
+            f'distance_bins: need at least two growing distances in metres, got {list(edges)}'
+        )
     return edges
 
 
@@ -81,7 +83,9 @@ def boundary_counts(pred: Tensor, target: Tensor, mask: Tensor, ratio: float) ->
         pred_signs = edge_signs(pred, dim, ratio) * both
         true_signs = edge_signs(target, dim, ratio) * both
         shared = (pred_signs == true_signs) & (true_signs != 0)
-        edges = torch.stack([pred_signs != 0, true_signs != 0, shared], dim=1)  # (N, 3, rows, columns)
+        edges = torch.stack(
+            [pred_signs != 0, true_signs != 0, shared], dim=1
+        )  # (N, 3, rows, columns)
         counts.append(edges.flatten(2).sum(dim=2))
     return (counts[0] + counts[1]).double()
 

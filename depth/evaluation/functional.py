@@ -31,7 +31,9 @@ SILOGS = dict(
     sqrt_percent='100 * sqrt(mean e^2 - (mean e)^2), as on the KITTI server',
     variance='mean e^2 - (mean e)^2, as in D. Eigen et al. 2014',
 )
-LOG10S = dict(log10='mean |log10 p - log10 g|', ln='mean |ln p - ln g|, 2.303 times the usual value')
+LOG10S = dict(
+    log10='mean |log10 p - log10 g|', ln='mean |ln p - ln g|, 2.303 times the usual value'
+)
 AVERAGES = dict(
     image='mean of the values of the images',
     pixel='one value over the pixels of all images',

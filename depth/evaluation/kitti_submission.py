@@ -51,14 +51,18 @@ def find_predictions(folder: str | Path) -> dict[str, Path]:
         digits = re.search(r'(?<!\d)\d{10}$', path.stem)
         name = f'{digits.group()}.png' if digits else None
         if name not in NAMES:
-            raise ValueError(f'{path} is no prediction of test image 0000000000 to {NUM_IMAGES - 1:010d}; take it away')
+            raise ValueError(
+                f'{path} is no prediction of test image 0000000000 to {NUM_IMAGES - 1:010d}; take it away'
+            )
         if name in predictions:
             raise ValueError(f'{predictions[name]} and {path} both are predictions of {name}')
         predictions[name] = path
     missing = [name for name in NAMES if name not in predictions]
     if missing:
         listed = ', '.join(missing[:3]) + (' ...' if len(missing) > 3 else '')
-        raise FileNotFoundError(f'{folder} has {len(predictions)} of {NUM_IMAGES} predictions; missing: {listed}')
+        raise FileNotFoundError(
+            f'{folder} has {len(predictions)} of {NUM_IMAGES} predictions; missing: {listed}'
+        )
     return predictions
 
 
@@ -84,7 +88,9 @@ def read_prediction(path: str | Path, depth_scale: float = DEPTH_SCALE) -> np.nd
             depth_scale = read_side_car(side_car)
         depth = stored.astype(np.float32) / np.float32(depth_scale)
     else:
-        raise ValueError(f'{path} holds {stored.dtype}; depth is needed as 16-bit PNG or as metres in a float file')
+        raise ValueError(
+            f'{path} holds {stored.dtype}; depth is needed as 16-bit PNG or as metres in a float file'
+        )
     if not np.isfinite(depth).all() or (depth < 0).any():
         raise ValueError(f'{path} holds NaN, infinite or negative depth')
     return depth
@@ -191,7 +197,9 @@ def check_archive(path: str | Path) -> tuple[list[str], list[str]]:
             for name in names:
                 if name not in NAMES:
                     continue
-                stored = cv2.imdecode(np.frombuffer(archive.read(name), np.uint8), cv2.IMREAD_UNCHANGED)
+                stored = cv2.imdecode(
+                    np.frombuffer(archive.read(name), np.uint8), cv2.IMREAD_UNCHANGED
+                )
                 problem = _map_problem(name, stored)
                 if problem:
                     problems.append(problem)
@@ -210,7 +218,9 @@ def _name_problems(names: Sequence[str]) -> list[str]:
     if extra:
         nested = any(Path(name).name in NAMES for name in extra)
         hint = ' (the files belong into the root of the zip, not into a folder)' if nested else ''
-        problems.append(f'{len(extra)} entries the server does not expect, such as {extra[0]}{hint}')
+        problems.append(
+            f'{len(extra)} entries the server does not expect, such as {extra[0]}{hint}'
+        )
     if missing:
         problems.append(f'{len(missing)} of {NUM_IMAGES} files missing, such as {missing[0]}')
     if len(set(names)) < len(names):
@@ -224,9 +234,7 @@ def _map_problem(name: str, stored: np.ndarray | None) -> str:
     if stored.dtype != np.uint16 or stored.ndim != 2:
         return f'{name} is {stored.dtype} {stored.shape}, expected a 16-bit PNG of one channel'
     if stored.shape[::-1] != SIZE:
-        return (
-            f'{name} has size {stored.shape[1]}x{stored.shape[0]}, expected {SIZE[0]}x{SIZE[1]}, that of the test image'
-        )
+        return f'{name} has size {stored.shape[1]}x{stored.shape[0]}, expected {SIZE[0]}x{SIZE[1]}, that of the test image'
     return ''
 
 
@@ -261,7 +269,9 @@ def _value_remarks(summaries: Sequence[_MapSummary]) -> tuple[list[str], list[st
     if num_empty:
         notes.append(f'{num_empty} pixels have no prediction (0); the server fills them in')
     if num_limited:
-        notes.append(f'{num_limited} pixels are at the farthest that 16 bits hold, {FARTHEST:.0f} m')
+        notes.append(
+            f'{num_limited} pixels are at the farthest that 16 bits hold, {FARTHEST:.0f} m'
+        )
     return problems, notes
 
 

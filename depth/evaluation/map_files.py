@@ -73,7 +73,10 @@ def _png_problem(content: bytes) -> str:
     while position + 12 <= len(content):
         # A chunk is its length, type, data and checksum; all but the data have four bytes.
         end = position + 12 + int.from_bytes(content[position : position + 4])
-        kind, checksum = content[position + 4 : position + 8], int.from_bytes(content[end - 4 : end])
+        kind, checksum = (
+            content[position + 4 : position + 8],
+            int.from_bytes(content[end - 4 : end]),
+        )
         if end > len(content):
             return 'is cut off'
         if zlib.crc32(content[position + 4 : end - 4]) != checksum:

@@ -12,7 +12,14 @@ from torch import Tensor
 from depth.atomic_write import write_atomically
 from depth.registry import METRICS
 
-from .detail import BIN_METRICS, BOUNDARY_METRICS, bin_moments, bin_names, boundary_counts, check_bins
+from .detail import (
+    BIN_METRICS,
+    BOUNDARY_METRICS,
+    bin_moments,
+    bin_names,
+    boundary_counts,
+    check_bins,
+)
 from .functional import ALL_METRIC_NAMES, HIGHER_IS_BETTER
 from .pixel_metrics import get_pixel_metrics
 from .prediction_types import PredictionType, get_prediction_type
@@ -77,7 +84,9 @@ class DepthMetric(BaseMetric):
             min_depth=min_depth, max_depth=max_depth, crop=crop, resize=resize, view=view
         )
         if isinstance(protocols, str) and protocols != ALL:
-            raise ValueError(f"DepthMetric.protocols is a list of names or 'all', got {protocols!r}")
+            raise ValueError(
+                f"DepthMetric.protocols is a list of names or 'all', got {protocols!r}"
+            )
         self.takes_all = protocols == ALL
         self.further_protocols: list[Protocol] = []
         if not self.takes_all:
@@ -88,7 +97,9 @@ class DepthMetric(BaseMetric):
         self.chosen_dataset: str | None = None
         self.distance_bins = None if distance_bins is None else check_bins(distance_bins)
         if boundary_ratio is not None and not boundary_ratio > 1:
-            raise ValueError(f'boundary_ratio is how many times as far one neighbour is, above 1, got {boundary_ratio}')
+            raise ValueError(
+                f'boundary_ratio is how many times as far one neighbour is, above 1, got {boundary_ratio}'
+            )
         self.boundary_ratio = boundary_ratio
         self.pixel_metrics = get_pixel_metrics(pixel_metrics)
         self.prediction_type = prediction_type
@@ -107,7 +118,9 @@ class DepthMetric(BaseMetric):
     def _check_sample(self, sample: dict) -> None:
         name = sample.get('img_path', 'a sample')
         if 'gt_depth' not in sample:
-            raise ValueError(f'{name} has no gt_depth, so it cannot be scored; does the test pipeline load depth?')
+            raise ValueError(
+                f'{name} has no gt_depth, so it cannot be scored; does the test pipeline load depth?'
+            )
         dataset = sample.get('dataset', '')
         if self.chosen_dataset not in (None, dataset):
             raise ValueError(
@@ -115,7 +128,9 @@ class DepthMetric(BaseMetric):
                 f'images of {self.chosen_dataset!r}; test the data sets one by one or name the protocols'
             )
         # Protocols of 'all' do not raise here: those that refuse a sample are left out later.
-        named_protocols = [self.protocol] if self.takes_all else [self.protocol, *self.further_protocols]
+        named_protocols = (
+            [self.protocol] if self.takes_all else [self.protocol, *self.further_protocols]
+        )
         for protocol in named_protocols:
             protocol.check_sample(sample)
             protocol.check_size(sample['pred_depth'].shape, sample['gt_depth'].shape, name)
@@ -129,7 +144,9 @@ class DepthMetric(BaseMetric):
         The choice depends on nothing else of the sample, so that all processes choose the same.
         """
         self.chosen_dataset = sample.get('dataset', '')
-        for other in applicable_protocols(self.chosen_dataset, self._type_of(sample), sample.get('max_depth')):
+        for other in applicable_protocols(
+            self.chosen_dataset, self._type_of(sample), sample.get('max_depth')
+        ):
             fits_ground_truth = sample.get('gt_filled') or not other.filled
             if other.name != self.protocol.name and fits_ground_truth:
                 self.further_protocols.append(other)
@@ -138,7 +155,9 @@ class DepthMetric(BaseMetric):
         """Keep the moments of each image; the samples have equal shapes and one prediction type."""
         kind = self._type_of(samples[0])
         pred = torch.stack([sample['pred_depth'] for sample in samples])  # (N, h, w)
-        gt_depth = torch.stack([sample['gt_depth'] for sample in samples]).to(pred.device)  # (N, H, W)
+        gt_depth = torch.stack([sample['gt_depth'] for sample in samples]).to(
+            pred.device
+        )  # (N, H, W)
         prepared = self.protocol.prepare(pred, gt_depth, kind)
         moments = {self.protocol.name: image_moments(self.protocol, self.pixel_metrics, prepared)}
         details = self._measure_details(*prepared)
@@ -162,7 +181,9 @@ class DepthMetric(BaseMetric):
                 name=str(sample.get('img_path', sample.get('sample_idx', len(self.results)))),
                 kind=kind.value,
                 tta=sample.get('tta', 'unknown'),
-                view=scored_view(sample['gt_depth'].shape, sample.get('crop_box'), sample.get('frame_shape')),
+                view=scored_view(
+                    sample['gt_depth'].shape, sample.get('crop_box'), sample.get('frame_shape')
+                ),
                 refusals=refusals,
                 moments={name: table[index] for name, table in moments.items()},
                 details={name: table[index] for name, table in details.items()},
@@ -174,7 +195,9 @@ class DepthMetric(BaseMetric):
         if self.distance_bins is not None:
             details['bins'] = bin_moments(pred, gt_depth, mask, self.distance_bins)  # (N, bins, 4)
         if self.boundary_ratio is not None:
-            details['boundary'] = boundary_counts(pred, gt_depth, mask, self.boundary_ratio)  # (N, 3)
+            details['boundary'] = boundary_counts(
+                pred, gt_depth, mask, self.boundary_ratio
+            )  # (N, 3)
         return details
 
     def evaluate(self, size: int) -> dict[str, float]:
@@ -216,7 +239,9 @@ class DepthMetric(BaseMetric):
         first = summarize(results, self.protocol, self.pixel_metrics)
         bins = [] if self.distance_bins is None else bin_names(self.distance_bins)
         add_details(first, results, bins, self.boundary_ratio is not None)
-        further = [summarize(results, protocol, self.pixel_metrics) for protocol in self.further_protocols]
+        further = [
+            summarize(results, protocol, self.pixel_metrics) for protocol in self.further_protocols
+        ]
         self.left_out = self._reasons_to_leave_out(results, further)
         self.outcome = [first]
         self.outcome += [result for result in further if result.protocol.name not in self.left_out]
@@ -236,7 +261,9 @@ class DepthMetric(BaseMetric):
                 metrics[f'{result.protocol.name}/{name}'] = value
         return metrics
 
-    def _reasons_to_leave_out(self, results: Sequence[dict], further: Sequence[ProtocolResult]) -> dict[str, str]:
+    def _reasons_to_leave_out(
+        self, results: Sequence[dict], further: Sequence[ProtocolResult]
+    ) -> dict[str, str]:
         """Return why further protocols are left out, by name: they refused an image or have none to score."""
         reasons: dict[str, str] = {}
         # The reason of the first image that a protocol refused stays.

@@ -29,7 +29,10 @@ class MixedDepthMetric(BaseMetric):
     default_prefix = ''
 
     def __init__(
-        self, protocols: dict[str, str | dict], prefix: str | None = None, collect_device: str = 'cpu'
+        self,
+        protocols: dict[str, str | dict],
+        prefix: str | None = None,
+        collect_device: str = 'cpu',
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.metrics = {}
@@ -65,7 +68,9 @@ class MixedDepthMetric(BaseMetric):
         for name, metric in self.metrics.items():
             own_results = [result for dataset, result in results if dataset == name]
             if not own_results:
-                raise ValueError(f'no sample of data set {name!r} came, though MixedDepthMetric.protocols names it')
+                raise ValueError(
+                    f'no sample of data set {name!r} came, though MixedDepthMetric.protocols names it'
+                )
             MMLogger.get_current_instance().info(f'{name}:')
             own_values = metric.compute_metrics(own_results)
             values_of_sets.append(own_values)
@@ -75,7 +80,9 @@ class MixedDepthMetric(BaseMetric):
         shared = set(values_of_sets[0]).intersection(*values_of_sets[1:])
         for key in values_of_sets[0]:
             if key in shared:
-                values[key] = math.fsum(own_values[key] for own_values in values_of_sets) / len(values_of_sets)
+                values[key] = math.fsum(own_values[key] for own_values in values_of_sets) / len(
+                    values_of_sets
+                )
         return values
 
     def write_protocol(self, path: str | Path) -> None:

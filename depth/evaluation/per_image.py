@@ -75,7 +75,9 @@ def read_per_image(path: str | Path, protocol: str | None = None) -> PerImage:
         results = json.loads(path.read_text(encoding='utf-8'))['results']
         names = [result['protocol']['name'] for result in results]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f'{path} is no file of per-image values: {type(error).__name__}: {error}') from error
+        raise ValueError(
+            f'{path} is no file of per-image values: {type(error).__name__}: {error}'
+        ) from error
     if protocol is not None and protocol not in names:
         raise ValueError(f'{path} has no protocol {protocol!r}, it has {", ".join(names)}')
     result = results[0 if protocol is None else names.index(protocol)]
@@ -90,10 +92,15 @@ def check_comparable(first: PerImage, second: PerImage) -> None:
         ValueError: If not; the message lists the differences.
     """
     if first.protocol['fingerprint'] != second.protocol['fingerprint']:
-        names = [f'{result.protocol["name"]} ({result.protocol["fingerprint"]})' for result in (first, second)]
+        names = [
+            f'{result.protocol["name"]} ({result.protocol["fingerprint"]})'
+            for result in (first, second)
+        ]
         differences = []
         for key, value in first.protocol.items():
-            if key not in ('name', 'description', 'fingerprint') and value != second.protocol.get(key):
+            if key not in ('name', 'description', 'fingerprint') and value != second.protocol.get(
+                key
+            ):
                 differences.append(f'{key}: {value} / {second.protocol.get(key)}')
         raise ValueError(
             f'{first.path} was scored under {names[0]}, {second.path} under {names[1]}; numbers of different protocols '
@@ -116,7 +123,9 @@ def paired_values(first: PerImage, second: PerImage, metric: str) -> tuple[np.nd
     """
     for result in (first, second):
         if metric not in result.values:
-            raise ValueError(f'{result.path} has no metric {metric!r}, it has {", ".join(result.values)}')
+            raise ValueError(
+                f'{result.path} has no metric {metric!r}, it has {", ".join(result.values)}'
+            )
     positions = {name: index for index, name in enumerate(second.images)}
     first_values = first.values[metric]
     second_values = second.values[metric][[positions[name] for name in first.images]]

@@ -70,7 +70,9 @@ def register_pixel_metric(
     pixel_functions = dict(moments or {})
     for name in pixel_functions:
         if name in MOMENTS:
-            raise ValueError(f'register_pixel_metric: moment {name!r} exists already; choose another name')
+            raise ValueError(
+                f'register_pixel_metric: moment {name!r} exists already; choose another name'
+            )
 
     def register(value: ValueFunction) -> ValueFunction:
         name = value.__name__
@@ -101,9 +103,13 @@ def get_pixel_metrics(names: Sequence[str]) -> list[PixelMetric]:
 
 def _get_pixel_metric(name: str) -> PixelMetric:
     if name in ALL_METRIC_NAMES:
-        raise ValueError(f'metric {name!r} is measured always; pixel_metrics names registered ones only')
+        raise ValueError(
+            f'metric {name!r} is measured always; pixel_metrics names registered ones only'
+        )
     if name not in PIXEL_METRICS:
-        near = difflib.get_close_matches(name, PIXEL_METRICS, n=3, cutoff=0.3) or sorted(PIXEL_METRICS)
+        near = difflib.get_close_matches(name, PIXEL_METRICS, n=3, cutoff=0.3) or sorted(
+            PIXEL_METRICS
+        )
         hint = f'did you mean {", ".join(near)}?' if near else 'none is registered;'
         raise ValueError(f'unknown pixel metric {name!r}, {hint} is its module in custom_imports?')
     return PIXEL_METRICS[name]
@@ -129,7 +135,9 @@ def pixel_metric_moments(
     pred, target, mask = valid_pairs(pred, target, mask)
     divisor = mask.count_nonzero(dim=1).clamp(min=1)
     for metric in metrics:
-        for full_name, function in zip(metric.moment_names, metric.pixel_functions.values(), strict=True):
+        for full_name, function in zip(
+            metric.moment_names, metric.pixel_functions.values(), strict=True
+        ):
             values = function(pred, target)
             _check_shape(values, pred, f'moment {full_name!r}')
             # Masked again: a function need not be 0 where depth and ground truth are equal.
@@ -139,4 +147,6 @@ def pixel_metric_moments(
 
 def _check_shape(values: Tensor, expected: Tensor, label: str) -> None:
     if values.shape != expected.shape:
-        raise ValueError(f'{label} has shape {tuple(values.shape)}, expected {tuple(expected.shape)}')
+        raise ValueError(
+            f'{label} has shape {tuple(values.shape)}, expected {tuple(expected.shape)}'
+        )

@@ -10,7 +10,9 @@ from pathlib import Path
 from .protocols import TTAS, Protocol, fingerprint
 
 COLUMN_WIDTH = 8
-_AVERAGE_PHRASES = dict(image='mean over', pixel='over the pixels of', image_square='mean (of squares for roots) over')
+_AVERAGE_PHRASES = dict(
+    image='mean over', pixel='over the pixels of', image_square='mean (of squares for roots) over'
+)
 
 
 @dataclass
@@ -46,7 +48,9 @@ class ProtocolResult:
             return definition
         # Results of different views must not pass for comparable.
         digest = fingerprint(dict(protocol=definition['fingerprint'], view=self.view))
-        return dict(definition, name=f'{self.protocol.name} (view: {self.view})', fingerprint=digest)
+        return dict(
+            definition, name=f'{self.protocol.name} (view: {self.view})', fingerprint=digest
+        )
 
     def describe(self) -> dict:
         """Return the protocol's definition and the circumstances, plain values."""
@@ -64,7 +68,12 @@ class ProtocolResult:
         """Return every image's values, images named below the folder that all share."""
         names = relative_names([*self.names, *self.skipped])
         count = len(self.names)
-        return dict(protocol=self.describe(), images=names[:count], skipped=names[count:], values=self.values)
+        return dict(
+            protocol=self.describe(),
+            images=names[:count],
+            skipped=names[count:],
+            values=self.values,
+        )
 
     def origin(self) -> str:
         """Return protocol, image counts, prediction type and augmentation as text of one or more lines."""
@@ -111,7 +120,9 @@ def side_by_side(results: Sequence[ProtocolResult], left_out: dict[str, str]) ->
     for result in results:
         values = _values_line({name: result.metrics[name] for name in names})
         definition = result.definition()
-        lines.append(f'{len(result.names):7d} {values}  {definition["name"]} ({definition["fingerprint"]})')
+        lines.append(
+            f'{len(result.names):7d} {values}  {definition["name"]} ({definition["fingerprint"]})'
+        )
     lines.extend(f'not scored: {name}: {reason}' for name, reason in left_out.items())
     return '\nthe same predictions under every protocol that applies\n' + '\n'.join(lines)
 

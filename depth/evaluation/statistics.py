@@ -35,7 +35,9 @@ class Comparison:
     wins: float
 
 
-def bootstrap_mean(values: np.ndarray, num_resamples: int = 10_000, level: float = 0.95, seed: int = 0) -> Interval:
+def bootstrap_mean(
+    values: np.ndarray, num_resamples: int = 10_000, level: float = 0.95, seed: int = 0
+) -> Interval:
     """Return the mean over images with its percentile bootstrap interval.
 
     Args:
@@ -50,7 +52,9 @@ def bootstrap_mean(values: np.ndarray, num_resamples: int = 10_000, level: float
     step = max(CHUNK // len(values), 1)
     for start in range(0, num_resamples, step):
         stop = min(start + step, num_resamples)
-        means[start:stop] = values[rng.integers(len(values), size=(stop - start, len(values)))].mean(axis=1)
+        means[start:stop] = values[
+            rng.integers(len(values), size=(stop - start, len(values)))
+        ].mean(axis=1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(values.mean()), float(low), float(high))
 
@@ -82,7 +86,11 @@ def sign_flip_p_value(differences: np.ndarray, num_resamples: int = 10_000, seed
 
 
 def compare_paired(
-    first: np.ndarray, second: np.ndarray, num_resamples: int = 10_000, level: float = 0.95, seed: int = 0
+    first: np.ndarray,
+    second: np.ndarray,
+    num_resamples: int = 10_000,
+    level: float = 0.95,
+    seed: int = 0,
 ) -> Comparison:
     """Compare two models by one metric.
 
@@ -99,7 +107,9 @@ def compare_paired(
     first = _checked(first)
     second = _checked(second)
     if len(first) != len(second):
-        raise ValueError(f'a paired comparison needs the same images, got {len(first)} and {len(second)} values')
+        raise ValueError(
+            f'a paired comparison needs the same images, got {len(first)} and {len(second)} values'
+        )
     options = dict(num_resamples=num_resamples, level=level, seed=seed)
     difference = second - first
     return Comparison(

@@ -23,7 +23,9 @@ def moment_names(pixel_metrics: Sequence[PixelMetric]) -> list[str]:
 
 
 def image_moments(
-    protocol: Protocol, pixel_metrics: Sequence[PixelMetric], prepared: tuple[Tensor, Tensor, Tensor]
+    protocol: Protocol,
+    pixel_metrics: Sequence[PixelMetric],
+    prepared: tuple[Tensor, Tensor, Tensor],
 ) -> Tensor:
     """Return the moments of every image as one tensor (N, M), M in the order of :func:`moment_names`.
 
@@ -37,7 +39,9 @@ def image_moments(
     return torch.stack(list(moments.values()), dim=1)
 
 
-def summarize(results: Sequence[dict], protocol: Protocol, pixel_metrics: Sequence[PixelMetric]) -> ProtocolResult:
+def summarize(
+    results: Sequence[dict], protocol: Protocol, pixel_metrics: Sequence[PixelMetric]
+) -> ProtocolResult:
     """Return a protocol's metrics over images.
 
     Args:
@@ -71,7 +75,9 @@ def summarize(results: Sequence[dict], protocol: Protocol, pixel_metrics: Sequen
     )
 
 
-def add_details(result: ProtocolResult, results: Sequence[dict], bins: Sequence[str], boundary: bool) -> None:
+def add_details(
+    result: ProtocolResult, results: Sequence[dict], bins: Sequence[str], boundary: bool
+) -> None:
     """Add the metrics by distance and at depth edges to a protocol's result.
 
     Args:
@@ -83,7 +89,9 @@ def add_details(result: ProtocolResult, results: Sequence[dict], bins: Sequence[
     # Images without valid pixels are left out here as they are in the result.
     count_column = MOMENTS.index('count')
     protocol = result.protocol.name
-    details = [image['details'] for image in results if image['moments'][protocol][count_column] > 0]
+    details = [
+        image['details'] for image in results if image['moments'][protocol][count_column] > 0
+    ]
     if not details:
         return
     for index, bin_name in enumerate(bins):
@@ -96,7 +104,9 @@ def add_details(result: ProtocolResult, results: Sequence[dict], bins: Sequence[
             _add_partial_metric(result, name, values)
 
 
-def _metrics(moments: dict[str, Tensor], protocol: Protocol, pixel_metrics: Sequence[PixelMetric]) -> dict[str, Tensor]:
+def _metrics(
+    moments: dict[str, Tensor], protocol: Protocol, pixel_metrics: Sequence[PixelMetric]
+) -> dict[str, Tensor]:
     metrics = metrics_from_moments(moments, silog=protocol.silog, log10=protocol.log10)
     for metric in pixel_metrics:
         metrics[metric.name] = metric.compute(moments)

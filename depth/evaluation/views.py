@@ -68,7 +68,9 @@ def kb_box(height: int, width: int) -> tuple[int, int, int, int]:
 
 
 def scored_view(
-    gt_size: Sequence[int], crop_box: Sequence[int] | None = None, frame_shape: Sequence[int] | None = None
+    gt_size: Sequence[int],
+    crop_box: Sequence[int] | None = None,
+    frame_shape: Sequence[int] | None = None,
 ) -> View:
     """Return the view of a ground truth map.
 

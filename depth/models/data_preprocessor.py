@@ -44,12 +44,18 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
                 f'DepthDataPreprocessor: mean and std are three numbers each, std above 0, got {mean} and {std}'
             )
         if pad_size_divisor < 1:
-            raise ValueError(f'DepthDataPreprocessor: pad_size_divisor is 1 or more, got {pad_size_divisor}')
+            raise ValueError(
+                f'DepthDataPreprocessor: pad_size_divisor is 1 or more, got {pad_size_divisor}'
+            )
         self.bgr_to_rgb = bgr_to_rgb
         self.pad_size_divisor = pad_size_divisor
         # Not persistent: they come from the config, not from a checkpoint.
-        self.register_buffer('mean', torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer('std', torch.tensor(std, dtype=torch.float32).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer(
+            'mean', torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1), persistent=False
+        )
+        self.register_buffer(
+            'std', torch.tensor(std, dtype=torch.float32).view(1, 3, 1, 1), persistent=False
+        )
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Return ``inputs`` (N, 3, H, W) float32 and ``data_samples`` on the model's device.
@@ -79,7 +85,9 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
         if len({image.shape for image in images}) == 1:
             inputs = _pad(self._normalize(torch.stack(images)), height, width)
         else:
-            inputs = torch.cat([_pad(self._normalize(image[None]), height, width) for image in images])
+            inputs = torch.cat(
+                [_pad(self._normalize(image[None]), height, width) for image in images]
+            )
         if samples is not None:
             if training:
                 _check_gt_sizes(images, samples)

@@ -113,7 +113,9 @@ def ms_deform_attn_reference(
         start += height * width
         image = rows.permute(0, 2, 3, 1).reshape(batch * heads, size, height, width)
         grid = grids[:, :, :, level].transpose(1, 2).reshape(batch * heads, queries, points, 2)
-        sampled = F.grid_sample(image, grid, mode='bilinear', padding_mode='zeros', align_corners=False)
+        sampled = F.grid_sample(
+            image, grid, mode='bilinear', padding_mode='zeros', align_corners=False
+        )
         weight = weights[:, :, :, level].transpose(1, 2).reshape(batch * heads, 1, queries, points)
         output = output + (sampled * weight).sum(dim=-1)
     output = output.view(batch, heads * size, queries).transpose(1, 2)
@@ -125,12 +127,16 @@ def _check_backend(backend: str) -> None:
         raise ValueError(f'backend is one of {", ".join(map(repr, BACKENDS))}, got {backend!r}')
 
 
-def _check_shapes(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor) -> None:
+def _check_shapes(
+    value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor
+) -> None:
     if value.ndim != 4:
         raise ValueError(f'value must be (N, S, H, D), got {tuple(value.shape)}')
     total = sum(height * width for height, width in shapes)
     if total != value.shape[1]:
-        raise ValueError(f'spatial_shapes {shapes} hold {total} places, but value has {value.shape[1]} rows')
+        raise ValueError(
+            f'spatial_shapes {shapes} hold {total} places, but value has {value.shape[1]} rows'
+        )
     if locations.ndim != 6 or weights.shape != locations.shape[:-1] or locations.shape[-1] != 2:
         raise ValueError(
             'sampling_locations must be (N, Q, H, L, P, 2) and attention_weights (N, Q, H, L, P), '

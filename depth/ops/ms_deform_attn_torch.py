@@ -22,7 +22,9 @@ FORWARD_POINTS = 1 << 18  # sampling points of one chunk; each takes about 100 b
 BACKWARD_POINTS = 1 << 18
 
 
-def ms_deform_attn_torch(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor) -> Tensor:
+def ms_deform_attn_torch(
+    value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor
+) -> Tensor:
     """Implementation of :func:`depth.ops.ms_deform_attn` by torch operators.
 
     Arguments and result as there.
@@ -51,7 +53,9 @@ def _forward_op(value: Tensor, sides: list[int], locations: Tensor, weights: Ten
     'depth::ms_deform_attn_backward',
     mutates_args=(),
     # Written out because torch 2.4 cannot read it off list[int].
-    schema=('(Tensor grad, Tensor value, int[] sides, Tensor locations, Tensor weights) -> (Tensor, Tensor, Tensor)'),
+    schema=(
+        '(Tensor grad, Tensor value, int[] sides, Tensor locations, Tensor weights) -> (Tensor, Tensor, Tensor)'
+    ),
 )
 def _backward_op(
     grad: Tensor, value: Tensor, sides: list[int], locations: Tensor, weights: Tensor
@@ -92,7 +96,9 @@ def _setup_context(ctx, inputs: tuple, output: Tensor) -> None:
 
 def _backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
     value, locations, weights = ctx.saved_tensors
-    grad_value, grad_locations, grad_weights = _backward_op(grad.contiguous(), value, ctx.sides, locations, weights)
+    grad_value, grad_locations, grad_weights = _backward_op(
+        grad.contiguous(), value, ctx.sides, locations, weights
+    )
     return grad_value, None, grad_locations, grad_weights
 
 
@@ -148,7 +154,9 @@ class _Geometry:
         """Yield each level as views (N, H, h, w, D) of ``value`` (N, S, H, D) and of ``table``."""
         table = table.view(value.shape[0], self.heads, self.total, -1)  # (N, H, rows, D)
         sizes = [height * width for height, width in self.shapes]
-        for (height, width), start, level in zip(self.shapes, self.starts, value.split(sizes, dim=1), strict=True):
+        for (height, width), start, level in zip(
+            self.shapes, self.starts, value.split(sizes, dim=1), strict=True
+        ):
             bordered = table[:, :, start : start + (height + 2) * (width + 2)]
             bordered = bordered.unflatten(2, (height + 2, width + 2))
             yield (
@@ -179,7 +187,9 @@ class _Geometry:
 
     def pack(self, value: Tensor) -> Tensor:
         """Return the table (N * H * total, D) of ``value`` (N, S, H, D)."""
-        table = value.new_zeros(value.shape[0] * self.heads * self.total, value.shape[-1], dtype=self.dtype)
+        table = value.new_zeros(
+            value.shape[0] * self.heads * self.total, value.shape[-1], dtype=self.dtype
+        )
         for level, inner in self.levels(value, table):
             inner.copy_(level)
         return table
@@ -218,11 +228,15 @@ class _Points:
         self.shifts = geometry.corner_shifts(points, locations.device)
         self.sides = geometry.sides(points, locations.device)  # (K, 2): w, h
         self.weights = weights.flatten(3).to(geometry.dtype)
-        pixels = (locations.flatten(3).to(geometry.dtype) * self.sides.flatten()).sub_(0.5)  # (N, Q, H, K * 2)
+        pixels = (locations.flatten(3).to(geometry.dtype) * self.sides.flatten()).sub_(
+            0.5
+        )  # (N, Q, H, K * 2)
         self.inside = (pixels > -1) & (pixels < self.sides.flatten())  # False for NaN
         pixels = torch.where(self.inside, pixels, -1.0)  # the border of zeros
         first = pixels.floor()
-        self.x, self.y = pixels.sub_(first).unflatten(3, (-1, 2)).unbind(-1)  # position in the cell, 0 to 1
+        self.x, self.y = (
+            pixels.sub_(first).unflatten(3, (-1, 2)).unbind(-1)
+        )  # position in the cell, 0 to 1
         left, top = first.unflatten(3, (-1, 2)).unbind(-1)
         self.cells = torch.addcmul(left, top, self.sides[:, 0] + 2).long()
         self.factors = self._factors()
@@ -252,7 +266,9 @@ class _Points:
     def sample(self, table: Tensor) -> Tensor:
         """Return the weighted sums (N, Q, H, D)."""
         corners = self._corners()
-        bags = F.embedding_bag(corners, table, mode='sum', per_sample_weights=self.factors.view_as(corners))
+        bags = F.embedding_bag(
+            corners, table, mode='sum', per_sample_weights=self.factors.view_as(corners)
+        )
         return bags.view(*self.cells.shape[:3], -1)
 
     def dots(self, table: Tensor, grad_rows: Tensor) -> Tensor:
@@ -287,8 +303,12 @@ class _Points:
         length = self.cells.shape[-1]
         # A sort instead of an argsort: the cell in the high bits, the point in the low ones.
         bits = max(len(cells) - 1, 1).bit_length()
-        codes = _sorted(cells.bitwise_left_shift_(bits).add_(torch.arange(len(cells), device=cells.device)))
-        starts = torch.searchsorted(codes, torch.arange(len(grad_table), device=cells.device) << bits)
+        codes = _sorted(
+            cells.bitwise_left_shift_(bits).add_(torch.arange(len(cells), device=cells.device))
+        )
+        starts = torch.searchsorted(
+            codes, torch.arange(len(grad_table), device=cells.device) << bits
+        )
         points = codes.bitwise_and_((1 << bits) - 1)
         owners = points // length
         # Index of a point's first corner in the flattened factors (bags, 4, K).
@@ -296,7 +316,9 @@ class _Points:
         factors = self.factors.flatten()
         for corner in range(4):
             weights = factors[indices + corner * length]
-            sums = F.embedding_bag(owners, grad_rows, starts, mode='sum', per_sample_weights=weights)
+            sums = F.embedding_bag(
+                owners, grad_rows, starts, mode='sum', per_sample_weights=weights
+            )
             self._add_shifted(grad_table, sums, corner)
 
     def _add_shifted(self, grad_table: Tensor, sums: Tensor, corner: int) -> None:

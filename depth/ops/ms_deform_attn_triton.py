@@ -46,7 +46,9 @@ def unsupported_reason(value: Tensor) -> str | None:
     return None
 
 
-def ms_deform_attn_triton(value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor) -> Tensor:
+def ms_deform_attn_triton(
+    value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor
+) -> Tensor:
     """Implementation of :func:`depth.ops.ms_deform_attn` by Triton kernels.
 
     Arguments and result as there.
@@ -56,20 +58,27 @@ def ms_deform_attn_triton(value: Tensor, shapes: list[tuple[int, int]], location
     """
     reason = unsupported_reason(value)
     if reason:
-        raise RuntimeError(f"ms_deform_attn: backend 'triton' cannot run: {reason}; use backend='auto'")
+        raise RuntimeError(
+            f"ms_deform_attn: backend 'triton' cannot run: {reason}; use backend='auto'"
+        )
     return _forward_op(value, [side for shape in shapes for side in shape], locations, weights)
 
 
 if triton is not None:
 
     @triton.jit
-    def _corners(location, row, image, query_mask, level_ptr, level, HEADS: tl.constexpr, SIZE: tl.constexpr):
+    def _corners(
+        location, row, image, query_mask, level_ptr, level, HEADS: tl.constexpr, SIZE: tl.constexpr
+    ):
         """Return position, level sides, offsets and masks of the corners of a point per query."""
         height = tl.load(level_ptr + level * 3)
         width = tl.load(level_ptr + level * 3 + 1)
         start = tl.load(level_ptr + level * 3 + 2)
         x = tl.load(location + row * 2, mask=query_mask, other=-9.0).to(tl.float32) * width - 0.5
-        y = tl.load(location + row * 2 + 1, mask=query_mask, other=-9.0).to(tl.float32) * height - 0.5
+        y = (
+            tl.load(location + row * 2 + 1, mask=query_mask, other=-9.0).to(tl.float32) * height
+            - 0.5
+        )
         # False for NaN; such points go to (0, 0), where their masks and gradients are zero.
         inside = (x > -1) & (x < width) & (y > -1) & (y < height)
         x = tl.where(inside, x, 0.0)
@@ -129,9 +138,13 @@ if triton is not None:
                 )
                 share = tl.load(weight + row, mask=query_mask, other=0.0).to(tl.float32)
                 v00 = tl.load(value + top[:, None], mask=m00[:, None], other=0.0).to(tl.float32)
-                v01 = tl.load(value + top[:, None] + HEADS * SIZE, mask=m01[:, None], other=0.0).to(tl.float32)
+                v01 = tl.load(value + top[:, None] + HEADS * SIZE, mask=m01[:, None], other=0.0).to(
+                    tl.float32
+                )
                 v10 = tl.load(value + low[:, None], mask=m10[:, None], other=0.0).to(tl.float32)
-                v11 = tl.load(value + low[:, None] + HEADS * SIZE, mask=m11[:, None], other=0.0).to(tl.float32)
+                v11 = tl.load(value + low[:, None] + HEADS * SIZE, mask=m11[:, None], other=0.0).to(
+                    tl.float32
+                )
                 total += ((1 - y) * (1 - x) * share)[:, None] * v00
                 total += ((1 - y) * x * share)[:, None] * v01
                 total += (y * (1 - x) * share)[:, None] * v10
@@ -165,7 +178,9 @@ if triton is not None:
         channel = tl.arange(0, SIZE)[None, :]
         value += head * SIZE + channel
         grad_value += head * SIZE + channel
-        g = tl.load(grad + owner[:, None] * SIZE + channel, mask=query_mask[:, None], other=0.0).to(tl.float32)
+        g = tl.load(grad + owner[:, None] * SIZE + channel, mask=query_mask[:, None], other=0.0).to(
+            tl.float32
+        )
         for level in range(LEVELS):
             for point in range(POINTS):
                 row = (owner * LEVELS + level) * POINTS + point
@@ -174,9 +189,13 @@ if triton is not None:
                 )
                 share = tl.load(weight + row, mask=query_mask, other=0.0).to(tl.float32)
                 v00 = tl.load(value + top[:, None], mask=m00[:, None], other=0.0).to(tl.float32)
-                v01 = tl.load(value + top[:, None] + HEADS * SIZE, mask=m01[:, None], other=0.0).to(tl.float32)
+                v01 = tl.load(value + top[:, None] + HEADS * SIZE, mask=m01[:, None], other=0.0).to(
+                    tl.float32
+                )
                 v10 = tl.load(value + low[:, None], mask=m10[:, None], other=0.0).to(tl.float32)
-                v11 = tl.load(value + low[:, None] + HEADS * SIZE, mask=m11[:, None], other=0.0).to(tl.float32)
+                v11 = tl.load(value + low[:, None] + HEADS * SIZE, mask=m11[:, None], other=0.0).to(
+                    tl.float32
+                )
                 d00 = tl.sum(g * v00, axis=1)
                 d01 = tl.sum(g * v01, axis=1)
                 d10 = tl.sum(g * v10, axis=1)
@@ -197,20 +216,26 @@ if triton is not None:
                     by_y.to(grad_location.dtype.element_ty),
                     mask=query_mask,
                 )
-                tl.store(grad_weight + row, sampled.to(grad_weight.dtype.element_ty), mask=query_mask)
+                tl.store(
+                    grad_weight + row, sampled.to(grad_weight.dtype.element_ty), mask=query_mask
+                )
                 top_share = (1 - y) * share
                 low_share = y * share
                 top_place = grad_value + top[:, None]
                 low_place = grad_value + low[:, None]
                 # No order is needed between the sums: relaxed.
-                tl.atomic_add(top_place, ((1 - x) * top_share)[:, None] * g, mask=m00[:, None], sem='relaxed')
+                tl.atomic_add(
+                    top_place, ((1 - x) * top_share)[:, None] * g, mask=m00[:, None], sem='relaxed'
+                )
                 tl.atomic_add(
                     top_place + HEADS * SIZE,
                     (x * top_share)[:, None] * g,
                     mask=m01[:, None],
                     sem='relaxed',
                 )
-                tl.atomic_add(low_place, ((1 - x) * low_share)[:, None] * g, mask=m10[:, None], sem='relaxed')
+                tl.atomic_add(
+                    low_place, ((1 - x) * low_share)[:, None] * g, mask=m10[:, None], sem='relaxed'
+                )
                 tl.atomic_add(
                     low_place + HEADS * SIZE,
                     (x * low_share)[:, None] * g,
@@ -235,7 +260,9 @@ def _forward_op(value: Tensor, sides: list[int], locations: Tensor, weights: Ten
     'depth::ms_deform_attn_triton_backward',
     mutates_args=(),
     # Written out because torch 2.4 cannot read it off list[int].
-    schema=('(Tensor grad, Tensor value, int[] sides, Tensor locations, Tensor weights) -> (Tensor, Tensor, Tensor)'),
+    schema=(
+        '(Tensor grad, Tensor value, int[] sides, Tensor locations, Tensor weights) -> (Tensor, Tensor, Tensor)'
+    ),
 )
 def _backward_op(
     grad: Tensor, value: Tensor, sides: list[int], locations: Tensor, weights: Tensor
@@ -267,7 +294,9 @@ def _setup_context(ctx, inputs: tuple, output: Tensor) -> None:
 
 def _backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
     value, locations, weights = ctx.saved_tensors
-    grad_value, grad_locations, grad_weights = _backward_op(grad, value, ctx.sides, locations, weights)
+    grad_value, grad_locations, grad_weights = _backward_op(
+        grad, value, ctx.sides, locations, weights
+    )
     return grad_value, None, grad_locations, grad_weights
 
 

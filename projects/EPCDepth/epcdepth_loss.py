@@ -80,7 +80,9 @@ class EPCDepthLoss(ViewSynthesisLoss):
         identity, hint = self.identity_error(views), self.hint_error(views)
         winners = [self.winner(error, identity, hint) for error in errors]
         # Auto-masking: pixels that the unwarped view explains best are static and left out.
-        photometric = [masked_mean(error, winner != 1) for error, winner in zip(errors, winners, strict=True)]
+        photometric = [
+            masked_mean(error, winner != 1) for error, winner in zip(errors, winners, strict=True)
+        ]
         losses = dict(
             loss_photometric=torch.stack(photometric).mean(),
             **self.smoothness(maps, views),

@@ -21,7 +21,9 @@ PIPELINE = [
 @pytest.fixture
 def folder(tmp_path):
     render_layout(FolderLayout(image_size=(24, 32)), tmp_path / 'data', dict(train=5, val=1))
-    return dict(type='FolderDepthDataset', data_root=str(tmp_path / 'data/train'), pipeline=PIPELINE)
+    return dict(
+        type='FolderDepthDataset', data_root=str(tmp_path / 'data/train'), pipeline=PIPELINE
+    )
 
 
 def test_the_overlay_colours_exactly_the_pixels_with_depth():
@@ -64,8 +66,12 @@ def test_the_recorder_keeps_what_was_loaded_and_what_was_packed(tmp_path):
     assert np.array_equal(recorder.before['gt_depth'], loaded['gt_depth'])
     assert recorder.names == ['RandomFlip', 'RandomCrop']
     assert np.array_equal(recorder.after['img'].transpose(2, 0, 1), packed['inputs'].numpy())
-    assert np.array_equal(recorder.after['gt_depth'], np.squeeze(packed['data_samples'].gt_depth.numpy()))
-    assert recorder.after['cam_intrinsic'] == pytest.approx(packed['data_samples'].intrinsics.numpy(), abs=1e-3)
+    assert np.array_equal(
+        recorder.after['gt_depth'], np.squeeze(packed['data_samples'].gt_depth.numpy())
+    )
+    assert recorder.after['cam_intrinsic'] == pytest.approx(
+        packed['data_samples'].intrinsics.numpy(), abs=1e-3
+    )
     assert recorder.after['img'].shape == (16, 24, 3)
 
 
@@ -134,7 +140,9 @@ def test_a_transform_without_a_name_of_loading_counts_as_augmentation():
 def test_real_laser_points_lie_on_their_pixels(tmp_path):
     """KITTI's ground truth over its image: every measured pixel is coloured and no other."""
     img = cv2.imread(str(SAMPLES / 'kitti/image_02/0000000005.png'))
-    depth = cv2.imread(str(SAMPLES / 'kitti/gt_depth/0000000005.png'), cv2.IMREAD_UNCHANGED) / np.float32(256)
+    depth = cv2.imread(
+        str(SAMPLES / 'kitti/gt_depth/0000000005.png'), cv2.IMREAD_UNCHANGED
+    ) / np.float32(256)
     drawn = overlay_depth(img, depth, 5.0, 80.0)
     assert np.array_equal(drawn[depth == 0], img[depth == 0])
     assert np.array_equal(drawn[depth > 0], colorize_depth(depth, 5.0, 80.0)[depth > 0])

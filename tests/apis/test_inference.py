@@ -131,28 +131,44 @@ def test_the_camera_beside_the_images_is_used(weights, tmp_path):
     matrix = camera_matrix('rooms', (96, 128))
     entry = dict(fx=matrix[0, 0], fy=matrix[1, 1], cx=matrix[0, 2], cy=matrix[1, 2])
     (tmp_path / 'data/intrinsics.json').write_text(json.dumps(entry))
-    result = DepthInferencer(weights, device='cpu')(tmp_path / 'data/images', out_dir=tmp_path / 'out', outputs=['ply'])
+    result = DepthInferencer(weights, device='cpu')(
+        tmp_path / 'data/images', out_dir=tmp_path / 'out', outputs=['ply']
+    )
     assert result['files'] == [str(tmp_path / 'out/ply/0.ply')]
 
 
 def test_equal_names_do_not_overwrite_each_other(weights, images, tmp_path):
     cv2.imwrite(str(images / 'a.bmp'), np.zeros((96, 128, 3), np.uint8))
-    result = DepthInferencer(weights, device='cpu')(images, out_dir=tmp_path / 'out', outputs=['npy'])
+    result = DepthInferencer(weights, device='cpu')(
+        images, out_dir=tmp_path / 'out', outputs=['npy']
+    )
     assert len(set(result['files'])) == 3
 
 
-def test_each_output_is_named_after_its_input_and_the_report_lists_which_is_which(weights, tmp_path):
+def test_each_output_is_named_after_its_input_and_the_report_lists_which_is_which(
+    weights, tmp_path
+):
     """The depth of 000000 was once written as 000001, because the name was taken for a marker."""
-    scenes = {name: render_scene('rooms', 0, index, 'test')['img'] for index, name in enumerate(('07', '00', '01'))}
+    scenes = {
+        name: render_scene('rooms', 0, index, 'test')['img']
+        for index, name in enumerate(('07', '00', '01'))
+    }
     for name, img in scenes.items():
         cv2.imwrite(str(tmp_path / f'0000{name}.png'), img)
     inferencer, out = DepthInferencer(weights, device='cpu'), tmp_path / 'out'
-    result = inferencer([tmp_path / f'0000{name}.png' for name in scenes], out_dir=out, outputs=['npy'])
+    result = inferencer(
+        [tmp_path / f'0000{name}.png' for name in scenes], out_dir=out, outputs=['npy']
+    )
     for name, img in scenes.items():
         expected = inference_model(inferencer.model, img).pred_depth.numpy()
         assert np.array_equal(np.load(out / f'npy/0000{name}.npy'), expected)
     expected = [
-        dict(input=str(tmp_path / f'0000{name}.png'), name=f'0000{name}', files=[f'npy/0000{name}.npy'], error=None)
+        dict(
+            input=str(tmp_path / f'0000{name}.png'),
+            name=f'0000{name}',
+            files=[f'npy/0000{name}.npy'],
+            error=None,
+        )
         for name in scenes
     ]
     assert result['images'] == expected
@@ -203,7 +219,8 @@ def odd_images(folder):
     header = struct.pack('>IIBBBBB', 40000, 40000, 8, 2, 0, 0, 0)
     chunks = [(b'IHDR', header), (b'IDAT', zlib.compress(bytes(1000))), (b'IEND', b'')]
     content = b''.join(
-        struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data)) for kind, data in chunks
+        struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
+        for kind, data in chunks
     )
     (folder / 'huge.png').write_bytes(b'\x89PNG\r\n\x1a\n' + content)
     return {'huge.png'}
@@ -211,7 +228,9 @@ def odd_images(folder):
 
 def test_odd_images_never_stop_the_rest(weights, tmp_path):
     impossible = odd_images(tmp_path / 'in')
-    result = DepthInferencer(weights, device='cpu')(tmp_path / 'in', out_dir=tmp_path / 'out', fov=60)
+    result = DepthInferencer(weights, device='cpu')(
+        tmp_path / 'in', out_dir=tmp_path / 'out', fov=60
+    )
     failed = {Path(path).name for path in result['errors']}
     assert impossible <= failed <= impossible | {'strip.png', 'column.png', 'pixel.png'}
     for path, message in result['errors'].items():
@@ -232,7 +251,9 @@ BAD_CAMERAS = {
 
 @pytest.mark.parametrize('message', BAD_CAMERAS)
 @pytest.mark.parametrize('source', ['argument', 'file', 'config', 'model'])
-def test_an_impossible_camera_is_refused_before_anything_is_written(weights, images, tmp_path, message, source):
+def test_an_impossible_camera_is_refused_before_anything_is_written(
+    weights, images, tmp_path, message, source
+):
     fx, fy, cx, cy = BAD_CAMERAS[message]
     out, matrix = tmp_path / 'out', [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]
     inferencer, options = DepthInferencer(weights, device='cpu'), {}
@@ -242,7 +263,12 @@ def test_an_impossible_camera_is_refused_before_anything_is_written(weights, ima
         (tmp_path / 'intrinsics.json').write_text(json.dumps(dict(fx=fx, fy=fy, cx=cx, cy=cy)))
     elif source == 'config':
         inferencer.model.cfg.default_intrinsics = matrix
-    names = dict(argument='--intrinsics', file='intrinsics.json', config='default_intrinsics', model='intrinsics')
+    names = dict(
+        argument='--intrinsics',
+        file='intrinsics.json',
+        config='default_intrinsics',
+        model='intrinsics',
+    )
     said = 'must be a matrix' if 'wide' in message and source in ('config', 'model') else message
     with pytest.raises(ValueError, match=said) as raised:
         if source == 'model':
@@ -258,7 +284,9 @@ def test_an_impossible_camera_is_refused_before_anything_is_written(weights, ima
     [((0.9, 0.9, 0.5, 0.5), 'share of the width'), ((100, 100, 300, 48), 'cx is 300 pixels, far')],
 )
 def test_a_camera_of_other_images_is_refused_for_each(weights, images, tmp_path, camera, message):
-    result = DepthInferencer(weights, device='cpu')(images, out_dir=tmp_path / 'out', intrinsics=camera)
+    result = DepthInferencer(weights, device='cpu')(
+        images, out_dir=tmp_path / 'out', intrinsics=camera
+    )
     assert len(result['errors']) == 2
     assert all(message in text for text in result['errors'].values())
     assert [path.name for path in (tmp_path / 'out').iterdir()] == ['report.json']
@@ -278,9 +306,26 @@ def test_no_image_is_an_error(weights, tmp_path):
 
 @pytest.mark.slow
 def test_the_command(weights, images, tmp_path):
-    command = [sys.executable, str(REPO / 'tools/infer.py'), str(images / '*.png'), '--checkpoint', str(weights)]
+    command = [
+        sys.executable,
+        str(REPO / 'tools/infer.py'),
+        str(images / '*.png'),
+        '--checkpoint',
+        str(weights),
+    ]
     done = subprocess.run(
-        [*command, '--out-dir', str(tmp_path / 'out'), '--device', 'cpu', '--intrinsics', '100', '100', '64', '48'],
+        [
+            *command,
+            '--out-dir',
+            str(tmp_path / 'out'),
+            '--device',
+            'cpu',
+            '--intrinsics',
+            '100',
+            '100',
+            '64',
+            '48',
+        ],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -14,7 +14,10 @@ def named(inputs, out_dir=None, earlier=None):
     """Return the name of each input by its label relative to the working folder."""
     images, _ = list_inputs(inputs, out_dir)
     assign_names(images, earlier)
-    return {image.label if image.path is None else os.path.relpath(image.label): image.name for image in images}
+    return {
+        image.label if image.path is None else os.path.relpath(image.label): image.name
+        for image in images
+    }
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +42,11 @@ def test_arrays_are_named_by_their_place():
     assert named(ARRAY) == {'inputs[0]': '000000'}
     assert named([ARRAY, ARRAY]) == {'inputs[0]': '000000', 'inputs[1]': '000001'}
     mixed = named([ARRAY, 'a/000000.png', [ARRAY]])
-    assert mixed == {'inputs[0]': 'array_000000', 'a/000000.png': '000000', 'inputs[2]': 'array_000002'}
+    assert mixed == {
+        'inputs[0]': 'array_000000',
+        'a/000000.png': '000000',
+        'inputs[2]': 'array_000002',
+    }
     assert len(set(named(['array_000001.png', ARRAY]).values())) == 2
 
 
@@ -56,7 +63,11 @@ def test_equal_stems_have_the_folders_in_front_that_tell_them_apart():
 def test_as_many_folders_as_needed_and_no_more():
     files = ['a/rgb/1.png', 'b/rgb/1.png', 'b/gray/1.png']
     for order in itertools.permutations(files):
-        assert named(order) == {'a/rgb/1.png': 'a/rgb/1', 'b/rgb/1.png': 'b/rgb/1', 'b/gray/1.png': 'gray/1'}
+        assert named(order) == {
+            'a/rgb/1.png': 'a/rgb/1',
+            'b/rgb/1.png': 'b/rgb/1',
+            'b/gray/1.png': 'gray/1',
+        }
 
 
 def test_a_glob_and_folders_of_equal_content():
@@ -85,7 +96,16 @@ def test_a_file_given_twice_is_written_twice():
 
 
 def test_no_two_names_are_equal_whatever_the_stems():
-    files = ['x/a.png', 'x/a.jpg', 'x/a_png.png', 'y/a.png', 'y/a_1.png', 'x/A.bmp', 'a.png', 'a.png']
+    files = [
+        'x/a.png',
+        'x/a.jpg',
+        'x/a_png.png',
+        'y/a.png',
+        'y/a_1.png',
+        'x/A.bmp',
+        'a.png',
+        'a.png',
+    ]
     images, _ = list_inputs([*files, ARRAY])
     assign_names(images)
     assert len({image.name.casefold() for image in images}) == len(files) + 1
@@ -104,7 +124,10 @@ def test_results_below_the_input_folder_are_no_inputs(out_dir):
     os.symlink('in', 'link')
     for _ in range(2):
         images, notes = list_inputs('in', out_dir)
-        assert sorted(os.path.relpath(image.label) for image in images) == ['in/1.png', 'in/sub/2.png']
+        assert sorted(os.path.relpath(image.label) for image in images) == [
+            'in/1.png',
+            'in/sub/2.png',
+        ]
         for folder in ('depth', 'color', 'panel'):
             touch(f'{out_dir}/{folder}/1.png', f'{out_dir}/{folder}/sub/2.png')
     assert bool(notes) == (out_dir != '.')
@@ -123,7 +146,10 @@ def test_results_of_another_inference_in_the_folder_are_no_inputs():
     with open('in/first/report.json', 'w') as file:
         json.dump(dict(format=REPORT_FORMAT, images=[]), file)
     images, notes = list_inputs('in', 'in/second')
-    assert [os.path.relpath(image.label) for image in images] == ['in/1.png', 'in/notes/color/3.png']
+    assert [os.path.relpath(image.label) for image in images] == [
+        'in/1.png',
+        'in/notes/color/3.png',
+    ]
     assert 'in/first were left out' in notes[0]
 
 

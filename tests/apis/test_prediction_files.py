@@ -20,7 +20,9 @@ def test_the_longest_end_of_a_path_counts(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         np.save(tmp_path / f'{name}.npy', MAP)
     files = PredictionFiles(tmp_path)
-    found = files.match(images('/data/a/1.jpg', '/data/b/1.jpg', '/data/b/2.jpg', 'x/3.png', 'x/4.png'))
+    found = files.match(
+        images('/data/a/1.jpg', '/data/b/1.jpg', '/data/b/2.jpg', 'x/3.png', 'x/4.png')
+    )
     assert found == ['a/1', '1', 'b_2', '3', None]
 
 
@@ -28,7 +30,10 @@ def test_folders_between_a_drive_and_its_frame_may_be_left_out(tmp_path):
     day = '2011_09_26'
     for drive in ('0002', '0009'):
         np.save(tmp_path / f'{day}_drive_{drive}_sync_0000000069.npy', MAP)
-    paths = [f'in/{day}/{day}_drive_{drive}_sync/image_02/data/0000000069.png' for drive in ('0002', '0009', '0013')]
+    paths = [
+        f'in/{day}/{day}_drive_{drive}_sync/image_02/data/0000000069.png'
+        for drive in ('0002', '0009', '0013')
+    ]
     found = PredictionFiles(tmp_path).match(images(*paths))
     assert found == [f'{day}_drive_0002_sync_0000000069', f'{day}_drive_0009_sync_0000000069', None]
 
@@ -50,7 +55,9 @@ def test_what_this_toolbox_writes_is_read_back(tmp_path):
     files = PredictionFiles(tmp_path)
     assert files.read('near') == pytest.approx(MAP, abs=6e-4)
     assert files.read('far') == pytest.approx(MAP * 20, abs=3e-3)
-    assert PredictionFiles(tmp_path, depth_scale=500.0).read('near') == pytest.approx(2 * MAP, abs=2e-3)
+    assert PredictionFiles(tmp_path, depth_scale=500.0).read('near') == pytest.approx(
+        2 * MAP, abs=2e-3
+    )
 
 
 def test_integers_without_a_scale_and_other_files_are_refused_in_words(tmp_path):
@@ -67,7 +74,11 @@ def test_integers_without_a_scale_and_other_files_are_refused_in_words(tmp_path)
     (tmp_path / 'c.png').write_bytes(b'nothing')
     (tmp_path / 'd.npy').write_bytes(b'nothing')
     np.save(tmp_path / 'e.npy', np.zeros((3, 4, 2)))
-    for name, message in (('c', 'cannot be decoded'), ('d', 'cannot be read'), ('e', 'expected one map')):
+    for name, message in (
+        ('c', 'cannot be decoded'),
+        ('d', 'cannot be read'),
+        ('e', 'expected one map'),
+    ):
         with pytest.raises(ValueError, match=message):
             PredictionFiles(tmp_path).read(name)
 
@@ -84,7 +95,10 @@ def test_an_archive_is_read_by_key_and_an_array_in_order(tmp_path):
     files = PredictionFiles(tmp_path / 'all.npz')
     assert files.match(images('x/scene/2.jpg', 'x/scene/1.jpg')) == ['scene/2', 'scene/1']
     assert np.array_equal(files.read('scene/2'), 2 * MAP)
-    for name, stack in (('three', np.stack([MAP, 2 * MAP])), ('four', np.stack([MAP, 2 * MAP])[:, None])):
+    for name, stack in (
+        ('three', np.stack([MAP, 2 * MAP])),
+        ('four', np.stack([MAP, 2 * MAP])[:, None]),
+    ):
         np.save(tmp_path / f'{name}.npy', stack)
         files = PredictionFiles(tmp_path / f'{name}.npy', depth_scale=2.0)
         assert files.match(images('a.png', 'b.png')) == ['0', '1']
@@ -109,16 +123,24 @@ def test_nothing_to_read_is_an_error(tmp_path):
 def test_integers_of_an_array_need_a_scale_too(tmp_path, dtype):
     np.save(tmp_path / 'a.npy', (MAP * 1000).astype(dtype))
     np.savez(tmp_path / 'all.npz', a=(MAP * 1000).astype(dtype))
-    with pytest.raises(ValueError, match=r'a\.npy holds integers, and neither a\.json beside it nor --depth-scale'):
+    with pytest.raises(
+        ValueError, match=r'a\.npy holds integers, and neither a\.json beside it nor --depth-scale'
+    ):
         PredictionFiles(tmp_path).read('a')
-    with pytest.raises(ValueError, match=r"all\.npz\['a'\] holds integers, and --depth-scale does not say"):
+    with pytest.raises(
+        ValueError, match=r"all\.npz\['a'\] holds integers, and --depth-scale does not say"
+    ):
         PredictionFiles(tmp_path / 'all.npz').read('a')
-    assert PredictionFiles(tmp_path / 'all.npz', depth_scale=1000).read('a') == pytest.approx(MAP, abs=1e-3)
+    assert PredictionFiles(tmp_path / 'all.npz', depth_scale=1000).read('a') == pytest.approx(
+        MAP, abs=1e-3
+    )
     (tmp_path / 'a.json').write_text(json.dumps(dict(depth_scale=1000)))
     assert PredictionFiles(tmp_path).read('a') == pytest.approx(MAP, abs=1e-3)
 
 
-@pytest.mark.parametrize('dtype', ['complex64', 'U8', 'S8', 'bool', 'datetime64[s]', 'int8', 'uint8'])
+@pytest.mark.parametrize(
+    'dtype', ['complex64', 'U8', 'S8', 'bool', 'datetime64[s]', 'int8', 'uint8']
+)
 @pytest.mark.parametrize('scale', [None, 2.0])
 def test_what_is_no_depth_is_refused_by_its_type(tmp_path, dtype, scale):
     np.save(tmp_path / 'a.npy', np.rint(MAP).astype('int64').astype(dtype))
@@ -138,7 +160,10 @@ def damaged(name, folder):
     """Write a whole file and return its damaged content."""
     np.save(folder / 'whole.npy', MAP)
     np.savez_compressed(folder / 'whole.npz', a=np.random.RandomState(0).rand(40, 40), b=MAP)
-    cv2.imwrite(str(folder / 'whole.png'), np.random.RandomState(0).randint(0, 9999, (40, 40)).astype(np.uint16))
+    cv2.imwrite(
+        str(folder / 'whole.png'),
+        np.random.RandomState(0).randint(0, 9999, (40, 40)).astype(np.uint16),
+    )
     content = bytearray((folder / f'whole.{name.split("_")[1]}').read_bytes())
     if name.startswith('cut'):
         return content[: len(content) // 2]
@@ -148,7 +173,9 @@ def damaged(name, folder):
     return b''
 
 
-@pytest.mark.parametrize('name', ['cut_npy', 'cut_npz', 'cut_png', 'rotten_npz', 'rotten_png', *EMPTY])
+@pytest.mark.parametrize(
+    'name', ['cut_npy', 'cut_npz', 'cut_png', 'rotten_npz', 'rotten_png', *EMPTY]
+)
 def test_a_damaged_file_is_named(tmp_path, name):
     suffix = name.split('_')[1]
     (tmp_path / 'source').mkdir()

@@ -35,7 +35,9 @@ def scenes(tmp_path_factory):
         write_image(root / f'depth/{name}.png', np.rint(scene['gt_depth'] * 1000).astype(np.uint16))
         truth[name] = (np.rint(scene['gt_depth'] * 1000) / 1000).astype(np.float32)
     steps = [dict(type='LoadImage'), dict(type='LoadDepth'), dict(type='PackDepthInputs')]
-    dataset = dict(type='FolderDepthDataset', data_root=str(root), depth_scale=1000.0, pipeline=steps)
+    dataset = dict(
+        type='FolderDepthDataset', data_root=str(root), depth_scale=1000.0, pipeline=steps
+    )
     evaluator = dict(type='DepthMetric', protocol='folder')
     cfg = Config(dict(test_dataloader=dict(dataset=dataset), test_evaluator=evaluator))
     return cfg, truth
@@ -51,16 +53,25 @@ def predictions(folder, truth, make=lambda depth: depth, factors=FACTORS):
 def test_the_numbers_are_those_of_the_maps(scenes, tmp_path):
     cfg, truth = scenes
     score = score_predictions(predictions(tmp_path, truth), cfg)
-    singles = [depth_metrics(np.float32(f) * gt, gt) for f, gt in zip(FACTORS, truth.values(), strict=True)]
+    singles = [
+        depth_metrics(np.float32(f) * gt, gt) for f, gt in zip(FACTORS, truth.values(), strict=True)
+    ]
     for name in singles[0]:
-        assert score.metrics[name] == pytest.approx(np.mean([single[name] for single in singles]), rel=1e-4, abs=1e-4)
+        assert score.metrics[name] == pytest.approx(
+            np.mean([single[name] for single in singles]), rel=1e-4, abs=1e-4
+        )
     assert score.notes == []
     assert score.metric.outcome[0].names[0].endswith('a/0.png')
 
 
 def test_another_protocol_keeps_the_further_metrics_of_the_config(scenes, tmp_path):
     cfg, truth = scenes
-    cfg = Config(dict(test_dataloader=cfg.test_dataloader, test_evaluator=dict(cfg.test_evaluator, max_depth=3.0)))
+    cfg = Config(
+        dict(
+            test_dataloader=cfg.test_dataloader,
+            test_evaluator=dict(cfg.test_evaluator, max_depth=3.0),
+        )
+    )
     cfg.test_evaluator.distance_bins = [0, 2, 8]
     score = score_predictions(predictions(tmp_path, truth), cfg, protocol='scale_depth_lsq_10')
     assert 'abs_rel_0-2m' in score.metrics
@@ -70,9 +81,13 @@ def test_another_protocol_keeps_the_further_metrics_of_the_config(scenes, tmp_pa
 def test_other_types_need_a_protocol_that_aligns(scenes, tmp_path):
     cfg, truth = scenes
     folder = predictions(tmp_path, truth, lambda depth: 30 / depth - 1)
-    with pytest.raises(ValueError, match='folder cannot score predictions of type affine_invariant_disparity'):
+    with pytest.raises(
+        ValueError, match='folder cannot score predictions of type affine_invariant_disparity'
+    ):
         score_predictions(folder, cfg, prediction_type='affine_invariant_disparity')
-    score = score_predictions(folder, cfg, 'midas_disparity_lsq_10', 'affine_invariant_disparity', protocols='all')
+    score = score_predictions(
+        folder, cfg, 'midas_disparity_lsq_10', 'affine_invariant_disparity', protocols='all'
+    )
     assert score.metrics['abs_rel'] < 1e-4
     assert [result.protocol.name for result in score.metric.outcome] == ['midas_disparity_lsq_10']
 
@@ -107,7 +122,10 @@ def test_a_forgotten_scale_is_noticed(scenes, tmp_path, name):
     with pytest.raises(ValueError, match=f'near {name}: .*--depth-scale'):
         score_predictions(folder, cfg)
     assert score_predictions(folder, cfg, depth_scale=factor).metrics['abs_rel'] < 0.2
-    assert score_predictions(folder, cfg, 'scale_depth_lsq', 'scale_invariant').metrics['abs_rel'] < 0.2
+    assert (
+        score_predictions(folder, cfg, 'scale_depth_lsq', 'scale_invariant').metrics['abs_rel']
+        < 0.2
+    )
 
 
 def test_disparity_taken_for_depth_is_noticed(scenes, tmp_path):
@@ -184,8 +202,19 @@ def kitti_like(root, *steps, count=2):
         write_image(root / f'images/{index}.png', np.zeros((375, 1242, 3), np.uint8))
         write_image(root / f'depth/{index}.png', stored)
         truth[str(index)] = stored.astype(np.float32) / 256
-    pipeline = [dict(type='LoadImage'), dict(type='LoadDepth'), *steps, dict(type='PackDepthInputs')]
-    dataset = dict(type='FolderDepthDataset', data_root=str(root), depth_scale=256.0, max_depth=80.0, pipeline=pipeline)
+    pipeline = [
+        dict(type='LoadImage'),
+        dict(type='LoadDepth'),
+        *steps,
+        dict(type='PackDepthInputs'),
+    ]
+    dataset = dict(
+        type='FolderDepthDataset',
+        data_root=str(root),
+        depth_scale=256.0,
+        max_depth=80.0,
+        pipeline=pipeline,
+    )
     return Config(dict(test_dataloader=dict(dataset=dataset))), truth
 
 
@@ -195,14 +224,24 @@ def test_one_name_means_one_window_of_a_frame(tmp_path):
     cfg, truth = kitti_like(tmp_path / 'data', dict(type='KBCrop'))
     maps = {name: depth * noise for name, depth in truth.items()}
     np.savez(tmp_path / 'whole.npz', **maps)
-    np.savez(tmp_path / 'cropped.npz', **{name: depth[23:375, 13:1229] for name, depth in maps.items()})
-    whole, cropped = (score_predictions(tmp_path / f'{name}.npz', cfg, PROTOCOL) for name in ('whole', 'cropped'))
+    np.savez(
+        tmp_path / 'cropped.npz', **{name: depth[23:375, 13:1229] for name, depth in maps.items()}
+    )
+    whole, cropped = (
+        score_predictions(tmp_path / f'{name}.npz', cfg, PROTOCOL) for name in ('whole', 'cropped')
+    )
     assert whole.metrics == cropped.metrics
     for step in (dict(type='RandomCrop', crop_size=(352, 1216)), None):
         cfg, _ = kitti_like(tmp_path / 'data', *([] if step is None else [step]))
-        with pytest.raises(ValueError, match=r'protocol kitti_eigen_garg_80 scores the KB crop.*--view any'):
+        with pytest.raises(
+            ValueError, match=r'protocol kitti_eigen_garg_80 scores the KB crop.*--view any'
+        ):
             score_predictions(tmp_path / 'whole.npz', cfg, PROTOCOL)
-    named = score_predictions(tmp_path / 'whole.npz', cfg, PROTOCOL, view='any').metric.outcome[0].describe()
+    named = (
+        score_predictions(tmp_path / 'whole.npz', cfg, PROTOCOL, view='any')
+        .metric.outcome[0]
+        .describe()
+    )
     assert named['name'] == 'kitti_eigen_garg_80 (modified: view=any)'
     assert named['fingerprint'] != cropped.metric.outcome[0].describe()['fingerprint']
 
@@ -210,28 +249,43 @@ def test_one_name_means_one_window_of_a_frame(tmp_path):
 def test_every_reduced_frame_is_noticed_not_only_the_first(tmp_path):
     cfg, truth = kitti_like(tmp_path / 'data', dict(type='KBCrop'))
     np.savez(tmp_path / 'mixed.npz', **{'0': truth['0'], '1': truth['1'][::2, ::2]})
-    with pytest.raises(ValueError, match=r'prediction 1 of \(188, 621\) has the shape of the whole frame'):
+    with pytest.raises(
+        ValueError, match=r'prediction 1 of \(188, 621\) has the shape of the whole frame'
+    ):
         score_predictions(tmp_path / 'mixed.npz', cfg, 'zoedepth_kitti')
 
 
 def test_the_configs_resize_rule_stays_unless_another_is_asked_for(scenes, tmp_path):
     cfg, truth = scenes
-    cfg = Config(dict(test_dataloader=cfg.test_dataloader, test_evaluator=dict(cfg.test_evaluator, resize='bilinear')))
+    cfg = Config(
+        dict(
+            test_dataloader=cfg.test_dataloader,
+            test_evaluator=dict(cfg.test_evaluator, resize='bilinear'),
+        )
+    )
     folder = predictions(tmp_path, truth, lambda depth: depth[::2, ::2])
-    assert score_predictions(folder, cfg).metric.protocol.name == 'folder (modified: resize=bilinear)'
+    assert (
+        score_predictions(folder, cfg).metric.protocol.name == 'folder (modified: resize=bilinear)'
+    )
 
 
 @needs_samples
 def test_real_kitti_frames_of_full_size_are_scored_on_the_crop(tmp_path):
     cfg = load_config(REPO / 'configs/_base_/datasets/kitti_eigen.py')
     dataset = cfg.test_dataloader.dataset
-    dataset.update(data_root=str(SAMPLES / 'kitti'), ann_file='split.txt', data_prefix=dict(img_path='', depth_path=''))
+    dataset.update(
+        data_root=str(SAMPLES / 'kitti'),
+        ann_file='split.txt',
+        data_prefix=dict(img_path='', depth_path=''),
+    )
     rows = np.linspace(60, 5, 375)[:, None].repeat(1242, axis=1)
     for line in (SAMPLES / 'kitti/split.txt').read_text().split('\n'):
         if line:
             stem = line.split()[0].rsplit('/', 1)[-1].split('.')[0]
             height, width = cv2.imread(str(SAMPLES / 'kitti' / line.split()[0])).shape[:2]
-            save_depth_png(tmp_path / f'{stem}.png', cv2.resize(rows, (width, height)), depth_scale=256)
+            save_depth_png(
+                tmp_path / f'{stem}.png', cv2.resize(rows, (width, height)), depth_scale=256
+            )
     score = score_predictions(tmp_path, cfg, protocols='all')
     assert 'cut to the crop of the test pipeline' in score.notes[0]
     assert 0 < score.metrics['abs_rel'] < 1
@@ -257,7 +311,9 @@ def test_the_commands(scenes, tmp_path):
             '--out',
             tmp_path / f'{model}.json',
         ]
-        done = subprocess.run([sys.executable, *map(str, command)], cwd=REPO, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, *map(str, command)], cwd=REPO, capture_output=True, text=True
+        )
         assert done.returncode == 0, done.stderr
         assert 'protocol folder v1' in done.stdout
     metrics = json.loads((tmp_path / 'b.json').read_text())

@@ -39,7 +39,9 @@ def test_cases_run_in_turn_and_warm_up_rounds_do_not_count():
 
 
 def test_the_time_of_the_clock_is_measured(monkeypatch):
-    readings = iter([0.0, 0.03, 1.0, 1.02, 2.0, 2.05])  # seconds before and after each of three steps
+    readings = iter(
+        [0.0, 0.03, 1.0, 1.02, 2.0, 2.05]
+    )  # seconds before and after each of three steps
     monkeypatch.setattr('benchmarks.timing.time.perf_counter', lambda: next(readings))
     case = Case('step', lambda: None, images=4)
     row = summary(case, interleave([case], repeats=3)[0])
@@ -64,7 +66,11 @@ def test_settings_are_read():
 
 
 def test_published_takes_out_what_makes_a_config_faster():
-    options = {'optim_wrapper.type': 'AmpOptimWrapper', 'optim_wrapper.optimizer.fused': True, 'compile': True}
+    options = {
+        'optim_wrapper.type': 'AmpOptimWrapper',
+        'optim_wrapper.optimizer.fused': True,
+        'compile': True,
+    }
     cfg = Setting(published=True).load(Spec(config=TINY, options=options))
     assert cfg.optim_wrapper.type == 'OptimWrapper'
     assert 'fused' not in cfg.optim_wrapper.optimizer
@@ -149,7 +155,15 @@ def test_memory_of_a_fresh_process_is_at_least_what_must_be_there():
 
 def test_the_tool_prints_a_table_and_writes_json(tmp_path):
     out = tmp_path / 'sub/ops.json'
-    command = [sys.executable, 'tools/analysis_tools/benchmark.py', 'ops', '--sizes', 'scaledepth', '--shape', '64']
+    command = [
+        sys.executable,
+        'tools/analysis_tools/benchmark.py',
+        'ops',
+        '--sizes',
+        'scaledepth',
+        '--shape',
+        '64',
+    ]
     command += ['64', '--repeats', '2', '--no-memory', '--device', 'cpu', '--out', str(out)]
     done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

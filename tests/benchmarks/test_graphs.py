@@ -13,7 +13,9 @@ def test_a_break_and_a_read_are_counted():
         torch._dynamo.graph_break()
         return doubled + 1
 
-    assert graphs.count_graphs(lambda images: images * 2 + 1, torch.ones(2)) == dict(graphs=1, breaks=0)
+    assert graphs.count_graphs(lambda images: images * 2 + 1, torch.ones(2)) == dict(
+        graphs=1, breaks=0
+    )
     assert graphs.count_graphs(broken, torch.ones(2)) == dict(graphs=2, breaks=1)
     with graphs.CountReads() as reads:
         total = torch.ones(3).sum()

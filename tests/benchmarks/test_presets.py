@@ -12,7 +12,9 @@ from benchmarks.results import format_result
 from benchmarks.settings import Setting
 from tests.shared import REPO
 
-SPEC = Spec(config=str(REPO / 'configs/synthetic/depthformer_tiny_rooms.py'), shape=(32, 64), batch_size=1)
+SPEC = Spec(
+    config=str(REPO / 'configs/synthetic/depthformer_tiny_rooms.py'), shape=(32, 64), batch_size=1
+)
 
 
 def run(abs_rel, losses=(1.0,)):
@@ -60,7 +62,9 @@ def test_tf32_is_as_before_afterwards():
     before = torch.backends.cuda.matmul.allow_tf32
     setting = Setting(options={'env_cfg.tf32': not before})
     with setting.surroundings('cpu'):
-        assert torch.backends.cuda.matmul.allow_tf32 is torch.backends.cudnn.allow_tf32 is not before
+        assert (
+            torch.backends.cuda.matmul.allow_tf32 is torch.backends.cudnn.allow_tf32 is not before
+        )
     assert torch.backends.cuda.matmul.allow_tf32 is before
 
 
@@ -89,8 +93,12 @@ def test_a_comparison_trains_and_predicts_under_every_preset(tmp_path, monkeypat
     result = quality.run(SPEC, presets, [0], iterations=1, scenes=2, keep=tmp_path)
     assert [row['setting'] for row in result['rows']] == ['fp32', 'bf16']
     assert 0 < result['depths'][0]['mean_abs_rel_to_fp32'] < quality.MAX_DEPTH_DIFFERENCE
-    assert result['curves']['bf16'][0] == pytest.approx(result['curves']['fp32'][0], rel=0.01)  # the same seed
-    text = format_result(dict(result, config='c', mode='presets', environment=environment('cpu'), left_out=left_out))
+    assert result['curves']['bf16'][0] == pytest.approx(
+        result['curves']['fp32'][0], rel=0.01
+    )  # the same seed
+    text = format_result(
+        dict(result, config='c', mode='presets', environment=environment('cpu'), left_out=left_out)
+    )
     assert 'Depth of the same checkpoints against fp32' in text
     monkeypatch.setattr(quality, 'train', None)  # a command that was stopped does not train again
     assert quality.run(SPEC, presets, [0], iterations=1, scenes=2, keep=tmp_path) == result

@@ -27,7 +27,11 @@ def dense_solve(gray, depth):
                 for x in range(max(column - 1, 0), min(column + 2, width))
             ]
             variance = np.var([gray[place] for place in window])
-            difference = {place: (gray[place] - gray[row, column]) ** 2 for place in window if place != (row, column)}
+            difference = {
+                place: (gray[place] - gray[row, column]) ** 2
+                for place in window
+                if place != (row, column)
+            }
             scale = max(0.6 * variance, min(difference.values()) / np.log(100), 1e-6)
             likeness = {place: np.exp(-value / scale) for place, value in difference.items()}
             total = sum(likeness.values())
@@ -77,8 +81,15 @@ def test_wrong_input_is_named():
 
 @needs_samples
 def test_a_real_hole_is_filled_like_what_was_there():
-    gray = cv2.imread(str(SAMPLES / 'indoor_rgbd/rgb/nyu_00000.jpg'), cv2.IMREAD_GRAYSCALE)[100:260, 150:350]
-    depth = cv2.imread(str(SAMPLES / 'indoor_rgbd/depth/nyu_00000.png'), cv2.IMREAD_UNCHANGED)[100:260, 150:350] / 1000
+    gray = cv2.imread(str(SAMPLES / 'indoor_rgbd/rgb/nyu_00000.jpg'), cv2.IMREAD_GRAYSCALE)[
+        100:260, 150:350
+    ]
+    depth = (
+        cv2.imread(str(SAMPLES / 'indoor_rgbd/depth/nyu_00000.png'), cv2.IMREAD_UNCHANGED)[
+            100:260, 150:350
+        ]
+        / 1000
+    )
     hidden = depth * (np.random.default_rng(0).random(depth.shape) > 0.5)
     filled = fill_depth(gray, hidden)
     removed = (depth > 0) & (hidden == 0)
@@ -86,7 +97,11 @@ def test_a_real_hole_is_filled_like_what_was_there():
 
 
 def run_tool(*arguments):
-    command = [sys.executable, str(REPO / 'tools/dataset_converters/fill_depth.py'), *map(str, arguments)]
+    command = [
+        sys.executable,
+        str(REPO / 'tools/dataset_converters/fill_depth.py'),
+        *map(str, arguments),
+    ]
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 

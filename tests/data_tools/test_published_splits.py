@@ -19,13 +19,21 @@ KITTI = dict(img_path='input', depth_path='gt_depth')
         (KITTIDataset, 'kitti_eigen_train.txt', KITTI, 23158, '3655308e'),
         (KITTIDataset, 'kitti_eigen_test.txt', KITTI, 652, '8d0499af'),
         (KITTIBenchmarkDataset, 'kitti_benchmark_val.txt', KITTI, 6060, '559a7dd5'),
-        (KITTIBenchmarkDataset, 'kitti_benchmark_test.txt', dict(img_path='benchmark_test'), 500, '017f6de7'),
+        (
+            KITTIBenchmarkDataset,
+            'kitti_benchmark_test.txt',
+            dict(img_path='benchmark_test'),
+            500,
+            '017f6de7',
+        ),
         (SUNRGBDDataset, 'SUNRGBD_val_splits.txt', {}, 5050, 'a3f59e7f'),
     ],
 )
 def test_counts(cls, name, prefix, count, digest, tmp_path, monkeypatch):
     path = REFERENCE / 'splits' / name
-    assert hashlib.sha256(path.read_bytes()).hexdigest().startswith(digest)  # the published file, see its README
+    assert (
+        hashlib.sha256(path.read_bytes()).hexdigest().startswith(digest)
+    )  # the published file, see its README
     monkeypatch.setattr(cls, '_check_first', lambda self, sample: None)  # the images are not here
     dataset = cls(data_root=str(tmp_path), ann_file=str(path), data_prefix=prefix)
     assert len(dataset) == count

@@ -11,7 +11,10 @@ from tests.shared import REPO
 
 
 def test_another_config_lends_its_test_set():
-    nyu, ibims = (REPO / 'configs' / name for name in ('densedepth/densedepth_r50_nyu.py', '_base_/datasets/ibims.py'))
+    nyu, ibims = (
+        REPO / 'configs' / name
+        for name in ('densedepth/densedepth_r50_nyu.py', '_base_/datasets/ibims.py')
+    )
     options = {'test_dataloader.dataset.data_root': 'elsewhere'}
     cfg = load_config(nyu, options, test_data=REPO / 'configs/_base_/datasets/kitti_eigen.py')
     check_config(cfg)  # a head for 10 m, test images up to 80 m
@@ -37,4 +40,7 @@ def test_data_set_configs_name_what_exists(path):
         dataset = cfg.test_dataloader.dataset
         meta = getattr(DATASETS.get(dataset.type), 'METAINFO', {})
         made_for = get_protocol(cfg.test_evaluator.protocol).datasets
-        assert not made_for or meta.get('dataset_name', f'synthetic_{dataset.get("world")}') in made_for
+        assert (
+            not made_for
+            or meta.get('dataset_name', f'synthetic_{dataset.get("world")}') in made_for
+        )

@@ -19,7 +19,10 @@ def nyu(tmp_path):
     lines = []
     for index in (1, 2):
         cv2.imwrite(str(tmp_path / f'kitchen/rgb_{index}.jpg'), np.full((48, 64, 3), 90, np.uint8))
-        cv2.imwrite(str(tmp_path / f'kitchen/sync_depth_{index}.png'), np.full((48, 64), 2500 * index, np.uint16))
+        cv2.imwrite(
+            str(tmp_path / f'kitchen/sync_depth_{index}.png'),
+            np.full((48, 64), 2500 * index, np.uint16),
+        )
         lines.append(f'/kitchen/rgb_{index}.jpg /kitchen/sync_depth_{index}.png 518.8579')
     (tmp_path / 'nyu_train.txt').write_text('\n'.join(lines) + '\n')
     return tmp_path
@@ -43,14 +46,19 @@ def test_kitti_leaves_out_lines_without_ground_truth_and_knows_the_day(tmp_path)
     day, drive = '2011_09_28', '2011_09_28_drive_0001_sync'
     image = tmp_path / 'input' / day / drive / 'image_02/data/0000000005.png'
     depth = tmp_path / 'gt_depth' / drive / 'proj_depth/groundtruth/image_02/0000000005.png'
-    for path, array in ((image, np.zeros((37, 124, 3), np.uint8)), (depth, np.full((37, 124), 256 * 12, np.uint16))):
+    for path, array in (
+        (image, np.zeros((37, 124, 3), np.uint8)),
+        (depth, np.full((37, 124), 256 * 12, np.uint16)),
+    ):
         path.parent.mkdir(parents=True)
         cv2.imwrite(str(path), array)
     name = f'{day}/{drive}/image_02/data/0000000005.png'
     gt = f'{drive}/proj_depth/groundtruth/image_02/0000000005.png'
     (tmp_path / 'split.txt').write_text(f'{name} {gt} 707.0493\n{name} None 707.0493\n')
     prefix = dict(img_path='input', depth_path='gt_depth')
-    dataset = KITTIDataset(data_root=str(tmp_path), ann_file='split.txt', data_prefix=prefix, pipeline=LOAD)
+    dataset = KITTIDataset(
+        data_root=str(tmp_path), ann_file='split.txt', data_prefix=prefix, pipeline=LOAD
+    )
     assert len(dataset) == 1
     assert dataset[0]['gt_depth'] == pytest.approx(12.0)
     assert dataset[0]['cam_intrinsic'][0, 0] == pytest.approx(707.0493)
@@ -144,7 +152,10 @@ def test_folder_reads_intrinsics(folder, for_all):
     entry = dict(fx=20.0, fy=21.0, cx=14.5, cy=9.5)
     content = entry if for_all else {'2': entry}
     (folder / 'intrinsics.json').write_text(json.dumps(content))
-    samples = {Path(sample['img_path']).stem: sample for sample in FolderDepthDataset(str(folder), pipeline=LOAD)}
+    samples = {
+        Path(sample['img_path']).stem: sample
+        for sample in FolderDepthDataset(str(folder), pipeline=LOAD)
+    }
     assert samples['2']['cam_intrinsic'][1, 1] == 21.0
     assert ('cam_intrinsic' in samples['1']) == for_all
 
@@ -199,7 +210,9 @@ def test_an_empty_image_is_named(nyu):
 @pytest.mark.parametrize('dtype', [bool, np.complex64, 'U3'])
 def test_arrays_that_are_no_depth_are_refused(tmp_path, dtype):
     np.save(tmp_path / 'd.npy', np.ones((4, 5)).astype(dtype))
-    with pytest.raises(ValueError, match=r'd\.npy holds .* values, which are no depth; save metres as float32'):
+    with pytest.raises(
+        ValueError, match=r'd\.npy holds .* values, which are no depth; save metres as float32'
+    ):
         read_depth(tmp_path / 'd.npy', 1000)
 
 
@@ -208,13 +221,19 @@ def test_an_unknown_reader_is_named(nyu):
     dataset.DEPTH_READER = 'nothing'
     dataset._fully_initialized = False
     dataset.full_init()
-    with pytest.raises(ValueError, match=r"no file reader is called 'nothing'; there are cityscapes"):
+    with pytest.raises(
+        ValueError, match=r"no file reader is called 'nothing'; there are cityscapes"
+    ):
         dataset[0]
 
 
 def test_grey_alpha_and_deep_images_become_bgr_bytes(tmp_path):
     grey = np.full((4, 5), 77, np.uint8)
-    for name, array in (('grey', grey), ('alpha', np.dstack([grey] * 4)), ('deep', grey.astype(np.uint16) * 257)):
+    for name, array in (
+        ('grey', grey),
+        ('alpha', np.dstack([grey] * 4)),
+        ('deep', grey.astype(np.uint16) * 257),
+    ):
         cv2.imwrite(str(tmp_path / f'{name}.png'), array)
         img = read_image(tmp_path / f'{name}.png')
         assert img.shape == (4, 5, 3)
@@ -224,20 +243,26 @@ def test_grey_alpha_and_deep_images_become_bgr_bytes(tmp_path):
 @needs_samples
 def test_real_kitti_frames(tmp_path):
     (tmp_path / 'split.txt').write_text((SAMPLES / 'kitti/split.txt').read_text())
-    dataset = KITTIDataset(str(SAMPLES / 'kitti'), ann_file=str(tmp_path / 'split.txt'), pipeline=LOAD)
+    dataset = KITTIDataset(
+        str(SAMPLES / 'kitti'), ann_file=str(tmp_path / 'split.txt'), pipeline=LOAD
+    )
     medians = []
     for sample in dataset:
         valid = sample['gt_depth'][sample['gt_depth'] > 0]
         medians.append(float(np.median(valid)))
         assert sample['img'].shape == (375, 1242, 3)
-    assert medians == pytest.approx([13.844, 13.438, 13.242], abs=2e-3)  # as the samples' README lists them
+    assert medians == pytest.approx(
+        [13.844, 13.438, 13.242], abs=2e-3
+    )  # as the samples' README lists them
 
 
 @needs_samples
 def test_real_nyu_frames(tmp_path):
     root = SAMPLES / 'indoor_rgbd'
     stems = ('nyu_00000', 'nyu_00050', 'nyu_00100')
-    (tmp_path / 'split.txt').write_text(''.join(f'/rgb/{stem}.jpg /depth/{stem}.png 518.8579\n' for stem in stems))
+    (tmp_path / 'split.txt').write_text(
+        ''.join(f'/rgb/{stem}.jpg /depth/{stem}.png 518.8579\n' for stem in stems)
+    )
     pipeline = [*LOAD, dict(type='NYUCrop')]
     dataset = NYUDataset(str(root), ann_file=str(tmp_path / 'split.txt'), pipeline=pipeline)
     for sample, far in zip(dataset, (6.625, 8.266, 6.446), strict=True):

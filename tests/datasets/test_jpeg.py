@@ -40,7 +40,13 @@ def picture():
 def test_whole_files_are_whole(picture, options):
     grey_end = picture.copy()
     grey_end[48:] = 128  # as a decoder fills what lacks
-    for array in (picture, picture[..., 0], picture[:37, :51], grey_end, np.full_like(picture, 128)):
+    for array in (
+        picture,
+        picture[..., 0],
+        picture[:37, :51],
+        grey_end,
+        np.full_like(picture, 128),
+    ):
         content = encode(np.ascontiguousarray(array), **options)
         assert entropy_error(content) == ''
         assert entropy_error(content + bytes(64)) == ''  # some cameras pad their files
@@ -117,4 +123,7 @@ def test_a_rotation_is_ignored_and_said(picture, orientation, tmp_path, monkeypa
     assert all(np.array_equal(img, expected) for img in images)
     texts = [str(warning.message) for warning in said]
     assert len(texts) == (orientation != 1)  # once in a process
-    assert all(f'one.jpg has EXIF orientation {orientation}' in text and 'not applied' in text for text in texts)
+    assert all(
+        f'one.jpg has EXIF orientation {orientation}' in text and 'not applied' in text
+        for text in texts
+    )

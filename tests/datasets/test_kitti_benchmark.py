@@ -25,13 +25,19 @@ def benchmark(tmp_path):
         scene = render_scene('streets', 0, index, 'test', (64, 96))
         cv2.imwrite(str(root / f'benchmark_test/{index:010d}.png'), scene['img'])
     (root / 'benchmark_test_cam/0000000001.txt').write_text('721.5 0 596.5 0 721.5 149.8 0 0 1')
-    (root / 'kitti_benchmark_test.txt').write_text(''.join(f'{index:010d}.png\n' for index in range(3)))
+    (root / 'kitti_benchmark_test.txt').write_text(
+        ''.join(f'{index:010d}.png\n' for index in range(3))
+    )
     return root
 
 
 def make(root, pipeline):
     return KITTIBenchmarkDataset(
-        data_root=str(root), ann_file='kitti_benchmark_test.txt', data_prefix=TEST, pipeline=pipeline, test_mode=True
+        data_root=str(root),
+        ann_file='kitti_benchmark_test.txt',
+        data_prefix=TEST,
+        pipeline=pipeline,
+        test_mode=True,
     )
 
 
@@ -77,9 +83,25 @@ def test_the_test_tool_writes_predictions_and_says_that_none_is_scored(benchmark
     model = init_model(str(config))
     torch.save(dict(state_dict=model.state_dict()), tmp_path / 'model.pth')
     command = [
-        *(sys.executable, 'tools/test.py', str(config), str(tmp_path / 'model.pth'), '--work-dir', str(tmp_path / 'w')),
-        *('--data', 'configs/_base_/datasets/kitti_benchmark_test.py', '--out', str(tmp_path / 'out')),
-        *('--cfg-options', f'test_dataloader.dataset.data_root={benchmark}', 'test_dataloader.num_workers=0'),
+        *(
+            sys.executable,
+            'tools/test.py',
+            str(config),
+            str(tmp_path / 'model.pth'),
+            '--work-dir',
+            str(tmp_path / 'w'),
+        ),
+        *(
+            '--data',
+            'configs/_base_/datasets/kitti_benchmark_test.py',
+            '--out',
+            str(tmp_path / 'out'),
+        ),
+        *(
+            '--cfg-options',
+            f'test_dataloader.dataset.data_root={benchmark}',
+            'test_dataloader.num_workers=0',
+        ),
     ]
     done = subprocess.run(command, cwd=REPO, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -89,4 +111,6 @@ def test_the_test_tool_writes_predictions_and_says_that_none_is_scored(benchmark
     image = str(benchmark / 'benchmark_test/0000000000.png')
     expected = inference_model(model, image).pred_depth.numpy()
     scale = json.loads(written[0].with_suffix('.json').read_text())['depth_scale']
-    assert cv2.imread(str(written[0]), cv2.IMREAD_UNCHANGED) / scale == pytest.approx(expected, abs=1 / scale)
+    assert cv2.imread(str(written[0]), cv2.IMREAD_UNCHANGED) / scale == pytest.approx(
+        expected, abs=1 / scale
+    )

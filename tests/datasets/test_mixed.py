@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from depth.datasets import MixedDepthDataset, ResumableInfiniteSampler, SampleIndex, SyntheticDataset
+from depth.datasets import (
+    MixedDepthDataset,
+    ResumableInfiniteSampler,
+    SampleIndex,
+    SyntheticDataset,
+)
 from depth.engine.config import load_config
 from depth.engine.config_check import check_data_paths
 from depth.engine.errors import ConfigError
@@ -87,20 +92,26 @@ def test_weights_that_make_no_sense_are_refused(weights):
 
 
 def test_shares_add_up_however_uneven():
-    dataset = MixedDepthDataset([Numbers('a', 2), Numbers('b', 2), Numbers('c', 96)], weights=[1e-6, 1e-6, 1])
+    dataset = MixedDepthDataset(
+        [Numbers('a', 2), Numbers('b', 2), Numbers('c', 96)], weights=[1e-6, 1e-6, 1]
+    )
     assert dataset.counts == [1, 1, 98]
     with pytest.raises(ValueError, match='datasets is empty'):
         MixedDepthDataset([])
 
 
 def synthetic(world, size=(32, 48), **kwargs):
-    return dict(type='SyntheticDataset', world=world, num_scenes=3, image_size=size, pipeline=PACK, **kwargs)
+    return dict(
+        type='SyntheticDataset', world=world, num_scenes=3, image_size=size, pipeline=PACK, **kwargs
+    )
 
 
 def test_samples_carry_their_set_range_and_scene():
     dataset = MixedDepthDataset([synthetic('rooms'), synthetic('streets')])
     metas = [sample['data_samples'].metainfo for sample in dataset]
-    assert [meta['dataset'] for meta in metas] == ['synthetic_rooms'] * 3 + ['synthetic_streets'] * 3
+    assert [meta['dataset'] for meta in metas] == ['synthetic_rooms'] * 3 + [
+        'synthetic_streets'
+    ] * 3
     assert [meta['max_depth'] for meta in metas] == [10.0] * 3 + [80.0] * 3
     assert {meta['scene'] for meta in metas} == {'room', 'outdoor_scene'}
     assert dataset.metainfo['datasets'] == ['synthetic_rooms', 'synthetic_streets']
@@ -113,14 +124,23 @@ def test_sizes_that_differ_after_the_pipelines_are_refused_in_training():
     parts = [synthetic('rooms'), synthetic('streets', size=(32, 64))]
     dataset = MixedDepthDataset(parts)
     dataset[0]
-    with pytest.raises(ValueError, match=r'synthetic_streets \(datasets\[1\]\) are 32x64.*synthetic_rooms.* 32x48'):
+    with pytest.raises(
+        ValueError, match=r'synthetic_streets \(datasets\[1\]\) are 32x64.*synthetic_rooms.* 32x48'
+    ):
         dataset[4]
     assert len(list(MixedDepthDataset(parts, test_mode=True))) == 6
 
 
 def scored(dataset, factor, seed):
-    gt_depth = torch.from_numpy(np.random.default_rng(seed).uniform(1, 9, (8, 8)).astype(np.float32))
-    return dict(dataset=dataset, img_path=f'{dataset}/{seed}', gt_depth=gt_depth, pred_depth=gt_depth * factor)
+    gt_depth = torch.from_numpy(
+        np.random.default_rng(seed).uniform(1, 9, (8, 8)).astype(np.float32)
+    )
+    return dict(
+        dataset=dataset,
+        img_path=f'{dataset}/{seed}',
+        gt_depth=gt_depth,
+        pred_depth=gt_depth * factor,
+    )
 
 
 def test_each_set_is_scored_under_its_own_protocol():
@@ -135,7 +155,9 @@ def test_each_set_is_scored_under_its_own_protocol():
     metrics = metric.evaluate(3)
     assert metrics['synthetic_rooms/abs_rel'] == pytest.approx(0.2, abs=1e-6)
     assert metrics['synthetic_streets/abs_rel'] == pytest.approx(0.5, abs=1e-6)
-    assert metrics['abs_rel'] == pytest.approx(0.35, abs=1e-6)  # of the sets, not of the three images
+    assert metrics['abs_rel'] == pytest.approx(
+        0.35, abs=1e-6
+    )  # of the sets, not of the three images
     metric.process({}, samples)
     assert metric.evaluate(3) == metrics  # nothing is left over from the first time
     alone = DepthMetric('streets_80')
@@ -144,7 +166,9 @@ def test_each_set_is_scored_under_its_own_protocol():
 
 
 def test_the_mixed_metric_writes_a_protocol_a_set(tmp_path):
-    metric = MixedDepthMetric(dict(synthetic_rooms='rooms_10', synthetic_streets=dict(protocol='streets_80')))
+    metric = MixedDepthMetric(
+        dict(synthetic_rooms='rooms_10', synthetic_streets=dict(protocol='streets_80'))
+    )
     metric.process({}, [scored('synthetic_rooms', 1.1, 1), scored('synthetic_streets', 1.5, 2)])
     metric.evaluate(2)
     metric.write_protocol(tmp_path / 'protocol.json')
@@ -170,7 +194,9 @@ def test_paths_of_mixed_sets_are_checked_before_the_start(tmp_path):
     parts[0].data_root = str(tmp_path)
     (tmp_path / 'nyu_train.txt').write_text('')
     parts[1].data_root = str(tmp_path / 'nowhere')
-    with pytest.raises(ConfigError, match=r'train_dataloader\.dataset\.datasets\.1\.data_root: .*nowhere'):
+    with pytest.raises(
+        ConfigError, match=r'train_dataloader\.dataset\.datasets\.1\.data_root: .*nowhere'
+    ):
         check_data_paths(cfg, ['train_dataloader'])
 
 
@@ -194,7 +220,16 @@ OPTIONS = [
 def test_a_killed_mixed_training_continues_bit_for_bit(tmp_path):
     def command(work_dir, *extra):
         config = 'configs/densedepth/densedepth_r18_synthetic_mixed.py'
-        return ['python', 'tools/train.py', config, '--work-dir', str(work_dir), *extra, '--cfg-options', *OPTIONS]
+        return [
+            'python',
+            'tools/train.py',
+            config,
+            '--work-dir',
+            str(work_dir),
+            *extra,
+            '--cfg-options',
+            *OPTIONS,
+        ]
 
     run(*command(tmp_path / 'whole'))
     process = start(*command(tmp_path / 'cut'))
@@ -205,7 +240,8 @@ def test_a_killed_mixed_training_continues_bit_for_bit(tmp_path):
     process.wait()
     run(*command(tmp_path / 'cut', '--resume', 'auto'))
     expected, found = (
-        torch.load(tmp_path / name / 'iter_9.pth', weights_only=True)['state_dict'] for name in ('whole', 'cut')
+        torch.load(tmp_path / name / 'iter_9.pth', weights_only=True)['state_dict']
+        for name in ('whole', 'cut')
     )
     assert all(torch.equal(found[name], expected[name]) for name in expected)
     assert scalars(tmp_path / 'cut') == scalars(tmp_path / 'whole')

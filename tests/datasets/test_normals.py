@@ -6,7 +6,14 @@ import pytest
 import torch
 
 from depth.datasets.scenes import render_scene
-from depth.datasets.transforms import KBCrop, LoadNormals, PackDepthInputs, RandomFlip, RandomRotate, Resize
+from depth.datasets.transforms import (
+    KBCrop,
+    LoadNormals,
+    PackDepthInputs,
+    RandomFlip,
+    RandomRotate,
+    Resize,
+)
 from depth.models.layers import normals_from_planes
 
 
@@ -29,7 +36,9 @@ def test_bytes_become_unit_vectors(tmp_path):
     assert np.allclose(normals[0, 0], [1, 0, 0], atol=0.01)
     assert np.allclose(normals[0, 1], 3**-0.5)
     assert not normals[1, 1].any() and not normals[1, 2].any()
-    swapped = LoadNormals(channel_order='rgb').transform(dict(results, normals_path=str(tmp_path / 'normal_1.png')))
+    swapped = LoadNormals(channel_order='rgb').transform(
+        dict(results, normals_path=str(tmp_path / 'normal_1.png'))
+    )
     assert np.allclose(swapped['normals'][0, 0], [0, 0, 1], atol=0.01)
 
 
@@ -46,7 +55,14 @@ def test_files_that_do_not_fit_are_named(tmp_path):
 
 def room():
     scene = render_scene(
-        world='rooms', seed=0, split='train', index=3, image_size=(96, 128), noise=0, stereo=False, lidar=False
+        world='rooms',
+        seed=0,
+        split='train',
+        index=3,
+        image_size=(96, 128),
+        noise=0,
+        stereo=False,
+        lidar=False,
     )
     return dict(scene, img_shape=(96, 128), ori_shape=(96, 128), img_path='room')
 

@@ -66,7 +66,9 @@ def assert_equal(found, expected):
                 assert torch.equal(ours['data_samples'].get(key), theirs['data_samples'].get(key))
 
 
-@pytest.mark.parametrize('array', [np.uint8, np.uint16, np.float32, np.float16], ids=lambda dtype: dtype.__name__)
+@pytest.mark.parametrize(
+    'array', [np.uint8, np.uint16, np.float32, np.float16], ids=lambda dtype: dtype.__name__
+)
 def test_records_come_back(array):
     values = np.random.default_rng(0).integers(0, 255, (7, 9)).astype(array)
     content, entry = encode_array(values)
@@ -85,9 +87,16 @@ def test_image_records_come_back_and_view_order_does_not_matter():
 def test_a_pack_is_the_data_set_without_its_files(folder, tmp_path):
     expected = samples(FolderDepthDataset(str(folder), pipeline=PIPELINE))
     index = write_pack(FolderDepthDataset(str(folder)), tmp_path / 'pack')
-    assert [entry['packed_image'].codec for entry in index['samples']] == ['image', 'image', 'file']  # JPEG is kept
+    assert [entry['packed_image'].codec for entry in index['samples']] == [
+        'image',
+        'image',
+        'file',
+    ]  # JPEG is kept
     shutil.rmtree(folder)
-    assert_equal(samples(FolderDepthDataset(str(folder), pack=str(tmp_path / 'pack'), pipeline=PIPELINE)), expected)
+    assert_equal(
+        samples(FolderDepthDataset(str(folder), pack=str(tmp_path / 'pack'), pipeline=PIPELINE)),
+        expected,
+    )
     assert verify(tmp_path / 'pack') == []
 
 
@@ -95,17 +104,28 @@ def test_workers_and_small_shards_change_nothing(folder, tmp_path):
     dataset = FolderDepthDataset(str(folder))
     told = []
     write_pack(dataset, tmp_path / 'one')
-    index = write_pack(dataset, tmp_path / 'many', shard_size=4000, workers=1, progress=lambda *done: told.append(done))
+    index = write_pack(
+        dataset,
+        tmp_path / 'many',
+        shard_size=4000,
+        workers=1,
+        progress=lambda *done: told.append(done),
+    )
     assert told == [(1, 3), (2, 3), (3, 3)]
     assert len(index['shards']) > 1
-    packs = [FolderDepthDataset(str(folder), pack=str(tmp_path / name), pipeline=PIPELINE) for name in ('one', 'many')]
+    packs = [
+        FolderDepthDataset(str(folder), pack=str(tmp_path / name), pipeline=PIPELINE)
+        for name in ('one', 'many')
+    ]
     assert_equal(samples(packs[1]), samples(packs[0]))
 
 
 def test_settings_of_the_data_set_still_apply(folder, tmp_path):
     write_pack(FolderDepthDataset(str(folder)), tmp_path / 'pack')
     plain = FolderDepthDataset(str(folder), pack=str(tmp_path / 'pack'), pipeline=PIPELINE)
-    halved = FolderDepthDataset(str(folder), pack=str(tmp_path / 'pack'), depth_scale=2000, pipeline=PIPELINE)
+    halved = FolderDepthDataset(
+        str(folder), pack=str(tmp_path / 'pack'), depth_scale=2000, pipeline=PIPELINE
+    )
     ratio = plain[0]['data_samples'].gt_depth / halved[0]['data_samples'].gt_depth
     assert torch.allclose(ratio, torch.full_like(ratio, 2.0))
 
@@ -120,9 +140,13 @@ def test_settings_of_the_data_set_still_apply(folder, tmp_path):
 )
 def test_real_frames(dataset, root, lines, growth, tmp_path):
     (tmp_path / 'split.txt').write_text(lines)
-    options = dict(data_root=str(SAMPLES / root), ann_file=str(tmp_path / 'split.txt'), pipeline=PIPELINE)
+    options = dict(
+        data_root=str(SAMPLES / root), ann_file=str(tmp_path / 'split.txt'), pipeline=PIPELINE
+    )
     index = write_pack(dataset(**options), tmp_path / 'pack')
-    assert_equal(samples(dataset(pack=str(tmp_path / 'pack'), **options)), samples(dataset(**options)))
+    assert_equal(
+        samples(dataset(pack=str(tmp_path / 'pack'), **options)), samples(dataset(**options))
+    )
     files = sum((SAMPLES / root / name).stat().st_size for name in lines.split()[:2])
     assert sum(shard['size'] for shard in index['shards']) < files * growth
 
@@ -168,7 +192,9 @@ def write_lists(root, **lists):
         cv2.imwrite(str(root / f'{name}.png'), scene['img'])
         cv2.imwrite(str(root / f'{name}_depth.png'), (scene['gt_depth'] * 1000).astype(np.uint16))
     for list_name, names in lists.items():
-        (root / f'{list_name}.txt').write_text(''.join(f'{name}.png {name}_depth.png 518\n' for name in names))
+        (root / f'{list_name}.txt').write_text(
+            ''.join(f'{name}.png {name}_depth.png 518\n' for name in names)
+        )
 
 
 def nyu(root, list_name, **kwargs):
@@ -180,9 +206,14 @@ def test_a_pack_serves_the_list_that_is_named_in_its_order_or_refuses(tmp_path):
     pack = str(tmp_path / 'pack')
     write_pack(nyu(tmp_path, 'train'), pack)
     assert_equal(samples(nyu(tmp_path, 'reverse', pack=pack)), samples(nyu(tmp_path, 'reverse')))
-    with pytest.raises(ValueError, match=r'pack lacks 1 of the 2 images of .*test\.txt, the first: x; .*another list'):
+    with pytest.raises(
+        ValueError,
+        match=r'pack lacks 1 of the 2 images of .*test\.txt, the first: x; .*another list',
+    ):
         nyu(tmp_path, 'test', pack=pack)
-    with pytest.raises(ValueError, match=r"from the list 'train\.txt', .*ann_file='gone\.txt'.*not there"):
+    with pytest.raises(
+        ValueError, match=r"from the list 'train\.txt', .*ann_file='gone\.txt'.*not there"
+    ):
         nyu(tmp_path, 'gone', pack=pack)
     (tmp_path / 'train.txt').unlink()  # a machine that has the pack alone
     assert len(nyu(tmp_path, 'train', pack=pack)) == 3
@@ -191,7 +222,9 @@ def test_a_pack_serves_the_list_that_is_named_in_its_order_or_refuses(tmp_path):
 def test_a_pack_serves_no_other_part_of_the_data_set(folder, tmp_path):
     write_pack(FolderDepthDataset(str(folder)), tmp_path / 'pack')
     with pytest.raises(ValueError, match=r"data_prefix=.*'images'.*data_prefix=.*'other'"):
-        FolderDepthDataset(str(folder), data_prefix=dict(img_path='other'), pack=str(tmp_path / 'pack'))
+        FolderDepthDataset(
+            str(folder), data_prefix=dict(img_path='other'), pack=str(tmp_path / 'pack')
+        )
 
 
 def test_a_pack_is_made_of_a_whole_list(folder, tmp_path):
@@ -226,13 +259,18 @@ def test_a_pack_keeps_no_damaged_jpeg(folder, tmp_path):
     path = folder / 'images/sub/b.jpg'
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2] + b'\xff\xd9')
-    with pytest.raises(ValueError, match=r'b\.jpg is a damaged JPEG file: .*end before the last pixel'):
+    with pytest.raises(
+        ValueError, match=r'b\.jpg is a damaged JPEG file: .*end before the last pixel'
+    ):
         write_pack(FolderDepthDataset(str(folder)), tmp_path / 'pack')
     assert not (tmp_path / 'pack').exists()
 
 
 def test_a_config_with_a_pack_needs_no_other_files(tmp_path):
-    cfg = load_config(REPO / 'configs/_base_/datasets/kitti_eigen.py', {'train_dataloader.dataset.pack': str(tmp_path)})
+    cfg = load_config(
+        REPO / 'configs/_base_/datasets/kitti_eigen.py',
+        {'train_dataloader.dataset.pack': str(tmp_path)},
+    )
     check_data_paths(cfg, ['train_dataloader'])
     with pytest.raises(ConfigError, match=r'dataset.pack: .*gone does not exist'):
         cfg.train_dataloader.dataset.pack = str(tmp_path / 'gone')
@@ -244,11 +282,18 @@ def test_the_tool_writes_checks_and_says_how_to_go_on(folder, tmp_path):
     options = ['--cfg-options', f'train_dataloader.dataset.data_root={folder}']
     config = 'configs/_base_/datasets/folder.py'
     done = subprocess.run(
-        [*tool, config, '--out', str(tmp_path / 'pack'), *options], cwd=REPO, capture_output=True, text=True
+        [*tool, config, '--out', str(tmp_path / 'pack'), *options],
+        cwd=REPO,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     assert f'train_dataloader.dataset.pack={tmp_path / "pack"}' in done.stdout
-    (tmp_path / 'pack/shard-0000.bin').write_bytes(bytes(len((tmp_path / 'pack/shard-0000.bin').read_bytes())))
-    checked = subprocess.run([*tool, '--verify', str(tmp_path / 'pack')], cwd=REPO, capture_output=True, text=True)
+    (tmp_path / 'pack/shard-0000.bin').write_bytes(
+        bytes(len((tmp_path / 'pack/shard-0000.bin').read_bytes()))
+    )
+    checked = subprocess.run(
+        [*tool, '--verify', str(tmp_path / 'pack')], cwd=REPO, capture_output=True, text=True
+    )
     assert checked.returncode == 1
     assert 'SHA-256' in checked.stdout

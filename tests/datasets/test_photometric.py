@@ -5,7 +5,11 @@ import colorsys
 import numpy as np
 import pytest
 
-from depth.datasets.transforms import RandomBrightnessContrast, RandomGamma, RandomHueSaturationValue
+from depth.datasets.transforms import (
+    RandomBrightnessContrast,
+    RandomGamma,
+    RandomHueSaturationValue,
+)
 
 
 class Fixed:
@@ -43,13 +47,19 @@ def test_hue_saturation_value():
     errors = []
     for before, after in zip(image().reshape(-1, 3) / 255, found.reshape(-1, 3), strict=True):
         hue, saturation, value = colorsys.rgb_to_hsv(*before[::-1])
-        shifted = (hue + 20 / 360) % 1, np.clip(saturation - 20 / 255, 0, 1), np.clip(value + 15 / 255, 0, 1)
+        shifted = (
+            (hue + 20 / 360) % 1,
+            np.clip(saturation - 20 / 255, 0, 1),
+            np.clip(value + 15 / 255, 0, 1),
+        )
         errors.append(np.abs(255 * np.array(colorsys.hsv_to_rgb(*shifted))[::-1] - after).max())
     assert max(errors) < 8  # hue has 180 steps only, saturation 256
     assert np.mean(errors) < 3
 
 
-@pytest.mark.parametrize('transform', [RandomBrightnessContrast, RandomGamma, RandomHueSaturationValue])
+@pytest.mark.parametrize(
+    'transform', [RandomBrightnessContrast, RandomGamma, RandomHueSaturationValue]
+)
 def test_the_share_of_changed_images_and_the_source(transform):
     source = image()
     changed = 0

@@ -79,19 +79,27 @@ def test_sunrgbd_rotates_the_bits_back(tmp_path, room):
 @needs_samples
 def test_a_real_sunrgbd_frame(tmp_path):
     (tmp_path / 'list.txt').write_text('rgb/sun_00000.jpg depth/sun_00000.png\n')
-    dataset = SUNRGBDDataset(data_root=str(SAMPLES / 'indoor_rgbd'), ann_file=str(tmp_path / 'list.txt'), pipeline=LOAD)
+    dataset = SUNRGBDDataset(
+        data_root=str(SAMPLES / 'indoor_rgbd'), ann_file=str(tmp_path / 'list.txt'), pipeline=LOAD
+    )
     depth = dataset[0]['gt_depth']
     valid = depth[depth > 0]
     # As the samples' README lists them.
-    assert [valid.min(), np.median(valid), valid.max()] == pytest.approx([1.057, 2.723, 9.870], abs=1e-3)
+    assert [valid.min(), np.median(valid), valid.max()] == pytest.approx(
+        [1.057, 2.723, 9.870], abs=1e-3
+    )
     assert (depth > 0).mean() == pytest.approx(0.8177, abs=1e-4)
 
 
 def cityscapes(root, stored, name='ulm_000000_000019', split='val'):
-    save(root / f'leftImg8bit/{split}/ulm/{name}_leftImg8bit.png', np.zeros((*stored.shape, 3), np.uint8))
+    save(
+        root / f'leftImg8bit/{split}/ulm/{name}_leftImg8bit.png',
+        np.zeros((*stored.shape, 3), np.uint8),
+    )
     save(root / f'disparity/{split}/ulm/{name}_disparity.png', stored)
     camera = dict(
-        extrinsic=dict(baseline=0.209313, pitch=0.038), intrinsic=dict(fx=2262.52, fy=2265.3, u0=1096.98, v0=513.137)
+        extrinsic=dict(baseline=0.209313, pitch=0.038),
+        intrinsic=dict(fx=2262.52, fy=2265.3, u0=1096.98, v0=513.137),
     )
     path = root / f'camera/{split}/ulm/{name}_camera.json'
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,7 +114,9 @@ def test_cityscapes_turns_disparity_into_depth(tmp_path):
     dataset = CityscapesDataset(data_root=str(tmp_path), split='val', pipeline=LOAD)
     assert len(dataset) == 1  # the damaged one is left out
     product = 0.209313 * 2262.52
-    assert dataset[0]['gt_depth'][0] == pytest.approx([0, 0, product * 256, product / 10, product / 126], rel=1e-6)
+    assert dataset[0]['gt_depth'][0] == pytest.approx(
+        [0, 0, product * 256, product / 10, product / 126], rel=1e-6
+    )
     assert dataset[0]['cam_intrinsic'][:2, 2].tolist() == [1096.98, 513.137]
     for path in camera.parent.glob('*.json'):
         path.write_text('{"extrinsic": {}}')
@@ -126,7 +136,10 @@ def test_ibims_masks_glass_and_what_is_unreliable(tmp_path, room, archive):
     expected = room['gt_depth'] * (transparent > 0) * (invalid > 0)
     if archive == 'raw':
         save(tmp_path / 'rgb/corridor_01.png', room['img'])
-        save(tmp_path / 'depth/corridor_01.png', np.rint(room['gt_depth'] / 50 * 65535).astype(np.uint16))
+        save(
+            tmp_path / 'depth/corridor_01.png',
+            np.rint(room['gt_depth'] / 50 * 65535).astype(np.uint16),
+        )
         save(tmp_path / 'mask_transp/corridor_01.png', transparent)
         save(tmp_path / 'mask_invalid/corridor_01.png', invalid)
         (tmp_path / 'calib').mkdir()
@@ -155,7 +168,10 @@ def test_a_foreign_mat_file_is_named(tmp_path):
 
 @pytest.mark.parametrize(
     ('cls', 'folder', 'name', 'far'),
-    [(DIODEIndoorDataset, 'indoors', 'diode_indoor', 10.0), (DIODEOutdoorDataset, 'outdoor', 'diode_outdoor', 80.0)],
+    [
+        (DIODEIndoorDataset, 'indoors', 'diode_indoor', 10.0),
+        (DIODEOutdoorDataset, 'outdoor', 'diode_outdoor', 80.0),
+    ],
 )
 def test_diode_applies_its_mask(tmp_path, room, cls, folder, name, far):
     scan = tmp_path / 'val' / folder / 'scene_00019/scan_00183'
@@ -170,7 +186,9 @@ def test_diode_applies_its_mask(tmp_path, room, cls, folder, name, far):
     check(sample, dict(gt_depth=room['gt_depth'] * mask), name, 0)
     assert sample['max_depth'] == far
     assert sample['cam_intrinsic'][0, 0] == 886.81
-    (tmp_path / 'list.txt').write_text(f'val/{folder}/scene_00019/scan_00183/00019_00183_000_010.png\n')
+    (tmp_path / 'list.txt').write_text(
+        f'val/{folder}/scene_00019/scan_00183/00019_00183_000_010.png\n'
+    )
     listed = cls(data_root=str(tmp_path), ann_file='list.txt', pipeline=LOAD)
     assert np.array_equal(listed[0]['gt_depth'], sample['gt_depth'])
     (scan / '00019_00183_000_010_depth_mask.npy').unlink()
@@ -222,13 +240,18 @@ def test_hypersim_lists_the_split_and_turns_distance_into_depth(tmp_path, room):
 def test_a_real_hypersim_distance(tmp_path):
     name = 'ai_037_002/images/scene_cam_00_geometry_hdf5/frame.0000.depth_meters.hdf5'
     hypersim(tmp_path, [['ai_037_002', 'cam_00', 0, 'True', '', 'train']])
-    save(tmp_path / 'ai_037_002/images/scene_cam_00_final_preview/frame.0000.tonemap.jpg', np.zeros((768, 1024, 3)))
+    save(
+        tmp_path / 'ai_037_002/images/scene_cam_00_final_preview/frame.0000.tonemap.jpg',
+        np.zeros((768, 1024, 3)),
+    )
     (tmp_path / name).parent.mkdir(parents=True)
     (tmp_path / name).symlink_to(SAMPLES / 'hypersim' / name)
     depth = HypersimDataset(data_root=str(tmp_path), split='train', pipeline=LOAD)[0]['gt_depth']
     with h5py.File(SAMPLES / 'hypersim' / name) as file:
         distance = file['dataset'][()].astype(np.float64)
-    assert [distance.min(), distance.max()] == pytest.approx([2.961, 13.234], abs=1e-3)  # as the samples' README says
+    assert [distance.min(), distance.max()] == pytest.approx(
+        [2.961, 13.234], abs=1e-3
+    )  # as the samples' README says
     for row, column in ((0, 0), (383, 511), (500, 900)):
         ray = np.sqrt((column - 511.5) ** 2 + (row - 383.5) ** 2 + 886.81**2)
         assert depth[row, column] == pytest.approx(distance[row, column] * 886.81 / ray, rel=1e-6)
@@ -269,7 +292,9 @@ def test_vkitti2_reads_centimetres_and_no_sky(tmp_path, street):
 def rotation(axis, angle):
     """Return a unit quaternion and the rotation matrix of the same turn, the latter from OpenCV."""
     axis = np.asarray(axis) / np.linalg.norm(axis)
-    quaternion = dict(zip(('qw', 'qx', 'qy', 'qz'), [np.cos(angle / 2), *(np.sin(angle / 2) * axis)], strict=True))
+    quaternion = dict(
+        zip(('qw', 'qx', 'qy', 'qz'), [np.cos(angle / 2), *(np.sin(angle / 2) * axis)], strict=True)
+    )
     return quaternion, cv2.Rodrigues(axis * angle)[0]
 
 
@@ -279,7 +304,12 @@ def ddad(root, scene, extra=()):
     v, u = np.mgrid[: SIZE[0], : SIZE[1]]
     depth = scene['gt_depth']
     rays = np.stack(
-        [(u - intrinsic[0, 2]) / intrinsic[0, 0], (v - intrinsic[1, 2]) / intrinsic[1, 1], np.ones(SIZE)], -1
+        [
+            (u - intrinsic[0, 2]) / intrinsic[0, 0],
+            (v - intrinsic[1, 2]) / intrinsic[1, 1],
+            np.ones(SIZE),
+        ],
+        -1,
     )
     points = np.concatenate([(rays * depth[..., None])[depth > 0], *extra])
     camera_q, camera_r = rotation([1, 2, -1], 0.8)
@@ -296,10 +326,14 @@ def ddad(root, scene, extra=()):
     (folder / 'point_cloud/LIDAR').mkdir(parents=True)
     np.savez(folder / 'point_cloud/LIDAR/2.npz', data=np.c_[in_lidar, np.zeros(len(in_lidar))])
     (folder / 'calibration').mkdir()
-    camera = dict(fx=intrinsic[0, 0], fy=intrinsic[1, 1], cx=intrinsic[0, 2], cy=intrinsic[1, 2], skew=0.0)
+    camera = dict(
+        fx=intrinsic[0, 0], fy=intrinsic[1, 1], cx=intrinsic[0, 2], cy=intrinsic[1, 2], skew=0.0
+    )
     lens = dict(names=['LIDAR', 'CAMERA_01'], intrinsics=[dict(fx=0, fy=0, cx=0, cy=0), camera])
     (folder / 'calibration/c.json').write_text(json.dumps(lens))
-    image = dict(filename='rgb/CAMERA_01/1.png', height=SIZE[0], width=SIZE[1], pose=pose(camera_q, camera_t))
+    image = dict(
+        filename='rgb/CAMERA_01/1.png', height=SIZE[0], width=SIZE[1], pose=pose(camera_q, camera_t)
+    )
     cloud = dict(filename='point_cloud/LIDAR/2.npz', pose=pose(lidar_q, lidar_t))
     content = dict(
         samples=[dict(calibration_key='c', datum_keys=['k1', 'k2'])],
@@ -316,7 +350,9 @@ def ddad(root, scene, extra=()):
 def test_ddad_brings_the_scan_into_the_image(tmp_path, street):
     intrinsic = street['cam_intrinsic']
     behind = np.array([[0.0, 0.0, -5.0]])
-    hidden = 90 * np.linalg.inv(intrinsic) @ [16.2, 20.3, 1.0]  # far behind what pixel (16, 20) shows
+    hidden = (
+        90 * np.linalg.inv(intrinsic) @ [16.2, 20.3, 1.0]
+    )  # far behind what pixel (16, 20) shows
     assert street['gt_depth'][20, 16] > 0
     ddad(tmp_path, street, extra=[behind, hidden[None]])
     dataset = DDADDataset(data_root=str(tmp_path), split='val', pipeline=LOAD)
@@ -344,7 +380,9 @@ def test_a_real_ddad_frame_with_its_calibration(tmp_path):
     (folder / 'calibration/c.json').write_bytes(calibration.read_bytes())
     (folder / 'rgb/CAMERA_01/1.png').unlink()
     (folder / 'rgb/CAMERA_01/1.png').symlink_to(root / f'image/{stem}.jpg')
-    np.savez(folder / 'point_cloud/LIDAR/2.npz', data=np.c_[ray * stored[v, u, None], np.zeros(len(u))])
+    np.savez(
+        folder / 'point_cloud/LIDAR/2.npz', data=np.c_[ray * stored[v, u, None], np.zeros(len(u))]
+    )
     scene = json.loads((folder / 'scene_x.json').read_text())
     cloud, image = scene['data'][0]['datum']['point_cloud'], scene['data'][1]['datum']['image']
     cloud['pose'] = image['pose']
@@ -362,7 +400,8 @@ def test_a_real_ddad_frame_with_its_calibration(tmp_path):
 def test_diml_pairs_left_images_with_their_depth(tmp_path, street):
     save(tmp_path / 'test/LR/A/outleft/1.png', street['img'])
     save(
-        tmp_path / 'test/LR/A/depthmap/1.png', np.rint(np.minimum(street['gt_depth'], 65.535) * 1000).astype(np.uint16)
+        tmp_path / 'test/LR/A/depthmap/1.png',
+        np.rint(np.minimum(street['gt_depth'], 65.535) * 1000).astype(np.uint16),
     )
     sample = DIMLOutdoorDataset(data_root=str(tmp_path), pipeline=LOAD)[0]
     check(sample, dict(gt_depth=np.minimum(street['gt_depth'], 65.535)), 'diml_outdoor', 5.01e-4)
@@ -375,7 +414,9 @@ def nyu_labeled(root, frames):
     with h5py.File(root / 'nyu_depth_v2_labeled.mat', 'w') as file:
         file['images'] = np.stack([frame['img'][..., ::-1].transpose(2, 1, 0) for frame in frames])
         file['depths'] = np.stack([frame['gt_depth'].T for frame in frames])
-        file['rawDepths'] = np.stack([frame['gt_depth'].T * (np.arange(SIZE[1])[:, None] > 3) for frame in frames])
+        file['rawDepths'] = np.stack(
+            [frame['gt_depth'].T * (np.arange(SIZE[1])[:, None] > 3) for frame in frames]
+        )
         names = []
         for index, name in enumerate(('kitchen', 'living_room', 'office')):
             file[f'#refs#/{index}'] = np.array([[ord(letter)] for letter in name], np.uint16)
@@ -391,11 +432,16 @@ def test_labelled_nyu_is_read_from_its_mat_file(tmp_path):
     assert [sample['scene'] for sample in train] == ['office', 'kitchen']
     check(train[0], frames[2], 'nyu', 0)
     assert np.array_equal(train[1]['img'], frames[0]['img'])
-    record = probe_sample(train.get_data_info(0), contents=True, pixels=True)  # frames are no files of their own
+    record = probe_sample(
+        train.get_data_info(0), contents=True, pixels=True
+    )  # frames are no files of their own
     assert (record.image.fault, record.depth.fault, record.image.size) == ('', '', SIZE[::-1])
     raw = NYULabeledDataset(data_root=str(tmp_path), split='test', raw_depth=True, pipeline=LOAD)
     assert len(raw) == 1
-    assert [data[0]['gt_filled'] for data in (train, raw)] == [True, False]  # a protocol of measured depth asks
+    assert [data[0]['gt_filled'] for data in (train, raw)] == [
+        True,
+        False,
+    ]  # a protocol of measured depth asks
     assert not raw[0]['gt_depth'][:, :4].any()
     assert np.array_equal(raw[0]['gt_depth'][:, 4:], frames[1]['gt_depth'][:, 4:])
     (tmp_path / 'splits.mat').unlink()
@@ -427,7 +473,10 @@ def test_scene_categories(tmp_path):
 
 def test_kitti_images_that_were_converted_to_jpeg_are_found(tmp_path, street):
     lines = []
-    for drive, suffix in (('2011_09_26_drive_0001_sync', '.png'), ('2011_09_26_drive_0002_sync', '.jpg')):
+    for drive, suffix in (
+        ('2011_09_26_drive_0001_sync', '.png'),
+        ('2011_09_26_drive_0002_sync', '.jpg'),
+    ):
         name = f'2011_09_26/{drive}/image_02/data/0000000001'
         save(tmp_path / 'input' / f'{name}{suffix}', street['img'])
         depth = f'{drive}/proj_depth/groundtruth/image_02/0000000001.png'
@@ -435,7 +484,9 @@ def test_kitti_images_that_were_converted_to_jpeg_are_found(tmp_path, street):
         lines.append(f'{name}.png {depth} 721.5377\n')
     (tmp_path / 'list.txt').write_text(''.join(lines))
     prefix = dict(img_path='input', depth_path='gt_depth')
-    dataset = KITTIDataset(data_root=str(tmp_path), ann_file='list.txt', data_prefix=prefix, pipeline=LOAD)
+    dataset = KITTIDataset(
+        data_root=str(tmp_path), ann_file='list.txt', data_prefix=prefix, pipeline=LOAD
+    )
     assert [sample['img_path'][-4:] for sample in dataset] == ['.png', '.jpg']
     check(dataset[1], street, 'kitti', 1 / 512 + 1e-6)
     assert dataset[1]['scene'] == 'outdoor_scene'

@@ -21,14 +21,18 @@ def test_two_processes_see_the_batches_of_one(monkeypatch):
     for batch in range(6):
         together = halves[0][3 * batch : 3 * batch + 3] + halves[1][3 * batch : 3 * batch + 3]
         assert together == whole[6 * batch : 6 * batch + 6]
-        assert [index.key for index in together] == [index.key for index in whole[6 * batch : 6 * batch + 6]]
+        assert [index.key for index in together] == [
+            index.key for index in whole[6 * batch : 6 * batch + 6]
+        ]
 
 
 def test_a_late_start_continues_the_same_sequence(monkeypatch):
     whole = take(at_rank(0, 1, 2, monkeypatch), 40)
     late = take(at_rank(0, 1, 2, monkeypatch, start=24), 16)
     assert late == whole[24:]
-    assert [index.generator().rand() for index in late] == [index.generator().rand() for index in whole[24:]]
+    assert [index.generator().rand() for index in late] == [
+        index.generator().rand() for index in whole[24:]
+    ]
 
 
 def test_every_pass_is_another_permutation(monkeypatch):

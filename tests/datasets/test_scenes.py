@@ -36,10 +36,14 @@ def test_depth_of_a_sphere_on_the_axis_and_at_its_rim():
 
 def test_box_and_cylinder_faces():
     rays = np.array([[0.0, 0.0, 1.0], [0.1, 0.2, 1.0]])
-    t, normals = geometry.intersect_box(ORIGIN, rays, np.array([0, 0, 4.0]), np.array([2, 2, 2.0]), 0.0)
+    t, normals = geometry.intersect_box(
+        ORIGIN, rays, np.array([0, 0, 4.0]), np.array([2, 2, 2.0]), 0.0
+    )
     assert t == pytest.approx([3.0, 3.0])
     assert normals[0] == pytest.approx([0, 0, -1])
-    turned, normals = geometry.intersect_box(ORIGIN, rays[:1], np.array([0, 0, 4.0]), np.array([2, 2, 2.0]), np.pi / 4)
+    turned, normals = geometry.intersect_box(
+        ORIGIN, rays[:1], np.array([0, 0, 4.0]), np.array([2, 2, 2.0]), np.pi / 4
+    )
     assert turned[0] == pytest.approx(4 - np.sqrt(2))
     t, normals = geometry.intersect_cylinder(ORIGIN, rays[:1], np.array([0, 0, 4.0]), 0.5, 2.0)
     assert t[0] == pytest.approx(3.5)
@@ -86,7 +90,9 @@ def test_normals_are_those_of_the_depth(world):
     scene = render_scene(world, 0, 5, image_size=(96, 128))
     depth, normals = scene['gt_depth'].astype(np.float64), scene['normals']
     v, u = np.mgrid[:96, :128]
-    points = (np.stack([u, v, np.ones_like(u)], -1) @ np.linalg.inv(scene['cam_intrinsic']).T) * depth[..., None]
+    points = (
+        np.stack([u, v, np.ones_like(u)], -1) @ np.linalg.inv(scene['cam_intrinsic']).T
+    ) * depth[..., None]
     across, along = points[1:-1, 2:] - points[1:-1, :-2], points[2:, 1:-1] - points[:-2, 1:-1]
     estimated = np.cross(along, across)
     estimated /= np.maximum(np.linalg.norm(estimated, axis=-1, keepdims=True), 1e-12)
@@ -100,7 +106,9 @@ def test_a_scene_is_the_same_in_another_process():
         'from depth.datasets.scenes import render_scene; s = render_scene("rooms", 7, 11);'
         'print(int(s["img"].sum()), repr(float(s["gt_depth"].sum(dtype="float64"))))'
     )
-    other = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout.split()
+    other = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, check=True
+    ).stdout.split()
     scene = render_scene('rooms', 7, 11)
     assert int(other[0]) == int(scene['img'].sum())
     assert float(other[1]) == pytest.approx(float(scene['gt_depth'].sum(dtype='float64')), rel=1e-7)
@@ -124,7 +132,10 @@ def test_depth_ranges(world, low, high):
 
 
 def test_lidar_keeps_some_exact_depth_on_lines():
-    dense, sparse = (render_scene('streets', 0, 2, image_size=(96, 320), lidar=lidar)['gt_depth'] for lidar in (0, 1))
+    dense, sparse = (
+        render_scene('streets', 0, 2, image_size=(96, 320), lidar=lidar)['gt_depth']
+        for lidar in (0, 1)
+    )
     kept = sparse > 0
     assert 0.02 < kept.mean() < 0.6
     assert np.array_equal(sparse[kept], dense[kept])

@@ -64,8 +64,15 @@ def full_sample(with_right=True):
     depth = plane_depth(K, NORMAL, (HEIGHT, WIDTH)).astype(np.float32)
     extrinsics = np.eye(4)
     extrinsics[0, 3] = -0.5
-    results = dict(img=img, img_shape=img.shape[:2], ori_shape=img.shape[:2], rng=np.random.RandomState(0))
-    results.update(other_img=img.copy(), clean_img=img.copy(), clean_other_img=img.copy(), depth_hint=depth.copy())
+    results = dict(
+        img=img, img_shape=img.shape[:2], ori_shape=img.shape[:2], rng=np.random.RandomState(0)
+    )
+    results.update(
+        other_img=img.copy(),
+        clean_img=img.copy(),
+        clean_other_img=img.copy(),
+        depth_hint=depth.copy(),
+    )
     results.update(gt_depth=depth, semantic=np.rint(depth * 1000).astype(np.int64))
     results.update(normals=np.broadcast_to(NORMAL, (HEIGHT, WIDTH, 3)).astype(np.float32))
     results.update(cam_intrinsic=K.copy(), other_cam_intrinsic=K.copy(), ori_cam_intrinsic=K.copy())
@@ -91,7 +98,9 @@ def test_no_key_is_left_behind(name):
     results = apply([name], dict(before))
     for key in set(IMAGE_KEYS) & results.keys():
         assert np.array_equal(results[key], results['img']), key
-        assert results[key].shape != before[key].shape or not np.array_equal(results[key], before[key]), key
+        assert results[key].shape != before[key].shape or not np.array_equal(
+            results[key], before[key]
+        ), key
     if 'gt_depth_right' in results:
         assert np.array_equal(results['gt_depth_right'], results['gt_depth'])
     assert np.array_equal(results['semantic'], np.rint(results['gt_depth'] * 1000))
@@ -129,7 +138,9 @@ def test_ground_truth_stays_that_of_its_camera(names):
     assert np.allclose(normals[inside], normal, atol=1e-5)
     expected = plane_depth(results['ori_cam_intrinsic'], normal, depth.shape)
     # Nearest pixels are up to 0.71 of one away, in each of the steps that resample.
-    resamplings = sum(name in ('rotate', 'resize', 'stretch', 'enlarge', 'keep_ratio') for name in names)
+    resamplings = sum(
+        name in ('rotate', 'resize', 'stretch', 'enlarge', 'keep_ratio') for name in names
+    )
     slope = max(np.abs(np.gradient(expected, axis=axis)).max() for axis in (0, 1))
     largest = max(1.0, WIDTH / depth.shape[1] * 1.4)
     assert np.abs(depth - expected)[inside].max() <= 1.5 * slope * largest * resamplings + 1e-4
@@ -146,7 +157,9 @@ def test_depth_is_resized_by_the_half_pixel_rule(size):
     """A ramp of depth stays at the image's place: at most half an input pixel off, nothing on average."""
     rows, columns = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
     for ramp, axis, length in ((columns, 1, WIDTH), (rows, 0, HEIGHT)):
-        results = Resize(size)(dict(img=np.zeros((HEIGHT, WIDTH, 3), np.uint8), gt_depth=ramp + 1, semantic=ramp))
+        results = Resize(size)(
+            dict(img=np.zeros((HEIGHT, WIDTH, 3), np.uint8), gt_depth=ramp + 1, semantic=ramp)
+        )
         new = size[0] if axis == 1 else size[1]
         centers = np.clip((np.arange(new) + 0.5) * length / new - 0.5, 0, length - 1)
         difference = np.moveaxis(results['gt_depth'] - 1, axis, 0) - centers[:, None]
@@ -169,7 +182,9 @@ def test_depth_is_resized_by_the_half_pixel_rule(size):
 )
 def test_an_unknown_map_is_refused_by_every_transform(name, value, label):
     results = full_sample(with_right=False) | {label: value}
-    with pytest.raises(ValueError, match=rf"(?s){type(MOVES[name]).__name__}: '{label}'.*spatial_keys"):
+    with pytest.raises(
+        ValueError, match=rf"(?s){type(MOVES[name]).__name__}: '{label}'.*spatial_keys"
+    ):
         apply([name], results)
 
 
@@ -180,7 +195,9 @@ def test_an_unknown_map_of_the_size_of_ground_truth_is_refused():
 
 
 def test_other_arrays_are_left_alone():
-    other = dict(points=np.zeros((500, 4)), pose=np.eye(4), names=['a', 'b'], histogram=np.zeros(HEIGHT))
+    other = dict(
+        points=np.zeros((500, 4)), pose=np.eye(4), names=['a', 'b'], histogram=np.zeros(HEIGHT)
+    )
     results = apply(['flip', 'crop', 'resize'], full_sample() | other)
     assert all(results[key] is other[key] for key in other)
 
@@ -188,8 +205,12 @@ def test_other_arrays_are_left_alone():
 def test_a_sample_brings_its_own_rules():
     """A mask and a third camera follow; a rule of the sample rules before the table's."""
     mask = np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH) % 7 == 0
-    rules = dict(mask=dict(kind='nearest', grid='ground_truth'), third_intrinsic=dict(kind='camera'))
-    results = full_sample(with_right=False) | dict(mask=mask, third_intrinsic=K.copy(), spatial_keys=rules)
+    rules = dict(
+        mask=dict(kind='nearest', grid='ground_truth'), third_intrinsic=dict(kind='camera')
+    )
+    results = full_sample(with_right=False) | dict(
+        mask=mask, third_intrinsic=K.copy(), spatial_keys=rules
+    )
     results = apply(['flip', 'rotate', 'crop', 'resize'], results)
     assert results['mask'].shape == results['gt_depth'].shape and results['mask'].dtype == bool
     assert np.array_equal(results['third_intrinsic'], results['cam_intrinsic'])
@@ -201,13 +222,17 @@ def test_a_sample_brings_its_own_rules():
 
 def test_a_map_of_the_wrong_size_is_named():
     for name in ('flip', 'crop', 'rotate', 'resize'):
-        results = full_sample(with_right=False) | dict(other_img=np.zeros((60, 80, 3), np.uint8), img_path='a.png')
+        results = full_sample(with_right=False) | dict(
+            other_img=np.zeros((60, 80, 3), np.uint8), img_path='a.png'
+        )
         with pytest.raises(ValueError, match=r'other_img of a\.png is 60x80, expected 120x160'):
             apply([name], results)
 
 
 def test_one_window_does_not_fit_two_sizes():
-    with pytest.raises(ValueError, match=r'(?s)RandomCrop: .* was resized to 72x96.*120x160.*resize_depth=True'):
+    with pytest.raises(
+        ValueError, match=r'(?s)RandomCrop: .* was resized to 72x96.*120x160.*resize_depth=True'
+    ):
         apply(['resize_image', 'crop'], full_sample())
     with pytest.raises(ValueError, match=r'depth_hint of .* is 30x40, the image 120x160'):
         apply(['crop'], full_sample() | dict(depth_hint=np.zeros((30, 40), np.float32)))
@@ -223,7 +248,9 @@ def test_without_ground_truth_a_crop_may_follow_a_resize():
 def test_a_hint_of_its_own_size_is_mirrored_and_resized():
     hint = np.arange(30 * 40, dtype=np.float32).reshape(30, 40)
     results = apply(['flip', 'lanczos'], full_sample() | dict(depth_hint=hint))
-    expected = cv2.resize(np.ascontiguousarray(hint[:, ::-1]), (96, 72), interpolation=cv2.INTER_NEAREST)
+    expected = cv2.resize(
+        np.ascontiguousarray(hint[:, ::-1]), (96, 72), interpolation=cv2.INTER_NEAREST
+    )
     assert np.array_equal(results['depth_hint'], expected)
 
 
@@ -239,12 +266,16 @@ def test_mirrored_twice_is_not_mirrored():
 def test_the_way_to_the_other_view_follows(names):
     """A point of the plane is still seen by both moved cameras where both moved images show it."""
     rows, columns = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
-    places = np.stack([columns, rows, np.ones_like(rows)], axis=-1)  # of the first image, (x, y, inside)
+    places = np.stack(
+        [columns, rows, np.ones_like(rows)], axis=-1
+    )  # of the first image, (x, y, inside)
     rules = dict(places=SpatialRule('image'))
     extrinsics = np.eye(4)
     extrinsics[:3, 3] = [-0.4, 0.15, 0.05]
     names = [dict(lanczos='resize_image').get(name, name) for name in names]
-    start = full_sample(with_right=False) | dict(places=places, spatial_keys=rules, stereo_extrinsics=extrinsics)
+    start = full_sample(with_right=False) | dict(
+        places=places, spatial_keys=rules, stereo_extrinsics=extrinsics
+    )
     results = apply(names, start)
     moved = results['places']
     v, u = np.mgrid[4 : moved.shape[0] - 4 : 3, 4 : moved.shape[1] - 4 : 3].reshape(2, -1)
@@ -257,7 +288,9 @@ def test_the_way_to_the_other_view_follows(names):
     expected = in_other[:, :2] / in_other[:, 2:]
     rays = np.stack([u, v, np.ones_like(u)], axis=1) @ np.linalg.inv(results['cam_intrinsic']).T
     pose = results['stereo_extrinsics']
-    pixels = (rays * depth[:, None] @ pose[:3, :3].T + pose[:3, 3]) @ results['other_cam_intrinsic'].T
+    pixels = (rays * depth[:, None] @ pose[:3, :3].T + pose[:3, 3]) @ results[
+        'other_cam_intrinsic'
+    ].T
     pixels = (pixels[:, :2] / pixels[:, 2:]).astype(np.float32)
     found = cv2.remap(moved, pixels[None], None, cv2.INTER_LINEAR)[0]
     height, width = moved.shape[:2]
@@ -281,8 +314,13 @@ def warp_error(sample, sign=1.0):
 @pytest.mark.parametrize('side', ['left', 'right'])
 @pytest.mark.parametrize('moves', [['flip'], ['kb_crop', 'flip'], ['resize', 'flip']], ids='-'.join)
 def test_a_scene_moved_before_it_became_a_pair_is_a_pair(side, moves):
-    pipeline = [MOVES[name] for name in moves] + [PairFromScene(right_prob=float(side == 'right')), PackStereoInputs()]
-    dataset = SyntheticDataset('rooms', 3, image_size=(112, 144), stereo=True, noise=0.0, pipeline=pipeline)
+    pipeline = [MOVES[name] for name in moves] + [
+        PairFromScene(right_prob=float(side == 'right')),
+        PackStereoInputs(),
+    ]
+    dataset = SyntheticDataset(
+        'rooms', 3, image_size=(112, 144), stereo=True, noise=0.0, pipeline=pipeline
+    )
     for index in range(3):
         sample = dataset[index]['data_samples']
         right, wrong, none = (warp_error(sample, sign) for sign in (1.0, -1.0, 0.0))
@@ -312,14 +350,21 @@ def test_maps_are_loaded_in_front_of_what_moves_the_image(loader, move):
     import projects.EPCDepth.depth_hints  # noqa: F401  registers ComputeDepthHint
 
     loader = TRANSFORMS.build(loader) if isinstance(loader, dict) else loader
-    results = dict(img=np.zeros((120, 160, 3), np.uint8), img_path='a.png', side='left', rng=np.random.RandomState(0))
+    results = dict(
+        img=np.zeros((120, 160, 3), np.uint8),
+        img_path='a.png',
+        side='left',
+        rng=np.random.RandomState(0),
+    )
     results.update(disparity_path='a.npy')
     mover = type(MOVES[move]).__name__
     with pytest.raises(ValueError, match=f'put {type(loader).__name__} in front of {mover}'):
         loader(apply([move], results))
 
 
-@pytest.mark.parametrize('transform', [RandomFlip(1.0), RandomRotate(1.0), RandomCrop((4, 4)), KBCrop(), NYUCrop()])
+@pytest.mark.parametrize(
+    'transform', [RandomFlip(1.0), RandomRotate(1.0), RandomCrop((4, 4)), KBCrop(), NYUCrop()]
+)
 def test_an_image_that_is_not_loaded_yet_is_named(transform):
     with pytest.raises(ValueError, match=rf'{type(transform).__name__}: a.png is not loaded yet'):
         transform(dict(img_path='a.png', rng=np.random.RandomState(0)))
@@ -328,14 +373,21 @@ def test_an_image_that_is_not_loaded_yet_is_named(transform):
 @pytest.mark.parametrize('size', [(0, 4), (4,), 4, (4, 2.5), '44', (4, -1)])
 def test_impossible_sizes_are_refused_at_once(size):
     for build in (RandomCrop, Resize):
-        with pytest.raises(ValueError, match=rf'{build.__name__}\.\w+ is \(\w+, \w+\), two whole numbers'):
+        with pytest.raises(
+            ValueError, match=rf'{build.__name__}\.\w+ is \(\w+, \w+\), two whole numbers'
+        ):
             build(size)
 
 
 def test_depth_loaded_after_a_resize_is_the_resized_images(tmp_path):
     path = tmp_path / 'depth.npy'
     np.save(path, np.full((60, 80), 2.0, np.float32))
-    results = dict(img=np.zeros((120, 160, 3), np.uint8), img_path='a.png', cam_intrinsic=K, depth_path=str(path))
+    results = dict(
+        img=np.zeros((120, 160, 3), np.uint8),
+        img_path='a.png',
+        cam_intrinsic=K,
+        depth_path=str(path),
+    )
     pipeline = [LoadImage(), Resize((80, 60)), LoadDepth(), PackDepthInputs()]
     for step in pipeline[:-1]:
         results = step(results | dict(depth_scale=1000.0))
@@ -352,7 +404,9 @@ def test_a_strip_of_ground_truth_of_another_size_is_refused():
 def test_ground_truth_that_another_transform_forgot_is_refused_when_packing():
     results = full_sample() | dict(img_path='a.png')
     results['gt_depth'] = results['gt_depth'][:-4]
-    with pytest.raises(ValueError, match=r'PackDepthInputs: gt_depth of a.png is 116x160, expected 120x160'):
+    with pytest.raises(
+        ValueError, match=r'PackDepthInputs: gt_depth of a.png is 116x160, expected 120x160'
+    ):
         PackDepthInputs()(results)
 
 
@@ -374,7 +428,9 @@ def kitti_samples(rendered_kitti, *pipeline):
 
 def test_laser_depth_along_the_axis_lies_where_the_image_and_its_camera_are(rendered_kitti):
     layout = rendered_kitti[1]
-    for index, results in enumerate(kitti_samples(rendered_kitti, LoadVelodyneDepth('camera', None))):
+    for index, results in enumerate(
+        kitti_samples(rendered_kitti, LoadVelodyneDepth('camera', None))
+    ):
         found, expected = results['gt_depth'], layout.render('test', index)['gt_depth']
         measured = found > 0
         assert measured.sum() > 1000
@@ -383,23 +439,37 @@ def test_laser_depth_along_the_axis_lies_where_the_image_and_its_camera_are(rend
 
 def test_published_laser_depth_stays_one_pixel_up_and_left(rendered_kitti):
     layout = rendered_kitti[1]
-    for index, results in enumerate(kitti_samples(rendered_kitti, LoadVelodyneDepth('forward', None))):
-        found, expected = results['gt_depth'][:-1, :-1], layout.render('test', index)['gt_depth'][1:, 1:]
+    for index, results in enumerate(
+        kitti_samples(rendered_kitti, LoadVelodyneDepth('forward', None))
+    ):
+        found, expected = (
+            results['gt_depth'][:-1, :-1],
+            layout.render('test', index)['gt_depth'][1:, 1:],
+        )
         measured = found > 0
-        assert np.median((found - expected)[measured]) == pytest.approx(0.27, abs=0.05)  # the scanner stands behind
+        assert np.median((found - expected)[measured]) == pytest.approx(
+            0.27, abs=0.05
+        )  # the scanner stands behind
 
 
 @pytest.mark.parametrize('mirrored', [False, True])
 @pytest.mark.parametrize('size', [None, (200, 701)])
 def test_the_camera_of_laser_depth_follows_its_size(rendered_kitti, size, mirrored):
     layout = rendered_kitti[1]
-    pipeline = [Resize((160, 64), resize_depth=False), LoadVelodyneDepth('camera', size), RandomFlip(float(mirrored))]
+    pipeline = [
+        Resize((160, 64), resize_depth=False),
+        LoadVelodyneDepth('camera', size),
+        RandomFlip(float(mirrored)),
+    ]
     for index, results in enumerate(kitti_samples(rendered_kitti, *pipeline)):
         depth = results['gt_depth']
         assert depth.shape == results['ori_shape'] == (size or (96, 320))
         # Each measured pixel, seen by the camera of the loaded image, has the depth that was rendered there.
         rows, columns = np.nonzero(depth)
-        rays = np.stack([columns, rows, np.ones_like(rows)], axis=1) @ np.linalg.inv(results['ori_cam_intrinsic']).T
+        rays = (
+            np.stack([columns, rows, np.ones_like(rows)], axis=1)
+            @ np.linalg.inv(results['ori_cam_intrinsic']).T
+        )
         rays[:, 0] *= -1 if mirrored else 1
         pixels = rays @ layout.intrinsic.T
         u, v = np.rint(pixels[:, 0]).astype(int), np.rint(pixels[:, 1]).astype(int)

@@ -48,7 +48,9 @@ def test_geometry_holds_after_crop_mirror_and_sides(side, mirrored):
         ColorJitterPair(prob=1.0),
         PackStereoInputs(),
     ]
-    dataset = SyntheticDataset('rooms', 3, image_size=(64, 128), stereo=True, noise=0.0, pipeline=pipeline)
+    dataset = SyntheticDataset(
+        'rooms', 3, image_size=(64, 128), stereo=True, noise=0.0, pipeline=pipeline
+    )
     for index in range(3):
         sample = dataset[index]['data_samples']
         assert sample.clean_img.shape == (3, 48, 100)
@@ -74,7 +76,9 @@ def test_colours_may_change_before_the_geometry():
 
 def test_resizing_keeps_the_geometry():
     pipeline = [PairFromScene(), resize_pair((96, 64)), PackStereoInputs()]
-    dataset = SyntheticDataset('rooms', 1, image_size=(128, 192), stereo=True, noise=0.0, pipeline=pipeline)
+    dataset = SyntheticDataset(
+        'rooms', 1, image_size=(128, 192), stereo=True, noise=0.0, pipeline=pipeline
+    )
     sample = dataset[0]['data_samples']
     sample.gt_depth = sample.gt_depth[::2, ::2].contiguous()
     assert warp_error(sample) < 0.6 * warp_error(sample, 0.0)
@@ -90,9 +94,13 @@ def test_both_views_get_the_same_colours_and_clean_copies():
     assert np.array_equal(changed['clean_other_img'], image)
     kept = ColorJitterPair(prob=0.0)(dict(results))
     assert np.array_equal(kept['img'], image)
-    np.testing.assert_allclose(jitter(image, [('brightness', 1.5)]), np.minimum(image * 1.5, 255), atol=1)
+    np.testing.assert_allclose(
+        jitter(image, [('brightness', 1.5)]), np.minimum(image * 1.5, 255), atol=1
+    )
     grey = jitter(image, [('saturation', 0.0)])
-    np.testing.assert_allclose(grey, (image @ [0.114, 0.587, 0.299])[..., None].repeat(3, axis=2), atol=1)
+    np.testing.assert_allclose(
+        grey, (image @ [0.114, 0.587, 0.299])[..., None].repeat(3, axis=2), atol=1
+    )
 
 
 def test_nominal_intrinsics_follow_the_size():
@@ -140,8 +148,16 @@ def test_kitti_raw_lists_pairs_of_either_type(kitti_root):
     dataset = KITTIRawDataset(**options, pipeline=[LoadPair()])
     left, right = dataset[0], dataset[1]
     assert (left['side'], right['side']) == ('left', 'right')
-    assert left['img_path'] == right['other_img_path'] == str(kitti_root / DRIVE / 'image_02/data/0000000042.png')
-    assert right['img_path'] == left['other_img_path'] == str(kitti_root / DRIVE / 'image_03/data/0000000042.jpg')
+    assert (
+        left['img_path']
+        == right['other_img_path']
+        == str(kitti_root / DRIVE / 'image_02/data/0000000042.png')
+    )
+    assert (
+        right['img_path']
+        == left['other_img_path']
+        == str(kitti_root / DRIVE / 'image_03/data/0000000042.jpg')
+    )
     assert left['depth_hint_path'] == str(kitti_root / 'hints' / DRIVE / 'image_02/0000000042.npy')
     assert left['velodyne_path'] == str(kitti_root / DRIVE / 'velodyne_points/data/0000000042.bin')
     assert left['stereo_extrinsics'][0, 3] == -right['stereo_extrinsics'][0, 3] == -0.54
@@ -152,7 +168,9 @@ def test_kitti_raw_lists_pairs_of_either_type(kitti_root):
 
 def test_a_scan_becomes_ground_truth_of_one_size(kitti_root):
     calib_file = kitti_root / '2011_09_26' / 'calib_cam_to_cam.txt'
-    calib_file.write_text(calib_file.read_text() + 'R_rect_00: 1 0 0 0 1 0 0 0 1\nS_rect_02: 124 37\n')
+    calib_file.write_text(
+        calib_file.read_text() + 'R_rect_00: 1 0 0 0 1 0 0 0 1\nS_rect_02: 124 37\n'
+    )
     axes = 'R: 0 -1 0 0 0 -1 1 0 0\nT: 0 0 -0.27\n'  # the camera looks along the scanner's forward axis
     (kitti_root / '2011_09_26' / 'calib_velo_to_cam.txt').write_text(axes)
     scan = kitti_root / DRIVE / 'velodyne_points' / 'data' / '0000000042.bin'
@@ -170,7 +188,9 @@ def test_a_scan_becomes_ground_truth_of_one_size(kitti_root):
         # Column 609.5 - 721.5 * 300 / 399.73 plus the baseline's share, 68 from 0 (67 as published), and ten times as
         # many pixels.
         column = dict(forward=67, camera=68)[axis]
-        assert gt_depth.nonzero().float().mean(dim=0)[1].item() == pytest.approx(10.016 * (column + 0.5) - 0.5, abs=1)
+        assert gt_depth.nonzero().float().mean(dim=0)[1].item() == pytest.approx(
+            10.016 * (column + 0.5) - 0.5, abs=1
+        )
     native = KITTIRawDataset(**options, pipeline=[LoadImage(), LoadVelodyneDepth(size=None)])[0]
     assert native['gt_depth'].shape == (37, 124)
     scan.unlink()
@@ -180,7 +200,9 @@ def test_a_scan_becomes_ground_truth_of_one_size(kitti_root):
         LoadVelodyneDepth('x')
 
 
-@pytest.mark.parametrize('line', ['2011_09_26 42 l', f'{DRIVE} 42', f'{DRIVE} 42 x', f'{DRIVE} a l'])
+@pytest.mark.parametrize(
+    'line', ['2011_09_26 42 l', f'{DRIVE} 42', f'{DRIVE} 42 x', f'{DRIVE} a l']
+)
 def test_malformed_split_lines_are_named(kitti_root, line):
     (kitti_root / 'split.txt').write_text(f'{DRIVE} 42 l\n{line}\n')
     with pytest.raises(ValueError, match=r'split.txt, line 2 should read "DATE/DRIVE FRAME l\|r"'):
@@ -196,7 +218,9 @@ def test_real_pairs_agree_with_their_ground_truth():
     kitti, motorcycle = (dataset[index]['data_samples'] for index in range(2))
     depth = motorcycle.gt_depth[motorcycle.gt_depth > 0]
     found = [depth.min().item(), depth.median().item(), depth.max().item()]
-    assert found == pytest.approx([2.110, 2.750, 5.017], abs=2e-3)  # recorded with the samples, as are the errors
+    assert found == pytest.approx(
+        [2.110, 2.750, 5.017], abs=2e-3
+    )  # recorded with the samples, as are the errors
     assert (depth.numel() / motorcycle.gt_depth.numel()) == pytest.approx(0.9265, abs=1e-4)
     assert warp_error(motorcycle) == pytest.approx(7.7, abs=0.3)
     assert warp_error(kitti) == pytest.approx(17.0, abs=0.5)
@@ -207,23 +231,38 @@ def test_real_pairs_agree_with_their_ground_truth():
 @needs_samples
 def test_a_real_scan_lands_where_the_sample_says():
     lines = (SAMPLES / 'stereo' / 'calib' / 'kitti_demo.txt').read_text().splitlines()
-    calib = {line.split(':')[0]: np.array(line.split(':')[1].split(), float) for line in lines if ':' in line}
+    calib = {
+        line.split(':')[0]: np.array(line.split(':')[1].split(), float)
+        for line in lines
+        if ':' in line
+    }
     rectify, rigid = np.eye(4), np.eye(4)
-    rectify[:3, :3], rigid[:3] = calib['R0_rect'].reshape(3, 3), calib['Tr_velo_to_cam'].reshape(3, 4)
+    rectify[:3, :3], rigid[:3] = (
+        calib['R0_rect'].reshape(3, 3),
+        calib['Tr_velo_to_cam'].reshape(3, 4),
+    )
     projection = calib['P2'].reshape(3, 4) @ rectify @ rigid
-    points = np.fromfile(SAMPLES / 'stereo' / 'velodyne' / 'kitti_demo.bin', np.float32).reshape(-1, 4)
+    points = np.fromfile(SAMPLES / 'stereo' / 'velodyne' / 'kitti_demo.bin', np.float32).reshape(
+        -1, 4
+    )
     found = project_velodyne(points, projection, (375, 1242), 'camera')
-    expected = cv2.imread(str(SAMPLES / 'stereo' / 'depth' / 'kitti_demo.png'), cv2.IMREAD_UNCHANGED) / 256
+    expected = (
+        cv2.imread(str(SAMPLES / 'stereo' / 'depth' / 'kitti_demo.png'), cv2.IMREAD_UNCHANGED) / 256
+    )
     agree = np.abs(found - expected) < 1 / 256
     assert agree[expected > 0].mean() > 0.999
-    forward = project_velodyne(points, projection, (375, 1242), 'forward')[:-1, :-1]  # shifted, as published
+    forward = project_velodyne(points, projection, (375, 1242), 'forward')[
+        :-1, :-1
+    ]  # shifted, as published
     both = (found[1:, 1:] > 0) & (forward > 0)
     assert np.median((forward - found[1:, 1:])[both]) == pytest.approx(0.27, abs=0.05)
 
 
 @needs_samples
 def test_both_sides_of_real_pairs():
-    dataset = StereoFolderDataset(str(SAMPLES / 'stereo'), sides=('left', 'right'), pipeline=[LoadPair()])
+    dataset = StereoFolderDataset(
+        str(SAMPLES / 'stereo'), sides=('left', 'right'), pipeline=[LoadPair()]
+    )
     assert [dataset.get_data_info(index)['side'] for index in range(4)] == ['left', 'right'] * 2
     left, right = dataset[2], dataset[3]
     assert right['cam_intrinsic'][0, 2] - left['cam_intrinsic'][0, 2] == pytest.approx(31.086)

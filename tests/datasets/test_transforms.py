@@ -30,7 +30,11 @@ def expected(recorded, case, kind):
 
 
 def inputs(recorded, seed=0):
-    return dict(img=recorded['img'].copy(), gt_depth=recorded['depth'].copy(), rng=np.random.RandomState(seed))
+    return dict(
+        img=recorded['img'].copy(),
+        gt_depth=recorded['depth'].copy(),
+        rng=np.random.RandomState(seed),
+    )
 
 
 @pytest.mark.parametrize(
@@ -71,7 +75,9 @@ def test_rotation_gives_the_published_arrays(recorded, angle):
 @pytest.mark.parametrize('case', ['color_7', 'color_8'])
 def test_colour_is_the_published_one_rounded_to_bytes(recorded, case):
     settings = load_case('transforms')['cases'][case]
-    table = ColorAug.table(settings['gamma'], settings['brightness'], np.array(settings['colour_bgr']))
+    table = ColorAug.table(
+        settings['gamma'], settings['brightness'], np.array(settings['colour_bgr'])
+    )
     found = cv2.LUT(recorded['img'], table)
     assert np.abs(found - recorded[f'out/{case}/img']).max() <= 0.5 + 1e-6
 
@@ -94,7 +100,9 @@ def test_the_training_chain_draws_and_does_what_was_published(recorded, seed):
     assert np.array_equal(results['gt_depth'], expected(recorded, case, 'depth')[0])
     mean, std = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375])
     normalized = (results['img'][..., ::-1].astype(np.float32) - mean) / std
-    difference = np.abs(normalized.transpose(2, 0, 1) - expected(recorded, case, 'img')) * std[:, None, None]
+    difference = (
+        np.abs(normalized.transpose(2, 0, 1) - expected(recorded, case, 'img')) * std[:, None, None]
+    )
     assert difference.max() <= (1.5 if settings['rotated'] else 0.51)  # grey levels
 
 
@@ -113,7 +121,9 @@ def marked(height=400, width=600):
     img = np.zeros((height, width, 3), np.uint8)
     img[v - 3 : v + 4, u - 3 : u + 4] = 255
     results = dict(img=img, gt_depth=np.ones((height, width), np.float32), img_shape=img.shape[:2])
-    return results | dict(cam_intrinsic=K.copy(), ori_cam_intrinsic=K.copy(), rng=np.random.RandomState(0)), point
+    return results | dict(
+        cam_intrinsic=K.copy(), ori_cam_intrinsic=K.copy(), rng=np.random.RandomState(0)
+    ), point
 
 
 def dot(img):
@@ -148,8 +158,12 @@ def test_intrinsics_follow_a_rotation_as_a_roll_of_the_camera():
     results['img'][round(v) - 3 : round(v) + 4, round(u) - 3 : round(u) + 4] = 255
     results = RandomRotate.rotate(results, 2.5)
     angle = np.deg2rad(2.5)
-    roll = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
-    assert project(results['cam_intrinsic'], roll @ point) == pytest.approx(dot(results['img']), abs=0.5)
+    roll = np.array(
+        [[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]]
+    )
+    assert project(results['cam_intrinsic'], roll @ point) == pytest.approx(
+        dot(results['img']), abs=0.5
+    )
 
 
 def test_a_test_time_resize_leaves_ground_truth_and_its_camera():
@@ -178,7 +192,12 @@ def test_an_image_of_another_size_is_refused(transform, message):
 
 def test_packing_keeps_bytes_metres_and_metas():
     results = dict(img=np.full((8, 10, 3), 7, np.uint8))
-    results.update(gt_depth=np.full((8, 10), 2.5, np.float32), cam_intrinsic=K, img_path='a.png', ori_shape=(8, 10))
+    results.update(
+        gt_depth=np.full((8, 10), 2.5, np.float32),
+        cam_intrinsic=K,
+        img_path='a.png',
+        ori_shape=(8, 10),
+    )
     packed = PackDepthInputs().transform(results)
     assert packed['inputs'].shape == (3, 8, 10)
     assert packed['inputs'].dtype.is_floating_point is False

@@ -37,7 +37,11 @@ class Probe:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         for _ in range(20):
             np.ones(2_000_000, np.uint8)
-        return cv2.getNumThreads(), torch.get_num_threads(), resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+        return (
+            cv2.getNumThreads(),
+            torch.get_num_threads(),
+            resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before,
+        )
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='mallopt is of glibc')
@@ -72,7 +76,13 @@ def test_the_pipeline_is_the_published_one_up_to_rounding(seed):
         published = step(published)
     ours = dict(frame, rng=np.random.RandomState(seed))
     ranges = ((0.9, 1.1), (0.9, 1.1), (0.9, 1.1))
-    chain = [KBCrop(), RandomRotate(0.5, 2.5), RandomFlip(0.5), RandomCrop((352, 704)), ColorAug(0.5, *ranges)]
+    chain = [
+        KBCrop(),
+        RandomRotate(0.5, 2.5),
+        RandomFlip(0.5),
+        RandomCrop((352, 704)),
+        ColorAug(0.5, *ranges),
+    ]
     for step in [LoadImage(), LoadDepth(), *chain, PackDepthInputs()]:
         ours = step.transform(ours)
     assert torch.equal(ours['data_samples'].gt_depth, published['gt_depth'][0])

@@ -14,9 +14,13 @@ SHARED_OPTIONS = (REPO / 'depth/cli.py').read_text(encoding='utf-8')
 def commands(page):
     """Yield the script and the options of each command line of a page, continued lines included."""
     text = page.read_text(encoding='utf-8').replace('\\\n', ' ')
-    for line in re.findall(r'^    (.+)$', text, flags=re.MULTILINE) + re.findall(r'`([^`]+)`', text):
+    for line in re.findall(r'^    (.+)$', text, flags=re.MULTILINE) + re.findall(
+        r'`([^`]+)`', text
+    ):
         match = re.match(
-            r'(?:\w+=\S+ )*(?:python|bash) ((?:tools|tests|benchmarks)/\S+\.(?:py|sh))(.*)', line, re.DOTALL
+            r'(?:\w+=\S+ )*(?:python|bash) ((?:tools|tests|benchmarks)/\S+\.(?:py|sh))(.*)',
+            line,
+            re.DOTALL,
         )
         if match:
             yield match[1], re.findall(r'--[a-z][a-z-]+', match[2].split(' # ')[0])

@@ -68,7 +68,9 @@ def test_every_parameter_of_the_head_config_is_trained(checkout):
     check_config(cfg)
     dataset = DATASETS.build(cfg.train_dataloader.dataset.to_dict())
     model = init_model(cfg).train()
-    losses = model(**model.data_preprocessor(pseudo_collate([dataset[0]]), training=True), mode='loss')
+    losses = model(
+        **model.data_preprocessor(pseudo_collate([dataset[0]]), training=True), mode='loss'
+    )
     losses['loss_depth'].backward()
     assert unused_parameters(model) == []
 
@@ -76,7 +78,10 @@ def test_every_parameter_of_the_head_config_is_trained(checkout):
 def test_loss_backbone_neck_and_head_of_the_docs_learn_together(parts):
     cfg, samples = parts
     model = init_model(cfg).train()
-    assert [type(module).__name__ for module in (model.backbone, model.neck, model.decode_head.loss_decode)] == [
+    assert [
+        type(module).__name__
+        for module in (model.backbone, model.neck, model.decode_head.loss_decode)
+    ] == [
         'StridedBackbone',
         'TopDownNeck',
         'InverseDepthLoss',
@@ -84,7 +89,9 @@ def test_loss_backbone_neck_and_head_of_the_docs_learn_together(parts):
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     values = []
     for _ in range(20):
-        losses = model(**model.data_preprocessor(pseudo_collate(samples), training=True), mode='loss')
+        losses = model(
+            **model.data_preprocessor(pseudo_collate(samples), training=True), mode='loss'
+        )
         optimizer.zero_grad()
         losses['loss_depth'].backward()
         optimizer.step()
@@ -98,7 +105,11 @@ def test_the_backbone_of_the_docs_tells_channels_and_strides(parts):
     backbone = MODELS.build(cfg.model.backbone.to_dict())
     feats = backbone(torch.zeros(1, 3, 64, 96))
     assert backbone.out_channels == [feat.shape[1] for feat in feats]
-    assert backbone.out_strides == [64 // feat.shape[2] for feat in feats] == [96 // feat.shape[3] for feat in feats]
+    assert (
+        backbone.out_strides
+        == [64 // feat.shape[2] for feat in feats]
+        == [96 // feat.shape[3] for feat in feats]
+    )
 
 
 def test_the_loss_of_the_docs_is_finite_without_ground_truth(parts):
@@ -136,7 +147,9 @@ def test_the_data_set_of_the_docs_reads_scans(checkout):
     cv2.imwrite(str(room / 'color/0001.png'), np.full((4, 6, 3), 7, np.uint8))
     cv2.imwrite(str(room / 'depth/0001.png'), np.full((4, 6), 6000, np.uint16))
     (room / 'camera.json').write_text('{"K": [[5, 0, 3], [0, 5, 2], [0, 0, 1]]}')
-    cfg = load_config(checkout / DATA_CONFIG, {'train_dataloader.dataset.data_root': str(checkout / 'data/scans')})
+    cfg = load_config(
+        checkout / DATA_CONFIG, {'train_dataloader.dataset.data_root': str(checkout / 'data/scans')}
+    )
     check_config(cfg)
     (sample,) = DATASETS.build(cfg.train_dataloader.dataset.to_dict())
     assert sample['inputs'].shape == (3, 4, 6)
@@ -148,18 +161,26 @@ def test_the_data_set_of_the_docs_reads_scans(checkout):
 def test_the_converter_of_the_docs_fills_the_model(checkout, tmp_path):
     config = checkout / PARTS_CONFIG
     ours = init_model(load_config(config)).state_dict()
-    renamed = {'backbone.stages.': 'encoder.', 'neck.convs.': 'laterals.', 'decode_head.conv.': 'depth.'}
+    renamed = {
+        'backbone.stages.': 'encoder.',
+        'neck.convs.': 'laterals.',
+        'decode_head.conv.': 'depth.',
+    }
     published = {'classifier.weight': torch.ones(2)}
     for name, value in ours.items():
         prefix = next(prefix for prefix in renamed if name.startswith(prefix))
         published[renamed[prefix] + name.removeprefix(prefix)] = torch.full_like(value, 0.01)
     torch.save(dict(state_dict=published), tmp_path / 'published.pth')
     target = tmp_path / 'ours.pth'
-    assert write_converted('inverse_depth', tmp_path / 'published.pth', target, config, root=checkout) == [config]
+    assert write_converted(
+        'inverse_depth', tmp_path / 'published.pth', target, config, root=checkout
+    ) == [config]
     model = init_model(config, target)
     assert all((value == 0.01).all() for value in model.state_dict().values())
 
-    torch.save(dict(state_dict=published | {'extra.weight': torch.ones(2)}), tmp_path / 'published.pth')
+    torch.save(
+        dict(state_dict=published | {'extra.weight': torch.ones(2)}), tmp_path / 'published.pth'
+    )
     with pytest.raises(ValueError, match=r'extra\.weight'):
         write_converted('inverse_depth', tmp_path / 'published.pth', target, config, root=checkout)
 
@@ -172,7 +193,9 @@ def test_the_table_of_spatial_keys_is_complete():
 
 def test_the_links_inside_the_page_lead_to_headings():
     headings = re.findall(r'^#+ (.+)$', PAGE, flags=re.MULTILINE)
-    anchors = {re.sub(r'[^a-z0-9 -]', '', heading.lower()).replace(' ', '-') for heading in headings}
+    anchors = {
+        re.sub(r'[^a-z0-9 -]', '', heading.lower()).replace(' ', '-') for heading in headings
+    }
     assert set(re.findall(r'\]\(#([^)]+)\)', PAGE)) <= anchors
 
 

@@ -26,7 +26,9 @@ TEXT = (REPO / 'docs/customize.md').read_text(encoding='utf-8')
 
 def write_section(title, folder):
     """Write the files of a section below a folder that looks like a checkout; return the section and the files."""
-    section = re.search(rf'^## {title}\n(.*?)(?=^## |\Z)', TEXT, flags=re.DOTALL | re.MULTILINE).group(1)
+    section = re.search(
+        rf'^## {title}\n(.*?)(?=^## |\Z)', TEXT, flags=re.DOTALL | re.MULTILINE
+    ).group(1)
     files = dict(re.findall(r'```python\n# (\S+\.py)\n(.*?)```', section, flags=re.DOTALL))
     assert len(files) == 2
     for name, content in files.items():
@@ -45,14 +47,20 @@ def metric_config(tmp_path_factory):
 
 
 def test_the_metric_of_the_docs_is_measured_under_every_protocol(metric_config):
-    cfg = load_config(metric_config, {'test_evaluator.protocols': ['folder'], 'test_evaluator.crop': 'garg'})
+    cfg = load_config(
+        metric_config, {'test_evaluator.protocols': ['folder'], 'test_evaluator.crop': 'garg'}
+    )
     check_config(cfg)
     metric = METRICS.build(cfg.test_evaluator)
     errors = []
     for index in range(2):
         gt_depth = torch.rand(20, 30, generator=torch.Generator().manual_seed(index)) * 8 + 1
         gt_depth[:, 10:14] = 0
-        sample = dict(pred_depth=gt_depth * 1.1 + 0.5 * index + 0.1, gt_depth=gt_depth, img_path=f'{index}.png')
+        sample = dict(
+            pred_depth=gt_depth * 1.1 + 0.5 * index + 0.1,
+            gt_depth=gt_depth,
+            img_path=f'{index}.png',
+        )
         metric.process({}, [sample])
         errors.append((sample['pred_depth'] - gt_depth).abs()[gt_depth > 0].mean().item())
     values = metric.evaluate(2)
@@ -66,7 +74,10 @@ def test_the_metric_of_the_docs_is_measured_under_every_protocol(metric_config):
     ('option', 'message'),
     [
         ({'default_hooks.checkpoint.rule': 'greater'}, 'the greatest mae, which is the worst'),
-        ({'val_evaluator.pixel_metrics': ['maee']}, "unknown pixel metric 'maee', did you mean mae?"),
+        (
+            {'val_evaluator.pixel_metrics': ['maee']},
+            "unknown pixel metric 'maee', did you mean mae?",
+        ),
         ({'val_evaluator.pixel_metrics': 'mae'}, 'a list of names'),
         ({'val_evaluator.pixel_metrics': ['rmse']}, "'rmse' is measured always"),
     ],
@@ -87,7 +98,13 @@ def test_the_metric_of_the_docs_chooses_the_best_checkpoint(metric_config, tmp_p
         'val_dataloader.persistent_workers=False',
         'val_dataloader.dataset.num_scenes=2',
     ]
-    command = [sys.executable, str(REPO / 'tools/train.py'), str(metric_config), '--cfg-options', *options]
+    command = [
+        sys.executable,
+        str(REPO / 'tools/train.py'),
+        str(metric_config),
+        '--cfg-options',
+        *options,
+    ]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert list((tmp_path / 'work_dirs/absolute_error_rooms').glob('best_mae_*.pth'))
@@ -107,7 +124,9 @@ def write_attic(folder):
 def test_the_protocol_of_the_docs_is_known_by_its_name(tmp_path):
     section, _ = write_section('A protocol', tmp_path)
     write_attic(tmp_path)
-    command = shlex.split(re.search(r'^ {4}(python tools/score\.py .*)$', section, flags=re.MULTILINE).group(1))
+    command = shlex.split(
+        re.search(r'^ {4}(python tools/score\.py .*)$', section, flags=re.MULTILINE).group(1)
+    )
     command[:2] = [sys.executable, str(REPO / 'tools/score.py')]
     environment = dict(os.environ, PYTHONPATH=str(REPO))
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
@@ -134,7 +153,9 @@ def test_the_protocol_of_the_docs_is_the_evaluators(tmp_path):
     metric = METRICS.build(cfg.test_evaluator)
     assert metric.protocol.name == 'attic_5'
     gt_depth = torch.tensor([[1.0, 2.0, 4.0, 8.0]])
-    metric.process({}, [dict(pred_depth=gt_depth * 3, gt_depth=gt_depth, img_path='0.png', dataset='attic')])
+    metric.process(
+        {}, [dict(pred_depth=gt_depth * 3, gt_depth=gt_depth, img_path='0.png', dataset='attic')]
+    )
     expected = depth_metrics(gt_depth[:, :3], gt_depth[:, :3])
     values = metric.evaluate(1)
     assert {name: values[name] for name in expected} == pytest.approx(expected, abs=1e-6)

@@ -33,7 +33,9 @@ def test_the_loader_of_the_page_reads_ground_truth(page_pipeline, tmp_path):
     confidence = np.ones((4, 6), np.float32)
     confidence[0] = 0.1
     np.savez(tmp_path / 'depth/a.npz', depth=np.full((4, 6), 3.0), confidence=confidence)
-    dataset = DATASETS.build(dict(type='FolderDepthDataset', data_root=str(tmp_path), pipeline=page_pipeline))
+    dataset = DATASETS.build(
+        dict(type='FolderDepthDataset', data_root=str(tmp_path), pipeline=page_pipeline)
+    )
     gt_depth = dataset[0]['data_samples'].gt_depth
     assert (gt_depth[0] == 0).all()
     assert (gt_depth[1:] == 3).all()

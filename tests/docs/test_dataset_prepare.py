@@ -19,7 +19,11 @@ def test_the_page_names_what_there_is():
 
 
 def test_the_data_set_of_the_page_works(tmp_path):
-    example = next(block for block in re.findall(r'```python\n(.*?)```', PAGE, flags=re.DOTALL) if 'MyDataset' in block)
+    example = next(
+        block
+        for block in re.findall(r'```python\n(.*?)```', PAGE, flags=re.DOTALL)
+        if 'MyDataset' in block
+    )
     exec(example, {})
     (tmp_path / 'a').mkdir()
     cv2.imwrite(str(tmp_path / 'a/color.png'), np.zeros((480, 640, 3), np.uint8))

@@ -9,7 +9,9 @@ from depth.engine.config import load_config
 from depth.engine.converters.convert import build_without_weights
 from tests.shared import REPO
 
-ROWS = dict(re.findall(r'^\| ([\w-]+) \| ([\d.]+) \|', (REPO / 'docs/model_zoo.md').read_text(), re.M))
+ROWS = dict(
+    re.findall(r'^\| ([\w-]+) \| ([\d.]+) \|', (REPO / 'docs/model_zoo.md').read_text(), re.M)
+)
 CONFIGS = {
     path.stem: path
     for path in sorted((REPO / 'configs').glob('*/*.py'))

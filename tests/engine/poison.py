@@ -20,13 +20,22 @@ class PoisonedLoss(SILogLoss):
         **kwargs: Of ``SILogLoss``.
     """
 
-    def __init__(self, iterations: tuple[int, ...] = (), kind: str = 'loss', rank: int | None = None, **kwargs) -> None:
+    def __init__(
+        self,
+        iterations: tuple[int, ...] = (),
+        kind: str = 'loss',
+        rank: int | None = None,
+        **kwargs,
+    ) -> None:
         super().__init__(**kwargs)
         self.iterations, self.kind, self.rank = iterations, kind, rank
 
     def forward(self, pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         loss = super().forward(pred, target, mask)
         is_here = self.rank is None or self.rank == get_rank()
-        if not is_here or MessageHub.get_current_instance().get_info('iter', 0) not in self.iterations:
+        if (
+            not is_here
+            or MessageHub.get_current_instance().get_info('iter', 0) not in self.iterations
+        ):
             return loss
         return loss + torch.inf if self.kind == 'loss' else loss + torch.sqrt(0 * pred).sum()

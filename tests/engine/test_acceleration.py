@@ -30,7 +30,9 @@ class Tiny(nn.Module):
     def __init__(self):
         super().__init__()
         torch.manual_seed(0)
-        self.backbone = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.2))
+        self.backbone = nn.Sequential(
+            nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.2)
+        )
         self.head = nn.Conv2d(8, 1, 1)
 
     def predict_depth(self, inputs, data_samples=None):
@@ -87,7 +89,9 @@ def test_channels_last_reaches_weights_and_features_and_changes_no_value():
 def test_what_compile_stands_for():
     assert compile_options(None) is compile_options(False) is None
     assert compile_options(True) == dict(dynamic=False)
-    assert compile_options(dict(mode='reduce-overhead', dynamic=None)) == dict(mode='reduce-overhead', dynamic=None)
+    assert compile_options(dict(mode='reduce-overhead', dynamic=None)) == dict(
+        mode='reduce-overhead', dynamic=None
+    )
     with pytest.raises(ValueError, match="got 'yes'"):
         compile_options('yes')
 

@@ -4,12 +4,19 @@ import re
 
 import pytest
 
-from depth.engine.batch_size import BatchSize, batch_size_of, fit_recipe_to_batch, launched_processes
+from depth.engine.batch_size import (
+    BatchSize,
+    batch_size_of,
+    fit_recipe_to_batch,
+    launched_processes,
+)
 from depth.engine.config import load_config
 from depth.engine.errors import ConfigError
 from tests.shared import REPO
 
-SWIN_T = REPO / 'configs/depthformer/depthformer_swint_w7_nyu.py'  # 16 images a step: 8 on each of 2 processes
+SWIN_T = (
+    REPO / 'configs/depthformer/depthformer_swint_w7_nyu.py'
+)  # 16 images a step: 8 on each of 2 processes
 
 
 @pytest.fixture
@@ -33,8 +40,14 @@ def launched_on(monkeypatch):
             '1 process x 8 = 8 images a step; the published recipe has 16, for which its rate and schedule are made; '
             '--auto-scale-lr fits them to 8',
         ),
-        (BatchSize(2, 4, 2, 16), '2 processes x 4 x 2 accumulated = 16 images a step; the published recipe has 16'),
-        (BatchSize(1, 4, 1, None), 'the config states no published batch (auto_scale_lr.base_batch_size)'),
+        (
+            BatchSize(2, 4, 2, 16),
+            '2 processes x 4 x 2 accumulated = 16 images a step; the published recipe has 16',
+        ),
+        (
+            BatchSize(1, 4, 1, None),
+            'the config states no published batch (auto_scale_lr.base_batch_size)',
+        ),
     ],
 )
 def test_the_batch_is_said_in_a_line(batch, text):
@@ -43,13 +56,20 @@ def test_the_batch_is_said_in_a_line(batch, text):
 
 def test_the_batch_of_a_config_counts_accumulation():
     cfg = load_config(SWIN_T, {'optim_wrapper.accumulative_counts': 4})
-    assert batch_size_of(cfg, 3) == BatchSize(processes=3, per_process=8, accumulated=4, published=16)
+    assert batch_size_of(cfg, 3) == BatchSize(
+        processes=3, per_process=8, accumulated=4, published=16
+    )
 
 
 def test_processes_are_those_of_the_launcher(monkeypatch):
     monkeypatch.setenv('WORLD_SIZE', '4')
     monkeypatch.setenv('SLURM_NTASKS', '16')
-    assert [launched_processes(name) for name in (None, 'none', 'pytorch', 'slurm')] == [1, 1, 4, 16]
+    assert [launched_processes(name) for name in (None, 'none', 'pytorch', 'slurm')] == [
+        1,
+        1,
+        4,
+        16,
+    ]
 
 
 def test_a_quarter_of_the_batch_halves_the_rate_of_adamw_and_takes_four_times_as_long(launched_on):
@@ -59,7 +79,10 @@ def test_a_quarter_of_the_batch_halves_the_rate_of_adamw_and_takes_four_times_as
     assert cfg.train_cfg.max_iters == cfg.param_scheduler.max_iters == 4 * 38400
     assert cfg.param_scheduler.warmup_iters == 4 * 12800
     assert cfg.train_cfg.val_interval == cfg.default_hooks.checkpoint.interval == 4 * 1600
-    assert '4 images a step instead of 16: rate 6e-05 -> 3e-05 (square root rule), 38400 -> 153600 iterations' in text
+    assert (
+        '4 images a step instead of 16: rate 6e-05 -> 3e-05 (square root rule), 38400 -> 153600 iterations'
+        in text
+    )
     assert not cfg.auto_scale_lr.enable  # mmengine's own, linear rule stays off
     assert fit_recipe_to_batch(cfg) is None
 
@@ -95,10 +118,22 @@ def test_nothing_changes_unless_it_is_asked_for():
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        ({'auto_scale_lr.base_batch_size': None}, 'states no published batch; set auto_scale_lr.base_batch_size'),
-        ({'optim_wrapper.optimizer.type': 'Lion'}, "no rule for optim_wrapper.optimizer of type 'Lion'"),
-        ({'param_scheduler.type': 'ExponentialLR'}, "cannot stretch param_scheduler.0, 'ExponentialLR'"),
-        ({'param_scheduler.by_epoch': True}, "cannot stretch param_scheduler.0, 'WarmupCosineLR' by epoch"),
+        (
+            {'auto_scale_lr.base_batch_size': None},
+            'states no published batch; set auto_scale_lr.base_batch_size',
+        ),
+        (
+            {'optim_wrapper.optimizer.type': 'Lion'},
+            "no rule for optim_wrapper.optimizer of type 'Lion'",
+        ),
+        (
+            {'param_scheduler.type': 'ExponentialLR'},
+            "cannot stretch param_scheduler.0, 'ExponentialLR'",
+        ),
+        (
+            {'param_scheduler.by_epoch': True},
+            "cannot stretch param_scheduler.0, 'WarmupCosineLR' by epoch",
+        ),
     ],
 )
 def test_what_has_no_rule_is_refused(options, message, launched_on):
@@ -107,7 +142,9 @@ def test_what_has_no_rule_is_refused(options, message, launched_on):
 
 
 @pytest.mark.parametrize(
-    'page', sorted([*REPO.glob('configs/*/README.md'), *REPO.glob('projects/*/README.md')]), ids=lambda p: p.parent.name
+    'page',
+    sorted([*REPO.glob('configs/*/README.md'), *REPO.glob('projects/*/README.md')]),
+    ids=lambda p: p.parent.name,
 )
 def test_the_batch_column_is_the_images_a_step_of_the_config(page):
     configs = {path.stem: path for path in page.parent.rglob('*.py')}

@@ -42,7 +42,11 @@ class Meta:
 @pytest.mark.parametrize('zipped', [True, False], ids=['zip', 'legacy'])
 def test_a_foreign_file_is_read_without_running_anything(tmp_path, zipped, capsys):
     weights = collections.OrderedDict(weight=torch.arange(6.0).view(2, 3))
-    content = dict(state_dict=weights, meta=dict(epoch=3, hub=Meta(), acc=np.float64(0.5)), bad=Payload(tmp_path / 'x'))
+    content = dict(
+        state_dict=weights,
+        meta=dict(epoch=3, hub=Meta(), acc=np.float64(0.5)),
+        bad=Payload(tmp_path / 'x'),
+    )
     path = tmp_path / 'foreign.pth'
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
     loaded = load_checkpoint_file(path)
@@ -56,7 +60,13 @@ def test_a_foreign_file_is_read_without_running_anything(tmp_path, zipped, capsy
 
 def test_plain_values_come_back(tmp_path):
     buffer = HistoryBuffer([1.0, 2.0], [1, 3], max_length=50)
-    state = dict(hub=dict(loss=buffer), rate=np.float32(0.5), names=('a', 'b'), function=len, nested=[np.arange(3)])
+    state = dict(
+        hub=dict(loss=buffer),
+        rate=np.float32(0.5),
+        names=('a', 'b'),
+        function=len,
+        nested=[np.arange(3)],
+    )
     save_atomically(to_plain(state), tmp_path / 'a.pth')
     loaded = from_plain(torch.load(tmp_path / 'a.pth', weights_only=True))
     assert loaded['hub']['loss'].data[0].tolist() == [1.0, 2.0]
@@ -111,7 +121,9 @@ def _break_pickle(path):
         records = {name: archive.read(name) for name in archive.namelist()}
     with zipfile.ZipFile(path, 'w') as archive:
         for name, record in records.items():
-            archive.writestr(name, record[:20] + b'\xff' * 20 if name.endswith('data.pkl') else record)
+            archive.writestr(
+                name, record[:20] + b'\xff' * 20 if name.endswith('data.pkl') else record
+            )
 
 
 def _put_nan(path):
@@ -128,7 +140,9 @@ DAMAGES = [_flip_a_bit, _zero_a_part, _cut, _break_pickle, _put_nan, _write_lega
 @pytest.mark.parametrize('damage', DAMAGES, ids=lambda damage: damage.__name__)
 def test_the_one_before_a_damaged_checkpoint_is_found(tmp_path, damage, capsys):
     for number in (2, 10):
-        save_atomically(dict(state_dict=dict(weight=torch.full((64,), 3.0))), tmp_path / f'iter_{number}.pth')
+        save_atomically(
+            dict(state_dict=dict(weight=torch.full((64,), 3.0))), tmp_path / f'iter_{number}.pth'
+        )
     damage(tmp_path / 'iter_10.pth')
     assert find_latest_checkpoint(tmp_path).name == 'iter_2.pth'
     damage(tmp_path / 'iter_2.pth')
@@ -170,9 +184,13 @@ def test_an_infinity_that_the_model_builds_itself_is_accepted():
     state = model.state_dict()
     load_model_state(model, state, 'some.pth')
     with pytest.raises(ValueError, match='attn_mask'):
-        load_model_state(model, state | dict(attn_mask=torch.tensor([float('-inf'), 0.0])), 'some.pth')
+        load_model_state(
+            model, state | dict(attn_mask=torch.tensor([float('-inf'), 0.0])), 'some.pth'
+        )
     with pytest.raises(ValueError, match='attn_mask'):
-        load_model_state(model, state | dict(attn_mask=torch.tensor([0.0, float('nan')])), 'some.pth')
+        load_model_state(
+            model, state | dict(attn_mask=torch.tensor([0.0, float('nan')])), 'some.pth'
+        )
 
 
 def test_pretrained_weights_of_mmengine_are_read_without_running_anything(tmp_path):
@@ -197,7 +215,9 @@ def test_names_that_do_not_fit_are_listed():
     assert '0.bias (4,) instead of (3,)' in message
 
 
-@pytest.mark.parametrize('content', [b'', b'plain text', b'junk' * 100, pickle.dumps([1, 2, 3], protocol=2)])
+@pytest.mark.parametrize(
+    'content', [b'', b'plain text', b'junk' * 100, pickle.dumps([1, 2, 3], protocol=2)]
+)
 def test_what_is_no_checkpoint_is_named(tmp_path, content):
     path = tmp_path / 'wrong.pth'
     path.write_bytes(content)
@@ -209,7 +229,10 @@ def test_a_checkpoint_builds_its_model_and_says_what_made_it(trained):
     path = trained / 'iter_9.pth'
     model = init_model(path)
     checkpoint = torch.load(path, weights_only=True)
-    assert all(torch.equal(value, checkpoint['state_dict'][name]) for name, value in model.state_dict().items())
+    assert all(
+        torch.equal(value, checkpoint['state_dict'][name])
+        for name, value in model.state_dict().items()
+    )
     meta = checkpoint['meta']
     assert meta['depth_range'] == [1e-3, 10.0]
     assert meta['dataset_meta']['dataset_name'] == 'synthetic_rooms'

@@ -35,7 +35,9 @@ class Attention(nn.Module):
 class Transformer(nn.Module):
     def __init__(self):
         super().__init__()
-        self.backbone = TimmBackbone('vit_base_patch16_224', out_indices=(11,), pos_embed_antialias=False)
+        self.backbone = TimmBackbone(
+            'vit_base_patch16_224', out_indices=(11,), pos_embed_antialias=False
+        )
 
     def forward(self, images, mode):
         return self.backbone(images)
@@ -50,12 +52,17 @@ def on(device, network):
 def test_convolutions_cost_what_their_definition_says(device):
     measured = measure_complexity(on(device, Network), (11, 20), device)
     pixels = 6 * 10
-    first, second = pixels * 12 * 9 * 1, 2 * pixels * 12 * 12  # multiply-adds; a group of the first sees one channel
+    first, second = (
+        pixels * 12 * 9 * 1,
+        2 * pixels * 12 * 12,
+    )  # multiply-adds; a group of the first sees one channel
     assert measured['parts'] == dict(
         backbone=dict(parameters=12 * 9 + 12, macs=first, flops=2 * first),
         decode_head=dict(parameters=144, macs=second, flops=2 * second),
     )
-    assert measured['total'] == dict(parameters=264, macs=first + second, flops=2 * (first + second))
+    assert measured['total'] == dict(
+        parameters=264, macs=first + second, flops=2 * (first + second)
+    )
 
 
 @pytest.mark.parametrize('device', ['meta', 'cpu'])
@@ -67,7 +74,8 @@ def test_sampling_of_deformable_attention_is_counted(device):
     assert measured['operators']['depth.ms_deform_attn'] == sampling
     assert measured['total']['flops'] == sampling + linear
     assert (
-        deformable_attention_flops((2, 9, 4, 8), [3, 3], (2, 6, 4, 1, 3, 2), (2, 6, 4, 1, 3)) == 2 * 4 * 2 * 6 * 12 * 8
+        deformable_attention_flops((2, 9, 4, 8), [3, 3], (2, 6, 4, 1, 3, 2), (2, 6, 4, 1, 3))
+        == 2 * 4 * 2 * 6 * 12 * 8
     )
 
 

@@ -24,16 +24,31 @@ def test_every_shipped_config_passes(config):
 @pytest.mark.parametrize(
     ('options', 'parts'),
     [
-        ({'model.decode_head.type': 'DenseDeptHead'}, ['model.decode_head', 'DenseDeptHead', 'DenseDepthHead']),
+        (
+            {'model.decode_head.type': 'DenseDeptHead'},
+            ['model.decode_head', 'DenseDeptHead', 'DenseDepthHead'],
+        ),
         ({'model.neck.num_head': 4}, ['model.neck.num_head', 'HAHINeck', 'num_heads']),
-        ({'model.backbone.backbone.modelname': 'x'}, ['model.backbone.backbone.modelname', 'model_name']),
-        ({'train_dataloader.dataset.num_scene': 4}, ['train_dataloader.dataset.num_scene', 'num_scenes']),
+        (
+            {'model.backbone.backbone.modelname': 'x'},
+            ['model.backbone.backbone.modelname', 'model_name'],
+        ),
+        (
+            {'train_dataloader.dataset.num_scene': 4},
+            ['train_dataloader.dataset.num_scene', 'num_scenes'],
+        ),
         ({'train_dataloader.dataset.type': 'SyntheticDataSet'}, ['SyntheticDataset']),
         ({'param_scheduler.type': 'OneCycleRates'}, ['param_scheduler', 'OneCycleRate']),
-        ({'default_hooks.checkpoint.max_keep': 3}, ['default_hooks.checkpoint.max_keep', 'max_keep_ckpts']),
+        (
+            {'default_hooks.checkpoint.max_keep': 3},
+            ['default_hooks.checkpoint.max_keep', 'max_keep_ckpts'],
+        ),
         ({'optim_wrapper.type': 'AmpOptimWraper'}, ['optim_wrapper', 'AmpOptimWrapper']),
         ({'train_cfg.max_iter': 3}, ['train_cfg.max_iter', 'max_iters']),
-        ({'model.decode_head.max_depth': 80.0}, ['model.decode_head.max_depth', 'dataset.max_depth', '80.0', '10.0']),
+        (
+            {'model.decode_head.max_depth': 80.0},
+            ['model.decode_head.max_depth', 'dataset.max_depth', '80.0', '10.0'],
+        ),
         ({'modle.backbone.type': 'x'}, ["no 'modle'", 'model']),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else '',
@@ -83,7 +98,10 @@ def test_projects_are_found_from_the_place_of_the_config(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ('config', 'message'),
     [
-        ('configs/synthetic/nothing.py', 'error: config configs/synthetic/nothing.py does not exist'),
+        (
+            'configs/synthetic/nothing.py',
+            'error: config configs/synthetic/nothing.py does not exist',
+        ),
         (
             'configs/densedepth/densedepth_r50_nyu.py',
             'error: train_dataloader.dataset.data_root: data/nyu does not exist',

@@ -26,7 +26,12 @@ def heir(folder, text, base=FOLDER):
 
 def ranges(cfg):
     sets = [cfg[f'{split}_dataloader'].dataset.max_depth for split in ('train', 'val', 'test')]
-    return {cfg.model.decode_head.max_depth, *sets, cfg.val_evaluator.max_depth, cfg.test_evaluator.max_depth}
+    return {
+        cfg.model.decode_head.max_depth,
+        *sets,
+        cfg.val_evaluator.max_depth,
+        cfg.test_evaluator.max_depth,
+    }
 
 
 def in_a_file(tmp_path, text, options):
@@ -78,7 +83,9 @@ def test_an_inherited_value_may_still_be_copied(tmp_path):
     text = 'model = dict(decode_head=dict(max_depth={{_base_.max_depth}}))'
     path = heir(tmp_path, text)
     check_config(load_config(path))
-    with pytest.raises(ConfigError, match=r'decode_head\.max_depth is 10\.0 m but train_dataloader.*80'):
+    with pytest.raises(
+        ConfigError, match=r'decode_head\.max_depth is 10\.0 m but train_dataloader.*80'
+    ):
         check_config(load_config(path, dict(max_depth=80.0)))
 
 
@@ -89,7 +96,9 @@ def test_a_config_straight_from_mmengine_is_resolved_where_it_is_used():
 
 
 def test_references_keep_types_are_chained_and_resolved_once():
-    cfg = Config(dict(a=dict(b=(1, 2)), c='${a.b}', d='${c}', e='${a.b.1}', f='x/${e}/y', g=['${d}']))
+    cfg = Config(
+        dict(a=dict(b=(1, 2)), c='${a.b}', d='${c}', e='${a.b.1}', f='x/${e}/y', g=['${d}'])
+    )
     resolve_references(cfg)
     assert (cfg.c, cfg.d, cfg.e, cfg.f, cfg.g) == ((1, 2), (1, 2), 2, 'x/2/y', [(1, 2)])
     before = cfg.to_dict()
@@ -100,7 +109,10 @@ def test_references_keep_types_are_chained_and_resolved_once():
 @pytest.mark.parametrize(
     ('values', 'parts'),
     [
-        (dict(max_depth=1.0, model=dict(far='${max_dept}')), ['model.far', '${max_dept}', 'did you mean max_depth']),
+        (
+            dict(max_depth=1.0, model=dict(far='${max_dept}')),
+            ['model.far', '${max_dept}', 'did you mean max_depth'],
+        ),
         (dict(a='${b}', b='${c}', c='${a}'), ['a -> b -> c', 'lead back to themselves']),
         (dict(a=dict(b='${a}')), ['a.b -> a']),
         (dict(a=[1], b='x${a}'), ['b has ${a} inside a text', 'list']),
@@ -124,11 +136,16 @@ train_dataloader = dict(dataset=dict(pipeline=train_pipeline, max_depth=max_dept
 @pytest.mark.parametrize('name', ['max_depth = 80.0', "train_pipeline = [dict(type='LoadDepth')]"])
 def test_a_variable_that_nothing_reads_any_more_is_refused(name, tmp_path):
     (tmp_path / 'base.py').write_text(PLAIN_BASE)
-    with pytest.raises(ConfigError, match=r'mine\.py, line 2: \w+ = .*changes nothing; set (model|train_dataloader)'):
+    with pytest.raises(
+        ConfigError,
+        match=r'mine\.py, line 2: \w+ = .*changes nothing; set (model|train_dataloader)',
+    ):
         load_config(heir(tmp_path, name, base=tmp_path / 'base.py'))
     key, value = name.split(' = ')
     with pytest.raises(ConfigError, match=f'--cfg-options {key}: .*changes nothing'):
-        load_config(tmp_path / 'base.py', {key: ast.literal_eval(value) if key == 'max_depth' else []})
+        load_config(
+            tmp_path / 'base.py', {key: ast.literal_eval(value) if key == 'max_depth' else []}
+        )
 
 
 @pytest.mark.parametrize(
@@ -147,7 +164,9 @@ def test_variables_that_act_or_are_the_users_own_are_accepted(text, tmp_path):
 
 def test_a_resolved_config_refuses_a_variable_that_has_done_its_work():
     cfg = load_config(FOLDER)
-    with pytest.raises(ConfigError, match=r'max_depth.*changes nothing; set model\.decode_head\.max_depth'):
+    with pytest.raises(
+        ConfigError, match=r'max_depth.*changes nothing; set model\.decode_head\.max_depth'
+    ):
         init_model(cfg, cfg_options={'max_depth': 80.0})
 
 
@@ -172,7 +191,9 @@ def test_a_part_that_keeps_another_range_is_named(options):
 
 
 def test_a_protocol_of_a_fixed_range_is_compared_with_the_data():
-    with pytest.raises(ConfigError, match=r'rooms_10\) scores depth up to 10 m but val_dataloader.*is 80 m'):
+    with pytest.raises(
+        ConfigError, match=r'rooms_10\) scores depth up to 10 m but val_dataloader.*is 80 m'
+    ):
         check_config(load_config(ROOMS, dict(max_depth=80.0)))
     free = {f'{split}_dataloader.dataset.max_depth': None for split in ('val', 'test')}
     check_config(load_config(ROOMS, dict(free, max_depth=80.0)))
@@ -180,11 +201,15 @@ def test_a_protocol_of_a_fixed_range_is_compared_with_the_data():
 
 def test_the_range_of_mixed_sets_and_evaluators_is_compared():
     mixed = REPO / 'configs/densedepth/densedepth_r18_synthetic_mixed.py'
-    with pytest.raises(ConfigError, match=r'train_dataloader\.dataset\.datasets\.1\.max_depth is 90'):
+    with pytest.raises(
+        ConfigError, match=r'train_dataloader\.dataset\.datasets\.1\.max_depth is 90'
+    ):
         check_config(load_config(mixed, {'train_dataloader.dataset.datasets.1.max_depth': 90.0}))
     streets = dict(protocol='streets_80', max_depth=50.0)
     parts = dict(_delete_=True, synthetic_rooms='rooms_10', synthetic_streets=streets)
-    with pytest.raises(ConfigError, match=r'val_evaluator\.protocols\.synthetic_streets.*up to 50 m'):
+    with pytest.raises(
+        ConfigError, match=r'val_evaluator\.protocols\.synthetic_streets.*up to 50 m'
+    ):
         check_config(load_config(mixed, {'val_evaluator.protocols': parts}))
 
 
@@ -208,7 +233,9 @@ def test_a_shipped_config_is_complete_and_states_its_batch(config):
         check_testing_parts(cfg)
 
 
-@pytest.mark.parametrize('config', [path for path in LEAVES if 'evaluation' not in path.parts], ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    'config', [path for path in LEAVES if 'evaluation' not in path.parts], ids=lambda p: p.stem
+)
 def test_the_range_of_a_shipped_config_is_one_key(config):
     cfg = load_config(config)
     if 'max_depth' not in cfg or 'train_cfg' not in cfg:
@@ -218,13 +245,19 @@ def test_the_range_of_a_shipped_config_is_one_key(config):
     places = [head, head.get('loss_decode') or {}]
     if 'benchmark' not in config.stem:  # scored beyond what is predicted, as published
         places.append(cfg.val_dataloader.dataset)
-    found = [node['max_depth'] for node in [*places, cfg.train_dataloader.dataset] if node.get('max_depth')]
+    found = [
+        node['max_depth']
+        for node in [*places, cfg.train_dataloader.dataset]
+        if node.get('max_depth')
+    ]
     assert set(found) == {33.0}
 
 
 def test_one_key_rules_the_size_of_rendered_images():
     cfg = load_config(ROOMS, dict(image_size=(32, 64)))
-    assert {cfg[f'{split}_dataloader'].dataset.image_size for split in ('train', 'val', 'test')} == {(32, 64)}
+    assert {
+        cfg[f'{split}_dataloader'].dataset.image_size for split in ('train', 'val', 'test')
+    } == {(32, 64)}
 
 
 def test_options_below_one_key_are_merged_together():

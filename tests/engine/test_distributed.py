@@ -19,7 +19,15 @@ def metrics(work_dir):
 
 def test_two_processes_measure_what_one_does_with_an_odd_number_of_images(trained, tmp_path):
     checkpoint = str(trained / 'iter_9.pth')
-    one = [sys.executable, 'tools/test.py', CONFIG, checkpoint, '--work-dir', str(tmp_path / 'one'), '--all-protocols']
+    one = [
+        sys.executable,
+        'tools/test.py',
+        CONFIG,
+        checkpoint,
+        '--work-dir',
+        str(tmp_path / 'one'),
+        '--all-protocols',
+    ]
     run(*one, '--cfg-options', *TINY)
     two = [
         'bash',
@@ -38,14 +46,35 @@ def test_two_processes_measure_what_one_does_with_an_odd_number_of_images(traine
     first, second = (read_per_image(tmp_path / name) for name in ('one', 'two'))
     check_comparable(first, second)
     assert len(first.images) == 5
-    assert compare_paired(*paired_values(first, second, 'abs_rel'), num_resamples=100).difference.mean < 1e-7
+    assert (
+        compare_paired(*paired_values(first, second, 'abs_rel'), num_resamples=100).difference.mean
+        < 1e-7
+    )
 
 
 def test_two_processes_train_and_save_one_checkpoint(tmp_path):
-    options = [*TINY, 'train_cfg.max_iters=4', 'train_cfg.val_interval=4', 'train_dataloader.batch_size=1']
-    output = run('bash', 'tools/dist_train.sh', CONFIG, '2', '--work-dir', str(tmp_path), '--cfg-options', *options)
+    options = [
+        *TINY,
+        'train_cfg.max_iters=4',
+        'train_cfg.val_interval=4',
+        'train_dataloader.batch_size=1',
+    ]
+    output = run(
+        'bash',
+        'tools/dist_train.sh',
+        CONFIG,
+        '2',
+        '--work-dir',
+        str(tmp_path),
+        '--cfg-options',
+        *options,
+    )
     assert '2 processes x 1 = 2 images a step; the published recipe has 8' in output
     assert 'Iter(train) [4/4]' in output
     checkpoint = torch.load(tmp_path / 'iter_4.pth', weights_only=True)
     assert len(checkpoint['random_states']) == 2
-    assert all(torch.isfinite(value).all() for value in checkpoint['state_dict'].values() if value.is_floating_point())
+    assert all(
+        torch.isfinite(value).all()
+        for value in checkpoint['state_dict'].values()
+        if value.is_floating_point()
+    )

@@ -16,11 +16,17 @@ def test_a_sampler_names_the_batch_of_any_iteration(start_iteration):
     for iteration in range(start_iteration, start_iteration + 6):
         expected = [next(stream) for _ in range(3)]
         found = sampler.batch_of_iteration(iteration)
-        assert [(int(index), index.key) for index in found] == [(int(index), index.key) for index in expected]
+        assert [(int(index), index.key) for index in found] == [
+            (int(index), index.key) for index in expected
+        ]
 
 
 def test_copies_come_back_in_their_shapes_and_layouts():
-    tensors = [torch.rand(2, 3, 4, 5).to(memory_format=torch.channels_last), torch.rand(()), torch.rand(7).double()]
+    tensors = [
+        torch.rand(2, 3, 4, 5).to(memory_format=torch.channels_last),
+        torch.rand(()),
+        torch.rand(7).double(),
+    ]
     before = [tensor.clone() for tensor in tensors]
     copies = TensorCopies(tensors)
     copies.save()
@@ -35,7 +41,11 @@ def test_copies_come_back_in_their_shapes_and_layouts():
 
 
 def test_gradient_norm_is_that_of_all_gradients():
-    parameters = [torch.zeros(3, requires_grad=True), torch.zeros(2, requires_grad=True), torch.zeros(1)]
+    parameters = [
+        torch.zeros(3, requires_grad=True),
+        torch.zeros(2, requires_grad=True),
+        torch.zeros(1),
+    ]
     parameters[0].grad, parameters[1].grad = torch.tensor([1.0, 2, 2]), torch.tensor([4.0, 0])
     assert gradient_norm(parameters) == 5
     assert gradient_norm(parameters[2:]) == 0
@@ -50,7 +60,15 @@ def test_two_processes_stop_together_and_name_the_samples_of_the_bad_one(tmp_pat
         f'model = dict(decode_head=dict(loss_decode={loss}))\n'
     )
     options = [*TINY, 'train_dataloader.batch_size=1', 'train_dataloader.num_workers=0']
-    command = ['bash', 'tools/dist_train.sh', str(config), '2', '--work-dir', str(tmp_path / 'run'), '--cfg-options']
+    command = [
+        'bash',
+        'tools/dist_train.sh',
+        str(config),
+        '2',
+        '--work-dir',
+        str(tmp_path / 'run'),
+        '--cfg-options',
+    ]
     process = start(*command, *options)
     output, _ = process.communicate(timeout=300)
     assert process.returncode != 0
@@ -60,4 +78,8 @@ def test_two_processes_stop_together_and_name_the_samples_of_the_bad_one(tmp_pat
     dumps = sorted(path.name for path in (tmp_path / 'run').glob('nonfinite_*'))
     assert dumps == ['nonfinite_iter_3_rank1.pth']
     checkpoint = torch.load(tmp_path / 'run' / 'iter_2.pth', weights_only=True)
-    assert all(value.isfinite().all() for value in checkpoint['state_dict'].values() if value.is_floating_point())
+    assert all(
+        value.isfinite().all()
+        for value in checkpoint['state_dict'].values()
+        if value.is_floating_point()
+    )

@@ -56,8 +56,14 @@ def test_values_do_not_pile_up(deferred, monkeypatch):
 
 
 def test_the_runner_uses_it_and_a_step_reads_nothing(deferred):
-    options = {'optim_wrapper.optimizer': ConfigDict(type='SGD', lr=0.01, _delete_=True)}  # AdamW counts on the CPU
-    spec = Spec(config=str(REPO / 'configs/synthetic/depthformer_tiny_rooms.py'), options=options, shape=(32, 64))
+    options = {
+        'optim_wrapper.optimizer': ConfigDict(type='SGD', lr=0.01, _delete_=True)
+    }  # AdamW counts on the CPU
+    spec = Spec(
+        config=str(REPO / 'configs/synthetic/depthformer_tiny_rooms.py'),
+        options=options,
+        shape=(32, 64),
+    )
     case, runner = train.build_with_runner(spec, Setting())
     assert isinstance(MessageHub.get_current_instance(), DeferredMessageHub)
     runner.optim_wrapper.guard.waits = False  # as on a GPU; on a CPU the guard reads its flag

@@ -50,17 +50,39 @@ def test_two_processes_validate_and_save_the_mean_of_their_statistics(tmp_path):
     base = REPO / 'configs/densedepth/densedepth_r18_rooms.py'
     config = tmp_path / 'two.py'
     config.write_text(CONFIG_TEXT.format(base=base, out=tmp_path))
-    options = [option for option in TINY if not option.startswith(('model.', 'train_cfg', 'train_dataloader.batch'))]
-    options += ['train_cfg.max_iters=3', 'train_cfg.val_interval=3', 'train_dataloader.batch_size=2']
-    options += ['train_dataloader.num_workers=0', 'val_dataloader.num_workers=0', 'model.backbone.pretrained=False']
+    options = [
+        option
+        for option in TINY
+        if not option.startswith(('model.', 'train_cfg', 'train_dataloader.batch'))
+    ]
+    options += [
+        'train_cfg.max_iters=3',
+        'train_cfg.val_interval=3',
+        'train_dataloader.batch_size=2',
+    ]
+    options += [
+        'train_dataloader.num_workers=0',
+        'val_dataloader.num_workers=0',
+        'model.backbone.pretrained=False',
+    ]
     work_dir = tmp_path / 'run'
     run(
         'env',
         f'PYTHONPATH={tmp_path}:{REPO}',
-        *('bash', 'tools/dist_train.sh', str(config), '2', '--work-dir', str(work_dir), '--cfg-options', *options),
+        *(
+            'bash',
+            'tools/dist_train.sh',
+            str(config),
+            '2',
+            '--work-dir',
+            str(work_dir),
+            '--cfg-options',
+            *options,
+        ),
     )
     trained, validated = (
-        [torch.load(tmp_path / f'{name}_{rank}.pt') for rank in range(2)] for name in ('trained', 'validated')
+        [torch.load(tmp_path / f'{name}_{rank}.pt') for rank in range(2)]
+        for name in ('trained', 'validated')
     )
     saved = torch.load(work_dir / 'iter_3.pth', weights_only=True)
     assert any(not torch.equal(trained[0][name], trained[1][name]) for name in trained[0])

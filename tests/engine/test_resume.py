@@ -34,11 +34,20 @@ def test_a_killed_run_continues_bit_for_bit(trained, tmp_path):
 
 def test_averaged_weights_accumulation_and_mixed_precision_resume_too(tmp_path):
     config = tmp_path / 'ema.py'
-    config.write_text(f"_base_ = ['{REPO / CONFIG}']\ncustom_hooks = [dict(type='EMAHook', momentum=0.1)]\n")
-    options = ['optim_wrapper.accumulative_counts=2', 'default_hooks.checkpoint.interval=3', 'train_cfg.max_iters=8']
+    config.write_text(
+        f"_base_ = ['{REPO / CONFIG}']\ncustom_hooks = [dict(type='EMAHook', momentum=0.1)]\n"
+    )
+    options = [
+        'optim_wrapper.accumulative_counts=2',
+        'default_hooks.checkpoint.interval=3',
+        'train_cfg.max_iters=8',
+    ]
 
     def command(work_dir, *extra):
-        return [str(config) if part == CONFIG else part for part in train_command(work_dir, *extra, options=options)]
+        return [
+            str(config) if part == CONFIG else part
+            for part in train_command(work_dir, *extra, options=options)
+        ]
 
     run(*command(tmp_path / 'whole', '--amp'))
     process = start(*command(tmp_path / 'cut', '--amp'))
@@ -46,15 +55,21 @@ def test_averaged_weights_accumulation_and_mixed_precision_resume_too(tmp_path):
     process.kill()
     process.wait()
     run(*command(tmp_path / 'cut', '--amp', '--resume', 'auto'))
-    expected, found = (torch.load(tmp_path / name / 'iter_8.pth', weights_only=True) for name in ('whole', 'cut'))
+    expected, found = (
+        torch.load(tmp_path / name / 'iter_8.pth', weights_only=True) for name in ('whole', 'cut')
+    )
     for part in ('state_dict', 'ema_state_dict'):
-        assert all(torch.equal(found[part][name], expected[part][name]) for name in expected[part]), part
+        assert all(
+            torch.equal(found[part][name], expected[part][name]) for name in expected[part]
+        ), part
     assert scalars(tmp_path / 'cut') == scalars(tmp_path / 'whole')
 
 
 def test_sigterm_saves_and_leaves(tmp_path):
     process = start(
-        *train_command(tmp_path, options=['train_cfg.max_iters=1000', 'default_hooks.checkpoint.interval=900'])
+        *train_command(
+            tmp_path, options=['train_cfg.max_iters=1000', 'default_hooks.checkpoint.interval=900']
+        )
     )
     wait_for(process, '2/1000]')
     process.send_signal(signal.SIGTERM)

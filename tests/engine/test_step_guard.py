@@ -11,9 +11,13 @@ from depth.engine.step_guard import StepGuard
 
 OPTIMIZERS = {
     'adamw': lambda parameters: torch.optim.AdamW(parameters, lr=0.1, weight_decay=0.1),
-    'fused_adamw': lambda parameters: torch.optim.AdamW(parameters, lr=0.1, weight_decay=0.1, fused=True),
+    'fused_adamw': lambda parameters: torch.optim.AdamW(
+        parameters, lr=0.1, weight_decay=0.1, fused=True
+    ),
     'sgd': lambda parameters: torch.optim.SGD(parameters, lr=0.1),
-    'momentum': lambda parameters: torch.optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=0.1),
+    'momentum': lambda parameters: torch.optim.SGD(
+        parameters, lr=0.1, momentum=0.9, weight_decay=0.1
+    ),
 }
 
 
@@ -50,7 +54,11 @@ def state(model, optimizer):
         for name, value in optimizer.state[parameter].items():
             if name != 'step' and value is not None:
                 values[f'{index}.{name}'] = value
-    return {name: torch.as_tensor(value) for name, value in values.items() if not name.endswith('num_batches_tracked')}
+    return {
+        name: torch.as_tensor(value)
+        for name, value in values.items()
+        if not name.endswith('num_batches_tracked')
+    }
 
 
 def trained(build, factors, waits, limit=100, **options):
@@ -61,7 +69,9 @@ def trained(build, factors, waits, limit=100, **options):
     return model, wrapper
 
 
-@pytest.mark.parametrize('clip_grad', [None, dict(max_norm=1.0), dict(type='value', clip_value=0.1)])
+@pytest.mark.parametrize(
+    'clip_grad', [None, dict(max_norm=1.0), dict(type='value', clip_value=0.1)]
+)
 @pytest.mark.parametrize('name', OPTIMIZERS)
 @pytest.mark.parametrize('bad', [torch.nan, torch.inf, None])
 def test_a_bad_step_changes_nothing_with_and_without_a_wait(name, bad, clip_grad):
@@ -98,12 +108,16 @@ def test_nothing_is_read_from_the_device(name):
 
 def test_the_guard_freezes_after_as_many_bad_steps_in_a_row_as_allowed():
     for waits in (True, False):
-        model, wrapper = trained(OPTIMIZERS['momentum'], [1, torch.nan, 1, torch.nan], waits, limit=2)
+        model, wrapper = trained(
+            OPTIMIZERS['momentum'], [1, torch.nan, 1, torch.nan], waits, limit=2
+        )
         assert not bool(wrapper.guard.frozen)
         before = copy.deepcopy(model.state_dict())
         train(model, wrapper, [torch.nan, 1, 1])
         assert bool(wrapper.guard.frozen)
-        weights = {name: value for name, value in model.state_dict().items() if value.is_floating_point()}
+        weights = {
+            name: value for name, value in model.state_dict().items() if value.is_floating_point()
+        }
         assert all(torch.equal(before[name], value) for name, value in weights.items())
 
 
@@ -132,7 +146,10 @@ class ScaledWrapper(CUDAAmpOptimWrapper):
 
     def __init__(self, optimizer):
         super(MMAmpOptimWrapper, self).__init__(optimizer=optimizer)
-        self.loss_scaler, self._scale_update_param = torch.amp.GradScaler('cpu', init_scale=4.0), None
+        self.loss_scaler, self._scale_update_param = (
+            torch.amp.GradScaler('cpu', init_scale=4.0),
+            None,
+        )
         self.cast_dtype = torch.bfloat16
 
 

@@ -16,7 +16,12 @@ from tests.shared import REPO
 
 def shipped_configs():
     """Return one config of every folder."""
-    folders = sorted({path.parent for path in [*REPO.glob('configs/*/*.py'), *REPO.glob('projects/*/configs/*/*.py')]})
+    folders = sorted(
+        {
+            path.parent
+            for path in [*REPO.glob('configs/*/*.py'), *REPO.glob('projects/*/configs/*/*.py')]
+        }
+    )
     return [sorted(folder.glob('*.py'))[0] for folder in folders if folder.name != '_base_']
 
 
@@ -34,8 +39,12 @@ def test_the_text_of_older_versions_is_parsed():
 
 
 def test_literals_are_read():
-    text = "a = -1.5\nb = [1, (2, 'x' 'y'), {'k': None}]\nc = dict(d=True, e=dict())\nf = tuple([1])\n"
-    assert parse_assignments(text, 'a.pth') == dict(a=-1.5, b=[1, (2, 'xy'), {'k': None}], c=dict(d=True, e={}), f=(1,))
+    text = (
+        "a = -1.5\nb = [1, (2, 'x' 'y'), {'k': None}]\nc = dict(d=True, e=dict())\nf = tuple([1])\n"
+    )
+    assert parse_assignments(text, 'a.pth') == dict(
+        a=-1.5, b=[1, (2, 'xy'), {'k': None}], c=dict(d=True, e={}), f=(1,)
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,21 +81,39 @@ def test_what_is_no_literal_is_refused_with_its_line(line):
         parse_assignments(f'first = 1\n{line}\n', 'a.pth')
 
 
-@pytest.mark.parametrize('text', ['a = ' + '[' * 5000, 'a = ' + '-' * 100000 + '1', 'a = "\\ud800' + chr(0), 'a ='])
+@pytest.mark.parametrize(
+    'text', ['a = ' + '[' * 5000, 'a = ' + '-' * 100000 + '1', 'a = "\\ud800' + chr(0), 'a =']
+)
 def test_a_text_that_cannot_be_parsed_is_an_error_in_words(text):
     with pytest.raises(ConfigError, match=r'a\.pth: '):
         parse_assignments(text, 'a.pth')
 
 
 def test_classes_and_other_values_are_stored_by_name():
-    cfg = Config(dict(model=dict(type=SILogLoss, dtype=torch.float16, path=Path('a/b'), size=np.int64(3), n={1})))
+    cfg = Config(
+        dict(
+            model=dict(
+                type=SILogLoss, dtype=torch.float16, path=Path('a/b'), size=np.int64(3), n={1}
+            )
+        )
+    )
     data = config_to_data(cfg)
     assert data['model'] == dict(type='SILogLoss', dtype='torch.float16', path='a/b', size=3, n=[1])
 
 
 @pytest.mark.parametrize(
     'module',
-    ['os', 'evil', 'depthx', 'projects.evil', 'projects', '.depth', 'depth..x', 'depth.nothing', 'projects/evil'],
+    [
+        'os',
+        'evil',
+        'depthx',
+        'projects.evil',
+        'projects',
+        '.depth',
+        'depth..x',
+        'depth.nothing',
+        'projects/evil',
+    ],
 )
 def test_only_modules_of_the_toolbox_are_imported(module, tmp_path, monkeypatch):
     (tmp_path / 'projects/evil').mkdir(parents=True)
@@ -97,7 +124,9 @@ def test_only_modules_of_the_toolbox_are_imported(module, tmp_path, monkeypatch)
     if module == 'projects':  # nothing runs, the namespace has no file
         config_from_data(data, 'a.pth')
         return
-    with pytest.raises(ConfigError, match=r'a\.pth: its config imports.*nothing of it was imported'):
+    with pytest.raises(
+        ConfigError, match=r'a\.pth: its config imports.*nothing of it was imported'
+    ):
         config_from_data(data, 'a.pth')
     assert 'evil' not in sys.modules
 
@@ -106,10 +135,14 @@ def test_a_package_that_shadows_a_project_is_not_imported(tmp_path, monkeypatch)
     (tmp_path / 'projects/EPCDepth').mkdir(parents=True)
     (tmp_path / 'projects/EPCDepth/modules.py').write_text('raise RuntimeError("was imported")\n')
     (tmp_path / 'projects/EPCDepth/__init__.py').write_text('raise RuntimeError("was imported")\n')
-    for name in [name for name in sys.modules if name == 'projects' or name.startswith('projects.')]:
+    for name in [
+        name for name in sys.modules if name == 'projects' or name.startswith('projects.')
+    ]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, 'path', [str(tmp_path), *sys.path])
-    data = dict(model=dict(type='SILogLoss'), custom_imports=dict(imports=['projects.EPCDepth.modules']))
+    data = dict(
+        model=dict(type='SILogLoss'), custom_imports=dict(imports=['projects.EPCDepth.modules'])
+    )
     if str(REPO) in sys.path:  # it was put there by a config that ran before
         with pytest.raises(ConfigError, match='nothing of it was imported'):
             config_from_data(data, 'a.pth')
@@ -128,7 +161,10 @@ def test_a_package_that_shadows_a_project_is_not_imported(tmp_path, monkeypatch)
         (dict(optim_wrapper=dict(constructor='os.x')), 'optim_wrapper.constructor'),
         (dict(runner_type='os.x'), 'runner_type'),
         (dict(custom_hooks=[dict(type='os.x')]), 'custom_hooks[0].type'),
-        (dict(visualizer=dict(vis_backends=(dict(type='os.x'),))), 'visualizer.vis_backends[0].type'),
+        (
+            dict(visualizer=dict(vis_backends=(dict(type='os.x'),))),
+            'visualizer.vis_backends[0].type',
+        ),
     ],
 )
 def test_a_name_that_is_not_registered_is_refused(node, place):
@@ -151,7 +187,9 @@ def test_a_registry_imports_no_module(registry, tmp_path, monkeypatch):
 
 
 def test_a_base_in_yaml_builds_no_object(tmp_path):
-    (tmp_path / 'base.yaml').write_text(f'a: !!python/object/apply:os.mkdir ["{tmp_path}/marker"]\n')
+    (tmp_path / 'base.yaml').write_text(
+        f'a: !!python/object/apply:os.mkdir ["{tmp_path}/marker"]\n'
+    )
     (tmp_path / 'config.py').write_text("_base_ = ['base.yaml']\n")
     with pytest.raises(ConfigError, match='python/object'):
         load_config(tmp_path / 'config.py')

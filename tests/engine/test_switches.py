@@ -37,7 +37,9 @@ def losses(text, steps=2):
     torch.compiler.reset()
     history = runner.message_hub.get_scalar('train/loss').data[0]
     updated = runner.optim_wrapper.optimizer.state  # AdamW keeps moments of what had a gradient
-    assert all(parameter in updated for parameter in runner.model.parameters() if parameter.requires_grad)
+    assert all(
+        parameter in updated for parameter in runner.model.parameters() if parameter.requires_grad
+    )
     return [float(loss) for loss in history]
 
 
@@ -87,6 +89,8 @@ def test_a_wrong_tf32_is_refused():
 def test_the_documented_keys_are_keys_of_a_config():
     text = (REPO / 'docs/train.md').read_text()
     table = text.partition('| means | switch |')[2].partition('\n\n')[0]
-    keys = re.findall(r'\b([a-z][a-z_]*)[\w.]*=', ' '.join(row.split('|')[2] for row in table.splitlines()[2:]))
+    keys = re.findall(
+        r'\b([a-z][a-z_]*)[\w.]*=', ' '.join(row.split('|')[2] for row in table.splitlines()[2:])
+    )
     assert len(keys) > 10
     assert set(keys) <= CONFIG_KEYS

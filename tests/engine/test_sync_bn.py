@@ -32,7 +32,11 @@ def test_activations_inside_norms_survive(runner):
     torch.manual_seed(0)
     backbone = TimmBackbone('tf_efficientnet_lite0').eval()
     synchronised = runner.wrap_model(None, copy.deepcopy(backbone))
-    norms = [module for module in synchronised.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    norms = [
+        module
+        for module in synchronised.modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm)
+    ]
     assert norms
     assert all(isinstance(norm, nn.SyncBatchNorm) for norm in norms)
     assert runner.cfg.sync_bn == 'torch'  # a checkpoint carries it

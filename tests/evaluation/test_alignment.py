@@ -9,7 +9,11 @@ from depth.evaluation.alignment import align, masked_median
 def maps():
     rng = np.random.RandomState(0)
     pred, target = rng.uniform(0.5, 9, (2, 3, 7, 8))
-    return torch.from_numpy(pred), torch.from_numpy(target), torch.from_numpy(rng.rand(3, 7, 8) < 0.6)
+    return (
+        torch.from_numpy(pred),
+        torch.from_numpy(target),
+        torch.from_numpy(rng.rand(3, 7, 8) < 0.6),
+    )
 
 
 def test_median_is_numpys_for_odd_and_even_counts(maps):
@@ -19,7 +23,9 @@ def test_median_is_numpys_for_odd_and_even_counts(maps):
     mask[1] = False
     mask[1, 2, 1:4] = True
     found = masked_median(target.flatten(1), mask.flatten(1))
-    expected = [np.median(values[where]) for values, where in zip(target.numpy(), mask.numpy(), strict=True)]
+    expected = [
+        np.median(values[where]) for values, where in zip(target.numpy(), mask.numpy(), strict=True)
+    ]
     assert found.tolist() == pytest.approx(expected)
 
 
@@ -27,7 +33,9 @@ def test_median_alignment_makes_the_medians_equal(maps):
     pred, target, mask = maps
     found = align(pred, target, mask, 'median')
     for index in range(3):
-        assert np.median(found[index][mask[index]]) == pytest.approx(np.median(target[index][mask[index]]))
+        assert np.median(found[index][mask[index]]) == pytest.approx(
+            np.median(target[index][mask[index]])
+        )
         assert float((found[index] / pred[index]).std()) == pytest.approx(0, abs=1e-12)
 
 
@@ -47,5 +55,7 @@ def test_least_squares_is_numpys(maps, method):
 def test_a_constant_prediction_becomes_the_mean(maps):
     _, target, mask = maps
     found = align(torch.full_like(target, 0.1), target, mask, 'scale_shift')
-    expected = [values[where].mean() for values, where in zip(target.numpy(), mask.numpy(), strict=True)]
+    expected = [
+        values[where].mean() for values, where in zip(target.numpy(), mask.numpy(), strict=True)
+    ]
     assert found[:, 0, 0].tolist() == pytest.approx(expected)

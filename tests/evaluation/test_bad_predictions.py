@@ -10,7 +10,13 @@ from depth.evaluation.functional import batched_depth_metrics
 from depth.evaluation.report import json_text
 
 SIZE = (480, 640)
-BAD = {'negative': -1.0, 'zero': 0.0, 'nan': torch.nan, 'infinite': torch.inf, 'minus infinity': -torch.inf}
+BAD = {
+    'negative': -1.0,
+    'zero': 0.0,
+    'nan': torch.nan,
+    'infinite': torch.inf,
+    'minus infinity': -torch.inf,
+}
 
 
 def sample(value=None, kind='metric'):
@@ -18,7 +24,9 @@ def sample(value=None, kind='metric'):
     pred = gt.clone()
     if value is not None:
         pred[::4] = value
-    return dict(pred_depth=pred, gt_depth=gt, img_path='b/7.png', dataset='nyu', prediction_type=kind)
+    return dict(
+        pred_depth=pred, gt_depth=gt, img_path='b/7.png', dataset='nyu', prediction_type=kind
+    )
 
 
 def accepts(name, kind='metric'):
@@ -36,7 +44,9 @@ def test_bad_predictions_are_refused_even_where_they_would_be_clamped(name):
     expected = f'{int(scored[list(rows)].sum())} of {int(scored.sum())}'
     metric = DepthMetric(name)
     metric.process({}, [item])
-    with pytest.raises(ValueError, match=rf'b/7\.png: {expected} scored predictions are .* positive under {name}'):
+    with pytest.raises(
+        ValueError, match=rf'b/7\.png: {expected} scored predictions are .* positive under {name}'
+    ):
         metric.evaluate(1)
 
 
@@ -72,7 +82,9 @@ def test_a_prediction_of_the_opposite_sign_is_no_fit():
 
 
 def test_a_negative_depth_lies_below_no_threshold():
-    found = batched_depth_metrics(torch.tensor([[-1.0, 2.0]]), torch.tensor([[1.0, 2.0]]), torch.ones(1, 2).bool())
+    found = batched_depth_metrics(
+        torch.tensor([[-1.0, 2.0]]), torch.tensor([[1.0, 2.0]]), torch.ones(1, 2).bool()
+    )
     assert [float(found[name]) for name in ('d1', 'd2', 'd3')] == [0.5] * 3
 
 
@@ -113,4 +125,6 @@ def test_a_mixture_checks_further_protocols_too():
 
 
 def test_json_has_null_for_what_is_not_finite():
-    assert json.loads(json_text(dict(a=[float('nan'), 1.0], b=float('inf')))) == dict(a=[None, 1.0], b=None)
+    assert json.loads(json_text(dict(a=[float('nan'), 1.0], b=float('inf')))) == dict(
+        a=[None, 1.0], b=None
+    )

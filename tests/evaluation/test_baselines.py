@@ -8,7 +8,9 @@ def slow_mean_abs_rel(pred, depths):
     per_image = []
     for depth in depths:
         valid = depth > 0
-        per_image.append(np.mean((np.abs(np.float64(pred) - depth) / np.where(valid, depth, 1))[valid]))
+        per_image.append(
+            np.mean((np.abs(np.float64(pred) - depth) / np.where(valid, depth, 1))[valid])
+        )
     return np.mean(per_image)
 
 
@@ -41,7 +43,9 @@ def test_mean_abs_rel_is_the_mean_over_images_of_the_mean_over_pixels(depths):
     depths[2] = 0
     scored = depths[[0, 1, 3, 4]]
     prediction = np.linspace(1, 8, 24).reshape(4, 6)
-    assert mean_abs_rel(prediction, depths) == pytest.approx(slow_mean_abs_rel(prediction, scored), rel=1e-6)
+    assert mean_abs_rel(prediction, depths) == pytest.approx(
+        slow_mean_abs_rel(prediction, scored), rel=1e-6
+    )
 
 
 def test_a_pixel_that_nobody_measured_gets_the_constant(depths):

@@ -7,7 +7,10 @@ from depth.evaluation.detail import bin_names, boundary_counts, boundary_metrics
 
 
 def counts(pred, target, mask=None, ratio=1.5):
-    pred, target = torch.tensor([pred], dtype=torch.float32), torch.tensor([target], dtype=torch.float32)
+    pred, target = (
+        torch.tensor([pred], dtype=torch.float32),
+        torch.tensor([target], dtype=torch.float32),
+    )
     mask = target > 0 if mask is None else torch.tensor([mask])
     return boundary_counts(pred, target, mask, ratio)[0].tolist()
 
@@ -52,8 +55,12 @@ def test_bins_have_names_and_must_grow():
 
 
 def test_the_metric_reports_bins_and_edges_over_the_images_that_have_them():
-    near = dict(gt_depth=torch.full((4, 6), 2.0), pred_depth=torch.full((4, 6), 3.0), img_path='a.png')
-    far = dict(gt_depth=torch.full((4, 6), 8.0), pred_depth=torch.full((4, 6), 4.0), img_path='b.png')
+    near = dict(
+        gt_depth=torch.full((4, 6), 2.0), pred_depth=torch.full((4, 6), 3.0), img_path='a.png'
+    )
+    far = dict(
+        gt_depth=torch.full((4, 6), 8.0), pred_depth=torch.full((4, 6), 4.0), img_path='b.png'
+    )
     far['gt_depth'][:, 3:] = 2
     far['pred_depth'][:, 3:] = 2
     metric = DepthMetric('rooms_10', distance_bins=(0, 5, 10, 20), boundary_ratio=1.5)

@@ -3,7 +3,12 @@ import pytest
 import torch
 
 from depth.evaluation import ALL_METRIC_NAMES, METRIC_NAMES, depth_metrics
-from depth.evaluation.functional import MOMENTS, combine_moments, depth_moments, metrics_from_moments
+from depth.evaluation.functional import (
+    MOMENTS,
+    combine_moments,
+    depth_moments,
+    metrics_from_moments,
+)
 
 
 @pytest.fixture
@@ -42,13 +47,20 @@ def test_image_averages_of_squares(images):
     moments = depth_moments(*images)
     found = metrics_from_moments(combine_moments(moments, 'image_square'))
     singles = [depth_metrics(*(part[index] for part in images)) for index in range(3)]
-    assert float(found['rmse']) == pytest.approx(np.sqrt(np.mean([single['rmse'] ** 2 for single in singles])))
-    assert float(found['abs_rel']) == pytest.approx(np.mean([single['abs_rel'] for single in singles]))
+    assert float(found['rmse']) == pytest.approx(
+        np.sqrt(np.mean([single['rmse'] ** 2 for single in singles]))
+    )
+    assert float(found['abs_rel']) == pytest.approx(
+        np.mean([single['abs_rel'] for single in singles])
+    )
 
 
 def test_other_definitions_of_silog_and_log10(images):
     moments = depth_moments(*images)
-    usual, other = metrics_from_moments(moments), metrics_from_moments(moments, silog='variance', log10='ln')
+    usual, other = (
+        metrics_from_moments(moments),
+        metrics_from_moments(moments, silog='variance', log10='ln'),
+    )
     assert torch.allclose(other['silog'], (usual['silog'] / 100).square())
     assert torch.allclose(other['log10'], usual['log10'] * np.log(10))
 

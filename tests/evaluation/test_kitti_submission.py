@@ -27,7 +27,11 @@ def few_and_small(monkeypatch):
 
 
 def test_the_names_are_those_of_the_development_kit():
-    assert (len(ALL_NAMES), ALL_NAMES[0], ALL_NAMES[-1]) == (500, '0000000000.png', '0000000499.png')
+    assert (len(ALL_NAMES), ALL_NAMES[0], ALL_NAMES[-1]) == (
+        500,
+        '0000000000.png',
+        '0000000499.png',
+    )
     assert FULL_SIZE == (1216, 352)
 
 
@@ -45,7 +49,10 @@ def write(folder, depths, prefix='', suffix='.png', scale=256):
 
 def stored(path):
     with zipfile.ZipFile(path) as archive:
-        return {name: cv2.imdecode(np.frombuffer(archive.read(name), np.uint8), -1) for name in archive.namelist()}
+        return {
+            name: cv2.imdecode(np.frombuffer(archive.read(name), np.uint8), -1)
+            for name in archive.namelist()
+        }
 
 
 def test_one_model_is_packed_into_the_root_with_256_a_metre(tmp_path):
@@ -83,7 +90,9 @@ def test_the_average_of_several_models(tmp_path):
     assert first(weights=[200, 100, 100]) == pytest.approx(20)  # weights have no unit
     assert first(log_depth=True) == pytest.approx(20)  # the geometric mean of 10, 20, 40
     assert first(weights=[1, 2, 1], log_depth=True) == pytest.approx(20)
-    assert first(weights=[2, 1, 1], log_depth=True) == pytest.approx(10**0.5 * 20**0.25 * 40**0.25, abs=1 / 512)
+    assert first(weights=[2, 1, 1], log_depth=True) == pytest.approx(
+        10**0.5 * 20**0.25 * 40**0.25, abs=1 / 512
+    )
 
 
 def test_models_without_a_value_at_a_pixel_do_not_count_there():
@@ -120,7 +129,8 @@ def test_missing_doubled_and_foreign_predictions_are_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('depth', 'scale', 'message'), [(3.9, 1, r'median depth of 0\.01\d+ m is no street'), (200, 256, 'is no street')]
+    ('depth', 'scale', 'message'),
+    [(3.9, 1, r'median depth of 0\.01\d+ m is no street'), (200, 256, 'is no street')],
 )
 def test_a_wrong_scale_is_refused_and_no_archive_left(tmp_path, depth, scale, message):
     with pytest.raises(ValueError, match=message):
@@ -167,7 +177,10 @@ def test_foreign_archives_are_judged(tmp_path):
     assert any('3 of 3 files missing' in problem for problem in problems)
     with zipfile.ZipFile(tmp_path / 'bytes.zip', 'w') as archive:
         for index in range(3):
-            archive.writestr(f'{index:010d}.png', cv2.imencode('.png', np.full((4, 8), 10, np.uint8))[1].tobytes())
+            archive.writestr(
+                f'{index:010d}.png',
+                cv2.imencode('.png', np.full((4, 8), 10, np.uint8))[1].tobytes(),
+            )
     assert 'uint8' in check_archive(tmp_path / 'bytes.zip')[0][0]
     (tmp_path / 'no.zip').write_bytes(b'no zip')
     assert 'no readable zip' in check_archive(tmp_path / 'no.zip')[0][0]

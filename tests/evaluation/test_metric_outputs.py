@@ -16,7 +16,13 @@ def samples(count=3, size=(480, 640), **extra):
     for index in range(count):
         gt = torch.rand(size, generator=generator) * 8 + 1
         pred = gt * (1 + 0.1 * torch.rand(size, generator=generator))
-        yield dict(pred_depth=pred, gt_depth=gt, img_path=f'/data/set/{index % 2}/{index}.jpg', dataset='nyu', **extra)
+        yield dict(
+            pred_depth=pred,
+            gt_depth=gt,
+            img_path=f'/data/set/{index % 2}/{index}.jpg',
+            dataset='nyu',
+            **extra,
+        )
 
 
 def run(metric, items):
@@ -26,7 +32,9 @@ def run(metric, items):
 
 
 def test_several_protocols_give_what_each_gives_alone():
-    together = run(DepthMetric('nyu_eigen_10', protocols=['zoedepth_nyu', 'midas_disparity_lsq_10']), samples())
+    together = run(
+        DepthMetric('nyu_eigen_10', protocols=['zoedepth_nyu', 'midas_disparity_lsq_10']), samples()
+    )
     alone = run(DepthMetric('nyu_eigen_10'), samples())
     assert {name: together[name] for name in ALL_METRIC_NAMES} == alone
     for other in ('zoedepth_nyu', 'midas_disparity_lsq_10'):
@@ -67,7 +75,10 @@ def test_a_mixture_scores_each_data_set_as_alone_and_writes_a_file_each(tmp_path
     assert found['rmse'] == pytest.approx((alone[0]['rmse'] + alone[1]['rmse']) / 2)
     assert found['b/rooms_10/rmse'] == alone[1]['rmse']
     metric.write_per_image(tmp_path / 'per_image.json')
-    assert read_per_image(tmp_path / 'per_image_b.json', 'rooms_10').images == ['0/0.jpg', '1/1.jpg']
+    assert read_per_image(tmp_path / 'per_image_b.json', 'rooms_10').images == [
+        '0/0.jpg',
+        '1/1.jpg',
+    ]
 
 
 def test_a_mixture_refuses_bad_predictions_too():
@@ -86,7 +97,9 @@ def test_a_batch_is_scored_as_its_images_are():
 
 def test_predictions_say_what_they_are():
     items = list(samples(1, size=(40, 50), prediction_type='scale_invariant'))
-    with pytest.raises(ValueError, match='rooms_10 cannot score predictions of type scale_invariant'):
+    with pytest.raises(
+        ValueError, match='rooms_10 cannot score predictions of type scale_invariant'
+    ):
         run(DepthMetric('rooms_10'), items)
     assert run(DepthMetric('scale_depth_lsq'), items)['abs_rel'] < 0.1
 
@@ -106,7 +119,11 @@ def test_files_describe_the_numbers(tmp_path):
     metric.write_protocol(tmp_path / 'protocol.json')
     metric.write_per_image(tmp_path / 'per_image.json')
     described = json.loads((tmp_path / 'protocol.json').read_text())
-    assert (described['name'], described['num_images'], described['num_skipped']) == ('rooms_10', 2, 1)
+    assert (described['name'], described['num_images'], described['num_skipped']) == (
+        'rooms_10',
+        2,
+        1,
+    )
     assert (described['prediction_type'], described['tta_used']) == ('metric', 'none')
     assert [other['name'] for other in described['others']] == ['folder']
     first, second = json.loads((tmp_path / 'per_image.json').read_text())['results']
@@ -121,7 +138,9 @@ def test_the_table_names_protocol_count_and_a_different_augmentation():
     run(metric, samples(2, tta='none'))
     text = metric.outcome[0].origin()
     fingerprint = metric.protocol.describe()['fingerprint']
-    assert f'nyu_eigen_10 v1 ({fingerprint}), mean over 2 images (the published list has 654)' in text
+    assert (
+        f'nyu_eigen_10 v1 ({fingerprint}), mean over 2 images (the published list has 654)' in text
+    )
     assert 'mean with the mirrored image; here: none' in text
 
 
@@ -132,14 +151,19 @@ def test_a_pixel_average_is_used():
     items[0]['gt_depth'][:30] = 0
     found = run(metric, items)
     pred, gt = (torch.stack([item[key] for item in items]) for key in ('pred_depth', 'gt_depth'))
-    expected = depth_moments(pred.reshape(1, -1), gt.reshape(1, -1), (gt > 0).reshape(1, -1))['abs_rel']
+    expected = depth_moments(pred.reshape(1, -1), gt.reshape(1, -1), (gt > 0).reshape(1, -1))[
+        'abs_rel'
+    ]
     assert found['abs_rel'] == pytest.approx(float(expected), rel=1e-9)
 
 
 def test_names_do_not_depend_on_where_the_data_lies():
     assert relative_names(['/a/b/x/1.png', '/a/b/y/2.png']) == ['x/1.png', 'y/2.png']
     assert relative_names(['/a/b/1.png']) == ['1.png']
-    assert relative_names(['rooms_test_0/00000.png', 'rooms_test_0/00001.png']) == ['00000.png', '00001.png']
+    assert relative_names(['rooms_test_0/00000.png', 'rooms_test_0/00001.png']) == [
+        '00000.png',
+        '00001.png',
+    ]
     assert relative_names([]) == []
 
 

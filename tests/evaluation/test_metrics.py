@@ -98,7 +98,10 @@ def test_metric_is_the_mean_over_images_and_leaves_out_images_without_ground_tru
 def test_a_changed_protocol_says_so():
     metric = DepthMetric('folder', max_depth=25.0)
     assert metric.protocol.name == 'folder (modified: max_depth=25.0)'
-    assert metric.protocol.describe()['fingerprint'] != get_protocol('folder').describe()['fingerprint']
+    assert (
+        metric.protocol.describe()['fingerprint']
+        != get_protocol('folder').describe()['fingerprint']
+    )
 
 
 def test_a_prediction_of_another_size_is_refused():

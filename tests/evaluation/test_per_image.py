@@ -12,7 +12,10 @@ def write(folder, factor, order=(0, 1, 2), protocol='rooms_10', **options):
     metric = DepthMetric(protocol, **options)
     for index in order:
         gt = torch.full((4, 5), 1.0 + index)
-        metric.process({}, [dict(pred_depth=gt * factor * (1 + index), gt_depth=gt, img_path=f'data/{index}.png')])
+        metric.process(
+            {},
+            [dict(pred_depth=gt * factor * (1 + index), gt_depth=gt, img_path=f'data/{index}.png')],
+        )
     metric.evaluate(len(order))
     folder.mkdir(parents=True, exist_ok=True)
     metric.write_per_image(folder / 'per_image.json')
@@ -55,7 +58,9 @@ def test_files_are_found_from_a_result_a_test_or_a_work_dir(tmp_path):
     (tmp_path / 'score.per_image.json').rename(tmp_path / 'scores/one.per_image.json')
     assert find_file(tmp_path / 'scores') == tmp_path / 'scores/one.per_image.json'
     (tmp_path / 'scores/two.per_image.json').touch()
-    with pytest.raises(FileNotFoundError, match='scores: no per-image values'):  # it is not clear which
+    with pytest.raises(
+        FileNotFoundError, match='scores: no per-image values'
+    ):  # it is not clear which
         find_file(tmp_path / 'scores')
     with pytest.raises(FileNotFoundError, match=r'tools/test\.py'):
         find_file(tmp_path / 'nothing')

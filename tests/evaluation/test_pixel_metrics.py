@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from depth.evaluation import PIXEL_METRICS, DepthMetric, MixedDepthMetric, depth_metrics, register_pixel_metric
+from depth.evaluation import (
+    PIXEL_METRICS,
+    DepthMetric,
+    MixedDepthMetric,
+    depth_metrics,
+    register_pixel_metric,
+)
 from depth.evaluation.metric import metric_directions
 
 
@@ -58,7 +64,11 @@ def test_the_average_of_the_protocol_counts():
 def test_only_evaluators_that_name_a_metric_measure_it():
     assert 'root4' not in run(DepthMetric('rooms_10'))
     usual = run(DepthMetric('rooms_10'))
-    further = run(DepthMetric('rooms_10', pixel_metrics=['root4'], distance_bins=(0, 5, 10), boundary_ratio=1.1))
+    further = run(
+        DepthMetric(
+            'rooms_10', pixel_metrics=['root4'], distance_bins=(0, 5, 10), boundary_ratio=1.1
+        )
+    )
     assert usual == {name: further[name] for name in usual}
     assert 'boundary_f1' in further
 
@@ -79,7 +89,14 @@ def test_tables_and_files_have_it(tmp_path):
 def test_directions_of_all_metrics():
     directions = metric_directions((0, 5, 10), 1.1, ['root4', 'negative_rmse'], ['folder'])
     higher = [name for name, is_better in directions.items() if is_better]
-    assert {'d1', 'd1_0-5m', 'boundary_f1', 'negative_rmse', 'folder/d1', 'folder/negative_rmse'} <= set(higher)
+    assert {
+        'd1',
+        'd1_0-5m',
+        'boundary_f1',
+        'negative_rmse',
+        'folder/d1',
+        'folder/negative_rmse',
+    } <= set(higher)
     assert not {'abs_rel', 'root4', 'rmse_0-5m', 'folder/root4'} & set(higher)
     metric = DepthMetric(
         'rooms_10',
@@ -109,10 +126,14 @@ def test_names_that_are_taken_are_refused():
 
 def test_wrong_shapes_are_refused():
     register_pixel_metric(moments=dict(total=lambda pred, target: (pred - target).sum()))(_total)
-    with pytest.raises(ValueError, match=r"moment '_total.total' has shape \(\), expected \(1, 192\)"):
+    with pytest.raises(
+        ValueError, match=r"moment '_total.total' has shape \(\), expected \(1, 192\)"
+    ):
         run(DepthMetric('rooms_10', pixel_metrics=['_total']))
     register_pixel_metric()(_of_all_images)
-    with pytest.raises(ValueError, match=r"value of pixel metric '_of_all_images' has shape \(\), expected \(3,\)"):
+    with pytest.raises(
+        ValueError, match=r"value of pixel metric '_of_all_images' has shape \(\), expected \(3,\)"
+    ):
         run(DepthMetric('rooms_10', pixel_metrics=['_of_all_images']))
 
 
@@ -135,4 +156,6 @@ def test_the_usual_metrics_are_those_of_the_plain_function():
     usual = run(DepthMetric('rooms_10', pixel_metrics=['root4']))
     singles = [depth_metrics(sample['pred_depth'], sample['gt_depth']) for sample in images()]
     for name in singles[0]:
-        assert usual[name] == pytest.approx(sum(single[name] for single in singles) / 3, rel=1e-9), name
+        assert usual[name] == pytest.approx(
+            sum(single[name] for single in singles) / 3, rel=1e-9
+        ), name

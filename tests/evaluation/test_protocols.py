@@ -63,7 +63,12 @@ def test_the_fingerprint_depends_on_the_definition_and_not_on_the_wording():
     protocol = get_protocol('folder')
     reworded = dataclasses.replace(protocol, description='another wording')
     assert reworded.describe()['fingerprint'] == protocol.describe()['fingerprint']
-    for change in (dict(strict='near'), dict(average='pixel'), dict(version=2), dict(silog='variance')):
+    for change in (
+        dict(strict='near'),
+        dict(average='pixel'),
+        dict(version=2),
+        dict(silog='variance'),
+    ):
         changed = dataclasses.replace(protocol, **change)
         assert changed.describe()['fingerprint'] != protocol.describe()['fingerprint']
 
@@ -73,12 +78,15 @@ def test_the_fingerprint_depends_on_the_definition_and_not_on_the_wording():
     [('both', [0, 1, 0]), ('near', [0, 1, 1]), ('far', [1, 1, 0]), ('none', [1, 1, 1])],
 )
 def test_the_ends_of_the_range(strict, expected):
-    protocol = dataclasses.replace(get_protocol('folder'), min_depth=1.0, max_depth=10.0, strict=strict)
+    protocol = dataclasses.replace(
+        get_protocol('folder'), min_depth=1.0, max_depth=10.0, strict=strict
+    )
     assert protocol.valid_mask(torch.tensor([[1.0, 5.0, 10.0]])).int().tolist() == [expected]
 
 
 @pytest.mark.parametrize(
-    'change', [dict(crop='middle'), dict(alignment='mean'), dict(clamp=(2.0, 1.0)), dict(max_depth=0.0)]
+    'change',
+    [dict(crop='middle'), dict(alignment='mean'), dict(clamp=(2.0, 1.0)), dict(max_depth=0.0)],
 )
 def test_wrong_values_are_refused(change):
     with pytest.raises(ValueError, match='protocol folder'):
@@ -114,7 +122,9 @@ def test_a_protocol_scores_what_its_alignment_makes_comparable(name, kinds):
     assert [kind.value for kind in PredictionType if protocol.accepts(kind)] == kinds.split()
     for kind in PredictionType:
         if kind.value not in kinds.split():
-            with pytest.raises(ValueError, match=f'{name} cannot score predictions of type {kind.value}'):
+            with pytest.raises(
+                ValueError, match=f'{name} cannot score predictions of type {kind.value}'
+            ):
                 protocol.check_type(kind)
 
 
@@ -158,8 +168,12 @@ def resized(name, pred, size, kind='metric'):
 
 def test_resizing_as_inverse_depth_differs_from_resizing_depth():
     coarse = torch.tensor([[[1.0, 4.0]]])
-    assert resized('cityscapes_200', coarse, (1, 4))[0].tolist() == pytest.approx([1, 1.75, 3.25, 4])
-    assert resized('epcdepth_stereo', coarse, (1, 4))[0].tolist() == pytest.approx([1, 1 / 0.8125, 1 / 0.4375, 4])
+    assert resized('cityscapes_200', coarse, (1, 4))[0].tolist() == pytest.approx(
+        [1, 1.75, 3.25, 4]
+    )
+    assert resized('epcdepth_stereo', coarse, (1, 4))[0].tolist() == pytest.approx(
+        [1, 1 / 0.8125, 1 / 0.4375, 4]
+    )
 
 
 @pytest.mark.parametrize('corners', ['zoedepth_kitti', 'zoedepth_kitti_v2'])
@@ -179,7 +193,9 @@ def test_an_infinitely_far_pixel_is_clamped_after_a_resize_too(corners, size):
     ('protocol', 'kind', 'impossible'),
     [('epcdepth_stereo', 'metric', 0.0), ('zoedepth_kitti_v2', 'inverse_depth', -0.5)],
 )
-def test_an_impossible_value_stays_nan_after_a_resize_and_spares_the_rest_of_the_map(protocol, kind, impossible):
+def test_an_impossible_value_stays_nan_after_a_resize_and_spares_the_rest_of_the_map(
+    protocol, kind, impossible
+):
     depth = resized(protocol, torch.tensor([[[4.0, 4.0, 4.0, impossible]]]), (1, 8), kind)[0]
     assert depth.isnan().tolist() == [False] * 5 + [True] * 3
     assert depth[:5].tolist() == pytest.approx([0.25 if kind == 'inverse_depth' else 4.0] * 5)
@@ -188,7 +204,9 @@ def test_an_impossible_value_stays_nan_after_a_resize_and_spares_the_rest_of_the
 def test_corner_aligned_resize_is_the_published_quirk():
     coarse = torch.tensor([[[1.0, 4.0]]])
     assert resized('zoedepth_kitti', coarse, (1, 4))[0].tolist() == pytest.approx([1, 2, 3, 4])
-    assert resized('zoedepth_kitti_v2', coarse, (1, 4))[0].tolist() == pytest.approx([1, 1.75, 3.25, 4])
+    assert resized('zoedepth_kitti_v2', coarse, (1, 4))[0].tolist() == pytest.approx(
+        [1, 1.75, 3.25, 4]
+    )
 
 
 def test_full_frame_protocols_refuse_a_crop():
@@ -222,7 +240,8 @@ def test_what_applies_to_a_data_set():
 
 
 @pytest.mark.parametrize(
-    ('case', 'protocol'), [('sunrgbd', 'sunrgbd_8'), ('kitti_garg_clamped', None), ('nyu_eigen_crop_clamped', None)]
+    ('case', 'protocol'),
+    [('sunrgbd', 'sunrgbd_8'), ('kitti_garg_clamped', None), ('nyu_eigen_crop_clamped', None)],
 )
 def test_caps_and_clamps_give_the_published_values(case, protocol):
     arrays = load_arrays('metrics')
@@ -267,21 +286,28 @@ def test_the_nyu_generalisation_protocol_gives_the_published_values():
     arrays = load_arrays('epcdepth_values')
     depth = torch.from_numpy(1 / arrays['nyu/disp'])[None]
     found = scored(get_protocol('epcdepth_nyu'), depth, arrays['nyu/gt'][None], 'scale_invariant')
-    assert [float(found[metric]) for metric in EPC_ORDER] == pytest.approx(arrays['nyu/errors'].tolist(), rel=1e-5)
+    assert [float(found[metric]) for metric in EPC_ORDER] == pytest.approx(
+        arrays['nyu/errors'].tolist(), rel=1e-5
+    )
 
 
 def test_sdconvtrans_gives_the_published_values():
     arrays = load_arrays('sdconvtrans_values')
     metric = DepthMetric('sdconvtrans_full')
     for index in range(2):
-        pred, gt = (torch.from_numpy(10 * arrays[f'loss/{name}'][index, 0]) for name in ('fake_small', 'real'))
+        pred, gt = (
+            torch.from_numpy(10 * arrays[f'loss/{name}'][index, 0])
+            for name in ('fake_small', 'real')
+        )
         metric.process({}, [dict(pred_depth=pred, gt_depth=gt, img_path=f'{index}.png')])
     found = metric.evaluate(2)
     expected = {
         'abs_rel': 'rel', 'rmse': 'rmse', 'rmse_log': 'rmse_log', 'log10': 'log10_named',
     }  # fmt: skip
     for name, published in expected.items():
-        assert found[name] == pytest.approx(float(arrays[f'dataset_metric/{published}']), rel=1e-4), name
+        assert found[name] == pytest.approx(
+            float(arrays[f'dataset_metric/{published}']), rel=1e-4
+        ), name
     accuracies = [found[name] for name in ('d1', 'd2', 'd3')]
     assert accuracies == pytest.approx(arrays['dataset_metric/acc'].tolist(), abs=1e-6)
 

@@ -15,7 +15,9 @@ def test_the_interval_is_scipys_and_near_the_normal_approximation(values):
     stats = pytest.importorskip('scipy.stats')
     found = bootstrap_mean(values, num_resamples=9999)
     rng = np.random.RandomState(1)
-    scipys = stats.bootstrap((values,), np.mean, method='percentile', n_resamples=9999, random_state=rng)
+    scipys = stats.bootstrap(
+        (values,), np.mean, method='percentile', n_resamples=9999, random_state=rng
+    )
     width = found.high - found.low
     assert found.mean == values.mean()
     assert found.low == pytest.approx(scipys.confidence_interval.low, abs=0.03 * width)
@@ -43,7 +45,11 @@ def test_many_images_agree_with_scipy(values):
     differences = values[:60] - values[60:120]
     found = sign_flip_p_value(differences, num_resamples=9999)
     expected = stats.permutation_test(
-        (differences,), np.mean, permutation_type='samples', n_resamples=9999, random_state=np.random.RandomState(0)
+        (differences,),
+        np.mean,
+        permutation_type='samples',
+        n_resamples=9999,
+        random_state=np.random.RandomState(0),
     ).pvalue
     assert found == pytest.approx(expected, abs=0.02)
 
@@ -60,7 +66,12 @@ def test_a_paired_comparison_sees_what_separate_intervals_hide(values):
 
 def test_two_equal_models_do_not_differ(values):
     found = compare_paired(values, values, num_resamples=200)
-    assert (found.difference.low, found.difference.high, found.p_value, found.wins) == (0, 0, 1, 0.5)
+    assert (found.difference.low, found.difference.high, found.p_value, found.wins) == (
+        0,
+        0,
+        1,
+        0.5,
+    )
 
 
 def test_what_cannot_be_compared_is_refused(values):

@@ -18,7 +18,9 @@ def packed(*steps, size=(375, 1242), seed=0):
     """Return the sample of a frame after some steps, with a prediction that is off by up to 10 %."""
     rng = np.random.RandomState(seed)
     depth = (5 + 60 * rng.rand(*size)).astype(np.float32)
-    results = dict(img=np.zeros((*size, 3), np.uint8), gt_depth=depth, frame_shape=size, img_path=f'{seed}.png')
+    results = dict(
+        img=np.zeros((*size, 3), np.uint8), gt_depth=depth, frame_shape=size, img_path=f'{seed}.png'
+    )
     for step in (*steps, PackDepthInputs()):
         results = step(results)
     sample = results['data_samples'].to_dict()
@@ -43,7 +45,10 @@ def test_seven_protocols_have_the_kb_view():
 @pytest.mark.parametrize('protocol', KB_PROTOCOLS)
 @pytest.mark.parametrize('steps', WINDOWS.values(), ids=WINDOWS)
 def test_another_window_than_the_kb_crop_is_refused(protocol, steps):
-    with pytest.raises(ValueError, match=rf'0\.png: the test pipeline leaves .* but protocol {protocol} scores the KB'):
+    with pytest.raises(
+        ValueError,
+        match=rf'0\.png: the test pipeline leaves .* but protocol {protocol} scores the KB',
+    ):
         DepthMetric(protocol).process({}, [packed(*steps)])
 
 
@@ -103,7 +108,9 @@ def test_a_protocol_for_any_view_carries_it_in_name_and_fingerprint(tmp_path):
 def test_a_named_further_protocol_refuses_and_one_of_all_is_left_out():
     sample = packed(KBCrop())
     with pytest.raises(ValueError, match='monodepth2_improved_median scores full frames'):
-        DepthMetric('kitti_eigen_garg_80', protocols=['monodepth2_improved_median']).process({}, [sample])
+        DepthMetric('kitti_eigen_garg_80', protocols=['monodepth2_improved_median']).process(
+            {}, [sample]
+        )
     metric = DepthMetric('scale_depth_lsq', protocols='all')
     metric.process({}, [packed(KBCrop(), seed=1)])
     metric.process({}, [packed(RandomCrop((352, 1216)), seed=2)])  # no longer the KB crop
@@ -147,7 +154,9 @@ def test_filled_depth_has_its_own_protocol():
     measured['gt_depth'] = measured['gt_depth'] / 10
     measured['pred_depth'] = measured['pred_depth'] / 10
     filled = dict(measured, gt_filled=True)
-    with pytest.raises(ValueError, match=r'has filled ground truth, but protocol nyu_eigen_10 .*raw_depth=True'):
+    with pytest.raises(
+        ValueError, match=r'has filled ground truth, but protocol nyu_eigen_10 .*raw_depth=True'
+    ):
         DepthMetric('nyu_eigen_10').process({}, [filled])
     with pytest.raises(ValueError, match=r'has measured ground truth, but protocol nyu_filled_10'):
         DepthMetric('nyu_filled_10').process({}, [measured])

@@ -143,7 +143,10 @@ class Bench:
     def files(self) -> dict[str, str]:
         """Return the digest of every file by its path below the root."""
         paths = sorted(path for path in self.root.rglob('*') if path.is_file())
-        return {path.relative_to(self.root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+        return {
+            path.relative_to(self.root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in paths
+        }
 
 
 @dataclass(frozen=True)

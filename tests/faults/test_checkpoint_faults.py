@@ -29,7 +29,9 @@ def with_content(change):
 def with_text(text):
     """Return what puts a text in place of the config, as earlier versions stored it; ``MARKER`` is a file's path."""
     return with_content(
-        lambda content, bench: content['meta'].update(cfg=text.replace('MARKER', f'{bench.root}/marker'))
+        lambda content, bench: content['meta'].update(
+            cfg=text.replace('MARKER', f'{bench.root}/marker')
+        )
     )
 
 
@@ -73,7 +75,9 @@ def damage_pickle(bench):
     with zipfile.ZipFile(bench.checkpoint, 'w') as archive:
         for name, record in records.items():
             is_pickle = name.endswith('/data.pkl')
-            archive.writestr(name, record[: len(record) // 3] + b'\xff' * 64 if is_pickle else record)
+            archive.writestr(
+                name, record[: len(record) // 3] + b'\xff' * 64 if is_pickle else record
+            )
 
 
 def truncate(bench):
@@ -148,7 +152,9 @@ CASES = [
     ),
     Fault(
         'config_type_is_a_command',
-        with_config(lambda cfg: cfg['model'].update(type='subprocess.getoutput', cmd='touch marker')),
+        with_config(
+            lambda cfg: cfg['model'].update(type='subprocess.getoutput', cmd='touch marker')
+        ),
         INFER,
         says=('{checkpoint}: model.type', "'subprocess.getoutput'", '--trust-module subprocess'),
     ),
@@ -208,13 +214,19 @@ CASES = [
     ),
     Fault(
         'weights_of_timm_by_path',
-        with_config(lambda cfg: cfg['model']['backbone'].update(model_args=dict(checkpoint_path='weights.pkl'))),
+        with_config(
+            lambda cfg: cfg['model']['backbone'].update(
+                model_args=dict(checkpoint_path='weights.pkl')
+            )
+        ),
         INFER,
         says=('model_args.checkpoint_path', 'checkpoint=FILE'),
     ),
     Fault(
         'network_of_a_hub',
-        with_config(lambda cfg: cfg['model']['backbone'].update(model_name='hf-hub:someone/something')),
+        with_config(
+            lambda cfg: cfg['model']['backbone'].update(model_name='hf-hub:someone/something')
+        ),
         INFER,
         says=('has no model', "'hf-hub:someone/something'"),
     ),
@@ -224,16 +236,25 @@ CASES = [
         'infer {images} --checkpoint {root}/evil.py --out-dir {out} --device cpu',
         says=('{root}/evil.py', 'not a checkpoint'),
     ),
-    Fault('checkpoint_is_a_program', write_torchscript, INFER, says=('{checkpoint}', 'TorchScript')),
+    Fault(
+        'checkpoint_is_a_program', write_torchscript, INFER, says=('{checkpoint}', 'TorchScript')
+    ),
     Fault(
         'random_bytes',
         with_bytes(b'\x9c\x17\x42'),
         INFER,
         says=('{checkpoint} is damaged in', '/data/', 'copy it again'),
     ),
-    Fault('hole_of_zeros', with_bytes(b'\x00'), INFER, says=('{checkpoint} is damaged in', '/data/')),
+    Fault(
+        'hole_of_zeros', with_bytes(b'\x00'), INFER, says=('{checkpoint} is damaged in', '/data/')
+    ),
     Fault('truncated', truncate, INFER, says=('{checkpoint}', 'damaged or not a checkpoint')),
-    Fault('weight_is_nan', with_content(put_nan), INFER, says=('{checkpoint}', 'not finite', '.weight (1 NaN')),
+    Fault(
+        'weight_is_nan',
+        with_content(put_nan),
+        INFER,
+        says=('{checkpoint}', 'not finite', '.weight (1 NaN'),
+    ),
     Fault(
         'weight_is_infinite',
         with_content(put_infinity),
@@ -251,7 +272,11 @@ CASES = [
         'prediction_is_nan',
         with_content(make_variance_negative),
         INFER,
-        says=('{images}/000.png: 3072 of 3072 predicted depths are not finite', '{images}/001.png', '{checkpoint}'),
+        says=(
+            '{images}/000.png: 3072 of 3072 predicted depths are not finite',
+            '{images}/001.png',
+            '{checkpoint}',
+        ),
         writes=('out/report.json',),
     ),
     Fault(
@@ -265,7 +290,10 @@ CASES = [
         'resume_from_a_damaged_pickle',
         damage_pickle,
         RESUME,
-        says=('{checkpoint} cannot be resumed from, trying the one before', 'loaded {run}/iter_2.pth'),
+        says=(
+            '{checkpoint} cannot be resumed from, trying the one before',
+            'loaded {run}/iter_2.pth',
+        ),
         code=0,
         writes=('run/**/*',),
     ),

@@ -40,26 +40,71 @@ def write_plain_base(bench: Bench) -> None:
 
 HOOK = 'default_hooks.checkpoint.'
 OPTIONS = {
-    'max_keep_ckpts_zero': (HOOK + 'max_keep_ckpts=0', (HOOK + 'max_keep_ckpts is 0', 'at least 1, or -1: all')),
-    'max_keep_ckpts_text': (HOOK + 'max_keep_ckpts=all', (HOOK + "max_keep_ckpts is 'all'", '-1: all')),
-    'checkpoint_interval_zero': (HOOK + 'interval=0', (HOOK + 'interval is 0', '-1: only at the end')),
-    'logger_interval_negative': ('default_hooks.logger.interval=-5', ('default_hooks.logger.interval is -5',)),
-    'val_interval_zero': ('train_cfg.val_interval=0', ('train_cfg.val_interval is 0', 'no val_dataloader')),
-    'max_iters_text': ('train_cfg.max_iters=many', ("train_cfg.max_iters is 'many'", 'a whole number')),
-    'max_iters_fraction': ('max_iters=1e3 train_cfg.max_iters=1.5', ('--cfg-options max_iters', 'changes nothing')),
-    'total_steps_zero': ('param_scheduler.total_steps=0', ('param_scheduler.total_steps is 0', 'at least 1')),
-    'batch_size_zero': ('train_dataloader.batch_size=0', ('train_dataloader.batch_size is 0', 'at least 1')),
+    'max_keep_ckpts_zero': (
+        HOOK + 'max_keep_ckpts=0',
+        (HOOK + 'max_keep_ckpts is 0', 'at least 1, or -1: all'),
+    ),
+    'max_keep_ckpts_text': (
+        HOOK + 'max_keep_ckpts=all',
+        (HOOK + "max_keep_ckpts is 'all'", '-1: all'),
+    ),
+    'checkpoint_interval_zero': (
+        HOOK + 'interval=0',
+        (HOOK + 'interval is 0', '-1: only at the end'),
+    ),
+    'logger_interval_negative': (
+        'default_hooks.logger.interval=-5',
+        ('default_hooks.logger.interval is -5',),
+    ),
+    'val_interval_zero': (
+        'train_cfg.val_interval=0',
+        ('train_cfg.val_interval is 0', 'no val_dataloader'),
+    ),
+    'max_iters_text': (
+        'train_cfg.max_iters=many',
+        ("train_cfg.max_iters is 'many'", 'a whole number'),
+    ),
+    'max_iters_fraction': (
+        'max_iters=1e3 train_cfg.max_iters=1.5',
+        ('--cfg-options max_iters', 'changes nothing'),
+    ),
+    'total_steps_zero': (
+        'param_scheduler.total_steps=0',
+        ('param_scheduler.total_steps is 0', 'at least 1'),
+    ),
+    'batch_size_zero': (
+        'train_dataloader.batch_size=0',
+        ('train_dataloader.batch_size is 0', 'at least 1'),
+    ),
     'batch_size_text': ('val_dataloader.batch_size=two', ("val_dataloader.batch_size is 'two'",)),
-    'rate_negative': ('optim_wrapper.optimizer.lr=-0.1', ('optim_wrapper.optimizer.lr is -0.1', 'above 0')),
-    'best_unknown': (HOOK + 'save_best=nope', (HOOK + "save_best is 'nope'", 'val_evaluator', 'abs_rel')),
-    'best_is_worst': (HOOK + 'save_best=d1', ('the smallest d1, which is the worst', HOOK + 'rule=greater')),
+    'rate_negative': (
+        'optim_wrapper.optimizer.lr=-0.1',
+        ('optim_wrapper.optimizer.lr is -0.1', 'above 0'),
+    ),
+    'best_unknown': (
+        HOOK + 'save_best=nope',
+        (HOOK + "save_best is 'nope'", 'val_evaluator', 'abs_rel'),
+    ),
+    'best_is_worst': (
+        HOOK + 'save_best=d1',
+        ('the smallest d1, which is the worst', HOOK + 'rule=greater'),
+    ),
     'seed_text': ('randomness.seed=lucky', ("randomness.seed is 'lucky'", 'at least 0')),
     'model_number': ('model=5', ('model is 5', 'a dict of a type')),
     'model_missing': ('model=None', ('the config has no model', 'configs/_base_/models/')),
-    'train_dataloader_missing': ('train_dataloader=None', ('no train_dataloader', 'configs/_base_/datasets/')),
+    'train_dataloader_missing': (
+        'train_dataloader=None',
+        ('no train_dataloader', 'configs/_base_/datasets/'),
+    ),
     'train_cfg_missing': ('train_cfg=None', ('no train_cfg', 'configs/_base_/schedules/')),
-    'optim_wrapper_missing': ('optim_wrapper=None', ('no optim_wrapper', 'configs/_base_/schedules/')),
-    'val_evaluator_missing': ('val_evaluator=None', ('val_dataloader but no val_evaluator', 'not at all')),
+    'optim_wrapper_missing': (
+        'optim_wrapper=None',
+        ('no optim_wrapper', 'configs/_base_/schedules/'),
+    ),
+    'val_evaluator_missing': (
+        'val_evaluator=None',
+        ('val_dataloader but no val_evaluator', 'not at all'),
+    ),
     'evaluator_range': (
         'val_evaluator.max_depth=80',
         ('val_evaluator (', 'up to 80 m', 'is 10 m', 'val_evaluator.max_depth=10'),
@@ -68,15 +113,29 @@ OPTIONS = {
         'max_depth=80',
         ('model.decode_head.max_depth is 10.0 m', 'train_dataloader.dataset.max_depth is 80'),
     ),
-    'option_dead': ('crop_size=(9,9)', ('--cfg-options crop_size', 'changes nothing', '{{crop_size}}')),
-    'option_index': ('custom_hooks.9.type=X', ('--cfg-options custom_hooks.9.type', 'Index 9 exceeds')),
+    'option_dead': (
+        'crop_size=(9,9)',
+        ('--cfg-options crop_size', 'changes nothing', '{{crop_size}}'),
+    ),
+    'option_index': (
+        'custom_hooks.9.type=X',
+        ('--cfg-options custom_hooks.9.type', 'Index 9 exceeds'),
+    ),
 }
-CASES = [Fault(name, nothing, TRAIN + option, says=says) for name, (option, says) in OPTIONS.items()]
+CASES = [
+    Fault(name, nothing, TRAIN + option, says=says) for name, (option, says) in OPTIONS.items()
+]
 # What training refuses, the check of the printed config refuses with the same words.
 CASES += [
-    Fault(f'checked_{name}', nothing, 'misc/print_config {config} --check --cfg-options ' + option, says=says)
+    Fault(
+        f'checked_{name}',
+        nothing,
+        'misc/print_config {config} --check --cfg-options ' + option,
+        says=says,
+    )
     for name, (option, says) in OPTIONS.items()
-    if name in ('max_keep_ckpts_zero', 'best_unknown', 'train_dataloader_missing', 'evaluator_range')
+    if name
+    in ('max_keep_ckpts_zero', 'best_unknown', 'train_dataloader_missing', 'evaluator_range')
 ]
 CASES += [
     Fault(
@@ -145,12 +204,17 @@ def test_fault_is_answered(bench, fault):
 def test_minus_one_keeps_every_checkpoint(bench):
     outcome = bench.call(TRAIN + f'{HOOK}max_keep_ckpts=-1 {HOOK}interval=1')
     assert outcome.code == 0, outcome.text
-    assert sorted(path.name for path in bench.out.glob('iter_*.pth')) == [f'iter_{step}.pth' for step in range(1, 5)]
+    assert sorted(path.name for path in bench.out.glob('iter_*.pth')) == [
+        f'iter_{step}.pth' for step in range(1, 5)
+    ]
 
 
 def test_training_says_its_batch_and_fits_the_recipe_to_it(bench):
     outcome = bench.call('train {config} --work-dir {out} --auto-scale-lr')
     assert outcome.code == 0, outcome.text
-    assert '2 images a step instead of 8: rate 0.001 -> 0.0005 (square root rule), 4 -> 16 iterations' in outcome.text
+    assert (
+        '2 images a step instead of 8: rate 0.001 -> 0.0005 (square root rule), 4 -> 16 iterations'
+        in outcome.text
+    )
     assert '1 process x 2 = 2 images a step; the published recipe has 8' in outcome.text
     assert (bench.out / 'iter_16.pth').is_file()

@@ -68,18 +68,24 @@ def write_list(bench, text):
     (bench.train / 'list.txt').write_text(text)
     dataset = f"type='NYUDataset', ann_file='list.txt', data_root='{bench.train}'"
     with bench.config.open('a') as file:
-        file.write(f"train_dataloader['dataset'] = dict(_delete_=True, {dataset}, pipeline=train_pipeline)\n")
+        file.write(
+            f"train_dataloader['dataset'] = dict(_delete_=True, {dataset}, pipeline=train_pipeline)\n"
+        )
 
 
 def write_train_pack(bench):
     """Pack a training list of frames, and write a test list of other ones beside it."""
     (bench.train / 'nyu_train.txt').write_text('images/000.png depth/000.png 518\n')
     (bench.train / 'nyu_test.txt').write_text('images/001.png depth/001.png 518\n')
-    write_pack(NYUDataset(data_root=str(bench.train), ann_file='nyu_train.txt'), bench.root / 'pack')
+    write_pack(
+        NYUDataset(data_root=str(bench.train), ann_file='nyu_train.txt'), bench.root / 'pack'
+    )
 
 
 def train_pack_under_test_list(bench):
-    return NYUDataset(data_root=str(bench.train), ann_file='nyu_test.txt', pack=str(bench.root / 'pack'))
+    return NYUDataset(
+        data_root=str(bench.train), ann_file='nyu_test.txt', pack=str(bench.root / 'pack')
+    )
 
 
 def write_folder_pack(bench):
@@ -167,7 +173,12 @@ CASES = [
         'jpegs_decode_half_grey',
         damaged_jpegs,
         TRAIN,
-        says=('{train}/images/', 'is a damaged JPEG file', 'end before the last pixel', 'copy or unpack it again'),
+        says=(
+            '{train}/images/',
+            'is a damaged JPEG file',
+            'end before the last pixel',
+            'copy or unpack it again',
+        ),
         writes=WRITES,
     ),
     Fault(
@@ -195,7 +206,12 @@ CASES = [
         'pack_of_the_training_list_under_the_test_list',
         write_train_pack,
         train_pack_under_test_list,
-        says=('{root}/pack lacks 1 of the 1 images', 'nyu_test.txt', 'the first: images/001', 'pack this one'),
+        says=(
+            '{root}/pack lacks 1 of the 1 images',
+            'nyu_test.txt',
+            'the first: images/001',
+            'pack this one',
+        ),
     ),
     Fault(
         'pack_damaged',

@@ -41,7 +41,9 @@ def nothing(bench):
 
 def infer_in_python(**options):
     """Return a call of the Python API."""
-    return lambda bench: DepthInferencer(bench.checkpoint, device='cpu')(bench.images, out_dir=bench.out, **options)
+    return lambda bench: DepthInferencer(bench.checkpoint, device='cpu')(
+        bench.images, out_dir=bench.out, **options
+    )
 
 
 CASES = [
@@ -53,7 +55,9 @@ CASES = [
     ),
     Fault(
         'image_truncated',
-        lambda bench: (bench.images / '000.png').write_bytes((bench.images / '000.png').read_bytes()[:200]),
+        lambda bench: (bench.images / '000.png').write_bytes(
+            (bench.images / '000.png').read_bytes()[:200]
+        ),
         INFER,
         says=('{images}/000.png', '1 images done'),
         writes=('out/**/001*', REPORT),
@@ -73,11 +77,30 @@ CASES = [
         says=('{images}/000.png', 'not an image', '1 images done'),
         writes=('out/**/001*', REPORT),
     ),
-    Fault('focal_length_0', nothing, f'{INFER} --intrinsics 0 60 32 24', says=('--intrinsics: fx is 0',)),
-    Fault('focal_length_negative', nothing, f'{INFER} --intrinsics 60 -60 32 24', says=('--intrinsics: fy is -60',)),
-    Fault('principal_point_nan', nothing, f'{INFER} --intrinsics 60 60 nan 24', says=('--intrinsics: cx is nan',)),
     Fault(
-        'intrinsics_of_text', nothing, f'{INFER} --intrinsics 60 wide 32 24', code=2, says=('--intrinsics', "'wide'")
+        'focal_length_0',
+        nothing,
+        f'{INFER} --intrinsics 0 60 32 24',
+        says=('--intrinsics: fx is 0',),
+    ),
+    Fault(
+        'focal_length_negative',
+        nothing,
+        f'{INFER} --intrinsics 60 -60 32 24',
+        says=('--intrinsics: fy is -60',),
+    ),
+    Fault(
+        'principal_point_nan',
+        nothing,
+        f'{INFER} --intrinsics 60 60 nan 24',
+        says=('--intrinsics: cx is nan',),
+    ),
+    Fault(
+        'intrinsics_of_text',
+        nothing,
+        f'{INFER} --intrinsics 60 wide 32 24',
+        code=2,
+        says=('--intrinsics', "'wide'"),
     ),
     Fault(
         'intrinsics_of_three_numbers',
@@ -85,18 +108,51 @@ CASES = [
         infer_in_python(intrinsics=(60, 60, 32)),
         says=('--intrinsics takes four numbers, fx fy cx cy, got 3',),
     ),
-    Fault('camera_said_twice', nothing, infer_in_python(intrinsics=(60, 60, 32, 24), fov=60), says=('give one of',)),
-    Fault('fov_180', nothing, f'{INFER} --fov 180', says=('--fov is an angle between 0 and 180 degrees, got 180',)),
-    Fault('fov_nan', nothing, f'{INFER} --fov nan', says=('--fov is an angle between 0 and 180 degrees, got nan',)),
+    Fault(
+        'camera_said_twice',
+        nothing,
+        infer_in_python(intrinsics=(60, 60, 32, 24), fov=60),
+        says=('give one of',),
+    ),
+    Fault(
+        'fov_180',
+        nothing,
+        f'{INFER} --fov 180',
+        says=('--fov is an angle between 0 and 180 degrees, got 180',),
+    ),
+    Fault(
+        'fov_nan',
+        nothing,
+        f'{INFER} --fov nan',
+        says=('--fov is an angle between 0 and 180 degrees, got nan',),
+    ),
     Fault('file_focal_length_0', write_camera(fx=0), INFER, says=('intrinsics.json: fx is 0',)),
-    Fault('file_focal_length_nan', write_camera(fy=float('nan')), INFER, says=('intrinsics.json: fy is nan',)),
-    Fault('file_principal_point_text', write_camera(cx='left'), INFER, says=("intrinsics.json: cx is 'left'",)),
-    Fault('file_cut_off', put('intrinsics.json', b'{"fx": 6'), INFER, says=('intrinsics.json cannot be read as JSON',)),
+    Fault(
+        'file_focal_length_nan',
+        write_camera(fy=float('nan')),
+        INFER,
+        says=('intrinsics.json: fy is nan',),
+    ),
+    Fault(
+        'file_principal_point_text',
+        write_camera(cx='left'),
+        INFER,
+        says=("intrinsics.json: cx is 'left'",),
+    ),
+    Fault(
+        'file_cut_off',
+        put('intrinsics.json', b'{"fx": 6'),
+        INFER,
+        says=('intrinsics.json cannot be read as JSON',),
+    ),
     Fault(
         'principal_point_far_outside',
         nothing,
         f'{INFER} --intrinsics 60 60 640 24',
-        says=('--intrinsics: cx is 640 pixels, far outside of an image of 64x48', '{images}/001.png'),
+        says=(
+            '--intrinsics: cx is 640 pixels, far outside of an image of 64x48',
+            '{images}/001.png',
+        ),
         writes=(REPORT,),
     ),
     Fault(
@@ -105,12 +161,17 @@ CASES = [
         f'{INFER} --cfg-options default_intrinsics=[[-60,0,32],[0,60,24],[0,0,1]]',
         says=('default_intrinsics of the config: fx is -60',),
     ),
-    Fault('out_dir_is_a_file', put('out'), INFER, says=('--out-dir {out} is a file; name a folder',)),
+    Fault(
+        'out_dir_is_a_file', put('out'), INFER, says=('--out-dir {out} is a file; name a folder',)
+    ),
     Fault(
         'depth_of_somebody_else_in_the_way',
         put('out/depth/001.png'),
         INFER,
-        says=('{out}/depth/001.png exists and was not written by inference', 'choose another --out-dir'),
+        says=(
+            '{out}/depth/001.png exists and was not written by inference',
+            'choose another --out-dir',
+        ),
     ),
     Fault(
         'report_of_something_else_in_the_way',
@@ -187,8 +248,12 @@ FULL_DISK = [
 ]
 
 
-@pytest.mark.parametrize(('name', 'command', 'number', 'place', 'writes'), FULL_DISK, ids=lambda value: str(value)[:12])
-def test_a_full_disk_is_named_and_leaves_nothing_half_written(bench, monkeypatch, name, command, number, place, writes):
+@pytest.mark.parametrize(
+    ('name', 'command', 'number', 'place', 'writes'), FULL_DISK, ids=lambda value: str(value)[:12]
+)
+def test_a_full_disk_is_named_and_leaves_nothing_half_written(
+    bench, monkeypatch, name, command, number, place, writes
+):
     if name == 'pack':
         pytest.importorskip('zstandard')
     if name.startswith('score'):
@@ -209,7 +274,9 @@ def test_a_full_disk_is_named_and_leaves_nothing_half_written(bench, monkeypatch
 def test_what_a_killed_inference_left_is_removed_and_done_again(bench):
     outcome = bench.call(INFER)
     assert outcome.code == 0, outcome.text
-    ended = subprocess.run([sys.executable, '-c', 'import os; print(os.getpid())'], capture_output=True, text=True)
+    ended = subprocess.run(
+        [sys.executable, '-c', 'import os; print(os.getpid())'], capture_output=True, text=True
+    )
     (bench.out / f'depth/.001.png.{ended.stdout.strip()}.tmp').write_bytes(b'half')
     for kind in ('npy', 'color', 'panel'):
         next((bench.out / kind).glob('001*')).unlink()

@@ -71,7 +71,10 @@ def check_random_faults(bench, uninterrupted, seed):
     assert all(torch.equal(found[name], expected[name]) for name in expected), faults
     assert logged(bench.out) == logged(whole), faults
     best = next(whole.glob('best_*.pth'))
-    assert all(torch.equal(value, weights(best)[name]) for name, value in weights(bench.out / best.name).items())
+    assert all(
+        torch.equal(value, weights(best)[name])
+        for name, value in weights(bench.out / best.name).items()
+    )
     assert not list(bench.out.rglob('*.tmp'))
     assert not (bench.out / 'train.lock').exists()
 

@@ -126,7 +126,9 @@ CASES = [
     ),
     Fault(
         'kept_steps_are_no_steps',
-        lambda bench: change_hub(bench, keep_ckpt_ids=['../../data/val/images/000', 2.5, None, [1]]),
+        lambda bench: change_hub(
+            bench, keep_ckpt_ids=['../../data/val/images/000', 2.5, None, [1]]
+        ),
         LONGER,
         says=('continuing the run',),
         code=0,
@@ -146,7 +148,10 @@ CASES = [
         'resume_from_another_run_in_the_folder',
         lambda bench: other_run(bench, 'iter_100.pth'),
         'train {config} --work-dir {run} --resume {run}/iter_100.pth',
-        says=('{run}/iter_100.pth belongs to the run 20200101_000000_abcdef', '--work-dir of its own'),
+        says=(
+            '{run}/iter_100.pth belongs to the run 20200101_000000_abcdef',
+            '--work-dir of its own',
+        ),
         writes=(LOGS,),
     ),
     Fault(
@@ -174,7 +179,9 @@ CASES = [
     ),
     Fault(
         'every_checkpoint_cut_off',
-        lambda bench: [path.write_bytes(path.read_bytes()[:2000]) for path in bench.run.glob('iter_*.pth')],
+        lambda bench: [
+            path.write_bytes(path.read_bytes()[:2000]) for path in bench.run.glob('iter_*.pth')
+        ],
         RESUME,
         says=('none of the 2 checkpoints', '{run}'),
         writes=(LOGS,),
@@ -206,13 +213,20 @@ CASES = [
         'work_dir_in_use',
         lock,
         RESUME,
-        says=(f'{{run}} is in use: process {os.getpid()} on host', 'another --work-dir', f'{{run}}/{LOCK_NAME}'),
+        says=(
+            f'{{run}} is in use: process {os.getpid()} on host',
+            'another --work-dir',
+            f'{{run}}/{LOCK_NAME}',
+        ),
     ),
     Fault(
         'work_dir_in_use_by_another_host',
         lambda bench: lock(bench, age=STALE_AFTER / 2, host='far-away', boot='1', pid=1),
         RESUME,
-        says=('{run} is in use: process 1 on host far-away', '10 minutes after its last sign of life'),
+        says=(
+            '{run} is in use: process 1 on host far-away',
+            '10 minutes after its last sign of life',
+        ),
     ),
     Fault(
         'work_dir_in_use_by_another_container',
@@ -260,7 +274,10 @@ CASES = [
         'parameters_in_other_groups',
         lambda bench: None,
         LONGER + 'optim_wrapper.paramwise_cfg.norm_decay_mult=0',
-        says=('the parameter groups of the config (AdamW) are not those of the checkpoint', 'Iter(train) [6/6]'),
+        says=(
+            'the parameter groups of the config (AdamW) are not those of the checkpoint',
+            'Iter(train) [6/6]',
+        ),
         code=0,
         writes=TRAINED,
         removes=BEST,
@@ -268,8 +285,13 @@ CASES = [
     Fault(
         'schedule_of_another_type',
         lambda bench: None,
-        LONGER + 'param_scheduler._delete_=True param_scheduler.type=CosineAnnealingLR param_scheduler.T_max=6',
-        says=('schedules OneCycleRate -> CosineAnnealingLR', 'learning rate 0.00025', 'Iter(train) [6/6]'),
+        LONGER
+        + 'param_scheduler._delete_=True param_scheduler.type=CosineAnnealingLR param_scheduler.T_max=6',
+        says=(
+            'schedules OneCycleRate -> CosineAnnealingLR',
+            'learning rate 0.00025',
+            'Iter(train) [6/6]',
+        ),
         code=0,
         writes=TRAINED,
         removes=BEST,
@@ -318,7 +340,11 @@ def test_fault_is_answered(bench, fault):
         ('the host was started anew since', 0, dict(boot='before')),
         ('no heartbeat for', 2 * STALE_AFTER, dict(host='far-away', boot='1', pid=1)),
         ('no heartbeat for', 2 * STALE_AFTER, dict(namespace='pid:[1]', pid=1)),
-        ('slurm has requeued its job 7', 0, dict(host='far-away', boot='1', slurm_job='7', slurm_restart=0)),
+        (
+            'slurm has requeued its job 7',
+            0,
+            dict(host='far-away', boot='1', slurm_job='7', slurm_restart=0),
+        ),
     ],
 )
 def test_a_lock_that_was_left_behind_is_taken_over(bench, monkeypatch, reason, age, entries):
@@ -363,7 +389,9 @@ def test_a_new_run_puts_the_earlier_one_aside(bench):
     )
     assert f'from {bench.run}/iter_2.pth' in outcome.text
     assert outcome.code == 0, outcome.text
-    outcome = bench.call(f'train {{config}} --work-dir {aside} --resume auto --cfg-options train_cfg.max_iters=5')
+    outcome = bench.call(
+        f'train {{config}} --work-dir {aside} --resume auto --cfg-options train_cfg.max_iters=5'
+    )
     assert f'continuing the run {run_id}' in outcome.text
     assert f'from {aside}/iter_4.pth' in outcome.text
     assert outcome.code == 0, outcome.text
@@ -376,7 +404,9 @@ def test_a_checkpoint_of_another_run_with_a_higher_number_is_put_aside(bench):
     assert outcome.code == 0, outcome.text
     assert f'from {bench.run}/iter_4.pth' in outcome.text
     assert 'checkpoints of other runs' in outcome.text
-    assert [path.read_bytes() for path in bench.run.glob('previous_other_*/iter_100.pth')] == [content]
+    assert [path.read_bytes() for path in bench.run.glob('previous_other_*/iter_100.pth')] == [
+        content
+    ]
     assert not (bench.run / 'iter_100.pth').exists()
 
 
@@ -388,7 +418,10 @@ def test_a_step_back_puts_later_checkpoints_aside(bench):
     assert outcome.code == 0, outcome.text
     assert f'checkpoints after {bench.run}/iter_2.pth' in outcome.text
     assert [path.read_bytes() for path in bench.run.glob('previous_*/iter_4.pth')] == [content]
-    assert sorted(path.name for path in bench.run.glob('iter_*.pth')) == ['iter_2.pth', 'iter_3.pth']
+    assert sorted(path.name for path in bench.run.glob('iter_*.pth')) == [
+        'iter_2.pth',
+        'iter_3.pth',
+    ]
 
 
 def test_a_checkpoint_without_a_run_id_goes_on(bench):
@@ -404,7 +437,9 @@ def test_a_checkpoint_without_a_run_id_goes_on(bench):
     assert 'of a version without run ids' in outcome.text
     assert f'from {bench.run}/iter_4.pth' in outcome.text
     names = {path.name for path in bench.run.glob('*.pth')}
-    assert old | {'iter_6.pth', 'iter_8.pth'} <= names  # what a version without ids wrote is never removed
+    assert (
+        old | {'iter_6.pth', 'iter_8.pth'} <= names
+    )  # what a version without ids wrote is never removed
     outcome = bench.call(command + '10')
     assert f'from {bench.run}/iter_8.pth' in outcome.text
     assert 'iter_6.pth' not in {path.name for path in bench.run.glob('*.pth')}  # its own are
@@ -412,7 +447,9 @@ def test_a_checkpoint_without_a_run_id_goes_on(bench):
 
 def test_a_resume_from_another_folder_is_a_run_of_its_own(bench):
     before = bench.files()
-    command = 'train {config} --work-dir {out} --resume {checkpoint} --cfg-options train_cfg.max_iters=6'
+    command = (
+        'train {config} --work-dir {out} --resume {checkpoint} --cfg-options train_cfg.max_iters=6'
+    )
     outcome = bench.call(command)
     assert outcome.code == 0, outcome.text
     record = json.loads((bench.out / 'run.json').read_text())
@@ -426,7 +463,13 @@ def test_leftovers_of_a_killed_save_are_removed_and_nothing_else(bench):
     record = json.loads((bench.run / 'run.json').read_text())
     record['checkpoints'].append('iter_6.pth')  # as it is when a save is killed
     (bench.run / 'run.json').write_text(json.dumps(record))
-    for name in ('.iter_6.pth.77.tmp', '.run.json.77.tmp', '.last_checkpoint.77.tmp', '.notes.77.tmp', '.mine.tmp'):
+    for name in (
+        '.iter_6.pth.77.tmp',
+        '.run.json.77.tmp',
+        '.last_checkpoint.77.tmp',
+        '.notes.77.tmp',
+        '.mine.tmp',
+    ):
         (bench.run / name).write_bytes(b'half')
     outcome = bench.call(RESUME)
     assert outcome.code == 0, outcome.text
@@ -436,7 +479,12 @@ def test_leftovers_of_a_killed_save_are_removed_and_nothing_else(bench):
 def test_the_schedule_of_the_config_counts_from_where_the_run_stands(bench):
     options = 'train_cfg.max_iters=8 param_scheduler.total_steps=8 train_cfg.val_interval=8'
     assert bench.call(f'train {{config}} --work-dir {{out}} --cfg-options {options}').code == 0
-    assert bench.call(f'train {{config}} --work-dir {{run}} --resume auto --cfg-options {options}').code == 0
+    assert (
+        bench.call(
+            f'train {{config}} --work-dir {{run}} --resume auto --cfg-options {options}'
+        ).code
+        == 0
+    )
     rates = [learning_rates(folder) for folder in (bench.out, bench.run)]
     for iteration in range(5, 9):
         assert rates[1][iteration] == pytest.approx(rates[0][iteration], rel=1e-6)
@@ -462,7 +510,15 @@ def fill_disk(monkeypatch, ends_with):
 
 
 @pytest.mark.parametrize(
-    'name', ['iter_6.pth', 'best_abs_rel_iter_6.pth', 'last_checkpoint', 'run.json', 'config.py', LOCK_NAME]
+    'name',
+    [
+        'iter_6.pth',
+        'best_abs_rel_iter_6.pth',
+        'last_checkpoint',
+        'run.json',
+        'config.py',
+        LOCK_NAME,
+    ],
 )
 def test_a_full_disk_names_the_file_and_costs_nothing(bench, monkeypatch, name):
     change_hub(bench, best_score=1e9)
@@ -477,7 +533,9 @@ def test_a_full_disk_names_the_file_and_costs_nothing(bench, monkeypatch, name):
     assert 'Traceback' not in outcome.text
     after = bench.files()
     assert all(path in after for path in before)
-    assert all(after[path] == before[path] for path in before if path.startswith(('run/iter', 'run/best')))
+    assert all(
+        after[path] == before[path] for path in before if path.startswith(('run/iter', 'run/best'))
+    )
     assert not [path for path in after if path.endswith('.tmp')]
     if name == 'iter_6.pth':
         outcome = bench.call(LONGER)
@@ -493,7 +551,9 @@ def test_a_full_disk_leaves_no_half_line_in_the_log(bench, monkeypatch):
         def write(self, data):
             return super().write(data[:10])
 
-    monkeypatch.setattr(backend, 'open', lambda path, mode, buffering: Full(path, mode), raising=False)
+    monkeypatch.setattr(
+        backend, 'open', lambda path, mode, buffering: Full(path, mode), raising=False
+    )
     outcome = bench.call(LONGER)
     assert outcome.code == 1
     assert 'vis_data/' in outcome.text

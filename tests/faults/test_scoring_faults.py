@@ -16,7 +16,9 @@ from depth.evaluation import DepthMetric
 from .bench import Bench, Fault, check_fault
 
 SCORE = 'score {root}/predictions --dataset-config {config} --protocol folder --out {root}/scores/a.json'
-ARCHIVE = 'score {root}/all.npz --dataset-config {config} --protocol folder --out {root}/scores/a.json'
+ARCHIVE = (
+    'score {root}/all.npz --dataset-config {config} --protocol folder --out {root}/scores/a.json'
+)
 
 
 def write_predictions(bench: Bench, change=lambda depth: depth, suffix='.npy') -> None:
@@ -150,7 +152,10 @@ CASES = [
         'prediction_objects',
         changed(lambda depth: depth.astype(object)),
         SCORE,
-        says=('{root}/predictions/000.npy cannot be read', 'Python objects, which are never loaded'),
+        says=(
+            '{root}/predictions/000.npy cannot be read',
+            'Python objects, which are never loaded',
+        ),
     ),
     Fault(
         'prediction_in_decimetres',
@@ -168,13 +173,17 @@ CASES = [
         'prediction_negative',
         changed(lambda depth: put(depth, -1.0)),
         SCORE,
-        says=('{val}/images/000.png: 40 of 3072 scored predictions are not finite and positive under folder',),
+        says=(
+            '{val}/images/000.png: 40 of 3072 scored predictions are not finite and positive under folder',
+        ),
     ),
     Fault(
         'prediction_not_finite',
         changed(lambda depth: put(depth, np.nan)),
         SCORE + ' --all-protocols',
-        says=('{val}/images/000.png: 40 of 3072 scored predictions are not finite and positive under folder',),
+        says=(
+            '{val}/images/000.png: 40 of 3072 scored predictions are not finite and positive under folder',
+        ),
     ),
     Fault(
         'prediction_zero_under_a_clamp',
@@ -207,7 +216,9 @@ CASES = [
     Fault(
         'focal_length_is_a_word',
         with_predictions(
-            lambda bench: (bench.val / 'intrinsics.json').write_text(json.dumps(dict(fx='abc', fy=1, cx=1, cy=1)))
+            lambda bench: (bench.val / 'intrinsics.json').write_text(
+                json.dumps(dict(fx='abc', fy=1, cx=1, cy=1))
+            )
         ),
         SCORE,
         says=('{val}/intrinsics.json', 'fx', "'abc'"),
@@ -254,7 +265,10 @@ FULL_DISK = {
         'full_disk_when_scores_are_written',
         with_predictions(lambda bench: None),
         SCORE,
-        says=('{root}/scores/a.protocol.json could not be written: No space left on device', 'MB free on the disk'),
+        says=(
+            '{root}/scores/a.protocol.json could not be written: No space left on device',
+            'MB free on the disk',
+        ),
     ),
     'test': Fault(
         'full_disk_when_a_protocol_is_written',
@@ -307,6 +321,8 @@ def test_a_prediction_that_fits_is_scored(bench):
     assert outcome.code == 0, outcome.text
     names = {path.name for path in (bench.root / 'scores').iterdir()}
     assert names == {'a.json', 'a.protocol.json', 'a.per_image.json'}
-    score = score_predictions(bench.root / 'predictions', str(bench.config), protocol='folder', report=pytest.fail)
+    score = score_predictions(
+        bench.root / 'predictions', str(bench.config), protocol='folder', report=pytest.fail
+    )
     assert isinstance(score.metric, DepthMetric)
     assert score.metrics['abs_rel'] == pytest.approx(0, abs=1e-6)

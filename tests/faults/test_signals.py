@@ -31,7 +31,10 @@ def same_end(bench, first, second):
 @pytest.mark.parametrize('signum', CODES)
 def test_a_signal_in_training_saves_and_says_so(bench, signum):
     assert finish(start(bench, bench.out, signals=[('train', 5, signum, False)])) == CODES[signum]
-    assert sorted(path.name for path in bench.out.glob('iter_*.pth')) == ['iter_4.pth', 'iter_5.pth']
+    assert sorted(path.name for path in bench.out.glob('iter_*.pth')) == [
+        'iter_4.pth',
+        'iter_5.pth',
+    ]
     assert f'{signum.name}: stopped after iteration 5; continue with --resume auto' in log_of(bench)
     assert not (bench.out / 'train.lock').exists()
 
@@ -49,7 +52,10 @@ def test_a_signal_cuts_a_validation_which_is_done_again(bench, signum):
 
 def test_a_signal_in_the_last_validation_leaves_an_incomplete_training(bench):
     options = ('train_cfg.max_iters=3', 'train_cfg.val_interval=3')
-    assert finish(start(bench, bench.out, *options, signals=[('val', 2, signal.SIGTERM, False)])) == 143
+    assert (
+        finish(start(bench, bench.out, *options, signals=[('val', 2, signal.SIGTERM, False)]))
+        == 143
+    )
     assert ('abs_rel', 3) not in logged(bench.out)
     assert finish(start(bench, bench.out, *options)) == 0
     assert ('abs_rel', 3) in logged(bench.out)
@@ -57,7 +63,9 @@ def test_a_signal_in_the_last_validation_leaves_an_incomplete_training(bench):
 
 def test_a_signal_after_the_last_validation_is_no_failure(bench):
     options = ('train_cfg.max_iters=3', 'train_cfg.val_interval=3')
-    assert finish(start(bench, bench.out, *options, signals=[('val', 0, signal.SIGTERM, False)])) == 0
+    assert (
+        finish(start(bench, bench.out, *options, signals=[('val', 0, signal.SIGTERM, False)])) == 0
+    )
 
 
 def test_a_second_ctrl_c_ends_at_once(bench):
@@ -81,11 +89,24 @@ def test_loader_processes_outlive_a_signal_to_the_whole_group(bench, signum):
 @pytest.mark.parametrize('val_interval', [1, 1000], ids=['in_validations', 'in_training'])
 def test_two_processes_agree_on_stopping(bench, val_interval):
     options = (f'train_cfg.val_interval={val_interval}', 'default_hooks.checkpoint.interval=1000')
-    command = ['bash', str(REPO / 'tools/dist_train.sh'), str(bench.config), '2', '--work-dir', str(bench.out)]
+    command = [
+        'bash',
+        str(REPO / 'tools/dist_train.sh'),
+        str(bench.config),
+        '2',
+        '--work-dir',
+        str(bench.out),
+    ]
     command += ['--resume', 'auto', '--cfg-options', *options, 'train_cfg.max_iters=']
-    environment = os.environ | dict(OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='', PYTHONPATH=str(REPO))
-    settings = dict(cwd=bench.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    process = subprocess.Popen([*command[:-1], command[-1] + '4000'], start_new_session=True, **settings)
+    environment = os.environ | dict(
+        OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='', PYTHONPATH=str(REPO)
+    )
+    settings = dict(
+        cwd=bench.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    process = subprocess.Popen(
+        [*command[:-1], command[-1] + '4000'], start_new_session=True, **settings
+    )
     for line in process.stdout:
         if 'Iter(train) [   5/4000]' in line:
             break
@@ -96,6 +117,8 @@ def test_two_processes_agree_on_stopping(bench, val_interval):
     last = int(next(bench.out.glob('iter_*.pth')).stem[5:])
     assert last % 10 == 0 or val_interval == 1
     assert not (bench.out / 'train.lock').exists()
-    done = subprocess.run([*command[:-1], f'{command[-1]}{last + 2}'], timeout=120, check=False, **settings)
+    done = subprocess.run(
+        [*command[:-1], f'{command[-1]}{last + 2}'], timeout=120, check=False, **settings
+    )
     assert done.returncode == 0, done.stdout
     assert (bench.out / f'iter_{last + 2}.pth').exists()

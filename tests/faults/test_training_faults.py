@@ -126,10 +126,15 @@ CASES = [
     Fault(
         'weights_infinite',
         lambda bench: bench.config.write_text(
-            bench.config.read_text() + "custom_hooks = [dict(type='FiniteWatchHook'), dict(type='SpoiledWeightHook')]\n"
+            bench.config.read_text()
+            + "custom_hooks = [dict(type='FiniteWatchHook'), dict(type='SpoiledWeightHook')]\n"
         ),
         train('default_hooks.checkpoint.interval=1'),
-        says=('iteration 1: the weight backbone.', 'is not finite, so no checkpoint is written', 'clip_grad.max_norm'),
+        says=(
+            'iteration 1: the weight backbone.',
+            'is not finite, so no checkpoint is written',
+            'clip_grad.max_norm',
+        ),
         writes=OUT,
     ),
     Fault(
@@ -171,7 +176,10 @@ CASES = [
         'skipped_step',
         lambda bench: None,
         train(poisoned(1), SKIP),
-        says=('iteration 2: loss or gradient is not finite, the step was skipped (1 so far', '{train}/images/'),
+        says=(
+            'iteration 2: loss or gradient is not finite, the step was skipped (1 so far',
+            '{train}/images/',
+        ),
         code=0,
         writes=OUT,
     ),
@@ -211,7 +219,12 @@ CASES = [
         'training_depth_all_zero',
         lambda bench: erase_depth(bench.train),
         train('custom_hooks.1.no_depth_after=2'),
-        says=("none of the 4 training samples of 'folder'", 'depth_scale=1000', '{train}/depth/', 'check_dataset.py'),
+        says=(
+            "none of the 4 training samples of 'folder'",
+            'depth_scale=1000',
+            '{train}/depth/',
+            'check_dataset.py',
+        ),
         writes=OUT,
     ),
     Fault(
@@ -263,7 +276,11 @@ CASES = [
     Fault(
         'head_constant_in_training',
         lambda bench: None,
-        train('model.decode_head.type=ConstantHead', 'custom_hooks.1.constant_after=2', 'train_cfg.val_interval=4'),
+        train(
+            'model.decode_head.type=ConstantHead',
+            'custom_hooks.1.constant_after=2',
+            'train_cfg.val_interval=4',
+        ),
         says=('the prediction is 1 m everywhere on the last training batch', 'DepthBiasInitHook'),
         code=0,
         writes=OUT,
@@ -280,7 +297,11 @@ CASES = [
         'no_better_than_a_constant',
         lambda bench: None,
         train('train_dataloader.dataset.depth_scale=7000', 'custom_hooks.1.baseline_after=4'),
-        says=('after 4 iterations abs_rel on the validation images is', 'no better than', 'depth_scale of both sets'),
+        says=(
+            'after 4 iterations abs_rel on the validation images is',
+            'no better than',
+            'depth_scale of both sets',
+        ),
         code=0,
         writes=OUT,
     ),

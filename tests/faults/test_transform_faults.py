@@ -50,7 +50,14 @@ def nothing(bench):
 
 
 def refused_in_training(name, *steps, says):
-    return Fault(name, train_with(*steps), TRAIN, says=says, writes=('out/**/*',), lacks=('Saving checkpoint',))
+    return Fault(
+        name,
+        train_with(*steps),
+        TRAIN,
+        says=says,
+        writes=('out/**/*',),
+        lacks=('Saving checkpoint',),
+    )
 
 
 def refused_in_python(name, *steps, says, break_it=nothing, **extra):
@@ -96,7 +103,11 @@ CASES = [
         says=('{train}/images/', '48x64', '352x1216', 'without KBCrop'),
     ),
     refused_in_python(
-        'nyu_crop_of_another_size', *LOAD, dict(type='NYUCrop'), PACK, says=('{train}/images/', '48x64', '480x640')
+        'nyu_crop_of_another_size',
+        *LOAD,
+        dict(type='NYUCrop'),
+        PACK,
+        says=('{train}/images/', '48x64', '480x640'),
     ),
     refused_in_training(
         'crop_of_no_rows',
@@ -160,7 +171,12 @@ CASES = [
         LOAD[0],
         dict(type='LoadDepthHint'),
         CROP,
-        says=('RandomCrop: depth_hint of {train}/images/', '24x32', '48x64', 'resize in front of RandomCrop'),
+        says=(
+            'RandomCrop: depth_hint of {train}/images/',
+            '24x32',
+            '48x64',
+            'resize in front of RandomCrop',
+        ),
         break_it=save_array('hint.npy', np.ones((1, 24, 32), np.float32)),
         depth_hint_path=lambda bench: str(bench.train / 'hint.npy'),
     ),
@@ -198,7 +214,11 @@ CASES = [
         LOAD[0],
         RESIZE_IMAGE,
         dict(type='LoadStereoDepth'),
-        says=('disparity {train}/disparity.npy is 48x64', '24x32', 'LoadStereoDepth comes in front of Resize'),
+        says=(
+            'disparity {train}/disparity.npy is 48x64',
+            '24x32',
+            'LoadStereoDepth comes in front of Resize',
+        ),
         break_it=save_array('disparity.npy', np.ones((48, 64), np.float32)),
         disparity_path=lambda bench: str(bench.train / 'disparity.npy'),
         depth_path=lambda bench: None,

@@ -91,7 +91,16 @@ def _train(config, work_dir, options, log, largest_file, signals):
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, resource.RLIM_INFINITY))
     for request in signals:
         _send_at(*request)
-    sys.argv = ['tools/train.py', config, '--work-dir', work_dir, '--resume', 'auto', '--cfg-options', *options]
+    sys.argv = [
+        'tools/train.py',
+        config,
+        '--work-dir',
+        work_dir,
+        '--resume',
+        'auto',
+        '--cfg-options',
+        *options,
+    ]
     text = io.StringIO()
     try:
         with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):

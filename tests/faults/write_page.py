@@ -37,7 +37,10 @@ def fault_tables() -> str:
     for subject, title in SUBJECTS.items():
         cases = load_cases(subject)
         lines += [f'### {title} ({len(cases)})', '']
-        lines += ['| fault | met by | exit code | the answer contains |', '| --- | --- | --- | --- |']
+        lines += [
+            '| fault | met by | exit code | the answer contains |',
+            '| --- | --- | --- | --- |',
+        ]
         lines += [_row(fault) for fault in cases]
         lines.append('')
     return '\n'.join(lines)

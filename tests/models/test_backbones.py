@@ -8,7 +8,8 @@ from depth.models.backbones import DepthFormerBackbone, TimmBackbone
 from depth.models.backbones.timm_backbone import _checkpoint_gradients
 
 TINY_SWIN = dict(
-    model_name='swin_tiny_patch4_window7_224', model_args=dict(embed_dim=8, depths=(2, 2, 1, 1), num_heads=(1, 1, 2, 2))
+    model_name='swin_tiny_patch4_window7_224',
+    model_args=dict(embed_dim=8, depths=(2, 2, 1, 1), num_heads=(1, 1, 2, 2)),
 )
 
 
@@ -51,7 +52,9 @@ def test_local_weights_are_loaded_or_refused(tmp_path):
     source = TimmBackbone('resnet10t')
     torch.save(source.net.state_dict(), tmp_path / 'a.pth')
     loaded = TimmBackbone('resnet10t', checkpoint=str(tmp_path / 'a.pth'))
-    assert all(torch.equal(a, b) for a, b in zip(source.parameters(), loaded.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(source.parameters(), loaded.parameters(), strict=True)
+    )
     with pytest.raises(ValueError, match='does not hold the weights of resnet18'):
         TimmBackbone('resnet18', checkpoint=str(tmp_path / 'a.pth'))
     with pytest.raises(ValueError, match='does not exist'):
@@ -114,13 +117,17 @@ def test_weights_of_the_whole_timm_model_fill_the_features(name, tmp_path):
 def test_weights_of_the_original_swin_release_are_renamed(tmp_path):
     source = TimmBackbone(**TINY_SWIN)
     state = timm.create_model(TINY_SWIN['model_name'], **TINY_SWIN['model_args']).state_dict()
-    state |= {name.replace('layers_', 'layers.'): value for name, value in source.net.state_dict().items()}
+    state |= {
+        name.replace('layers_', 'layers.'): value for name, value in source.net.state_dict().items()
+    }
     for stage in (1, 2, 3):  # the release counts a merging to the stage before it
         for name in [name for name in state if name.startswith(f'layers.{stage}.downsample.')]:
             state[name.replace(f'.{stage}.', f'.{stage - 1}.', 1)] = state.pop(name)
     torch.save(dict(model=state), tmp_path / 'swin.pth')
     loaded = TimmBackbone(**TINY_SWIN, checkpoint=str(tmp_path / 'swin.pth'))
-    assert all(torch.equal(a, b) for a, b in zip(source.parameters(), loaded.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(source.parameters(), loaded.parameters(), strict=True)
+    )
 
 
 def test_files_that_are_no_weights_are_refused_in_words(tmp_path):
@@ -163,10 +170,14 @@ def test_a_copy_of_swin_runs_its_own_blocks_and_trains_after_inference():
 def test_the_last_convolution_is_timms_own(tmp_path):
     full = timm.create_model('tf_efficientnet_lite0').eval()
     torch.save(full.state_dict(), tmp_path / 'full.pth')
-    backbone = TimmBackbone('tf_efficientnet_lite0', last_conv=True, checkpoint=str(tmp_path / 'full.pth')).eval()
+    backbone = TimmBackbone(
+        'tf_efficientnet_lite0', last_conv=True, checkpoint=str(tmp_path / 'full.pth')
+    ).eval()
     assert backbone.out_channels[-1] == full.num_features == 1280
     recorded = {}
-    full.conv_head.register_forward_hook(lambda _, inputs, output: recorded.update(conv_head=output))
+    full.conv_head.register_forward_hook(
+        lambda _, inputs, output: recorded.update(conv_head=output)
+    )
     image = torch.randn(1, 3, 64, 96)
     with torch.inference_mode():
         full(image)
@@ -179,7 +190,10 @@ def test_the_last_convolution_is_timms_own(tmp_path):
     ('arguments', 'message'),
     [
         (dict(model_name='resnet10t'), 'it has no conv_head'),
-        (dict(model_name='tf_efficientnet_lite0', out_indices=(0, 1)), 'the coarsest level has 24 channels'),
+        (
+            dict(model_name='tf_efficientnet_lite0', out_indices=(0, 1)),
+            'the coarsest level has 24 channels',
+        ),
     ],
 )
 def test_a_network_without_a_last_convolution_is_refused(arguments, message):

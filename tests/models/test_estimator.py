@@ -34,7 +34,9 @@ class RayHead(BaseDepthHead):
         y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing='ij')
         maps = []
         for sample in data_samples:
-            focal, center_x, center_y = (sample.intrinsics[place] for place in ((0, 0), (0, 2), (1, 2)))
+            focal, center_x, center_y = (
+                sample.intrinsics[place] for place in ((0, 0), (0, 2), (1, 2))
+            )
             maps.append(1 + (((x - center_x) ** 2 + (y - center_y) ** 2).sqrt() / focal))
         return dict(depth=torch.stack(maps).unsqueeze(1))
 
@@ -55,7 +57,9 @@ def brightness_model(**test_cfg):
 def tiny_model(**kwargs):
     backbone = dict(type='TimmBackbone', model_name='resnet10t', out_indices=(0, 1, 2))
     channels = MODELS.build(backbone).out_channels
-    head = dict(type='DenseDepthHead', in_channels=channels, up_sample_channels=[8, 8, 8], channels=8)
+    head = dict(
+        type='DenseDepthHead', in_channels=channels, up_sample_channels=[8, 8, 8], channels=8
+    )
     return DepthEstimator(backbone, head, **kwargs)
 
 
@@ -87,11 +91,15 @@ def test_sliding_windows_of_a_pixelwise_model_are_the_whole_image(size, window_b
     torch.manual_seed(0)
     image = torch.rand(2, 3, *size) * 2
     model = brightness_model()
-    found = slide_inference(lambda part, places: model.predict_depth(part), image, (24, 32), (16, 20), window_batch)
+    found = slide_inference(
+        lambda part, places: model.predict_depth(part), image, (24, 32), (16, 20), window_batch
+    )
     assert torch.allclose(found, model.predict_depth(image), atol=1e-6)
 
 
-@pytest.mark.parametrize(('length', 'window', 'stride'), [(10, 4, 3), (11, 4, 3), (4, 4, 2), (3, 4, 4), (9, 4, 4)])
+@pytest.mark.parametrize(
+    ('length', 'window', 'stride'), [(10, 4, 3), (11, 4, 3), (4, 4, 2), (3, 4, 4), (9, 4, 4)]
+)
 def test_windows_cover_every_pixel(length, window, stride):
     starts = window_starts(length, window, stride)
     seen = {place for start in starts for place in range(start, start + min(window, length))}
@@ -101,17 +109,26 @@ def test_windows_cover_every_pixel(length, window, stride):
 
 def predict(model, images, **metas):
     samples = [
-        DepthDataSample(metainfo=dict(img_shape=image.shape[1:], ori_shape=metas.get('ori_shape', image.shape[1:])))
+        DepthDataSample(
+            metainfo=dict(
+                img_shape=image.shape[1:], ori_shape=metas.get('ori_shape', image.shape[1:])
+            )
+        )
         for image in images
     ]
     batch = model.data_preprocessor(dict(inputs=images, data_samples=samples))
     return model(batch['inputs'], batch['data_samples'], mode='predict')
 
 
-@pytest.mark.parametrize('test_cfg', [{}, dict(flip=True), dict(mode='slide', crop_size=(8, 8), stride=(5, 5))])
+@pytest.mark.parametrize(
+    'test_cfg', [{}, dict(flip=True), dict(mode='slide', crop_size=(8, 8), stride=(5, 5))]
+)
 def test_images_of_unequal_size_are_predicted_as_if_alone(test_cfg):
     model = brightness_model(**test_cfg)
-    images = [torch.full((3, 12, 20), 1, dtype=torch.uint8), torch.full((3, 9, 14), 2, dtype=torch.uint8)]
+    images = [
+        torch.full((3, 12, 20), 1, dtype=torch.uint8),
+        torch.full((3, 9, 14), 2, dtype=torch.uint8),
+    ]
     images[0][:, :, 10:] = 0
     together = predict(model, images)
     for image, sample in zip(images, together, strict=True):
@@ -133,7 +150,9 @@ def test_images_of_unequal_size_are_predicted_as_if_alone(test_cfg):
 def test_cameras_follow_windows_and_mirror_images(flip, window):
     preprocessor = dict(type='DepthDataPreprocessor', mean=(0, 0, 0), std=(1, 1, 1))
     parts = dict(type='PixelBackbone'), dict(type='RayHead', max_depth=100.0)
-    model = DepthEstimator(*parts, data_preprocessor=preprocessor, test_cfg=dict(window, flip=flip)).eval()
+    model = DepthEstimator(
+        *parts, data_preprocessor=preprocessor, test_cfg=dict(window, flip=flip)
+    ).eval()
     samples = []
     for width, center_x in ((24, 7.3), (19, 12.1)):
         sample = DepthDataSample(metainfo=dict(img_shape=(16, width), ori_shape=(16, width)))
@@ -149,7 +168,9 @@ def test_cameras_follow_windows_and_mirror_images(flip, window):
 
 
 def test_prediction_goes_back_to_the_original_size():
-    sample = predict(brightness_model(), [torch.ones(3, 8, 10, dtype=torch.uint8)], ori_shape=(16, 25))[0]
+    sample = predict(
+        brightness_model(), [torch.ones(3, 8, 10, dtype=torch.uint8)], ori_shape=(16, 25)
+    )[0]
     assert sample.pred_depth.shape == (16, 25)
     assert torch.allclose(sample.pred_depth, torch.tensor(3.0))
 
@@ -194,7 +215,10 @@ def test_wrong_inputs_are_answered_in_words(inputs, samples, mode, message):
         (dict(mode='whole image'), "'whole' or 'slide'"),
         (dict(mode='slide', stride=(4, 4)), 'crop_size must be'),
         (dict(mode='slide', crop_size=(4, 4), stride=(4, 5)), 'larger than crop_size'),
-        (dict(mode='slide', crop_size=(4, 4), stride=(4, 4), window_batch=0), 'window_batch is 1 or more'),
+        (
+            dict(mode='slide', crop_size=(4, 4), stride=(4, 4), window_batch=0),
+            'window_batch is 1 or more',
+        ),
     ],
 )
 def test_wrong_test_options_are_answered_in_words(test_cfg, message):
@@ -242,13 +266,17 @@ def test_padding_does_not_count_in_the_loss():
     found = model.decode_head.loss(dict(depth=depth), gt_depth)['loss_depth']
     pred = torch.cat([depth[0, 0, :9, :14].flatten(), depth[1, 0].flatten()])
     error = (pred + 1e-3).log() - (torch.cat([small.flatten(), large.flatten()]) + 1e-3).log()
-    assert found.item() == pytest.approx((error.var() + 0.15 * error.mean() ** 2).sqrt().item(), rel=1e-5)
+    assert found.item() == pytest.approx(
+        (error.var() + 0.15 * error.mean() ** 2).sqrt().item(), rel=1e-5
+    )
 
 
 def test_tensor_mode_clamps_before_it_resizes():
     """Two columns of 1 m and 99 m: clamped to 10 m first, the resized ramp runs from 1 to 10 in even steps."""
     model = tiny_model().eval()
-    model.decode_head.forward = lambda feats, data_samples=None: dict(depth=torch.tensor([[[[1.0, 99.0]]]]))
+    model.decode_head.forward = lambda feats, data_samples=None: dict(
+        depth=torch.tensor([[[[1.0, 99.0]]]])
+    )
     depth = model(torch.zeros(1, 3, 32, 32))
     assert torch.allclose(depth[0, 0], torch.linspace(1, 10, 32).expand(32, 32))
 
@@ -256,7 +284,10 @@ def test_tensor_mode_clamps_before_it_resizes():
 def test_depth_is_float32_under_autocast():
     model = tiny_model().eval()
     with torch.no_grad(), torch.autocast('cpu', dtype=torch.bfloat16):
-        assert model.decode_head(model.extract_feat(torch.zeros(1, 3, 32, 32)))['depth'].dtype == torch.float32
+        assert (
+            model.decode_head(model.extract_feat(torch.zeros(1, 3, 32, 32)))['depth'].dtype
+            == torch.float32
+        )
 
 
 @pytest.mark.parametrize(
@@ -277,12 +308,16 @@ def test_ground_truth_off_its_image_grid_is_refused_in_training_only():
         sample = DepthDataSample(metainfo=dict(img_path='a.png'), gt_depth=torch.ones(8, 12))
         return dict(inputs=[torch.zeros(3, 4, 6, dtype=torch.uint8)], data_samples=[sample])
 
-    with pytest.raises(ValueError, match=r'a\.png: gt_depth is \(8, 12\) but the image is \(4, 6\)'):
+    with pytest.raises(
+        ValueError, match=r'a\.png: gt_depth is \(8, 12\) but the image is \(4, 6\)'
+    ):
         DepthDataPreprocessor()(batch(), training=True)
     assert DepthDataPreprocessor()(batch())['data_samples'][0].gt_depth.shape == (8, 12)
 
 
-@pytest.mark.parametrize('options', [dict(mean=(1, 2)), dict(std=(1, 0, 1)), dict(pad_size_divisor=0)])
+@pytest.mark.parametrize(
+    'options', [dict(mean=(1, 2)), dict(std=(1, 0, 1)), dict(pad_size_divisor=0)]
+)
 def test_wrong_normalisation_is_answered_in_words(options):
     with pytest.raises(ValueError, match=f'DepthDataPreprocessor: .*{next(iter(options))}'):
         DepthDataPreprocessor(**options)
@@ -315,7 +350,9 @@ def test_a_prediction_does_not_depend_on_what_shares_its_batch(flip, divisor):
     model.decode_head.init_depth_bias(3.0)
     generator = torch.Generator().manual_seed(0)
     sizes = [(40, 60), (33, 70), (40, 60), (20, 30)]
-    images = [torch.randint(0, 256, (3, *size), dtype=torch.uint8, generator=generator) for size in sizes]
+    images = [
+        torch.randint(0, 256, (3, *size), dtype=torch.uint8, generator=generator) for size in sizes
+    ]
     together = predict(model, images)
     for image, sample in zip(images, together, strict=True):
         alone = predict(model, [image])[0].pred_depth

@@ -9,7 +9,9 @@ from depth.models.estimators.feature_channels import neck_channels
 from depth.models.heads import BaseDepthHead
 from depth.registry import MODELS
 
-BACKBONE = dict(type='TimmBackbone', model_name='resnet10t', out_indices=(0, 1, 2))  # 64, 64 and 128 channels
+BACKBONE = dict(
+    type='TimmBackbone', model_name='resnet10t', out_indices=(0, 1, 2)
+)  # 64, 64 and 128 channels
 DENSE_HEAD = dict(type='DenseDepthHead', up_sample_channels=[8, 8, 8], channels=8)
 REFINEMENT = dict(type='DepthGradientRefinement')
 
@@ -65,8 +67,14 @@ class ConcatenatingEstimator(DepthEstimator):
 @pytest.mark.parametrize(
     ('head', 'message'),
     [
-        (dict(DENSE_HEAD, in_channels=[64, 64, 96]), r'is \[64, 64, 96\], but the backbone gives \[64, 64, 128\]$'),
-        (dict(type='FinestLevelHead', in_channels=48), r'is 48, but the backbone gives \[64, 64, 128\]$'),
+        (
+            dict(DENSE_HEAD, in_channels=[64, 64, 96]),
+            r'is \[64, 64, 96\], but the backbone gives \[64, 64, 128\]$',
+        ),
+        (
+            dict(type='FinestLevelHead', in_channels=48),
+            r'is 48, but the backbone gives \[64, 64, 128\]$',
+        ),
         # Left to the default, which the head keeps as its attribute.
         (dict(type='MonodepthHead'), r'is \[64, 64, 128, 256, 512\], but the backbone gives'),
     ],
@@ -79,9 +87,15 @@ def test_a_head_for_other_channels_is_refused_with_its_place_in_the_config(head,
 @pytest.mark.parametrize(
     ('neck', 'message'),
     [
-        (dict(REFINEMENT, in_channels=[64, 64]), r'model\.neck\.in_channels is \[64, 64\], but the backbone gives'),
         (
-            [dict(REFINEMENT, in_channels=[64, 64, 128]), dict(REFINEMENT, in_channels=[64, 64, 96])],
+            dict(REFINEMENT, in_channels=[64, 64]),
+            r'model\.neck\.in_channels is \[64, 64\], but the backbone gives',
+        ),
+        (
+            [
+                dict(REFINEMENT, in_channels=[64, 64, 128]),
+                dict(REFINEMENT, in_channels=[64, 64, 96]),
+            ],
             r'model\.neck\.1\.in_channels is \[64, 64, 96\], but backbone and neck give \[64, 64, 128\]$',
         ),
         (

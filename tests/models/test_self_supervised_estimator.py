@@ -33,7 +33,9 @@ def passing_model(**options):
 
 
 def sample(ori_shape=SIZE, **fields):
-    return DepthDataSample(metainfo=dict(img_path='a.png', img_shape=SIZE, ori_shape=ori_shape), **fields)
+    return DepthDataSample(
+        metainfo=dict(img_path='a.png', img_shape=SIZE, ori_shape=ori_shape), **fields
+    )
 
 
 def pair(seed=0, **fields):
@@ -85,11 +87,21 @@ def test_output_scale_and_what_is_resized(scale, resize_as):
     levels = model.decode_head([sigmoid[:, :1]])['sigmoids']
 
     def resize(values, size):
-        return torch.nn.functional.interpolate(values, size=size, mode='bilinear', align_corners=False)
+        return torch.nn.functional.interpolate(
+            values, size=size, mode='bilinear', align_corners=False
+        )
 
     inverses = [1 / 50 + (2 - 1 / 50) * level for level in levels]
-    inverse = torch.stack([resize(level, SIZE) for level in inverses]).mean(dim=0) if scale == -1 else inverses[scale]
-    expected = 1 / resize(inverse, (50, 90)) if resize_as == 'inverse_depth' else resize(1 / inverse, (50, 90))
+    inverse = (
+        torch.stack([resize(level, SIZE) for level in inverses]).mean(dim=0)
+        if scale == -1
+        else inverses[scale]
+    )
+    expected = (
+        1 / resize(inverse, (50, 90))
+        if resize_as == 'inverse_depth'
+        else resize(1 / inverse, (50, 90))
+    )
     torch.testing.assert_close(found.pred_depth, expected[0, 0])
     torch.testing.assert_close(found.pred_inverse_depth, inverse[0, 0])
     assert (found.metainfo['prediction_type'], found.metainfo['tta']) == ('metric', 'none')

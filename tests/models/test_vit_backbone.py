@@ -18,8 +18,12 @@ def test_blocks_give_maps_and_class_tokens():
     maps_alone.load_state_dict(backbone.state_dict())
     image = torch.randn(2, 3, 33, 48)
     pairs = backbone(image)
-    assert [(tuple(feat.shape), tuple(token.shape)) for feat, token in pairs] == [((2, 24, 3, 3), (2, 24))] * 2
-    assert all(torch.equal(pair[0], feat) for pair, feat in zip(pairs, maps_alone(image), strict=True))
+    assert [(tuple(feat.shape), tuple(token.shape)) for feat, token in pairs] == [
+        ((2, 24, 3, 3), (2, 24))
+    ] * 2
+    assert all(
+        torch.equal(pair[0], feat) for pair, feat in zip(pairs, maps_alone(image), strict=True)
+    )
     whole = backbone.net.model  # by hand: tokens before the last norm, the class token first
     tokens = whole._pos_embed(whole.patch_embed(F.pad(image, (0, 0, 0, 15))))
     for block in whole.blocks:
@@ -30,7 +34,11 @@ def test_blocks_give_maps_and_class_tokens():
 
 def test_unused_blocks_and_norms_are_not_built():
     names = [name for name, _ in TimmBackbone(**DENSE, out_indices=(0, 1)).named_parameters()]
-    assert not [name for name in names if 'blocks.2.' in name or name.startswith('net.model.norm.') or 'head' in name]
+    assert not [
+        name
+        for name in names
+        if 'blocks.2.' in name or name.startswith('net.model.norm.') or 'head' in name
+    ]
 
 
 def test_on_its_own_grid_the_position_embedding_is_timms():
@@ -48,7 +56,9 @@ def test_positions_are_resized_with_half_pixel_centres():
     position = columns.reshape(1, 196, 1)
     assert resize_position(position, (14, 14), (14, 14)) is position
     wide = resize_position(position, (14, 14), (3, 42)).view(3, 42)
-    torch.testing.assert_close(wide[:, 1::3], torch.arange(14.0).expand(3, -1))  # where old and new centres meet
+    torch.testing.assert_close(
+        wide[:, 1::3], torch.arange(14.0).expand(3, -1)
+    )  # where old and new centres meet
     narrow = resize_position(position, (14, 14), (1, 7)).flatten()
     # Half way between two columns, from four of them; antialiasing would take eight.
     torch.testing.assert_close(narrow[1:-1], torch.arange(2.5, 12, 2))
@@ -56,7 +66,11 @@ def test_positions_are_resized_with_half_pixel_centres():
 
 def test_register_tokens_and_separate_class_codes_keep_their_places():
     arguments = dict(embed_dim=24, num_heads=2, depth=3)
-    for extra in (dict(reg_tokens=3, no_embed_class=True), dict(reg_tokens=3), dict(no_embed_class=True)):
+    for extra in (
+        dict(reg_tokens=3, no_embed_class=True),
+        dict(reg_tokens=3),
+        dict(no_embed_class=True),
+    ):
         torch.manual_seed(0)
         options = dict(model_name=TINY['model_name'], model_args=arguments | extra)
         plain = TimmBackbone(**options, pos_embed_antialias=False, class_token=True).eval()
@@ -68,7 +82,11 @@ def test_register_tokens_and_separate_class_codes_keep_their_places():
 
 
 def test_the_epsilon_of_the_network_is_set():
-    norms = [m for m in TimmBackbone(**DENSE, net_norm_eps=1e-5).modules() if isinstance(m, torch.nn.LayerNorm)]
+    norms = [
+        m
+        for m in TimmBackbone(**DENSE, net_norm_eps=1e-5).modules()
+        if isinstance(m, torch.nn.LayerNorm)
+    ]
     assert {norm.eps for norm in norms} == {1e-5}
     assert len(norms) == 6
 
@@ -86,11 +104,15 @@ def test_a_copy_has_its_own_position_embedding():
 def test_options_for_transformers_are_refused_elsewhere():
     with pytest.raises(ValueError, match='class_token=True is for plain vision transformers'):
         TimmBackbone('resnet10t', class_token=True)
-    with pytest.raises(ValueError, match='pos_embed_antialias=False is for plain vision transformers'):
+    with pytest.raises(
+        ValueError, match='pos_embed_antialias=False is for plain vision transformers'
+    ):
         TimmBackbone('swin_tiny_patch4_window7_224', pos_embed_antialias=False)
     with pytest.raises(ValueError, match='has no class token'):
         TimmBackbone(
-            **TINY | dict(model_args=TINY['model_args'] | dict(class_token=False, global_pool='avg')), class_token=True
+            **TINY
+            | dict(model_args=TINY['model_args'] | dict(class_token=False, global_pool='avg')),
+            class_token=True,
         )
     with pytest.raises(ValueError, match='set class_token=False or out_norm=None'):
         TimmBackbone(**TINY, class_token=True, out_norm='LN')

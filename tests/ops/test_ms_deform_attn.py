@@ -9,12 +9,16 @@ SHAPES = [(5, 7), (3, 4), (0, 3), (1, 2)]
 BACKENDS = ['reference', 'torch']
 
 
-def make_inputs(images=2, queries=6, heads=3, size=4, points=5, dtype=torch.float64, shapes=SHAPES, seed=0):
+def make_inputs(
+    images=2, queries=6, heads=3, size=4, points=5, dtype=torch.float64, shapes=SHAPES, seed=0
+):
     generator = torch.Generator().manual_seed(seed)
     rows = sum(height * width for height, width in shapes)
     value = torch.randn(images, rows, heads, size, generator=generator, dtype=torch.float64)
     grid = (images, queries, heads, len(shapes), points)
-    locations = torch.rand(*grid, 2, generator=generator, dtype=torch.float64) * 1.8 - 0.4  # some lie outside
+    locations = (
+        torch.rand(*grid, 2, generator=generator, dtype=torch.float64) * 1.8 - 0.4
+    )  # some lie outside
     weights = torch.rand(*grid, generator=generator, dtype=torch.float64)
     return tuple(tensor.to(dtype).requires_grad_() for tensor in (value, locations, weights))
 
@@ -27,7 +31,10 @@ def by_loops(value, shapes, locations, weights):
     locations = locations.detach()
     for n, q, head, level, p in torch.cartesian_prod(*map(torch.arange, weights.shape)).tolist():
         height, width = shapes[level]
-        x, y = (float(locations[n, q, head, level, p, axis]) * side - 0.5 for axis, side in ((0, width), (1, height)))
+        x, y = (
+            float(locations[n, q, head, level, p, axis]) * side - 0.5
+            for axis, side in ((0, width), (1, height))
+        )
         if not (math.isfinite(x) and math.isfinite(y)):
             continue
         for row in (math.floor(y), math.floor(y) + 1):
@@ -58,7 +65,9 @@ def test_sums_are_the_definition(backend):
 @pytest.mark.parametrize('backend', BACKENDS)
 def test_gradients_are_those_of_finite_differences(backend):
     inputs = make_inputs(images=1, queries=3, heads=2, size=3, points=2)
-    assert torch.autograd.gradcheck(lambda v, x, w: ms_deform_attn(v, SHAPES, x, w, backend=backend), inputs)
+    assert torch.autograd.gradcheck(
+        lambda v, x, w: ms_deform_attn(v, SHAPES, x, w, backend=backend), inputs
+    )
 
 
 @pytest.mark.parametrize('limit', [1, 40, 1000, 10**6])
@@ -123,7 +132,9 @@ def test_two_runs_give_the_same_bits():
     inputs = make_inputs(images=3, queries=200, dtype=torch.float32)
     (first, first_grads), (second, second_grads) = (gradients('torch', inputs) for _ in range(2))
     assert torch.equal(first, second)
-    assert all(torch.equal(one, other) for one, other in zip(first_grads, second_grads, strict=True))
+    assert all(
+        torch.equal(one, other) for one, other in zip(first_grads, second_grads, strict=True)
+    )
 
 
 def test_it_runs_under_autocast_and_in_a_traced_graph():
@@ -152,6 +163,9 @@ def test_it_runs_under_autocast_and_in_a_traced_graph():
 )
 def test_wrong_arguments_are_named(change, message):
     value, locations, weights = make_inputs()
-    arguments = dict(value=value, shapes=SHAPES, locations=locations, weights=weights, backend='auto') | change
+    arguments = (
+        dict(value=value, shapes=SHAPES, locations=locations, weights=weights, backend='auto')
+        | change
+    )
     with pytest.raises(ValueError, match=message):
         ms_deform_attn(*arguments.values())

@@ -32,8 +32,13 @@ def test_compiled_kernels_are_the_reference():
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='Triton can run here')
 def test_without_a_gpu_it_says_so():
-    value, locations, weights = torch.zeros(1, 4, 1, 16), torch.zeros(1, 1, 1, 1, 1, 2), torch.zeros(1, 1, 1, 1, 1)
+    value, locations, weights = (
+        torch.zeros(1, 4, 1, 16),
+        torch.zeros(1, 1, 1, 1, 1, 2),
+        torch.zeros(1, 1, 1, 1, 1),
+    )
     with pytest.raises(
-        RuntimeError, match=r"'triton' cannot run: .*(needs a CUDA device|is not installed|were checked with)"
+        RuntimeError,
+        match=r"'triton' cannot run: .*(needs a CUDA device|is not installed|were checked with)",
     ):
         ms_deform_attn(value, [(2, 2)], locations, weights, backend='triton')

@@ -13,7 +13,9 @@ NAMES = ('output', 'value', 'locations', 'weights')
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
-def make_inputs(size: int, points: int, dtype: torch.dtype, device: str) -> tuple[torch.Tensor, ...]:
+def make_inputs(
+    size: int, points: int, dtype: torch.dtype, device: str
+) -> tuple[torch.Tensor, ...]:
     generator = torch.Generator().manual_seed(size + points)
     rows = sum(height * width for height, width in SHAPES)
     grid = (2, 11, 2, len(SHAPES), points)
@@ -44,7 +46,9 @@ def main(device: str) -> None:
         for name, found, exact in zip(NAMES, found_all, expected, strict=True):
             rounding = torch.finfo(found.dtype).eps
             error = float((found.double() - exact).abs().max() / exact.abs().max()) / rounding
-            assert math.isfinite(error) and error < 40, f'{name}, head size {size}, {dtype}: {error} roundings'
+            assert math.isfinite(error) and error < 40, (
+                f'{name}, head size {size}, {dtype}: {error} roundings'
+            )
             worst = max(worst, error)
     print(f'largest error: {worst:.1f} roundings')
 

@@ -40,7 +40,9 @@ def stage_errors(stages: dict[str, Tensor], expected: Mapping[str, np.ndarray]) 
         stages: What was found, by the recorded names; all of them and no others.
         expected: The arrays of a case's ``.npz`` file.
     """
-    names = {name.split('/', 1)[1].rsplit('/', 1)[0] for name in expected if name.startswith('stage/')}
+    names = {
+        name.split('/', 1)[1].rsplit('/', 1)[0] for name in expected if name.startswith('stage/')
+    }
     assert names == set(stages)
     errors = {}
     for name, value in stages.items():

@@ -41,7 +41,14 @@ NAMES_ONLY = (
     'plane2depth_swin_large_nyu',
     'scaledepth_clip_nyu_kitti',
 )
-VALUES = ('epcdepth_values', 'losses', 'metrics', 'scaledepth_losses', 'sdconvtrans_values', 'transforms')
+VALUES = (
+    'epcdepth_values',
+    'losses',
+    'metrics',
+    'scaledepth_losses',
+    'sdconvtrans_values',
+    'transforms',
+)
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,9 @@ def _distance(actual: np.ndarray, expected: np.ndarray) -> float:
 def load_case(name: str) -> dict:
     """Return the description of a case: settings, input, names and shapes of the published state dict."""
     path = REFERENCE / f'{name}.json'
-    return json.loads((path if path.is_file() else DATA / f'{name}.json').read_text(encoding='utf-8'))
+    return json.loads(
+        (path if path.is_file() else DATA / f'{name}.json').read_text(encoding='utf-8')
+    )
 
 
 @cache

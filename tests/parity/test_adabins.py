@@ -41,11 +41,16 @@ def record(model):
     )
     layer.register_forward_hook(
         lambda _, inputs, outputs: stages.update(
-            {f'decode_head/adaptive_bins_layer/{index}': output for index, output in enumerate(outputs)}
+            {
+                f'decode_head/adaptive_bins_layer/{index}': output
+                for index, output in enumerate(outputs)
+            }
         )
     )
     model.backbone.register_forward_hook(
-        lambda _, inputs, levels: stages.update({f'backbone/{index}': level for index, level in enumerate(levels)})
+        lambda _, inputs, levels: stages.update(
+            {f'backbone/{index}': level for index, level in enumerate(levels)}
+        )
     )
     return stages
 
@@ -68,10 +73,14 @@ def test_published_outputs_are_reproduced():
     assert max(errors.values()) < 1e-4, errors
 
 
-@pytest.mark.parametrize('config', ['efnetb5ap_nyu_24e', 'efnetb5ap_kitti_24e', 'efnetb5ap_nyu_24e_lrmult'])
+@pytest.mark.parametrize(
+    'config', ['efnetb5ap_nyu_24e', 'efnetb5ap_kitti_24e', 'efnetb5ap_nyu_24e_lrmult']
+)
 def test_published_names_fill_the_shipped_model(config):
     with torch.device('meta'):
-        published = {name: torch.empty(shape) for name, shape in load_case(NAME)['state_dict'].items()}
+        published = {
+            name: torch.empty(shape) for name, shape in load_case(NAME)['state_dict'].items()
+        }
     converted = convert_official('adabins', published)
     assert compare(converted, model_shapes(shipped_config(f'adabins/adabins_{config}.py'))) == ''
     with pytest.raises(ValueError, match='auxiliary_head'):
@@ -81,9 +90,15 @@ def test_published_names_fill_the_shipped_model(config):
 def test_the_variant_on_resnet_takes_the_published_names():
     shapes = load_case('bts_r50_nyu')['state_dict']
     published = {
-        name: torch.empty(shape, device='meta') for name, shape in shapes.items() if name.startswith('backbone')
+        name: torch.empty(shape, device='meta')
+        for name, shape in shapes.items()
+        if name.startswith('backbone')
     }
-    head = {name: shape for name, shape in load_case(NAME)['state_dict'].items() if name.startswith('decode_head')}
+    head = {
+        name: shape
+        for name, shape in load_case(NAME)['state_dict'].items()
+        if name.startswith('decode_head')
+    }
     for level, skip in enumerate((1024, 512, 256, 64), start=1):
         name = f'decode_head.conv_list.{level}.convA.conv.weight'
         width = head[name][0]
@@ -103,12 +118,15 @@ def test_losses_are_the_published_ones():
         loss_chamfer=shipped_config(CONFIG).model.decode_head.loss_chamfer,
     )
     outputs = dict(
-        depth=torch.from_numpy(arrays['binsformer/aux_depth'][0]), bin_edges=torch.from_numpy(arrays['bin_edges'])
+        depth=torch.from_numpy(arrays['binsformer/aux_depth'][0]),
+        bin_edges=torch.from_numpy(arrays['bin_edges']),
     )
     losses = head.loss(outputs, torch.from_numpy(arrays['gt']))
     assert set(losses) == {'loss_depth', 'loss_chamfer'}
     for name, value in losses.items():
-        assert value.item() == pytest.approx(float(arrays[f'out/adabins_train/{name}']), rel=1e-5), name
+        assert value.item() == pytest.approx(
+            float(arrays[f'out/adabins_train/{name}']), rel=1e-5
+        ), name
 
 
 def test_the_shipped_recipe_follows_the_published_rate_and_beta1():

@@ -48,9 +48,13 @@ def record(model):
     def remember_encoder(levels):
         return torch.cat([level.flatten(2).transpose(1, 2) for level in levels], dim=1)
 
-    head.encoder.register_forward_hook(remember('decode_head/transformer_encoder', remember_encoder))
+    head.encoder.register_forward_hook(
+        remember('decode_head/transformer_encoder', remember_encoder)
+    )
     model.backbone.register_forward_hook(
-        lambda module, inputs, output: stages.update({f'backbone/{index}': level for index, level in enumerate(output)})
+        lambda module, inputs, output: stages.update(
+            {f'backbone/{index}': level for index, level in enumerate(output)}
+        )
     )
     return stages
 
@@ -66,7 +70,9 @@ def test_published_outputs_are_reproduced(case, state):
     model = build_without_weights(shipped_config(f'binsformer/{NAME}.py')).eval()
     model.load_state_dict(convert_official('binsformer', state))
     unused = sum(
-        int(np.prod(shape)) for name, shape in case['state_dict'].items() if any(part in name for part in UNUSED)
+        int(np.prod(shape))
+        for name, shape in case['state_dict'].items()
+        if any(part in name for part in UNUSED)
     )
     assert sum(parameter.numel() for parameter in model.parameters()) == case['num_params'] - unused
     stages = record(model)
@@ -78,13 +84,20 @@ def test_published_outputs_are_reproduced(case, state):
             queries = stages[f'decode_head/transformer_decoder/layers/{index}'].transpose(0, 1)
             logits = mask_logits(head, queries, stages['decode_head/output_convs/2'])
             stages[f'decode_head/pred_heads/{index}/mask_logits'] = logits
-            stages[f'decode_head/pred_heads/{index}/bins'] = outputs['bin_logits'][:, index, :, None]
+            stages[f'decode_head/pred_heads/{index}/bins'] = outputs['bin_logits'][
+                :, index, :, None
+            ]
     stages['decode_head/out'] = outputs['depth']
     assert relative_error(depth, expected['depth']) < 1e-4
-    assert relative_error(outputs['layer_depths'][0, :, None, None].numpy(), expected['aux_depth']) < 1e-4
+    assert (
+        relative_error(outputs['layer_depths'][0, :, None, None].numpy(), expected['aux_depth'])
+        < 1e-4
+    )
     assert relative_error(outputs['bin_edges'][0].numpy(), expected['bin_edges'][:, 0]) < 1e-4
     assert relative_error(outputs['class_logits'][0].numpy(), expected['class_logits'][:, 0]) < 1e-4
-    recorded = {name.split('/', 1)[1].rsplit('/', 1)[0] for name in expected if name.startswith('stage/')}
+    recorded = {
+        name.split('/', 1)[1].rsplit('/', 1)[0] for name in expected if name.startswith('stage/')
+    }
     assert recorded == set(stages)
     for name, value in stages.items():
         found = value.numpy()
@@ -99,7 +112,11 @@ def test_published_outputs_are_reproduced(case, state):
 def test_both_spellings_of_the_decoder_are_read(state, prefix):
     old = 'decode_head.transformer_decoder.'
     renamed = {name.replace(old, old + prefix): value for name, value in state.items()}
-    renamed = {name: value for name, value in renamed.items() if not name.endswith('relative_position_index')}
+    renamed = {
+        name: value
+        for name, value in renamed.items()
+        if not name.endswith('relative_position_index')
+    }
     converted = convert_official('binsformer', renamed)
     assert compare(converted, model_shapes(shipped_config(f'binsformer/{NAME}.py'))) == ''
 
@@ -108,7 +125,9 @@ def test_both_spellings_of_the_decoder_are_read(state, prefix):
 def test_the_large_model_takes_the_published_names(name):
     published = load_case('binsformer_swinl_22k_w7_kitti')['state_dict']
     state = {key: torch.empty(shape, device='meta') for key, shape in published.items()}
-    if name.endswith('nyu'):  # the published file has a class query and an unused output of other width
+    if name.endswith(
+        'nyu'
+    ):  # the published file has a class query and an unused output of other width
         for key, shape in (('query_feat.weight', (65, 512)), ('query_embed.weight', (65, 512))):
             state[f'decode_head.{key}'] = torch.empty(shape, device='meta')
         for index, width in enumerate((512, 512, 25)):
@@ -117,12 +136,18 @@ def test_the_large_model_takes_the_published_names(name):
             state[f'{prefix}.bias'] = torch.empty(width, device='meta')
         state['decode_head.conv_depth.weight'] = torch.empty(1, 96, 3, 3, device='meta')
     converted = convert_official('binsformer', state)
-    assert compare(converted, model_shapes(shipped_config(f'binsformer/binsformer_{name}.py'))) == ''
+    assert (
+        compare(converted, model_shapes(shipped_config(f'binsformer/binsformer_{name}.py'))) == ''
+    )
 
 
 def test_losses_are_the_published_ones():
     arrays = load_arrays('losses')
-    expected = {name.split('/', 2)[2]: arrays[name] for name in arrays if name.startswith('out/binsformer_train/')}
+    expected = {
+        name.split('/', 2)[2]: arrays[name]
+        for name in arrays
+        if name.startswith('out/binsformer_train/')
+    }
     head = build_without_weights(shipped_config(f'binsformer/{NAME}.py')).decode_head.train()
     layers = [2, 5, 8]
     outputs = dict(
@@ -134,7 +159,14 @@ def test_losses_are_the_published_ones():
     samples = [DepthDataSample(metainfo=dict(scene_class=label)) for label in labels]
     losses = head.loss(outputs, torch.from_numpy(arrays['gt']), samples)
     renamed = {name.replace('class', 'ce'): value.item() for name, value in losses.items()}
-    for name in ('loss_depth', 'aux_loss_depth_2', 'aux_loss_depth_5', 'loss_ce', 'aux_loss_ce_2', 'aux_loss_ce_5'):
+    for name in (
+        'loss_depth',
+        'aux_loss_depth_2',
+        'aux_loss_depth_5',
+        'loss_ce',
+        'aux_loss_ce_2',
+        'aux_loss_ce_5',
+    ):
         assert renamed[name] == pytest.approx(float(expected[name].ravel()[0]), rel=1e-5), name
     total = sum(value for name, value in renamed.items() if 'loss' in name)
     assert total == pytest.approx(float(expected['total']), rel=1e-5)
@@ -147,10 +179,20 @@ def test_the_published_tensors_escape_weight_decay(case):
     keys = ('absolute_pos_embed', 'relative_position_bias_table', 'norm')  # of published names
     names = [name for name in case['state_dict'] if not name.endswith('relative_position_index')]
     # A tensor full of its number can be told after the conversion, whatever that does to its order.
-    numbered = {name: torch.full(case['state_dict'][name], float(number)) for number, name in enumerate(names)}
-    source = {ours: names[int(value.flatten()[0])] for ours, value in convert_official('binsformer', numbered).items()}
+    numbered = {
+        name: torch.full(case['state_dict'][name], float(number))
+        for number, name in enumerate(names)
+    }
+    source = {
+        ours: names[int(value.flatten()[0])]
+        for ours, value in convert_official('binsformer', numbered).items()
+    }
     with torch.device('meta'):
         parameters = [name for name, _ in build_without_weights(cfg).named_parameters()]
-    ours = {name for name in parameters if any(key in name for key in cfg.optim_wrapper.paramwise_cfg.custom_keys)}
+    ours = {
+        name
+        for name in parameters
+        if any(key in name for key in cfg.optim_wrapper.paramwise_cfg.custom_keys)
+    }
     assert ours == {name for name in parameters if any(key in source[name] for key in keys)}
     assert len(ours) < len(parameters)

@@ -38,9 +38,13 @@ def record(model, monkeypatch):
     head.reduce.register_forward_hook(
         lambda _, inputs, output: stages.update({'decode_head/reduc1x1': output.sigmoid()})
     )
-    head.register_forward_hook(lambda _, inputs, outputs: stages.update({'decode_head/out': outputs['depth']}))
+    head.register_forward_hook(
+        lambda _, inputs, outputs: stages.update({'decode_head/out': outputs['depth']})
+    )
     model.backbone.register_forward_hook(
-        lambda _, inputs, levels: stages.update({f'backbone/{index}': level for index, level in enumerate(levels)})
+        lambda _, inputs, levels: stages.update(
+            {f'backbone/{index}': level for index, level in enumerate(levels)}
+        )
     )
     guidance = bts_head.local_planar_guidance
 
@@ -69,15 +73,28 @@ def test_published_outputs_are_reproduced(monkeypatch):
 @pytest.mark.parametrize('config', ['nyu_24e', 'kitti_24e'])
 def test_published_names_fill_the_shipped_model(config):
     with torch.device('meta'):
-        published = {name: torch.empty(shape) for name, shape in load_case(NAME)['state_dict'].items()}
-    assert compare(convert_official('bts', published), model_shapes(shipped_config(f'bts/bts_r50_{config}.py'))) == ''
+        published = {
+            name: torch.empty(shape) for name, shape in load_case(NAME)['state_dict'].items()
+        }
+    assert (
+        compare(
+            convert_official('bts', published),
+            model_shapes(shipped_config(f'bts/bts_r50_{config}.py')),
+        )
+        == ''
+    )
 
 
 def test_the_loss_is_the_published_one():
     arrays = load_arrays('losses')
     head = build_without_weights(shipped_config(CONFIG)).decode_head
-    losses = head.loss(dict(depth=torch.from_numpy(arrays['binsformer/aux_depth'][0])), torch.from_numpy(arrays['gt']))
-    assert losses['loss_depth'].item() == pytest.approx(float(arrays['out/bts_train/loss_depth']), rel=1e-5)
+    losses = head.loss(
+        dict(depth=torch.from_numpy(arrays['binsformer/aux_depth'][0])),
+        torch.from_numpy(arrays['gt']),
+    )
+    assert losses['loss_depth'].item() == pytest.approx(
+        float(arrays['out/bts_train/loss_depth']), rel=1e-5
+    )
 
 
 def test_the_shipped_recipe_follows_the_published_rate_and_beta1():

@@ -25,7 +25,12 @@ def record(model):
         return lambda module, inputs, output: outputs.__setitem__(name, output)
 
     head = model.decode_head
-    stages = {'backbone': model.backbone, 'neck': model.neck, 'head': head, 'decode_head/conv_depth': head.conv_depth}
+    stages = {
+        'backbone': model.backbone,
+        'neck': model.neck,
+        'head': head,
+        'decode_head/conv_depth': head.conv_depth,
+    }
     stages |= {'neck/self_attn': model.neck.self_attn, 'neck/multi_att': model.neck.multi_att}
     stages |= {f'decode_head/conv_list/{index}': conv for index, conv in enumerate(head.conv_list)}
     for name, module in stages.items():
@@ -76,7 +81,11 @@ def test_the_published_parameters_are_free_of_decay():
     cfg = shipped_config(f'depthformer/{NAME}.py')
     with torch.device('meta'):
         model = build_without_weights(cfg)
-    keys = [key for key, rule in cfg.optim_wrapper.paramwise_cfg.custom_keys.items() if rule.get('decay_mult') == 0]
+    keys = [
+        key
+        for key, rule in cfg.optim_wrapper.paramwise_cfg.custom_keys.items()
+        if rule.get('decay_mult') == 0
+    ]
     names = [name for name, _ in model.named_parameters()]
     free = [name for name in names if any(key in name for key in keys)]
     assert (len(free), len(names)) == (76, 264)  # counted in the published code

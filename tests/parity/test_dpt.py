@@ -25,16 +25,27 @@ CONFIGS = ['dpt_vit-b16_nyu', 'dpt_vit-b16_kitti', 'dpt_vit-b16_nyu_lrmult']
 def straight_line(s, images, num_heads=12, max_depth=10.0):
     """Return depth (N, 1, H, W) from a published state dict ``s``."""
     x = F.pad(images, (0, -images.shape[3] % 16, 0, -images.shape[2] % 16))
-    x = F.conv2d(x, s['backbone.patch_embed.projection.weight'], s['backbone.patch_embed.projection.bias'], stride=16)
+    x = F.conv2d(
+        x,
+        s['backbone.patch_embed.projection.weight'],
+        s['backbone.patch_embed.projection.bias'],
+        stride=16,
+    )
     count, dim, rows, columns = x.shape
     grid = s['backbone.pos_embed'][0, 1:].T.reshape(1, dim, 14, 14)
     if (rows, columns) != (14, 14):
         grid = F.interpolate(grid, size=(rows, columns), mode='bicubic', align_corners=False)
     first = (s['backbone.cls_token'] + s['backbone.pos_embed'][:, :1]).expand(count, 1, dim)
-    x = torch.cat([first, (x + grid).flatten(2).transpose(1, 2)], dim=1).transpose(0, 1)  # (L, N, E)
+    x = torch.cat([first, (x + grid).flatten(2).transpose(1, 2)], dim=1).transpose(
+        0, 1
+    )  # (L, N, E)
     levels = []
     for index in range(12):
-        w = {name.split(f'layers.{index}.', 1)[1]: v for name, v in s.items() if f'backbone.layers.{index}.' in name}
+        w = {
+            name.split(f'layers.{index}.', 1)[1]: v
+            for name, v in s.items()
+            if f'backbone.layers.{index}.' in name
+        }
         y = F.layer_norm(x, (dim,), w['ln1.weight'], w['ln1.bias'], 1e-5)
         attention = F.multi_head_attention_forward(
             y, y, y, dim, num_heads, w['attn.attn.in_proj_weight'], w['attn.attn.in_proj_bias'], None, None, False, 0.0,
@@ -46,7 +57,11 @@ def straight_line(s, images, num_heads=12, max_depth=10.0):
         x = x + F.linear(y, w['ffn.layers.1.weight'], w['ffn.layers.1.bias'])
         if index in (2, 5, 8, 11):
             levels.append(torch.cat([x[1:], x[:1].expand(len(x) - 1, -1, -1)], dim=2))
-    h = {name.removeprefix('decode_head.'): value for name, value in s.items() if name.startswith('decode_head.')}
+    h = {
+        name.removeprefix('decode_head.'): value
+        for name, value in s.items()
+        if name.startswith('decode_head.')
+    }
     maps = []
     for index, tokens in enumerate(levels):
         part = 'reassemble_blocks.'
@@ -84,7 +99,9 @@ def straight_line(s, images, num_heads=12, max_depth=10.0):
     out = twice(F.conv2d(out, h[last + '0.weight'], h[last + '0.bias'], padding=1))
     out = F.relu(F.conv2d(out, h[last + '2.weight'], h[last + '2.bias'], padding=1))
     out = F.relu(F.conv2d(out, h[last + '4.weight'], h[last + '4.bias'])) + 1e-3
-    return F.interpolate(out.clamp(1e-3, max_depth), size=images.shape[2:], mode='bilinear', align_corners=False)
+    return F.interpolate(
+        out.clamp(1e-3, max_depth), size=images.shape[2:], mode='bilinear', align_corners=False
+    )
 
 
 def small_case():
@@ -131,7 +148,10 @@ def test_the_full_network_agrees_with_the_second_implementation():
     model.load_state_dict(convert_official('dpt', dict(state)))
     assert sum(parameter.numel() for parameter in model.parameters()) == case['num_params']
     with torch.inference_mode():
-        found, expected = model(image(case), mode='tensor').numpy(), straight_line(state, image(case)).numpy()
+        found, expected = (
+            model(image(case), mode='tensor').numpy(),
+            straight_line(state, image(case)).numpy(),
+        )
     assert found.shape == tuple(case['depth_shape'])
     assert relative_error(found, expected) < 1e-6
 
@@ -139,14 +159,18 @@ def test_the_full_network_agrees_with_the_second_implementation():
 @pytest.mark.parametrize('config', CONFIGS)
 def test_published_names_fill_the_shipped_model(config):
     with torch.device('meta'):
-        published = {name: torch.empty(shape) for name, shape in load_case(NAME)['state_dict'].items()}
+        published = {
+            name: torch.empty(shape) for name, shape in load_case(NAME)['state_dict'].items()
+        }
     converted = convert_official('dpt', published)
     assert compare(converted, model_shapes(shipped_config(f'dpt/{config}.py'))) == ''
 
 
 def test_an_entry_too_many_or_too_few_is_named():
     with torch.device('meta'):
-        published = {name: torch.empty(shape) for name, shape in load_case(NAME)['state_dict'].items()}
+        published = {
+            name: torch.empty(shape) for name, shape in load_case(NAME)['state_dict'].items()
+        }
     published.pop('backbone.layers.3.ln1.weight')
     converted = convert_official('dpt', published)
     problem = compare(converted, model_shapes(shipped_config('dpt/dpt_vit-b16_nyu.py')))
@@ -177,7 +201,9 @@ def test_the_variant_slows_the_backbone_and_frees_its_norms():
     slow = {name for name, group in groups.items() if group['lr'] < 5e-5}
     assert slow == {name for name in groups if name.startswith('backbone.')}
     free = {name for name, group in groups.items() if group['weight_decay'] == 0}
-    assert free == {name for name in slow if any(key in name for key in ('norm', 'pos_embed', 'cls_token'))}
+    assert free == {
+        name for name in slow if any(key in name for key in ('norm', 'pos_embed', 'cls_token'))
+    }
     assert len(free) == 2 + 12 * 4
     schedule(cfg, wrapper)  # sets the rates of iteration 0
     for name, group in groups.items():

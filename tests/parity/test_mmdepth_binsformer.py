@@ -6,7 +6,12 @@ import torch
 from mmengine.optim import build_optim_wrapper
 
 from depth.engine.converters import convert_official
-from depth.engine.converters.convert import build_without_weights, compare, model_shapes, shipped_configs
+from depth.engine.converters.convert import (
+    build_without_weights,
+    compare,
+    model_shapes,
+    shipped_configs,
+)
 from tests.shared import REPO
 
 from .cases import (
@@ -59,10 +64,14 @@ def test_published_outputs_are_reproduced():
 def test_the_converter_finds_the_shipped_config():
     shapes = load_case(NAME)['state_dict']
     converted = convert_official(
-        'mmdepth_binsformer', {key: torch.empty(shape, device='meta') for key, shape in shapes.items()}
+        'mmdepth_binsformer',
+        {key: torch.empty(shape, device='meta') for key, shape in shapes.items()},
     )
     candidates = {path.name for path in shipped_configs('mmdepth_binsformer', REPO)}
-    assert {'binsformer_mmdepth_swin_tiny_nyu.py', 'binsformer_mmdepth_swinl_22k_nyu_416x544.py'} <= candidates
+    assert {
+        'binsformer_mmdepth_swin_tiny_nyu.py',
+        'binsformer_mmdepth_swinl_22k_nyu_416x544.py',
+    } <= candidates
     assert compare(converted, model_shapes(shipped_config(CONFIG))) == ''
 
 

@@ -28,11 +28,23 @@ def pool(s, x):
         name = f'neck.psp_modules.{index}.1'
         y = F.conv2d(F.adaptive_avg_pool2d(x, scale), s[f'{name}.conv.weight'])
         pairs = y.reshape(len(y), y.shape[1] // 2, -1)  # groups of two channels
-        normed = (pairs - pairs.mean(2, keepdim=True)) / (pairs.var(2, unbiased=False, keepdim=True) + 1e-5).sqrt()
-        y = normed.view_as(y) * s[f'{name}.gn.weight'][:, None, None] + s[f'{name}.gn.bias'][:, None, None]
-        outputs.append(F.interpolate(F.relu(y), size=x.shape[2:], mode='bilinear', align_corners=False))
+        normed = (pairs - pairs.mean(2, keepdim=True)) / (
+            pairs.var(2, unbiased=False, keepdim=True) + 1e-5
+        ).sqrt()
+        y = (
+            normed.view_as(y) * s[f'{name}.gn.weight'][:, None, None]
+            + s[f'{name}.gn.bias'][:, None, None]
+        )
+        outputs.append(
+            F.interpolate(F.relu(y), size=x.shape[2:], mode='bilinear', align_corners=False)
+        )
     return F.relu(
-        F.conv2d(torch.cat(outputs, 1), s['neck.bottleneck.conv.weight'], s['neck.bottleneck.conv.bias'], padding=1)
+        F.conv2d(
+            torch.cat(outputs, 1),
+            s['neck.bottleneck.conv.weight'],
+            s['neck.bottleneck.conv.bias'],
+            padding=1,
+        )
     )
 
 
@@ -43,9 +55,12 @@ def potentials(rows, columns, shift):
         moved = (torch.arange(length) - shift) % length
         places.append((moved // WINDOW, moved % WINDOW, torch.arange(length) < shift))
     grid = [
-        torch.meshgrid(of_row, of_column, indexing='ij') for of_row, of_column in zip(places[0], places[1], strict=True)
+        torch.meshgrid(of_row, of_column, indexing='ij')
+        for of_row, of_column in zip(places[0], places[1], strict=True)
     ]
-    (window_y, window_x), (y, x), (wrapped_y, wrapped_x) = [(a.flatten(), b.flatten()) for a, b in grid]
+    (window_y, window_x), (y, x), (wrapped_y, wrapped_x) = [
+        (a.flatten(), b.flatten()) for a, b in grid
+    ]
     index = (y[:, None] - y + WINDOW - 1) * (2 * WINDOW - 1) + x[:, None] - x + WINDOW - 1
     apart = (window_y[:, None] != window_y) | (window_x[:, None] != window_x)
     strangers = (wrapped_y[:, None] != wrapped_y) | (wrapped_x[:, None] != wrapped_x)
@@ -86,7 +101,11 @@ def straight_line(s, levels, size, max_depth=10.0):
         x, value = x[0].permute(1, 2, 0), value[0].permute(1, 2, 0)
         for number in (0, 1):
             part = f'{h}crf_layer.blocks.{number}.'
-            w = {name.removeprefix(part): weight for name, weight in s.items() if name.startswith(part)}
+            w = {
+                name.removeprefix(part): weight
+                for name, weight in s.items()
+                if name.startswith(part)
+            }
             x = block(w, x, value, 4 * 2**index, shift=3 * number)
         x = F.layer_norm(x, x.shape[2:], s[f'{h}norm_crf.weight'], s[f'{h}norm_crf.bias'], 1e-5)
         value = x.permute(2, 0, 1).unsqueeze(0)
@@ -94,7 +113,9 @@ def straight_line(s, levels, size, max_depth=10.0):
             _, channels, height, width = value.shape
             cells = value.reshape(1, channels // 4, 2, 2, height, width).permute(0, 1, 4, 2, 5, 3)
             value = cells.reshape(1, channels // 4, 2 * height, 2 * width)
-    depth = F.conv2d(value, s['decode_head.conv_depth.weight'], s['decode_head.conv_depth.bias'], padding=1)
+    depth = F.conv2d(
+        value, s['decode_head.conv_depth.weight'], s['decode_head.conv_depth.bias'], padding=1
+    )
     depth = (F.relu(depth) + 1e-3).clamp(1e-3, max_depth)
     return F.interpolate(depth, size=size, mode='bilinear', align_corners=False)
 
@@ -131,7 +152,9 @@ def test_a_second_implementation_gives_the_same_depth(size):
     with torch.inference_mode():
         found = model(images, mode='tensor').numpy()
         levels = model.backbone(images)
-        expected = [straight_line(state, [level[i : i + 1] for level in levels], size) for i in range(2)]
+        expected = [
+            straight_line(state, [level[i : i + 1] for level in levels], size) for i in range(2)
+        ]
     expected = torch.cat(expected).numpy()
     assert found.shape == (2, 1, *size)
     assert expected.std() > 0.01
@@ -178,4 +201,6 @@ def test_the_shipped_recipe_follows_the_published_rate():
 
 def test_the_loss_is_ten_times_the_published_one():
     for config in CONFIGS:
-        assert shipped_config(f'newcrfs/{config}.py').model.decode_head.loss_decode.loss_weight == 10
+        assert (
+            shipped_config(f'newcrfs/{config}.py').model.decode_head.loss_decode.loss_weight == 10
+        )

@@ -24,7 +24,11 @@ def test_the_shipped_config_has_the_published_rates(case):
 
 
 @pytest.mark.parametrize(
-    'path', ['bts/bts_r50_kitti_benchmark_24e.py', 'depthformer/depthformer_swinl_22k_w7_kitti_benchmark.py']
+    'path',
+    [
+        'bts/bts_r50_kitti_benchmark_24e.py',
+        'depthformer/depthformer_swinl_22k_w7_kitti_benchmark.py',
+    ],
 )
 def test_benchmark_configs_predict_to_80_m_as_published(path):
     cfg = shipped_config(path)
@@ -38,8 +42,12 @@ def test_24_epochs_are_24_passes_over_the_training_list():
     for path in sorted((REPO / 'configs').glob('*/*_24e.py')):
         cfg = shipped_config(path)
         name = DATASETS.get(cfg.train_dataloader.dataset.type).METAINFO['dataset_name']
-        steps = cfg.param_scheduler if isinstance(cfg.param_scheduler, list) else [cfg.param_scheduler]
-        assert {cfg.train_cfg.max_iters, *(step.total_steps for step in steps)} == {24 * (images[name] // 16)}, path
+        steps = (
+            cfg.param_scheduler if isinstance(cfg.param_scheduler, list) else [cfg.param_scheduler]
+        )
+        assert {cfg.train_cfg.max_iters, *(step.total_steps for step in steps)} == {
+            24 * (images[name] // 16)
+        }, path
         assert cfg.train_cfg.val_interval in (images[name] // 16, 6 * (images[name] // 16)), path
         checked += 1
     assert checked == 14

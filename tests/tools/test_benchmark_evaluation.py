@@ -10,11 +10,20 @@ from tests.shared import REPO
 @pytest.mark.slow
 def test_times_and_shares_are_printed():
     command = [sys.executable, 'tools/analysis_tools/benchmark_evaluation.py']
-    command += ['configs/synthetic/depthformer_tiny_rooms.py', '--size', '64', '96', '--repeats', '2']
+    command += [
+        'configs/synthetic/depthformer_tiny_rooms.py',
+        '--size',
+        '64',
+        '96',
+        '--repeats',
+        '2',
+    ]
     command += ['--protocol', 'rooms_10', '--dataset', 'synthetic_rooms']
     done = subprocess.run(command, cwd=REPO, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    forward = float(re.search(r'forward pass at 64x96, cpu, torch \S+: ([\d.]+) ms', done.stdout).group(1))
+    forward = float(
+        re.search(r'forward pass at 64x96, cpu, torch \S+: ([\d.]+) ms', done.stdout).group(1)
+    )
     share = re.search(r'one protocol: ([\d.]+) ms, ([\d.]+)%', done.stdout)
     assert float(share.group(2)) == pytest.approx(100 * float(share.group(1)) / forward, rel=0.1)
     assert 'all protocols (4):' in done.stdout

@@ -12,7 +12,13 @@ def _write_test(work_dir, name, seed, **metrics):
 
 
 def _compare(work_dir, *arguments):
-    command = [sys.executable, 'tools/analysis_tools/compare_configs.py', *arguments, '--work-dir', str(work_dir)]
+    command = [
+        sys.executable,
+        'tools/analysis_tools/compare_configs.py',
+        *arguments,
+        '--work-dir',
+        str(work_dir),
+    ]
     return subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=300)
 
 
@@ -32,7 +38,9 @@ def test_a_change_within_its_interval_is_not_marked(tmp_path):
     for seed, change in enumerate((-0.01, -0.02, -0.06)):
         _write_test(tmp_path, 'base', seed, abs_rel=0.2)
         _write_test(tmp_path, 'other', seed, abs_rel=0.2 + change)
-    done = _compare(tmp_path, 'base.py', 'other.py', '--seeds', '0', '1', '2', '--metrics', 'abs_rel')
+    done = _compare(
+        tmp_path, 'base.py', 'other.py', '--seeds', '0', '1', '2', '--metrics', 'abs_rel'
+    )
     # Standard deviation 0.0265, t quantile 4.303 for two degrees of freedom: 4.303 * 0.0265 / sqrt(3).
     assert '| other - base | -0.0300 ± 0.0657 |' in done.stdout
 
@@ -48,8 +56,14 @@ def test_missing_runs_are_trained_and_tested_once(tmp_path):
     config = 'configs/densedepth/densedepth_r18_rooms.py'
     small = ['train_cfg.max_iters=2', 'train_cfg.val_interval=2', 'param_scheduler.total_steps=2']
     for split in ('train', 'val', 'test'):
-        small += [f'{split}_dataloader.dataset.num_scenes=2', f'{split}_dataloader.dataset.image_size=(32,64)']
-        small += [f'{split}_dataloader.num_workers=0', f'{split}_dataloader.persistent_workers=False']
+        small += [
+            f'{split}_dataloader.dataset.num_scenes=2',
+            f'{split}_dataloader.dataset.image_size=(32,64)',
+        ]
+        small += [
+            f'{split}_dataloader.num_workers=0',
+            f'{split}_dataloader.persistent_workers=False',
+        ]
     arguments = [config, '--seeds', '3', '--metrics', 'abs_rel', '--cfg-options', *small]
     done = _compare(tmp_path, *arguments)
     assert done.returncode == 0, done.stderr

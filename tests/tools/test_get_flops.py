@@ -6,10 +6,16 @@ from tests.shared import REPO
 
 
 def test_it_prints_a_table_and_writes_json(tmp_path):
-    command = [sys.executable, 'tools/analysis_tools/get_flops.py', 'configs/synthetic/depthformer_tiny_rooms.py']
+    command = [
+        sys.executable,
+        'tools/analysis_tools/get_flops.py',
+        'configs/synthetic/depthformer_tiny_rooms.py',
+    ]
     options = ['--shape', '64', '96', '--out', str(tmp_path / 'out/flops.json')]
     options += ['--cfg-options', 'model.decode_head.channels=8']
-    done = subprocess.run([*command, *options], cwd=REPO, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [*command, *options], cwd=REPO, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     written = json.loads((tmp_path / 'out/flops.json').read_text())
     assert written['shape'] == [1, 3, 64, 96]

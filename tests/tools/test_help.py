@@ -18,7 +18,9 @@ def test_help_answers_without_loading_the_library(tool):
     assert done.stdout.splitlines()[-1] == 'False'  # nothing heavy was imported
 
 
-@pytest.mark.parametrize('script', ['dist_train.sh', 'dist_test.sh', 'slurm_train.sh', 'slurm_test.sh'])
+@pytest.mark.parametrize(
+    'script', ['dist_train.sh', 'dist_test.sh', 'slurm_train.sh', 'slurm_test.sh']
+)
 def test_scripts_say_how_they_are_used(script):
     done = subprocess.run(['bash', str(REPO / 'tools' / script)], capture_output=True, text=True)
     assert done.returncode == 2

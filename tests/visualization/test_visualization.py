@@ -3,7 +3,14 @@ import pytest
 
 from depth.datasets.transforms.loading import read_depth
 from depth.depth_codes import encode_uint16
-from depth.visualization import colorize_depth, depth_to_points, draw_color_bar, draw_panel, save_depth_png, write_ply
+from depth.visualization import (
+    colorize_depth,
+    depth_to_points,
+    draw_color_bar,
+    draw_panel,
+    save_depth_png,
+    write_ply,
+)
 from depth.visualization.colormap import NO_DEPTH_COLOR
 
 K = np.array([[50.0, 0, 3.0], [0, 60.0, 2.0], [0, 0, 1]])
@@ -40,7 +47,9 @@ def test_png_keeps_depth_to_half_a_step(tmp_path, farthest, scale):
 def test_depth_that_is_there_never_becomes_none(tmp_path):
     depth = np.array([[0.0, 1e-5, 4e-4, 1.0, np.nan, -1.0]], np.float32)
     save_depth_png(tmp_path / 'd.png', depth, 1000.0)
-    assert read_depth(tmp_path / 'd.png', 1000.0)[0].tolist() == pytest.approx([0, 1e-3, 1e-3, 1, 0, 0])
+    assert read_depth(tmp_path / 'd.png', 1000.0)[0].tolist() == pytest.approx(
+        [0, 1e-3, 1e-3, 1, 0, 0]
+    )
     assert encode_uint16(depth[:, :4], 256.0).tolist() == [[0, 1, 1, 256]]
 
 

@@ -20,13 +20,17 @@ from depth.cli import add_cfg_options, parse_cfg_options, run_tool
 
 MODES = ('train', 'infer', 'data', 'ops', 'metrics', 'startup', 'graphs')
 REPEATS = dict(train=10, infer=10, data=100, ops=10, metrics=20, startup=5, graphs=1)
-SAMPLES = Path(__file__).resolve().parents[3] / 'shared/samples'  # real frames, where they are there
+SAMPLES = (
+    Path(__file__).resolve().parents[3] / 'shared/samples'
+)  # real frames, where they are there
 FIXED_IMAGE = SAMPLES / 'kitti/image_02/0000000005.png'
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('mode', choices=MODES, help='what to measure')
     parser.add_argument('config', nargs='?', help='config file; ops and startup take none')
     parser.add_argument(
@@ -43,16 +47,37 @@ def parse_args() -> argparse.Namespace:
         'flip=True|False, autocast=bf16|fp16 (inference), packed (mode data); may be repeated',
     )
     parser.add_argument(
-        '--shape', nargs=2, type=int, metavar=('H', 'W'), help="size of the images, the config's if not"
+        '--shape',
+        nargs=2,
+        type=int,
+        metavar=('H', 'W'),
+        help="size of the images, the config's if not",
     )
-    parser.add_argument('--batch-size', type=int, help="images of a batch; the config's in training, 1 otherwise")
+    parser.add_argument(
+        '--batch-size', type=int, help="images of a batch; the config's in training, 1 otherwise"
+    )
     parser.add_argument('--repeats', type=int, help=f'repetitions; by default {REPEATS}')
     parser.add_argument('--device', help='cpu or cuda; cuda if there is one')
-    parser.add_argument('--threads', type=int, help="torch's threads on the CPU, its own choice if not")
-    parser.add_argument('--no-memory', action='store_true', help='do not measure memory (a fresh process on the CPU)')
-    parser.add_argument('--files', nargs=2, metavar=('IMAGE', 'DEPTH'), help='frame that mode data reads')
-    parser.add_argument('--workers', type=int, default=0, help='mode data: also measure so many loader processes')
-    parser.add_argument('--fixed-image', type=Path, default=FIXED_IMAGE, help='mode data: decoded beside every sample')
+    parser.add_argument(
+        '--threads', type=int, help="torch's threads on the CPU, its own choice if not"
+    )
+    parser.add_argument(
+        '--no-memory',
+        action='store_true',
+        help='do not measure memory (a fresh process on the CPU)',
+    )
+    parser.add_argument(
+        '--files', nargs=2, metavar=('IMAGE', 'DEPTH'), help='frame that mode data reads'
+    )
+    parser.add_argument(
+        '--workers', type=int, default=0, help='mode data: also measure so many loader processes'
+    )
+    parser.add_argument(
+        '--fixed-image',
+        type=Path,
+        default=FIXED_IMAGE,
+        help='mode data: decoded beside every sample',
+    )
     parser.add_argument('--sizes', nargs='+', help='mode ops: which sizes, all by default')
     parser.add_argument('--out', type=Path, help='also write the numbers as JSON')
     add_cfg_options(parser)
@@ -76,7 +101,9 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
-    result = dict(mode=args.mode, config=args.config, **measure(args, device), environment=environment(device))
+    result = dict(
+        mode=args.mode, config=args.config, **measure(args, device), environment=environment(device)
+    )
     print(format_result(result))
     if args.out:
         write_result(result, args.out)

@@ -20,13 +20,24 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('--device', choices=('cpu', 'cuda'), help='cuda if there is one')
     parser.add_argument('--only', nargs='+', metavar='NAME', help='only these measurements')
-    parser.add_argument('--extra', nargs=argparse.REMAINDER, default=[], help='further arguments of benchmark.py, last')
+    parser.add_argument(
+        '--extra',
+        nargs=argparse.REMAINDER,
+        default=[],
+        help='further arguments of benchmark.py, last',
+    )
     parser.add_argument('--timeout', type=int, default=3600, help='seconds for one measurement')
-    parser.add_argument('--results', type=Path, default=ROOT / 'docs/benchmarks', help='folder of the JSON files')
-    parser.add_argument('--page', type=Path, default=ROOT / 'docs/benchmarks.md', help='page to fill')
+    parser.add_argument(
+        '--results', type=Path, default=ROOT / 'docs/benchmarks', help='folder of the JSON files'
+    )
+    parser.add_argument(
+        '--page', type=Path, default=ROOT / 'docs/benchmarks.md', help='page to fill'
+    )
     parser.add_argument('--page-only', action='store_true', help='measure nothing')
     return parser.parse_args()
 
@@ -47,7 +58,9 @@ def main() -> int:
         device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
         unknown = set(args.only or ()) - set(PLAN[device])
         if unknown:
-            raise ValueError(f'--only: there is no {", ".join(sorted(unknown))}, only {", ".join(PLAN[device])}')
+            raise ValueError(
+                f'--only: there is no {", ".join(sorted(unknown))}, only {", ".join(PLAN[device])}'
+            )
         for name in args.only or PLAN[device]:
             print(f'{name} on {device}', flush=True)
             if not measure(args, device, name, PLAN[device][name]):
@@ -63,7 +76,9 @@ def measure(args: argparse.Namespace, device: str, name: str, measurement) -> bo
     command = [*measurement.command(), '--device', device]
     try:
         done = subprocess.run(
-            [sys.executable, *command, '--out', str(out), *args.extra], cwd=ROOT, timeout=args.timeout
+            [sys.executable, *command, '--out', str(out), *args.extra],
+            cwd=ROOT,
+            timeout=args.timeout,
         )
     except subprocess.TimeoutExpired:
         print(f'{name}: stopped after {args.timeout} s')

@@ -11,7 +11,10 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument(
-        '--split', choices=['train', 'val', 'test'], default='train', help='data loader (default: train)'
+        '--split',
+        choices=['train', 'val', 'test'],
+        default='train',
+        help='data loader (default: train)',
     )
     parser.add_argument(
         '--num',
@@ -59,7 +62,9 @@ def main() -> None:
     if not cfg.get(loader):
         raise ValueError(f'{args.config} has no {loader}')
     check_data_paths(cfg, [loader])
-    for path in browse_dataset(cfg[loader].dataset, args.out_dir, args.indices, args.num, args.repeats, args.seed):
+    for path in browse_dataset(
+        cfg[loader].dataset, args.out_dir, args.indices, args.num, args.repeats, args.seed
+    ):
         print(path)
 
 

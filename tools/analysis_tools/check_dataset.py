@@ -10,10 +10,14 @@ from depth.cli import add_cfg_options, parse_cfg_options, run_tool
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, epilog='The exit code is 1 if there is an error.')
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog='The exit code is 1 if there is an error.'
+    )
     parser.add_argument('config', help='config file')
     parser.add_argument('--full', action='store_true', help='decode every image and depth map')
-    parser.add_argument('--decode', type=int, default=200, help='pairs to decode in each split without --full')
+    parser.add_argument(
+        '--decode', type=int, default=200, help='pairs to decode in each split without --full'
+    )
     parser.add_argument('--workers', type=int, help='threads, four a core by default')
     parser.add_argument('--out', type=Path, help='also write the report as JSON')
     add_cfg_options(parser)

@@ -27,20 +27,37 @@ T_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument('configs', nargs='+', help='config files; the first is the base')
     parser.add_argument(
-        '--seeds', type=int, nargs='+', default=[0, 1, 2], help='seeds that each config is trained with (default 0 1 2)'
+        '--seeds',
+        type=int,
+        nargs='+',
+        default=[0, 1, 2],
+        help='seeds that each config is trained with (default 0 1 2)',
     )
-    parser.add_argument('--metrics', nargs='+', default=METRICS, help='metrics of tools/test.py (default: %(default)s)')
+    parser.add_argument(
+        '--metrics',
+        nargs='+',
+        default=METRICS,
+        help='metrics of tools/test.py (default: %(default)s)',
+    )
     parser.add_argument(
         '--work-dir',
         type=Path,
         default=Path('work_dirs/compare_configs'),
         help='folder of the runs (default: %(default)s)',
     )
-    parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='config values of every run')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        help='config values of every run',
+    )
     return parser.parse_args()
 
 
@@ -54,14 +71,20 @@ def main() -> None:
     for name, config in zip(names, args.configs, strict=True):
         results[name] = []
         for seed in args.seeds:
-            results[name].append(run_config(config, seed, args.work_dir / name / f'seed_{seed}', args))
+            results[name].append(
+                run_config(config, seed, args.work_dir / name / f'seed_{seed}', args)
+            )
     print(table(results, args.metrics))
     out = args.work_dir / 'compare_configs.json'
-    write_atomically(out, json.dumps(dict(command=sys.argv, seeds=args.seeds, results=results), indent=2) + '\n')
+    write_atomically(
+        out, json.dumps(dict(command=sys.argv, seeds=args.seeds, results=results), indent=2) + '\n'
+    )
     print(f'written to {out}')
 
 
-def run_config(config: str, seed: int, work_dir: Path, args: argparse.Namespace) -> dict[str, float]:
+def run_config(
+    config: str, seed: int, work_dir: Path, args: argparse.Namespace
+) -> dict[str, float]:
     """Return the test metrics of one config and seed; train and test if there is no result yet."""
     result_file = find_test_result(work_dir)
     if result_file is None:

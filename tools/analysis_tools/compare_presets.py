@@ -19,19 +19,35 @@ TINY = 'configs/synthetic/depthformer_tiny_rooms.py'
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('config', nargs='?', default=TINY, help='config on synthetic scenes')
     parser.add_argument('--presets', nargs='+', help='all that the device can do by default')
-    parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2], help='one training a preset and seed')
-    parser.add_argument('--iters', type=int, default=300, help='iterations of each training')
-    parser.add_argument('--scenes', type=int, default=40, help='unseen scenes that are predicted and scored')
     parser.add_argument(
-        '--shape', nargs=2, type=int, metavar=('H', 'W'), help="size of the images, the config's if not"
+        '--seeds', nargs='+', type=int, default=[0, 1, 2], help='one training a preset and seed'
+    )
+    parser.add_argument('--iters', type=int, default=300, help='iterations of each training')
+    parser.add_argument(
+        '--scenes', type=int, default=40, help='unseen scenes that are predicted and scored'
+    )
+    parser.add_argument(
+        '--shape',
+        nargs=2,
+        type=int,
+        metavar=('H', 'W'),
+        help="size of the images, the config's if not",
     )
     parser.add_argument('--batch-size', type=int, help="images of a batch, the config's if not")
     parser.add_argument('--device', help='cpu or cuda; cuda if there is one')
-    parser.add_argument('--keep', type=Path, help='folder of finished trainings, with which a stopped command goes on')
-    parser.add_argument('--out', type=Path, help='write the numbers as JSON; losses go beside it, NAME_curves.json')
+    parser.add_argument(
+        '--keep',
+        type=Path,
+        help='folder of finished trainings, with which a stopped command goes on',
+    )
+    parser.add_argument(
+        '--out', type=Path, help='write the numbers as JSON; losses go beside it, NAME_curves.json'
+    )
     parser.add_argument('--picture', type=Path, help='write the loss curves as PNG')
     add_cfg_options(parser)
     return parser.parse_args()
@@ -60,13 +76,17 @@ def main() -> None:
         device=device,
     )
     presets, left_out = choose(args.presets, device)
-    result = dict(mode='presets', config=args.config, environment=environment(device), left_out=left_out)
+    result = dict(
+        mode='presets', config=args.config, environment=environment(device), left_out=left_out
+    )
     result |= quality.run(spec, presets, args.seeds, args.iters, args.scenes, args.keep, say)
     curves = result.pop('curves')
     print(format_result(result))
     if args.out:
         write_result(result, args.out)
-        write_atomically(args.out.with_name(f'{args.out.stem}_curves.json'), json.dumps(curves) + '\n')
+        write_atomically(
+            args.out.with_name(f'{args.out.stem}_curves.json'), json.dumps(curves) + '\n'
+        )
         print(f'written to {args.out}')
     if args.picture:
         draw_curves(curves, args.seeds, args.picture)

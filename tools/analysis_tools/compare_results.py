@@ -13,10 +13,17 @@ METRICS = ['abs_rel', 'rmse', 'silog', 'd1']
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('first', help='per_image.json, a result JSON in the same folder, a test folder or a work dir')
+    parser.add_argument(
+        'first',
+        help='per_image.json, a result JSON in the same folder, a test folder or a work dir',
+    )
     parser.add_argument('second', help='the other result, in the same forms')
-    parser.add_argument('--protocol', help="name of the protocol (default: the tests' main protocol)")
-    parser.add_argument('--metrics', nargs='+', default=METRICS, help='names of the metrics (default: %(default)s)')
+    parser.add_argument(
+        '--protocol', help="name of the protocol (default: the tests' main protocol)"
+    )
+    parser.add_argument(
+        '--metrics', nargs='+', default=METRICS, help='names of the metrics (default: %(default)s)'
+    )
     parser.add_argument(
         '--num-resamples',
         type=int,
@@ -46,8 +53,16 @@ def main() -> None:
         f'{args.level:.0%} intervals, {args.num_resamples} resamples, seed {args.seed}'
     )
     if protocol['average'] != 'image':
-        print(f'note: compared by means over images, although the protocol averages otherwise ({protocol["average"]})')
-    content = dict(protocol=protocol, level=args.level, num_resamples=args.num_resamples, seed=args.seed, metrics={})
+        print(
+            f'note: compared by means over images, although the protocol averages otherwise ({protocol["average"]})'
+        )
+    content = dict(
+        protocol=protocol,
+        level=args.level,
+        num_resamples=args.num_resamples,
+        seed=args.seed,
+        metrics={},
+    )
     print(f'{"":>10} {"A":>26} {"B":>26} {"B - A":>28} {"p":>7}  B lower')
     for metric in args.metrics:
         first_values, second_values = paired_values(first, second, metric)
@@ -62,7 +77,9 @@ def main() -> None:
             f'{interval.mean:8.4f} [{interval.low:7.4f}, {interval.high:7.4f}]'
             for interval in (result.first, result.second, result.difference)
         ]
-        print(f'{metric:>10} {cells[0]:>26} {cells[1]:>26} {cells[2]:>28} {result.p_value:7.4f}  {result.wins:.0%}')
+        print(
+            f'{metric:>10} {cells[0]:>26} {cells[1]:>26} {cells[2]:>28} {result.p_value:7.4f}  {result.wins:.0%}'
+        )
         content['metrics'][metric] = asdict(result)
     if args.out:
         write_atomically(args.out, json.dumps(content, indent=2) + '\n')

@@ -19,11 +19,19 @@ SHARED, FALSE, MISSED, NONE = (60, 160, 60), (40, 40, 220), (190, 190, 190), (25
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
-    parser.add_argument('models', nargs='+', metavar='CONFIG CHECKPOINT', help='pairs of config and checkpoint')
     parser.add_argument(
-        '--indices', type=int, nargs='+', default=[0], help='indices of the images in the test set (default 0)'
+        'models', nargs='+', metavar='CONFIG CHECKPOINT', help='pairs of config and checkpoint'
+    )
+    parser.add_argument(
+        '--indices',
+        type=int,
+        nargs='+',
+        default=[0],
+        help='indices of the images in the test set (default 0)',
     )
     parser.add_argument(
         '--ratio',
@@ -32,9 +40,14 @@ def parse_args() -> argparse.Namespace:
         help='minimal ratio of the depths of two neighbours at an edge (default 1.05)',
     )
     parser.add_argument(
-        '--out', type=Path, default=Path('work_dirs/edges.png'), help='file of the picture (default: %(default)s)'
+        '--out',
+        type=Path,
+        default=Path('work_dirs/edges.png'),
+        help='file of the picture (default: %(default)s)',
     )
-    parser.add_argument('--device', default='cpu', help='device of the models (default: %(default)s)')
+    parser.add_argument(
+        '--device', default='cpu', help='device of the models (default: %(default)s)'
+    )
     return parser.parse_args()
 
 
@@ -42,7 +55,9 @@ def main() -> None:
     """Run each model on each image and write the stacked rows."""
     args = parse_args()
     if len(args.models) % 2:
-        raise ValueError(f'models come in pairs of config and checkpoint, got {len(args.models)} paths')
+        raise ValueError(
+            f'models come in pairs of config and checkpoint, got {len(args.models)} paths'
+        )
     import numpy as np
 
     from depth.apis import init_model
@@ -50,7 +65,10 @@ def main() -> None:
     from depth.visualization.output_files import write_image
 
     pairs = list(zip(args.models[::2], args.models[1::2], strict=True))
-    models = {Path(config).stem: init_model(config, checkpoint, args.device) for config, checkpoint in pairs}
+    models = {
+        Path(config).stem: init_model(config, checkpoint, args.device)
+        for config, checkpoint in pairs
+    }
     dataset = DATASETS.build(next(iter(models.values())).cfg.test_dataloader.dataset)
     outside = [index for index in args.indices if not 0 <= index < len(dataset)]
     if outside:
@@ -70,12 +88,20 @@ def draw_row(models: dict, item: dict, ratio: float):
     target = torch.as_tensor(item['data_samples'].gt_depth).squeeze()
     low = target[target > 0].quantile(0.01).item()
     high = target[target > 0].quantile(0.99).item()
-    tiles = [('image', item['inputs'].permute(1, 2, 0).numpy()), ('truth', colorize_depth(target.numpy(), low, high))]
+    tiles = [
+        ('image', item['inputs'].permute(1, 2, 0).numpy()),
+        ('truth', colorize_depth(target.numpy(), low, high)),
+    ]
     for name, model in models.items():
-        batch = model.data_preprocessor(dict(inputs=[item['inputs']], data_samples=[item['data_samples']]))
+        batch = model.data_preprocessor(
+            dict(inputs=[item['inputs']], data_samples=[item['data_samples']])
+        )
         with torch.inference_mode():
             pred = model(batch['inputs'], mode='tensor')[0, 0].cpu()
-        tiles += [(name, colorize_depth(pred.numpy(), low, high)), ('edges', draw_edges(pred, target, ratio))]
+        tiles += [
+            (name, colorize_depth(pred.numpy(), low, high)),
+            ('edges', draw_edges(pred, target, ratio)),
+        ]
     return join_tiles([(name, _tile(picture)) for name, picture in tiles])
 
 
@@ -106,7 +132,9 @@ def _tile(picture):
     import numpy as np
 
     width = round(picture.shape[1] * HEIGHT / picture.shape[0])
-    return cv2.resize(np.ascontiguousarray(picture), (width, HEIGHT), interpolation=cv2.INTER_NEAREST)
+    return cv2.resize(
+        np.ascontiguousarray(picture), (width, HEIGHT), interpolation=cv2.INTER_NEAREST
+    )
 
 
 if __name__ == '__main__':

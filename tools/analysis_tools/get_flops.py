@@ -13,7 +13,9 @@ from depth.cli import add_cfg_options, parse_cfg_options, run_tool
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('config', help='config file')
     parser.add_argument(
         '--shape',
@@ -52,7 +54,9 @@ def main() -> None:
     print(args.config)
     print(format_complexity(measured))
     if args.out:
-        write_atomically(args.out, json.dumps(dict(config=args.config, **measured), indent=2) + '\n')
+        write_atomically(
+            args.out, json.dumps(dict(config=args.config, **measured), indent=2) + '\n'
+        )
         print(f'written to {args.out}')
 
 

@@ -18,7 +18,9 @@ TRAIN = Path(__file__).resolve().parents[1] / 'train.py'
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('config', help='config on a synthetic data set')
     parser.add_argument('--seeds', type=int, default=10, help='number of seeds (default: 10)')
     parser.add_argument(
@@ -57,7 +59,10 @@ def main() -> None:
         print(
             f'depth bias {guard or "left random"}: {num_better} of {len(abs_rels)} beat the constant; abs_rel {values}'
         )
-    write_atomically(args.work_dir / 'start_study.json', json.dumps(dict(constant=constant, **table), indent=2) + '\n')
+    write_atomically(
+        args.work_dir / 'start_study.json',
+        json.dumps(dict(constant=constant, **table), indent=2) + '\n',
+    )
 
 
 def final_abs_rel(args: argparse.Namespace, seed: int, guard: str | None) -> float:
@@ -70,7 +75,15 @@ def final_abs_rel(args: argparse.Namespace, seed: int, guard: str | None) -> flo
         'default_hooks.visualization.num_images=0',
         *args.cfg_options,
     ]
-    command = [sys.executable, str(TRAIN), args.config, '--work-dir', str(work_dir), '--seed', str(seed)]
+    command = [
+        sys.executable,
+        str(TRAIN),
+        args.config,
+        '--work-dir',
+        str(work_dir),
+        '--seed',
+        str(seed),
+    ]
     process = subprocess.run([*command, '--cfg-options', *options], capture_output=True, text=True)
     if process.returncode:
         raise RuntimeError(f'seed {seed} failed: {process.stderr[-500:]}')
@@ -89,7 +102,9 @@ def bias_hook_index(config: str) -> int:
 
     types = [hook['type'] for hook in load_config(config).get('custom_hooks', [])]
     if 'DepthBiasInitHook' not in types:
-        raise ValueError(f'{config} has no DepthBiasInitHook in custom_hooks, so there is no initial bias to compare')
+        raise ValueError(
+            f'{config} has no DepthBiasInitHook in custom_hooks, so there is no initial bias to compare'
+        )
     return types.index('DepthBiasInitHook')
 
 

@@ -12,15 +12,21 @@ def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('images', type=Path, help='folder of images')
-    parser.add_argument('depths', type=Path, help='folder of 16-bit depth PNGs, named as the images')
-    parser.add_argument('--out', type=Path, required=True, help='folder that receives the filled depth PNGs')
+    parser.add_argument(
+        'depths', type=Path, help='folder of 16-bit depth PNGs, named as the images'
+    )
+    parser.add_argument(
+        '--out', type=Path, required=True, help='folder that receives the filled depth PNGs'
+    )
     parser.add_argument(
         '--depth-scale',
         type=float,
         default=1000.0,
         help='stored integers per metre, read and written',
     )
-    parser.add_argument('--workers', type=int, default=1, help='processes; one image takes one core for seconds')
+    parser.add_argument(
+        '--workers', type=int, default=1, help='processes; one image takes one core for seconds'
+    )
     return parser.parse_args()
 
 
@@ -39,7 +45,9 @@ def main() -> None:
         track_parallel_progress(work, left, args.workers)
     elif left:
         track_progress(work, left)
-    print(f'\n{len(left)} depth maps filled in {args.out}, {len(pairs) - len(left)} were there already')
+    print(
+        f'\n{len(left)} depth maps filled in {args.out}, {len(pairs) - len(left)} were there already'
+    )
 
 
 def find_pairs(images: Path, depths: Path) -> list[tuple[Path, Path]]:
@@ -52,14 +60,18 @@ def find_pairs(images: Path, depths: Path) -> list[tuple[Path, Path]]:
     by_stem: dict[str, Path] = {}
     for path in sorted(path for path in images.glob('*') if path.suffix.lower() in IMAGE_SUFFIXES):
         if path.stem in by_stem:
-            raise ValueError(f'{by_stem[path.stem]} and {path} have the same stem, so it is not clear which one counts')
+            raise ValueError(
+                f'{by_stem[path.stem]} and {path} have the same stem, so it is not clear which one counts'
+            )
         by_stem[path.stem] = path
     maps = sorted(depths.glob('*.png'))
     if not maps:
         raise FileNotFoundError(f'{depths} holds no depth PNG')
     missing = [path.name for path in maps if path.stem not in by_stem]
     if missing:
-        raise FileNotFoundError(f'{images} has no image for {len(missing)} depth maps, the first is {missing[0]}')
+        raise FileNotFoundError(
+            f'{images} has no image for {len(missing)} depth maps, the first is {missing[0]}'
+        )
     return [(by_stem[path.stem], path) for path in maps]
 
 

@@ -17,7 +17,9 @@ from depth.cli import add_cfg_options, parse_cfg_options, run_tool
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('config', nargs='?', help='config that holds the data set')
     parser.add_argument('--out', type=Path, help='folder of the pack; it must not exist')
     parser.add_argument(
@@ -51,7 +53,9 @@ def main() -> int:
         return int(bool(problems))
     index = write(args)
     size = sum(shard['size'] for shard in index['shards'])
-    print(f'{len(index["samples"])} samples, {size / 1e6:.1f} MB in {len(index["shards"])} files, in {args.out}')
+    print(
+        f'{len(index["samples"])} samples, {size / 1e6:.1f} MB in {len(index["shards"])} files, in {args.out}'
+    )
     print(f'use it with --cfg-options {args.key}.pack={args.out}')
     return 0
 
@@ -70,7 +74,9 @@ def write(args: argparse.Namespace) -> dict:
             raise ValueError(f'--key {args.key}: the config has no {part!r} there')
     dataset = DATASETS.build(dict(node, pipeline=[]))
     if not isinstance(dataset, BaseDepthDataset):
-        raise ValueError(f'{args.key} is a {type(dataset).__name__}; name one of its data sets on disk with --key')
+        raise ValueError(
+            f'{args.key} is a {type(dataset).__name__}; name one of its data sets on disk with --key'
+        )
     return write_pack(dataset, args.out, args.shard_mb << 20, args.workers, progress)
 
 

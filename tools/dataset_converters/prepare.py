@@ -16,18 +16,30 @@ def parse_args() -> argparse.Namespace:
         metavar='NAME',
         help='data set: first column of the table in docs/dataset_prepare.md',
     )
-    parser.add_argument('--root', type=Path, help='folder of the data set (default: the one that the configs read)')
-    parser.add_argument('--parts', nargs='+', default=[], help='only these parts; --dry-run names them')
+    parser.add_argument(
+        '--root', type=Path, help='folder of the data set (default: the one that the configs read)'
+    )
+    parser.add_argument(
+        '--parts', nargs='+', default=[], help='only these parts; --dry-run names them'
+    )
     parser.add_argument(
         '--archives',
         type=Path,
         help='folder of archives, also ones that you have (default: ROOT/archives)',
     )
     parser.add_argument('--splits', type=Path, help='take published split files from this folder')
-    parser.add_argument('--raw', type=Path, help='kitti_eigen, kitti_benchmark: link this copy of KITTI raw')
-    parser.add_argument('--jpg', action='store_true', help='kitti_raw: convert PNG to JPEG, a tenth of the space')
-    parser.add_argument('--delete-archives', action='store_true', help='remove each archive once it is unpacked')
-    parser.add_argument('--dry-run', action='store_true', help='print the steps, without a connection')
+    parser.add_argument(
+        '--raw', type=Path, help='kitti_eigen, kitti_benchmark: link this copy of KITTI raw'
+    )
+    parser.add_argument(
+        '--jpg', action='store_true', help='kitti_raw: convert PNG to JPEG, a tenth of the space'
+    )
+    parser.add_argument(
+        '--delete-archives', action='store_true', help='remove each archive once it is unpacked'
+    )
+    parser.add_argument(
+        '--dry-run', action='store_true', help='print the steps, without a connection'
+    )
     parser.add_argument('--yes', action='store_true', help='do not ask before a large download')
     args = parser.parse_args()
     if args.jpg and args.name != 'kitti_raw':

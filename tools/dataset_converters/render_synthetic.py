@@ -16,19 +16,37 @@ ROOTS = {
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--layout', choices=list(ROOTS), default='folder', help='which data set it looks like')
-    parser.add_argument('--out', type=Path, help='folder that receives it, where the configs look by default')
-    parser.add_argument('--num-scenes', type=int, default=10, help='scenes of the training split, or of --split')
-    parser.add_argument('--num-test', type=int, help='scenes of each other split, a fifth of the former by default')
+    parser.add_argument(
+        '--layout', choices=list(ROOTS), default='folder', help='which data set it looks like'
+    )
+    parser.add_argument(
+        '--out', type=Path, help='folder that receives it, where the configs look by default'
+    )
+    parser.add_argument(
+        '--num-scenes', type=int, default=10, help='scenes of the training split, or of --split'
+    )
+    parser.add_argument(
+        '--num-test', type=int, help='scenes of each other split, a fifth of the former by default'
+    )
     parser.add_argument('--seed', type=int, default=0, help='another seed gives other scenes')
-    parser.add_argument('--workers', type=int, default=1, help='processes; a KITTI frame takes one core for seconds')
+    parser.add_argument(
+        '--workers', type=int, default=1, help='processes; a KITTI frame takes one core for seconds'
+    )
     folder = parser.add_argument_group('only with --layout folder')
-    folder.add_argument('--world', choices=['rooms', 'streets'], help='which world, rooms by default')
-    folder.add_argument('--split', choices=['train', 'val', 'test'], help='this one alone, right below --out')
-    folder.add_argument('--image-size', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'), help='96 128 by default')
+    folder.add_argument(
+        '--world', choices=['rooms', 'streets'], help='which world, rooms by default'
+    )
+    folder.add_argument(
+        '--split', choices=['train', 'val', 'test'], help='this one alone, right below --out'
+    )
+    folder.add_argument(
+        '--image-size', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'), help='96 128 by default'
+    )
     args = parser.parse_args()
     if args.layout != 'folder' and (args.world or args.split or args.image_size):
-        parser.error(f'--world, --split and --image-size go with --layout folder, not {args.layout}')
+        parser.error(
+            f'--world, --split and --image-size go with --layout folder, not {args.layout}'
+        )
     return args
 
 
@@ -39,7 +57,11 @@ def main() -> None:
 
     from depth.data_tools.rendering import LAYOUTS, render_layout
 
-    options = dict(only=args.split, world=args.world, image_size=args.image_size) if args.layout == 'folder' else {}
+    options = (
+        dict(only=args.split, world=args.world, image_size=args.image_size)
+        if args.layout == 'folder'
+        else {}
+    )
     layout = LAYOUTS[args.layout](seed=args.seed, **options)
     others = args.num_test or max(args.num_scenes // 5, 1)
     counts = {split: args.num_scenes if split == 'train' else others for split in layout.SPLITS}

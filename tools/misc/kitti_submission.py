@@ -16,7 +16,10 @@ def parse_args() -> argparse.Namespace:
         help='one folder of 500 predictions per model; or one zip',
     )
     parser.add_argument(
-        '--out', type=Path, default=Path('submission.zip'), help='archive to write (default: submission.zip)'
+        '--out',
+        type=Path,
+        default=Path('submission.zip'),
+        help='archive to write (default: submission.zip)',
     )
     parser.add_argument(
         '--weights',
@@ -50,9 +53,17 @@ def main() -> int:
         print('\n'.join([f'error: {problem}' for problem in problems] + notes))
         return int(bool(problems))
     notes = pack_submission(
-        args.predictions, args.out, args.weights, args.log_depth, args.depth_scale, track_iter_progress
+        args.predictions,
+        args.out,
+        args.weights,
+        args.log_depth,
+        args.depth_scale,
+        track_iter_progress,
     )
-    print('\n' + '\n'.join([f'{args.out}: 500 files, {args.out.stat().st_size / 2**20:.1f} MiB', *notes]))
+    print(
+        '\n'
+        + '\n'.join([f'{args.out}: 500 files, {args.out.stat().st_size / 2**20:.1f} MiB', *notes])
+    )
     return 0
 
 

@@ -11,8 +11,22 @@ from depth.cli import run_tool
 if TYPE_CHECKING:
     from depth.evaluation import Protocol
 
-COLUMNS = ('protocol', 'data, images', 'counts', 'crop', 'prediction', 'aligned', 'average', 'TTA', 'fingerprint')
-RESIZES = {'none': 'same size', 'bilinear': 'resized', 'bilinear_corners': 'resized, corners aligned'}
+COLUMNS = (
+    'protocol',
+    'data, images',
+    'counts',
+    'crop',
+    'prediction',
+    'aligned',
+    'average',
+    'TTA',
+    'fingerprint',
+)
+RESIZES = {
+    'none': 'same size',
+    'bilinear': 'resized',
+    'bilinear_corners': 'resized, corners aligned',
+}
 
 
 def main() -> None:

@@ -7,7 +7,9 @@ from depth.cli import add_cfg_options, parse_cfg_options, run_tool
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description='Print a config with all inherited values', allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        description='Print a config with all inherited values', allow_abbrev=False
+    )
     parser.add_argument('config', help='config file')
     parser.add_argument(
         '--check',

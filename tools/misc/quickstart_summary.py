@@ -49,7 +49,9 @@ def read_abs_rel(test_dir: Path) -> float:
     """Return the ``abs_rel`` of the newest result JSON below ``test_dir``."""
     paths = [path for path in test_dir.glob('*/*.json') if path.stem == path.parent.name]
     if not paths:
-        raise FileNotFoundError(f'{test_dir} holds no <timestamp>/<timestamp>.json, did tools/test.py run?')
+        raise FileNotFoundError(
+            f'{test_dir} holds no <timestamp>/<timestamp>.json, did tools/test.py run?'
+        )
     return json.loads(max(paths).read_text(encoding='utf-8'))['abs_rel']
 
 
@@ -109,7 +111,9 @@ def print_summary(summary: dict) -> None:
     for name, value in rows:
         print(f'  {value:.4f}  {name}')
     print(f'The model is at {abs_rel["model"] / abs_rel["constant"]:.2f} of the constant.')
-    print(f'Trained in {summary["train_seconds"]:.0f} s, {summary["total_seconds"]:.0f} s in all after the install.')
+    print(
+        f'Trained in {summary["train_seconds"]:.0f} s, {summary["total_seconds"]:.0f} s in all after the install.'
+    )
     print('Written:')
     for path in summary['files']:
         print(f'  {path}')

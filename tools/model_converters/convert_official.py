@@ -16,7 +16,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('src', type=Path, help='published checkpoint; nothing in it is executed')
     parser.add_argument('dst', type=Path, help='file of the converted checkpoint')
     parser.add_argument(
-        '--config', type=Path, help='config whose model the weights have to fill (default: the shipped configs)'
+        '--config',
+        type=Path,
+        help='config whose model the weights have to fill (default: the shipped configs)',
     )
     return parser.parse_args()
 
@@ -30,7 +32,9 @@ def main() -> None:
     fitting = write_converted(args.method, args.src, args.dst, config=args.config, root=root)
     print(f'wrote {args.dst}')
     if not fitting:
-        print('it is an encoder without a head; start a training from it with model.backbone.checkpoint=FILE')
+        print(
+            'it is an encoder without a head; start a training from it with model.backbone.checkpoint=FILE'
+        )
     elif len(fitting) == 1:
         print(f'it fills, and carries, {fitting[0]}')
     else:

@@ -14,7 +14,13 @@ train_pipeline = [
     dict(type='RandomRotate', prob=0.5, degree=2.5),
     dict(type='RandomFlip', prob=0.5),
     dict(type='RandomCrop', crop_size='${crop_size}'),
-    dict(type='ColorAug', prob=1.0, gamma_range=(0.9, 1.1), brightness_range=(0.9, 1.1), color_range=(0.9, 1.1)),
+    dict(
+        type='ColorAug',
+        prob=1.0,
+        gamma_range=(0.9, 1.1),
+        brightness_range=(0.9, 1.1),
+        color_range=(0.9, 1.1),
+    ),
     dict(type='PackDepthInputs'),
 ]
 train_dataloader = dict(dataset=dict(ann_file='kitti_benchmark_train.txt'))

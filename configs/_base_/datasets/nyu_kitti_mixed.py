@@ -14,7 +14,13 @@ nyu_train_pipeline = [
     dict(type='LoadDepth'),
     dict(type='RandomFlip', prob=0.5),
     dict(type='RandomCrop', crop_size='${crop_size}'),
-    dict(type='ColorAug', prob=0.5, gamma_range=(0.9, 1.1), brightness_range=(0.75, 1.25), color_range=(0.9, 1.1)),
+    dict(
+        type='ColorAug',
+        prob=0.5,
+        gamma_range=(0.9, 1.1),
+        brightness_range=(0.75, 1.25),
+        color_range=(0.9, 1.1),
+    ),
     dict(type='PackDepthInputs'),
 ]
 kitti_train_pipeline = [
@@ -23,7 +29,13 @@ kitti_train_pipeline = [
     dict(type='KBCrop', height=352, width=1216),
     dict(type='RandomFlip', prob=0.5),
     dict(type='RandomCrop', crop_size='${crop_size}'),
-    dict(type='ColorAug', prob=0.5, gamma_range=(0.9, 1.1), brightness_range=(0.9, 1.1), color_range=(0.9, 1.1)),
+    dict(
+        type='ColorAug',
+        prob=0.5,
+        gamma_range=(0.9, 1.1),
+        brightness_range=(0.9, 1.1),
+        color_range=(0.9, 1.1),
+    ),
     dict(type='PackDepthInputs'),
 ]
 nyu_test_pipeline = [
@@ -48,7 +60,10 @@ train_dataloader = dict(
         max_depth='${max_depth}',
         datasets=[
             dict(
-                type='NYUDataset', data_root='${nyu_root}', ann_file='nyu_train.txt', pipeline='${nyu_train_pipeline}'
+                type='NYUDataset',
+                data_root='${nyu_root}',
+                ann_file='nyu_train.txt',
+                pipeline='${nyu_train_pipeline}',
             ),
             dict(
                 type='KITTIDataset',

@@ -3,7 +3,12 @@
 model = dict(
     type='DepthEstimator',
     data_preprocessor=dict(type='DepthDataPreprocessor'),
-    backbone=dict(type='TimmBackbone', model_name='tf_efficientnet_b5.ap_in1k', pretrained=True, last_conv=True),
+    backbone=dict(
+        type='TimmBackbone',
+        model_name='tf_efficientnet_b5.ap_in1k',
+        pretrained=True,
+        last_conv=True,
+    ),
     decode_head=dict(
         type='AdaBinsHead',
         in_channels=[24, 40, 64, 176, 2048],

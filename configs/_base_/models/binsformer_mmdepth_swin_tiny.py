@@ -2,7 +2,9 @@
 
 model = dict(
     type='DepthEstimator',
-    data_preprocessor=dict(type='DepthDataPreprocessor', mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5)),
+    data_preprocessor=dict(
+        type='DepthDataPreprocessor', mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5)
+    ),
     backbone=dict(
         type='TimmBackbone',
         model_name='swin_tiny_patch4_window7_224.ms_in1k',

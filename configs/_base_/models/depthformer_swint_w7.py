@@ -17,7 +17,13 @@ model = dict(
             model_args=dict(drop_path_rate=0.3),
         ),
     ),
-    neck=dict(type='HAHINeck', in_channels=[64, 96, 192, 384, 768], embedding_dim=256, num_heads=8, num_points=8),
+    neck=dict(
+        type='HAHINeck',
+        in_channels=[64, 96, 192, 384, 768],
+        embedding_dim=256,
+        num_heads=8,
+        num_points=8,
+    ),
     decode_head=dict(
         type='DenseDepthHead',
         in_channels=[64, 96, 192, 384, 768],

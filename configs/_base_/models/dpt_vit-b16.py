@@ -2,7 +2,9 @@
 
 model = dict(
     type='DepthEstimator',
-    data_preprocessor=dict(type='DepthDataPreprocessor', mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5)),
+    data_preprocessor=dict(
+        type='DepthDataPreprocessor', mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5)
+    ),
     backbone=dict(
         type='TimmBackbone',
         model_name='vit_base_patch16_224.orig_in21k_ft_in1k',

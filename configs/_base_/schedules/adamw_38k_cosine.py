@@ -20,5 +20,9 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=35, norm_type=2),
 )
 param_scheduler = dict(
-    type='WarmupCosineLR', max_iters='${train_cfg.max_iters}', warmup_iters=12800, warmup_ratio=1e-3, min_lr_ratio=1e-8
+    type='WarmupCosineLR',
+    max_iters='${train_cfg.max_iters}',
+    warmup_iters=12800,
+    warmup_ratio=1e-3,
+    min_lr_ratio=1e-8,
 )

@@ -2,5 +2,9 @@
 
 _base_ = './adamw_38k_cosine.py'
 param_scheduler = dict(
-    _delete_=True, type='OneCycleRate', total_steps='${train_cfg.max_iters}', div_factor=25, final_div_factor=100
+    _delete_=True,
+    type='OneCycleRate',
+    total_steps='${train_cfg.max_iters}',
+    div_factor=25,
+    final_div_factor=100,
 )

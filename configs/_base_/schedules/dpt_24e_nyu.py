@@ -12,10 +12,22 @@ test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.01),
-    paramwise_cfg=dict(custom_keys=dict(pos_embed=dict(decay_mult=0.0), cls_token=dict(decay_mult=0.0))),
+    paramwise_cfg=dict(
+        custom_keys=dict(pos_embed=dict(decay_mult=0.0), cls_token=dict(decay_mult=0.0))
+    ),
     clip_grad=dict(max_norm=35, norm_type=2),
 )
 param_scheduler = [
-    dict(type='OneCycleRate', total_steps='${train_cfg.max_iters}', div_factor=25, final_div_factor=100),
-    dict(type='OneCycleMomentum', total_steps='${train_cfg.max_iters}', base_momentum=0.85, max_momentum=0.95),
+    dict(
+        type='OneCycleRate',
+        total_steps='${train_cfg.max_iters}',
+        div_factor=25,
+        final_div_factor=100,
+    ),
+    dict(
+        type='OneCycleMomentum',
+        total_steps='${train_cfg.max_iters}',
+        base_momentum=0.85,
+        max_momentum=0.95,
+    ),
 ]

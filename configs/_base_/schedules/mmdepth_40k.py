@@ -13,4 +13,6 @@ optim_wrapper = dict(
     paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.1)}),
     clip_grad=dict(max_norm=0.01, norm_type=2),
 )
-param_scheduler = dict(type='PolyLR', power=0.9, eta_min=0.0, begin=0, end='${train_cfg.max_iters}', by_epoch=False)
+param_scheduler = dict(
+    type='PolyLR', power=0.9, eta_min=0.0, begin=0, end='${train_cfg.max_iters}', by_epoch=False
+)

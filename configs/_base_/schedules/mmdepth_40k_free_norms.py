@@ -9,7 +9,11 @@ no_decay = dict(decay_mult=0.0)
 swin_norms = [
     'out_norms',
     'net.patch_embed.norm',
-    *(f'net.layers_{i}.blocks.{j}.norm' for i, depth in enumerate((2, 2, 18, 2)) for j in range(depth)),
+    *(
+        f'net.layers_{i}.blocks.{j}.norm'
+        for i, depth in enumerate((2, 2, 18, 2))
+        for j in range(depth)
+    ),
     *(f'net.layers_{i}.downsample.norm' for i in (1, 2, 3)),
 ]
 optim_wrapper = dict(

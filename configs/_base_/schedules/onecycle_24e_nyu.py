@@ -12,4 +12,6 @@ optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=1e-4, betas=(0.95, 0.99), weight_decay=0.01),
     clip_grad=dict(max_norm=35, norm_type=2),
 )
-param_scheduler = dict(type='OneCycleRate', total_steps='${train_cfg.max_iters}', div_factor=25, final_div_factor=100)
+param_scheduler = dict(
+    type='OneCycleRate', total_steps='${train_cfg.max_iters}', div_factor=25, final_div_factor=100
+)

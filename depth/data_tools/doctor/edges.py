@@ -28,7 +28,9 @@ WIDTH = 160  # pixels of the longer side at which edges are compared
 MIN_COVER = 0.02  # share of a coarse pixel's fine ones that need depth
 MIN_AREA = 0.1  # share of coarse pixels with depth around them; a single sweep of a laser has less
 MAX_STEP = 1.0  # gradient of log depth beyond which an edge is not stronger
-DENSE_AREA = 0.6  # share of coarse pixels with depth from which on a right list scores higher than UNRELATED
+DENSE_AREA = (
+    0.6  # share of coarse pixels with depth from which on a right list scores higher than UNRELATED
+)
 # Correlation, and what it gains over other maps. Right lists of dense maps, real and rendered, have
 # 0.28 to 0.58 and gain at least 0.2 over unrelated maps; unrelated pairs have 0.0 to 0.14.
 UNRELATED, UNRELATED_GAIN = 0.2, 0.15
@@ -142,7 +144,11 @@ def wrong_pairs(split: Split, scores: list[EdgeScores]) -> Iterator[Finding]:
 
 def _unrelated_pairs(split: Split, scores: list[EdgeScores]) -> Iterator[Finding]:
     """Find lists of dense maps that fit their images no better than any other maps do."""
-    dense = [score for score in scores if score.own is not None and score.others and score.area >= DENSE_AREA]
+    dense = [
+        score
+        for score in scores
+        if score.own is not None and score.others and score.area >= DENSE_AREA
+    ]
     if len(dense) < 2 * MIN_PAIRS:
         return
     gains = np.array([score.own - np.mean(list(score.others.values())) for score in dense])
@@ -168,7 +174,9 @@ def describe_edges(scores: list[EdgeScores]) -> str:
             return 'not checked: too sparse'
         return f'not checked: fewer than {MIN_PAIRS} pairs'
     alternatives = [value for score in scored for value in score.others.values()]
-    return f'{np.mean([score.own for score in scored]):.2f}, wrong pairs {np.mean(alternatives):.2f}'
+    return (
+        f'{np.mean([score.own for score in scored]):.2f}, wrong pairs {np.mean(alternatives):.2f}'
+    )
 
 
 def _gains(scores: list[EdgeScores], name: str) -> np.ndarray:

@@ -88,7 +88,9 @@ def _probe_jobs(split: Split, full: bool, decode: int) -> list[tuple[dict, bool,
     if count and not full:
         chosen = np.linspace(0, count - 1, min(decode, count)).round().astype(int).tolist()
     decoded = set(chosen)
-    return [(sample, index in decoded, index in decoded) for index, sample in enumerate(split.samples)]
+    return [
+        (sample, index in decoded, index in decoded) for index, sample in enumerate(split.samples)
+    ]
 
 
 def _summarise(split: Split, records: list[Record], scores: list[edges.EdgeScores]) -> dict:
@@ -100,7 +102,11 @@ def _summarise(split: Split, records: list[Record], scores: list[edges.EdgeScore
         size_text += f' and {len(sizes) - 3} more'
 
     def middle(name: str) -> float | None:
-        return round(float(np.median([getattr(value, name) for value in filled])), 3) if filled else None
+        return (
+            round(float(np.median([getattr(value, name) for value in filled])), 3)
+            if filled
+            else None
+        )
 
     summary = dict(
         split=split.name,

@@ -44,7 +44,9 @@ def damaged_files(split: Split, records: list[Record]) -> Iterator[Finding]:
                 reason = f': {probe.fault}: {probe.error}' if probe.error else ''
                 examples.append(f'{probe.path}{reason}')
             message = f'{words}: {len(damaged)} of {len(probes)} {role.name}s'
-            yield Finding('error', fault, split.name, message, COPY_AGAIN, len(damaged), shorten(examples))
+            yield Finding(
+                'error', fault, split.name, message, COPY_AGAIN, len(damaged), shorten(examples)
+            )
     failed = [problem for record in records for problem in record.problems]
     if failed:
         advice = 'see docs/dataset_prepare.md for what belongs beside each image'
@@ -62,8 +64,12 @@ def size_mismatches(split: Split, records: list[Record]) -> Iterator[Finding]:
             mismatches.append(f'{depth.path}: {sizes}')
     if mismatches:
         advice = 'each pixel needs its own depth: take the depth map that belongs to the image, do not resize it'
-        message = f'of another size than their images: {len(mismatches)} of {len(records)} depth maps'
-        yield Finding('error', 'size', split.name, message, advice, len(mismatches), shorten(mismatches))
+        message = (
+            f'of another size than their images: {len(mismatches)} of {len(records)} depth maps'
+        )
+        yield Finding(
+            'error', 'size', split.name, message, advice, len(mismatches), shorten(mismatches)
+        )
 
 
 def shallow_depth(split: Split, records: list[Record]) -> Iterator[Finding]:
@@ -87,7 +93,9 @@ def rotated_images(split: Split, records: list[Record]) -> Iterator[Finding]:
             'browse_dataset.py, or rotate images and intrinsics and remove the tag'
         )
         message = f'an EXIF rotation, which is not applied: {len(rotated)} of {len(records)} images'
-        yield Finding('warning', 'rotation', split.name, message, advice, len(rotated), shorten(rotated))
+        yield Finding(
+            'warning', 'rotation', split.name, message, advice, len(rotated), shorten(rotated)
+        )
 
 
 def wrong_marker(split: Split, records: list[Record]) -> Iterator[Finding]:
@@ -96,9 +104,13 @@ def wrong_marker(split: Split, records: list[Record]) -> Iterator[Finding]:
         return
     declared = split.marker.get('image_size')
     sizes = {record.image.size for record in records if record.image.size}
-    is_right = split.rendered and (not sizes or declared is None or (declared[1], declared[0]) in sizes)
+    is_right = split.rendered and (
+        not sizes or declared is None or (declared[1], declared[0]) in sizes
+    )
     if not is_right:
-        advice = f'remove {split.marker["path"]} if these are measured data; otherwise render them again'
+        advice = (
+            f'remove {split.marker["path"]} if these are measured data; otherwise render them again'
+        )
         message = f'{split.marker["path"]} says that the data are rendered, names or sizes say that they are not'
         yield Finding('warning', 'listing', split.name, message, advice, len(records))
 

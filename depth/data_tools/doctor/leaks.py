@@ -31,7 +31,9 @@ def listed_twice(split: Split, records: list[Record]) -> Iterator[Finding]:
         message = f'listed more than once: {len(repeated)} depth maps'
         advice = 'each image needs its own depth map; look at these lines of the split file'
     if repeated:
-        yield Finding('warning', 'duplicate', split.name, message, advice, len(repeated), shorten(repeated))
+        yield Finding(
+            'warning', 'duplicate', split.name, message, advice, len(repeated), shorten(repeated)
+        )
 
 
 def _count_repeated(paths: list[str]) -> list[str]:
@@ -75,7 +77,10 @@ def same_content(splits: list[Split], records: dict[str, list[Record]]) -> Itera
 def _shared_paths(splits: list[Split], records: dict[str, list[Record]]) -> Iterator[Finding]:
     """Find files that two lists name."""
     roles = {split.name: split.role for split in splits}
-    paths = {split.name: {str(Path(r.image.path).resolve()) for r in records[split.name]} for split in splits}
+    paths = {
+        split.name: {str(Path(r.image.path).resolve()) for r in records[split.name]}
+        for split in splits
+    }
     for one, two in combinations(paths, 2):
         shared = sorted(paths[one] & paths[two])
         if shared:
@@ -110,7 +115,9 @@ def _have_equal_images(first: Record, second: Record) -> bool:
     """Return whether the images are one file or equal files, which is found by their own check."""
     if Path(first.image.path).resolve() == Path(second.image.path).resolve():
         return True
-    return first.image.fingerprint is not None and first.image.fingerprint == second.image.fingerprint
+    return (
+        first.image.fingerprint is not None and first.image.fingerprint == second.image.fingerprint
+    )
 
 
 def _have_equal_depth(first: Record, second: Record) -> bool:
@@ -126,7 +133,9 @@ def _have_equal_depth(first: Record, second: Record) -> bool:
     return bool(valid.size and valid.min() < valid.max())
 
 
-def _in_two_splits(names: tuple[str, str], roles: dict[str, str], pairs: list[str], words: str) -> Finding:
+def _in_two_splits(
+    names: tuple[str, str], roles: dict[str, str], pairs: list[str], words: str
+) -> Finding:
     """Return the finding of images in two splits: a leak if one of them is for training."""
     is_leak = [roles[name] for name in names].count('train') == 1
     advice = 'the images weigh twice; leave them out of one of the lists if that is not meant'
@@ -134,7 +143,9 @@ def _in_two_splits(names: tuple[str, str], roles: dict[str, str], pairs: list[st
         advice = 'a model must not be scored on images it was trained on: take them out of one of the lists'
     kind, severity = ('leak', 'error') if is_leak else ('duplicate', 'warning')
     where = ', '.join(names)
-    return Finding(severity, kind, where, f'{words}: {len(pairs)} images', advice, len(pairs), shorten(pairs))
+    return Finding(
+        severity, kind, where, f'{words}: {len(pairs)} images', advice, len(pairs), shorten(pairs)
+    )
 
 
 def _equal(candidates: dict[str, str]) -> Iterator[dict[str, str]]:

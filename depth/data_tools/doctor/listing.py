@@ -114,7 +114,9 @@ def list_splits(cfg: dict) -> list[Split]:
 
 
 def _key(config: dict | None) -> str:
-    return json.dumps({} if config is None else dict(config, pipeline=[]), sort_keys=True, default=str)
+    return json.dumps(
+        {} if config is None else dict(config, pipeline=[]), sort_keys=True, default=str
+    )
 
 
 def _splits(name: str, role: str, config: dict) -> Iterator[Split]:

@@ -122,7 +122,9 @@ class Record:
     sample: dict
     image: FileProbe
     depth: FileProbe | None = None
-    others: dict[str, FileProbe] = field(default_factory=dict)  # by key of the sample, see OTHER_FILES
+    others: dict[str, FileProbe] = field(
+        default_factory=dict
+    )  # by key of the sample, see OTHER_FILES
     values: DepthValues | None = None
     problems: list[str] = field(default_factory=list)  # of decoding, in the words of the reader
 
@@ -161,7 +163,9 @@ def probe_file(path: str | Path) -> FileProbe:
     probe, path = FileProbe(str(path)), Path(path)
     try:
         length = path.stat().st_size
-    except NotADirectoryError:  # a frame inside an archive such as NYU's .mat, which its reader opens
+    except (
+        NotADirectoryError
+    ):  # a frame inside an archive such as NYU's .mat, which its reader opens
         return probe
     except OSError:
         # Frames of a file that holds many are called FILE/NAME; their reader finds out whether they
@@ -238,7 +242,10 @@ def _read_values(record: Record, image_size: tuple[int, int] | None) -> None:
     try:
         depth = load_depth(sample)
         raw = None
-        if not sample.get('depth_reader') and Path(sample['depth_path']).suffix.lower() in FLOAT_SUFFIXES:
+        if (
+            not sample.get('depth_reader')
+            and Path(sample['depth_path']).suffix.lower() in FLOAT_SUFFIXES
+        ):
             raw = read_stored(sample['depth_path'])
     except Exception as error:
         record.depth.fail(str(error))
@@ -275,7 +282,12 @@ def _intrinsics(sample: dict, shape: tuple[int, int]) -> np.ndarray | None:
     if matrix is None:
         return None
     matrix = np.asarray(matrix, np.float64)
-    is_usable = matrix.shape == (3, 3) and np.isfinite(matrix).all() and matrix[0, 0] > 0 and matrix[1, 1] > 0
+    is_usable = (
+        matrix.shape == (3, 3)
+        and np.isfinite(matrix).all()
+        and matrix[0, 0] > 0
+        and matrix[1, 1] > 0
+    )
     return matrix if is_usable else None
 
 
@@ -295,7 +307,9 @@ def camera_height(depth: np.ndarray, intrinsics: np.ndarray) -> float | None:
     rows, columns = np.nonzero(depth[top:, left:right])
     if rows.size < ROAD_POINTS:
         return None
-    heights = depth[top:, left:right][rows, columns] * (rows + top - intrinsics[1, 2]) / intrinsics[1, 1]
+    heights = (
+        depth[top:, left:right][rows, columns] * (rows + top - intrinsics[1, 2]) / intrinsics[1, 1]
+    )
     lower, middle, upper = np.percentile(heights, [25, 50, 75])
     return float(middle) if upper - lower < ROAD_SPREAD * middle else None
 

@@ -69,7 +69,9 @@ class Report:
 
     def as_dict(self) -> dict:
         """Return plain values."""
-        return dict(summaries=self.summaries, findings=[finding.as_dict() for finding in self.findings])
+        return dict(
+            summaries=self.summaries, findings=[finding.as_dict() for finding in self.findings]
+        )
 
 
 def format_report(report: Report) -> str:
@@ -98,17 +100,26 @@ def format_report(report: Report) -> str:
             row.append(_format(summary[name], '{:.1%}'))
         rows.append([str(cell) for cell in row])
         sizes = summary['sizes'] or '-'
-        notes.append(f'{summary["split"]}: images {sizes}; edges of depth and image {summary["edges"]}')
+        notes.append(
+            f'{summary["split"]}: images {sizes}; edges of depth and image {summary["edges"]}'
+        )
         notes += _format_unchecked(summary)
     lines = [*_align(rows), '', *notes, '']
     if not report.findings:
         lines.append('no findings')
         return '\n'.join(lines)
     for finding in report.findings:
-        lines.append(f'{finding.severity.upper():8}{finding.kind:11}{finding.split:13}{finding.what}')
+        lines.append(
+            f'{finding.severity.upper():8}{finding.kind:11}{finding.split:13}{finding.what}'
+        )
         lines += [f'{"":32}{example}' for example in finding.examples]
-        lines += textwrap.wrap(finding.advice, WIDTH, initial_indent=f'{"":32}-> ', subsequent_indent=f'{"":35}')
-    counts = {name: sum(f.severity == name for f in report.findings) for name in ('error', 'warning', 'note')}
+        lines += textwrap.wrap(
+            finding.advice, WIDTH, initial_indent=f'{"":32}-> ', subsequent_indent=f'{"":35}'
+        )
+    counts = {
+        name: sum(f.severity == name for f in report.findings)
+        for name in ('error', 'warning', 'note')
+    }
     lines += [
         '',
         ', '.join(f'{count} {name}{"s" * (count != 1)}' for name, count in counts.items()),
@@ -126,7 +137,9 @@ def _format_unchecked(summary: dict) -> list[str]:
         return []
     class_name = summary['class']
     checks = [f'{check} ({name})' for name, check in summary['unchecked'].items()]
-    text = f'{summary["split"]}: without attributes of {class_name} not checked: {"; ".join(checks)}'
+    text = (
+        f'{summary["split"]}: without attributes of {class_name} not checked: {"; ".join(checks)}'
+    )
     return textwrap.wrap(text, WIDTH, subsequent_indent='    ')
 
 

@@ -22,7 +22,9 @@ LEAST_FLOORS = 8  # maps that show the floor
 HAND_HELD = (0.3, 2.3)  # metres above the floor; the plane may be that of a table
 LEAST_SPREAD = 0.03  # of a log depth: below it maps are equal
 SPLIT_FACTOR, SPLIT_SIGMA = 1.5, 5.0  # between the splits of one data set
-LEAST_VALID = 5e-4  # share of pixels; the sparsest known set (one laser sweep at 1216x1936) has 2e-3
+LEAST_VALID = (
+    5e-4  # share of pixels; the sparsest known set (one laser sweep at 1216x1936) has 2e-3
+)
 COMMON_SCALES = (1.0, 100.0, 256.0, 1000.0, 5000.0, 10000.0)
 
 
@@ -66,7 +68,9 @@ def different_scales(splits: list[Split], records: dict[str, list[Record]]) -> I
             if one.dataset != two.dataset or not is_measured:
                 continue
             difference = float(logs[one.name].mean() - logs[two.name].mean())
-            error = np.sqrt(sum(logs[split.name].var(ddof=1) / len(logs[split.name]) for split in (one, two)))
+            error = np.sqrt(
+                sum(logs[split.name].var(ddof=1) / len(logs[split.name]) for split in (one, two))
+            )
             if abs(difference) > np.log(SPLIT_FACTOR) and abs(difference) > SPLIT_SIGMA * error:
                 yield Finding(
                     'warning',
@@ -95,7 +99,11 @@ def _scale_fault(split: Split, measured: list[Record], factor: float) -> tuple[s
 
 def _road_fault(split: Split, measured: list[Record], factor: float) -> tuple[str, str] | None:
     """Return severity and words if the road is not where it is below a car's camera."""
-    heights = [record.values.camera_height for record in measured if record.values.camera_height is not None]
+    heights = [
+        record.values.camera_height
+        for record in measured
+        if record.values.camera_height is not None
+    ]
     is_known = split.camera_height is not None
     if len(heights) < (1 if is_known else LEAST_HEIGHTS) or 2 * len(heights) < len(measured):
         return None
@@ -109,7 +117,11 @@ def _road_fault(split: Split, measured: list[Record], factor: float) -> tuple[st
 
 def _floor_fault(measured: list[Record], factor: float) -> tuple[str, str] | None:
     """Return severity and words if the floor of rooms is not where it is below a camera that somebody holds."""
-    distances = [record.values.floor_distance for record in measured if record.values.floor_distance is not None]
+    distances = [
+        record.values.floor_distance
+        for record in measured
+        if record.values.floor_distance is not None
+    ]
     if len(distances) < LEAST_FLOORS:
         return None
     low, high = HAND_HELD
@@ -142,10 +154,14 @@ def _odd_maps(split: Split, measured: list[Record]) -> Iterator[Finding]:
             examples = []
             for index in odd:
                 scale = f'about {factors[index]:.2g} times the rest'
-                examples.append(f'{measured[index].depth.path}: median {medians[index]:.4g} m, {scale}')
+                examples.append(
+                    f'{measured[index].depth.path}: median {medians[index]:.4g} m, {scale}'
+                )
             advice = 'these files are probably stored in another unit than the rest; convert or drop them'
             message = f'{words}: {odd.size} of {len(measured)} maps'
-            yield Finding(severity, 'scale', split.name, message, advice, odd.size, shorten(examples))
+            yield Finding(
+                severity, 'scale', split.name, message, advice, odd.size, shorten(examples)
+            )
 
 
 def _scale_factors(measured: list[Record]) -> tuple[np.ndarray, np.ndarray]:
@@ -155,7 +171,9 @@ def _scale_factors(measured: list[Record]) -> tuple[np.ndarray, np.ndarray]:
     averaged with generalized least squares, so that what varies least between the maps (the road at
     a car's feet) decides.
     """
-    columns = [[getattr(record.values, name) for record in measured] for name in ('low', 'median', 'high')]
+    columns = [
+        [getattr(record.values, name) for record in measured] for name in ('low', 'median', 'high')
+    ]
     heights = [record.values.camera_height for record in measured]
     if all(height is not None for height in heights):
         columns.append(heights)
@@ -164,14 +182,20 @@ def _scale_factors(measured: list[Record]) -> tuple[np.ndarray, np.ndarray]:
     if len(measured) < LEAST_FOR_SPREAD:
         return np.exp(deviations[:, 1]), np.zeros(len(measured), bool)
     spread = np.maximum(_spread(deviations), LEAST_SPREAD)
-    normal = np.clip(deviations / spread, -2.5, 2.5)  # so that the odd ones do not shape the correlation
+    normal = np.clip(
+        deviations / spread, -2.5, 2.5
+    )  # so that the odd ones do not shape the correlation
     correlation = 0.9 * (normal.T @ normal) / len(normal) + 0.1 * np.eye(len(spread))
-    weights = np.linalg.solve(correlation * np.outer(spread, spread), np.ones(len(spread))).clip(min=0)
+    weights = np.linalg.solve(correlation * np.outer(spread, spread), np.ones(len(spread))).clip(
+        min=0
+    )
     if not weights.any():
         weights = 1 / spread**2
     shifts = deviations @ (weights / weights.sum())
     shifts -= np.median(shifts)
-    limit = max(np.log(ODD_FACTOR), ODD_SIGMA * max(float(_spread(shifts[:, None])[0]), LEAST_SPREAD))
+    limit = max(
+        np.log(ODD_FACTOR), ODD_SIGMA * max(float(_spread(shifts[:, None])[0]), LEAST_SPREAD)
+    )
     return np.exp(shifts), np.abs(shifts) > limit
 
 
@@ -255,13 +279,17 @@ def invalid_values(split: Split, records: list[Record]) -> Iterator[Finding]:
             'depth is never negative: check sign, unit and how the file was made',
         ),
     ):
-        records_with = [record for record in records if record.values and getattr(record.values, name)]
+        records_with = [
+            record for record in records if record.values and getattr(record.values, name)
+        ]
         if records_with:
             examples = []
             for record in records_with:
                 examples.append(f'{record.depth.path}: {getattr(record.values, name)} pixels')
             message = f'{words}: {len(records_with)} of {len(records)} depth maps'
-            yield Finding(severity, name, split.name, message, advice, len(records_with), shorten(examples))
+            yield Finding(
+                severity, name, split.name, message, advice, len(records_with), shorten(examples)
+            )
 
 
 def _plausible(split: Split, count: int) -> tuple[float, float]:
@@ -288,7 +316,9 @@ def _scale_advice(split: Split, measured: list[Record]) -> str:
     sample = measured[0].sample
     if has_own_unit(sample):
         return 'the reader of this data set knows its unit, so these are other files than the released ones'
-    if all(Path(record.sample['depth_path']).suffix.lower() in FLOAT_SUFFIXES for record in measured):
+    if all(
+        Path(record.sample['depth_path']).suffix.lower() in FLOAT_SUFFIXES for record in measured
+    ):
         return 'these files hold metres, depth_scale does not apply; convert the files, or correct max_depth'
     scale = sample.get('depth_scale', 1.0)
     farthest = float(np.median([record.values.high for record in measured]))

@@ -34,7 +34,9 @@ class HypersimPreparer(Preparer):
         """Refuse parts that are neither scene names nor splits."""
         for part in self.parts:
             if not re.fullmatch(r'ai_\d{3}_\d{3}|train|val|test', part):
-                raise ValueError(f'--parts: {part!r} is no scene such as ai_001_001 and no split (train, val, test)')
+                raise ValueError(
+                    f'--parts: {part!r} is no scene such as ai_001_001 and no split (train, val, test)'
+                )
 
     def plan(self) -> list[str]:
         """Return the steps in words, with the address of the split's file."""

@@ -97,7 +97,11 @@ class Preparer:
 
     def archives(self) -> list[Archive]:
         """Return the needed archives."""
-        return [archive for archive in self.dataset.ARCHIVES if not archive.part or archive.part in self.parts]
+        return [
+            archive
+            for archive in self.dataset.ARCHIVES
+            if not archive.part or archive.part in self.parts
+        ]
 
     def place(self, archive: Archive, member: str) -> str | None:
         """Return the path of a member below the root, None if it is not needed."""
@@ -190,12 +194,16 @@ class Preparer:
         if source is not None:
             digest = sha256_of(source)
             if digest != split.sha256:
-                raise ValueError(f'{source} has SHA-256 {digest}, the published {name} has {split.sha256}')
+                raise ValueError(
+                    f'{source} has SHA-256 {digest}, the published {name} has {split.sha256}'
+                )
             write_atomically(target, source.read_bytes())
         elif split.url:
             download(split.url, target, split.sha256)
         else:
-            raise FileNotFoundError(f'{name} has no address that is certain; give its folder with --splits DIR')
+            raise FileNotFoundError(
+                f'{name} has no address that is certain; give its folder with --splits DIR'
+            )
         self.say(f'{target}: {split.lines} lines, hash as published')
 
     def list_lines(self) -> list[str]:
@@ -229,7 +237,9 @@ class Preparer:
         return self.dataset.SPLIT_FILES[name].url or 'needs --splits DIR'
 
     def _check_by_hand(self, archives: Sequence[Archive]) -> None:
-        missing = [a.name for a in archives if not a.url and not (self.archive_folder / a.name).is_file()]
+        missing = [
+            a.name for a in archives if not a.url and not (self.archive_folder / a.name).is_file()
+        ]
         if missing:
             raise FileNotFoundError(
                 f'{", ".join(missing)} must be fetched by hand and put into {self.archive_folder}: '
@@ -255,7 +265,9 @@ class Preparer:
             about = f'{sum(sizes) / 1e9:.1f} GB'
         question = f'{about} will be downloaded into {self.archive_folder}'
         if not self.ask(f'{question} ({self.dataset.LICENCE}). Go on?'):
-            raise InterruptedError('nothing was downloaded; --yes goes on without asking, --dry-run shows the plan')
+            raise InterruptedError(
+                'nothing was downloaded; --yes goes on without asking, --dry-run shows the plan'
+            )
 
     def _fetch(self, archive: Archive) -> Path:
         path = self.archive_folder / archive.name

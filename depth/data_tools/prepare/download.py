@@ -115,10 +115,14 @@ def _fetch(url: str, partial_file: Path, progress: Progress | None, timeout: flo
     headers = {'User-Agent': AGENT, 'Accept-Encoding': 'identity'}
     if start:
         headers['Range'] = f'bytes={start}-'
-        if version.is_file():  # if the file has changed on the server, it is sent from the beginning
+        if (
+            version.is_file()
+        ):  # if the file has changed on the server, it is sent from the beginning
             headers['If-Range'] = version.read_text(encoding='utf-8')
     try:
-        answer = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout)
+        answer = urllib.request.urlopen(
+            urllib.request.Request(url, headers=headers), timeout=timeout
+        )
     except urllib.error.HTTPError as error:
         if error.code != 416:
             raise
@@ -170,7 +174,9 @@ def _copy(
 
 def _check(file: Path, name: str, url: str, sha256: str | None, size: int | None) -> None:
     if size is not None and _length(file) != size:
-        raise ValueError(f'{name} from {url} has {_length(file)} bytes, expected {size}; delete it and fetch it again')
+        raise ValueError(
+            f'{name} from {url} has {_length(file)} bytes, expected {size}; delete it and fetch it again'
+        )
     digest = sha256_of(file) if sha256 is not None else None
     if digest != sha256:
         raise ValueError(

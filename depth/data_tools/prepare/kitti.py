@@ -16,7 +16,9 @@ from .unpack import Write, copy_member, is_unpacked, member_names
 
 RAW_SERVER = 'https://s3.eu-central-1.amazonaws.com/avg-kitti/raw_data'
 DRIVE = re.compile(r'\d{4}_\d\d_\d\d_drive_\d{4}_sync')
-GROUND_TRUTH = re.compile(r'(?:^|/)(train|val)/([^/]+_sync)/(proj_depth/groundtruth/image_0[23]/\d{10}\.png)$')
+GROUND_TRUTH = re.compile(
+    r'(?:^|/)(train|val)/([^/]+_sync)/(proj_depth/groundtruth/image_0[23]/\d{10}\.png)$'
+)
 
 
 class KITTIEigenPreparer(Preparer):
@@ -38,7 +40,9 @@ class KITTIEigenPreparer(Preparer):
 
     def mark_name(self, archive: Archive) -> str:
         """Return the name under which an archive is remembered, of a drive with its cameras."""
-        return '-'.join([*self.CAMERAS, archive.name]) if DRIVE.match(archive.name) else archive.name
+        return (
+            '-'.join([*self.CAMERAS, archive.name]) if DRIVE.match(archive.name) else archive.name
+        )
 
     def done(self, archive: Archive) -> bool:
         """Return whether the drive was unpacked before, with these cameras or with both."""
@@ -48,7 +52,9 @@ class KITTIEigenPreparer(Preparer):
         """Return the steps in words; before the lists exist, their drives are one step."""
         lines = super().plan()
         if 'images' in self.parts and self.options.raw is None and not self._drives():
-            lines.append(f'download {RAW_SERVER}/...   the drives that the lists will name, up to 175 GB in all')
+            lines.append(
+                f'download {RAW_SERVER}/...   the drives that the lists will name, up to 175 GB in all'
+            )
         return lines
 
     def place(self, archive: Archive, member: str) -> str | None:
@@ -83,7 +89,9 @@ class KITTIEigenPreparer(Preparer):
         raw = self.options.raw
         if raw is None or 'images' not in self.parts:
             return
-        days = sorted(path for path in Path(raw).iterdir() if re.fullmatch(r'\d{4}_\d\d_\d\d', path.name))
+        days = sorted(
+            path for path in Path(raw).iterdir() if re.fullmatch(r'\d{4}_\d\d_\d\d', path.name)
+        )
         if not days:
             raise FileNotFoundError(f'--raw {raw} holds no recording day such as 2011_09_26/')
         (self.root / 'input').mkdir(exist_ok=True)
@@ -120,7 +128,9 @@ class KITTIBenchmarkPreparer(KITTIEigenPreparer):
 
     EXTRA_LISTS = ('kitti_benchmark_train.txt',)
     CAMERAS = ('image_02', 'image_03')
-    TEST = re.compile(r'(?:^|/)test_depth_prediction_anonymous/(image|intrinsics)/(\d{10}\.(?:png|txt))$')
+    TEST = re.compile(
+        r'(?:^|/)test_depth_prediction_anonymous/(image|intrinsics)/(\d{10}\.(?:png|txt))$'
+    )
 
     def _drives(self) -> list[str]:
         training = self.root / 'kitti_benchmark_train.txt'
@@ -173,13 +183,17 @@ class KITTIRawPreparer(Preparer):
         """Return the drives that the lists name, and the calibration of their days."""
         drives = sorted({line.split()[0].split('/')[1] for line in self.list_lines()})
         days = sorted({drive[:10] for drive in drives})
-        return [calibration_archive(day) for day in days] + [drive_archive(drive) for drive in drives]
+        return [calibration_archive(day) for day in days] + [
+            drive_archive(drive) for drive in drives
+        ]
 
     def plan(self) -> list[str]:
         """Return the steps in words; before the lists exist, their drives are one step."""
         lines = super().plan()
         if not self.list_lines():
-            lines.append(f'download {RAW_SERVER}/...   the drives that the lists will name, up to 175 GB in all')
+            lines.append(
+                f'download {RAW_SERVER}/...   the drives that the lists will name, up to 175 GB in all'
+            )
         return lines
 
     def place(self, archive: Archive, member: str) -> str | None:
@@ -215,7 +229,9 @@ def write_jpeg(source: BinaryIO, target: Path) -> Path:
         return copy_member(source, target)
     img = cv2.imdecode(np.frombuffer(source.read(), np.uint8), cv2.IMREAD_COLOR)
     if img is None:
-        raise ValueError(f'the image for {target} cannot be decoded; delete the archive and fetch it again')
+        raise ValueError(
+            f'the image for {target} cannot be decoded; delete the archive and fetch it again'
+        )
     settings = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     settings += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420]
     write_atomically(target, cv2.imencode('.jpg', img, settings)[1].tobytes())

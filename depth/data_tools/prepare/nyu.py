@@ -16,7 +16,9 @@ from .base import Archive, Preparer, count_listed_pairs
 
 LABELED, SPLIT_INDICES = NYULabeledDataset.ARCHIVES
 FOCAL = '518.8579'
-BORDER = np.s_[7:474, 7:632]  # rows and columns that the colour camera saw; the published test images are black around
+BORDER = np.s_[
+    7:474, 7:632
+]  # rows and columns that the colour camera saw; the published test images are black around
 # Of the published test list with its lines sorted: its order cannot be told from the .mat files,
 # and does not matter.
 SORTED_TEST_LIST = '04eac934985bfae54d7bd3114d471bc527c65ef6e49f9e9d0c365405e3f8f3e0'
@@ -78,12 +80,18 @@ class NYUPreparer(Preparer):
         target = self.root / 'nyu_test.txt'
         rebuilt = hashlib.sha256('\n'.join(lines).encode()).hexdigest()
         if rebuilt != SORTED_TEST_LIST:
-            self.say(f'{len(lines)} test images: not the lines of the published list, are both .mat files complete?')
+            self.say(
+                f'{len(lines)} test images: not the lines of the published list, are both .mat files complete?'
+            )
         if self.options.splits is not None:
             self.provide_split('nyu_test.txt', target)
         elif not target.is_file():
             write_atomically(target, '\n'.join(lines))
-            same = 'the published lines, sorted' if rebuilt == SORTED_TEST_LIST else 'rebuilt from the .mat files'
+            same = (
+                'the published lines, sorted'
+                if rebuilt == SORTED_TEST_LIST
+                else 'rebuilt from the .mat files'
+            )
             self.say(f'{target}: {len(lines)} lines ({same})')
 
     def _write_raw_list(self) -> None:
@@ -95,7 +103,9 @@ class NYUPreparer(Preparer):
         indices = self.archive_folder / SPLIT_INDICES.name
         test_scenes = recordings_of_test_frames(labeled, indices)
         test_recordings = {_recording(name) for name in test_scenes}
-        scenes = sorted(path for path in self.root.iterdir() if re.search(r'_\d{4}[a-z]?$', path.name))
+        scenes = sorted(
+            path for path in self.root.iterdir() if re.search(r'_\d{4}[a-z]?$', path.name)
+        )
         lines = []
         for scene in scenes:
             if _recording(scene.name) in test_recordings:
@@ -111,7 +121,9 @@ class NYUPreparer(Preparer):
             )
         target = self.root / 'nyu_raw_train.txt'
         write_atomically(target, '\n'.join(lines) + '\n')
-        self.say(f'{target}: {len(lines)} lines, without the {len(test_recordings)} recordings of the test images')
+        self.say(
+            f'{target}: {len(lines)} lines, without the {len(test_recordings)} recordings of the test images'
+        )
 
     def look(self) -> Iterator[str]:
         """Count the listed pairs that exist."""

@@ -12,7 +12,9 @@ from typing import BinaryIO
 
 from depth.atomic_write import atomic_open, write_atomically
 
-Place = Callable[[str], str | None]  # a member's name -> where it goes below the root, None to leave it out
+Place = Callable[
+    [str], str | None
+]  # a member's name -> where it goes below the root, None to leave it out
 Write = Callable[[BinaryIO, Path], Path]
 MARKERS = '.prepared'  # folder below the root with one file for each archive that was unpacked
 
@@ -59,7 +61,9 @@ def unpack(
             f'{archive} is damaged ({error}); delete it and fetch it again, what was unpacked is replaced then'
         ) from error
     if not count:
-        raise ValueError(f'{archive} holds nothing of what belongs to this data set; is it the right archive?')
+        raise ValueError(
+            f'{archive} holds nothing of what belongs to this data set; is it the right archive?'
+        )
     mark(root, mark_as or archive.name, count)
     return count
 

@@ -83,8 +83,12 @@ LISTS = {'train': 'eigen_full_train', 'val': 'eigen_full_val', 'test': 'eigen_te
 LEFT_OFFSET = 0.06  # metres from camera 0 to camera 2, which is on its left
 # Camera 0 before rectification to after it: a turn by about half a degree, as real calibrations
 # have it.
-R_RECT = np.array([[0.99995, 0.0098, -0.0020], [-0.0098, 0.99995, 0.0030], [0.0020, -0.0030, 0.99999]])
-VELO_TO_CAM = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])  # x forward, y left, z up -> camera axes
+R_RECT = np.array(
+    [[0.99995, 0.0098, -0.0020], [-0.0098, 0.99995, 0.0030], [0.0020, -0.0030, 0.99999]]
+)
+VELO_TO_CAM = np.array(
+    [[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]]
+)  # x forward, y left, z up -> camera axes
 VELO_SHIFT = np.array([0.0, -0.08, -0.27])  # metres: the scanner stands above and behind the camera
 
 
@@ -126,7 +130,10 @@ class KITTIRawStereoLayout(KITTILayout):
             lines = []
             for index in range(count):
                 drive, frame = drive_and_frame(split, index)
-                lines += [f'{DAY}/{drive} {int(frame)} {side}' for side in ('l' if split == 'test' else 'lr')]
+                lines += [
+                    f'{DAY}/{drive} {int(frame)} {side}'
+                    for side in ('l' if split == 'test' else 'lr')
+                ]
             write_lines(root / 'splits' / f'{LISTS[split]}.txt', lines)
 
     def _write_calibration(self, folder: Path) -> None:

@@ -28,12 +28,16 @@ class Layout:
 
     WORLD = 'rooms'
     IMAGE_SIZE = (96, 128)
-    INTRINSIC: tuple[float, float, float, float] | None = None  # fx, fy, cx, cy in pixels at IMAGE_SIZE
+    INTRINSIC: tuple[float, float, float, float] | None = (
+        None  # fx, fy, cx, cy in pixels at IMAGE_SIZE
+    )
     DEPTH_SCALE = 1000.0
     SPLITS = ('train', 'test')
     OPTIONS: dict = {}
 
-    def __init__(self, seed: int = 0, image_size: tuple[int, int] | None = None, world: str | None = None) -> None:
+    def __init__(
+        self, seed: int = 0, image_size: tuple[int, int] | None = None, world: str | None = None
+    ) -> None:
         self.seed = seed
         self.world = world or self.WORLD
         self.image_size = tuple(image_size or self.IMAGE_SIZE)
@@ -134,7 +138,9 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
     """
     written, encoded = cv2.imencode(path.suffix, picture)
     if not written:
-        raise OSError(f'{path}: OpenCV cannot encode {picture.shape} {picture.dtype} as {path.suffix}')
+        raise OSError(
+            f'{path}: OpenCV cannot encode {picture.shape} {picture.dtype} as {path.suffix}'
+        )
     write_atomically(path, encoded.tobytes())
 
 

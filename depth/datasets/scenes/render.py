@@ -76,7 +76,9 @@ def render_scene(
         ``baseline``.
     """
     scene = draw_scene(world, seed, index, split)
-    intrinsic = camera_matrix(world, image_size) if intrinsic is None else np.asarray(intrinsic, np.float64)
+    intrinsic = (
+        camera_matrix(world, image_size) if intrinsic is None else np.asarray(intrinsic, np.float64)
+    )
     rng = _generator(world, seed, index, split, 1)
     img, depth, normals = _render_view(scene, np.zeros(3), intrinsic, image_size, noise, rng)
     result = dict(img=img, gt_depth=depth, normals=normals, cam_intrinsic=intrinsic)
@@ -183,7 +185,9 @@ def _shade(
     # A Gaussian of one pixel's footprint: what the sensor cannot resolve fades instead of aliasing.
     blur = np.exp(-0.5 * np.square(np.pi * footprint)[:, None] * np.square(frequencies).sum(axis=2))
     waves = np.sin(phase) * np.stack([item.amplitudes for item in materials])[material] * blur
-    albedo = np.stack([item.color for item in materials])[material] * (1 + waves.sum(axis=1, keepdims=True) / 2)
+    albedo = np.stack([item.color for item in materials])[material] * (
+        1 + waves.sum(axis=1, keepdims=True) / 2
+    )
     if scene.room is None:
         return albedo * (0.45 + 0.65 * np.clip(normals @ scene.light, 0, 1)[:, None])
     to_light = scene.light - points

@@ -225,7 +225,9 @@ def resize(
     items = _spatial_items(results, transform)
     with_ground_truth = with_ground_truth and _has_ground_truth(items)
     for key, rule in items:
-        if rule.kind == 'camera_transform' or (rule.grid == 'ground_truth' and not with_ground_truth):
+        if rule.kind == 'camera_transform' or (
+            rule.grid == 'ground_truth' and not with_ground_truth
+        ):
             continue
         if rule.kind == 'camera':
             old_shape = gt_shape if rule.grid == 'ground_truth' else shape
@@ -315,7 +317,11 @@ def _spatial_items(results: dict, transform: str) -> list[tuple[str, SpatialRule
             _refuse_image_like(results, key, value, shapes, transform)
             continue
         rule = rules[key]
-        if rule.is_map and rule.grid != 'own' and value.shape[:2] != _grid_shape(results, key, rule):
+        if (
+            rule.is_map
+            and rule.grid != 'own'
+            and value.shape[:2] != _grid_shape(results, key, rule)
+        ):
             raise ValueError(
                 f'{transform}: {key} of {_name(results)} is {_size(value.shape)}, expected '
                 f'{_size(_grid_shape(results, key, rule))}, the size of its {rule.grid.replace("_", " ")}',

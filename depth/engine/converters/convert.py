@@ -25,7 +25,9 @@ from .state import CONFIG_FOLDERS, PublishedState, list_names
 Shapes = dict[str, torch.Size]
 
 
-def convert_official(method: str, state: Mapping[str, Tensor], source: str = 'the checkpoint') -> dict[str, Tensor]:
+def convert_official(
+    method: str, state: Mapping[str, Tensor], source: str = 'the checkpoint'
+) -> dict[str, Tensor]:
     """Convert a published state dict to this toolbox's names.
 
     Args:
@@ -52,13 +54,21 @@ def find_converter(method: str) -> Callable[[PublishedState], dict[str, Tensor]]
     converter = CONVERTERS.get(method)
     if converter is None:
         near = difflib.get_close_matches(method, CONVERTERS.module_dict, n=1)
-        hint = f'did you mean {near[0]}?' if near else f'there are {", ".join(sorted(CONVERTERS.module_dict))}'
+        hint = (
+            f'did you mean {near[0]}?'
+            if near
+            else f'there are {", ".join(sorted(CONVERTERS.module_dict))}'
+        )
         raise ValueError(f'there is no converter for {method!r}; {hint}')
     return converter
 
 
 def write_converted(
-    method: str, source: str | Path, target: str | Path, config: str | Path | None = None, root: Path | None = None
+    method: str,
+    source: str | Path,
+    target: str | Path,
+    config: str | Path | None = None,
+    root: Path | None = None,
 ) -> list[Path]:
     """Convert a published checkpoint file and write the result.
 
@@ -113,7 +123,11 @@ def published_weights(checkpoint: dict) -> dict[str, Tensor]:
 
 
 def _is_state_dict(value: object) -> bool:
-    return isinstance(value, Mapping) and bool(value) and all(isinstance(item, Tensor) for item in value.values())
+    return (
+        isinstance(value, Mapping)
+        and bool(value)
+        and all(isinstance(item, Tensor) for item in value.values())
+    )
 
 
 def is_encoder(state: Mapping[str, Tensor]) -> bool:
@@ -162,11 +176,15 @@ def find_problems(state: Mapping[str, Tensor], cfg: Config, lenient: bool = Fals
     if is_encoder(state):
         model = model.backbone.net
     optional = optional_names(model) if lenient else set()
-    shapes = {name: value.shape for name, value in model.state_dict().items() if name not in optional}
+    shapes = {
+        name: value.shape for name, value in model.state_dict().items() if name not in optional
+    }
     return compare({name: value for name, value in state.items() if name not in optional}, shapes)
 
 
-def find_fitting(method: str, state: Mapping[str, Tensor], source: str | Path, root: Path) -> list[Path]:
+def find_fitting(
+    method: str, state: Mapping[str, Tensor], source: str | Path, root: Path
+) -> list[Path]:
     """Return the shipped configs of a method whose model the weights fill.
 
     Several can fit, because a data set changes no shape; if one has the name of the file, it is
@@ -184,7 +202,9 @@ def find_fitting(method: str, state: Mapping[str, Tensor], source: str | Path, r
     else:
         nearest = min(problems.items(), key=lambda item: len(item[1]), default=None)
         reason = f'the nearest is {nearest[0]}: {nearest[1]}' if nearest else f'{root} has none'
-        raise ValueError(f'{source} fits no shipped config of {method}; {reason}. Name yours with --config')
+        raise ValueError(
+            f'{source} fits no shipped config of {method}; {reason}. Name yours with --config'
+        )
     namesakes = [path for path in fitting if Path(source).stem.startswith(path.stem)]
     if namesakes:
         return [max(namesakes, key=lambda path: len(path.stem))]
@@ -214,9 +234,13 @@ def import_project_converters(root: Path) -> None:
 
 
 def _checkpoint_meta(method: str, source: str | Path, fitting: list[Path]) -> dict:
-    meta = dict(converted_from=Path(source).name, method=method, versions=dict(depth=depth.__version__))
+    meta = dict(
+        converted_from=Path(source).name, method=method, versions=dict(depth=depth.__version__)
+    )
     if len(fitting) == 1:
         cfg = load_config(fitting[0])
         head = cfg.model.get('decode_head') or {}
-        meta |= dict(cfg=config_to_data(cfg), depth_range=[head.get('min_depth'), head.get('max_depth')])
+        meta |= dict(
+            cfg=config_to_data(cfg), depth_range=[head.get('min_depth'), head.get('max_depth')]
+        )
     return meta

@@ -41,13 +41,19 @@ _BTS_LEVELS = (
     (r'^bn(\d)\.', 'norms.{}.'),
     (r'^conv(\d)\.', 'convs.{}.'),
 )
-_BTS_CELLS = {'reduc8x8.': 'planes.0.reduce.', 'reduc4x4.': 'planes.1.reduce.', 'reduc2x2.': 'planes.2.reduce.'}
+_BTS_CELLS = {
+    'reduc8x8.': 'planes.0.reduce.',
+    'reduc4x4.': 'planes.1.reduce.',
+    'reduc2x2.': 'planes.2.reduce.',
+}
 
 
 @register_converter('bts')
 def convert_bts(state: PublishedState) -> dict[str, Tensor]:
     """Rename ResNet and head; layers of a chain are numbered by their order in the file."""
-    converted = state.take_all('backbone.', lambda name: f'backbone.net.{name.removeprefix("backbone.")}')
+    converted = state.take_all(
+        'backbone.', lambda name: f'backbone.net.{name.removeprefix("backbone.")}'
+    )
     for old, new in {**_BTS_CELLS, 'reduc1x1.': 'reduce.'}.items():
         for index, name in enumerate(state.names(f'decode_head.{old}')):
             converted[f'decode_head.{new}{2 * index}.weight'] = state.take(name)
@@ -63,7 +69,9 @@ def _bts_head_name(name: str) -> str:
     name = re.sub(r'^daspp_(\d+)\.atrous_conv\.', _bts_block_name, name)
     name = re.sub(r'(aspp\.blocks\.\d+)\.first_bn\.', r'\1.0.', name)
     name = re.sub(r'(aspp\.blocks\.\d+)\.aconv_sequence\.(\d)\.', _bts_layer_name, name)
-    return 'decode_head.' + name.replace('bn4_2.', 'aspp_norm.').replace('daspp_conv.', 'aspp.fuse.')
+    return 'decode_head.' + name.replace('bn4_2.', 'aspp_norm.').replace(
+        'daspp_conv.', 'aspp.fuse.'
+    )
 
 
 def _bts_block_name(match: re.Match) -> str:
@@ -126,6 +134,8 @@ def convert_simipu(state: PublishedState) -> dict[str, Tensor]:
         state.drop(r'^(?!img_backbone\.)')
         return state.take_all('img_backbone.', lambda name: name.removeprefix('img_backbone.'))
     return {
-        **state.take_all('backbone.', lambda name: f'backbone.net.{name.removeprefix("backbone.")}'),
+        **state.take_all(
+            'backbone.', lambda name: f'backbone.net.{name.removeprefix("backbone.")}'
+        ),
         **state.take_all('decode_head.'),
     }

@@ -44,7 +44,10 @@ _BINSFORMER_UNUSED = (
 )
 _BINSFORMER_RULES = (
     (r'^transformer_encoder\.level_embeds$', 'encoder.level_embed'),
-    (r'^transformer_encoder\.encoder\.layers\.(\d+)\.attentions\.0\.', r'encoder.layers.\1.self_attn.'),
+    (
+        r'^transformer_encoder\.encoder\.layers\.(\d+)\.attentions\.0\.',
+        r'encoder.layers.\1.self_attn.',
+    ),
     (r'^transformer_encoder\.encoder\.layers\.', 'encoder.layers.'),
     (r'^transformer_decoder\.layers\.(\d+)\.attentions\.0\.attn\.', r'layers.\1.cross_attn.'),
     (r'^transformer_decoder\.layers\.(\d+)\.attentions\.1\.attn\.', r'layers.\1.self_attn.'),
@@ -74,7 +77,11 @@ def _binsformer_head_name(name: str) -> str:
     for pattern, replacement in _BINSFORMER_RULES:
         name = re.sub(pattern, replacement, name)
     # In this toolbox the MLP is a Sequential, in which the ReLUs count as layers.
-    return re.sub(r'^(mask_embed|class_embed)\.layers\.(\d)', lambda match: f'{match[1]}.{2 * int(match[2])}', name)
+    return re.sub(
+        r'^(mask_embed|class_embed)\.layers\.(\d)',
+        lambda match: f'{match[1]}.{2 * int(match[2])}',
+        name,
+    )
 
 
 _MMDEPTH_BINSFORMER_RULES = (
@@ -89,4 +96,7 @@ _MMDEPTH_BINSFORMER_RULES = (
 @register_converter('mmdepth_binsformer', config_folder='binsformer')
 def convert_mmdepth_binsformer(state: PublishedState) -> dict[str, Tensor]:
     """Rename Swin and head."""
-    return {**convert_swin(state, 'backbone.', 'backbone.'), **convert_mask_head(state, _MMDEPTH_BINSFORMER_RULES)}
+    return {
+        **convert_swin(state, 'backbone.', 'backbone.'),
+        **convert_mask_head(state, _MMDEPTH_BINSFORMER_RULES),
+    }

@@ -39,10 +39,14 @@ class PublishedState:
             ValueError: If there is no unused entry of this name.
         """
         if name not in self._unused:
-            raise ValueError(f'{self.source} has no entry {name!r}; is it a checkpoint of this method?')
+            raise ValueError(
+                f'{self.source} has no entry {name!r}; is it a checkpoint of this method?'
+            )
         return self._unused.pop(name)
 
-    def take_all(self, prefix: str, rename: Callable[[str], str] = lambda name: name) -> dict[str, Tensor]:
+    def take_all(
+        self, prefix: str, rename: Callable[[str], str] = lambda name: name
+    ) -> dict[str, Tensor]:
         """Take all entries below ``prefix``; ``rename`` maps the full published name to the new one."""
         return {rename(name): self.take(name) for name in self.names(prefix)}
 

@@ -44,7 +44,9 @@ def _timm_name(name: str) -> str:
     for pattern, replacement in _RULES:
         name = re.sub(pattern, replacement, name)
     # timm has the patch merging at the start of the next stage, the published code at the end.
-    name = re.sub(r'^layers_(\d+)\.downsample', lambda match: f'layers_{int(match[1]) + 1}.downsample', name)
+    name = re.sub(
+        r'^layers_(\d+)\.downsample', lambda match: f'layers_{int(match[1]) + 1}.downsample', name
+    )
     return f'net.{name}'
 
 

@@ -29,7 +29,9 @@ class DepthBiasInitHook(Hook):
 
     def __init__(self, depth: float | str | None = 'data', num_samples: int = 16) -> None:
         if isinstance(depth, str) and depth != 'data':
-            raise ValueError(f"DepthBiasInitHook: depth is a number of metres, 'data' or None, got {depth!r}")
+            raise ValueError(
+                f"DepthBiasInitHook: depth is a number of metres, 'data' or None, got {depth!r}"
+            )
         self.depth = depth
         self.num_samples = num_samples
 
@@ -42,7 +44,9 @@ class DepthBiasInitHook(Hook):
             return
         depth = self._measure(runner) if self.depth == 'data' else float(self.depth)
         if depth is None:
-            runner.logger.warning('no valid depth in the measured samples, the head keeps its random start')
+            runner.logger.warning(
+                'no valid depth in the measured samples, the head keeps its random start'
+            )
             return
         head.init_depth_bias(depth)
         runner.logger.info(f'the depth head starts at {depth:.3f} m')

@@ -23,6 +23,8 @@ class FinitePredictionsHook(Hook):
     def __init__(self, source: str) -> None:
         self.source = source
 
-    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs=None) -> None:
+    def after_test_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs=None
+    ) -> None:
         """Check one batch."""
         check_predictions(outputs or [], self.source)

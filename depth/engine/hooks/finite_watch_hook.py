@@ -78,7 +78,11 @@ class FiniteWatchHook(Hook):
     priority = 'ABOVE_NORMAL'  # before moving averages, the log and checkpoints
 
     def __init__(
-        self, check_interval: int = 50, skip: bool = False, max_consecutive: int = 10, max_overflows: int = 30
+        self,
+        check_interval: int = 50,
+        skip: bool = False,
+        max_consecutive: int = 10,
+        max_overflows: int = 30,
     ) -> None:
         if not 1 <= check_interval <= LONGEST_INTERVAL:
             raise ValueError(
@@ -110,7 +114,9 @@ class FiniteWatchHook(Hook):
         self.interval = 1 if self.guard.waits else min([self.check_interval, *log_intervals])
         self.records = []
 
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
+    ) -> None:
         """Store the random state, and open the guard's window at the first iteration of a step."""
         if self.guard is None:
             return
@@ -120,7 +126,11 @@ class FiniteWatchHook(Hook):
         self.random_state = get_random_state()
 
     def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: dict | None = None,
     ) -> None:
         """Record the step's values on the device, and read them at the interval."""
         if self.guard is None:
@@ -228,7 +238,12 @@ class FiniteWatchHook(Hook):
         for record in window:
             batch = _batch(runner, record)
             report = run_step_again(
-                model, batch, record.random_state, record.iteration, wrapper.optim_context(model), scale
+                model,
+                batch,
+                record.random_state,
+                record.iteration,
+                wrapper.optim_context(model),
+                scale,
             )
             if report.first is not None:
                 break
@@ -251,12 +266,16 @@ class FiniteWatchHook(Hook):
         raise NonFiniteError(_message(runner, own_entry, self.skip))
 
     @staticmethod
-    def _write_dump(runner: Runner, record: _Record, batch: dict, report: StepReport, scale: float) -> Path:
+    def _write_dump(
+        runner: Runner, record: _Record, batch: dict, report: StepReport, scale: float
+    ) -> Path:
         """Save the batch, the random state and the weights of a step, and return the file."""
         model = unwrap_model(runner)
         device = next(model.parameters()).device.type
         with runner.optim_wrapper.optim_context(model):
-            autocast = str(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else None
+            autocast = (
+                str(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else None
+            )
         step = dict(
             iteration=record.iteration,
             rank=get_rank(),
@@ -268,7 +287,11 @@ class FiniteWatchHook(Hook):
             autocast=autocast,
             loss_scale=scale,
         )
-        content = dict(meta=checkpoint_meta(runner, {}, by_epoch=False), state_dict=model.state_dict(), step=step)
+        content = dict(
+            meta=checkpoint_meta(runner, {}, by_epoch=False),
+            state_dict=model.state_dict(),
+            step=step,
+        )
         path = Path(runner.work_dir, f'nonfinite_iter_{record.iteration + 1}_rank{get_rank()}.pth')
         save_atomically(to_plain(content), path)
         return path
@@ -291,7 +314,9 @@ def _batch(runner: Runner, record: _Record) -> dict:
         return record.batch
     loader = runner.train_dataloader
     with preserved_random_state():
-        samples = [loader.dataset[index] for index in loader.sampler.batch_of_iteration(record.iteration)]
+        samples = [
+            loader.dataset[index] for index in loader.sampler.batch_of_iteration(record.iteration)
+        ]
     return loader.collate_fn(samples)
 
 
@@ -300,7 +325,9 @@ def _numbers(window: list[_Record]) -> str:
     texts = []
     for record in window:
         prefix = f'iteration {record.iteration + 1}: ' if len(window) > 1 else ''
-        texts.append(prefix + ', '.join(f'{name} {value:.6g}' for name, value in record.losses.items()))
+        texts.append(
+            prefix + ', '.join(f'{name} {value:.6g}' for name, value in record.losses.items())
+        )
     return f'{"; ".join(texts)}; gradient norm {window[-1].grad_norm:.6g}'
 
 
@@ -313,7 +340,10 @@ def _last_checkpoint(runner: Runner) -> str:
 
 def _message(runner: Runner, entry: dict, skips: bool) -> str:
     """Return the text of the error for the step that ``entry`` describes."""
-    finding = entry['first'] or 'nothing, so the cause is chance (nondeterministic kernels) or another process'
+    finding = (
+        entry['first']
+        or 'nothing, so the cause is chance (nondeterministic kernels) or another process'
+    )
     lines = [
         f'the training was stopped: loss or gradient of iteration {entry["iteration"]} is not finite'
         + (', nor is that of the steps after it' if skips else ''),

@@ -71,7 +71,11 @@ class LearningWatchHook(Hook):
         for name, value in numbers.items():
             if not value > 0:
                 raise ValueError(f'LearningWatchHook.{name} must be positive, got {value!r}')
-        self.no_depth_after, self.still_after, self.constant_after = no_depth_after, still_after, constant_after
+        self.no_depth_after, self.still_after, self.constant_after = (
+            no_depth_after,
+            still_after,
+            constant_after,
+        )
         self.constant_spread, self.baseline_after = constant_spread, baseline_after
         self.samples_without_depth: dict[str, int] = {}
         self.sets_with_depth: set[str] = set()
@@ -84,7 +88,11 @@ class LearningWatchHook(Hook):
         self.start = _fingerprint(unwrap_model(runner))
 
     def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: dict | None = None,
     ) -> None:
         """Count valid pixels of the batch; at their iterations, check losses, weights and depth."""
         self._count_depth(runner, data_batch)
@@ -110,13 +118,19 @@ class LearningWatchHook(Hook):
         self.predictions: list[Tensor] = []
 
     def after_val_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: list | None = None
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: list | None = None,
     ) -> None:
         """Store a few pixels of each image."""
         for sample in outputs or []:
             self.predictions.append(_subsample(sample.pred_depth.float().reshape(-1)))
             is_metric = sample.metainfo.get('prediction_type', 'metric') == 'metric'
-            is_comparable = 'gt_depth' in sample and sample.gt_depth.shape == sample.pred_depth.shape
+            is_comparable = (
+                'gt_depth' in sample and sample.gt_depth.shape == sample.pred_depth.shape
+            )
             if is_metric and is_comparable and self._is_baseline_due(runner):
                 self.pixels.append(_scored_pixels(sample))
 
@@ -281,7 +295,10 @@ def _scored_pixels(sample: DepthDataSample) -> tuple[np.ndarray, np.ndarray]:
     """Return prediction and ground truth of a subsample of the valid pixels, in metres."""
     gt_depth = sample.gt_depth.to(sample.pred_depth.device).reshape(-1)
     pred = sample.pred_depth.float().reshape(-1)
-    near, far = sample.metainfo.get('min_depth', 0.0), sample.metainfo.get('max_depth', float('inf'))
+    near, far = (
+        sample.metainfo.get('min_depth', 0.0),
+        sample.metainfo.get('max_depth', float('inf')),
+    )
     valid = (gt_depth > near) & (gt_depth <= far)
     return _subsample(pred[valid]).cpu().numpy(), _subsample(gt_depth[valid]).cpu().numpy()
 

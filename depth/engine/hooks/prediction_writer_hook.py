@@ -31,7 +31,9 @@ class PredictionWriterHook(Hook):
         self.owners.clear()
         remove_leftovers(self.out_dir)
 
-    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs=None) -> None:
+    def after_test_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs=None
+    ) -> None:
         """Write one batch."""
         for sample in outputs or []:
             path = str(sample.metainfo.get('img_path', f'{batch_idx:06d}'))

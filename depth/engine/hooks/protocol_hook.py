@@ -21,7 +21,9 @@ class ProtocolHook(Hook):
     @master_only
     def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
         """Write the files."""
-        metrics = [metric for metric in runner.test_evaluator.metrics if hasattr(metric, 'write_protocol')]
+        metrics = [
+            metric for metric in runner.test_evaluator.metrics if hasattr(metric, 'write_protocol')
+        ]
         for index, metric in enumerate(metrics):
             number = f'_{index}' if index else ''
             metric.write_protocol(Path(runner.log_dir, f'protocol{number}.json'))

@@ -65,7 +65,9 @@ class TerminationHook(Hook):
         if signum == signal.SIGINT and is_single_process and now > self.first_received + 1:
             raise KeyboardInterrupt
 
-    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs=None) -> None:
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs=None
+    ) -> None:
         """End the training if any process has received a signal."""
         if get_dist_info()[1] > 1:
             if not self.every_n_train_iters(runner, self.check_interval):

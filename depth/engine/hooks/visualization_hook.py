@@ -52,13 +52,22 @@ class DepthVisualizationHook(Hook):
         self._draw(runner, data_batch, outputs, 'test', 0)
 
     @master_only
-    def _draw(self, runner: Runner, data_batch: dict, outputs: Sequence[DepthDataSample], mode: str, step: int) -> None:
+    def _draw(
+        self,
+        runner: Runner,
+        data_batch: dict,
+        outputs: Sequence[DepthDataSample],
+        mode: str,
+        step: int,
+    ) -> None:
         for image, sample in zip(data_batch['inputs'], outputs, strict=True):
             if self.drawn >= self.num_images:
                 return
             gt_depth = sample.gt_depth.cpu().numpy() if 'gt_depth' in sample else None
             img = image.permute(1, 2, 0).cpu().numpy()
             far = sample.metainfo.get('max_depth')
-            panel = draw_panel(img, sample.pred_depth.float().cpu().numpy(), gt_depth, max_depth=far)
+            panel = draw_panel(
+                img, sample.pred_depth.float().cpu().numpy(), gt_depth, max_depth=far
+            )
             runner.visualizer.add_image(f'{mode}_{self.drawn}', panel[..., ::-1], step=step)
             self.drawn += 1

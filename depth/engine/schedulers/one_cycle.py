@@ -50,10 +50,20 @@ class OneCycleRate(_ParamScheduler):
         self.div_factor = div_factor
         self.final_div_factor = final_div_factor
         self.group_rates = group_rates
-        super().__init__(optimizer, 'lr', begin=begin, end=end, last_step=last_step, by_epoch=by_epoch, verbose=verbose)
+        super().__init__(
+            optimizer,
+            'lr',
+            begin=begin,
+            end=end,
+            last_step=last_step,
+            by_epoch=by_epoch,
+            verbose=verbose,
+        )
 
     def _get_value(self) -> list[float]:
-        maxima = self.base_values if self.group_rates else [self.base_values[0]] * len(self.base_values)
+        maxima = (
+            self.base_values if self.group_rates else [self.base_values[0]] * len(self.base_values)
+        )
         return [maximum * self.factor(self.last_step) for maximum in maxima]
 
     def factor(self, step: int) -> float:
@@ -94,10 +104,18 @@ class OneCycleMomentum(_ParamScheduler):
     ) -> None:
         self.total_steps, self.pct_start = total_steps, pct_start
         self.base_momentum, self.max_momentum = base_momentum, max_momentum
-        for group in optimizer.param_groups:  # mmengine schedules scalars, so beta1 travels as a group entry
+        for group in (
+            optimizer.param_groups
+        ):  # mmengine schedules scalars, so beta1 travels as a group entry
             group.setdefault('beta1', group['betas'][0] if 'betas' in group else group['momentum'])
         super().__init__(
-            optimizer, 'beta1', begin=begin, end=end, last_step=last_step, by_epoch=by_epoch, verbose=verbose
+            optimizer,
+            'beta1',
+            begin=begin,
+            end=end,
+            last_step=last_step,
+            by_epoch=by_epoch,
+            verbose=verbose,
         )
 
     def step(self) -> None:
@@ -117,4 +135,8 @@ class OneCycleMomentum(_ParamScheduler):
         peak = self.pct_start * self.total_steps - 1
         if step <= peak:
             return anneal(self.max_momentum, self.base_momentum, step / peak)
-        return anneal(self.base_momentum, self.max_momentum, min((step - peak) / (self.total_steps - 1 - peak), 1.0))
+        return anneal(
+            self.base_momentum,
+            self.max_momentum,
+            min((step - peak) / (self.total_steps - 1 - peak), 1.0),
+        )

@@ -39,7 +39,15 @@ class WarmupCosineLR(_ParamScheduler):
     ) -> None:
         self.max_iters, self.warmup_iters = max_iters, warmup_iters
         self.warmup_ratio, self.min_lr_ratio = warmup_ratio, min_lr_ratio
-        super().__init__(optimizer, 'lr', begin=begin, end=end, last_step=last_step, by_epoch=by_epoch, verbose=verbose)
+        super().__init__(
+            optimizer,
+            'lr',
+            begin=begin,
+            end=end,
+            last_step=last_step,
+            by_epoch=by_epoch,
+            verbose=verbose,
+        )
 
     def _get_value(self) -> list[float]:
         return [base * self.factor(self.last_step) for base in self.base_values]

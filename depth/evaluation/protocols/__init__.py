@@ -9,7 +9,8 @@ from .published import SELF_SUPERVISED, SUPERVISED, ZERO_SHOT
 
 INDOOR_LIMIT = 10.0  # metres; protocols that end farther away are for outdoor data
 PROTOCOLS = {
-    protocol.name: protocol for protocol in SUPERVISED + ZERO_SHOT + SELF_SUPERVISED + AFFINE_INVARIANT + OWN_DATA
+    protocol.name: protocol
+    for protocol in SUPERVISED + ZERO_SHOT + SELF_SUPERVISED + AFFINE_INVARIANT + OWN_DATA
 }
 
 
@@ -33,11 +34,15 @@ def register_protocol(protocol: Protocol) -> Protocol:
     """
     registered = PROTOCOLS.setdefault(protocol.name, protocol)
     if registered != protocol:
-        raise ValueError(f'protocol {protocol.name!r} exists with another definition; choose another name')
+        raise ValueError(
+            f'protocol {protocol.name!r} exists with another definition; choose another name'
+        )
     return protocol
 
 
-def applicable_protocols(dataset: str, kind: str | PredictionType, max_depth: float | None = None) -> list[Protocol]:
+def applicable_protocols(
+    dataset: str, kind: str | PredictionType, max_depth: float | None = None
+) -> list[Protocol]:
     """Return the protocols for a data set that can score a type of predictions, those for any data set included.
 
     Args:
@@ -51,7 +56,9 @@ def applicable_protocols(dataset: str, kind: str | PredictionType, max_depth: fl
         if protocol.datasets:
             fits_data = dataset in protocol.datasets
         else:
-            fits_data = max_depth is None or (max_depth <= INDOOR_LIMIT) == (protocol.max_depth <= INDOOR_LIMIT)
+            fits_data = max_depth is None or (max_depth <= INDOOR_LIMIT) == (
+                protocol.max_depth <= INDOOR_LIMIT
+            )
         if fits_data and protocol.accepts(kind):
             protocols.append(protocol)
     return protocols

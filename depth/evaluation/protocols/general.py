@@ -25,7 +25,9 @@ def _fitted(name: str, description: str, alignment: str, max_depth: float) -> Pr
     )
 
 
-_DISPARITY = 'any data set, factor and offset fitted by least squares in inverse depth, every measured pixel'
+_DISPARITY = (
+    'any data set, factor and offset fitted by least squares in inverse depth, every measured pixel'
+)
 _DEPTH = 'any data set, factor and offset fitted by least squares in depth, every measured pixel'
 _SCALE = 'any data set, factor fitted by least squares in depth, every measured pixel'
 
@@ -40,6 +42,14 @@ AFFINE_INVARIANT = (
 
 OWN_DATA = (
     Protocol('rooms_10', 'synthetic rooms, every pixel', 1e-3, 10.0, datasets=('synthetic_rooms',)),
-    Protocol('streets_80', 'synthetic streets, every pixel with depth', 1e-3, 80.0, datasets=('synthetic_streets',)),
-    Protocol('folder', 'a folder of images, every measured pixel', 1e-3, 10.0, datasets=('folder',)),
+    Protocol(
+        'streets_80',
+        'synthetic streets, every pixel with depth',
+        1e-3,
+        80.0,
+        datasets=('synthetic_streets',),
+    ),
+    Protocol(
+        'folder', 'a folder of images, every measured pixel', 1e-3, 10.0, datasets=('folder',)
+    ),
 )

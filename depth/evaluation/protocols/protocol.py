@@ -95,11 +95,15 @@ class Protocol:
         if not 0 <= self.min_depth < self.max_depth:
             raise ValueError(f'protocol {self.name}: need 0 <= min_depth < max_depth, got {self}')
         if self.clamp is not None and not 0 <= self.clamp[0] < self.clamp[1]:
-            raise ValueError(f'protocol {self.name}: clamp must be (near, far) in metres, got {self.clamp}')
+            raise ValueError(
+                f'protocol {self.name}: clamp must be (near, far) in metres, got {self.clamp}'
+            )
         for field, options in _OPTIONS.items():
             value = getattr(self, field)
             if value not in options:
-                raise ValueError(f'protocol {self.name}: unknown {field} {value!r}, there are {", ".join(options)}')
+                raise ValueError(
+                    f'protocol {self.name}: unknown {field} {value!r}, there are {", ".join(options)}'
+                )
 
     def accepts(self, kind: str | PredictionType) -> bool:
         """Return whether predictions of a type can be scored."""
@@ -175,8 +179,16 @@ class Protocol:
         top, bottom, left, right = CROPS[self.crop](*gt_depth.shape[-2:])
         inside = torch.zeros(gt_depth.shape[-2:], dtype=torch.bool, device=gt_depth.device)
         inside[top:bottom, left:right] = True
-        beyond_near = gt_depth > self.min_depth if self.strict in ('both', 'near') else gt_depth >= self.min_depth
-        before_far = gt_depth < self.max_depth if self.strict in ('both', 'far') else gt_depth <= self.max_depth
+        beyond_near = (
+            gt_depth > self.min_depth
+            if self.strict in ('both', 'near')
+            else gt_depth >= self.min_depth
+        )
+        before_far = (
+            gt_depth < self.max_depth
+            if self.strict in ('both', 'far')
+            else gt_depth <= self.max_depth
+        )
         return inside & beyond_near & before_far & (gt_depth > 0)
 
     def prepare(
@@ -233,7 +245,9 @@ class Protocol:
     def _resize(self, pred: Tensor, size: tuple[int, int]) -> Tensor:
         self.check_size(pred.shape[-2:], size)
         corners = self.resize == 'bilinear_corners'
-        return F.interpolate(pred[:, None], size=tuple(size), mode='bilinear', align_corners=corners)[:, 0]
+        return F.interpolate(
+            pred[:, None], size=tuple(size), mode='bilinear', align_corners=corners
+        )[:, 0]
 
     def _clamped_depth(self, pred: Tensor, inverse: bool) -> Tensor:
         if self.clamp is None:
@@ -280,7 +294,9 @@ def fingerprint(definition: dict) -> str:
 
 
 _VIEW_PHRASES = dict(
-    full='the full frame', kb_crop='the KB crop of its frame', unknown='of a frame whose size it does not say'
+    full='the full frame',
+    kb_crop='the KB crop of its frame',
+    unknown='of a frame whose size it does not say',
 )
 _REQUIRED_VIEWS = dict(
     full='full frames',

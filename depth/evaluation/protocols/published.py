@@ -172,11 +172,27 @@ def _corrected(protocol: Protocol) -> Protocol:
 _DIODE_MASKED = "DIODE's mask applied, which the published code loads and ignores"
 _AS_PUBLISHED = (
     _zoedepth('nyu', 'NYU Depth v2', 'nyu_test.txt (e92c191d)', 654, 1e-3, 10.0, 'nyu_absolute'),
-    _zoedepth('sunrgbd', 'SUN RGB-D', 'SUNRGBD_val_splits.txt (a3f59e7f)', 5050, 1e-3, 8.0, 'nyu_absolute'),
-    _zoedepth('ibims', 'iBims-1', 'imagelist.txt', 100, 1e-3, 10.0, 'nyu_absolute'),
-    _zoedepth('diode_indoor', f'DIODE indoor ({_DIODE_MASKED})', 'folder val/indoors', 325, 1e-3, 10.0, 'nyu_absolute'),
     _zoedepth(
-        'hypersim', 'Hypersim', 'test split of metadata_images_split_scene_v1.csv', 7690, 1e-3, 80.0, 'nyu_absolute'
+        'sunrgbd', 'SUN RGB-D', 'SUNRGBD_val_splits.txt (a3f59e7f)', 5050, 1e-3, 8.0, 'nyu_absolute'
+    ),
+    _zoedepth('ibims', 'iBims-1', 'imagelist.txt', 100, 1e-3, 10.0, 'nyu_absolute'),
+    _zoedepth(
+        'diode_indoor',
+        f'DIODE indoor ({_DIODE_MASKED})',
+        'folder val/indoors',
+        325,
+        1e-3,
+        10.0,
+        'nyu_absolute',
+    ),
+    _zoedepth(
+        'hypersim',
+        'Hypersim',
+        'test split of metadata_images_split_scene_v1.csv',
+        7690,
+        1e-3,
+        80.0,
+        'nyu_absolute',
     ),
     _zoedepth(
         'kitti',
@@ -188,7 +204,15 @@ _AS_PUBLISHED = (
         'garg',
         view='kb_crop',
     ),
-    _zoedepth('diode_outdoor', f'DIODE outdoor ({_DIODE_MASKED})', 'folder val/outdoor', 446, 1e-3, 80.0, 'garg'),
+    _zoedepth(
+        'diode_outdoor',
+        f'DIODE outdoor ({_DIODE_MASKED})',
+        'folder val/outdoor',
+        446,
+        1e-3,
+        80.0,
+        'garg',
+    ),
     _zoedepth(
         'vkitti2',
         'Virtual KITTI 2, KB-cropped maps',
@@ -199,7 +223,9 @@ _AS_PUBLISHED = (
         'garg',
         view='kb_crop',
     ),
-    _zoedepth('ddad', 'DDAD', 'validation split of ddad.json, front camera', 3950, 1e-3, 80.0, 'garg'),
+    _zoedepth(
+        'ddad', 'DDAD', 'validation split of ddad.json, front camera', 3950, 1e-3, 80.0, 'garg'
+    ),
     _zoedepth('diml_outdoor', 'DIML outdoor', 'folder test', 500, 2.0, 80.0, 'garg'),
 )
 ZERO_SHOT = _AS_PUBLISHED + tuple(map(_corrected, _AS_PUBLISHED))

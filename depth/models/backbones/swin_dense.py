@@ -25,7 +25,9 @@ def make_swin_dense(model: nn.Module) -> None:
     """
     blocks = [module for module in model.modules() if isinstance(module, SwinTransformerBlock)]
     if not blocks:
-        raise ValueError(f'{type(model).__name__} has no Swin (v1) block, it cannot be used with dense windows')
+        raise ValueError(
+            f'{type(model).__name__} has no Swin (v1) block, it cannot be used with dense windows'
+        )
     for block in blocks:
         block._attn = types.MethodType(_padded_window_attention, block)
         block.register_buffer('attn_mask', None, persistent=False)
@@ -40,7 +42,10 @@ def rename_official_swin(state: dict[str, Tensor]) -> dict[str, Tensor]:
     # The release counts a patch merging to the stage before it, timm to the stage after it.
     if not any(name.startswith('layers.0.downsample.') for name in state):
         return state
-    return {re.sub(r'^layers\.(\d+)\.downsample', _next_stage, name): value for name, value in state.items()}
+    return {
+        re.sub(r'^layers\.(\d+)\.downsample', _next_stage, name): value
+        for name, value in state.items()
+    }
 
 
 def _next_stage(match: re.Match) -> str:
@@ -59,7 +64,9 @@ def _padded_window_attention(self: SwinTransformerBlock, x: Tensor) -> Tensor:
     if is_shifted:
         x = torch.roll(x, shifts=[-shift for shift in self.shift_size], dims=(1, 2))
         mask = _shift_mask(self, x)
-    windows = window_partition(x, self.window_size).view(-1, rows * columns, channels)  # (windows, L, C)
+    windows = window_partition(x, self.window_size).view(
+        -1, rows * columns, channels
+    )  # (windows, L, C)
     windows = self.attn(windows, mask=mask).view(-1, rows, columns, channels)
     x = window_reverse(windows, self.window_size, padded_height, padded_width)
     if is_shifted:

@@ -77,12 +77,20 @@ class TimmBackbone(BaseModule):
         if out_norm not in (None, 'LN'):
             raise ValueError(f"TimmBackbone: out_norm is None or 'LN', got {out_norm!r}")
         if model_args and 'checkpoint_path' in model_args:  # timm would unpickle the file
-            raise ValueError('TimmBackbone: model_args.checkpoint_path is not taken, give checkpoint=FILE')
+            raise ValueError(
+                'TimmBackbone: model_args.checkpoint_path is not taken, give checkpoint=FILE'
+            )
         if out_norm and class_token:
-            raise ValueError('TimmBackbone: out_norm is for maps alone, set class_token=False or out_norm=None')
+            raise ValueError(
+                'TimmBackbone: out_norm is for maps alone, set class_token=False or out_norm=None'
+            )
         # swin_dense.py pads the windows of Swin v1 at run time; timm has to allow any size first.
         is_swin = model_name.split('.')[0].startswith('swin_') and '_cr_' not in model_name
-        dense = dict(strict_img_size=False, dynamic_img_size=True, always_partition=True) if is_swin else {}
+        dense = (
+            dict(strict_img_size=False, dynamic_img_size=True, always_partition=True)
+            if is_swin
+            else {}
+        )
         if not pos_embed_antialias:
             dense = dense | dict(dynamic_img_size=True)
         arguments = dense | dict(model_args or {})
@@ -92,7 +100,9 @@ class TimmBackbone(BaseModule):
         if not pos_embed_antialias:
             use_plain_bicubic(find_vit(self.net, 'pos_embed_antialias=False'))
         if class_token and not find_vit(self.net, 'class_token=True').has_class_token:
-            raise ValueError(f'TimmBackbone: {model_name} has no class token, set class_token=False')
+            raise ValueError(
+                f'TimmBackbone: {model_name} has no class token, set class_token=False'
+            )
         self.class_token = class_token
         if net_norm_eps is not None:
             _set_norm_eps(self.net, net_norm_eps)
@@ -100,13 +110,17 @@ class TimmBackbone(BaseModule):
         self.out_channels = list(self.net.feature_info.channels())
         self.last_conv = last_conv
         if last_conv:
-            self.net.conv_head = _create_last_conv(model_name, pretrained, arguments, self.out_channels[-1])
+            self.net.conv_head = _create_last_conv(
+                model_name, pretrained, arguments, self.out_channels[-1]
+            )
             self.out_channels[-1] = self.net.conv_head.out_channels
         self.out_strides = list(self.net.feature_info.reduction())
         self.channels_last = str(getattr(self.net, 'output_fmt', 'NCHW')).endswith('NHWC')
         self.out_norms = None
         if out_norm:
-            self.out_norms = nn.ModuleList(nn.LayerNorm(channels, eps=norm_eps) for channels in self.out_channels)
+            self.out_norms = nn.ModuleList(
+                nn.LayerNorm(channels, eps=norm_eps) for channels in self.out_channels
+            )
         self.frozen_norm = frozen_norm
         if grad_checkpointing:
             _checkpoint_gradients(self.net, model_name)
@@ -126,7 +140,11 @@ class TimmBackbone(BaseModule):
         patch_height, patch_width = self.patch_size
         padded = F.pad(inputs, (0, -width % patch_width, 0, -height % patch_height))
         try:
-            feats = features_with_class_token(self.net, padded) if self.class_token else self.net(padded)
+            feats = (
+                features_with_class_token(self.net, padded)
+                if self.class_token
+                else self.net(padded)
+            )
         except AssertionError as error:  # how timm refuses a size
             raise ValueError(
                 f'TimmBackbone: an image of {height}x{width} does not fit the model: {error} '
@@ -136,7 +154,10 @@ class TimmBackbone(BaseModule):
         if self.last_conv:
             feats = [*feats[:-1], self.net.conv_head(feats[-1])]
         if self.out_norms is not None:
-            feats = [self._apply_norm(norm, feat) for norm, feat in zip(self.out_norms, feats, strict=True)]
+            feats = [
+                self._apply_norm(norm, feat)
+                for norm, feat in zip(self.out_norms, feats, strict=True)
+            ]
         if self.channels_last:
             feats = [feat.permute(0, 3, 1, 2).contiguous() for feat in feats]
         return list(feats)
@@ -170,7 +191,9 @@ def _checkpoint_gradients(net: nn.Module, model_name: str) -> None:
     try:
         enable(True)
     except (AssertionError, TypeError) as error:
-        raise ValueError(f'TimmBackbone: timm cannot recompute {model_name}, set grad_checkpointing=False') from error
+        raise ValueError(
+            f'TimmBackbone: timm cannot recompute {model_name}, set grad_checkpointing=False'
+        ) from error
 
 
 def _patch_size(net: nn.Module, is_swin: bool) -> tuple[int, int]:
@@ -188,15 +211,23 @@ def _create_features(
     if not timm.is_model(model_name):
         near = difflib.get_close_matches(model_name, timm.list_models(), n=3, cutoff=0.5)
         hint = f'did you mean {", ".join(near)}?' if near else "see timm.list_models('*')"
-        raise ValueError(f'TimmBackbone: timm {timm.__version__} has no model {model_name!r}; {hint}')
+        raise ValueError(
+            f'TimmBackbone: timm {timm.__version__} has no model {model_name!r}; {hint}'
+        )
     indices = {} if out_indices is None else dict(out_indices=tuple(out_indices))
     try:
-        return timm.create_model(model_name, features_only=True, pretrained=pretrained, **indices, **arguments)
+        return timm.create_model(
+            model_name, features_only=True, pretrained=pretrained, **indices, **arguments
+        )
     except (IndexError, AssertionError) as error:
         levels = 'timm gives it by default' if out_indices is None else tuple(out_indices)
-        raise ValueError(f'TimmBackbone: {model_name} does not have the levels {levels}; set out_indices') from error
+        raise ValueError(
+            f'TimmBackbone: {model_name} does not have the levels {levels}; set out_indices'
+        ) from error
     except TypeError as error:
-        raise ValueError(f'TimmBackbone: {model_name} cannot be built with model_args={arguments}: {error}') from error
+        raise ValueError(
+            f'TimmBackbone: {model_name} cannot be built with model_args={arguments}: {error}'
+        ) from error
     except Exception as error:
         if not pretrained:
             raise
@@ -208,11 +239,19 @@ def _create_features(
         ) from error
 
 
-def _create_last_conv(model_name: str, pretrained: bool, arguments: dict, in_channels: int) -> nn.Module:
+def _create_last_conv(
+    model_name: str, pretrained: bool, arguments: dict, in_channels: int
+) -> nn.Module:
     """Return the last convolution of the full network, which timm's feature getter leaves out."""
-    conv = getattr(timm.create_model(model_name, pretrained=pretrained, **arguments), 'conv_head', None)
+    conv = getattr(
+        timm.create_model(model_name, pretrained=pretrained, **arguments), 'conv_head', None
+    )
     if getattr(conv, 'in_channels', None) != in_channels:
-        reason = f'the coarsest level has {in_channels} channels' if conv is not None else 'it has no conv_head'
+        reason = (
+            f'the coarsest level has {in_channels} channels'
+            if conv is not None
+            else 'it has no conv_head'
+        )
         raise ValueError(
             f'TimmBackbone: {model_name} has no last convolution to put on the coarsest of the '
             'chosen levels '
@@ -257,7 +296,9 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
             state = load_file(path)
         else:
             state = torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as error:  # torch and safetensors raise half a dozen kinds for a file that is not theirs
+    except (
+        Exception
+    ) as error:  # torch and safetensors raise half a dozen kinds for a file that is not theirs
         raise ValueError(
             f'TimmBackbone: checkpoint {path} is no file of plain weights '
             f'({type(error).__name__}); give a '
@@ -267,7 +308,9 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     if not isinstance(state, dict):
-        raise ValueError(f'TimmBackbone: checkpoint {path} holds a {type(state).__name__}, not weights by name')
+        raise ValueError(
+            f'TimmBackbone: checkpoint {path} holds a {type(state).__name__}, not weights by name'
+        )
     return state
 
 

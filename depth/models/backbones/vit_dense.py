@@ -59,7 +59,9 @@ def resize_position(position: Tensor, old: tuple[int, int], new: tuple[int, int]
     if tuple(old) == tuple(new):
         return position
     grid = position.transpose(1, 2).unflatten(2, tuple(old))
-    resized = F.interpolate(grid.float(), size=tuple(new), mode='bicubic', align_corners=False, antialias=False)
+    resized = F.interpolate(
+        grid.float(), size=tuple(new), mode='bicubic', align_corners=False, antialias=False
+    )
     return resized.to(position.dtype).flatten(2).transpose(1, 2)
 
 
@@ -75,11 +77,15 @@ def _add_position(self: VisionTransformer, x: Tensor) -> Tensor:
     # Class and register tokens have position embeddings too, unless ``no_embed_class`` is set.
     num_embedded = 0 if self.no_embed_class else self.num_prefix_tokens
     prefix_position = self.pos_embed[:, :num_embedded]
-    grid = resize_position(self.pos_embed[:, num_embedded:], self.patch_embed.grid_size, tuple(x.shape[1:3]))
+    grid = resize_position(
+        self.pos_embed[:, num_embedded:], self.patch_embed.grid_size, tuple(x.shape[1:3])
+    )
     prefix = []
     for token in (self.cls_token, self.reg_token):
         if token is not None:
             prefix.append(token.expand(len(x), -1, -1))
     if self.no_embed_class:
         return self.pos_drop(torch.cat([*prefix, tokens + grid], dim=1))
-    return self.pos_drop(torch.cat([*prefix, tokens], dim=1) + torch.cat([prefix_position, grid], dim=1))
+    return self.pos_drop(
+        torch.cat([*prefix, tokens], dim=1) + torch.cat([prefix_position, grid], dim=1)
+    )

@@ -51,7 +51,9 @@ class DepthEstimator(BaseModel):
         train_cfg: dict | None = None,
         test_cfg: dict | None = None,
     ) -> None:
-        super().__init__(data_preprocessor=MODELS.build(data_preprocessor or dict(type='DepthDataPreprocessor')))
+        super().__init__(
+            data_preprocessor=MODELS.build(data_preprocessor or dict(type='DepthDataPreprocessor'))
+        )
         self.backbone = MODELS.build(backbone)
         neck_configs = _neck_configs(neck)
         necks = [MODELS.build(config) for config in neck_configs.values()]
@@ -60,7 +62,9 @@ class DepthEstimator(BaseModel):
         self.decode_head = self.build_head(decode_head)
         # A subclass with an ``extract_feat`` of its own may change the channels on the way.
         if type(self).extract_feat is DepthEstimator.extract_feat:
-            check_feature_channels(self.backbone, necks, self.decode_head, neck_configs, decode_head)
+            check_feature_channels(
+                self.backbone, necks, self.decode_head, neck_configs, decode_head
+            )
         self.train_cfg = dict(train_cfg or {})
         self.test_cfg = dict(mode='whole', flip=False) | dict(test_cfg or {})
         _check_options('train_cfg', self.train_cfg, self.TRAIN_OPTIONS)
@@ -92,15 +96,23 @@ class DepthEstimator(BaseModel):
             received = type(inputs).__name__
             if isinstance(inputs, Tensor):
                 received = f'{tuple(inputs.shape)} {inputs.dtype}'
-            raise ValueError(f'inputs must be a normalised float batch of shape (N, 3, H, W), got {received}')
+            raise ValueError(
+                f'inputs must be a normalised float batch of shape (N, 3, H, W), got {received}'
+            )
         if mode == 'tensor':
             return self.predict_depth(inputs, data_samples)
         if mode not in ('loss', 'predict'):
             raise ValueError(f"mode is 'loss', 'predict' or 'tensor', got {mode!r}")
         if data_samples is None or len(data_samples) != len(inputs):
             count = 'none' if data_samples is None else len(data_samples)
-            raise ValueError(f'mode {mode!r} needs one data sample an image: {len(inputs)} images, {count} samples')
-        return self.loss(inputs, data_samples) if mode == 'loss' else self.predict(inputs, data_samples)
+            raise ValueError(
+                f'mode {mode!r} needs one data sample an image: {len(inputs)} images, {count} samples'
+            )
+        return (
+            self.loss(inputs, data_samples)
+            if mode == 'loss'
+            else self.predict(inputs, data_samples)
+        )
 
     def extract_feat(self, inputs: Tensor) -> Sequence[Tensor]:
         """Return the feature maps that the head takes, finest first."""
@@ -117,12 +129,16 @@ class DepthEstimator(BaseModel):
         """
         for sample in data_samples:
             if 'gt_depth' not in sample:
-                raise ValueError(f'{sample.get("img_path", "a sample")} has no gt_depth, it cannot be trained on')
+                raise ValueError(
+                    f'{sample.get("img_path", "a sample")} has no gt_depth, it cannot be trained on'
+                )
         gt_depth = torch.stack([sample.gt_depth for sample in data_samples]).unsqueeze(1)
         outputs = self.decode_head(self.extract_feat(inputs), data_samples)
         return self.decode_head.loss(outputs, gt_depth, data_samples)
 
-    def predict_depth(self, inputs: Tensor, data_samples: list[DepthDataSample] | None = None) -> Tensor:
+    def predict_depth(
+        self, inputs: Tensor, data_samples: list[DepthDataSample] | None = None
+    ) -> Tensor:
         """Return depth (N, 1, H, W) in metres of whole images, without test-time augmentation.
 
         The head's depth is clamped to the depth range first and then resized, as the published
@@ -154,7 +170,9 @@ class DepthEstimator(BaseModel):
             unpadded = depth[index : index + 1, :, :height, :width]
             tta = 'flip' if self.test_cfg['flip'] else 'none'
             sample.set_metainfo(dict(prediction_type=self.prediction_type, tta=tta))
-            sample.pred_depth = self._to_original(unpadded, sample.metainfo.get('ori_shape', (height, width)))
+            sample.pred_depth = self._to_original(
+                unpadded, sample.metainfo.get('ori_shape', (height, width))
+            )
 
     def _infer(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> Tensor:
         """Return depth (N, 1, H, W) in metres with the options of ``test_cfg``."""
@@ -185,7 +203,9 @@ class DepthEstimator(BaseModel):
         widths = [inputs.shape[-1]] * len(inputs)
         if self.test_cfg['mode'] == 'whole':
             # Only the image is mirrored; its padding has to stay at the right.
-            widths = [sample.metainfo.get('img_shape', inputs.shape[-2:])[1] for sample in data_samples]
+            widths = [
+                sample.metainfo.get('img_shape', inputs.shape[-2:])[1] for sample in data_samples
+            ]
         batch = torch.cat([inputs, _mirror(inputs, widths)])
         samples = list(data_samples) + mirrored_samples(data_samples, widths)
         depth, mirrored = self.predict_depth(batch, samples).chunk(2)
@@ -208,7 +228,9 @@ def _neck_configs(neck: dict | Sequence[dict] | None) -> dict[str, dict]:
     return {'model.neck': neck}
 
 
-def _indices_by_size(inputs: Tensor, data_samples: Sequence[DepthDataSample]) -> dict[tuple[int, int], list[int]]:
+def _indices_by_size(
+    inputs: Tensor, data_samples: Sequence[DepthDataSample]
+) -> dict[tuple[int, int], list[int]]:
     """Group the images of a batch by the (height, width) that each would have alone."""
     groups: dict[tuple[int, int], list[int]] = {}
     for index, sample in enumerate(data_samples):
@@ -245,10 +267,14 @@ def _check_test_cfg(test_cfg: dict) -> None:
         for name in ('crop_size', 'stride'):
             value = test_cfg.get(name)
             if not isinstance(value, Sequence) or len(value) != 2 or min(value) < 1:
-                raise ValueError(f'model.test_cfg.{name} must be (height, width) in slide mode, got {value!r}')
+                raise ValueError(
+                    f'model.test_cfg.{name} must be (height, width) in slide mode, got {value!r}'
+                )
         window_batch = test_cfg.get('window_batch', 1)
         if not isinstance(window_batch, int) or window_batch < 1:
-            raise ValueError(f'model.test_cfg.window_batch is 1 or more windows at once, got {window_batch!r}')
+            raise ValueError(
+                f'model.test_cfg.window_batch is 1 or more windows at once, got {window_batch!r}'
+            )
         (step_y, step_x), (height, width) = test_cfg['stride'], test_cfg['crop_size']
         if step_y > height or step_x > width:
             raise ValueError(

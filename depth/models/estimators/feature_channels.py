@@ -83,7 +83,9 @@ def stated_channels(module: nn.Module) -> list[int] | None:
     return list(channels) if isinstance(channels, Sequence) else None
 
 
-def neck_channels(neck: nn.Module, channels: list[int] | None, strides: Sequence[int] | None) -> list[int] | None:
+def neck_channels(
+    neck: nn.Module, channels: list[int] | None, strides: Sequence[int] | None
+) -> list[int] | None:
     """Return the channels of a neck's output for input levels of ``channels``, None if unknown."""
     stated = stated_channels(neck)
     if stated is not None or channels is None:

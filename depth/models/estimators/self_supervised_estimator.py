@@ -60,13 +60,17 @@ class SelfSupervisedEstimator(DepthEstimator):
         test_cfg = dict(output_scale=0, resize_as='inverse_depth') | dict(test_cfg or {})
         super().__init__(backbone, decode_head, neck, data_preprocessor, train_cfg, test_cfg)
         if self.test_cfg['mode'] != 'whole':
-            raise ValueError("model.test_cfg.mode is 'whole' for self-supervised models, they see whole images")
+            raise ValueError(
+                "model.test_cfg.mode is 'whole' for self-supervised models, they see whole images"
+            )
         if self.test_cfg['resize_as'] not in ('inverse_depth', 'depth'):
             raise ValueError(
                 f"model.test_cfg.resize_as is 'inverse_depth' or 'depth', got {self.test_cfg['resize_as']!r}"
             )
         if prediction_type not in PREDICTION_TYPES:
-            raise ValueError(f'model.prediction_type is one of {", ".join(PREDICTION_TYPES)}, got {prediction_type!r}')
+            raise ValueError(
+                f'model.prediction_type is one of {", ".join(PREDICTION_TYPES)}, got {prediction_type!r}'
+            )
         self.prediction_type = prediction_type
         self.view_loss = MODELS.build(view_loss or dict(type='ViewSynthesisLoss'))
 
@@ -79,7 +83,9 @@ class SelfSupervisedEstimator(DepthEstimator):
         sigmoids = self.decode_head(self.extract_feat(inputs))['sigmoids']
         # Variances of 3x3 windows and neighbouring columns of a wide image drown in half precision.
         with torch.autocast(inputs.device.type, enabled=False):
-            return self.view_loss([sigmoid.float() for sigmoid in sigmoids], views, self.decode_head.to_depth)
+            return self.view_loss(
+                [sigmoid.float() for sigmoid in sigmoids], views, self.decode_head.to_depth
+            )
 
     def collect_views(self, data_samples: list[DepthDataSample]) -> ViewBatch:
         """Collect the views of the batch from stereo samples.
@@ -88,7 +94,11 @@ class SelfSupervisedEstimator(DepthEstimator):
             ValueError: If a sample has no other view, or only some have a depth hint.
         """
         for sample in data_samples:
-            missing = [key for key in ('clean_img', 'clean_other_img', 'stereo_extrinsics') if key not in sample]
+            missing = [
+                key
+                for key in ('clean_img', 'clean_other_img', 'stereo_extrinsics')
+                if key not in sample
+            ]
             if missing:
                 raise ValueError(
                     f'{sample.get("img_path", "a sample")} has no {missing[0]}; a self-supervised '
@@ -97,7 +107,9 @@ class SelfSupervisedEstimator(DepthEstimator):
                 )
         hinted = ['depth_hint' in sample for sample in data_samples]
         if any(hinted) and not all(hinted):
-            raise ValueError(f'only {sum(hinted)} of the {len(hinted)} samples of a batch have a depth_hint')
+            raise ValueError(
+                f'only {sum(hinted)} of the {len(hinted)} samples of a batch have a depth_hint'
+            )
 
         def stack(key: str) -> Tensor:
             return torch.stack([sample.get(key) for sample in data_samples])
@@ -111,7 +123,9 @@ class SelfSupervisedEstimator(DepthEstimator):
             depth_hint=stack('depth_hint').unsqueeze(1) if all(hinted) else None,
         )
 
-    def predict_depth(self, inputs: Tensor, data_samples: list[DepthDataSample] | None = None) -> Tensor:
+    def predict_depth(
+        self, inputs: Tensor, data_samples: list[DepthDataSample] | None = None
+    ) -> Tensor:
         """Return depth (N, 1, H, W) in metres of the finest output, without test-time options."""
         sigmoid = self.decode_head(self.extract_feat(inputs))['sigmoids'][0]
         return 1 / resize_map(self.decode_head.to_inverse_depth(sigmoid), inputs.shape[-2:])
@@ -124,7 +138,9 @@ class SelfSupervisedEstimator(DepthEstimator):
             ValueError: If the images of the batch had to be padded.
         """
         for sample in data_samples:
-            if tuple(sample.metainfo.get('img_shape', inputs.shape[-2:])) != tuple(inputs.shape[-2:]):
+            if tuple(sample.metainfo.get('img_shape', inputs.shape[-2:])) != tuple(
+                inputs.shape[-2:]
+            ):
                 raise ValueError(
                     f'{sample.get("img_path", "a sample")}: {sample.metainfo["img_shape"]} was '
                     'padded to '
@@ -133,7 +149,9 @@ class SelfSupervisedEstimator(DepthEstimator):
                     '(Resize without keep_ratio)'
                 )
         if self.test_cfg['flip']:
-            direct, mirrored = self.predict_inverse_depth(torch.cat([inputs, inputs.flip(-1)])).chunk(2)
+            direct, mirrored = self.predict_inverse_depth(
+                torch.cat([inputs, inputs.flip(-1)])
+            ).chunk(2)
             inverse = blend_mirrored(direct, mirrored.flip(-1))
         else:
             inverse = self.predict_inverse_depth(inputs)
@@ -152,10 +170,14 @@ class SelfSupervisedEstimator(DepthEstimator):
         if scale == -1:
             maps = []
             for sigmoid in sigmoids[:3]:
-                maps.append(resize_map(self.decode_head.to_inverse_depth(sigmoid), inputs.shape[-2:]))
+                maps.append(
+                    resize_map(self.decode_head.to_inverse_depth(sigmoid), inputs.shape[-2:])
+                )
             return torch.stack(maps).mean(dim=0)
         if not 0 <= scale < len(sigmoids):
-            raise ValueError(f'model.test_cfg.output_scale is -1 or 0 to {len(sigmoids) - 1}, got {scale}')
+            raise ValueError(
+                f'model.test_cfg.output_scale is -1 or 0 to {len(sigmoids) - 1}, got {scale}'
+            )
         return self.decode_head.to_inverse_depth(sigmoids[scale])
 
     def _resize_to_depth(self, inverse: Tensor, size: Sequence[int]) -> Tensor:

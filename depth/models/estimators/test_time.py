@@ -51,7 +51,10 @@ def slide_inference(
     corners = list(product(tops, lefts))
     for first in range(0, len(corners), window_batch):
         batch_corners = corners[first : first + window_batch]
-        windows = [(..., slice(top, top + window_h), slice(left, left + window_w)) for top, left in batch_corners]
+        windows = [
+            (..., slice(top, top + window_h), slice(left, left + window_w))
+            for top, left in batch_corners
+        ]
         batch = torch.cat([inputs[window] for window in windows])  # (B * N, 3, h, w)
         depth = predict(batch, batch_corners).float()
         for window, window_depth in zip(windows, depth.chunk(len(windows)), strict=True):

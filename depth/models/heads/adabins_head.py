@@ -43,8 +43,12 @@ class PatchTransformer(nn.Module):
         max_tokens: int = 500,
     ) -> None:
         super().__init__()
-        layer = nn.TransformerEncoderLayer(channels, num_heads, feedforward_channels, dropout, batch_first=True)
-        self.transformer_encoder = nn.TransformerEncoder(layer, num_layers, enable_nested_tensor=False)
+        layer = nn.TransformerEncoderLayer(
+            channels, num_heads, feedforward_channels, dropout, batch_first=True
+        )
+        self.transformer_encoder = nn.TransformerEncoder(
+            layer, num_layers, enable_nested_tensor=False
+        )
         self.embedding_convPxP = nn.Conv2d(in_channels, channels, patch_size, stride=patch_size)
         self.positional_encodings = nn.Parameter(torch.rand(max_tokens, channels))
 
@@ -167,14 +171,20 @@ class AdaBinsHead(BaseDepthHead):
         self.in_channels = list(in_channels)
         channels = up_sample_channels[0]
         norm_cfg, act_cfg = norm_cfg or dict(type='BN'), act_cfg or dict(type='ReLU')
-        self.conv_list = DenseDepthDecoder(in_channels, up_sample_channels, norm_cfg, act_cfg, self.align_corners)
+        self.conv_list = DenseDepthDecoder(
+            in_channels, up_sample_channels, norm_cfg, act_cfg, self.align_corners
+        )
         self.decode_final_conv = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
         self.adaptive_bins_layer = MiniViT(channels, num_bins, **(mini_vit or {}))
         num_queries = self.adaptive_bins_layer.num_queries
-        self.conv_out = nn.Sequential(nn.Conv2d(num_queries, num_bins, kernel_size=1), nn.Softmax(dim=1))
+        self.conv_out = nn.Sequential(
+            nn.Conv2d(num_queries, num_bins, kernel_size=1), nn.Softmax(dim=1)
+        )
         self.loss_chamfer = MODELS.build(loss_chamfer) if loss_chamfer else None
 
-    def forward(self, feats: Sequence[Tensor], data_samples: list[DepthDataSample] | None = None) -> dict[str, Tensor]:
+    def forward(
+        self, feats: Sequence[Tensor], data_samples: list[DepthDataSample] | None = None
+    ) -> dict[str, Tensor]:
         """Map features (N, C, h, w), finest first, to depth in metres.
 
         Returns:

@@ -36,13 +36,17 @@ class BaseDepthHead(BaseModule, metaclass=ABCMeta):
     ) -> None:
         super().__init__()
         if not 0 < min_depth < max_depth:
-            raise ValueError(f'{type(self).__name__}: need 0 < min_depth < max_depth, got {min_depth} and {max_depth}')
+            raise ValueError(
+                f'{type(self).__name__}: need 0 < min_depth < max_depth, got {min_depth} and {max_depth}'
+            )
         self.min_depth, self.max_depth = float(min_depth), float(max_depth)
         self.align_corners = align_corners
         self.loss_decode = MODELS.build(loss_decode or dict(type='SILogLoss'))
 
     @abstractmethod
-    def forward(self, feats: Sequence[Tensor], data_samples: list[DepthDataSample] | None = None) -> dict[str, Tensor]:
+    def forward(
+        self, feats: Sequence[Tensor], data_samples: list[DepthDataSample] | None = None
+    ) -> dict[str, Tensor]:
         """Map features (N, C, h, w), finest first, to ``depth`` (N, 1, h, w) in metres and more."""
 
     def loss(
@@ -85,4 +89,6 @@ class BaseDepthHead(BaseModule, metaclass=ABCMeta):
         """Resize depth (N, 1, h, w) bilinearly to ``size`` (H, W)."""
         if tuple(depth.shape[-2:]) == tuple(size):
             return depth
-        return F.interpolate(depth, size=tuple(size), mode='bilinear', align_corners=self.align_corners)
+        return F.interpolate(
+            depth, size=tuple(size), mode='bilinear', align_corners=self.align_corners
+        )

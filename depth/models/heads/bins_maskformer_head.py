@@ -38,7 +38,9 @@ class FPNPixelDecoder(nn.Module):
         self.lateral_convs = nn.ModuleList(
             ConvModule(before, channels, 1, norm_cfg=norm, act_cfg=None) for before in finer
         )
-        self.output_convs = nn.ModuleList(ConvModule(channels, channels, 3, padding=1, norm_cfg=norm) for _ in finer)
+        self.output_convs = nn.ModuleList(
+            ConvModule(channels, channels, 3, padding=1, norm_cfg=norm) for _ in finer
+        )
         self.last_feat_conv = ConvModule(coarsest, channels, 3, padding=1, norm_cfg=norm)
         self.mask_feature = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
         self.reset_parameters()
@@ -54,7 +56,9 @@ class FPNPixelDecoder(nn.Module):
         """Map levels (N, C, h, w), finest first, to pixel embeddings (N, E, h, w) of the finest."""
         # Coarse to fine: a coarser map is doubled by repetition and added to the next lateral one.
         pixels = self.last_feat_conv(feats[-1])
-        for feat, lateral, output in zip(feats[-2::-1], self.lateral_convs[::-1], self.output_convs[::-1], strict=True):
+        for feat, lateral, output in zip(
+            feats[-2::-1], self.lateral_convs[::-1], self.output_convs[::-1], strict=True
+        ):
             skip = lateral(feat)
             pixels = output(skip + F.interpolate(pixels, size=skip.shape[-2:], mode='nearest'))
         return self.mask_feature(pixels)
@@ -131,7 +135,9 @@ class BinsMaskFormerHead(QueryDepthHead):
         """
         pixels = self.pixel_decoder(feats)
         layers = self.predicting_layers(all_layers)
-        predictions = [self._predict(queries, pixels) for queries in self._decode(feats[-1], layers)]
+        predictions = [
+            self._predict(queries, pixels) for queries in self._decode(feats[-1], layers)
+        ]
         outputs = stack_predictions(predictions)
         return dict(outputs, depth=outputs['layer_depths'][:, -1:], layers=layers)
 

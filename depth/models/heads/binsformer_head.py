@@ -89,7 +89,9 @@ class BinsFormerHead(QueryDepthHead):
             num_heads=num_heads,
             **dict(num_points=8, attn_dropout=0.1, ffn_dropout=0.1) | (encoder or {}),
         )
-        self.lateral_convs = nn.ModuleList(conv(before, 1, 'ReLU') for before in reversed(in_channels[:3]))
+        self.lateral_convs = nn.ModuleList(
+            conv(before, 1, 'ReLU') for before in reversed(in_channels[:3])
+        )
         self.output_convs = nn.ModuleList(conv(channels, 3) for _ in range(3))
 
         num_queries = num_bins + bool(num_classes)
@@ -128,10 +130,14 @@ class BinsFormerHead(QueryDepthHead):
             the last one last; their ``layer_depths`` (N, M, h, w), ``bin_edges`` (N, M, D + 1),
             ``bin_logits`` (N, M, D) and, with classes, ``class_logits`` (N, M, K).
         """
-        encoded = self.encoder([proj(feat) for proj, feat in zip(self.skip_proj, feats[1:], strict=True)])
+        encoded = self.encoder(
+            [proj(feat) for proj, feat in zip(self.skip_proj, feats[1:], strict=True)]
+        )
         pixels = self._pixel_map(encoded[0], feats)
         layers = self.predicting_layers(all_layers)
-        predictions = [self._predict(queries, pixels) for queries in self._decode(encoded[::-1], layers)]
+        predictions = [
+            self._predict(queries, pixels) for queries in self._decode(encoded[::-1], layers)
+        ]
         outputs = stack_predictions(predictions)
         return dict(outputs, depth=outputs['layer_depths'][:, -1:], layers=layers)
 
@@ -145,9 +151,13 @@ class BinsFormerHead(QueryDepthHead):
         # Published quirk, kept for the weights: the pyramid walks strides 16, 8, 4, so that the
         # encoded map is first reduced to stride 16 and then enlarged again.
         result = finest
-        for lateral, output, feat in zip(self.lateral_convs, self.output_convs, feats[2::-1], strict=True):
+        for lateral, output, feat in zip(
+            self.lateral_convs, self.output_convs, feats[2::-1], strict=True
+        ):
             skip = lateral(feat)
-            result = F.interpolate(result, size=skip.shape[-2:], mode='bilinear', align_corners=True)
+            result = F.interpolate(
+                result, size=skip.shape[-2:], mode='bilinear', align_corners=True
+            )
             result = output(skip + result)
         return result
 
@@ -196,14 +206,22 @@ class BinsFormerHead(QueryDepthHead):
         """Return the loss on depth and, if configured, the loss on bins."""
         losses = self.losses_on_depth(outputs['layer_depths'][:, index], gt_depth)
         if self.loss_chamfer is not None:
-            losses['chamfer'] = self.loss_chamfer(outputs['bin_edges'][:, index], gt_depth, gt_depth > 0)
+            losses['chamfer'] = self.loss_chamfer(
+                outputs['bin_edges'][:, index], gt_depth, gt_depth > 0
+            )
         return losses
 
 
 def _check_options(in_channels: Sequence[int], level_order: str, num_layers: int) -> None:
     if len(in_channels) != NUM_MEMORIES + 1:
-        raise ValueError(f'BinsFormerHead: in_channels must name four levels, got {list(in_channels)}')
+        raise ValueError(
+            f'BinsFormerHead: in_channels must name four levels, got {list(in_channels)}'
+        )
     if level_order not in LEVEL_ORDERS:
-        raise ValueError(f'BinsFormerHead: level_order is one of {LEVEL_ORDERS}, got {level_order!r}')
+        raise ValueError(
+            f'BinsFormerHead: level_order is one of {LEVEL_ORDERS}, got {level_order!r}'
+        )
     if level_order == '//' and num_layers > NUM_MEMORIES**2:
-        raise ValueError(f"BinsFormerHead: level_order '//' allows {NUM_MEMORIES**2} layers, got {num_layers}")
+        raise ValueError(
+            f"BinsFormerHead: level_order '//' allows {NUM_MEMORIES**2} layers, got {num_layers}"
+        )

@@ -28,7 +28,9 @@ class AtrousBlock(nn.Sequential):
         first_norm: Normalise the input first; the input of the first block is normalised already.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, dilation: int, first_norm: bool = True) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, dilation: int, first_norm: bool = True
+    ) -> None:
         layers = [nn.BatchNorm2d(in_channels, eps=1.1e-5, momentum=0.01)] if first_norm else []
         super().__init__(
             *layers,
@@ -36,7 +38,9 @@ class AtrousBlock(nn.Sequential):
             nn.Conv2d(in_channels, 2 * out_channels, kernel_size=1, bias=False),
             nn.BatchNorm2d(2 * out_channels, momentum=0.01),
             nn.ReLU(),
-            nn.Conv2d(2 * out_channels, out_channels, 3, padding=dilation, dilation=dilation, bias=False),
+            nn.Conv2d(
+                2 * out_channels, out_channels, 3, padding=dilation, dilation=dilation, bias=False
+            ),
         )
 
 
@@ -60,11 +64,17 @@ class DenseASPP(nn.Module):
         dilations: Sequence[int] = (3, 6, 12, 18, 24),
     ) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList([AtrousBlock(in_channels, out_channels, dilations[0], first_norm=False)])
+        self.blocks = nn.ModuleList(
+            [AtrousBlock(in_channels, out_channels, dilations[0], first_norm=False)]
+        )
         for index, dilation in enumerate(dilations[1:], start=1):
-            self.blocks.append(AtrousBlock(context_channels + index * out_channels, out_channels, dilation))
+            self.blocks.append(
+                AtrousBlock(context_channels + index * out_channels, out_channels, dilation)
+            )
         width = in_channels + len(dilations) * out_channels
-        self.fuse = nn.Sequential(nn.Conv2d(width, out_channels, 3, padding=1, bias=False), nn.ELU())
+        self.fuse = nn.Sequential(
+            nn.Conv2d(width, out_channels, 3, padding=1, bias=False), nn.ELU()
+        )
 
     def forward(self, feat: Tensor, context: Tensor) -> Tensor:
         """Map ``feat`` and ``context``, both (N, *, h, w), to (N, C, h, w)."""
@@ -104,7 +114,9 @@ class PlaneRegression(nn.Module):
 
         Normals are at most 60 degrees off the optical axis.
         """
-        polar, azimuth, distance = self.reduce(feat).float().sigmoid().unbind(dim=1)  # (N, h, w) each
+        polar, azimuth, distance = (
+            self.reduce(feat).float().sigmoid().unbind(dim=1)
+        )  # (N, h, w) each
         polar = polar * math.pi / 3
         azimuth = azimuth * 2 * math.pi
         normal = [polar.sin() * azimuth.cos(), polar.sin() * azimuth.sin(), polar.cos()]
@@ -188,7 +200,9 @@ class BTSHead(RegressionHead):
         **kwargs,
     ) -> None:
         if len(in_channels) != 5:
-            raise ValueError(f'BTSHead: in_channels must name five levels, strides 2 to 32, got {list(in_channels)}')
+            raise ValueError(
+                f'BTSHead: in_channels must name five levels, strides 2 to 32, got {list(in_channels)}'
+            )
         if num_features % 16 or num_features <= 0:
             raise ValueError(f'BTSHead: num_features is a multiple of 16, got {num_features}')
         widths = [num_features // divisor for divisor in (1, 2, 4, 8, 16)]
@@ -197,8 +211,12 @@ class BTSHead(RegressionHead):
         half, quarter, eighth, sixteenth = widths[1:]
         # The third level starts from the F/4 channels of dense ASPP, not from F/2.
         up_inputs = [in_channels[-1], num_features, quarter, quarter, eighth]
-        self.up = nn.ModuleList(UpConv(*channels) for channels in zip(up_inputs, widths, strict=True))
-        self.norms = nn.ModuleList(nn.BatchNorm2d(width, eps=1.1e-5, momentum=0.01) for width in widths[:4])
+        self.up = nn.ModuleList(
+            UpConv(*channels) for channels in zip(up_inputs, widths, strict=True)
+        )
+        self.norms = nn.ModuleList(
+            nn.BatchNorm2d(width, eps=1.1e-5, momentum=0.01) for width in widths[:4]
+        )
         # The two finer skip connections come with the guide of the level before; the last level has
         # no feature map, but one more depth map and all guides.
         skips = [
@@ -208,7 +226,9 @@ class BTSHead(RegressionHead):
             in_channels[0] + 1,
             1 + len(CELL_SIZES),
         ]
-        self.convs = nn.ModuleList(conv_elu(width + skip, width) for width, skip in zip(widths, skips, strict=True))
+        self.convs = nn.ModuleList(
+            conv_elu(width + skip, width) for width, skip in zip(widths, skips, strict=True)
+        )
         self.aspp_norm = nn.BatchNorm2d(half, eps=1.1e-5, momentum=0.01)
         self.aspp = DenseASPP(half, half + in_channels[2], quarter, dilations)
         self.planes = nn.ModuleList(
@@ -217,7 +237,9 @@ class BTSHead(RegressionHead):
         )
         self.reduce = reduction(sixteenth, sixteenth // 2, 1)
 
-    def forward(self, feats: Sequence[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
+    def forward(
+        self, feats: Sequence[Tensor], data_samples: list | None = None
+    ) -> dict[str, Tensor]:
         """Map features (N, C, h, w), finest (stride 2) first, to depth in metres.
 
         Returns:

@@ -58,8 +58,12 @@ class DenseDepthHead(RegressionHead):
         self.in_channels = list(in_channels)
         act_cfg = act_cfg or dict(type='LeakyReLU', negative_slope=0.01)
         widths[0] = channels
-        self.conv_list = DenseDepthDecoder(in_channels, widths, norm_cfg, act_cfg, self.align_corners)
+        self.conv_list = DenseDepthDecoder(
+            in_channels, widths, norm_cfg, act_cfg, self.align_corners
+        )
 
-    def forward(self, feats: Sequence[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
+    def forward(
+        self, feats: Sequence[Tensor], data_samples: list | None = None
+    ) -> dict[str, Tensor]:
         """Map features (N, C, h, w), finest first, to ``depth`` (N, 1, h, w) in metres."""
         return dict(depth=self.regress(self.conv_list(feats)))

@@ -32,15 +32,21 @@ class Reassemble(nn.Module):
         ValueError: If the readout is unknown or there are not four levels.
     """
 
-    def __init__(self, embed_dim: int, out_channels: Sequence[int], readout: str = 'project') -> None:
+    def __init__(
+        self, embed_dim: int, out_channels: Sequence[int], readout: str = 'project'
+    ) -> None:
         super().__init__()
         if readout not in READOUTS:
             raise ValueError(f'readout is one of {", ".join(map(repr, READOUTS))}, got {readout!r}')
         if len(out_channels) != 4:
-            raise ValueError(f'DPT reassembles four blocks, got {len(out_channels)} entries in {list(out_channels)}')
+            raise ValueError(
+                f'DPT reassembles four blocks, got {len(out_channels)} entries in {list(out_channels)}'
+            )
         self.readout = readout
         first, second, _, last = out_channels
-        self.projects = nn.ModuleList(ConvModule(embed_dim, channels, 1, act_cfg=None) for channels in out_channels)
+        self.projects = nn.ModuleList(
+            ConvModule(embed_dim, channels, 1, act_cfg=None) for channels in out_channels
+        )
         self.resize_layers = nn.ModuleList(
             [
                 nn.ConvTranspose2d(first, first, kernel_size=4, stride=4),
@@ -68,7 +74,9 @@ class Reassemble(nn.Module):
         if self.readout == 'add':
             return feat + class_token[:, :, None, None]
         tokens = feat.flatten(2).transpose(1, 2)  # (N, L, E)
-        pairs = torch.cat([tokens, class_token.unsqueeze(1).expand_as(tokens)], dim=2)  # (N, L, 2 E)
+        pairs = torch.cat(
+            [tokens, class_token.unsqueeze(1).expand_as(tokens)], dim=2
+        )  # (N, L, 2 E)
         return self.readout_projects[index](pairs).transpose(1, 2).reshape(feat.shape)
 
 
@@ -116,7 +124,9 @@ class FusionBlock(nn.Module):
         """Map ``feat`` (N, C, h, w) and ``skip``, resized where it differs, to (N, C, 2 h, 2 w)."""
         if skip is not None:
             if skip.shape != feat.shape:
-                skip = F.interpolate(skip, size=feat.shape[-2:], mode='bilinear', align_corners=False)
+                skip = F.interpolate(
+                    skip, size=feat.shape[-2:], mode='bilinear', align_corners=False
+                )
             feat = feat + self.res_conv_unit1(skip)
         return self.project(double(self.res_conv_unit2(feat)))
 
@@ -170,13 +180,18 @@ class DPTHead(RegressionHead):
     ) -> None:
         super().__init__(channels, align_corners=align_corners, **kwargs)
         if len(in_channels) != 4 or len(set(in_channels)) != 1:
-            raise ValueError(f'DPTHead: in_channels is the same width four times, got {list(in_channels)}')
+            raise ValueError(
+                f'DPTHead: in_channels is the same width four times, got {list(in_channels)}'
+            )
         self.in_channels = list(in_channels)
         self.reassemble_blocks = Reassemble(in_channels[0], post_process_channels, readout)
         self.convs = nn.ModuleList(
-            ConvModule(before, channels, 3, padding=1, act_cfg=None, bias=False) for before in post_process_channels
+            ConvModule(before, channels, 3, padding=1, act_cfg=None, bias=False)
+            for before in post_process_channels
         )
-        self.fusion_blocks = nn.ModuleList(FusionBlock(channels, with_skip=index > 0) for index in range(4))
+        self.fusion_blocks = nn.ModuleList(
+            FusionBlock(channels, with_skip=index > 0) for index in range(4)
+        )
         self.project = ConvModule(channels, channels, 3, padding=1)
         layers = [
             nn.Conv2d(channels, channels // 2, kernel_size=3, padding=1),
@@ -193,7 +208,9 @@ class DPTHead(RegressionHead):
         """The convolution whose output becomes depth."""
         return self.conv_depth.head[-1]
 
-    def forward(self, feats: Sequence[tuple[Tensor, Tensor]], data_samples: list | None = None) -> dict[str, Tensor]:
+    def forward(
+        self, feats: Sequence[tuple[Tensor, Tensor]], data_samples: list | None = None
+    ) -> dict[str, Tensor]:
         """Map (map (N, E, h, w), class token (N, E)) of four blocks to ``depth`` in metres.
 
         Returns:
@@ -204,7 +221,9 @@ class DPTHead(RegressionHead):
             ValueError: If the features are maps without class tokens.
         """
         if any(isinstance(feat, Tensor) for feat in feats):
-            raise ValueError('DPTHead: the backbone gives maps without class tokens, set backbone.class_token=True')
+            raise ValueError(
+                'DPTHead: the backbone gives maps without class tokens, set backbone.class_token=True'
+            )
         # Strides 4, 8, 16 and 32 of an image with 16x16 patches.
         maps = self.reassemble_blocks(feats)
         levels = [conv(feat) for conv, feat in zip(self.convs, maps, strict=True)]

@@ -57,9 +57,13 @@ class MonodepthHead(SigmoidDepthHead):
             self.up_convs.append(reflect_conv(coarser, width))
         for skip, width in zip(skip_channels, channels, strict=True):
             self.skip_convs.append(reflect_conv(skip + width, width))
-        self.outputs = nn.ModuleList(reflect_conv(channels[level], 1) for level in range(num_outputs))
+        self.outputs = nn.ModuleList(
+            reflect_conv(channels[level], 1) for level in range(num_outputs)
+        )
 
-    def forward(self, feats: Sequence[Tensor], data_samples: list | None = None) -> dict[str, list[Tensor]]:
+    def forward(
+        self, feats: Sequence[Tensor], data_samples: list | None = None
+    ) -> dict[str, list[Tensor]]:
         """Map features (N, C, h, w), finest first, to ``sigmoids`` (N, 1, h, w), finest first."""
         # Level 0 is twice as fine as the finest features and has no skip connection.
         skips = [None, *feats[:-1]]

@@ -33,7 +33,9 @@ class WindowCRFAttention(nn.Module):
         self.num_heads = num_heads
         self.qk = nn.Linear(dim, 2 * dim)
         self.proj = nn.Linear(dim, dim)
-        self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * window_size - 1) ** 2, num_heads))
+        self.relative_position_bias_table = nn.Parameter(
+            torch.zeros((2 * window_size - 1) ** 2, num_heads)
+        )
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
         index = relative_position_index(window_size)
         self.register_buffer('relative_position_index', index, persistent=False)
@@ -48,10 +50,16 @@ class WindowCRFAttention(nn.Module):
         """
         count, length, dim = feat.shape
         query, key = self.qk(feat).view(count, length, 2, self.num_heads, -1).permute(2, 0, 3, 1, 4)
-        value = value.reshape(count, length, self.num_heads, -1).transpose(1, 2)  # (N * W, heads, L, C / heads)
+        value = value.reshape(count, length, self.num_heads, -1).transpose(
+            1, 2
+        )  # (N * W, heads, L, C / heads)
         # Queries are scaled before the product, which cannot overflow in half precision then.
-        potential = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)  # (N * W, heads, L, L)
-        potential = potential + self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)
+        potential = (query * query.shape[-1] ** -0.5) @ key.transpose(
+            -2, -1
+        )  # (N * W, heads, L, L)
+        potential = potential + self.relative_position_bias_table[
+            self.relative_position_index
+        ].permute(2, 0, 1)
         if mask is not None:
             per_image = potential.view(-1, len(mask), self.num_heads, length, length)
             potential = (per_image + mask.unsqueeze(1)).view_as(potential)
@@ -70,13 +78,17 @@ class CRFBlock(nn.Module):
         mlp_ratio: Hidden channels of the feed-forward layer, in units of C.
     """
 
-    def __init__(self, dim: int, num_heads: int, window_size: int, shift: int, mlp_ratio: int = 4) -> None:
+    def __init__(
+        self, dim: int, num_heads: int, window_size: int, shift: int, mlp_ratio: int = 4
+    ) -> None:
         super().__init__()
         self.window_size, self.shift = window_size, shift
         self.norm1 = nn.LayerNorm(dim)
         self.attn = WindowCRFAttention(dim, num_heads, window_size)
         self.norm2 = nn.LayerNorm(dim)
-        self.mlp = nn.ModuleDict(dict(fc1=nn.Linear(dim, mlp_ratio * dim), fc2=nn.Linear(mlp_ratio * dim, dim)))
+        self.mlp = nn.ModuleDict(
+            dict(fc1=nn.Linear(dim, mlp_ratio * dim), fc2=nn.Linear(mlp_ratio * dim, dim))
+        )
 
     def forward(self, feat: Tensor, value: Tensor, mask: Tensor) -> Tensor:
         """Map ``feat`` and ``value`` (N, h, w, C) to (N, h, w, C).
@@ -131,7 +143,10 @@ class WindowCRF(nn.Module):
         self.window_size = window_size
         self.proj_x = _conv(in_channels, dim)
         self.proj_v = _conv(value_channels, dim)
-        blocks = [CRFBlock(dim, num_heads, window_size, (index % 2) * (window_size // 2)) for index in range(depth)]
+        blocks = [
+            CRFBlock(dim, num_heads, window_size, (index % 2) * (window_size // 2))
+            for index in range(depth)
+        ]
         self.crf_layer = nn.ModuleDict(dict(blocks=nn.ModuleList(blocks)))
         self.norm_crf = nn.LayerNorm(dim)
 
@@ -152,7 +167,9 @@ def _conv(before: int, after: int) -> nn.Module:
 
 def relative_position_index(window_size: int) -> Tensor:
     """Return the row of the bias table for every pair of pixels of a window, (L, L)."""
-    rows, columns = torch.meshgrid(torch.arange(window_size), torch.arange(window_size), indexing='ij')
+    rows, columns = torch.meshgrid(
+        torch.arange(window_size), torch.arange(window_size), indexing='ij'
+    )
     rows, columns = rows.flatten(), columns.flatten()
     # Differences from -(window_size - 1) to window_size - 1, moved to start at zero.
     row_offsets = rows[:, None] - rows + window_size - 1
@@ -179,7 +196,9 @@ def shift_mask(feat: Tensor, window_size: int) -> Tensor:
         index = torch.arange(padded, device=feat.device)
         bands.append((index >= padded - window_size).long() + (index >= padded - shift).long())
     regions = bands[0][:, None] * 3 + bands[1]
-    windows = window_partition(regions[None, :, :, None], (window_size, window_size)).flatten(1)  # (W, L)
+    windows = window_partition(regions[None, :, :, None], (window_size, window_size)).flatten(
+        1
+    )  # (W, L)
     is_masked = windows[:, None, :] != windows[:, :, None]
     return torch.zeros_like(is_masked, dtype=feat.dtype).masked_fill(is_masked, MASKED)
 
@@ -243,7 +262,9 @@ class NeWCRFsHead(RegressionHead):
             )
             self.add_module(f'crf{index}', level)
 
-    def forward(self, feats: Sequence[Tensor], data_samples: list | None = None) -> dict[str, Tensor]:
+    def forward(
+        self, feats: Sequence[Tensor], data_samples: list | None = None
+    ) -> dict[str, Tensor]:
         """Map levels (N, C, h, w), finest first, and the pooled map to ``depth`` (N, 1, h, w)."""
         levels, value = feats[:-1], feats[-1]
         for index in reversed(range(len(levels))):

@@ -43,7 +43,9 @@ class QueryDepthHead(BaseDepthHead):
     ) -> None:
         super().__init__(**kwargs)
         self.last_layer = num_predictions - 1
-        if len(aux_layers) != len(aux_weights) or any(not 0 <= layer < self.last_layer for layer in aux_layers):
+        if len(aux_layers) != len(aux_weights) or any(
+            not 0 <= layer < self.last_layer for layer in aux_layers
+        ):
             raise ValueError(
                 f'{type(self).__name__}: aux_layers are below {self.last_layer} and have one '
                 'weight each, '
@@ -51,7 +53,9 @@ class QueryDepthHead(BaseDepthHead):
             )
         self.aux_weights = dict(zip(aux_layers, aux_weights, strict=True))
         self.num_classes = num_classes
-        self.loss_class = MODELS.build(loss_class or dict(type='SceneClassLoss')) if num_classes else None
+        self.loss_class = (
+            MODELS.build(loss_class or dict(type='SceneClassLoss')) if num_classes else None
+        )
 
     def predicting_layers(self, all_layers: bool) -> list[int]:
         """Return the numbers of the predicting layers: all, trained, or in eval mode the last."""
@@ -78,7 +82,9 @@ class QueryDepthHead(BaseDepthHead):
             labels = scene_labels(data_samples, self.num_classes, gt_depth.device)
         losses = {}
         for index, layer in enumerate(outputs['layers']):
-            values = self.depth_losses(outputs, index, gt_depth, data_samples, layer == self.last_layer)
+            values = self.depth_losses(
+                outputs, index, gt_depth, data_samples, layer == self.last_layer
+            )
             weight = self.aux_weights.get(layer, 1.0)
             values = {name: weight * value for name, value in values.items()}
             if labels is not None:
@@ -114,7 +120,9 @@ class QueryDepthHead(BaseDepthHead):
 
     def losses_on_depth(self, depth: Tensor, gt_depth: Tensor) -> dict[str, Tensor]:
         """Return the terms of ``loss_decode`` for depth (N, h, w), resized to ``gt_depth``."""
-        return self.decode_losses(self.resize(depth.unsqueeze(1), gt_depth.shape[-2:]), gt_depth, gt_depth > 0)
+        return self.decode_losses(
+            self.resize(depth.unsqueeze(1), gt_depth.shape[-2:]), gt_depth, gt_depth > 0
+        )
 
 
 def stack_predictions(predictions: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -38,7 +38,9 @@ class SigmoidDepthHead(BaseModule, metaclass=ABCMeta):
         super().__init__()
         near, far = output_range
         if not 0 < near < far:
-            raise ValueError(f'{type(self).__name__}: output_range needs 0 < near < far, got {near} and {far}')
+            raise ValueError(
+                f'{type(self).__name__}: output_range needs 0 < near < far, got {near} and {far}'
+            )
         self.output_range = (float(near), float(far))
 
     @abstractmethod
@@ -58,4 +60,6 @@ class SigmoidDepthHead(BaseModule, metaclass=ABCMeta):
 
 def reflect_conv(in_channels: int, out_channels: int, dilation: int = 1) -> nn.Conv2d:
     """Return a 3x3 convolution with reflection padding, as in the decoders of monodepth."""
-    return nn.Conv2d(in_channels, out_channels, 3, padding=dilation, dilation=dilation, padding_mode='reflect')
+    return nn.Conv2d(
+        in_channels, out_channels, 3, padding=dilation, dilation=dilation, padding_mode='reflect'
+    )

@@ -64,7 +64,9 @@ class MultiScaleDeformableAttention(nn.Module):
     ) -> None:
         super().__init__()
         if embed_dims % num_heads:
-            raise ValueError(f'deformable attention: num_heads={num_heads} does not divide embed_dims={embed_dims}')
+            raise ValueError(
+                f'deformable attention: num_heads={num_heads} does not divide embed_dims={embed_dims}'
+            )
         self.num_heads, self.num_levels, self.num_points = num_heads, num_levels, num_points
         samples = num_heads * num_levels * num_points
         self.sampling_offsets = nn.Linear(embed_dims, samples * 2)
@@ -114,9 +116,13 @@ class MultiScaleDeformableAttention(nn.Module):
         offsets = self.sampling_offsets(placed).view(*shape, 2)
         weights = self.attention_weights(placed).view(*shape[:3], -1).softmax(dim=-1).view(shape)
         # Offsets are in pixels of a level, locations in shares of its sides.
-        sizes = torch.tensor([(w, h) for h, w in spatial_shapes], dtype=offsets.dtype, device=offsets.device)
+        sizes = torch.tensor(
+            [(w, h) for h, w in spatial_shapes], dtype=offsets.dtype, device=offsets.device
+        )
         locations = reference_points[:, :, None, :, None, :] + offsets / sizes[:, None, :]
-        values = self.value_proj(value).view(batch, value.shape[1], self.num_heads, -1)  # (N, S, H, E / H)
+        values = self.value_proj(value).view(
+            batch, value.shape[1], self.num_heads, -1
+        )  # (N, S, H, E / H)
         attended = ms_deform_attn(values, spatial_shapes, locations, weights)  # (N, Q, E)
         return query + self.dropout(self.output_proj(attended))
 
@@ -145,7 +151,9 @@ class DeformableEncoderLayer(nn.Module):
         ffn_dropout: float,
     ) -> None:
         super().__init__()
-        self.self_attn = MultiScaleDeformableAttention(embed_dims, num_heads, num_levels, num_points, attn_dropout)
+        self.self_attn = MultiScaleDeformableAttention(
+            embed_dims, num_heads, num_levels, num_points, attn_dropout
+        )
         self.ffn = FeedForward(embed_dims, feedforward_channels, ffn_dropout)
         self.norms = nn.ModuleList(nn.LayerNorm(embed_dims) for _ in range(2))
 
@@ -157,7 +165,9 @@ class DeformableEncoderLayer(nn.Module):
         shapes: Sequence[tuple[int, int]],
     ) -> Tensor:
         """Map tokens (N, S, E), positions (1, S, E) and references (1, S, 1, 2) to (N, S, E)."""
-        tokens = self.norms[0](self.self_attn(tokens, tokens, references, shapes, query_pos=positions))
+        tokens = self.norms[0](
+            self.self_attn(tokens, tokens, references, shapes, query_pos=positions)
+        )
         return self.norms[1](self.ffn(tokens))
 
 
@@ -199,7 +209,9 @@ class DeformableEncoder(nn.Module):
             attn_dropout,
             ffn_dropout,
         )
-        self.layers = nn.ModuleList(DeformableEncoderLayer(embed_dims, *options) for _ in range(num_layers))
+        self.layers = nn.ModuleList(
+            DeformableEncoderLayer(embed_dims, *options) for _ in range(num_layers)
+        )
         self.level_embed = nn.Parameter(torch.empty(num_levels, embed_dims))
         self.position_encoding = SinePositionEncoding(embed_dims // 2, normalize=True)
         nn.init.normal_(self.level_embed)

@@ -40,7 +40,9 @@ class UpSample(nn.Module):
     def forward(self, coarse: Tensor, skip: Tensor) -> Tensor:
         """Map ``coarse`` (N, C1, h, w) and ``skip`` (N, C2, H, W) to (N, C, H, W)."""
         # To the size of the skip connection, not by 2: levels of odd sizes fit too.
-        up = F.interpolate(coarse, size=skip.shape[-2:], mode='bilinear', align_corners=self.align_corners)
+        up = F.interpolate(
+            coarse, size=skip.shape[-2:], mode='bilinear', align_corners=self.align_corners
+        )
         return self.convB(self.convA(torch.cat([up, skip], dim=1)))
 
 
@@ -65,7 +67,9 @@ class DenseDepthDecoder(nn.ModuleList):
     ) -> None:
         widths = list(reversed(up_sample_channels))
         blocks = [ConvModule(in_channels[-1], widths[0], kernel_size=1, act_cfg=None)]
-        for before, skip, after in zip(widths, reversed(in_channels[:-1]), widths[1:], strict=False):
+        for before, skip, after in zip(
+            widths, reversed(in_channels[:-1]), widths[1:], strict=False
+        ):
             blocks.append(UpSample(before + skip, after, norm_cfg, act_cfg, align_corners))
         super().__init__(blocks)
 

@@ -43,7 +43,8 @@ class DeformablePixelDecoder(nn.Module):
         super().__init__()
         norm = dict(type='GN', num_groups=32)
         self.input_convs = nn.ModuleList(
-            ConvModule(before, channels, 1, bias=True, norm_cfg=norm, act_cfg=None) for before in in_channels[:0:-1]
+            ConvModule(before, channels, 1, bias=True, norm_cfg=norm, act_cfg=None)
+            for before in in_channels[:0:-1]
         )
         self.encoder = DeformableEncoder(
             channels,
@@ -53,7 +54,9 @@ class DeformablePixelDecoder(nn.Module):
             num_points=num_points,
             feedforward_channels=feedforward_channels,
         )
-        self.lateral_conv = ConvModule(in_channels[0], channels, 1, bias=False, norm_cfg=norm, act_cfg=None)
+        self.lateral_conv = ConvModule(
+            in_channels[0], channels, 1, bias=False, norm_cfg=norm, act_cfg=None
+        )
         self.output_conv = ConvModule(channels, channels, 3, padding=1, bias=False, norm_cfg=norm)
         self.mask_feature = nn.Conv2d(channels, channels, kernel_size=1)
         self.reset_parameters()
@@ -174,7 +177,9 @@ class MaskedQueryDecoder(nn.Module):
 
         True is masked out.
         """
-        logits = F.interpolate(mask_logits, size=tuple(size), mode='bilinear', align_corners=False).flatten(2)
+        logits = F.interpolate(
+            mask_logits, size=tuple(size), mode='bilinear', align_corners=False
+        ).flatten(2)
         hidden = logits.sigmoid() < 0.5
         # A fully masked row would make the softmax NaN: such a query attends to all pixels.
         hidden = hidden & ~hidden.all(dim=-1, keepdim=True)

@@ -32,7 +32,9 @@ class SinePositionEncoding(nn.Module):
         self.normalize = normalize
         self.eps = eps
 
-    def forward(self, size: tuple[int, int], device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
+    def forward(
+        self, size: tuple[int, int], device: torch.device, dtype: torch.dtype = torch.float32
+    ) -> Tensor:
         """Return the encoding (1, 2 * num_feats, h, w) of a map of ``size`` (h, w)."""
         height, width = size
         rows = self._encode_axis(height, device)[:, None, :].expand(-1, width, -1)

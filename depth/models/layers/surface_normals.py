@@ -17,7 +17,9 @@ def back_project(depth: Tensor, intrinsics: Tensor) -> Tensor:
     v = torch.arange(height, device=depth.device, dtype=depth.dtype)
     x = (u - intrinsics[:, 0, 2, None]) / intrinsics[:, 0, 0, None]  # (N, W)
     y = (v - intrinsics[:, 1, 2, None]) / intrinsics[:, 1, 1, None]  # (N, H)
-    rays = torch.stack([x.unsqueeze(1).expand(-1, height, -1), y.unsqueeze(2).expand(-1, -1, width)], dim=1)
+    rays = torch.stack(
+        [x.unsqueeze(1).expand(-1, height, -1), y.unsqueeze(2).expand(-1, -1, width)], dim=1
+    )
     return torch.cat([rays * depth, depth], dim=1)
 
 
@@ -79,7 +81,9 @@ def normals_from_planes(
     at_center, by_u, by_v = solved[:, :1], solved[:, 1:2] / radius, solved[:, 2:] / radius
     # Sum of squared residuals of the least-squares solution.
     coefficients = solved.split(1, dim=1)
-    error = square - sum(target * value for target, value in zip(targets, coefficients, strict=True))
+    error = square - sum(
+        target * value for target, value in zip(targets, coefficients, strict=True)
+    )
     fits = error.clamp(min=0) <= count * (tolerance * at_center).square()
     x, y, _ = back_project(torch.ones_like(inverse), intrinsics.double()).split(1, dim=1)
     # Slopes per pixel to slopes per unit of the normalised image plane.

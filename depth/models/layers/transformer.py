@@ -15,7 +15,9 @@ class MLP(nn.Sequential):
         num_layers: Number of linear layers.
     """
 
-    def __init__(self, in_channels: int, hidden_channels: int, out_channels: int, num_layers: int = 3) -> None:
+    def __init__(
+        self, in_channels: int, hidden_channels: int, out_channels: int, num_layers: int = 3
+    ) -> None:
         widths = [in_channels, *[hidden_channels] * (num_layers - 1), out_channels]
         layers = []
         for before, after in pairwise(widths):
@@ -99,11 +101,15 @@ class QueryDecoderLayer(nn.Module):
             hidden: Boolean (N, Q, S); True where a query must not attend.
         """
         if self.cross_first:
-            queries = self.norms[0](self._attend_to_memory(queries, memory, query_pos, memory_pos, hidden))
+            queries = self.norms[0](
+                self._attend_to_memory(queries, memory, query_pos, memory_pos, hidden)
+            )
             queries = self.norms[1](self._attend_to_queries(queries, query_pos))
         else:
             queries = self.norms[0](self._attend_to_queries(queries, query_pos))
-            queries = self.norms[1](self._attend_to_memory(queries, memory, query_pos, memory_pos, hidden))
+            queries = self.norms[1](
+                self._attend_to_memory(queries, memory, query_pos, memory_pos, hidden)
+            )
         return self.norms[2](self.ffn(queries))
 
     def _attend_to_memory(
@@ -119,7 +125,9 @@ class QueryDecoderLayer(nn.Module):
             hidden = hidden.repeat_interleave(self.cross_attn.num_heads, dim=0)
         # The position goes into keys and queries, not into the values.
         keys = memory + memory_pos
-        attended, _ = self.cross_attn(queries + query_pos, keys, memory, attn_mask=hidden, need_weights=False)
+        attended, _ = self.cross_attn(
+            queries + query_pos, keys, memory, attn_mask=hidden, need_weights=False
+        )
         return queries + self.dropout(attended)
 
     def _attend_to_queries(self, queries: Tensor, query_pos: Tensor) -> Tensor:

@@ -68,5 +68,7 @@ def synthesize_view(
     # Half precision cannot tell neighbouring columns of a wide image apart.
     with torch.autocast(source.device.type, enabled=False):
         points = transform_points(back_project(depth.float(), intrinsics), transform)
-        pixels = project_points(points, intrinsics if source_intrinsics is None else source_intrinsics)
+        pixels = project_points(
+            points, intrinsics if source_intrinsics is None else source_intrinsics
+        )
         return sample_pixels(source.float(), pixels)

@@ -34,7 +34,9 @@ def chamfer_loss(centers: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
     with torch.no_grad():
         # Bucket b holds the targets between centres b - 1 and b. Targets that are masked out fall
         # into the first one, where they do no harm.
-        buckets = torch.searchsorted(centers.detach().contiguous(), torch.where(mask, targets, -torch.inf))
+        buckets = torch.searchsorted(
+            centers.detach().contiguous(), torch.where(mask, targets, -torch.inf)
+        )
         nearest_targets = _nearest_targets(centers, targets, mask, buckets)
         nearest_centers = _nearest_centers(centers, targets, buckets)
     counts = mask.sum(dim=1)
@@ -53,7 +55,9 @@ def _nearest_targets(centers: Tensor, targets: Tensor, mask: Tensor, buckets: Te
     extremes = []  # largest and smallest target of every bucket, (N, D + 1)
     for reduction, neutral in (('amax', -torch.inf), ('amin', torch.inf)):
         empty = centers.new_full((images, num_centers + 1), neutral)
-        extremes.append(empty.scatter_reduce(1, buckets, torch.where(mask, targets, neutral), reduction))
+        extremes.append(
+            empty.scatter_reduce(1, buckets, torch.where(mask, targets, neutral), reduction)
+        )
     # Empty buckets pass on the extreme of the next bucket below or above.
     below = extremes[0][:, :-1].cummax(dim=1).values
     above = extremes[1][:, 1:].flip(1).cummin(dim=1).values.flip(1)

@@ -46,11 +46,15 @@ def sinkhorn_divergence(
         # Three problems at once: first to second, first to itself, second to itself.
         sources = torch.cat([first, first, second])
         targets = torch.cat([second, first, second])
-        source_duals, target_duals = _potentials(sources, targets, rows, columns, epsilon, iterations)
+        source_duals, target_duals = _potentials(
+            sources, targets, rows, columns, epsilon, iterations
+        )
         first_to_second, first_to_first, second_to_second = source_duals.chunk(3)
         second_to_first = target_duals.chunk(3)[0]
     # The potentials of a distribution against itself remove the entropic bias.
-    cost = first * (first_to_second - first_to_first) + second * (second_to_first - second_to_second)
+    cost = first * (first_to_second - first_to_first) + second * (
+        second_to_first - second_to_second
+    )
     return cost.sum(dim=(1, 2))
 
 
@@ -65,7 +69,9 @@ def _potentials(
     def soft_minimum(log_mass: Tensor, potential: Tensor, eps: float) -> Tensor:
         score = log_mass + potential / eps  # (N, h, w)
         score = torch.logsumexp(score.unsqueeze(-2) + horizontal / eps, dim=-1)  # over the columns
-        score = torch.logsumexp(score.unsqueeze(-3) + (vertical / eps).unsqueeze(-1), dim=-2)  # over the rows
+        score = torch.logsumexp(
+            score.unsqueeze(-3) + (vertical / eps).unsqueeze(-1), dim=-2
+        )  # over the rows
         return -eps * score
 
     start = max(1.0, epsilon)  # no cost is larger than the squared diagonal
@@ -108,7 +114,9 @@ def pool_to_cells(depth: Tensor, mask: Tensor, grid_size: int) -> tuple[Tensor, 
     return mean[:, 0], share[:, 0]
 
 
-def cell_positions(side: int, grid_size: int, diagonal: float, device: torch.device, dtype: torch.dtype) -> Tensor:
+def cell_positions(
+    side: int, grid_size: int, diagonal: float, device: torch.device, dtype: torch.dtype
+) -> Tensor:
     """Return the centres of the cells along an axis of ``side`` pixels, divided by ``diagonal``."""
     kernel = -(-side // grid_size)
     starts = torch.arange(0, side, kernel, device=device, dtype=dtype)
@@ -198,5 +206,7 @@ class OptimalTransportDepthLoss(nn.Module):
 
     def forward(self, pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         """Return the weighted loss of depth in metres, all (N, 1, H, W)."""
-        loss = optimal_transport_loss(pred, target, mask, self.grid_size, self.epsilon, self.iterations)
+        loss = optimal_transport_loss(
+            pred, target, mask, self.grid_size, self.epsilon, self.iterations
+        )
         return self.loss_weight * loss

@@ -27,7 +27,9 @@ class SceneClassLoss(nn.Module):
         return self.loss_weight * F.cross_entropy(logits.float(), labels)
 
 
-def scene_labels(data_samples: Sequence[DepthDataSample], num_classes: int, device: torch.device) -> Tensor:
+def scene_labels(
+    data_samples: Sequence[DepthDataSample], num_classes: int, device: torch.device
+) -> Tensor:
     """Return the samples' ``scene_class`` as class numbers (N,).
 
     Raises:

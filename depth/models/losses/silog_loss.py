@@ -36,7 +36,9 @@ def silog_loss(
     pred, target = pred.float(), target.float()
     # Weighted sums, not pred[mask]: boolean indexing and `if mask.any()` would stall the device.
     count = mask.sum()
-    error = torch.log(torch.where(mask, pred, 1) + eps) - torch.log(torch.where(mask, target, 1) + eps)
+    error = torch.log(torch.where(mask, pred, 1) + eps) - torch.log(
+        torch.where(mask, target, 1) + eps
+    )
     mean = error.sum() / count.clamp(min=1)
     total = (1 - variance_focus) * mean.square()
     if not mean_only:
@@ -76,7 +78,9 @@ class SILogLoss(nn.Module):
         """Return the weighted loss of depth in metres, all (N, 1, H, W)."""
         if self.max_depth is not None:
             mask = mask & (target <= self.max_depth)
-        return self.loss_weight * silog_loss(pred, target, mask, mean_only=self.warm_up and self._is_warming_up())
+        return self.loss_weight * silog_loss(
+            pred, target, mask, mean_only=self.warm_up and self._is_warming_up()
+        )
 
     def _is_warming_up(self) -> bool:
         iteration = MessageHub.get_current_instance().get_info('iter', 0)

@@ -79,7 +79,9 @@ class ViewSynthesisLoss(nn.Module):
     def reprojection_error(self, depth: Tensor, views: ViewBatch) -> Tensor:
         """Return the smallest error (N, 1, H, W) over the views synthesised with ``depth``."""
         errors = []
-        for source, transform, intrinsics in zip(views.sources, views.transforms, views.source_intrinsics, strict=True):
+        for source, transform, intrinsics in zip(
+            views.sources, views.transforms, views.source_intrinsics, strict=True
+        ):
             synthesized = synthesize_view(source, depth, views.intrinsics, transform, intrinsics)
             errors.append(photometric_error(synthesized, views.target, self.ssim_weight))
         return torch.cat(errors, dim=1).amin(dim=1, keepdim=True)
@@ -88,7 +90,9 @@ class ViewSynthesisLoss(nn.Module):
         """Return the smallest error (N, 1, H, W) of unwarped sources, or None if not masking."""
         if not self.auto_mask:
             return None
-        errors = [photometric_error(source, views.target, self.ssim_weight) for source in views.sources]
+        errors = [
+            photometric_error(source, views.target, self.ssim_weight) for source in views.sources
+        ]
         error = torch.cat(errors, dim=1).amin(dim=1, keepdim=True)
         return error + self.auto_mask_noise * torch.randn_like(error)
 
@@ -106,7 +110,10 @@ class ViewSynthesisLoss(nn.Module):
         """Return ``loss_smooth`` of full-size maps, or an empty dict if its weight is zero."""
         if not self.smoothness_weight:
             return {}
-        terms = [edge_aware_smoothness(values, views.target) / 2**index for index, values in enumerate(maps)]
+        terms = [
+            edge_aware_smoothness(values, views.target) / 2**index
+            for index, values in enumerate(maps)
+        ]
         return dict(loss_smooth=self.smoothness_weight * _mean(terms))
 
 

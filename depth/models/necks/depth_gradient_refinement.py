@@ -31,11 +31,15 @@ class SobelDerivatives(nn.Module):
         learned: Train the filters, one pair a channel, starting as Sobel's.
     """
 
-    def __init__(self, channels: int, orders: Sequence[int] = (1, 2), learned: bool = False) -> None:
+    def __init__(
+        self, channels: int, orders: Sequence[int] = (1, 2), learned: bool = False
+    ) -> None:
         super().__init__()
         self.orders = tuple(orders)
         by_x = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 8
-        filters = torch.stack([by_x, by_x.t()]).repeat(channels, 1, 1).unsqueeze(1)  # (2r, 1, 3, 3): x, y, x, y, ...
+        filters = (
+            torch.stack([by_x, by_x.t()]).repeat(channels, 1, 1).unsqueeze(1)
+        )  # (2r, 1, 3, 3): x, y, x, y, ...
         if learned:
             self.filters = nn.Parameter(filters)
         else:
@@ -62,7 +66,9 @@ class SobelDerivatives(nn.Module):
     def _differentiate(self, feat: Tensor) -> tuple[Tensor, Tensor]:
         """Return the derivatives of (N, r, h, w) by x and by y, of the same shape."""
         padded = F.pad(feat, (1, 1, 1, 1), mode='replicate')
-        by_xy = F.conv2d(padded, self.filters.to(padded.dtype), groups=feat.shape[1])  # (N, 2 r, h, w)
+        by_xy = F.conv2d(
+            padded, self.filters.to(padded.dtype), groups=feat.shape[1]
+        )  # (N, 2 r, h, w)
         return by_xy[:, ::2], by_xy[:, 1::2]
 
 
@@ -149,7 +155,9 @@ class DepthGradientRefinement(BaseModule):
     ) -> None:
         super().__init__()
         if not orders or not set(orders) <= set(ORDERS) or len(set(orders)) != len(orders):
-            raise ValueError(f'DepthGradientRefinement: orders are different ones of {ORDERS}, got {tuple(orders)}')
+            raise ValueError(
+                f'DepthGradientRefinement: orders are different ones of {ORDERS}, got {tuple(orders)}'
+            )
         if recalibration not in RECALIBRATIONS:
             raise ValueError(
                 f'DepthGradientRefinement: recalibration is one of {RECALIBRATIONS}, got {recalibration!r}'

@@ -66,13 +66,17 @@ class HAHINeck(BaseModule):
             return ConvModule(before, after, kernel_size, padding=kernel_size // 2, norm_cfg=norm)
 
         self.lateral_convs = nn.ModuleList(conv(channels, channels) for channels in in_channels)
-        self.trans_proj = nn.ModuleList(conv(channels, embedding_dim) for channels in in_channels[1:])
+        self.trans_proj = nn.ModuleList(
+            conv(channels, embedding_dim) for channels in in_channels[1:]
+        )
         self.conv_proj = nn.ModuleList([conv(in_channels[0], embedding_dim)])
         self.trans_fusion = nn.ModuleList()
         for before, after in zip(in_channels[1:], out_channels[1:], strict=True):
             self.trans_fusion.append(conv(before + embedding_dim, after, 3))
         self.conv_fusion = nn.ModuleList([conv(in_channels[0] + embedding_dim, out_channels[0], 3)])
-        attention = dict(num_heads=num_heads, num_levels=num_levels, num_points=num_points, dropout=dropout)
+        attention = dict(
+            num_heads=num_heads, num_levels=num_levels, num_points=num_points, dropout=dropout
+        )
         self.self_attn = MultiScaleDeformableAttention(embedding_dim, **attention)
         self.multi_att = MultiScaleDeformableAttention(embedding_dim, **attention)
         self.level_embed = nn.Parameter(torch.empty(num_levels, embedding_dim))
@@ -107,15 +111,25 @@ class HAHINeck(BaseModule):
             positions.append(code.flatten(2).transpose(1, 2) + self.level_embed[index])
             references.append(pixel_centers(shape, tokens.device, tokens.dtype))
         reference = torch.cat(references).view(1, -1, 1, 2)
-        return self.self_attn(tokens, tokens, reference, shapes, query_pos=torch.cat(positions, dim=1))
+        return self.self_attn(
+            tokens, tokens, reference, shapes, query_pos=torch.cat(positions, dim=1)
+        )
 
-    def _cross_interact(self, stem: Tensor, memory: Tensor, shapes: list[tuple[int, int]]) -> Tensor:
+    def _cross_interact(
+        self, stem: Tensor, memory: Tensor, shapes: list[tuple[int, int]]
+    ) -> Tensor:
         """Return the stem's map (N, E, h, w) after cross-attention to the tokens of the levels."""
         query = self.conv_proj[0](stem)
         size = query.shape[-2:]
-        position = self.position_encoding(tuple(size), query.device, query.dtype).flatten(2).transpose(1, 2)
+        position = (
+            self.position_encoding(tuple(size), query.device, query.dtype)
+            .flatten(2)
+            .transpose(1, 2)
+        )
         # As published, a query samples around a point learned from its position code, not around
         # its own pixel.
         reference = self.reference_points(position).sigmoid().unsqueeze(2)  # (1, Q, 1, 2)
-        attended = self.multi_att(query.flatten(2).transpose(1, 2), memory, reference, shapes, query_pos=position)
+        attended = self.multi_att(
+            query.flatten(2).transpose(1, 2), memory, reference, shapes, query_pos=position
+        )
         return attended.transpose(1, 2).unflatten(2, size)

@@ -42,7 +42,9 @@ class PyramidPoolingNeck(BaseModule):
     ) -> None:
         super().__init__()
         if channels % num_groups:
-            raise ValueError(f'PyramidPoolingNeck: num_groups {num_groups} does not divide channels {channels}')
+            raise ValueError(
+                f'PyramidPoolingNeck: num_groups {num_groups} does not divide channels {channels}'
+            )
         self.in_channels = list(in_channels)
         self.out_channels = [*in_channels, channels]
         # Published code means the GroupNorm for the 1x1 branch, where a BatchNorm cannot train on
@@ -52,7 +54,9 @@ class PyramidPoolingNeck(BaseModule):
         for scale in pool_scales:
             conv = ConvModule(in_channels[-1], channels, 1, norm_cfg=norm_cfg)
             self.psp_modules.append(nn.Sequential(nn.AdaptiveAvgPool2d(scale), conv))
-        self.bottleneck = ConvModule(in_channels[-1] + len(pool_scales) * channels, channels, 3, padding=1)
+        self.bottleneck = ConvModule(
+            in_channels[-1] + len(pool_scales) * channels, channels, 3, padding=1
+        )
 
     def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
         """Map features (N, C, h, w), finest first, to the same features and the pooled one."""
@@ -60,5 +64,9 @@ class PyramidPoolingNeck(BaseModule):
         maps = [coarsest]
         for branch in self.psp_modules:
             pooled = branch(coarsest)  # (N, channels, scale, scale)
-            maps.append(F.interpolate(pooled, size=coarsest.shape[-2:], mode='bilinear', align_corners=False))
+            maps.append(
+                F.interpolate(
+                    pooled, size=coarsest.shape[-2:], mode='bilinear', align_corners=False
+                )
+            )
         return [*feats, self.bottleneck(torch.cat(maps, dim=1))]

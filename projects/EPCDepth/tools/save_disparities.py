@@ -35,7 +35,9 @@ def main() -> None:
     from projects.EPCDepth.disparities import DisparityWriterHook
 
     cfg = load_config(args.config, parse_cfg_options(args.cfg_options))
-    writer = dict(type=DisparityWriterHook.__name__, out_dir=args.out, pictures=not args.no_pictures)
+    writer = dict(
+        type=DisparityWriterHook.__name__, out_dir=args.out, pictures=not args.no_pictures
+    )
     cfg.custom_hooks = [*cfg.get('custom_hooks', []), writer]
     test(cfg, args.checkpoint, work_dir=Path(args.out, 'test'))
 

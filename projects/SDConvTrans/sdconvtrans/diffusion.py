@@ -67,7 +67,9 @@ class SemanticGuidance(nn.Module):
 
     def __init__(self, in_channels: Sequence[int], channels: int) -> None:
         super().__init__()
-        self.embeds = nn.ModuleList(nn.Conv2d(width, channels, kernel_size=1) for width in in_channels)
+        self.embeds = nn.ModuleList(
+            nn.Conv2d(width, channels, kernel_size=1) for width in in_channels
+        )
         self.fuse = nn.Conv2d(channels * len(in_channels), channels, kernel_size=1, bias=False)
         self.norm = nn.BatchNorm2d(channels)
 

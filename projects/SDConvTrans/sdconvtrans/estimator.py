@@ -49,5 +49,7 @@ class SDConvTransEstimator(DepthEstimator):
 
     def outputs(self, inputs: Tensor | dict[str, Tensor]) -> dict[str, Tensor]:
         """Return all outputs of the head, see :class:`SDConvTransHead`."""
-        feats = self.backbone.encode(**inputs) if isinstance(inputs, dict) else self.backbone(inputs)
+        feats = (
+            self.backbone.encode(**inputs) if isinstance(inputs, dict) else self.backbone(inputs)
+        )
         return self.decode_head(feats)

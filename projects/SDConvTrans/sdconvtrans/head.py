@@ -33,8 +33,12 @@ class FeaturePyramid(nn.Module):
 
     def __init__(self, in_channels: Sequence[int], channels: int) -> None:
         super().__init__()
-        self.laterals = nn.ModuleList(nn.Conv2d(width, channels, kernel_size=1) for width in in_channels)
-        self.smooths = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in in_channels[:-1])
+        self.laterals = nn.ModuleList(
+            nn.Conv2d(width, channels, kernel_size=1) for width in in_channels
+        )
+        self.smooths = nn.ModuleList(
+            nn.Conv2d(channels, channels, 3, padding=1) for _ in in_channels[:-1]
+        )
 
     def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
         """Map levels (N, C_i, h_i, w_i), finest first, to (N, C, h_i, w_i)."""
@@ -115,8 +119,12 @@ class SDConvTransHead(RegressionHead):
             raise ValueError(f"SDConvTransHead: guidance is 'base' or 'semantic', got {guidance!r}")
         self.base_radius, self.base_edge = base_radius, base_edge
         self.pyramid = FeaturePyramid(conv_channels, pyramid_channels)
-        self.conv_aggregations = nn.ModuleList(aggregation(pyramid_channels, channels) for _ in conv_channels)
-        self.transformer_aggregations = nn.ModuleList(aggregation(width, channels) for width in transformer_channels)
+        self.conv_aggregations = nn.ModuleList(
+            aggregation(pyramid_channels, channels) for _ in conv_channels
+        )
+        self.transformer_aggregations = nn.ModuleList(
+            aggregation(width, channels) for width in transformer_channels
+        )
         self.ups = nn.ModuleList(shuffle_up(channels, factor) for factor in UP_FACTORS)
         self.fuse = nn.Sequential(
             nn.Conv2d(channels * len(conv_channels), channels, 3, padding=1),
@@ -124,7 +132,9 @@ class SDConvTransHead(RegressionHead):
         )
         self.diffusion = BoundaryDiffusion(channels)
         self.detail_aggregation = aggregation(2 * channels, channels)
-        self.semantic = SemanticGuidance(transformer_channels, channels) if guidance == 'semantic' else None
+        self.semantic = (
+            SemanticGuidance(transformer_channels, channels) if guidance == 'semantic' else None
+        )
         del self.loss_decode  # the named losses take its place
         self.losses = nn.ModuleDict(
             {name: MODELS.build(loss) for name, loss in (losses or LOSSES).items()},

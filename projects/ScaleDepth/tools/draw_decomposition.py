@@ -37,7 +37,10 @@ def main() -> None:
     model = init_model(args.config, args.checkpoint, device=args.device)
     rows = [draw_decomposition(model, path) for path in args.images]
     width = max(row.shape[1] for row in rows)
-    rows = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
+    rows = [
+        np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=255)
+        for row in rows
+    ]
     write_image(args.out, np.vstack(rows))
     print(args.out)
 

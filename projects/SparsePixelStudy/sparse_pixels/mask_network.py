@@ -27,8 +27,12 @@ class MaskNetwork(nn.Module):
         super().__init__()
         widths = [channels * 2**level for level in range(4)]
         self.stem = _block(3, widths[0])
-        self.downs = nn.ModuleList(_block(before, after, stride=2) for before, after in pairwise(widths))
-        self.ups = nn.ModuleList(_block(before + after, after) for before, after in pairwise(reversed(widths)))
+        self.downs = nn.ModuleList(
+            _block(before, after, stride=2) for before, after in pairwise(widths)
+        )
+        self.ups = nn.ModuleList(
+            _block(before + after, after) for before, after in pairwise(reversed(widths))
+        )
         self.logit = nn.Conv2d(channels, 1, 3, padding=1)
         # At the start sigmoid(2) = 0.88 of every pixel is visible; the sparsity term then hides the
         # pixels that the depth model does not need.

@@ -48,7 +48,10 @@ def train_mask_network(
         mask = network(inputs)
         depth = depth_model(show_pixels(inputs, mask))
         share = mask.mean()
-        loss = silog_loss(depth, target, torch.ones_like(target, dtype=torch.bool)) + sparsity_weight * share
+        loss = (
+            silog_loss(depth, target, torch.ones_like(target, dtype=torch.bool))
+            + sparsity_weight * share
+        )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -87,7 +90,11 @@ def masked_rmse(
     errors = {share: [] for share in shares}
     for batch in batches:
         inputs = batch['inputs']
-        gt_depth = torch.stack([sample.gt_depth for sample in batch['data_samples']]).unsqueeze(1).to(inputs)
+        gt_depth = (
+            torch.stack([sample.gt_depth for sample in batch['data_samples']])
+            .unsqueeze(1)
+            .to(inputs)
+        )
         scores = score(inputs)
         for share in shares:
             depth = depth_model(show_pixels(inputs, keep_best_pixels(scores, share)))

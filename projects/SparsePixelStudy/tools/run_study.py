@@ -57,7 +57,9 @@ def main() -> None:
     """Train what is missing, run the study, write numbers and pictures."""
     args = parse_args()
     args.out_dir.mkdir(parents=True, exist_ok=True)
-    checkpoints = {name: getattr(args, name) or train_depth_model(name, args.out_dir) for name in MODELS}
+    checkpoints = {
+        name: getattr(args, name) or train_depth_model(name, args.out_dir) for name in MODELS
+    }
     from depth.engine.config import make_projects_importable
 
     make_projects_importable(Path(__file__))

@@ -46,12 +46,19 @@ def folder_config(root, **kwargs):
         options = dict(depth_scale=1000.0, max_depth=10.0, pipeline=[]) | kwargs
         return dict(dataset=dict(type='FolderDepthDataset', data_root=str(root / split), **options))
 
-    return dict(train_dataloader=loader('train'), val_dataloader=loader('val'), test_dataloader=loader('val'))
+    return dict(
+        train_dataloader=loader('train'),
+        val_dataloader=loader('val'),
+        test_dataloader=loader('val'),
+    )
 
 
 def found(report):
     """Return what was found, without the words."""
-    return {(finding.severity, finding.kind, finding.split, finding.count) for finding in report.findings}
+    return {
+        (finding.severity, finding.kind, finding.split, finding.count)
+        for finding in report.findings
+    }
 
 
 def test_a_clean_folder_has_no_findings(folder):
@@ -63,15 +70,24 @@ def test_a_clean_folder_has_no_findings(folder):
     assert (summary['split'], summary['images'], summary['decoded']) == ('train', 6, 6)
     assert summary['valid'] == 1.0
     assert summary['sizes'] == '32x24'
-    assert [item['split'] for item in report.summaries] == ['train', 'test']  # validation is the test split here
+    assert [item['split'] for item in report.summaries] == [
+        'train',
+        'test',
+    ]  # validation is the test split here
     assert 'no findings' in format_report(report)
 
 
 def test_a_clean_nyu_layout_has_no_findings(rendered):
     def loader(split):
-        return dict(dataset=dict(type='NYUDataset', data_root=str(rendered / 'nyu'), ann_file=f'nyu_{split}.txt'))
+        return dict(
+            dataset=dict(
+                type='NYUDataset', data_root=str(rendered / 'nyu'), ann_file=f'nyu_{split}.txt'
+            )
+        )
 
-    report = examine(dict(train_dataloader=loader('train'), test_dataloader=loader('test')), full=True)
+    report = examine(
+        dict(train_dataloader=loader('train'), test_dataloader=loader('test')), full=True
+    )
     assert report.findings == []
     assert report.summaries[0]['dataset'] == 'nyu (rendered)'
 
@@ -124,7 +140,11 @@ def odd_floats(root):
         depth[0, 0] = value
         (root / f'train/depth/{index:05d}.png').unlink()
         np.save(root / f'train/depth/{index:05d}.npy', depth)
-    return {('warning', 'nan', 'train', 1), ('warning', 'infinite', 'train', 1), ('error', 'negative', 'train', 1)}
+    return {
+        ('warning', 'nan', 'train', 1),
+        ('warning', 'infinite', 'train', 1),
+        ('error', 'negative', 'train', 1),
+    }
 
 
 def cut_off_npy(root):
@@ -146,7 +166,9 @@ def training_picture_in_the_test_set(root):
 
 
 def camera_of_a_larger_image(root):
-    (root / 'train/intrinsics.json').write_text(json.dumps(dict(fx=520.0, fy=520.0, cx=320.0, cy=240.0)))
+    (root / 'train/intrinsics.json').write_text(
+        json.dumps(dict(fx=520.0, fy=520.0, cx=320.0, cy=240.0))
+    )
     return {('error', 'camera', 'train', 6)}
 
 
@@ -179,7 +201,10 @@ def test_each_planted_fault_is_found_and_nothing_else(folder, plant):
 @pytest.mark.parametrize(('scale', 'fitting'), [(256.0, '1000'), (1.0, '1000'), (100000.0, '1000')])
 def test_a_wrong_depth_scale_is_found_and_the_right_one_named(folder, scale, fitting):
     report = examine(folder_config(folder, depth_scale=scale))
-    assert {(finding.kind, finding.split) for finding in report.findings} >= {('scale', 'train'), ('scale', 'test')}
+    assert {(finding.kind, finding.split) for finding in report.findings} >= {
+        ('scale', 'train'),
+        ('scale', 'test'),
+    }
     advice = next(finding.advice for finding in report.findings if finding.kind == 'scale')
     assert fitting in advice.partition('would fit')[0]
 
@@ -197,7 +222,9 @@ def test_damage_inside_a_file_that_is_not_decoded_needs_full(folder):
 
 def test_a_missing_root_is_one_finding(tmp_path):
     report = examine(folder_config(tmp_path / 'nowhere'))
-    assert {(finding.severity, finding.kind) for finding in report.findings} == {('error', 'listing')}
+    assert {(finding.severity, finding.kind) for finding in report.findings} == {
+        ('error', 'listing')
+    }
     assert 'does not exist' in report.findings[0].what
 
 
@@ -220,7 +247,10 @@ def write_kitti(root, name, drives, frames=2):
             depth = f'{drive}_sync/proj_depth/groundtruth/image_02/{frame:010d}.png'
             rng = np.random.RandomState(zlib.crc32(f'{name} {drive} {frame}'.encode()))
             for path, array in (
-                (root / 'input' / image, rng.randint(0, 255, (375, 1242, 3)).astype(np.uint8)[::25].repeat(25, 0)),
+                (
+                    root / 'input' / image,
+                    rng.randint(0, 255, (375, 1242, 3)).astype(np.uint8)[::25].repeat(25, 0),
+                ),
                 (root / 'gt_depth' / depth, np.full((375, 1242), 13 * 256, np.uint16)),
             ):
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -245,14 +275,18 @@ def test_an_eigen_test_drive_in_a_training_list_is_found_without_a_test_list(tmp
     assert (finding.severity, finding.kind, finding.count) == ('error', 'leak', 2)
     assert finding.examples == ['2011_09_26_drive_0002']
     benchmark = examine(kitti_config(tmp_path, 'KITTIBenchmarkDataset', train='mine.txt'))
-    assert [item.severity for item in benchmark.findings] == ['note']  # another split of the same drives
+    assert [item.severity for item in benchmark.findings] == [
+        'note'
+    ]  # another split of the same drives
 
 
 def test_a_drive_in_two_lists_is_found(tmp_path):
     write_kitti(tmp_path, 'a.txt', ['2011_09_26_drive_0001', '2011_09_26_drive_0005'], frames=1)
     write_kitti(tmp_path, 'b.txt', ['2011_09_26_drive_0005'], frames=2)
     lines = (tmp_path / 'b.txt').read_text().splitlines()
-    (tmp_path / 'b.txt').write_text(lines[1] + '\n')  # another frame of the drive, not the same file
+    (tmp_path / 'b.txt').write_text(
+        lines[1] + '\n'
+    )  # another frame of the drive, not the same file
     report = examine(kitti_config(tmp_path, train='a.txt', test='b.txt'))
     assert found(report) == {('error', 'leak', 'train, test', 1)}
 
@@ -261,7 +295,10 @@ def test_the_same_file_in_two_lists_is_found(tmp_path):
     write_kitti(tmp_path, 'a.txt', ['2011_09_26_drive_0001'], frames=1)
     report = examine(kitti_config(tmp_path, train='a.txt', test='a.txt'))
     assert {finding.kind for finding in report.findings} == {'leak'}
-    assert any('in both lists' in finding.what and '.png' in finding.examples[0] for finding in report.findings)
+    assert any(
+        'in both lists' in finding.what and '.png' in finding.examples[0]
+        for finding in report.findings
+    )
 
 
 def test_a_published_name_with_another_count_is_found(tmp_path):
@@ -273,14 +310,18 @@ def test_a_published_name_with_another_count_is_found(tmp_path):
     said = examine(kitti_config(tmp_path, test='kitti_eigen_test.txt'))
     assert found(said) == {('error', 'count', 'test', 651), ('warning', 'listing', 'test', 1)}
     write_kitti(tmp_path, 'kitti_eigen_test.txt', ['2011_09_26_drive_9500'], frames=1)
-    assert examine(kitti_config(tmp_path, test='kitti_eigen_test.txt')).findings == []  # a stand-in is no such split
+    assert (
+        examine(kitti_config(tmp_path, test='kitti_eigen_test.txt')).findings == []
+    )  # a stand-in is no such split
 
 
 def test_data_sets_of_a_mixture_are_checked_one_by_one(folder, rendered):
     truncated_png(folder)
     nyu = dict(type='NYUDataset', data_root=str(rendered / 'nyu'), ann_file='nyu_train.txt')
     parts = [nyu, folder_config(folder)['train_dataloader']['dataset']]
-    report = examine(dict(train_dataloader=dict(dataset=dict(type='MixedDepthDataset', datasets=parts))))
+    report = examine(
+        dict(train_dataloader=dict(dataset=dict(type='MixedDepthDataset', datasets=parts)))
+    )
     assert found(report) == {('error', 'truncated', 'train[1]', 1)}
 
 
@@ -293,8 +334,12 @@ def test_frames_of_one_large_file_are_not_missing(tmp_path):
 
 
 def test_scenes_in_memory_have_nothing_to_check():
-    report = examine(dict(train_dataloader=dict(dataset=dict(type='SyntheticDataset', num_scenes=2))))
-    assert [(finding.severity, finding.kind) for finding in report.findings] == [('note', 'listing')]
+    report = examine(
+        dict(train_dataloader=dict(dataset=dict(type='SyntheticDataset', num_scenes=2)))
+    )
+    assert [(finding.severity, finding.kind) for finding in report.findings] == [
+        ('note', 'listing')
+    ]
 
 
 @pytest.mark.parametrize(
@@ -328,7 +373,9 @@ def test_the_table_of_published_splits_is_that_of_the_files():
 def test_published_eigen_lists_share_no_drive_and_the_test_drives_are_those_listed():
     train, test = (
         {line.split('/')[1].removesuffix('_sync') for line in path.read_text().splitlines()}
-        for path in (REFERENCE / 'splits' / f'kitti_eigen_{split}.txt' for split in ('train', 'test'))
+        for path in (
+            REFERENCE / 'splits' / f'kitti_eigen_{split}.txt' for split in ('train', 'test')
+        )
     )
     assert test == EIGEN_TEST_DRIVES
     assert not train & EIGEN_TEST_DRIVES
@@ -337,10 +384,14 @@ def test_published_eigen_lists_share_no_drive_and_the_test_drives_are_those_list
 @pytest.mark.slow
 def test_the_tool_fails_on_errors_and_writes_its_report(folder, tmp_path):
     config = tmp_path / 'config.py'
-    config.write_text(''.join(f'{name} = {value!r}\n' for name, value in folder_config(folder).items()))
+    config.write_text(
+        ''.join(f'{name} = {value!r}\n' for name, value in folder_config(folder).items())
+    )
     command = [sys.executable, str(REPO / 'tools/analysis_tools/check_dataset.py'), str(config)]
     camera_of_a_larger_image(folder)
-    done = subprocess.run([*command, '--out', str(tmp_path / 'report.json')], capture_output=True, text=True, cwd=REPO)
+    done = subprocess.run(
+        [*command, '--out', str(tmp_path / 'report.json')], capture_output=True, text=True, cwd=REPO
+    )
     assert done.returncode == 1, done.stderr
     assert 'ERROR' in done.stdout
     assert json.loads((tmp_path / 'report.json').read_text())['findings'][0]['kind'] == 'camera'
@@ -352,13 +403,17 @@ def test_what_self_supervised_sets_need_besides_is_looked_at_where_it_is_needed(
 
     def config(**kwargs):
         common = dict(type='KITTIRawDataset', data_root=str(tmp_path), stereo=True) | kwargs
-        datasets = {split: dict(common, ann_file=f'splits/{name}.txt') for split, name in names.items()}
+        datasets = {
+            split: dict(common, ann_file=f'splits/{name}.txt') for split, name in names.items()
+        }
         # The day's matrix is that of the full size; these images are smaller.
         return {f'{split}_dataloader': dict(dataset=dataset) for split, dataset in datasets.items()}
 
     for scan in tmp_path.rglob('*.bin'):
         scan.unlink()
-    (tmp_path / '2011_09_26/2011_09_26_drive_9000_sync/image_03/data/0000000000.png').write_bytes(b'')
+    (tmp_path / '2011_09_26/2011_09_26_drive_9000_sync/image_03/data/0000000000.png').write_bytes(
+        b''
+    )
     report = examine(config(hint_root='depth_hints'))
     said = {(f.kind, f.split, f.count): f.what for f in report.findings if f.kind != 'camera'}
     assert set(said) == {('empty', 'train', 1), ('missing', 'train', 2), ('missing', 'test', 1)}

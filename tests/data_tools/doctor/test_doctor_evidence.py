@@ -24,7 +24,9 @@ def rendered(tmp_path_factory):
     """24 training and 12 validation scenes of both worlds; not to be changed."""
     root = tmp_path_factory.mktemp('worlds')
     for world in WORLDS:
-        render_layout(FolderLayout(image_size=(72, 96), world=world), root / world, dict(train=24, val=12))
+        render_layout(
+            FolderLayout(image_size=(72, 96), world=world), root / world, dict(train=24, val=12)
+        )
     return root
 
 
@@ -38,7 +40,9 @@ def world(request, rendered, tmp_path):
 def config(name, root, scale=1.0):
     depth_scale, max_depth = WORLDS[name]
     common = dict(type='FolderDepthDataset', depth_scale=depth_scale * scale, max_depth=max_depth)
-    train, val = (dict(dataset=dict(common, data_root=str(root / split))) for split in ('train', 'val'))
+    train, val = (
+        dict(dataset=dict(common, data_root=str(root / split))) for split in ('train', 'val')
+    )
     return dict(train_dataloader=train, val_dataloader=val, test_dataloader=val)
 
 
@@ -116,7 +120,10 @@ def test_all_depth_at_half_scale_is_found(world):
     name, root = world
     for split in ('train', 'val'):
         change_depth(root, lambda stored: stored * 0.5, split=split)
-    assert found(examine(config(name, root))) == {('error', 'scale', 'train'), ('error', 'scale', 'test')}
+    assert found(examine(config(name, root))) == {
+        ('error', 'scale', 'train'),
+        ('error', 'scale', 'test'),
+    }
 
 
 @pytest.mark.parametrize('scale', [0.1, 0.256, 0.5, 2.0, 3.9, 10.0])
@@ -137,7 +144,10 @@ def test_a_float_map_gets_no_advice_on_depth_scale(rendered, tmp_path):
     shutil.copytree(rendered / 'rooms', root)
     for split in ('train', 'val'):
         for path in depth_files(root, split):
-            np.save(path.with_suffix('.npy'), cv2.imread(str(path), cv2.IMREAD_UNCHANGED).astype(np.float32))
+            np.save(
+                path.with_suffix('.npy'),
+                cv2.imread(str(path), cv2.IMREAD_UNCHANGED).astype(np.float32),
+            )
             path.unlink()
     report = examine(config('rooms', root))
     advice = next(finding.advice for finding in report.findings if finding.kind == 'scale')
@@ -164,7 +174,9 @@ def test_two_training_sets_that_share_an_image_are_no_leak(rendered, tmp_path):
             for number in numbers:
                 shutil.copy(rendered / f'rooms/train/{kind}/{number:05d}.png', root / kind)
     parts = [dict(type='FolderDepthDataset', data_root=str(root)) for root in roots]
-    report = examine(dict(train_dataloader=dict(dataset=dict(type='MixedDepthDataset', datasets=parts))))
+    report = examine(
+        dict(train_dataloader=dict(dataset=dict(type='MixedDepthDataset', datasets=parts)))
+    )
     assert found(report) == {('warning', 'duplicate', 'train[0], train[1]')}
     assert not report.failed
 
@@ -199,7 +211,10 @@ def test_a_marker_of_rendered_data_excuses_no_wrong_scale(rendered, tmp_path):
     root = tmp_path / 'streets'
     shutil.copytree(rendered / 'streets', root)
     (root / MARKER).write_text(json.dumps(dict(world='rooms', image_size=[480, 640])))
-    assert found(examine(config('streets', root))) >= {('warning', 'listing', 'train'), ('error', 'scale', 'train')}
+    assert found(examine(config('streets', root))) >= {
+        ('warning', 'listing', 'train'),
+        ('error', 'scale', 'train'),
+    }
 
 
 def test_a_packed_data_set_is_examined_without_its_files(rendered, tmp_path):
@@ -207,7 +222,9 @@ def test_a_packed_data_set_is_examined_without_its_files(rendered, tmp_path):
     root = tmp_path / 'nyu'
     root.mkdir()
     names = [f'{index:05d}' for index in range(12)]
-    (root / 'list.txt').write_text(''.join(f'images/{name}.png depth/{name}.png 518\n' for name in names))
+    (root / 'list.txt').write_text(
+        ''.join(f'images/{name}.png depth/{name}.png 518\n' for name in names)
+    )
     for kind in ('images', 'depth'):
         shutil.copytree(rendered / 'rooms/train' / kind, root / kind)
     options = dict(data_root=str(root), ann_file='list.txt')
@@ -215,15 +232,24 @@ def test_a_packed_data_set_is_examined_without_its_files(rendered, tmp_path):
     shutil.rmtree(root)
     dataset = dict(type='NYUDataset', pack=str(tmp_path / 'pack'), **options)
     report = examine(dict(test_dataloader=dict(dataset=dataset)))
-    assert {finding.kind for finding in report.findings} <= {'camera'}  # that of NYU's larger images
+    assert {finding.kind for finding in report.findings} <= {
+        'camera'
+    }  # that of NYU's larger images
     assert report.summaries[0]['decoded'] == 12
 
 
 @needs_samples
-@pytest.mark.parametrize(('scale', 'is_right'), [(256.0, True), (1000.0, False), (512.0, False), (128.0, False)])
+@pytest.mark.parametrize(
+    ('scale', 'is_right'), [(256.0, True), (1000.0, False), (512.0, False), (128.0, False)]
+)
 def test_real_kitti_frames(scale, is_right):
     """Depth of the benchmark, its camera 1.65 m above the road."""
-    dataset = dict(type='KITTIDataset', data_root=str(SAMPLES / 'kitti'), ann_file='split.txt', depth_scale=scale)
+    dataset = dict(
+        type='KITTIDataset',
+        data_root=str(SAMPLES / 'kitti'),
+        ann_file='split.txt',
+        depth_scale=scale,
+    )
     report = examine(dict(test_dataloader=dict(dataset=dataset)))
     assert found(report) == (set() if is_right else {('error', 'scale', 'test')})
     if not is_right:
@@ -234,9 +260,13 @@ def test_real_kitti_frames(scale, is_right):
 @pytest.mark.parametrize(('scale', 'is_right'), [(1000.0, True), (256.0, False), (500.0, False)])
 def test_real_nyu_frames(scale, is_right, tmp_path):
     names = [f'nyu_{number}' for number in ('00000', '00050', '00100')]
-    (tmp_path / 'list.txt').write_text(''.join(f'rgb/{name}.jpg depth/{name}.png 518\n' for name in names))
+    (tmp_path / 'list.txt').write_text(
+        ''.join(f'rgb/{name}.jpg depth/{name}.png 518\n' for name in names)
+    )
     root = str(SAMPLES / 'indoor_rgbd')
-    dataset = dict(type='NYUDataset', data_root=root, ann_file=str(tmp_path / 'list.txt'), depth_scale=scale)
+    dataset = dict(
+        type='NYUDataset', data_root=root, ann_file=str(tmp_path / 'list.txt'), depth_scale=scale
+    )
     report = examine(dict(test_dataloader=dict(dataset=dataset)))
     assert (('error', 'scale', 'test') not in found(report)) == is_right
     assert bool(report.findings) != is_right

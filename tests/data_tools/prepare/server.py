@@ -69,7 +69,9 @@ def serve() -> Iterator[Server]:
             partial = bool(span) and state.ranges
             self.send_response(206 if partial else 200)
             if partial:
-                self.send_header('Content-Range', f'bytes {start}-{len(content) - 1}/{len(content)}')
+                self.send_header(
+                    'Content-Range', f'bytes {start}-{len(content) - 1}/{len(content)}'
+                )
             self.send_header('Content-Length', str(len(content) - start))
             self.send_header('ETag', state.tag)
             self.end_headers()
@@ -77,7 +79,11 @@ def serve() -> Iterator[Server]:
                 self.send_body(content[start:])
 
         def send_body(self, content: bytes) -> None:
-            if state.break_after is not None and state.breaks > 0 and len(content) > state.break_after:
+            if (
+                state.break_after is not None
+                and state.breaks > 0
+                and len(content) > state.break_after
+            ):
                 state.breaks -= 1
                 self.wfile.write(content[: state.break_after])
                 self.wfile.flush()
@@ -86,7 +92,9 @@ def serve() -> Iterator[Server]:
             self.wfile.write(content)
 
     httpd = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
-    thread = threading.Thread(target=httpd.serve_forever, kwargs=dict(poll_interval=0.01), daemon=True)
+    thread = threading.Thread(
+        target=httpd.serve_forever, kwargs=dict(poll_interval=0.01), daemon=True
+    )
     thread.start()
     state.address = f'http://127.0.0.1:{httpd.server_address[1]}'
     try:

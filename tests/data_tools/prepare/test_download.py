@@ -27,7 +27,13 @@ def fetch(url, path, **kwargs):
 
 def test_a_file_is_fetched_checked_and_told_about(file, server, tmp_path):
     told = []
-    path = fetch(file, tmp_path / 'sub/a.bin', sha256=SHA, size=len(CONTENT), progress=lambda *args: told.append(args))
+    path = fetch(
+        file,
+        tmp_path / 'sub/a.bin',
+        sha256=SHA,
+        size=len(CONTENT),
+        progress=lambda *args: told.append(args),
+    )
     assert path.read_bytes() == CONTENT
     assert told[-1] == (len(CONTENT), len(CONTENT))
     assert [item.name for item in path.parent.iterdir()] == ['a.bin']
@@ -47,7 +53,9 @@ def test_a_broken_connection_is_continued_where_it_broke(file, server, tmp_path)
 def test_another_run_continues_too(file, server, tmp_path):
     server.break_after, server.breaks = 0, 1000  # from now on not a byte comes
     (tmp_path / 'a.bin.part').write_bytes(CONTENT[:123_456])
-    with pytest.raises(ConnectionError, match=r'123456 bytes are kept .* running the same command continues'):
+    with pytest.raises(
+        ConnectionError, match=r'123456 bytes are kept .* running the same command continues'
+    ):
         fetch(file, tmp_path / 'a.bin', retries=2)
     assert len(server.gets()) == 3
     assert not (tmp_path / 'a.bin').exists()
@@ -143,7 +151,10 @@ def test_members_go_where_they_belong(tmp_path, kind):
 
 
 @pytest.mark.parametrize(
-    ('kind', 'damage'),  # a plain tar has no sums of its contents; its size is checked when it is fetched
+    (
+        'kind',
+        'damage',
+    ),  # a plain tar has no sums of its contents; its size is checked when it is fetched
     [('zip', 'cut'), ('tar', 'cut'), ('tar.gz', 'cut'), ('zip', 'flip'), ('tar.gz', 'flip')],
 )
 def test_a_damaged_archive_is_found(tmp_path, kind, damage):

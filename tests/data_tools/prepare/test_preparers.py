@@ -151,7 +151,9 @@ def test_unknown_parts_are_named(tmp_path):
 
 
 def test_what_needs_an_account_is_told_at_once(prepare, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'leftImg8bit_trainvaltest\.zip, .* by hand .* log in'):
+    with pytest.raises(
+        FileNotFoundError, match=r'leftImg8bit_trainvaltest\.zip, .* by hand .* log in'
+    ):
         prepare('cityscapes')
     with pytest.raises(FileNotFoundError, match=r'diml_outdoor_test\.zip must be fetched by hand'):
         prepare('diml', root=tmp_path / 'other')
@@ -190,14 +192,26 @@ def test_nyu_test_images_and_their_list_are_rebuilt(prepare, tmp_path):
         'kitchen/rgb_00000.jpg kitchen/sync_depth_00000.png 518.8579',
         'living_room/rgb_00002.jpg living_room/sync_depth_00002.png 518.8579',
     ]
-    stored = cv2.imread(str(tmp_path / 'root/living_room/sync_depth_00002.png'), cv2.IMREAD_UNCHANGED)
+    stored = cv2.imread(
+        str(tmp_path / 'root/living_room/sync_depth_00002.png'), cv2.IMREAD_UNCHANGED
+    )
     assert np.array_equal(stored, np.floor(raw[2].T * np.float32(1000)).astype(np.uint16))
     img = cv2.imread(str(tmp_path / 'root/kitchen/rgb_00000.jpg')).astype(int)
-    assert img[:6].max() <= 60  # black around what the colour camera saw, as published; JPEG rings a little
+    assert (
+        img[:6].max() <= 60
+    )  # black around what the colour camera saw, as published; JPEG rings a little
     inside = np.s_[100:300, 100:400]
-    assert np.abs(img[inside].mean((0, 1)) - images[0].transpose(2, 1, 0)[inside][..., ::-1].mean((0, 1))).max() < 2
+    assert (
+        np.abs(
+            img[inside].mean((0, 1)) - images[0].transpose(2, 1, 0)[inside][..., ::-1].mean((0, 1))
+        ).max()
+        < 2
+    )
     dataset = NYUDataset(data_root=str(tmp_path / 'root'), ann_file='nyu_test.txt')
-    assert [dataset.get_data_info(index)['scene'] for index in range(2)] == ['kitchen', 'living_room']
+    assert [dataset.get_data_info(index)['scene'] for index in range(2)] == [
+        'kitchen',
+        'living_room',
+    ]
 
 
 def test_the_list_of_the_raw_set_leaves_out_the_recordings_of_the_test_images(prepare, tmp_path):
@@ -205,7 +219,12 @@ def test_the_list_of_the_raw_set_leaves_out_the_recordings_of_the_test_images(pr
     root = tmp_path / 'root'
     with pytest.raises(FileNotFoundError, match='no synchronised frames'):
         prepare('nyu', parts=['raw'])
-    for name in ('kitchen_0004b', 'office_0012a', 'bedroom_0001', 'kitchen'):  # the last is a folder of test images
+    for name in (
+        'kitchen_0004b',
+        'office_0012a',
+        'bedroom_0001',
+        'kitchen',
+    ):  # the last is a folder of test images
         (root / name).mkdir()
         for frame in (7, 8):
             (root / name / f'rgb_{frame:05d}.jpg').write_bytes(JPG)
@@ -229,7 +248,11 @@ def test_nyu_labeled_is_linked_where_it_is_read(prepare, tmp_path):
 def test_nyu_training_images_come_out_of_their_archive(prepare, tmp_path, monkeypatch):
     line = '/kitchen_0028b/rgb_00045.jpg /kitchen_0028b/sync_depth_00045.png 518.8579\n'
     publish(monkeypatch, tmp_path / 'lists', 'nyu_train.txt', line)
-    members = {'sync/kitchen_0028b/rgb_00045.jpg': JPG, 'sync/kitchen_0028b/sync_depth_00045.png': DEPTH, 'sync/x': b''}
+    members = {
+        'sync/kitchen_0028b/rgb_00045.jpg': JPG,
+        'sync/kitchen_0028b/sync_depth_00045.png': DEPTH,
+        'sync/x': b'',
+    }
     make_zip(tmp_path / 'archives/sync.zip', members)
     said = prepare('nyu', parts=['train'], splits=tmp_path / 'lists')
     assert said[-1].endswith('1 of 1 pairs are there')
@@ -246,16 +269,28 @@ def kitti(tmp_path, monkeypatch):
     """Archives of one validation and one training drive, and lists."""
     (tmp_path / 'archives').mkdir(exist_ok=True)
     other = '2011_09_26_drive_0001_sync'
-    truth = {f'train/{other}/proj_depth/groundtruth/image_0{camera}/0000000005.png': DEPTH for camera in (3, 2)}
-    truth |= {f'val/{TRUTH}': DEPTH, f'val/{DRIVE}/proj_depth/velodyne_raw/image_02/0000000005.png': DEPTH}
+    truth = {
+        f'train/{other}/proj_depth/groundtruth/image_0{camera}/0000000005.png': DEPTH
+        for camera in (3, 2)
+    }
+    truth |= {
+        f'val/{TRUTH}': DEPTH,
+        f'val/{DRIVE}/proj_depth/velodyne_raw/image_02/0000000005.png': DEPTH,
+    }
     make_zip(tmp_path / 'archives/data_depth_annotated.zip', truth)
     for drive in (DRIVE, other):
         members = {f'2011_09_26/{drive}/image_0{n}/data/0000000005.png': PNG for n in (0, 2, 3)}
         members[f'2011_09_26/{drive}/velodyne_points/data/0000000005.bin'] = b'\0' * 16
         make_zip(tmp_path / f'archives/{drive}.zip', members)
-    make_zip(tmp_path / 'archives/2011_09_26_calib.zip', {'2011_09_26/calib_cam_to_cam.txt': b'P_rect_02: 1'})
+    make_zip(
+        tmp_path / 'archives/2011_09_26_calib.zip',
+        {'2011_09_26/calib_cam_to_cam.txt': b'P_rect_02: 1'},
+    )
     test = 'depth_selection/test_depth_prediction_anonymous'
-    selection = {f'{test}/image/0000000000.png': PNG, f'{test}/intrinsics/0000000000.txt': b'1 0 1 0 1 1 0 0 1'}
+    selection = {
+        f'{test}/image/0000000000.png': PNG,
+        f'{test}/intrinsics/0000000000.txt': b'1 0 1 0 1 1 0 0 1',
+    }
     selection['depth_selection/test_depth_completion_anonymous/image/0000000000.png'] = b'other'
     make_zip(tmp_path / 'archives/data_depth_selection.zip', selection)
     lists = tmp_path / 'lists'
@@ -273,9 +308,13 @@ def test_kitti_eigen(prepare, kitti, tmp_path):
     said = prepare('kitti_eigen', splits=kitti)
     assert said[-1].endswith('1 of 1 images and 1 of 1 depth maps are there')
     prefix = dict(img_path='input', depth_path='gt_depth')
-    dataset = KITTIDataset(data_root=str(tmp_path / 'root'), ann_file='kitti_eigen_test.txt', data_prefix=prefix)
+    dataset = KITTIDataset(
+        data_root=str(tmp_path / 'root'), ann_file='kitti_eigen_test.txt', data_prefix=prefix
+    )
     assert len(dataset) == 1
-    assert not (tmp_path / 'root/input/2011_09_26' / DRIVE / 'image_03').exists()  # the Eigen lists name no right image
+    assert not (
+        tmp_path / 'root/input/2011_09_26' / DRIVE / 'image_03'
+    ).exists()  # the Eigen lists name no right image
     assert not (tmp_path / 'root/input/2011_09_26/2011_09_26_drive_0001_sync').exists()
 
 
@@ -292,7 +331,9 @@ def test_kitti_benchmark_after_eigen_adds_what_is_missing(prepare, kitti, tmp_pa
     ]
     prefix = dict(img_path='input', depth_path='gt_depth')
     for name, count in (('train', 2), ('val', 1)):
-        dataset = KITTIBenchmarkDataset(str(root), ann_file=f'kitti_benchmark_{name}.txt', data_prefix=prefix)
+        dataset = KITTIBenchmarkDataset(
+            str(root), ann_file=f'kitti_benchmark_{name}.txt', data_prefix=prefix
+        )
         assert len(dataset) == count
     prefix = dict(img_path='benchmark_test', cam_path='benchmark_test_cam')
     test = KITTIBenchmarkDataset(str(root), ann_file='kitti_benchmark_test.txt', data_prefix=prefix)
@@ -331,12 +372,24 @@ def test_kitti_raw(prepare, kitti, tmp_path, jpg):
 
 def test_sunrgbd(prepare, tmp_path, monkeypatch):
     scene = 'SUNRGBD/kv2/kinect2data/000002'
-    publish(monkeypatch, tmp_path / 'lists', 'SUNRGBD_val_splits.txt', f'{scene}/image/1.jpg {scene}/depth/1.png\n')
-    members = {f'{scene}/image/1.jpg': JPG, f'{scene}/depth/1.png': DEPTH, f'{scene}/depth_bfx/1.png': DEPTH}
+    publish(
+        monkeypatch,
+        tmp_path / 'lists',
+        'SUNRGBD_val_splits.txt',
+        f'{scene}/image/1.jpg {scene}/depth/1.png\n',
+    )
+    members = {
+        f'{scene}/image/1.jpg': JPG,
+        f'{scene}/depth/1.png': DEPTH,
+        f'{scene}/depth_bfx/1.png': DEPTH,
+    }
     members[f'{scene}/intrinsics.txt'] = b'1 0 4 0 1 3 0 0 1'
     make_zip(tmp_path / 'archives/SUNRGBD.zip', members)
     prepare('sunrgbd', splits=tmp_path / 'lists')
-    assert len(SUNRGBDDataset(data_root=str(tmp_path / 'root'), ann_file='SUNRGBD_val_splits.txt')) == 1
+    assert (
+        len(SUNRGBDDataset(data_root=str(tmp_path / 'root'), ann_file='SUNRGBD_val_splits.txt'))
+        == 1
+    )
     assert not (tmp_path / 'root' / scene / 'depth_bfx').exists()
 
 
@@ -351,8 +404,14 @@ def test_cityscapes(prepare, tmp_path):
 
 
 def test_ibims(prepare, tmp_path):
-    folders = {f'ibims1_core_raw/{name}/corridor_01.png': PNG for name in ('rgb', 'depth', 'mask_invalid', 'edges')}
-    folders |= {'ibims1_core_raw/mask_transp/corridor_01.png': PNG, 'ibims1_core_raw/calib/corridor_01.txt': b'1,2,3,4'}
+    folders = {
+        f'ibims1_core_raw/{name}/corridor_01.png': PNG
+        for name in ('rgb', 'depth', 'mask_invalid', 'edges')
+    }
+    folders |= {
+        'ibims1_core_raw/mask_transp/corridor_01.png': PNG,
+        'ibims1_core_raw/calib/corridor_01.txt': b'1,2,3,4',
+    }
     make_zip(tmp_path / 'archives/ibims1_core_raw.zip', folders)
     prepare('ibims')
     assert (tmp_path / 'root/imagelist.txt').read_text() == 'corridor_01\n'
@@ -361,14 +420,25 @@ def test_ibims(prepare, tmp_path):
 
 def test_diode(prepare, tmp_path):
     stem = 'val/indoors/scene_00019/scan_00183/00019_00183_indoors_000_010'
-    members = {f'{stem}.png': PNG, f'{stem}_depth.npy': b'x', f'{stem}_depth_mask.npy': b'x', 'val/.DS_Store': b''}
+    members = {
+        f'{stem}.png': PNG,
+        f'{stem}_depth.npy': b'x',
+        f'{stem}_depth_mask.npy': b'x',
+        'val/.DS_Store': b'',
+    }
     make_tar(tmp_path / 'archives/val.tar.gz', members)
     prepare('diode')
     assert len(DIODEIndoorDataset(str(tmp_path / 'root'), split='val')) == 1
 
 
 def test_hypersim(prepare, tmp_path):
-    columns = ['scene_name', 'camera_name', 'frame_id', 'included_in_public_release', 'exclude_reason']
+    columns = [
+        'scene_name',
+        'camera_name',
+        'frame_id',
+        'included_in_public_release',
+        'exclude_reason',
+    ]
     columns.append('split_partition_name')
     (tmp_path / 'root').mkdir()
     with (tmp_path / 'root/metadata_images_split_scene_v1.csv').open('w', newline='') as file:
@@ -396,8 +466,16 @@ def test_hypersim(prepare, tmp_path):
 
 def test_vkitti2(prepare, tmp_path):
     frames = 'Scene01/clone/frames'
-    make_tar(tmp_path / 'archives/vkitti_2.0.3_rgb.tar', {f'{frames}/rgb/Camera_0/rgb_00000.jpg': JPG}, 'w')
-    make_tar(tmp_path / 'archives/vkitti_2.0.3_depth.tar', {f'{frames}/depth/Camera_0/depth_00000.png': DEPTH}, 'w')
+    make_tar(
+        tmp_path / 'archives/vkitti_2.0.3_rgb.tar',
+        {f'{frames}/rgb/Camera_0/rgb_00000.jpg': JPG},
+        'w',
+    )
+    make_tar(
+        tmp_path / 'archives/vkitti_2.0.3_depth.tar',
+        {f'{frames}/depth/Camera_0/depth_00000.png': DEPTH},
+        'w',
+    )
     prepare('vkitti2')
     assert len(VirtualKITTI2Dataset(str(tmp_path / 'root'), scenes=['Scene01'])) == 1
 
@@ -405,13 +483,25 @@ def test_vkitti2(prepare, tmp_path):
 def test_ddad(prepare, tmp_path):
     splits = b'{"scene_splits": {"1": {"filenames": ["000150/scene_ab.json"]}}}'
     scene = b'{"samples": [], "data": []}'
-    files = {'ddad.json': splits, '000150/scene_ab.json': scene, '000150/calibration/cd.json': b'{}'}
-    files |= {'000150/rgb/CAMERA_01/1.png': PNG, '000150/point_cloud/LIDAR/1.npz': b'x', 'LICENSE.md': b''}
+    files = {
+        'ddad.json': splits,
+        '000150/scene_ab.json': scene,
+        '000150/calibration/cd.json': b'{}',
+    }
+    files |= {
+        '000150/rgb/CAMERA_01/1.png': PNG,
+        '000150/point_cloud/LIDAR/1.npz': b'x',
+        'LICENSE.md': b'',
+    }
     make_tar(
-        tmp_path / 'archives/DDAD.tar', {f'ddad_train_val/{name}': content for name, content in files.items()}, 'w'
+        tmp_path / 'archives/DDAD.tar',
+        {f'ddad_train_val/{name}': content for name, content in files.items()},
+        'w',
     )
     prepare('ddad')
-    with pytest.raises(ValueError, match='lists no image'):  # it reads the files, and they name no image
+    with pytest.raises(
+        ValueError, match='lists no image'
+    ):  # it reads the files, and they name no image
         DDADDataset(str(tmp_path / 'root'), split='val')
     assert (tmp_path / 'root/000150/rgb/CAMERA_01/1.png').is_file()
     assert not (tmp_path / 'root/LICENSE.md').exists()
@@ -419,7 +509,11 @@ def test_ddad(prepare, tmp_path):
 
 def test_diml(prepare, tmp_path):
     stem = 'DIML/outdoor/test/LR/A'
-    members = {f'{stem}/outleft/1.png': PNG, f'{stem}/depthmap/1.png': DEPTH, f'{stem}/outright/1.png': PNG}
+    members = {
+        f'{stem}/outleft/1.png': PNG,
+        f'{stem}/depthmap/1.png': DEPTH,
+        f'{stem}/outright/1.png': PNG,
+    }
     make_zip(tmp_path / 'archives/diml_outdoor_test.zip', members)
     prepare('diml')
     assert len(DIMLOutdoorDataset(str(tmp_path / 'root'))) == 1
@@ -446,7 +540,9 @@ def test_published_lists_are_found_by_their_hash_and_name_the_known_drives(tmp_p
 
 def test_every_published_list_has_an_address_that_is_pinned_to_a_commit():
     for name, split in published_split_files().items():
-        assert re.search(r'raw\.githubusercontent\.com/[^/]+/[^/]+/[0-9a-f]{7,40}/.+\.txt$', split.url), name
+        assert re.search(
+            r'raw\.githubusercontent\.com/[^/]+/[^/]+/[0-9a-f]{7,40}/.+\.txt$', split.url
+        ), name
     plan = build_preparer('kitti_raw', Options(REPO / 'nowhere')).plan()
     assert sum('monodepth2' in line for line in plan) == 3
     assert 'the drives that the lists will name' in plan[-1]
@@ -461,8 +557,15 @@ def test_the_tool_knows_every_data_set_and_shows_a_plan(tmp_path):
         assert dataset.ROOT.startswith('data/'), name
         assert dataset.PAGE.startswith('https://'), name
         assert dataset.LICENCE, name
-    command = [sys.executable, str(REPO / 'tools/dataset_converters/prepare.py'), 'diode', '--dry-run']
-    done = subprocess.run([*command, '--root', str(tmp_path / 'x')], capture_output=True, text=True, cwd=REPO)
+    command = [
+        sys.executable,
+        str(REPO / 'tools/dataset_converters/prepare.py'),
+        'diode',
+        '--dry-run',
+    ]
+    done = subprocess.run(
+        [*command, '--root', str(tmp_path / 'x')], capture_output=True, text=True, cwd=REPO
+    )
     assert done.returncode == 0, done.stderr
     assert 'diode-dataset.s3.amazonaws.com/val.tar.gz' in done.stdout
     assert not (tmp_path / 'x').exists()

@@ -27,16 +27,31 @@ def test_nyu_layout_is_read_by_its_data_set(tmp_path):
     assert (len(train), len(test)) == (5, 1)
     expected = layout.render('train', 4)
     sample = train[4]
-    assert np.abs(sample['gt_depth'] - expected['gt_depth']).max() <= 0.5e-3 + 1e-6  # rounded to millimetres
+    assert (
+        np.abs(sample['gt_depth'] - expected['gt_depth']).max() <= 0.5e-3 + 1e-6
+    )  # rounded to millimetres
     assert np.abs(sample['img'].astype(int) - expected['img']).mean() < 6  # JPEG
-    assert {sample['scene_class'] for sample in train} == {0, 1, 3, 6, 7}  # kitchen, living, bedroom, dining, office
-    assert (tmp_path / 'nyu_train.txt').read_text().startswith('/kitchen_9000/rgb_00000.jpg /kitchen_9000/sync_depth_')
+    assert {sample['scene_class'] for sample in train} == {
+        0,
+        1,
+        3,
+        6,
+        7,
+    }  # kitchen, living, bedroom, dining, office
+    assert (
+        (tmp_path / 'nyu_train.txt')
+        .read_text()
+        .startswith('/kitchen_9000/rgb_00000.jpg /kitchen_9000/sync_depth_')
+    )
 
 
 def test_training_and_test_scenes_are_in_different_folders(tmp_path):
     render_layout(NYULayout(image_size=(12, 16)), tmp_path, dict(train=9, test=9))
     folders = [
-        {line.lstrip('/').split('/')[0] for line in (tmp_path / f'nyu_{split}.txt').read_text().splitlines()}
+        {
+            line.lstrip('/').split('/')[0]
+            for line in (tmp_path / f'nyu_{split}.txt').read_text().splitlines()
+        }
         for split in ('train', 'test')
     ]
     assert not folders[0] & folders[1]
@@ -53,11 +68,17 @@ def test_the_camera_of_the_pixels_is_the_one_that_is_written():
     scene = NYULayout(image_size=(24, 32)).render('train', 0)
     depth, normals = scene['gt_depth'], scene['normals']
     v, u = np.mgrid[:24, :32]
-    points = np.stack([u, v, np.ones_like(u)], -1) @ np.linalg.inv(scene['cam_intrinsic']).T * depth[..., None]
+    points = (
+        np.stack([u, v, np.ones_like(u)], -1)
+        @ np.linalg.inv(scene['cam_intrinsic']).T
+        * depth[..., None]
+    )
     same = np.abs(normals - normals[12, 16]).max(-1) < 1e-6
     offsets = (points @ normals[12, 16].astype(float))[same]
     values, counts = np.unique(offsets.round(4), return_counts=True)
-    assert counts.max() / counts.sum() > 0.5, values  # most pixels of one direction lie in one plane
+    assert counts.max() / counts.sum() > 0.5, (
+        values
+    )  # most pixels of one direction lie in one plane
 
 
 def test_kitti_layout_is_read_by_both_data_sets(tmp_path):
@@ -99,11 +120,17 @@ def test_laser_points_of_the_raw_layout_project_onto_the_rendered_depth(tmp_path
     layout = KITTIRawStereoLayout(image_size=(75, 248))
     render_layout(layout, tmp_path, dict(train=1, test=1))
     day, drive = tmp_path / '2011_09_26', '2011_09_26_drive_9000_sync'
-    camera, velodyne = (read_calibration(day / f'calib_{name}.txt') for name in ('cam_to_cam', 'velo_to_cam'))
-    points = np.fromfile(day / drive / 'velodyne_points/data/0000000000.bin', np.float32).reshape(-1, 4)[:, :3]
+    camera, velodyne = (
+        read_calibration(day / f'calib_{name}.txt') for name in ('cam_to_cam', 'velo_to_cam')
+    )
+    points = np.fromfile(day / drive / 'velodyne_points/data/0000000000.bin', np.float32).reshape(
+        -1, 4
+    )[:, :3]
     assert len(points) > 500
     assert (points[:, 0] > 0).all()  # in front of the car
-    in_camera_0 = (points @ velodyne['R'].reshape(3, 3).T + velodyne['T']) @ camera['R_rect_00'].reshape(3, 3).T
+    in_camera_0 = (points @ velodyne['R'].reshape(3, 3).T + velodyne['T']) @ camera[
+        'R_rect_00'
+    ].reshape(3, 3).T
     scene = layout.render('train', 0)
     for view, depth in (('02', scene['gt_depth']), ('03', scene['gt_depth_right'])):
         projection = camera[f'P_rect_{view}'].reshape(3, 4)
@@ -116,12 +143,16 @@ def test_laser_points_of_the_raw_layout_project_onto_the_rendered_depth(tmp_path
 
 
 def test_raw_layout_lists_both_views_for_training_and_the_left_for_testing(tmp_path):
-    render_layout(KITTIRawStereoLayout(image_size=(15, 50)), tmp_path, dict(train=11, val=1, test=1))
+    render_layout(
+        KITTIRawStereoLayout(image_size=(15, 50)), tmp_path, dict(train=11, val=1, test=1)
+    )
     lines = (tmp_path / 'splits/eigen_full_train.txt').read_text().splitlines()
     assert len(lines) == 22
     assert lines[:2] == [f'2011_09_26/2011_09_26_drive_9000_sync 0 {side}' for side in 'lr']
     assert lines[-1] == '2011_09_26/2011_09_26_drive_9001_sync 0 r'
-    assert (tmp_path / 'splits/eigen_test.txt').read_text() == '2011_09_26/2011_09_26_drive_9500_sync 0 l\n'
+    assert (
+        tmp_path / 'splits/eigen_test.txt'
+    ).read_text() == '2011_09_26/2011_09_26_drive_9500_sync 0 l\n'
     for drive, frame, side in map(str.split, lines):
         camera = {'l': 'image_02', 'r': 'image_03'}[side]
         assert (tmp_path / drive / camera / 'data' / f'{int(frame):010d}.png').is_file()
@@ -140,8 +171,12 @@ def test_folder_layout(tmp_path, only):
 
 def test_processes_write_what_one_writes(tmp_path):
     for workers in (1, 2):
-        render_layout(FolderLayout(image_size=(12, 16)), tmp_path / str(workers), dict(train=3), workers)
-    files = [sorted(path.read_bytes() for path in (tmp_path / str(w)).rglob('*.png')) for w in (1, 2)]
+        render_layout(
+            FolderLayout(image_size=(12, 16)), tmp_path / str(workers), dict(train=3), workers
+        )
+    files = [
+        sorted(path.read_bytes() for path in (tmp_path / str(w)).rglob('*.png')) for w in (1, 2)
+    ]
     assert files[0] == files[1]
     assert len(files[0]) == 6
 

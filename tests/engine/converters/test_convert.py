@@ -54,19 +54,25 @@ def published(repository):
 def test_a_project_converter_fills_its_shipped_configs(repository, published, monkeypatch):
     import sys
 
-    for name in [name for name in sys.modules if name == 'projects' or name.startswith('projects.')]:
+    for name in [
+        name for name in sys.modules if name == 'projects' or name.startswith('projects.')
+    ]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.syspath_prepend(str(repository))
     path, weights = published
     fitting = write_converted('plain', path, repository / 'ours.pth', root=repository)
-    assert [found.stem for found in fitting] == ['plain_kitti', 'plain_nyu']  # a range changes no shape
+    assert [found.stem for found in fitting] == [
+        'plain_kitti',
+        'plain_nyu',
+    ]  # a range changes no shape
     written = torch.load(repository / 'ours.pth', weights_only=True)
     assert all(torch.equal(written['state_dict'][name], value) for name, value in weights.items())
     assert 'cfg' not in written['meta']
     renamed = path.rename(repository / 'plain_nyu_abs0.1.pth')
-    assert [found.stem for found in write_converted('plain', renamed, repository / 'ours.pth', root=repository)] == [
-        'plain_nyu'
-    ]
+    assert [
+        found.stem
+        for found in write_converted('plain', renamed, repository / 'ours.pth', root=repository)
+    ] == ['plain_nyu']
     meta = torch.load(repository / 'ours.pth', weights_only=True)['meta']
     assert meta['depth_range'] == [1e-3, 10.0]
     assert meta['cfg']['model']['backbone']['model_name'] == 'resnet18'
@@ -88,7 +94,9 @@ def test_an_entry_that_nobody_knows_is_an_error_that_names_it():
 def test_position_indices_may_be_there_or_not():
     name = 'backbone.stages.0.blocks.0.attn.w_msa.relative_position_index'
     with_index = convert_official('depthformer', fake_state(**{name: torch.zeros(49, 49)}))
-    assert set(with_index) == set(convert_official('depthformer', fake_state())) == set(fake_state())
+    assert (
+        set(with_index) == set(convert_official('depthformer', fake_state())) == set(fake_state())
+    )
 
 
 def test_an_unknown_method_is_answered_with_a_known_one():
@@ -122,7 +130,9 @@ def test_patch_merging_computes_the_published_function():
     prefix = 'backbone.stages.0.downsample.'
     published = {f'{prefix}norm.weight': norm_weight, f'{prefix}norm.bias': norm_bias}
     converted = convert_swin(
-        PublishedState(published | {f'{prefix}reduction.weight': reduction}), 'backbone.', 'backbone.'
+        PublishedState(published | {f'{prefix}reduction.weight': reduction}),
+        'backbone.',
+        'backbone.',
     )
     layer = PatchMerging(channels, out)
     ours = 'backbone.net.layers_1.downsample.'

@@ -3,12 +3,17 @@ import torch
 
 from depth.models.heads import AdaBinsHead
 
-MINI_VIT = dict(channels=8, patch_size=4, num_queries=6, regressor_channels=8, num_layers=1, max_tokens=20)
+MINI_VIT = dict(
+    channels=8, patch_size=4, num_queries=6, regressor_channels=8, num_layers=1, max_tokens=20
+)
 TINY = dict(in_channels=[4, 6, 8], up_sample_channels=[8, 8, 8], num_bins=12, mini_vit=MINI_VIT)
 
 
 def levels(height, width):
-    return [torch.randn(2, channels, height >> i, width >> i) for i, channels in enumerate(TINY['in_channels'])]
+    return [
+        torch.randn(2, channels, height >> i, width >> i)
+        for i, channels in enumerate(TINY['in_channels'])
+    ]
 
 
 def test_depth_is_inside_the_bins_that_share_out_the_range():

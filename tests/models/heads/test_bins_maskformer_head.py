@@ -12,7 +12,12 @@ from depth.registry import MODELS
 def head(**options):
     torch.manual_seed(0)
     defaults = dict(
-        in_channels=[8, 16, 32], channels=32, num_bins=8, num_layers=2, num_heads=2, feedforward_channels=32
+        in_channels=[8, 16, 32],
+        channels=32,
+        num_bins=8,
+        num_layers=2,
+        num_heads=2,
+        feedforward_channels=32,
     )
     defaults |= dict(aux_layers=(0,), aux_weights=(0.5,))
     return MODELS.build(dict(type='BinsMaskFormerHead', **defaults | options))
@@ -58,7 +63,9 @@ def test_four_rooms_are_learned_and_gradients_reach_every_parameter():
         assert set(values) == {'loss_depth', 'aux_loss_depth_0', 'aux_loss_depth_1'}
         optimizer.zero_grad()
         sum(values.values()).backward()
-        assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
+        assert [
+            name for name, parameter in model.named_parameters() if parameter.grad is None
+        ] == []
         optimizer.step()
         losses.append(values['loss_depth'].item())
     assert np.mean(losses[-3:]) < 0.6 * losses[0]
@@ -87,8 +94,12 @@ def test_the_pyramid_repeats_coarse_pixels():
     torch.manual_seed(0)
     decoder = FPNPixelDecoder([32, 32], 32)
     seen = {}
-    decoder.output_convs[0].register_forward_hook(lambda module, inputs, output: seen.update(joined=inputs[0]))
-    decoder.last_feat_conv.register_forward_hook(lambda module, inputs, output: seen.update(coarse=output))
+    decoder.output_convs[0].register_forward_hook(
+        lambda module, inputs, output: seen.update(joined=inputs[0])
+    )
+    decoder.last_feat_conv.register_forward_hook(
+        lambda module, inputs, output: seen.update(coarse=output)
+    )
     with torch.no_grad():
         decoder.lateral_convs[0].gn.weight.zero_()
         decoder([torch.randn(1, 32, 6, 8), torch.randn(1, 32, 3, 4)])

@@ -29,7 +29,11 @@ def test_a_plane_that_faces_the_camera_is_flat_and_normals_need_no_unit_length()
 
 def test_a_ray_along_its_plane_gives_no_infinite_depth_or_gradient():
     # u runs over -1/4 and 1/4: with n1 = 4 n3 the first ray has a cosine of zero.
-    planes = torch.tensor([4 / math.sqrt(17), 0.0, 1 / math.sqrt(17), 2.0]).view(1, 4, 1, 1).requires_grad_()
+    planes = (
+        torch.tensor([4 / math.sqrt(17), 0.0, 1 / math.sqrt(17), 2.0])
+        .view(1, 4, 1, 1)
+        .requires_grad_()
+    )
     depth = local_planar_guidance(planes, 2)
     depth.sum().backward()
     assert depth.detach().abs().max() <= 2.0 / 1e-3 * (1 + 1e-6)
@@ -40,7 +44,10 @@ TINY = dict(in_channels=[4, 6, 8, 10, 12], num_features=32, dilations=(1, 2))
 
 
 def levels(*sizes):
-    return [torch.randn(1, channels, *size) for channels, size in zip(TINY['in_channels'], sizes, strict=True)]
+    return [
+        torch.randn(1, channels, *size)
+        for channels, size in zip(TINY['in_channels'], sizes, strict=True)
+    ]
 
 
 @pytest.mark.parametrize(

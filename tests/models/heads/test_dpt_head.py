@@ -11,7 +11,9 @@ def blocks(height, width, count=2):
     return [(torch.randn(count, 8, height, width), torch.randn(count, 8)) for _ in range(4)]
 
 
-@pytest.mark.parametrize(('grid', 'size'), [((2, 4), (32, 64)), ((3, 5), (64, 96)), ((1, 1), (32, 32))])
+@pytest.mark.parametrize(
+    ('grid', 'size'), [((2, 4), (32, 64)), ((3, 5), (64, 96)), ((1, 1), (32, 32))]
+)
 def test_depth_has_the_image_size_rounded_up_and_starts_where_told(grid, size):
     torch.manual_seed(0)
     head = DPTHead(**TINY)
@@ -23,14 +25,21 @@ def test_depth_has_the_image_size_rounded_up_and_starts_where_told(grid, size):
 
 def test_levels_are_four_two_one_and_half_of_the_grid():
     maps = Reassemble(8, (2, 3, 4, 5))(blocks(3, 4))
-    assert [tuple(feat.shape[1:]) for feat in maps] == [(2, 12, 16), (3, 6, 8), (4, 3, 4), (5, 2, 2)]
+    assert [tuple(feat.shape[1:]) for feat in maps] == [
+        (2, 12, 16),
+        (3, 6, 8),
+        (4, 3, 4),
+        (5, 2, 2),
+    ]
 
 
 def test_the_class_token_is_read_out_as_asked():
     feats = blocks(2, 2)
     changed = [(feat, token + 1) for feat, token in feats]
     torch.manual_seed(0)
-    ignore, add, project = (Reassemble(8, (2, 3, 4, 5), readout) for readout in ('ignore', 'add', 'project'))
+    ignore, add, project = (
+        Reassemble(8, (2, 3, 4, 5), readout) for readout in ('ignore', 'add', 'project')
+    )
     for before, after in zip(ignore(feats), ignore(changed), strict=True):
         assert torch.equal(before, after)
     shifted = [(feat + token[:, :, None, None], token) for feat, token in feats]

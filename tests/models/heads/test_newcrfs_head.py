@@ -41,7 +41,9 @@ def test_shifted_windows_do_not_mix_opposite_borders():
     for rows in cuts:
         for columns in cuts:
             mean = value[:, rows, columns].mean(dim=(1, 2), keepdim=True)
-            torch.testing.assert_close(messages[:, rows, columns], mean.expand_as(value[:, rows, columns]))
+            torch.testing.assert_close(
+                messages[:, rows, columns], mean.expand_as(value[:, rows, columns])
+            )
 
 
 @pytest.mark.parametrize('shift', [0, 2])
@@ -74,15 +76,25 @@ def test_equal_channels_need_no_convolution():
     assert not [name for name, _ in level.named_parameters() if 'proj_' in name]
 
 
-TINY = dict(in_channels=(6, 8, 10, 12, 4), crf_dims=(4, 8, 12, 16), num_heads=(1, 2, 3, 4), window_size=4)
+TINY = dict(
+    in_channels=(6, 8, 10, 12, 4), crf_dims=(4, 8, 12, 16), num_heads=(1, 2, 3, 4), window_size=4
+)
 
 
 def levels(*sizes):
-    return [torch.randn(1, channels, *size) for channels, size in zip(TINY['in_channels'], sizes, strict=True)]
+    return [
+        torch.randn(1, channels, *size)
+        for channels, size in zip(TINY['in_channels'], sizes, strict=True)
+    ]
 
 
 @pytest.mark.parametrize(
-    'sizes', [[(16, 24), (8, 12), (4, 6), (2, 3), (2, 3)], [(13, 17), (7, 9), (4, 5), (2, 3), (2, 3)], [(1, 1)] * 5]
+    'sizes',
+    [
+        [(16, 24), (8, 12), (4, 6), (2, 3), (2, 3)],
+        [(13, 17), (7, 9), (4, 5), (2, 3), (2, 3)],
+        [(1, 1)] * 5,
+    ],
 )
 def test_depth_has_the_finest_level_size_and_starts_where_told(sizes):
     torch.manual_seed(0)
@@ -97,7 +109,10 @@ def test_depth_has_the_finest_level_size_and_starts_where_told(sizes):
     ('change', 'message'),
     [
         (dict(crf_dims=(4, 8, 12)), r'one entry a level and in_channels one more.*\[4, 8, 12\]'),
-        (dict(num_heads=(1, 2, 5, 4)), r'crf_dims \[4, 8, 12, 16\] must be multiples of num_heads \[1, 2, 5, 4\]'),
+        (
+            dict(num_heads=(1, 2, 5, 4)),
+            r'crf_dims \[4, 8, 12, 16\] must be multiples of num_heads \[1, 2, 5, 4\]',
+        ),
         (dict(crf_dims=(4, 8, 12, 18), num_heads=(1, 2, 3, 3)), 'and of 4'),
     ],
 )

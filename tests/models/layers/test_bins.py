@@ -14,7 +14,9 @@ def test_bins_share_out_the_range():
 def test_depth_is_the_expectation_of_each_pixel():
     centers = torch.tensor([[3.0, 5.0], [1.0, 9.0]])
     probs = torch.tensor([[[[1.0, 0.5]], [[0.0, 0.5]]], [[[0.25, 0.0]], [[0.75, 1.0]]]])
-    assert torch.equal(depth_from_bins(probs, centers), torch.tensor([[[[3.0, 4.0]]], [[[7.0, 9.0]]]]))
+    assert torch.equal(
+        depth_from_bins(probs, centers), torch.tensor([[[[3.0, 4.0]]], [[[7.0, 9.0]]]])
+    )
 
 
 def test_metres_are_summed_in_float32_under_autocast():
@@ -25,5 +27,7 @@ def test_metres_are_summed_in_float32_under_autocast():
 
 
 def test_operations_can_be_counted_on_the_meta_device():
-    depth = depth_from_bins(torch.empty(2, 3, 4, 5, device='meta'), torch.empty(2, 3, device='meta'))
+    depth = depth_from_bins(
+        torch.empty(2, 3, 4, 5, device='meta'), torch.empty(2, 3, device='meta')
+    )
     assert depth.shape == (2, 1, 4, 5)

@@ -9,7 +9,9 @@ from depth.models.layers import SinePositionEncoding
 @pytest.mark.parametrize('normalize', [False, True])
 def test_a_code_is_sines_and_cosines_of_row_then_column(normalize):
     height, width, num_feats = 3, 5, 4
-    code = SinePositionEncoding(num_feats, normalize=normalize)((height, width), torch.device('cpu'))
+    code = SinePositionEncoding(num_feats, normalize=normalize)(
+        (height, width), torch.device('cpu')
+    )
     assert code.shape == (1, 2 * num_feats, height, width)
     for row in range(height):
         for column in range(width):
@@ -17,6 +19,11 @@ def test_a_code_is_sines_and_cosines_of_row_then_column(normalize):
                 if normalize:
                     place = place / (length + 1e-6) * 2 * math.pi
                 wave = [place, place, place / 100, place / 100]  # 10000 ** (2 / 4)
-                expected = [math.sin(wave[0]), math.cos(wave[1]), math.sin(wave[2]), math.cos(wave[3])]
+                expected = [
+                    math.sin(wave[0]),
+                    math.cos(wave[1]),
+                    math.sin(wave[2]),
+                    math.cos(wave[3]),
+                ]
                 found = code[0, axis * num_feats : (axis + 1) * num_feats, row, column]
                 torch.testing.assert_close(found, torch.tensor(expected))

@@ -57,16 +57,25 @@ def test_an_edge_of_depth_has_no_normal_and_its_surroundings_do():
     normals, known = normals_from_planes(depth, CAMERA, window=5)
     assert not known[..., 29:31].any()
     assert known[..., :28].all() and known[..., 32:].all()
-    assert torch.allclose(normals[..., :28], torch.tensor([0.0, 0.0, -1.0]).view(1, 3, 1, 1), atol=1e-5)
+    assert torch.allclose(
+        normals[..., :28], torch.tensor([0.0, 0.0, -1.0]).view(1, 3, 1, 1), atol=1e-5
+    )
 
 
 def test_fits_are_those_of_numpy():
     """Noisy depth with holes: inverse depth over pixel places, one window at a time."""
     rng = np.random.RandomState(0)
-    depth = plane() * torch.from_numpy((1 + 0.002 * rng.randn(1, 1, 40, 60)) * (rng.rand(1, 1, 40, 60) < 0.7)).float()
+    depth = (
+        plane()
+        * torch.from_numpy(
+            (1 + 0.002 * rng.randn(1, 1, 40, 60)) * (rng.rand(1, 1, 40, 60) < 0.7)
+        ).float()
+    )
     normals, known = normals_from_planes(depth, CAMERA, window=7)
     for v, u in ((0, 0), (5, 17), (20, 30), (39, 59), (12, 58)):
-        rows, columns = np.mgrid[max(v - 3, 0) : min(v + 4, 40), max(u - 3, 0) : min(u + 4, 60)].reshape(2, -1)
+        rows, columns = np.mgrid[
+            max(v - 3, 0) : min(v + 4, 40), max(u - 3, 0) : min(u + 4, 60)
+        ].reshape(2, -1)
         stored = depth[0, 0].double().numpy()[rows, columns]
         rows, columns, stored = rows[stored > 0], columns[stored > 0], stored[stored > 0]
         rays = np.stack([(columns - 30) / 80, (rows - 20) / 70, np.ones(len(rows))], axis=1)
@@ -79,9 +88,19 @@ def test_fits_are_those_of_numpy():
 @pytest.mark.parametrize('world', ['rooms', 'streets'])
 def test_fitted_normals_of_rendered_scenes(world):
     scene = render_scene(
-        world=world, seed=0, split='train', index=3, image_size=(96, 128), noise=0, stereo=False, lidar=False
+        world=world,
+        seed=0,
+        split='train',
+        index=3,
+        image_size=(96, 128),
+        noise=0,
+        stereo=False,
+        lidar=False,
     )
-    depth, normals = torch.from_numpy(scene['gt_depth'])[None, None], torch.from_numpy(scene['normals'])
+    depth, normals = (
+        torch.from_numpy(scene['gt_depth'])[None, None],
+        torch.from_numpy(scene['normals']),
+    )
     intrinsics = torch.tensor(scene['cam_intrinsic'], dtype=torch.float32)[None]
     found, known = normals_from_planes(depth, intrinsics, window=5)
     errors = degrees(found, normals.permute(2, 0, 1)[None])[known]

@@ -23,22 +23,39 @@ def shift(x):
 @pytest.mark.parametrize('baseline', [-0.5, 0.5])
 def test_a_rectified_pair_shifts_columns_by_the_disparity(baseline):
     torch.manual_seed(0)
-    columns = torch.arange(WIDTH).float().expand(1, 1, HEIGHT, WIDTH)  # an image that says where it was sampled
+    columns = (
+        torch.arange(WIDTH).float().expand(1, 1, HEIGHT, WIDTH)
+    )  # an image that says where it was sampled
     depth = torch.rand(1, 1, HEIGHT, WIDTH) * 8 + 2
     found = synthesize_view(columns, depth, K, shift(baseline))
     expected = (columns + 30.0 * baseline / depth).clamp(0, WIDTH - 1)
     torch.testing.assert_close(found, expected, rtol=0, atol=2e-5)
     rows = torch.arange(HEIGHT).float()[:, None].expand(1, 1, HEIGHT, WIDTH)
-    torch.testing.assert_close(synthesize_view(rows, depth, K, shift(baseline)), rows, rtol=0, atol=2e-5)
+    torch.testing.assert_close(
+        synthesize_view(rows, depth, K, shift(baseline)), rows, rtol=0, atol=2e-5
+    )
 
 
 def test_corners_are_pixel_centres():
     image = torch.arange(HEIGHT * WIDTH).float().view(1, 1, HEIGHT, WIDTH)
     places = torch.tensor(
-        [[[[0.0, 0.0], [WIDTH - 1, 0], [0, HEIGHT - 1], [WIDTH - 1, HEIGHT - 1], [3.5, 0], [-9, 99]]]]
+        [
+            [
+                [
+                    [0.0, 0.0],
+                    [WIDTH - 1, 0],
+                    [0, HEIGHT - 1],
+                    [WIDTH - 1, HEIGHT - 1],
+                    [3.5, 0],
+                    [-9, 99],
+                ]
+            ]
+        ]
     )
     corners = [0, WIDTH - 1, (HEIGHT - 1) * WIDTH, HEIGHT * WIDTH - 1, 3.5, (HEIGHT - 1) * WIDTH]
-    torch.testing.assert_close(sample_pixels(image, places)[0, 0, 0], torch.tensor(corners), rtol=0, atol=1e-3)
+    torch.testing.assert_close(
+        sample_pixels(image, places)[0, 0, 0], torch.tensor(corners), rtol=0, atol=1e-3
+    )
 
 
 def test_other_principal_points_are_taken_into_account():
@@ -54,7 +71,11 @@ def test_general_motion_agrees_with_homogeneous_coordinates():
     rng = np.random.RandomState(0)
     angle = 0.1
     motion = np.eye(4)
-    motion[:3, :3] = [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
+    motion[:3, :3] = [
+        [np.cos(angle), 0, np.sin(angle)],
+        [0, 1, 0],
+        [-np.sin(angle), 0, np.cos(angle)],
+    ]
     motion[:3, 3] = rng.randn(3) * 0.3
     depth = rng.rand(HEIGHT, WIDTH) * 5 + 2
     calibration = K[0].double().numpy()

@@ -22,7 +22,10 @@ def all_pairs(centers, targets, mask):
 @pytest.mark.parametrize(('case', 'weight'), [('chamfer_default', 1.0), ('chamfer_w01', 0.1)])
 def test_values_and_gradients_are_the_published_ones(case, weight):
     arrays = load_arrays('losses')
-    edges, gt = torch.from_numpy(arrays['bin_edges']).requires_grad_(), torch.from_numpy(arrays['gt'])
+    edges, gt = (
+        torch.from_numpy(arrays['bin_edges']).requires_grad_(),
+        torch.from_numpy(arrays['gt']),
+    )
     loss = BinsChamferLoss(loss_weight=weight)(edges, gt, gt > 0)
     loss.backward()
     assert loss.item() == pytest.approx(float(arrays[f'out/{case}']), rel=1e-6)
@@ -75,7 +78,10 @@ def test_it_equals_the_matrix_of_all_pairs(seed):
     value, reference = chamfer_loss(found, targets, mask), all_pairs(expected, targets, mask)
     torch.testing.assert_close(value, reference)
     torch.testing.assert_close(
-        torch.autograd.grad(value, found)[0], torch.autograd.grad(reference, expected)[0], rtol=1e-4, atol=1e-6
+        torch.autograd.grad(value, found)[0],
+        torch.autograd.grad(reference, expected)[0],
+        rtol=1e-4,
+        atol=1e-6,
     )
 
 
@@ -111,5 +117,7 @@ def test_a_full_map_needs_no_matrix_of_pairs():
     target = 10 * torch.rand(2, 1, 416, 544)
     with torch.profiler.profile(profile_memory=True) as profile:
         BinsChamferLoss()(edges, target, target > 0).backward()
-    largest = max(event.cpu_memory_usage for event in profile.events() if event.name.startswith('aten::'))
+    largest = max(
+        event.cpu_memory_usage for event in profile.events() if event.name.startswith('aten::')
+    )
     assert largest <= 4 * target.numel() * 8  # some maps of 8-byte numbers, not 256 of them

@@ -20,11 +20,16 @@ from depth.models.losses.optimal_transport_loss import cell_positions, pool_to_c
 
 def grid(height, width):
     diagonal = (height**2 + width**2) ** 0.5
-    return [cell_positions(side, side, diagonal, torch.device('cpu'), torch.float64) for side in (height, width)]
+    return [
+        cell_positions(side, side, diagonal, torch.device('cpu'), torch.float64)
+        for side in (height, width)
+    ]
 
 
 def distributions(height, width, count=2):
-    masses = torch.rand(count, height, width, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    masses = torch.rand(
+        count, height, width, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     return masses / masses.sum(dim=(1, 2), keepdim=True)
 
 
@@ -54,7 +59,10 @@ def test_one_axis_agrees_with_the_closed_form():
     first, second = distributions(1, 40).unsqueeze(1)
     # Transport on a line matches quantiles: the integral of (F^-1 - G^-1)^2 over every share of the mass.
     shares = (np.arange(200_000) + 0.5) / 200_000
-    quantiles = [columns.numpy()[np.searchsorted(mass[0, 0].cumsum(0).numpy(), shares)] for mass in (first, second)]
+    quantiles = [
+        columns.numpy()[np.searchsorted(mass[0, 0].cumsum(0).numpy(), shares)]
+        for mass in (first, second)
+    ]
     expected = np.square(quantiles[0] - quantiles[1]).mean()
     cost = sinkhorn_divergence(first, second, rows, columns, epsilon=2e-5, iterations=2000)
     assert cost.item() == pytest.approx(expected, rel=0.01)
@@ -67,7 +75,9 @@ def test_cost_tends_to_the_linear_programme_with_epsilon():
     exact = linear_programme(first.flatten().numpy(), second.flatten().numpy(), cost)
     errors = []
     for epsilon in (0.1, 0.02, 0.0003):
-        found = sinkhorn_divergence(first[None], second[None], rows, columns, epsilon, iterations=4000)
+        found = sinkhorn_divergence(
+            first[None], second[None], rows, columns, epsilon, iterations=4000
+        )
         errors.append(abs(found.item() - exact) / exact)
     assert errors[0] > errors[1] > errors[2]
     assert errors[2] < 0.02
@@ -78,7 +88,8 @@ def test_default_iterations_are_near_the_converged_cost():
     first, second = distributions(16, 20)
     ramp = torch.linspace(0.2, 1, 20, dtype=torch.float64)
     first, second = (
-        (mass * side)[None] / (mass * side).sum() for mass, side in ((first, ramp), (second, ramp.flip(0)))
+        (mass * side)[None] / (mass * side).sum()
+        for mass, side in ((first, ramp), (second, ramp.flip(0)))
     )
     default = sinkhorn_divergence(first, second, rows, columns)
     converged = sinkhorn_divergence(first, second, rows, columns, iterations=5000)
@@ -86,8 +97,14 @@ def test_default_iterations_are_near_the_converged_cost():
 
 
 def test_gradient_agrees_with_finite_differences():
-    target = torch.rand(1, 1, 3, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64) + 0.5
-    pred = torch.rand(1, 1, 3, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64) + 0.5
+    target = (
+        torch.rand(1, 1, 3, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        + 0.5
+    )
+    pred = (
+        torch.rand(1, 1, 3, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+        + 0.5
+    )
     mask = torch.ones_like(pred, dtype=torch.bool)
     mask[..., 1, 2] = False
     torch.autograd.gradcheck(
@@ -109,7 +126,9 @@ def test_only_where_depth_lies_counts():
     # What is masked may hold anything.
     spoilt = torch.where(mask, depth, torch.inf)
     assert optimal_transport_loss(torch.where(mask, pred, 1e4), spoilt, mask) == loss
-    shifted = optimal_transport_loss(depth.roll(16, dims=-1) + torch.linspace(0, 5, 48), depth, mask)
+    shifted = optimal_transport_loss(
+        depth.roll(16, dims=-1) + torch.linspace(0, 5, 48), depth, mask
+    )
     assert shifted > 1e-4
 
 
@@ -129,7 +148,9 @@ def test_an_image_without_ground_truth_does_not_count():
     mask = torch.ones_like(depth, dtype=torch.bool)
     mask[1] = False
     both = optimal_transport_loss(depth, target, mask)
-    assert both.item() == pytest.approx(optimal_transport_loss(depth[:1], target[:1], mask[:1]).item(), rel=1e-5)
+    assert both.item() == pytest.approx(
+        optimal_transport_loss(depth[:1], target[:1], mask[:1]).item(), rel=1e-5
+    )
     pred = depth.clone().requires_grad_()
     nothing = optimal_transport_loss(pred, target, torch.zeros_like(mask))
     nothing.backward()
@@ -139,7 +160,9 @@ def test_an_image_without_ground_truth_does_not_count():
 
 def test_a_dead_prediction_gives_finite_values():
     pred = torch.zeros(1, 1, 16, 16, requires_grad=True)
-    loss = optimal_transport_loss(pred, torch.rand(1, 1, 16, 16) + 1, torch.ones(1, 1, 16, 16, dtype=torch.bool))
+    loss = optimal_transport_loss(
+        pred, torch.rand(1, 1, 16, 16) + 1, torch.ones(1, 1, 16, 16, dtype=torch.bool)
+    )
     loss.backward()
     assert torch.isfinite(loss)
     assert torch.isfinite(pred.grad).all()
@@ -168,10 +191,15 @@ def test_stays_in_float32_under_autocast():
 def test_losses_add_up():
     pred, target = torch.rand(1, 1, 8, 8) + 1, torch.rand(1, 1, 8, 8) + 1
     mask = torch.ones_like(pred, dtype=torch.bool)
-    parts = dict(type='SILogLoss', loss_weight=10.0), dict(type='OptimalTransportDepthLoss', loss_weight=0.5)
+    parts = (
+        dict(type='SILogLoss', loss_weight=10.0),
+        dict(type='OptimalTransportDepthLoss', loss_weight=0.5),
+    )
     expected = 10 * CombinedLoss(losses=[dict(type='SILogLoss')])(pred, target, mask)
     expected = expected + OptimalTransportDepthLoss(0.5)(pred, target, mask)
-    assert CombinedLoss(parts)(pred, target, mask).item() == pytest.approx(expected.item(), rel=1e-6)
+    assert CombinedLoss(parts)(pred, target, mask).item() == pytest.approx(
+        expected.item(), rel=1e-6
+    )
     with pytest.raises(ValueError, match='at least one'):
         CombinedLoss([])
     with pytest.raises(ValueError, match='must be positive'):
@@ -180,7 +208,9 @@ def test_losses_add_up():
 
 def test_the_default_weight_acts_beside_silog():
     """The gradient is 0.05 to 1 of SILog's for errors of 20 % that are about as wide as the image."""
-    rows, columns = torch.meshgrid(torch.linspace(0, 1, 48), torch.linspace(0, 1, 64), indexing='ij')
+    rows, columns = torch.meshgrid(
+        torch.linspace(0, 1, 48), torch.linspace(0, 1, 64), indexing='ij'
+    )
     target = (2 + 3 * rows).expand(2, 1, 48, 64)
     mask = torch.ones_like(target, dtype=torch.bool)
     for wave in (torch.sin(2 * math.pi * columns), torch.cos(2 * math.pi * rows), columns - rows):
@@ -193,14 +223,20 @@ def test_the_default_weight_acts_beside_silog():
 
 
 def test_each_part_of_a_combined_loss_is_logged():
-    losses = [dict(type='SILogLoss'), dict(type='OptimalTransportDepthLoss'), dict(type='SILogLoss', loss_weight=2.0)]
+    losses = [
+        dict(type='SILogLoss'),
+        dict(type='OptimalTransportDepthLoss'),
+        dict(type='SILogLoss', loss_weight=2.0),
+    ]
     pred, target = torch.rand(1, 1, 8, 8) + 1, torch.rand(1, 1, 8, 8) + 1
     combined = CombinedLoss(losses)
     mask = torch.ones_like(pred, dtype=torch.bool)
     parts = combined.weighted_terms(pred, target, mask)
     assert list(parts) == ['SILogLoss', 'OptimalTransportDepthLoss', 'SILogLoss_1']
     assert parts['SILogLoss_1'] == 2 * parts['SILogLoss']
-    head = DenseDepthHead([8, 8, 8, 8, 8], channels=8, loss_decode=dict(type='CombinedLoss', losses=losses))
+    head = DenseDepthHead(
+        [8, 8, 8, 8, 8], channels=8, loss_decode=dict(type='CombinedLoss', losses=losses)
+    )
     logged = head.loss(dict(depth=pred), target)
     assert list(logged) == [f'loss_depth_{name}' for name in parts]
     assert sum(logged.values()) == combined(pred, target, mask)

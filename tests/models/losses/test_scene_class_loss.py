@@ -11,10 +11,17 @@ from tests.parity.recorded import load_arrays
 @pytest.mark.parametrize(('case', 'weight'), [('ce_default', 1.0), ('ce_w001', 0.01)])
 def test_values_and_gradients_are_the_published_ones(case, weight):
     arrays = load_arrays('losses')
-    logits, labels = torch.from_numpy(arrays['class_logits']).requires_grad_(), torch.from_numpy(arrays['class_target'])
+    logits, labels = (
+        torch.from_numpy(arrays['class_logits']).requires_grad_(),
+        torch.from_numpy(arrays['class_target']),
+    )
     loss = SceneClassLoss(loss_weight=weight)(logits, labels)
     loss.backward()
-    found = [loss.item(), class_accuracy(logits, labels).item(), class_accuracy(logits, labels, top=5).item()]
+    found = [
+        loss.item(),
+        class_accuracy(logits, labels).item(),
+        class_accuracy(logits, labels, top=5).item(),
+    ]
     assert found == pytest.approx(arrays[f'out/{case}'].tolist(), rel=1e-6)
     assert np.allclose(logits.grad.numpy(), arrays[f'out/{case}/grad'], rtol=1e-5, atol=1e-8)
 
@@ -22,7 +29,9 @@ def test_values_and_gradients_are_the_published_ones(case, weight):
 def test_a_batch_of_one_has_the_loss_of_its_image():
     logits = torch.tensor([[0.5, -1.0, 2.0]])
     expected = np.log(np.exp([0.5, -1.0, 2.0]).sum()) - 2.0
-    assert SceneClassLoss(loss_weight=1.0)(logits, torch.tensor([2])).item() == pytest.approx(expected, rel=1e-6)
+    assert SceneClassLoss(loss_weight=1.0)(logits, torch.tensor([2])).item() == pytest.approx(
+        expected, rel=1e-6
+    )
 
 
 @pytest.mark.parametrize('label', [None, -1, 3])

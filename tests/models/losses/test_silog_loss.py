@@ -45,7 +45,9 @@ def test_values_and_gradients_are_the_published_ones(case, at_iteration):
     value = recorded.get('loss', arrays.get(f'out/{case}', None))
     assert loss.item() == pytest.approx(float(np.ravel(value)[0]), rel=1e-5)
     if 'grad' in recorded:
-        assert np.linalg.norm(pred.grad.numpy() - recorded['grad']) < 1e-5 * np.linalg.norm(recorded['grad'])
+        assert np.linalg.norm(pred.grad.numpy() - recorded['grad']) < 1e-5 * np.linalg.norm(
+            recorded['grad']
+        )
 
 
 def test_warm_up_follows_the_iteration_and_not_the_number_of_calls(at_iteration):
@@ -85,8 +87,12 @@ def test_half_precision_predictions_are_compared_in_float32():
     with torch.autocast('cpu', dtype=torch.bfloat16):
         loss = SILogLoss()(pred, gt, mask)
     assert loss.dtype == torch.float32
-    assert loss.item() == pytest.approx(silog_loss(pred.double().float(), gt, mask).item(), rel=1e-6)
     assert loss.item() == pytest.approx(
-        (lambda g: (g.var() + 0.15 * g.mean() ** 2).sqrt())((pred.double() + 1e-3).log() - (gt + 1e-3).log()).item(),
+        silog_loss(pred.double().float(), gt, mask).item(), rel=1e-6
+    )
+    assert loss.item() == pytest.approx(
+        (lambda g: (g.var() + 0.15 * g.mean() ** 2).sqrt())(
+            (pred.double() + 1e-3).log() - (gt + 1e-3).log()
+        ).item(),
         rel=1e-4,
     )

@@ -1,7 +1,12 @@
 import pytest
 import torch
 
-from depth.models.losses import ViewSynthesisLoss, edge_aware_smoothness, photometric_error, ssim_error
+from depth.models.losses import (
+    ViewSynthesisLoss,
+    edge_aware_smoothness,
+    photometric_error,
+    ssim_error,
+)
 from depth.models.losses.view_synthesis_loss import best_candidate, masked_mean
 from depth.structures import ViewBatch
 
@@ -12,7 +17,9 @@ BASELINE, DEPTH = 0.5, 5.0  # a disparity of two pixels
 def smooth_image(width, seed=0):
     generator = torch.Generator().manual_seed(seed)
     small = torch.rand(1, 3, 5, width // 4, generator=generator)
-    return torch.nn.functional.interpolate(small, size=(16, width), mode='bicubic', align_corners=True).clamp(0, 1)
+    return torch.nn.functional.interpolate(
+        small, size=(16, width), mode='bicubic', align_corners=True
+    ).clamp(0, 1)
 
 
 def views(*sources, target=None):
@@ -29,7 +36,9 @@ def brute_force_ssim_error(a, b, row, column):
     x, y = (values[row - 1 : row + 2, column - 1 : column + 2].double() for values in (a, b))
     covariance = (x * y).mean() - x.mean() * y.mean()
     top = (2 * x.mean() * y.mean() + 1e-4) * (2 * covariance + 9e-4)
-    bottom = (x.mean() ** 2 + y.mean() ** 2 + 1e-4) * (x.var(correction=0) + y.var(correction=0) + 9e-4)
+    bottom = (x.mean() ** 2 + y.mean() ** 2 + 1e-4) * (
+        x.var(correction=0) + y.var(correction=0) + 9e-4
+    )
     return float(((1 - top / bottom) / 2).clamp(0, 1))
 
 
@@ -47,8 +56,12 @@ def test_photometric_error_weighs_its_two_terms():
     a, b = smooth_image(32), smooth_image(32, seed=1)
     assert photometric_error(a, b).shape == (1, 1, 16, 32)
     assert photometric_error(a, a).abs().max() < 1e-6
-    torch.testing.assert_close(photometric_error(a, b, 0.0), (a - b).abs().mean(dim=1, keepdim=True))
-    torch.testing.assert_close(photometric_error(a, b, 1.0), ssim_error(a, b).mean(dim=1, keepdim=True))
+    torch.testing.assert_close(
+        photometric_error(a, b, 0.0), (a - b).abs().mean(dim=1, keepdim=True)
+    )
+    torch.testing.assert_close(
+        photometric_error(a, b, 1.0), ssim_error(a, b).mean(dim=1, keepdim=True)
+    )
 
 
 def test_smoothness_of_a_ramp_and_of_an_edge():
@@ -58,14 +71,18 @@ def test_smoothness_of_a_ramp_and_of_an_edge():
     assert edge_aware_smoothness(torch.ones(1, 1, 4, 5), flat).item() == 0
     step, edge = torch.ones(1, 1, 4, 4), torch.zeros(1, 3, 4, 4)
     step[..., 2:], edge[..., 2:] = 3.0, 1.0
-    damped = 1.0 / 3 * torch.exp(torch.tensor(-1.0))  # one of three column differences, 2 over the mean of 2
+    damped = (
+        1.0 / 3 * torch.exp(torch.tensor(-1.0))
+    )  # one of three column differences, 2 over the mean of 2
     assert edge_aware_smoothness(step, edge).item() == pytest.approx(damped.item(), rel=1e-5)
 
 
 def test_the_true_depth_has_the_lowest_loss():
     module = ViewSynthesisLoss(auto_mask=False, smoothness_weight=0.0)
     losses = {
-        depth: module([torch.full((1, 1, 4, 8), depth)], views(), lambda x: x)['loss_photometric'].item()
+        depth: module([torch.full((1, 1, 4, 8), depth)], views(), lambda x: x)[
+            'loss_photometric'
+        ].item()
         for depth in (2.5, 4.0, DEPTH, 7.0, 50.0)
     }
     assert min(losses, key=losses.get) == DEPTH
@@ -107,5 +124,9 @@ def test_outputs_of_all_scales_count_alike():
     fine, coarse = torch.rand(1, 1, 16, 32) + 4, torch.full((1, 1, 4, 8), DEPTH)
     one, other = (module([values], views(), lambda x: x) for values in (fine, coarse))
     both = module([coarse, fine], views(), lambda x: x)
-    torch.testing.assert_close(both['loss_photometric'], (one['loss_photometric'] + other['loss_photometric']) / 2)
-    torch.testing.assert_close(both['loss_smooth'], (other['loss_smooth'] + one['loss_smooth'] / 2) / 2)
+    torch.testing.assert_close(
+        both['loss_photometric'], (one['loss_photometric'] + other['loss_photometric']) / 2
+    )
+    torch.testing.assert_close(
+        both['loss_smooth'], (other['loss_smooth'] + one['loss_smooth'] / 2) / 2
+    )

@@ -48,16 +48,24 @@ def test_a_constant_has_no_derivatives_up_to_the_border():
 )
 def test_it_starts_as_the_identity_and_every_parameter_learns(options):
     torch.manual_seed(0)
-    neck, feats = DepthGradientRefinement(CHANNELS, **dict(recalibration_ratio=2) | options), make_feats()
+    neck, feats = (
+        DepthGradientRefinement(CHANNELS, **dict(recalibration_ratio=2) | options),
+        make_feats(),
+    )
     assert all(torch.equal(out, feat) for out, feat in zip(neck(feats), feats, strict=True))
     optimizer = torch.optim.SGD(neck.parameters(), lr=0.5)
     for _ in range(2):  # behind the zero weights nothing has a gradient in the first step
         optimizer.zero_grad()
         sum(
-            (out - feat.roll(1, dims=-1)).square().mean() for out, feat in zip(neck(feats), feats, strict=True)
+            (out - feat.roll(1, dims=-1)).square().mean()
+            for out, feat in zip(neck(feats), feats, strict=True)
         ).backward()
         optimizer.step()
-    dead = [name for name, parameter in neck.named_parameters() if parameter.grad is None or not parameter.grad.any()]
+    dead = [
+        name
+        for name, parameter in neck.named_parameters()
+        if parameter.grad is None or not parameter.grad.any()
+    ]
     assert dead == []
     assert torch.equal(neck(feats)[0], feats[0]) == ('start_level' in options)
 
@@ -82,7 +90,9 @@ def test_a_trained_model_is_unchanged_by_inserting_it():
         decode_head=dict(type='DenseDepthHead', in_channels=[64, 128, 256, 512], channels=8),
     )
     plain = MODELS.build(config).eval()
-    refinement = dict(type='DepthGradientRefinement', in_channels=[64, 128, 256, 512], start_level=1)
+    refinement = dict(
+        type='DepthGradientRefinement', in_channels=[64, 128, 256, 512], start_level=1
+    )
     refined = MODELS.build(config | dict(neck=[refinement, config['neck']])).eval()
     missing, unexpected = refined.load_state_dict(plain.state_dict(), strict=False)
     assert unexpected == []

@@ -27,7 +27,11 @@ def test_gradients_reach_every_parameter():
     torch.nn.init.normal_(neck.multi_att.sampling_offsets.weight, std=0.1)
     torch.nn.init.normal_(neck.self_attn.attention_weights.weight, std=0.1)
     sum(out.square().mean() for out in neck(make_feats())).backward()
-    dead = [name for name, parameter in neck.named_parameters() if parameter.grad is None or not parameter.grad.any()]
+    dead = [
+        name
+        for name, parameter in neck.named_parameters()
+        if parameter.grad is None or not parameter.grad.any()
+    ]
     assert dead == []
 
 
@@ -36,7 +40,9 @@ def test_the_stem_sees_the_coarsest_level_and_the_levels_see_each_other():
     feats = make_feats()
     before = neck(feats)
     feats[-1] = feats[-1] + 1
-    assert all((after - out).abs().max() > 0 for after, out in zip(neck(feats), before, strict=True))
+    assert all(
+        (after - out).abs().max() > 0 for after, out in zip(neck(feats), before, strict=True)
+    )
 
 
 def test_the_levels_do_not_see_the_stem():

@@ -19,8 +19,15 @@ def test_the_pooled_map_comes_last_at_the_coarsest_size(size):
 
 def test_every_branch_has_the_group_norm_as_published():
     neck = PyramidPoolingNeck([6])
-    norms = [module for branch in neck.psp_modules for module in branch.modules() if isinstance(module, nn.GroupNorm)]
-    assert [(norm.num_groups, norm.num_channels, norm.eps) for norm in norms] == [(256, 512, 1e-5)] * 4
+    norms = [
+        module
+        for branch in neck.psp_modules
+        for module in branch.modules()
+        if isinstance(module, nn.GroupNorm)
+    ]
+    assert [(norm.num_groups, norm.num_channels, norm.eps) for norm in norms] == [
+        (256, 512, 1e-5)
+    ] * 4
     assert not any(isinstance(module, nn.GroupNorm) for module in neck.bottleneck.modules())
 
 

@@ -28,14 +28,20 @@ def published_synthesis(source, depth, intrinsics, transform, source_intrinsics=
     are equal but for the rounding of K's inverse. The published K is inverted by NumPy's pseudo-inverse in float32.
     """
     height, width = depth.shape[-2:]
-    rows, columns = torch.meshgrid(torch.arange(height).float(), torch.arange(width).float(), indexing='ij')
+    rows, columns = torch.meshgrid(
+        torch.arange(height).float(), torch.arange(width).float(), indexing='ij'
+    )
     pixels = torch.stack([columns, rows, torch.ones_like(rows)]).view(1, 3, -1)
     square = torch.eye(4).repeat(len(depth), 1, 1)
     square[:, :3, :3] = intrinsics
     rays = torch.from_numpy(np.linalg.pinv(square.numpy()))[:, :3, :3] @ pixels
     points = torch.cat([depth.flatten(2) * rays, torch.ones(len(depth), 1, height * width)], dim=1)
     projected = (square @ transform)[:, :3] @ points
-    places = (projected[:, :2] / (projected[:, 2:] + 1e-7)).view(-1, 2, height, width).permute(0, 2, 3, 1)
+    places = (
+        (projected[:, :2] / (projected[:, 2:] + 1e-7))
+        .view(-1, 2, height, width)
+        .permute(0, 2, 3, 1)
+    )
     return sample_pixels(source, places)
 
 

@@ -3,7 +3,13 @@ import pytest
 
 from depth.datasets import StereoFolderDataset, SyntheticDataset
 from depth.datasets.transforms import LoadPair, LoadStereoDepth, PairFromScene
-from projects.EPCDepth.depth_hints import ComputeDepthHint, compute_hint, hint_steps, match_all, write_hint
+from projects.EPCDepth.depth_hints import (
+    ComputeDepthHint,
+    compute_hint,
+    hint_steps,
+    match_all,
+    write_hint,
+)
 from tests.shared import SAMPLES, needs_samples
 
 
@@ -45,10 +51,15 @@ def test_hints_of_real_pairs_are_near_the_truth(index, worst_error):
 
 
 def test_written_hints_are_published_files(tmp_path):
-    dataset = SyntheticDataset('streets', 1, image_size=(32, 200), stereo=True, pipeline=[PairFromScene()])
+    dataset = SyntheticDataset(
+        'streets', 1, image_size=(32, 200), stereo=True, pipeline=[PairFromScene()]
+    )
     scene = dataset[0]
     path = tmp_path / 'hints' / 'image_02' / '0000000042.npy'
-    pair = {key: scene[key] for key in ('img', 'other_img', 'cam_intrinsic', 'other_cam_intrinsic', 'baseline', 'side')}
+    pair = {
+        key: scene[key]
+        for key in ('img', 'other_img', 'cam_intrinsic', 'other_cam_intrinsic', 'baseline', 'side')
+    }
     sample = dict(pair, img_path='a', other_img_path='b', depth_hint_path=str(path))
     steps, unit = hint_steps([dict(type='LoadPair'), dict(type='LoadDepthHint', unit=5.4)], 200, 32)
     write_hint(sample, steps, unit)
@@ -61,6 +72,8 @@ def test_written_hints_are_published_files(tmp_path):
 def test_a_pipeline_that_reads_no_hints_is_answered():
     with pytest.raises(ValueError, match='no LoadDepthHint'):
         hint_steps([dict(type='LoadPair')], 1024, 320)
-    steps, unit = hint_steps([dict(type='LoadDepthHint', unit=1.0), dict(type='NominalIntrinsics', fx=0.6)], 64, 32)
+    steps, unit = hint_steps(
+        [dict(type='LoadDepthHint', unit=1.0), dict(type='NominalIntrinsics', fx=0.6)], 64, 32
+    )
     assert unit == 1.0
     assert steps[-1] == dict(type='NominalIntrinsics', fx=0.6)

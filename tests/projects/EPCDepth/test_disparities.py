@@ -19,7 +19,9 @@ def perfect():
 
 
 def test_perfect_disparities_score_perfectly_and_half_ones_do_not():
-    assert score_disparities(perfect(), packed(), DepthMetric('folder'))['abs_rel'] == pytest.approx(0, abs=1e-6)
+    assert score_disparities(perfect(), packed(), DepthMetric('folder'))[
+        'abs_rel'
+    ] == pytest.approx(0, abs=1e-6)
     found = score_disparities(perfect() / 2, packed(), DepthMetric('streets_80'))
     assert found['abs_rel'] == pytest.approx(1.0, abs=1e-6)
     assert found['d1'] == 0
@@ -40,7 +42,10 @@ def test_files_that_do_not_fit_are_refused(disparities, message):
 
 def test_resizing_disparity_or_depth_differ():
     disparity = torch.tensor([[1.0, 3.0]])
-    middle = [disparity_to_metres(disparity, (1, 3), 6.0, way)[0, 1].item() for way in ('inverse_depth', 'depth')]
+    middle = [
+        disparity_to_metres(disparity, (1, 3), 6.0, way)[0, 1].item()
+        for way in ('inverse_depth', 'depth')
+    ]
     assert middle == pytest.approx([6 / 2, (6 + 2) / 2])
 
 

@@ -43,9 +43,7 @@ def write_scan(folder, depth, matrix):
     # KITTI's projection counts pixels from 1.
     projection = np.hstack([np.add(matrix, [[0, 0, 1], [0, 0, 1], [0, 0, 0]]), np.zeros((3, 1))])
     numbers = ' '.join(map(str, projection.ravel()))
-    cameras = (
-        f'P_rect_02: {numbers}\nP_rect_03: {numbers}\nR_rect_00: 1 0 0 0 1 0 0 0 1\nS_rect_02: {SIZE[1]} {SIZE[0]}\n'
-    )
+    cameras = f'P_rect_02: {numbers}\nP_rect_03: {numbers}\nR_rect_00: 1 0 0 0 1 0 0 0 1\nS_rect_02: {SIZE[1]} {SIZE[0]}\n'
     day = folder / '2011_09_26'
     (day / 'calib_cam_to_cam.txt').write_text(cameras)
     (day / 'calib_velo_to_cam.txt').write_text('R: 0 -1 0 0 0 -1 1 0 0\nT: 0 0 0\n')
@@ -67,14 +65,31 @@ def test_hints_of_the_tool_explain_the_views_that_training_sees(root):
     seen = set()
     for number in range(12):
         sample = dataset[SampleIndex(number % 2, (0, number))]['data_samples']
-        target, other = (sample.get(key)[None].float() / 255 for key in ('clean_img', 'clean_other_img'))
+        target, other = (
+            sample.get(key)[None].float() / 255 for key in ('clean_img', 'clean_other_img')
+        )
         assert target.shape == (1, 3, 192, 640)
         hint = sample.depth_hint[None, None]
-        geometry = sample.intrinsics[None], sample.stereo_extrinsics[None], sample.other_intrinsics[None]
+        geometry = (
+            sample.intrinsics[None],
+            sample.stereo_extrinsics[None],
+            sample.other_intrinsics[None],
+        )
         warped = photometric_error(synthesize_view(other, hint, *geometry), target)[hint > 0].mean()
         assert warped < 0.6 * photometric_error(other, target)[hint > 0].mean()
-        seen.add((sample.metainfo['side'], bool(sample.stereo_extrinsics[0, 3] < 0), sample.metainfo['flip']))
-    assert seen == {('left', True, False), ('left', False, True), ('right', False, False), ('right', True, True)}
+        seen.add(
+            (
+                sample.metainfo['side'],
+                bool(sample.stereo_extrinsics[0, 3] < 0),
+                sample.metainfo['flip'],
+            )
+        )
+    assert seen == {
+        ('left', True, False),
+        ('left', False, True),
+        ('right', False, False),
+        ('right', True, True),
+    }
 
 
 def test_the_test_set_is_scored_at_one_size_with_the_scan(root):

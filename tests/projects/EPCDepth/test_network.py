@@ -6,7 +6,12 @@ from depth.apis import inference_model, init_model
 from depth.engine.config import load_config
 from depth.engine.config_check import check_config
 from depth.engine.converters import convert_official, write_converted
-from depth.engine.converters.convert import build_without_weights, compare, import_project_converters, model_shapes
+from depth.engine.converters.convert import (
+    build_without_weights,
+    compare,
+    import_project_converters,
+    model_shapes,
+)
 from tests.parity.cases import image, load_arrays, load_case, published_state, relative_error
 from tests.shared import REPO
 
@@ -40,11 +45,19 @@ def test_published_outputs_are_reproduced_at_all_scales(reproduced):
         return lambda module, args, output: outputs.__setitem__(name, output)
 
     head = model.decode_head
-    stages = {f'decoder_{name}': head.get_submodule(name) for name in ('stage5d', 'stage4d', 'stage3d', 'stage1d')}
+    stages = {
+        f'decoder_{name}': head.get_submodule(name)
+        for name in ('stage5d', 'stage4d', 'stage3d', 'stage1d')
+    }
     stages |= {'decoder_stage2d': head.stage2d}
     stages |= {f'decoder_stage2d.{name}': module for name, module in head.stage2d.named_children()}
-    stages |= {f'encoder_disp_feature_{i}': output.bottleneck for i, output in enumerate(head.encoder_disps)}
-    convs = [output[0] for output in head.disps][::-1] + [output.disp[0] for output in head.encoder_disps][::-1]
+    stages |= {
+        f'encoder_disp_feature_{i}': output.bottleneck
+        for i, output in enumerate(head.encoder_disps)
+    }
+    convs = [output[0] for output in head.disps][::-1] + [
+        output.disp[0] for output in head.encoder_disps
+    ][::-1]
     stages |= {f'disp_logit_{i}': conv for i, conv in enumerate(convs)}
     handles = [module.register_forward_hook(remember(name)) for name, module in stages.items()]
     with torch.inference_mode():
@@ -80,7 +93,9 @@ def test_tensor_mode_is_metric_depth_of_the_finest_output(reproduced):
 
 def test_inference_leaves_the_encoder_heads_out(reproduced):
     model, inputs, _ = reproduced
-    model.decode_head.encoder_disps[0].register_forward_hook(lambda *args: pytest.fail('an encoder head ran'))
+    model.decode_head.encoder_disps[0].register_forward_hook(
+        lambda *args: pytest.fail('an encoder head ran')
+    )
     with torch.inference_mode():
         assert len(model.decode_head(model.extract_feat(inputs))['sigmoids']) == 5
     model.decode_head.encoder_disps[0]._forward_hooks.clear()
@@ -97,7 +112,9 @@ def test_inference_leaves_the_encoder_heads_out(reproduced):
 def test_published_names_fill_the_shipped_model(case_name, config_name, decoder, encoder_outputs):
     cfg = config(config_name)
     with torch.device('meta'):
-        published = {name: torch.empty(shape) for name, shape in load_case(case_name)['state_dict'].items()}
+        published = {
+            name: torch.empty(shape) for name, shape in load_case(case_name)['state_dict'].items()
+        }
         model = build_without_weights(cfg)
     assert compare(convert_official('epcdepth', published), model_shapes(cfg)) == ''
     assert count(model.decode_head) == decoder
@@ -108,7 +125,9 @@ def count(module):
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-@pytest.mark.parametrize(('backbone', 'expected'), [('resnet18', 3_152_724), ('resnet50', 9_014_100)])
+@pytest.mark.parametrize(
+    ('backbone', 'expected'), [('resnet18', 3_152_724), ('resnet50', 9_014_100)]
+)
 def test_plain_decoder_has_the_published_size(backbone, expected):
     from depth.models.backbones import TimmBackbone
     from depth.models.heads import MonodepthHead
@@ -127,7 +146,10 @@ def test_a_published_file_with_two_dicts_is_converted(tmp_path):
         parts[part][rest] = value
     optimizer = dict(state={0: dict(step=3, exp_avg=torch.zeros(2))}, param_groups=[dict(lr=1e-4)])
     path = tmp_path / 'epcdepth_r18_kitti_192x640_published.pth'
-    torch.save(dict(parts, epoch=19, abs_rel=0.1, optimizer=optimizer, lr_scheduler=dict(last_epoch=19)), path)
+    torch.save(
+        dict(parts, epoch=19, abs_rel=0.1, optimizer=optimizer, lr_scheduler=dict(last_epoch=19)),
+        path,
+    )
     fitting = write_converted('epcdepth', path, tmp_path / 'ours.pth', root=REPO)
     assert [found.stem for found in fitting] == ['epcdepth_r18_kitti_192x640']
     written = torch.load(tmp_path / 'ours.pth', weights_only=True)['state_dict']

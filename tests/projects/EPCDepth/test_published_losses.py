@@ -14,13 +14,17 @@ EXACT = dict(rtol=1e-5, atol=1e-6)
 # Candidates that differ by less are tied: which one wins depends on the processor's instructions. Winners that changed
 # between AVX-512 and SSE differed by 6.6e-6 at most; errors are between 0 and 1.
 TIE = 2e-5
-TIED_LABELS = 0.05  # share of pixels, 0.035 on this scene: outside the image all warped views show its border
+TIED_LABELS = (
+    0.05  # share of pixels, 0.035 on this scene: outside the image all warped views show its border
+)
 TIED_WINNERS = 0.005  # 9 of 4096 pixels at most
 
 
 @pytest.fixture
 def published_rounding(monkeypatch):
-    monkeypatch.setattr('depth.models.losses.view_synthesis_loss.synthesize_view', published_synthesis)
+    monkeypatch.setattr(
+        'depth.models.losses.view_synthesis_loss.synthesize_view', published_synthesis
+    )
 
 
 exactly = pytest.mark.usefixtures('published_rounding')
@@ -58,7 +62,10 @@ def toss_ties(monkeypatch):
             turned = tied(errors) & (torch.rand(order[:, :1].shape, generator=generator) < 0.5)
             return torch.where(turned, order[:, 1:2], order[:, :1])
 
-        for module in ('depth.models.losses.view_synthesis_loss', 'projects.EPCDepth.epcdepth_loss'):
+        for module in (
+            'depth.models.losses.view_synthesis_loss',
+            'projects.EPCDepth.epcdepth_loss',
+        ):
             monkeypatch.setattr(f'{module}.best_candidate', decide)
 
     return toss
@@ -98,7 +105,9 @@ def changes_of_terms(module, views):
 def assert_close_but_for_ties(found, expected, change):
     """Compare with the usual tolerance and what ties may change, which must be little."""
     assert (change <= 0.01 * expected).all()
-    assert ((found - expected).abs() <= EXACT['atol'] + EXACT['rtol'] * expected.abs() + change).all()
+    assert (
+        (found - expected).abs() <= EXACT['atol'] + EXACT['rtol'] * expected.abs() + change
+    ).all()
 
 
 def test_sigmoids_become_depth():
@@ -114,20 +123,30 @@ def test_warps_are_those_of_aligned_corners():
     found = warped(views, to_depth(scene_sigmoids()[0]))
     torch.testing.assert_close(found, recorded('warp/out'), rtol=0, atol=2e-5)
     assert (found - recorded('warp/out_align_corners_false')).abs().max() > 0.01
-    torch.testing.assert_close(warped(views, views.depth_hint), recorded('hint/warp'), rtol=0, atol=2e-5)
+    torch.testing.assert_close(
+        warped(views, views.depth_hint), recorded('hint/warp'), rtol=0, atol=2e-5
+    )
 
 
 def test_photometric_error():
     target = recorded('scene/curr')
-    torch.testing.assert_close(ssim_error(recorded('warp/out'), target), recorded('photo/ssim'), **EXACT)
-    torch.testing.assert_close(photometric_error(recorded('warp/out'), target), recorded('photo/reprojection'), **EXACT)
+    torch.testing.assert_close(
+        ssim_error(recorded('warp/out'), target), recorded('photo/ssim'), **EXACT
+    )
+    torch.testing.assert_close(
+        photometric_error(recorded('warp/out'), target), recorded('photo/reprojection'), **EXACT
+    )
     other = recorded('scene/other_side')
-    torch.testing.assert_close(photometric_error(other, target), recorded('photo/identity'), **EXACT)
+    torch.testing.assert_close(
+        photometric_error(other, target), recorded('photo/identity'), **EXACT
+    )
 
 
 def test_smoothness_at_both_sizes():
     sigmoids, image = scene_sigmoids(), recorded('scene/curr')
-    torch.testing.assert_close(edge_aware_smoothness(sigmoids[0], image), recorded('smooth/loss_scale0'), **EXACT)
+    torch.testing.assert_close(
+        edge_aware_smoothness(sigmoids[0], image), recorded('smooth/loss_scale0'), **EXACT
+    )
     small = resize_map(image, sigmoids[3].shape[-2:])
     found = edge_aware_smoothness(sigmoids[3], small)
     torch.testing.assert_close(found, recorded('smooth/loss_scale3_own_size'), **EXACT)
@@ -153,7 +172,9 @@ def test_smoothness_adds_to_the_total():
     module, views = published_loss(smoothness_weight=0.1), scene_views()
     module.distill_weight = 0.0
     total = sum(module(scene_sigmoids(), views, to_depth).values())
-    assert_close_but_for_ties(total, recorded('loss/hint_automask_smooth'), changes_of_terms(module, views).mean())
+    assert_close_but_for_ties(
+        total, recorded('loss/hint_automask_smooth'), changes_of_terms(module, views).mean()
+    )
 
 
 @exactly
@@ -172,7 +193,9 @@ def test_hints_compete_with_prediction_and_identity():
     assert torch.equal(winner[~ties], expected[~ties])
     term = module.hint_term(depth, views.depth_hint, expected)
     torch.testing.assert_close(term, recorded('hint/proxy_loss_scale0'), **EXACT)
-    torch.testing.assert_close(masked_mean(error, expected != 1), recorded('hint/photometric_scale0'), **EXACT)
+    torch.testing.assert_close(
+        masked_mean(error, expected != 1), recorded('hint/photometric_scale0'), **EXACT
+    )
 
 
 @exactly
@@ -186,7 +209,9 @@ def test_distillation_labels_and_loss():
         clear = ~tied(errors[members])
         assert clear.float().mean() >= 1 - TIED_LABELS
         labels.append(select_best(maps[members], errors[members]))
-        torch.testing.assert_close(labels[-1][clear], recorded(f'spp/{group}_label')[clear], **EXACT)
+        torch.testing.assert_close(
+            labels[-1][clear], recorded(f'spp/{group}_label')[clear], **EXACT
+        )
         numbers = [torch.full_like(maps[0], number) for number in range(start, start + 5)]
         index = select_best(numbers, errors[members])
         assert torch.equal(index.to(torch.int8)[clear], recorded(f'spp/{group}_index')[clear])
@@ -214,7 +239,9 @@ def test_gradients_of_all_outputs(toss_ties):
     found, change = gradients(), np.zeros(10)
     for seed in range(8):
         toss_ties(seed)
-        distances = [np.linalg.norm(ours - others) for ours, others in zip(found, gradients(), strict=True)]
+        distances = [
+            np.linalg.norm(ours - others) for ours, others in zip(found, gradients(), strict=True)
+        ]
         change = np.maximum(change, distances)
     for index, ours in enumerate(found):
         expected = recorded(f'grad/disp_{index}').numpy()
@@ -230,6 +257,8 @@ def test_in_metres_only_ties_are_decided_otherwise():
     torch.testing.assert_close(total, recorded('loss/hint_automask'), rtol=1e-3, atol=0)
     maps = [resize_map(sigmoid, (32, 64)) for sigmoid in scene_sigmoids()]
     errors = [module.reprojection_error(to_depth(values, UNIT), views) for values in maps]
-    differs = ~torch.isclose(select_best(maps[:5], errors[:5]), recorded('spp/decoder_label'), **EXACT)
+    differs = ~torch.isclose(
+        select_best(maps[:5], errors[:5]), recorded('spp/decoder_label'), **EXACT
+    )
     assert not (differs & ~tied(errors[:5])).any()
     assert tied(errors[:5]).float().mean() <= TIED_LABELS

@@ -45,7 +45,16 @@ def test_train_test_and_score_the_saved_disparities(tmp_path):
     run(tmp_path, 'tools/train.py', config, '--work-dir', tmp_path / 'run', '--cfg-options', *TINY)
     checkpoint = tmp_path / 'run' / 'iter_2.pth'
     out = tmp_path / 'out'
-    run(tmp_path, f'{TOOLS}/save_disparities.py', config, checkpoint, '--out', out, '--cfg-options', *TINY)
+    run(
+        tmp_path,
+        f'{TOOLS}/save_disparities.py',
+        config,
+        checkpoint,
+        '--out',
+        out,
+        '--cfg-options',
+        *TINY,
+    )
     disparities = np.load(out / 'disparities.npy')
     assert disparities.shape == (3, 64, 96)
     assert len(list(out.glob('*.png'))) == 3
@@ -69,7 +78,9 @@ default_scope = 'depth'
 @pytest.mark.slow
 def test_hints_are_computed_once_and_on_request_again(tmp_path):
     config = tmp_path / 'hints.py'
-    config.write_text(HINT_CONFIG.format(root=str(SAMPLES / 'stereo'), hints=str(tmp_path / 'hints')))
+    config.write_text(
+        HINT_CONFIG.format(root=str(SAMPLES / 'stereo'), hints=str(tmp_path / 'hints'))
+    )
     tool = f'{TOOLS}/precompute_depth_hints.py'
     command = [config, '--height', 64, '--width', 208]
     assert '4 views, 0 have a hint, 4 to do' in run(tmp_path, tool, *command, '--workers', 2)
@@ -89,6 +100,11 @@ def test_hints_are_computed_once_and_on_request_again(tmp_path):
 
 def test_improved_ground_truth_is_tested_at_the_same_size():
     for name in ('r18', 'r50'):
-        cfg = load_config(REPO / f'projects/EPCDepth/configs/evaluation/epcdepth_{name}_kitti_320x1024_improved.py')
-        scale = next(step.scale for step in cfg.test_dataloader.dataset.pipeline if step.type == 'Resize')
+        cfg = load_config(
+            REPO
+            / f'projects/EPCDepth/configs/evaluation/epcdepth_{name}_kitti_320x1024_improved.py'
+        )
+        scale = next(
+            step.scale for step in cfg.test_dataloader.dataset.pipeline if step.type == 'Resize'
+        )
         assert tuple(scale) == tuple(cfg.size)

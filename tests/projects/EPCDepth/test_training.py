@@ -38,7 +38,9 @@ def model(head, view_loss=None, **train_cfg):
 def losses_of(network, samples):
     torch.manual_seed(0)
     network.train()
-    batch = dict(inputs=[s['inputs'] for s in samples], data_samples=[s['data_samples'] for s in samples])
+    batch = dict(
+        inputs=[s['inputs'] for s in samples], data_samples=[s['data_samples'] for s in samples]
+    )
     return network(**network.data_preprocessor(batch, training=True), mode='loss')
 
 
@@ -88,7 +90,9 @@ def test_pairs_only_exchange_rows_within_their_group():
 def two_lefts(mirror_second):
     """Two left images at a constant depth, a disparity of four pixels; the second may be mirrored."""
     torch.manual_seed(0)
-    scene = torch.nn.functional.interpolate(torch.rand(2, 3, 10, 12), size=(20, 48), mode='bicubic').clamp(0, 1)
+    scene = torch.nn.functional.interpolate(
+        torch.rand(2, 3, 10, 12), size=(20, 48), mode='bicubic'
+    ).clamp(0, 1)
     target, source = scene[..., :40], scene[..., 4:44]
     transform = torch.eye(4).repeat(2, 1, 1)
     transform[:, 0, 3] = -0.5
@@ -128,7 +132,9 @@ def test_grafted_rows_keep_a_perfect_depth_perfect():
 def two_rigs(change):
     """Four images of one rig each, in pairs of equal rigs; ``change`` makes the second rig from the first one's."""
     torch.manual_seed(0)
-    scene = torch.nn.functional.interpolate(torch.rand(4, 3, 10, 16), size=(20, 64), mode='bicubic').clamp(0, 1)
+    scene = torch.nn.functional.interpolate(
+        torch.rand(4, 3, 10, 16), size=(20, 64), mode='bicubic'
+    ).clamp(0, 1)
     camera = torch.tensor([[40.0, 0, 19.5], [0, 40.0, 9.5], [0, 0, 1]]).repeat(4, 1, 1)
     other_camera, transform = camera.clone(), torch.eye(4).repeat(4, 1, 1)
     transform[:, 0, 3] = -0.5
@@ -137,10 +143,19 @@ def two_rigs(change):
     shifts = -camera[:, 0, 0] * transform[:, 0, 3] / 5.0 + camera[:, 0, 2] - other_camera[:, 0, 2]
     columns = [slice(8 + round(shift.item()), 48 + round(shift.item())) for shift in shifts]
     source = torch.stack([image[..., cut] for image, cut in zip(scene, columns, strict=True)])
-    return ViewBatch(scene[..., 8:48], [source], [transform], camera, [other_camera], torch.full((4, 1, 20, 40), 5.0))
+    return ViewBatch(
+        scene[..., 8:48],
+        [source],
+        [transform],
+        camera,
+        [other_camera],
+        torch.full((4, 1, 20, 40), 5.0),
+    )
 
 
-@pytest.mark.parametrize('quantity', ['focal_length', 'baseline', 'principal_point', 'other_principal_point'])
+@pytest.mark.parametrize(
+    'quantity', ['focal_length', 'baseline', 'principal_point', 'other_principal_point']
+)
 def test_grafting_never_mixes_cameras(quantity):
     """The error of a perfect depth stays what it was, and rows are still exchanged among equal cameras."""
 
@@ -199,5 +214,11 @@ def test_distillation_pulls_to_the_best_map():
 
 
 def test_the_project_is_registered():
-    for name in ('EPCDepth', 'EPCDepthLoss', 'FullScaleHead', 'MonodepthHead', 'SelfSupervisedEstimator'):
+    for name in (
+        'EPCDepth',
+        'EPCDepthLoss',
+        'FullScaleHead',
+        'MonodepthHead',
+        'SelfSupervisedEstimator',
+    ):
         assert MODELS.get(name) is not None

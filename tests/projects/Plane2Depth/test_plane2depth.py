@@ -50,7 +50,9 @@ def test_published_names_fill_the_shipped_models(name, with_grids):
     state = {key: torch.empty(shape, device='meta') for key, shape in shapes.items()}
     cfg = load_config(CONFIGS / f'plane2depth_swin_large_{name}.py')
     assert find_problems(convert_official('plane2depth', state), cfg) == ''
-    assert CONFIGS / f'plane2depth_swin_large_{name}.py' in list(shipped_configs('plane2depth', REPO))
+    assert CONFIGS / f'plane2depth_swin_large_{name}.py' in list(
+        shipped_configs('plane2depth', REPO)
+    )
     with torch.device('meta'):
         model = build_without_weights(cfg)
     assert sum(parameter.numel() for parameter in model.parameters()) == case['num_params']
@@ -61,17 +63,30 @@ def test_weight_decay_spares_the_published_tensors():
     shapes = load_case('plane2depth_swin_large_nyu')['state_dict']
     names = list(shapes)
     # Tensors of one number each, broadcast, so that the large model needs no memory.
-    numbered = {name: torch.tensor(float(index)).expand(shapes[name]) for index, name in enumerate(names)}
+    numbered = {
+        name: torch.tensor(float(index)).expand(shapes[name]) for index, name in enumerate(names)
+    }
     converted = convert_official('plane2depth', numbered)
     source = {ours: names[int(value.flatten()[0])] for ours, value in converted.items()}
     cfg = load_config(CONFIGS / 'plane2depth_swin_large_NYU_480x640.py')
     with torch.device('meta'):
         model = build_without_weights(cfg)
     groups = build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
-    found = {parameter: (group['lr'], group['weight_decay']) for group in groups for parameter in group['params']}
+    found = {
+        parameter: (group['lr'], group['weight_decay'])
+        for group in groups
+        for parameter in group['params']
+    }
     for name, parameter in model.named_parameters():
         published = source[name]
-        free = ('norm', '.gn.', 'query_embed', 'query_feat', 'decode_head.level_embed', 'relative_position_bias_table')
+        free = (
+            'norm',
+            '.gn.',
+            'query_embed',
+            'query_feat',
+            'decode_head.level_embed',
+            'relative_position_bias_table',
+        )
         rate = 1e-5 if published.startswith('backbone.') else 1e-4
         decay = 0.0 if any(key in published for key in free) else 0.05
         assert found[parameter] == pytest.approx((rate, decay)), published
@@ -82,13 +97,17 @@ def test_operations_are_counted_alike_with_and_without_values():
     for device in ('meta', 'cpu'):
         with torch.device(device):
             counts[device] = measure_complexity(tiny(), (64, 96), device)
-    assert counts['meta']['parts'] == counts['cpu']['parts']  # operators differ: the CPU has fused attention
+    assert (
+        counts['meta']['parts'] == counts['cpu']['parts']
+    )  # operators differ: the CPU has fused attention
     assert counts['meta']['parts']['decode_head']['flops'] > 0
 
 
 def test_ten_predictions_are_what_the_formulas_say():
     """Planes, mixtures and depth of every prediction, pixel by pixel in NumPy."""
-    model = tiny(decoder=dict(num_layers=9, num_heads=4, feedforward_channels=32), aux_layers=(2, 5)).eval()
+    model = tiny(
+        decoder=dict(num_layers=9, num_heads=4, feedforward_channels=32), aux_layers=(2, 5)
+    ).eval()
     head, inputs = model.decode_head, torch.randn(1, 3, 64, 96)
     with torch.inference_mode():
         feats = model.backbone(inputs)
@@ -125,11 +144,15 @@ def test_a_tilted_plane_is_where_it_is():
     assert torch.allclose((points * normals).sum(dim=1).abs(), torch.tensor(2.5), rtol=1e-5)
     assert torch.allclose(plane_distance(normals, depth, rays), torch.tensor(2.5), rtol=1e-5)
     # The plane facing the other way is the same plane.
-    assert torch.allclose(depth_from_planes(-normals, torch.full((1, 1, 12, 16), 2.5), rays), depth, rtol=1e-5)
+    assert torch.allclose(
+        depth_from_planes(-normals, torch.full((1, 1, 12, 16), 2.5), rays), depth, rtol=1e-5
+    )
 
 
 def test_rays_within_the_plane_give_finite_gradients():
-    rays = pixel_rays(torch.tensor([CAMERA]), (61, 81))  # the ray of the principal point is (0, 0, 1)
+    rays = pixel_rays(
+        torch.tensor([CAMERA]), (61, 81)
+    )  # the ray of the principal point is (0, 0, 1)
     normals = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1).repeat(1, 1, 61, 81).requires_grad_()
     depth = depth_from_planes(normals, torch.ones(1, 1, 61, 81), rays).clamp(max=10)
     depth.sum().backward()
@@ -138,8 +161,12 @@ def test_rays_within_the_plane_give_finite_gradients():
 
 
 def test_published_rays_at_stride_four():
-    rays = pixel_rays(torch.tensor([[[518.8579, 0, 325.5824], [0, 518.8579, 253.7362], [0, 0, 1]]]), (120, 160), 4)
-    assert rays[0, :, 7, 11].tolist() == pytest.approx([(11 - 81.3956) / 129.714475, (7 - 63.43405) / 129.714475, 1])
+    rays = pixel_rays(
+        torch.tensor([[[518.8579, 0, 325.5824], [0, 518.8579, 253.7362], [0, 0, 1]]]), (120, 160), 4
+    )
+    assert rays[0, :, 7, 11].tolist() == pytest.approx(
+        [(11 - 81.3956) / 129.714475, (7 - 63.43405) / 129.714475, 1]
+    )
 
 
 def test_cameras_follow_crops_and_mirrors():
@@ -150,7 +177,9 @@ def test_cameras_follow_crops_and_mirrors():
     assert torch.allclose(pixel_rays(shifted, (20, 30), 4), rays[:, :, 2:22, 4:34], atol=1e-6)
     mirrored = camera.clone()
     mirrored[0, 0, 2] = 80 - 1 - mirrored[0, 0, 2]
-    flipped = pixel_rays(camera, (60, 80)).flip(-1) * torch.tensor([-1.0, 1.0, 1.0]).view(1, 3, 1, 1)
+    flipped = pixel_rays(camera, (60, 80)).flip(-1) * torch.tensor([-1.0, 1.0, 1.0]).view(
+        1, 3, 1, 1
+    )
     assert torch.allclose(pixel_rays(mirrored, (60, 80)), flipped, atol=1e-6)
 
 
@@ -198,7 +227,9 @@ def test_losses_by_hand():
     mask = torch.tensor([[True, True], [True, False]]).view(1, 1, 2, 2)
     assert normal_loss(pred, target, mask).item() == pytest.approx(0.4 / 3)
     distances = torch.tensor([[1.0, 2.0], [3.0, 100.0]]).view(1, 1, 2, 2)
-    assert distance_loss(distances, torch.full_like(distances, 2.0), mask).item() == pytest.approx(2 / 3)
+    assert distance_loss(distances, torch.full_like(distances, 2.0), mask).item() == pytest.approx(
+        2 / 3
+    )
     assert normal_loss(pred, target, torch.zeros_like(mask)).item() == 0
 
 
@@ -226,7 +257,13 @@ def test_four_rooms_are_learned_and_gradients_reach_every_parameter():
     losses, reached = [], set()
     for _ in range(40):
         values = model(**batch, mode='loss')
-        assert set(values) == {'loss_depth', 'loss_normal', 'loss_distance', 'aux_loss_depth_1', 'aux_loss_depth_2'}
+        assert set(values) == {
+            'loss_depth',
+            'loss_normal',
+            'loss_distance',
+            'aux_loss_depth_1',
+            'aux_loss_depth_2',
+        }
         optimizer.zero_grad()
         sum(values.values()).backward()
         reached |= {
@@ -263,4 +300,7 @@ def test_an_image_without_ground_truth_gives_finite_losses():
     sum(values.values()).backward()
     assert all(value.isfinite() for value in values.values())
     assert values['loss_normal'].item() == values['loss_distance'].item() == 0
-    assert all(parameter.grad is None or parameter.grad.isfinite().all() for parameter in model.parameters())
+    assert all(
+        parameter.grad is None or parameter.grad.isfinite().all()
+        for parameter in model.parameters()
+    )

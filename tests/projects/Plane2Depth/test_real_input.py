@@ -15,10 +15,21 @@ CONFIG = REPO / 'projects/Plane2Depth/configs/Plane2Depth/plane2depth_tiny_rooms
 
 
 def test_twenty_iterations_on_indoor_pairs(tmp_path):
-    stems = ['nyu_00000', 'nyu_00050', 'nyu_00100', 'redwood_00000', 'redwood_00001', 'redwood_00002']
-    (tmp_path / 'split.txt').write_text(''.join(f'/rgb/{stem}.jpg /depth/{stem}.png 518.8579\n' for stem in stems))
+    stems = [
+        'nyu_00000',
+        'nyu_00050',
+        'nyu_00100',
+        'redwood_00000',
+        'redwood_00001',
+        'redwood_00002',
+    ]
+    (tmp_path / 'split.txt').write_text(
+        ''.join(f'/rgb/{stem}.jpg /depth/{stem}.png 518.8579\n' for stem in stems)
+    )
     root = SAMPLES / 'indoor_rgbd'
-    cfg = put_on_samples(load_config(CONFIG), 'nyu', tmp_path / 'work', root, tmp_path / 'split.txt', (160, 120))
+    cfg = put_on_samples(
+        load_config(CONFIG), 'nyu', tmp_path / 'work', root, tmp_path / 'split.txt', (160, 120)
+    )
     _, losses, metrics = train(cfg)
     assert np.mean(losses[-3:]) < 0.95 * losses[0]
     assert 0 < metrics['abs_rel'] < 0.6
@@ -43,7 +54,13 @@ def test_twenty_iterations_on_kitti_frames(tmp_path):
     cfg = load_config(CONFIG)
     cfg.model.decode_head.normal_window = 9
     cfg = put_on_samples(
-        cfg, 'kitti_eigen', tmp_path / 'work', tmp_path / 'data', tmp_path / 'split.txt', (384, 120), **prefix
+        cfg,
+        'kitti_eigen',
+        tmp_path / 'work',
+        tmp_path / 'data',
+        tmp_path / 'split.txt',
+        (384, 120),
+        **prefix,
     )
     runner, losses, metrics = train(cfg)
     assert np.mean(losses[-3:]) < 0.8 * losses[0]

@@ -67,7 +67,10 @@ def record(model, views):
         left = list(names)
         return lambda module, inputs, output: stages.__setitem__(left.pop(0), output)
 
-    hooks = [module.register_forward_hook(remember(names)) for module, names in stage_modules(model).items()]
+    hooks = [
+        module.register_forward_hook(remember(names))
+        for module, names in stage_modules(model).items()
+    ]
 
     def remember_diffusion(module, inputs, output):
         stages['high/tbdn'], stages['high/tbdn_guided'] = output
@@ -79,7 +82,9 @@ def record(model, views):
     for hook in hooks:
         hook.remove()
     for branch in ('low', 'high'):
-        stages |= {f'{branch}/resnet_{index + 1}': level for index, level in enumerate(feats[branch])}
+        stages |= {
+            f'{branch}/resnet_{index + 1}': level for index, level in enumerate(feats[branch])
+        }
     stages |= {f'high/mit_{index}': level for index, level in enumerate(feats['transformer'])}
     return outputs, {name: value.numpy() for name, value in stages.items()}
 
@@ -93,7 +98,9 @@ def test_published_outputs_are_reproduced(model, case):
     outputs, stages = record(model, views)
     assert relative_error(outputs['base_depth'].numpy() / 10, expected['depth_low']) < 1e-4
     assert relative_error(outputs['depth'].numpy() / 10, expected['depth_high']) < 1e-4
-    recorded = {name.split('/', 1)[1].rsplit('/', 1)[0] for name in expected if name.startswith('stage/')}
+    recorded = {
+        name.split('/', 1)[1].rsplit('/', 1)[0] for name in expected if name.startswith('stage/')
+    }
     # resnet_0 is inside timm's network, in front of the first level.
     assert recorded - set(stages) == {'low/resnet_0', 'high/resnet_0'}
     assert set(stages) <= recorded
@@ -114,7 +121,8 @@ def test_parameters_are_the_published_ones_without_the_unused(model, case):
     unused = sum(
         int(np.prod(shape))
         for name, shape in case['state_dict'].items()
-        if re.match(r'(decode_head|tbdn\.conv1)\.', name) and not re.search(r'running|batches', name)
+        if re.match(r'(decode_head|tbdn\.conv1)\.', name)
+        and not re.search(r'running|batches', name)
     )
     assert unused == 542_721
     assert sum(parameter.numel() for parameter in model.parameters()) == case['num_params'] - unused
@@ -127,7 +135,8 @@ def test_a_file_without_the_difference_convolution_is_refused(state):
 
 
 @pytest.mark.parametrize(
-    ('number', 'published'), [(1, 13_151_424), (2, 24_196_288), (3, 44_072_128), (4, 60_842_688), (5, 81_443_008)]
+    ('number', 'published'),
+    [(1, 13_151_424), (2, 24_196_288), (3, 44_072_128), (4, 60_842_688), (5, 81_443_008)],
 )
 def test_larger_transformers_fit_by_name_alone(number, published):
     cfg = load_config(CONFIG, {'model.backbone.transformer.model_name': f'pvt_v2_b{number}'})

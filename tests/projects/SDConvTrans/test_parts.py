@@ -9,7 +9,12 @@ from scipy.ndimage import uniform_filter
 from depth.engine.config import load_config
 from depth.engine.converters.convert import build_without_weights
 from depth.structures import DepthDataSample
-from projects.SDConvTrans.sdconvtrans import RMSELogLoss, SobelGradientLoss, SobelNormalLoss, SurfaceNormalLoss
+from projects.SDConvTrans.sdconvtrans import (
+    RMSELogLoss,
+    SobelGradientLoss,
+    SobelNormalLoss,
+    SurfaceNormalLoss,
+)
 from projects.SDConvTrans.sdconvtrans.base_depth import downsample_valid, smooth_base_depth
 from projects.SDConvTrans.sdconvtrans.diffusion import BoundaryDiffusion
 from projects.SDConvTrans.sdconvtrans.losses import sobel
@@ -35,7 +40,9 @@ def test_losses_and_their_gradient_are_the_published_ones():
     values = load_arrays('sdconvtrans_values')
     real = torch.from_numpy(values['loss/real']) * 10
     fake = torch.from_numpy(values['loss/fake']).requires_grad_()
-    losses = dict(depth_rmse_log=RMSELogLoss(), gradient=SobelGradientLoss(), normal=SobelNormalLoss())
+    losses = dict(
+        depth_rmse_log=RMSELogLoss(), gradient=SobelGradientLoss(), normal=SobelNormalLoss()
+    )
     found = {name: loss(fake * 10, real, full(real)) for name, loss in losses.items()}
     for name, value in found.items():
         assert value.item() == pytest.approx(values[f'loss/{name}'].item(), rel=1e-5), name
@@ -57,7 +64,9 @@ def test_the_small_view_is_the_published_one_within_a_grey_level():
     assert (low - torch.from_numpy(values['data/test_low'])).abs().max() < 1.01
 
 
-@pytest.mark.parametrize(('blocks', 'side', 'unit', 'name'), [('base', 16, 1, 'low'), ('depth', 8, 10, 'high')])
+@pytest.mark.parametrize(
+    ('blocks', 'side', 'unit', 'name'), [('base', 16, 1, 'low'), ('depth', 8, 10, 'high')]
+)
 def test_targets_shrink_as_published(blocks, side, unit, name):
     values = load_arrays('sdconvtrans_values')
     expected = values[f'data/train_depth_{name}']
@@ -71,7 +80,9 @@ def test_targets_shrink_as_published(blocks, side, unit, name):
     assert np.abs(found[0].numpy() - expected).mean() < 0.75 / 255
 
 
-@pytest.mark.parametrize('loss', [RMSELogLoss(), SobelGradientLoss(), SobelNormalLoss(), SurfaceNormalLoss()])
+@pytest.mark.parametrize(
+    'loss', [RMSELogLoss(), SobelGradientLoss(), SobelNormalLoss(), SurfaceNormalLoss()]
+)
 def test_masked_pixels_do_not_count(loss):
     generator = torch.Generator().manual_seed(0)
     pred, target = torch.rand(2, 2, 1, 12, 16, generator=generator) * 4 + 1
@@ -100,7 +111,9 @@ def test_surface_normals_of_planes():
     maps = plane(first, -3.0), plane(second, -4.0)
     loss = SurfaceNormalLoss(from_intrinsics=True)(*maps, full(maps[0]), intrinsics)
     assert loss.item() == pytest.approx(1 - float(first @ second), abs=1e-5)
-    scaled = SurfaceNormalLoss(from_intrinsics=True)(maps[0], 3 * maps[0], full(maps[0]), intrinsics)
+    scaled = SurfaceNormalLoss(from_intrinsics=True)(
+        maps[0], 3 * maps[0], full(maps[0]), intrinsics
+    )
     assert scaled.item() == pytest.approx(0, abs=1e-6)
 
 
@@ -126,7 +139,9 @@ def test_diffusion_sums_products_of_differences():
         for dx in range(3):
             around = (0, 0, slice(dy, dy + 3), slice(dx, dx + 4))
             inner = (0, 0, slice(1, 4), slice(1, 5))
-            expected += weight[dy, dx] * (feat[around] - feat[inner]) * (guidance[around] - guidance[inner])
+            expected += (
+                weight[dy, dx] * (feat[around] - feat[inner]) * (guidance[around] - guidance[inner])
+            )
     assert torch.allclose(found[0, 0, 1:-1, 1:-1], expected)
 
 
@@ -163,7 +178,9 @@ def test_gradients_reach_every_parameter(guidance):
     for sample in samples:
         sample.gt_depth = torch.rand(64, 96) * 5 + 1
     losses = model(torch.rand(2, 3, 64, 96), samples, mode='loss')
-    assert set(losses) == {f'loss_{part}{name}' for part in ('', 'base_') for name in ('depth', 'gradient', 'normal')}
+    assert set(losses) == {
+        f'loss_{part}{name}' for part in ('', 'base_') for name in ('depth', 'gradient', 'normal')
+    }
     sum(losses.values()).backward()
     dead = [name for name, parameter in model.named_parameters() if parameter.grad is None]
     assert dead == []
@@ -191,7 +208,12 @@ def test_views_and_outputs():
         assert shapes == dict(depth=(16, 24), base_depth=(12, 18), boundary=(16, 24))
         views = dict(low=model.backbone.make_low(image), high=image)
         assert torch.equal(model(views), model(image))
-        assert model(dict(low=torch.rand(1, 3, 50, 61), high=torch.rand(1, 3, 57, 83))).shape == (1, 1, 57, 83)
+        assert model(dict(low=torch.rand(1, 3, 50, 61), high=torch.rand(1, 3, 57, 83))).shape == (
+            1,
+            1,
+            57,
+            83,
+        )
     with pytest.raises(ValueError, match='two views'):
         model(dict(low=image))
     with pytest.raises(ValueError, match='two views'):
@@ -209,7 +231,10 @@ def test_pictures_are_large_enough_for_their_titles():
 
 
 def test_wrong_options_are_named():
-    for head in (dict(guidance='text'), dict(losses=dict(gradient=dict(type='SobelGradientLoss', padding='same')))):
+    for head in (
+        dict(guidance='text'),
+        dict(losses=dict(gradient=dict(type='SobelGradientLoss', padding='same'))),
+    ):
         with pytest.raises(ValueError, match=r'is .* or'):
             tiny(**head)
     cfg = load_config(TINY)

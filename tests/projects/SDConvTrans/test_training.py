@@ -27,7 +27,9 @@ def test_nyu_is_scored_under_both_protocols(name):
     pred_depth[:20] *= 2  # above the Eigen rectangle
     for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
         metric = METRICS.build(evaluator)
-        metric.process({}, [dict(pred_depth=pred_depth, gt_depth=gt_depth, img_path='a.png', dataset='nyu')])
+        metric.process(
+            {}, [dict(pred_depth=pred_depth, gt_depth=gt_depth, img_path='a.png', dataset='nyu')]
+        )
         found = metric.evaluate(1)
         assert found['abs_rel'] == pytest.approx(0, abs=1e-6)
         # A 24th of the rows is twice too far.

@@ -39,7 +39,9 @@ def case():
 @pytest.fixture(scope='module')
 def model(case):
     import_project_converters(REPO)
-    model = build_without_weights(load_config(CONFIGS / 'scaledepth_swin_tiny_NYU_480x480.py')).eval()
+    model = build_without_weights(
+        load_config(CONFIGS / 'scaledepth_swin_tiny_NYU_480x480.py')
+    ).eval()
     load_model_state(model, convert_official('scaledepth', published_state(case)), 'case')
     return model
 
@@ -55,7 +57,9 @@ def run(model, inputs):
     stages = {f'backbone_{index}': feat for index, feat in enumerate(feats)}
     stages |= {f'memory_{index}': memory for index, memory in enumerate(memories)}
     stages['mask_features'] = pixels
-    stages['pixel_decoder_encoder'] = torch.cat([memory.flatten(2).transpose(1, 2) for memory in memories], dim=1)
+    stages['pixel_decoder_encoder'] = torch.cat(
+        [memory.flatten(2).transpose(1, 2) for memory in memories], dim=1
+    )
     hidden = []
     for index in range(LAYERS):
         stages[f'query_{index}'] = states[index + 1].queries
@@ -94,7 +98,9 @@ def test_sliding_windows_with_mirror_images_are_the_published_ones(model, case):
     expected = load_arrays(NAME)['depth_slide_flip']
     window = case['settings']['slide_flip_output']
     before = dict(model.test_cfg)
-    model.test_cfg.update(mode='slide', flip=True, crop_size=window['crop_size'], stride=window['stride'])
+    model.test_cfg.update(
+        mode='slide', flip=True, crop_size=window['crop_size'], stride=window['stride']
+    )
     size = tuple(case['input_shape'][-2:])
     sample = DepthDataSample(metainfo=dict(img_shape=size, ori_shape=size))
     with torch.inference_mode():
@@ -118,16 +124,27 @@ def test_losses_and_gradients_are_the_published_ones(model):
     losses = head.loss(head(feats), torch.from_numpy(target), samples)
     head.training = False
     total = sum(value for name, value in losses.items() if 'loss' in name)
-    for name in ('loss_depth', 'aux_loss_depth_2', 'aux_loss_depth_5', 'loss_ce', 'aux_loss_ce_2', 'aux_loss_ce_5'):
+    for name in (
+        'loss_depth',
+        'aux_loss_depth_2',
+        'aux_loss_depth_5',
+        'loss_ce',
+        'aux_loss_ce_2',
+        'aux_loss_ce_5',
+    ):
         found = losses[name.replace('ce', 'class')].item()
         assert found == pytest.approx(float(values[f'model/decode.{name}']), rel=1e-4), name
     assert total.item() == pytest.approx(float(values['model/total']), rel=1e-4)
     model.zero_grad()
     total.backward()
     norms = dict(zip(case['grad_names'], values['model/grad_norms'].tolist(), strict=True))
-    numbered = {name: torch.full(value.shape, float(index)) for index, (name, value) in enumerate(named(norms))}
+    numbered = {
+        name: torch.full(value.shape, float(index))
+        for index, (name, value) in enumerate(named(norms))
+    }
     source = {
-        ours: list(norms)[int(value.flatten()[0])] for ours, value in convert_official('scaledepth', numbered).items()
+        ours: list(norms)[int(value.flatten()[0])]
+        for ours, value in convert_official('scaledepth', numbered).items()
     }
     largest = max(norms.values())
     for name, parameter in model.named_parameters():

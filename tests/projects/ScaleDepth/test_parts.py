@@ -30,13 +30,22 @@ def tiny(test_cfg=None, **head):
     head = dict(type='ScaleDepthHead', **options | head)
     return MODELS.build(
         Config(
-            dict(model=dict(type='ScaleDepthEstimator', backbone=backbone, decode_head=head, test_cfg=test_cfg))
+            dict(
+                model=dict(
+                    type='ScaleDepthEstimator',
+                    backbone=backbone,
+                    decode_head=head,
+                    test_cfg=test_cfg,
+                )
+            )
         ).model
     )
 
 
 def samples(count=2, label=1):
-    made = [DepthDataSample(metainfo=dict(scene_class=label, img_path='a.png')) for _ in range(count)]
+    made = [
+        DepthDataSample(metainfo=dict(scene_class=label, img_path='a.png')) for _ in range(count)
+    ]
     for sample in made:
         sample.gt_depth = torch.rand(64, 96) * 5 + 1
     return made
@@ -53,7 +62,9 @@ def test_class_loss_on_probabilities_is_the_published_one():
 def test_training_without_embeddings_says_what_to_run(tmp_path):
     missing = tmp_path / 'none.pth'
     model = tiny(class_embeddings=str(missing)).train()
-    with pytest.raises(ValueError, match=r'none\.pth does not exist; make it by .*make_class_embeddings'):
+    with pytest.raises(
+        ValueError, match=r'none\.pth does not exist; make it by .*make_class_embeddings'
+    ):
         model(torch.randn(2, 3, 64, 96), samples(), mode='loss')
     assert model.eval()(torch.randn(1, 3, 64, 96)).shape == (1, 1, 64, 96)
 
@@ -78,7 +89,9 @@ def test_depth_is_scale_times_relative_depth():
     model = tiny(num_classes=0).eval()
     with torch.no_grad():
         outputs = model.decode_head(model.backbone(torch.randn(2, 3, 64, 96)))
-        assert torch.allclose(outputs['depth'], outputs['relative_depth'] * outputs['scale'][:, :, None, None])
+        assert torch.allclose(
+            outputs['depth'], outputs['relative_depth'] * outputs['scale'][:, :, None, None]
+        )
         assert outputs['scale'].min() >= 0.1
         model.decode_head.scale_predictor.bias.fill_(500.0)
         assert model(torch.randn(1, 3, 64, 96)).max() > 100  # no depth range cuts it
@@ -91,7 +104,9 @@ def test_without_scale_bins_are_metres():
     model = tiny(num_classes=0, with_scale=False, max_depth=10.0).eval()
     with torch.no_grad():
         outputs = model.decode_head(model.backbone(torch.randn(1, 3, 64, 96)))
-    assert torch.allclose(outputs['bin_edges'][0, 0, [0, -1]], torch.tensor([1e-3, 10.0]), rtol=1e-4)
+    assert torch.allclose(
+        outputs['bin_edges'][0, 0, [0, -1]], torch.tensor([1e-3, 10.0]), rtol=1e-4
+    )
     assert not any('scale_predictor' in name for name, _ in model.named_parameters())
 
 
@@ -102,7 +117,9 @@ def test_training_starts_at_a_typical_depth_with_a_live_scale(depth):
     outputs = model.decode_head(model.extract_feat(torch.rand(4, 3, 64, 96)))
     assert outputs['depth'].detach().log().mean().exp().item() == pytest.approx(depth, rel=0.25)
     outputs['scale'].sum().backward()
-    assert model.decode_head.scale_predictor.bias.grad.item() == 4  # one for each image, none behind a dead ReLU
+    assert (
+        model.decode_head.scale_predictor.bias.grad.item() == 4
+    )  # one for each image, none behind a dead ReLU
 
 
 def test_windows_share_the_scale_of_the_image_when_asked():
@@ -152,7 +169,9 @@ def test_there_are_28_categories_and_the_last_is_outdoor():
 
 def test_a_wrong_embedding_file_is_named(tmp_path):
     torch.save(torch.zeros(5, 96), tmp_path / 'five.pth')
-    with pytest.raises(ValueError, match=r'five\.pth must be a tensor of shape \(3, 96\), found \(5, 96\)'):
+    with pytest.raises(
+        ValueError, match=r'five\.pth must be a tensor of shape \(3, 96\), found \(5, 96\)'
+    ):
         read_class_embeddings(tmp_path / 'five.pth', (3, 96))
     (tmp_path / 'text.pth').write_text('no tensor')
     with pytest.raises(ValueError, match=r'text\.pth cannot be read'):
@@ -168,7 +187,9 @@ def test_strip_mix_shows_stored_depth_in_one_strip():
         changed = np.flatnonzero((mixed != 7).any(axis=(0, 2)))
         assert len(changed)
         inside = np.arange(changed[0], changed[-1] + 1)
-        assert np.array_equal(mixed[0, inside, 1], np.rint(depth[0, inside] * 1000).astype(int) % 256)
+        assert np.array_equal(
+            mixed[0, inside, 1], np.rint(depth[0, inside] * 1000).astype(int) % 256
+        )
         assert (mixed == mixed[:1]).all()
     assert (img == 7).all()
     results = dict(img=img, gt_depth=depth, rng=np.random.RandomState(0))

@@ -12,7 +12,12 @@ from torch import nn
 
 from depth.apis import init_model
 from depth.structures import DepthDataSample
-from projects.SparsePixelStudy.sparse_pixels import MaskNetwork, keep_best_pixels, masked_rmse, train_mask_network
+from projects.SparsePixelStudy.sparse_pixels import (
+    MaskNetwork,
+    keep_best_pixels,
+    masked_rmse,
+    train_mask_network,
+)
 from tests.shared import REPO
 
 
@@ -30,7 +35,9 @@ class LooksLeft(nn.Module):
 
 def make_batch(seed=0):
     generator = torch.Generator().manual_seed(seed)
-    inputs = torch.randn(4, 3, 32, 48, generator=generator) * 0.1 + torch.linspace(-1, 1, 4).view(4, 1, 1, 1)
+    inputs = torch.randn(4, 3, 32, 48, generator=generator) * 0.1 + torch.linspace(-1, 1, 4).view(
+        4, 1, 1, 1
+    )
     return dict(inputs=inputs)
 
 
@@ -38,7 +45,13 @@ def test_the_mask_keeps_what_the_model_looks_at():
     torch.manual_seed(0)
     model, shares = LooksLeft(), []
     network = train_mask_network(
-        model, repeat(make_batch()), 0.6, 150, channels=4, lr=2e-2, report=lambda *values: shares.append(values[2])
+        model,
+        repeat(make_batch()),
+        0.6,
+        150,
+        channels=4,
+        lr=2e-2,
+        report=lambda *values: shares.append(values[2]),
     )
     assert shares[-1] < 0.7 * shares[0]
     mask = network(make_batch()['inputs'])
@@ -52,7 +65,9 @@ def test_a_larger_weight_hides_more():
     shares = []
     for weight in (0.0, 2.0):
         torch.manual_seed(0)
-        network = train_mask_network(LooksLeft(), repeat(make_batch()), weight, 30, channels=4, lr=2e-2)
+        network = train_mask_network(
+            LooksLeft(), repeat(make_batch()), weight, 30, channels=4, lr=2e-2
+        )
         shares.append(network(make_batch()['inputs']).mean().item())
     assert shares[1] < 0.5 * shares[0]
 
@@ -85,9 +100,9 @@ def test_errors_are_those_of_the_visible_pixels():
     expected = (model(batch['inputs'])[:, 0, 0, 0] - 3).abs().mean().item()
     assert errors[0.5] == pytest.approx(expected, rel=1e-5)  # the right half is not missed
     assert errors[1.0] == pytest.approx(expected, rel=1e-5)
-    assert masked_rmse(model, [batch], lambda inputs: -left_first(inputs), [0.5])[0.5] != pytest.approx(
-        expected, rel=1e-2
-    )
+    assert masked_rmse(model, [batch], lambda inputs: -left_first(inputs), [0.5])[
+        0.5
+    ] != pytest.approx(expected, rel=1e-2)
 
 
 def test_any_size_goes_through():
@@ -100,15 +115,31 @@ def test_any_size_goes_through():
 def test_the_tool_writes_numbers_and_pictures(tmp_path):
     sizes = {f'{split}_dataloader.dataset.image_size': (32, 64) for split in ('train', 'val')}
     configs = dict(
-        cnn='configs/densedepth/densedepth_r18_rooms.py', transformer='configs/synthetic/depthformer_tiny_rooms.py'
+        cnn='configs/densedepth/densedepth_r18_rooms.py',
+        transformer='configs/synthetic/depthformer_tiny_rooms.py',
     )
     for name, config in configs.items():
         model = init_model(REPO / config, cfg_options=sizes)
-        torch.save(dict(state_dict=model.state_dict(), meta=dict(cfg=model.cfg.pretty_text)), tmp_path / f'{name}.pth')
+        torch.save(
+            dict(state_dict=model.state_dict(), meta=dict(cfg=model.cfg.pretty_text)),
+            tmp_path / f'{name}.pth',
+        )
     arguments = [f'--{name}={tmp_path / name}.pth' for name in configs]
-    arguments += ['--out-dir', str(tmp_path), '--sparsity', '0.1', '0.4', '--iters', '2', '--num-val', '4']
+    arguments += [
+        '--out-dir',
+        str(tmp_path),
+        '--sparsity',
+        '0.1',
+        '0.4',
+        '--iters',
+        '2',
+        '--num-val',
+        '4',
+    ]
     tool = REPO / 'projects/SparsePixelStudy/tools/run_study.py'
-    done = subprocess.run([sys.executable, str(tool), *arguments], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, str(tool), *arguments], capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     results = json.loads((tmp_path / 'study.json').read_text())
     assert set(results) == set(configs)

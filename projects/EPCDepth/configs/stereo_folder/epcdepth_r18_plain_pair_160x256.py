@@ -13,7 +13,10 @@ min_depth, max_depth = 1e-3, 80.0
 model = dict(
     backbone=dict(model_name='resnet18', pretrained=False),
     decode_head=dict(
-        _delete_=True, type='MonodepthHead', in_channels=[64, 64, 128, 256, 512], output_range=(1.0, 20.0)
+        _delete_=True,
+        type='MonodepthHead',
+        in_channels=[64, 64, 128, 256, 512],
+        output_range=(1.0, 20.0),
     ),
     # No auto-mask: if the principal points differ, a pixel that does not move has a finite depth.
     view_loss=dict(hint_weight=0.0, smoothness_weight=1e-3, auto_mask=False),
@@ -42,7 +45,13 @@ val_dataloader = dict(
     num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        **pair, pipeline=[dict(type='LoadImage'), dict(type='LoadStereoDepth'), resize, dict(type='PackDepthInputs')]
+        **pair,
+        pipeline=[
+            dict(type='LoadImage'),
+            dict(type='LoadStereoDepth'),
+            resize,
+            dict(type='PackDepthInputs'),
+        ],
     ),
 )
 test_dataloader = val_dataloader

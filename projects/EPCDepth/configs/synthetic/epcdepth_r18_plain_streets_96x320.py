@@ -13,7 +13,10 @@ image_size = (96, 320)  # height, width
 model = dict(
     backbone=dict(model_name='resnet18', pretrained=False),
     decode_head=dict(
-        _delete_=True, type='MonodepthHead', in_channels=[64, 64, 128, 256, 512], output_range=(3.0, 100.0)
+        _delete_=True,
+        type='MonodepthHead',
+        in_channels=[64, 64, 128, 256, 512],
+        output_range=(3.0, 100.0),
     ),
     # On a road without texture, noise outweighs the structure, and the auto-mask drops pixels whose
     # depth is wrong. It is not needed, because all pairs are rigid.

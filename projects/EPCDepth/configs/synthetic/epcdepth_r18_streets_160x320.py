@@ -7,7 +7,10 @@ _base_ = ['./epcdepth_r18_plain_streets_96x320_hints.py']
 image_size = (160, 320)  # height, width
 model = dict(
     decode_head=dict(
-        _delete_=True, type='FullScaleHead', in_channels=[64, 64, 128, 256, 512], output_range=(3.0, 100.0)
+        _delete_=True,
+        type='FullScaleHead',
+        in_channels=[64, 64, 128, 256, 512],
+        output_range=(3.0, 100.0),
     )
 )
 max_iters = 540

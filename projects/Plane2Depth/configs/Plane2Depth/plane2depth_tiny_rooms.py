@@ -10,7 +10,13 @@ model = dict(
     backbone=dict(
         model_name='swin_tiny_patch4_window7_224',
         pretrained=False,
-        model_args=dict(embed_dim=32, depths=(2, 2, 2, 2), num_heads=(1, 2, 4, 8), window_size=4, drop_path_rate=0.0),
+        model_args=dict(
+            embed_dim=32,
+            depths=(2, 2, 2, 2),
+            num_heads=(1, 2, 4, 8),
+            window_size=4,
+            drop_path_rate=0.0,
+        ),
     ),
     decode_head=dict(
         in_channels=[32, 64, 128, 256],

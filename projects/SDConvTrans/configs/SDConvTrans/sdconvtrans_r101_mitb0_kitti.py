@@ -15,7 +15,11 @@ losses = dict(
     gradient=dict(type='SobelGradientLoss', unit='${max_depth}'),
     normal=dict(type='SobelNormalLoss', unit='${max_depth}'),
 )
-model = dict(decode_head=dict(min_depth='${min_depth}', max_depth='${max_depth}', base_edge=1.0, losses=losses))
+model = dict(
+    decode_head=dict(
+        min_depth='${min_depth}', max_depth='${max_depth}', base_edge=1.0, losses=losses
+    )
+)
 # None is published; the script that theirs descends from has 16: 8 images on each of 2 devices.
 auto_scale_lr = dict(base_batch_size=16)
 train_dataloader = dict(batch_size=8)

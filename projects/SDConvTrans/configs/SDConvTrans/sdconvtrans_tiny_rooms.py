@@ -9,7 +9,9 @@ _base_ = [
 model = dict(
     backbone=dict(
         conv=dict(model_name='resnet18', pretrained=False),
-        transformer=dict(model_args=dict(embed_dims=(8, 16, 32, 64), num_heads=(1, 2, 4, 8), drop_path_rate=0.0)),
+        transformer=dict(
+            model_args=dict(embed_dims=(8, 16, 32, 64), num_heads=(1, 2, 4, 8), drop_path_rate=0.0)
+        ),
     ),
     decode_head=dict(
         pyramid_channels=32,

@@ -11,7 +11,9 @@ _base_ = [
 ]
 embeddings = 'data/embeddings/nyu_class_embeddings_convnext_large_d_320.pth'
 model = dict(
-    decode_head=dict(num_classes=27, class_embeddings=embeddings, loss_decode=dict(max_depth='${max_depth}')),
+    decode_head=dict(
+        num_classes=27, class_embeddings=embeddings, loss_decode=dict(max_depth='${max_depth}')
+    ),
     test_cfg=dict(mode='slide', crop_size='${crop_size}', stride=(160, 160), flip=True),
 )
 # Published batch: 6 images on each of 4 GPUs; the base has 6.

@@ -11,7 +11,12 @@ augmentation = [
     dict(type='RandomHueSaturationValue', prob=0.5),
     dict(type='PackDepthInputs'),
 ]
-nyu = dict(type='NYUDataset', data_root='${nyu_root}', ann_file='nyu_train.txt', pipeline=[*start, *augmentation])
+nyu = dict(
+    type='NYUDataset',
+    data_root='${nyu_root}',
+    ann_file='nyu_train.txt',
+    pipeline=[*start, *augmentation],
+)
 kitti = dict(
     type='KITTIDataset',
     data_root='${kitti_root}',
