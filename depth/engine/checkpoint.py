@@ -284,7 +284,8 @@ def load_model_state(
             ellipsis = ', ...' if len(names) > 6 else ''
             problems.append(f'{len(names)} {kind}: {", ".join(names[:6])}{ellipsis}')
     if problems:
-        message = f'checkpoint {source} does not fit the model ({type(model).__name__} of the config): {"; ".join(problems)}'
+        model_name = type(model).__name__
+        message = f'checkpoint {source} does not fit the model ({model_name} of the config): {"; ".join(problems)}'
         if strict:
             raise ValueError(f'{message}. Is it a checkpoint of this config?')
         print_log(message, logger='current')

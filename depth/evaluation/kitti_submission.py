@@ -234,7 +234,8 @@ def _map_problem(name: str, stored: np.ndarray | None) -> str:
     if stored.dtype != np.uint16 or stored.ndim != 2:
         return f'{name} is {stored.dtype} {stored.shape}, expected a 16-bit PNG of one channel'
     if stored.shape[::-1] != SIZE:
-        return f'{name} has size {stored.shape[1]}x{stored.shape[0]}, expected {SIZE[0]}x{SIZE[1]}, that of the test image'
+        size = f'{stored.shape[1]}x{stored.shape[0]}'
+        return f'{name} has size {size}, expected {SIZE[0]}x{SIZE[1]}, that of the test image'
     return ''
 
 

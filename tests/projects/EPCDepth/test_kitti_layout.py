@@ -43,7 +43,8 @@ def write_scan(folder, depth, matrix):
     # KITTI's projection counts pixels from 1.
     projection = np.hstack([np.add(matrix, [[0, 0, 1], [0, 0, 1], [0, 0, 0]]), np.zeros((3, 1))])
     numbers = ' '.join(map(str, projection.ravel()))
-    cameras = f'P_rect_02: {numbers}\nP_rect_03: {numbers}\nR_rect_00: 1 0 0 0 1 0 0 0 1\nS_rect_02: {SIZE[1]} {SIZE[0]}\n'
+    cameras = f'P_rect_02: {numbers}\nP_rect_03: {numbers}\nR_rect_00: 1 0 0 0 1 0 0 0 1\n'
+    cameras += f'S_rect_02: {SIZE[1]} {SIZE[0]}\n'
     day = folder / '2011_09_26'
     (day / 'calib_cam_to_cam.txt').write_text(cameras)
     (day / 'calib_velo_to_cam.txt').write_text('R: 0 -1 0 0 0 -1 1 0 0\nT: 0 0 0\n')
