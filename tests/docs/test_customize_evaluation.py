@@ -18,7 +18,7 @@ from depth.engine.config_values import check_training_parts
 from depth.engine.errors import ConfigError
 from depth.evaluation import PROTOCOLS, depth_metrics
 from depth.registry import METRICS
-from depth.visualization.files import write_image
+from depth.visualization.output_files import write_image
 from tests.shared import REPO
 
 TEXT = (REPO / 'docs/customize.md').read_text(encoding='utf-8')
