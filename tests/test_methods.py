@@ -74,6 +74,10 @@ def indoor_split(folder):
 def on_samples(method, dataset, work_dir, root, split, size, **prefix):
     """Return the tiny config of a method with a shipped data set's pipelines on the samples, for 20 iterations."""
     cfg = load_config(REPO / f'configs/synthetic/{method}_tiny_rooms.py')
+    if method == 'dpt':
+        # Without the warm-up of its schedule a vision transformer jumps to the clamp of the depth
+        # range at the peak rate of 1e-3; at 3e-4 the loss falls alike for each of three seeds.
+        cfg.optim_wrapper.optimizer.lr = 3e-4
     return put_on_samples(cfg, dataset, work_dir, root, split, size, **prefix)
 
 
@@ -104,10 +108,7 @@ def put_on_samples(cfg, dataset, work_dir, root, split, size, **prefix):
     cfg.work_dir, cfg.randomness = str(work_dir), dict(seed=SEED)
     cfg.train_cfg.update(max_iters=20, val_interval=20)
     cfg.default_hooks.logger.interval = cfg.log_processor.window_size = 1
-    # A constant rate, three tenths of the peak of the schedule whose warm-up is left out: at the
-    # peak itself single steps of DPT jump to the clamp of the depth range.
     cfg.param_scheduler = []
-    cfg.optim_wrapper.optimizer.lr = 3e-4
     cfg.train_dataloader.batch_size = len(
         Path(split).read_text().splitlines()
     )  # so that losses can be compared
