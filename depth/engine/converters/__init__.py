@@ -13,6 +13,8 @@ from .dense_heads import (
     convert_newcrfs,
     convert_simipu,
 )
+from .depth_pro import convert_depth_pro
+from .moge import convert_moge2
 from .query_heads import (
     MASK2FORMER_RULES,
     convert_binsformer,
@@ -29,10 +31,12 @@ __all__ = [
     'convert_adabins',
     'convert_binsformer',
     'convert_bts',
+    'convert_depth_pro',
     'convert_depthformer',
     'convert_dpt',
     'convert_mask_head',
     'convert_mmdepth_binsformer',
+    'convert_moge2',
     'convert_newcrfs',
     'convert_official',
     'convert_simipu',

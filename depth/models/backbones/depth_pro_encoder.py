@@ -6,13 +6,14 @@ https://arxiv.org/abs/2410.02073; layout of https://github.com/apple/ml-depth-pr
 
 from collections.abc import Sequence
 
-import timm
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from depth.registry import MODELS
+
+from .timm_models import create_timm_model, refuse_checkpoint_path
 
 # Windows per side and step between them, as a share of the window, at full and at half size.
 FINE_WINDOWS, FINE_STEP = 5, 0.75
@@ -65,17 +66,17 @@ class DepthProEncoder(BaseModule):
         self.window, self.hook_blocks = window, list(hook_blocks)
         self.image_size = PYRAMID * window
         self.grid = window // patch_size
+        refuse_checkpoint_path(type(self).__name__, model_args)
         arguments = dict(
-            model_name=model_name,
-            pretrained=pretrained,
             num_classes=0,
             img_size=window,
             patch_size=patch_size,
             **(model_args or {}),
         )
-        self.patch_encoder = timm.create_model(**arguments)
-        self.image_encoder = timm.create_model(**arguments)
-        self.fov_encoder = timm.create_model(**arguments)
+        name = type(self).__name__
+        self.patch_encoder = create_timm_model(name, model_name, pretrained, arguments)
+        self.image_encoder = create_timm_model(name, model_name, pretrained, arguments)
+        self.fov_encoder = create_timm_model(name, model_name, pretrained, arguments)
         for encoder in (self.patch_encoder, self.image_encoder, self.fov_encoder):
             encoder.set_grad_checkpointing(grad_checkpointing)
         width = self.patch_encoder.embed_dim

@@ -1,7 +1,15 @@
 """Estimators: complete models from images to depth."""
 
 from .depth_estimator import DepthEstimator
+from .depth_pro_estimator import DepthProEstimator
+from .moge_estimator import MoGeEstimator
 from .self_supervised_estimator import SelfSupervisedEstimator
 from .test_time import blend_mirrored
 
-__all__ = ['DepthEstimator', 'SelfSupervisedEstimator', 'blend_mirrored']
+__all__ = [
+    'DepthEstimator',
+    'DepthProEstimator',
+    'MoGeEstimator',
+    'SelfSupervisedEstimator',
+    'blend_mirrored',
+]

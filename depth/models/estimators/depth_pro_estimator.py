@@ -57,6 +57,11 @@ class DepthProEstimator(DepthEstimator):
                 "DepthProEstimator predicts whole images, with a camera of their own: test_cfg.mode='whole' "
                 f'and flip=False, got mode={self.test_cfg["mode"]!r} and flip={self.test_cfg["flip"]}'
             )
+        if list(self.decode_head.in_channels) != list(self.backbone.out_channels):
+            raise ValueError(
+                f'model.decode_head.in_channels is {list(self.decode_head.in_channels)}, but the backbone '
+                f'gives {list(self.backbone.out_channels)}'
+            )
 
     def extract_feat(self, inputs: Tensor) -> tuple[list[Tensor], Tensor]:
         """Return the encoder's features of the images stretched to its size."""

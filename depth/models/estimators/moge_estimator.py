@@ -11,7 +11,7 @@ from depth.structures import DepthDataSample
 
 from ..layers.affine_points import intrinsics_in_pixels, recover_focal_and_shift
 from ..layers.surface_normals import back_project
-from .depth_estimator import DepthEstimator
+from .depth_estimator import DepthEstimator, stack_gt_depth
 
 
 def token_grid(num_tokens: int, aspect: float) -> tuple[int, int]:
@@ -37,7 +37,7 @@ class MoGeEstimator(DepthEstimator):
         backbone: Config of a plain ViT that returns pairs of map and prefix tokens.
         decode_head: Config of a :class:`~depth.models.heads.MoGeHead`.
         data_preprocessor: Config of the preprocessor.
-        train_cfg: ``num_tokens``: smallest and largest number of patches, drawn for each step.
+        train_cfg: ``num_tokens_range``: smallest and largest number of patches, drawn for each step.
         test_cfg: ``num_tokens``: number of patches; ``use_camera``: take the focal length of samples
             that have ``intrinsics``, and recover the shift alone.
 
@@ -47,7 +47,7 @@ class MoGeEstimator(DepthEstimator):
     Reference: https://arxiv.org/abs/2507.02546
     """
 
-    TRAIN_OPTIONS = ('num_tokens',)
+    TRAIN_OPTIONS = ('num_tokens_range',)
     TEST_OPTIONS = ('mode', 'flip', 'num_tokens', 'use_camera')
 
     def __init__(
@@ -62,7 +62,7 @@ class MoGeEstimator(DepthEstimator):
             backbone,
             decode_head,
             data_preprocessor=data_preprocessor,
-            train_cfg=dict(num_tokens=(1200, 3600)) | dict(train_cfg or {}),
+            train_cfg=dict(num_tokens_range=(1200, 3600)) | dict(train_cfg or {}),
             test_cfg=dict(num_tokens=3600, use_camera=True) | dict(test_cfg or {}),
         )
         if self.test_cfg['mode'] != 'whole' or self.test_cfg['flip']:
@@ -70,7 +70,7 @@ class MoGeEstimator(DepthEstimator):
                 "MoGeEstimator predicts whole images, with a camera of their own: test_cfg.mode='whole' "
                 f'and flip=False, got mode={self.test_cfg["mode"]!r} and flip={self.test_cfg["flip"]}'
             )
-        smallest, largest = self.train_cfg['num_tokens']
+        smallest, largest = self.train_cfg['num_tokens_range']
         if not 1 <= smallest <= largest or self.test_cfg['num_tokens'] < 1:
             raise ValueError(
                 'num_tokens is the number of patches, 1 or more (train_cfg: smallest and largest), got '
@@ -81,15 +81,15 @@ class MoGeEstimator(DepthEstimator):
         """Return map and prefix tokens of each block taken, for the image resized to patches."""
         num_tokens = self.test_cfg['num_tokens']
         if self.training:
-            smallest, largest = self.train_cfg['num_tokens']
+            smallest, largest = self.train_cfg['num_tokens_range']
             num_tokens = int(torch.randint(smallest, largest + 1, ()))
         height, width = inputs.shape[-2:]
         rows, columns = token_grid(num_tokens, width / height)
-        patch = self.backbone.patch_size
+        patch_height, patch_width = self.backbone.patch_size
         # Normalisation before the resize gives the same pixels: weights of the kernel sum to one.
         resized = F.interpolate(
             inputs,
-            size=(patch * rows, patch * columns),
+            size=(patch_height * rows, patch_width * columns),
             mode='bilinear',
             align_corners=False,
             antialias=True,
@@ -98,7 +98,7 @@ class MoGeEstimator(DepthEstimator):
 
     def loss(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> dict[str, Tensor]:
         """Return the head's losses against points of the ground truth."""
-        gt_depth = self.stack_gt_depth(data_samples)
+        gt_depth = stack_gt_depth(data_samples)
         outputs = self.predict_geometry(inputs)
         return self.decode_head.loss(outputs, gt_depth, data_samples)
 

@@ -6,7 +6,9 @@ from .bins_maskformer_head import BinsMaskFormerHead
 from .binsformer_head import BinsFormerHead
 from .bts_head import BTSHead
 from .densedepth_head import DenseDepthHead
+from .depth_pro_head import DepthProHead
 from .dpt_head import DPTHead
+from .moge_head import MoGeHead
 from .monodepth_head import MonodepthHead
 from .newcrfs_head import NeWCRFsHead
 from .query_depth_head import QueryDepthHead
@@ -21,6 +23,8 @@ __all__ = [
     'BinsMaskFormerHead',
     'DPTHead',
     'DenseDepthHead',
+    'DepthProHead',
+    'MoGeHead',
     'MonodepthHead',
     'NeWCRFsHead',
     'QueryDepthHead',

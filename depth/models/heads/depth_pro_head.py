@@ -82,6 +82,7 @@ class DepthProHead(BaseModule):
         loss_decode: dict | None = None,
     ) -> None:
         super().__init__()
+        self.in_channels = list(in_channels)
         finest = nn.Identity()
         if in_channels[0] != channels:
             finest = nn.Conv2d(in_channels[0], channels, 1, bias=False)

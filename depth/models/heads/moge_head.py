@@ -156,7 +156,9 @@ class MoGeHead(BaseModule):
             point; ``metric_scale`` (N,), metres per unit.
         """
         aspect = image_size[1] / image_size[0]
-        maps = [projection(feat) for projection, (feat, _) in zip(self.projections, feats, strict=True)]
+        maps = [
+            projection(feat) for projection, (feat, _) in zip(self.projections, feats, strict=True)
+        ]
         summed = torch.stack(maps, dim=1).sum(dim=1)  # (N, C, h, w)
         rows, columns = summed.shape[-2:]
         levels = []

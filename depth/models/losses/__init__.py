@@ -2,6 +2,8 @@
 
 from .chamfer_loss import BinsChamferLoss, chamfer_loss
 from .combined_loss import CombinedLoss
+from .l1_alignment import align_points, align_scale, align_scale_and_shift
+from .moge_loss import MoGeLoss
 from .optimal_transport_loss import (
     OptimalTransportDepthLoss,
     optimal_transport_loss,
@@ -11,15 +13,21 @@ from .photometric_loss import photometric_error, ssim_error
 from .scene_class_loss import SceneClassLoss, class_accuracy, scene_labels
 from .silog_loss import SILogLoss, silog_loss
 from .smoothness_loss import edge_aware_smoothness
+from .trimmed_l1_loss import TrimmedL1Loss, trimmed_l1_loss
 from .view_synthesis_loss import ViewSynthesisLoss
 
 __all__ = [
     'BinsChamferLoss',
     'CombinedLoss',
+    'MoGeLoss',
     'OptimalTransportDepthLoss',
     'SILogLoss',
     'SceneClassLoss',
+    'TrimmedL1Loss',
     'ViewSynthesisLoss',
+    'align_points',
+    'align_scale',
+    'align_scale_and_shift',
     'chamfer_loss',
     'class_accuracy',
     'edge_aware_smoothness',
@@ -29,4 +37,5 @@ __all__ = [
     'silog_loss',
     'sinkhorn_divergence',
     'ssim_error',
+    'trimmed_l1_loss',
 ]
