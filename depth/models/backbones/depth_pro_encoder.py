@@ -95,8 +95,9 @@ class DepthProEncoder(BaseModule):
         """Return features of images (N, 3, S, S) with S four windows.
 
         Returns:
-            Five maps, finest first, of S / 2, S / 4, S / 8, S / 16 and S / 32 pixels a side; and the
-            map (N, C, g, g) of the ViT for the field of view, one entry a patch of the quarter image.
+            Five maps, finest first, of 8 G, 4 G, 2 G, G and G / 2 pixels a side, where G is S over
+            the patch size; and the map (N, C, g, g) of the ViT for the field of view, one entry a
+            patch of the quarter image.
 
         Raises:
             ValueError: If the images have another size.

@@ -73,8 +73,9 @@ class MoGeEstimator(DepthEstimator):
         smallest, largest = self.train_cfg['num_tokens_range']
         if not 1 <= smallest <= largest or self.test_cfg['num_tokens'] < 1:
             raise ValueError(
-                'num_tokens is the number of patches, 1 or more (train_cfg: smallest and largest), got '
-                f'test_cfg {self.test_cfg["num_tokens"]} and train_cfg {self.train_cfg["num_tokens"]}'
+                'the number of patches is 1 or more (num_tokens_range: smallest and largest), got '
+                f'test_cfg.num_tokens {self.test_cfg["num_tokens"]} and train_cfg.num_tokens_range '
+                f'{self.train_cfg["num_tokens_range"]}'
             )
 
     def extract_feat(self, inputs: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -83,18 +84,21 @@ class MoGeEstimator(DepthEstimator):
         if self.training:
             smallest, largest = self.train_cfg['num_tokens_range']
             num_tokens = int(torch.randint(smallest, largest + 1, ()))
+        return self.backbone(self.resize_to_tokens(inputs, num_tokens))
+
+    def resize_to_tokens(self, inputs: Tensor, num_tokens: int) -> Tensor:
+        """Resize images (N, 3, H, W) to about ``num_tokens`` patches, antialiased."""
         height, width = inputs.shape[-2:]
         rows, columns = token_grid(num_tokens, width / height)
         patch_height, patch_width = self.backbone.patch_size
         # Normalisation before the resize gives the same pixels: weights of the kernel sum to one.
-        resized = F.interpolate(
+        return F.interpolate(
             inputs,
             size=(patch_height * rows, patch_width * columns),
             mode='bilinear',
             align_corners=False,
             antialias=True,
         )
-        return self.backbone(resized)
 
     def loss(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> dict[str, Tensor]:
         """Return the head's losses against points of the ground truth."""

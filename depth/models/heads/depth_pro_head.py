@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from depth.registry import MODELS
 from depth.structures import DepthDataSample
 
+TYPICAL_FOV = 55.0  # degrees; where a training from scratch starts
+
 
 class ResidualUnit(nn.Module):
     """x + conv2(relu(conv1(relu(x))))."""
@@ -110,15 +112,31 @@ class DepthProHead(BaseModule):
             nn.ReLU(),
             nn.Conv2d(channels // 8, 1, fov_grid // 4),
         )
+        nn.init.constant_(self.fov_head[-1].bias, TYPICAL_FOV)
         self.fov_weight = fov_weight
         self.loss_decode = MODELS.build(loss_decode or dict(type='TrimmedL1Loss'))
 
-    def forward(self, feats: tuple[Sequence[Tensor], Tensor]) -> dict[str, Tensor]:
+    @torch.no_grad()
+    def init_depth_bias(self, depth: float) -> None:
+        """Initialise the last convolution so that the head predicts about ``depth`` metres.
+
+        The ReLU behind it is then positive, and trained, at every pixel.
+        """
+        focal = 0.5 / math.tan(math.radians(TYPICAL_FOV) / 2)  # as a share of the width
+        self.head[-2].bias.fill_(focal / depth)
+        self.head[-2].weight.mul_(0.01)
+
+    def forward(
+        self,
+        feats: tuple[Sequence[Tensor], Tensor],
+        data_samples: Sequence[DepthDataSample] | None = None,
+    ) -> dict[str, Tensor]:
         """Map the encoder's features to inverse depth and field of view.
 
         Args:
             feats: Five maps (N, C, h, w), finest first, and the map (N, C, g, g) for the field of
                 view.
+            data_samples: Not used.
 
         Returns:
             ``inverse_depth`` (N, 1, 2 h, 2 w), canonical, of the finest h and w; ``fov`` (N,) in
