@@ -202,6 +202,11 @@ def _write(
     unit = ' m' if quantity is PredictionType.METRIC else ''
     top, left, height, width = sample.metainfo.get('crop_box', (0, 0, *img.shape[:2]))
     cropped = img[top : top + height, left : left + width]
+    if camera is not None:
+        # The principal point moves with the crop.
+        camera = camera - [[0, 0, left], [0, 0, top], [0, 0, 0]]
+    elif 'pred_intrinsics' in sample:
+        camera = sample.pred_intrinsics.numpy()
     for kind in OUTPUTS:
         if kind not in outputs:
             continue
@@ -223,8 +228,9 @@ def _write(
         else:
             if quantity.is_inverse:  # no point where the inverse depth is zero
                 depth = np.divide(1, depth, out=np.zeros_like(depth), where=depth > 0)
-            # The principal point moves with the crop.
-            write_ply(path, depth, camera - [[0, 0, left], [0, 0, top], [0, 0, 0]], cropped)
+            if 'pred_mask' in sample:  # no points in the sky
+                depth = np.where(sample.pred_mask.numpy() > 0.5, depth, 0)
+            write_ply(path, depth, camera, cropped)
             if quantity.ambiguity == 1 and UNSCALED_CLOUDS not in result['notes']:
                 result['notes'].append(UNSCALED_CLOUDS)
         entry['files'].append(relative_path)
@@ -233,7 +239,7 @@ def _write(
 
 NO_CLOUDS = (
     'no point clouds: they need the camera; give --intrinsics FX FY CX CY or --fov DEGREES, an intrinsics.json beside '
-    'images/, or default_intrinsics in the config'
+    'images/, default_intrinsics in the config, a focal length in the EXIF data, or a model that estimates the camera'
 )
 NO_RELATIVE_CLOUDS = (
     'no point clouds: the model predicts depth or inverse depth up to a factor and an offset, and the unknown offset '

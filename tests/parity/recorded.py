@@ -29,22 +29,27 @@ NETWORKS = (
     'depthformer_swint_w7_nyu',
     'epcdepth_resnet18',
     'mmdepth_binsformer_swin_tiny',
+    'moge2_vits',
     'scaledepth_swin_tiny_nyu',
     'sdconvtrans_mitb0',
 )
 NAMES_ONLY = (
     'binsformer_swinl_22k_w7_kitti',
     'depthformer_swinl_22k_w7_kitti',
+    'depthpro_vits',
     'dpt_vit_b16_nyu',
     'epcdepth_resnet50',
+    'moge2_vitb',
     'newcrfs_swinl_22k_w7_nyu',
     'plane2depth_swin_large_nyu',
     'scaledepth_clip_nyu_kitti',
 )
 VALUES = (
     'epcdepth_values',
+    'foundation_pre_post',
     'losses',
     'metrics',
+    'relative_losses',
     'scaledepth_losses',
     'sdconvtrans_values',
     'transforms',
