@@ -45,6 +45,7 @@ VALUES = (
     'epcdepth_values',
     'losses',
     'metrics',
+    'relative_losses',
     'scaledepth_losses',
     'sdconvtrans_values',
     'transforms',
