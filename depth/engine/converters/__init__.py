@@ -13,6 +13,12 @@ from .dense_heads import (
     convert_newcrfs,
     convert_simipu,
 )
+from .depth_anything import (
+    convert_depth_anything_3,
+    convert_depth_anything_v2,
+    convert_dinov2,
+    convert_dpt_decoder,
+)
 from .depth_pro import convert_depth_pro
 from .moge import convert_moge2
 from .query_heads import (
@@ -31,9 +37,13 @@ __all__ = [
     'convert_adabins',
     'convert_binsformer',
     'convert_bts',
+    'convert_depth_anything_3',
+    'convert_depth_anything_v2',
     'convert_depth_pro',
     'convert_depthformer',
+    'convert_dinov2',
     'convert_dpt',
+    'convert_dpt_decoder',
     'convert_mask_head',
     'convert_mmdepth_binsformer',
     'convert_moge2',
