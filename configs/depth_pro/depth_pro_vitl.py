@@ -12,3 +12,4 @@ _base_ = [
 auto_scale_lr = dict(base_batch_size=8)
 train_dataloader = dict(batch_size=1)
 default_hooks = dict(checkpoint=dict(interval=2000))
+load_published = dict(method='depth_pro')

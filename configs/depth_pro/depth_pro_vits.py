@@ -21,3 +21,4 @@ model = dict(
 auto_scale_lr = dict(base_batch_size=8)
 train_dataloader = dict(batch_size=1)
 default_hooks = dict(checkpoint=dict(interval=2000))
+load_published = dict(method='depth_pro')

@@ -19,3 +19,4 @@ model = dict(
 auto_scale_lr = dict(base_batch_size=8)
 train_dataloader = dict(batch_size=2)
 default_hooks = dict(checkpoint=dict(interval=2000))
+load_published = dict(method='moge2')

@@ -4,6 +4,7 @@ import re
 
 from torch import Tensor
 
+from .depth_anything import convert_dinov2
 from .state import PublishedState, register_converter
 
 _CONV_STACK_NAMES = (
@@ -35,9 +36,7 @@ def convert_moge2(state: PublishedState) -> dict[str, Tensor]:
     """
     state.drop(r'^encoder\.(image_mean|image_std|backbone\.mask_token)$')
     return {
-        **state.take_all(
-            'encoder.backbone.', lambda name: name.replace('encoder.backbone.', 'backbone.net.')
-        ),
+        **convert_dinov2(state, 'encoder.backbone.'),
         **state.take_all(
             'encoder.output_projections.',
             lambda name: name.replace('encoder.output_projections.', 'decode_head.projections.'),
