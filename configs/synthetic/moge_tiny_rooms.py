@@ -15,7 +15,8 @@ model = dict(
     ),
     decode_head=dict(
         in_channels=(96, 96, 96, 96),
-        channels=(96, 48, 32, 16, 16),
+        channels=(64, 32, 24, 16, 8),
+        neck_blocks=(0, 1, 1, 1, 0),
         loss_decode=dict(type='MoGeLoss', align_resolution=12),
     ),
     train_cfg=dict(num_tokens_range=(40, 60)),

@@ -87,15 +87,34 @@ def test_the_large_model_has_the_published_number_of_parameters():
 
 
 def test_a_published_file_is_converted_and_carries_its_config_and_licences(tmp_path):
+    """The decoder's widths are those of the file, as in the released small models."""
     case = load_case(NAME)
-    state = {f'module.{name}': value for name, value in published_state(case).items()}
-    torch.save(dict(model_config=dict(remap_output='exp'), model=state), tmp_path / 'model.pt')
+    model_config = case['settings']
+    channels = (64, 32, 16, 16, 8)
+    for part in ('neck', 'points_head', 'normal_head', 'mask_head'):
+        model_config[part]['dim_res_blocks'] = list(channels)
+    model_config['encoder'].update(dim_out=64, intermediate_layers=[4, 6, 8, 11])
+    model_config['scale_head']['dims'] = [384, 64, 64, 1]
+    cfg = shipped_config('moge/moge2_vits.py')
+    cfg.model.decode_head.channels = channels
+    ours = build_without_weights(cfg).state_dict()
+    shapes = {}
+    for name in case['state_dict']:
+        (new_name,) = convert_official('moge2', {name: torch.zeros(1)}) or [None]
+        shapes[name] = tuple(ours[new_name].shape) if new_name else case['state_dict'][name]
+    state = {f'module.{name}': torch.zeros(shape) for name, shape in shapes.items()}
+    torch.save(dict(model_config=model_config, model=state), tmp_path / 'model.pt')
     config = REPO / 'configs/moge/moge2_vits.py'
     fitting = write_converted('moge2', tmp_path / 'model.pt', tmp_path / 'ours.pth', config=config)
     assert fitting == [config]
     meta = torch.load(tmp_path / 'ours.pth', weights_only=True)['meta']
     assert meta['code_licence'].startswith('MIT')
-    assert meta['cfg']['model']['test_cfg']['num_tokens'] == 3600
+    assert list(meta['cfg']['model']['decode_head']['channels']) == list(channels)
+    assert list(meta['cfg']['model']['backbone']['out_indices']) == [4, 6, 8, 11]
+    model_config['remap_output'] = 'sinh'
+    torch.save(dict(model_config=model_config, model=state), tmp_path / 'model.pt')
+    with pytest.raises(ValueError, match='remap_output of the file is sinh'):
+        write_converted('moge2', tmp_path / 'model.pt', tmp_path / 'ours.pth', config=config)
 
 
 @pytest.mark.parametrize('name', list(PRE_POST['cases']))
