@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from depth.datasets import SampleIndex
 from depth.engine.converters import convert_official, write_converted
 from depth.engine.converters.convert import build_without_weights, compare, model_shapes
 from depth.models.estimators.moge_estimator import token_grid
+from depth.registry import DATASETS
 from depth.structures import DepthDataSample
-from tests.shared import REPO
+from tests.shared import REPO, SEED
 
 from .cases import (
     image,
@@ -201,3 +203,37 @@ def test_impossible_options_are_refused(options):
     cfg.model.test_cfg.update(options)
     with pytest.raises(ValueError, match=next(iter(options))):
         build_without_weights(cfg)
+
+
+def test_rooms_are_learned_and_gradients_reach_every_parameter():
+    torch.manual_seed(SEED)
+    cfg = shipped_config('synthetic/moge_tiny_rooms.py')
+    cfg.model.train_cfg.num_tokens_range = (9, 16)
+    cfg.model.decode_head.loss_decode.align_resolution = 6
+    model = build_without_weights(cfg).train()
+    rooms = DATASETS.build(dict(cfg.train_dataloader.dataset, num_scenes=2, image_size=(48, 48)))
+    samples = [rooms[SampleIndex(index, (0, index))] for index in range(2)]
+    batch = {key: [sample[key] for sample in samples] for key in ('inputs', 'data_samples')}
+    batch = model.data_preprocessor(batch, training=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    history, reached = [], set()
+    for _ in range(25):
+        losses = model(**batch, mode='loss')
+        optimizer.zero_grad()
+        sum(losses.values()).backward()
+        reached |= {
+            name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()
+        }
+        optimizer.step()
+        history.append({name: value.item() for name, value in losses.items()})
+    assert reached == {name for name, _ in model.named_parameters()}
+    # The first points are aligned by a negative scale, which gives no global loss.
+    assert history[-1]['loss_global'] > 0
+    assert history[-1]['loss_edge'] < 0.8 * history[0]['loss_edge']
+    assert history[-1]['loss_normal_map'] < 0.6 * history[0]['loss_normal_map']
+
+
+def test_an_image_without_a_camera_cannot_be_trained_on(tiny_model):
+    sample = DepthDataSample(metainfo=dict(img_path='a.png'), gt_depth=torch.ones(8, 8))
+    with pytest.raises(ValueError, match=r'a\.png has no camera'):
+        tiny_model.decode_head.loss({}, torch.ones(1, 1, 8, 8), [sample])
