@@ -192,7 +192,7 @@ class MoGeHead(BaseModule):
         Args:
             outputs: Result of :meth:`forward`, at the size of ``gt_depth``.
             gt_depth: (N, 1, H, W) in metres, 0 = no ground truth.
-            data_samples: With ``intrinsics``; ``normals`` are used if every sample has them.
+            data_samples: With ``intrinsics``, and ``normals`` where there are labels.
 
         Raises:
             ValueError: If a sample has no intrinsics.
@@ -205,9 +205,9 @@ class MoGeHead(BaseModule):
                 )
         intrinsics = torch.stack([sample.intrinsics for sample in data_samples])
         points = back_project(gt_depth, intrinsics)
-        normals = None
-        if all('normals' in sample for sample in data_samples):
-            normals = torch.stack([sample.normals for sample in data_samples])
+        # Zero means no label, and keeps the normals' branch part of the loss's graph.
+        no_normals = torch.zeros_like(points[0])
+        normals = torch.stack([sample.get('normals', no_normals) for sample in data_samples])
         return self.loss_decode(outputs, points, gt_depth[:, 0] > 0, normals)
 
 

@@ -186,7 +186,7 @@ class MoGeLoss(nn.Module):
         outputs: dict[str, Tensor],
         points: Tensor,
         mask: Tensor,
-        normals: Tensor | None = None,
+        normals: Tensor,
     ) -> dict[str, Tensor]:
         """Return the weighted losses by name, means over the images.
 
@@ -194,23 +194,22 @@ class MoGeLoss(nn.Module):
             outputs: Result of the head at the size of the labels.
             points: Labelled points (N, 3, H, W), metres.
             mask: (N, H, W), True where they count.
-            normals: Labelled unit normals (N, 3, H, W), 0 = none; None without labels.
+            normals: Labelled unit normals (N, 3, H, W), 0 = none.
         """
         global_error, scale = global_point_loss(
             outputs['points'], points, mask, self.align_resolution
         )
         # Labels say where depth is finite, and nothing about the other pixels.
         unknown = torch.zeros_like(mask)
+        has_normal = normals.square().sum(1) > 0
+        normal_map = normal_map_loss(outputs['normals'], normals, has_normal)
         losses = dict(
             loss_global=self.global_weight * global_error,
             loss_edge=self.edge_weight * edge_loss(outputs['points'], points, mask),
             loss_mask=self.mask_weight * mask_loss(outputs['mask'][:, 0], mask, unknown),
             loss_scale=self.scale_weight * metric_scale_loss(outputs['metric_scale'], scale),
+            loss_normal_map=self.normal_map_weight * normal_map,
         )
-        if normals is not None:
-            labelled = normals.square().sum(1) > 0
-            error = normal_map_loss(outputs['normals'], normals, labelled)
-            losses['loss_normal_map'] = self.normal_map_weight * error
         return {name: value.mean() for name, value in losses.items()}
 
 
