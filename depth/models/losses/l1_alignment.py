@@ -30,9 +30,7 @@ def align_scale(
     The scale is the ratio t / p of the value selected, with its gradient.
     """
     index, _ = _best_ratio(pred.detach(), target.detach(), weight.detach(), truncation)
-    numerator, denominator = _at(target, index), _at(pred, index)
-    sign = torch.where(denominator < 0, -1, 1)
-    return numerator * sign / (denominator * sign).clamp(min=EPS)
+    return _quotient(_at(target, index), _at(pred, index))
 
 
 def align_scale_and_shift(
@@ -107,8 +105,7 @@ def _align_to_anchors(
     shifted = best_index >= (num_coords - 1) * num_points
     run = _at(pred.flatten(1), best_index) - torch.where(shifted, anchor_pred, 0)
     rise = _at(target.flatten(1), best_index) - torch.where(shifted, anchor_target, 0)
-    sign = torch.where(run < 0, -1, 1)
-    scale = rise * sign / (run * sign).clamp(min=EPS)
+    scale = _quotient(rise, run)
     return scale, anchor_target - scale * anchor_pred
 
 
@@ -144,7 +141,7 @@ def _best_ratio(
         # Weighted median: the first ratio at which the slope of the sum is no longer negative.
         place = (2 * rising < rising[..., -1:]).sum(-1).clamp(max=pred.shape[-1] - 1)
         index = _at(order, place)
-        scale = _at(target, index) / _at(pred, index).clamp(min=EPS)
+        scale = _quotient(_at(target, index), _at(pred, index))
         return index, (weight * (scale[..., None] * pred - target).abs()).sum(-1)
     return _best_truncated_ratio(ratio, slope, weight * target.abs(), usable, truncation)
 
@@ -178,6 +175,12 @@ def _best_truncated_ratio(
     is_turn = (order // num_points == 1) & sorted_places.isfinite()
     error, place = torch.where(is_turn, relative, torch.inf).min(-1)
     return _at(order, place) % num_points, error + constant
+
+
+def _quotient(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """Return numerator / denominator, whose absolute value is at least ``EPS``."""
+    sign = torch.where(denominator < 0, -1, 1)
+    return numerator * sign / (denominator * sign).clamp(min=EPS)
 
 
 def _at(values: Tensor, index: Tensor) -> Tensor:

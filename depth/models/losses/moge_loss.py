@@ -47,7 +47,7 @@ def global_point_loss(
     target_sample = target.flatten(2).gather(2, index[:, None].expand(-1, 3, -1))
     weight = sampled / target_sample[:, 2].clamp(min=1e-2)
     scale, shift = align_points(pred_sample, target_sample, weight)
-    usable = scale > 0
+    usable = (scale > 0) & sampled.any(dim=1)
     scale, shift = torch.where(usable, scale, 0), torch.where(usable, shift, 0)
     aligned = scale.view(-1, 1, 1, 1) * pred
     aligned = torch.cat([aligned[:, :2], aligned[:, 2:] + shift.view(-1, 1, 1, 1)], dim=1)
