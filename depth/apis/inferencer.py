@@ -198,6 +198,10 @@ def _write(
 ) -> None:
     """Write the results of one image and list them in its entry and in ``result``."""
     depth = sample.pred_depth.numpy()
+    # Pixels that the method masks, such as sky, have no depth in pictures and point clouds.
+    visible = depth
+    if 'pred_mask' in sample:
+        visible = np.where(sample.pred_mask.numpy() > 0.5, depth, np.float32(0))
     quantity = get_prediction_type(sample.metainfo.get('prediction_type', 'metric'))
     unit = ' m' if quantity is PredictionType.METRIC else ''
     top, left, height, width = sample.metainfo.get('crop_box', (0, 0, *img.shape[:2]))
@@ -222,15 +226,13 @@ def _write(
         elif kind == 'npy':
             write_array(path, depth)
         elif kind == 'color':
-            write_image(path, draw_color_map(depth, quantity.is_inverse, unit))
+            write_image(path, draw_color_map(visible, quantity.is_inverse, unit))
         elif kind == 'panel':
-            write_image(path, draw_panel(cropped, depth, inverse=quantity.is_inverse, unit=unit))
+            write_image(path, draw_panel(cropped, visible, inverse=quantity.is_inverse, unit=unit))
         else:
             if quantity.is_inverse:  # no point where the inverse depth is zero
-                depth = np.divide(1, depth, out=np.zeros_like(depth), where=depth > 0)
-            if 'pred_mask' in sample:  # no points in the sky
-                depth = np.where(sample.pred_mask.numpy() > 0.5, depth, 0)
-            write_ply(path, depth, camera, cropped)
+                visible = np.divide(1, visible, out=np.zeros_like(visible), where=visible > 0)
+            write_ply(path, visible, camera, cropped)
             if quantity.ambiguity == 1 and UNSCALED_CLOUDS not in result['notes']:
                 result['notes'].append(UNSCALED_CLOUDS)
         entry['files'].append(relative_path)
@@ -338,11 +340,12 @@ def draw_color_map(depth: np.ndarray, inverse: bool = False, unit: str = ' m') -
     """Return a map (H, W) as BGR uint8 with a colour bar at its right.
 
     Args:
-        depth: Metres, or inverse depth.
+        depth: Metres, 0 = none; or inverse depth.
         inverse: Whether it is inverse depth.
         unit: Unit of the bar.
     """
-    low, high = (float(value) for value in np.percentile(depth, (1, 99)))
+    values = depth if inverse or not (depth > 0).any() else depth[depth > 0]
+    low, high = (float(value) for value in np.percentile(values, (1, 99)))
     height, width = depth.shape
     factor = max(1, min(round(240 / height), MAX_COLOR_WIDTH // width))
     colors = cv2.resize(

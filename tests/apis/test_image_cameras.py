@@ -9,6 +9,8 @@ from PIL import Image
 
 from depth.apis import DepthInferencer, inference_model
 from depth.apis.image_cameras import EXIF_BLOCK, FOCAL_LENGTH_35MM, ImageCameras, camera_from_exif
+from depth.datasets.transforms.loading import read_image
+from depth.visualization.colormap import NO_DEPTH_COLOR
 from tests.shared import REPO
 
 DEPTH_PRO = REPO / 'configs/synthetic/depth_pro_tiny_rooms.py'
@@ -66,11 +68,13 @@ def test_an_estimated_camera_gives_the_point_cloud_without_masked_points(tmp_pat
     torch.manual_seed(0)
     inferencer = DepthInferencer(MOGE, device='cpu')
     path = write_jpeg(tmp_path / 'a.jpg')
-    result = inferencer(path, out_dir=tmp_path / 'out', outputs=['ply'])
+    result = inferencer(path, out_dir=tmp_path / 'out', outputs=['ply', 'color', 'panel'])
     assert not result['errors']
     (sample,) = result['predictions']
     points = read_ply(tmp_path / 'out/ply/a.ply')
     mask = sample.pred_mask
     assert 0 < int(mask.sum()) < mask.numel()
     expected = sample.pred_points[:, mask].T.numpy()
+    picture = read_image(tmp_path / 'out/color/a.png')[: 48 * 5 : 5, : 64 * 5 : 5]
+    assert np.array_equal((picture == NO_DEPTH_COLOR).all(axis=-1), ~mask.numpy())
     assert points == pytest.approx(expected, rel=1e-4, abs=1e-5)

@@ -16,6 +16,8 @@ from torch import Tensor
 # Focal length and shift are fitted on a grid of this side.
 SAMPLED_SIDE = 64
 LM_STEPS = 30
+# Points of an untrained network can ask for a focal length of zero or less.
+SMALLEST_FOCAL = 0.01
 
 
 def image_plane_coordinates(
@@ -81,8 +83,8 @@ def recover_focal_and_shift(
             fitted. NaN where it is unknown, None if it is for all images.
 
     Returns:
-        Focal length (N,) in half diagonals and shift (N,) in the unit of the points; 1 (or the
-        known focal length) and 0 for an image with fewer than two valid points.
+        Focal length (N,) in half diagonals, at least 0.01, and shift (N,) in the unit of the points;
+        1 (or the known focal length) and 0 for an image with fewer than two valid points.
     """
     height, width = points.shape[-2:]
     size = (SAMPLED_SIDE, SAMPLED_SIDE)
@@ -128,7 +130,7 @@ def recover_focal_and_shift(
         damping = torch.where(better, damping / 10, damping * 10)
     enough = valid.sum((1, 2)) >= 2
     shift = torch.where(enough, shift, 0)
-    best = torch.where(enough | known, best, 1)
+    best = torch.where(enough | known, best, 1).clamp(min=SMALLEST_FOCAL)
     return best.to(points.dtype), shift.to(points.dtype)
 
 
