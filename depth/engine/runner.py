@@ -47,6 +47,7 @@ from .hooks import TerminationHook
 from .hooks.finite_predictions_hook import FinitePredictionsHook
 from .loops import get_random_state
 from .message_hub import DeferredMessageHub
+from .published_weights import weights_for_model
 from .resume import restore_optimization
 from .training_run import RUN_FILE, TrainingRun, new_run_id, section_digests
 from .training_state import accumulated_grads, checkpoint_meta, restore_training_state
@@ -379,9 +380,11 @@ class DepthRunner(Runner):
         checkpoint = from_plain(load_checkpoint_file(filename, map_location=map_location))
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         strict = self.cfg.get('load_strict', True) if strict is None else strict
-        load_model_state(
-            unwrap_model(self), checkpoint.get('state_dict', checkpoint), filename, strict=strict
+        model = unwrap_model(self)
+        weights = weights_for_model(
+            checkpoint, self.cfg.get('load_published'), model.state_dict(), filename
         )
+        load_model_state(model, weights, filename, strict=strict)
         self._has_loaded = True
         self._loaded = checkpoint
         self.logger.info(f'loaded {filename}')
