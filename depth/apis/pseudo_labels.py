@@ -175,7 +175,7 @@ class PseudoLabeler:
         """Return label (H, W) uint16, 0 = none, and confidence (H, W) uint8 of an image."""
         img = read_image(path)
         matrix = self.cameras.matrix(img.shape[:2], path)
-        values, valid, box = self._values(img, matrix, path)
+        values, valid, corner = self._values(img, matrix, path)
         confidence = None
         if self.confidence == 'flip':
             mirrored_matrix = None
@@ -185,11 +185,11 @@ class PseudoLabeler:
             mirrored_img = np.ascontiguousarray(img[:, ::-1])
             mirrored, _, _ = self._values(mirrored_img, mirrored_matrix, path)
             agreement = flip_agreement(values, mirrored[:, ::-1], valid, self.type.ambiguity < 2)
-            confidence = _place(np.rint(agreement * CONFIDENCE_SCALE).astype(np.uint8), box, img)
+            confidence = _place(np.rint(agreement * CONFIDENCE_SCALE).astype(np.uint8), corner, img)
         if not self.is_metric:
             values = scale_to_unit(values, valid)
         label = encode_uint16(np.where(valid, values, 0), self.depth_scale)
-        return _place(label, box, img), confidence
+        return _place(label, corner, img), confidence
 
     def _values(
         self, img: np.ndarray, matrix: np.ndarray | None, path: str
@@ -206,7 +206,8 @@ class PseudoLabeler:
                 valid &= values > self.min_depth
             if self.max_depth is not None:
                 valid &= values < self.max_depth
-        return np.where(valid, values, 0), valid, sample.metainfo.get('crop_box', (0, 0))[:2]
+        corner = sample.metainfo.get('crop_box', (0, 0))[:2]
+        return np.nan_to_num(values), valid, corner
 
 
 def flip_agreement(
