@@ -41,6 +41,7 @@ from .checkpoint import (
 )
 from .config import resolve_references
 from .config_values import check_values
+from .deployment import deployment_checkpoint
 from .distributed import init_cpu_process_group, unwrap_model, wrap_for_cpu
 from .hooks import TerminationHook
 from .hooks.finite_predictions_hook import FinitePredictionsHook
@@ -329,7 +330,8 @@ class DepthRunner(Runner):
             out_dir: Folder.
             filename: Name of the file.
             file_client_args: Not used; checkpoints go to a local file system.
-            save_optimizer: Save what a resume needs of the optimizer.
+            save_optimizer: Save what a resume needs of the optimizer. Without it the file is for
+                deployment, and LoRA is merged into the weights.
             save_param_scheduler: Save the schedulers' state.
             meta: ``epoch`` and ``iter`` if they are not the current ones.
             by_epoch: Whether the step counts epochs.
@@ -349,6 +351,8 @@ class DepthRunner(Runner):
                 scheduler.state_dict() for scheduler in self.param_schedulers
             ]
         self.call_hook('before_save_checkpoint', checkpoint=checkpoint)
+        if not save_optimizer:  # nothing can be resumed from it, so it is for deployment
+            checkpoint = deployment_checkpoint(unwrap_model(self), checkpoint)
         if self._lock is not None:
             self._lock.check_held()
         if self.training_run is not None:

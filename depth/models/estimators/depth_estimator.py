@@ -9,8 +9,9 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from depth.registry import MODELS
-from depth.structures import DepthDataSample
+from depth.structures import RELATIVE_FIELDS, DepthDataSample
 
+from ..backbones.fine_tuning import build_backbone, hold_frozen
 from .feature_channels import check_feature_channels
 from .test_time import WindowCorner, mirrored_samples, shifted_samples, slide_inference
 
@@ -20,7 +21,8 @@ class DepthEstimator(BaseModel):
     """Depth from one image: metric depth, or the quantity that the head's ``prediction_type`` names.
 
     Args:
-        backbone: Config of the backbone.
+        backbone: Config of the backbone, with ``freeze`` or ``lora`` to fine-tune it, see
+            :func:`~depth.models.backbones.fine_tuning.build_backbone`.
         decode_head: Config of the head.
         neck: Config of the neck, or a list of configs that are applied in order. In checkpoints the
             last neck is called ``neck`` and the others ``pre_necks``, so that weights still fit
@@ -32,6 +34,9 @@ class DepthEstimator(BaseModel):
             by default); ``flip``: average with the prediction of the mirrored image;
             ``align_corners``: convention of the resize of predictions to ``ori_shape``, False by
             default.
+        extra_losses: Configs by name of losses on the final depth of any head, beside the head's
+            own; each is logged as ``loss_<name>``. See
+            :class:`~depth.models.losses.SampleLoss`.
 
     Raises:
         ValueError: If ``train_cfg`` or ``test_cfg`` hold an unknown option or value, or if
@@ -59,11 +64,12 @@ class DepthEstimator(BaseModel):
         data_preprocessor: dict | None = None,
         train_cfg: dict | None = None,
         test_cfg: dict | None = None,
+        extra_losses: dict[str, dict] | None = None,
     ) -> None:
         super().__init__(
             data_preprocessor=MODELS.build(data_preprocessor or dict(type='DepthDataPreprocessor'))
         )
-        self.backbone = MODELS.build(backbone)
+        self.backbone = build_backbone(backbone)
         neck_configs = _neck_configs(neck)
         necks = [MODELS.build(config) for config in neck_configs.values()]
         self.pre_necks = nn.ModuleList(necks[:-1])
@@ -80,6 +86,13 @@ class DepthEstimator(BaseModel):
         _check_options('train_cfg', self.train_cfg, self.TRAIN_OPTIONS)
         _check_options('test_cfg', self.test_cfg, self.TEST_OPTIONS)
         _check_test_cfg(self.test_cfg)
+        self.extra_losses = nn.ModuleDict(
+            {name: MODELS.build(config) for name, config in (extra_losses or {}).items()}
+        )
+        if self.extra_losses and type(self).loss is not DepthEstimator.loss:
+            raise ValueError(
+                f'model.extra_losses: {type(self).__name__} has losses of its own and takes none'
+            )
 
     def build_head(self, decode_head: dict) -> nn.Module:
         """Build the head, after the backbone and the necks; a subclass may take sizes from them."""
@@ -125,6 +138,13 @@ class DepthEstimator(BaseModel):
             else self.predict(inputs, data_samples)
         )
 
+    def train(self, mode: bool = True) -> 'DepthEstimator':
+        """Switch to training mode; frozen layers of the backbone stay in eval mode."""
+        super().train(mode)
+        if mode:
+            hold_frozen(self.backbone)
+        return self
+
     def extract_feat(self, inputs: Tensor) -> Sequence[Tensor]:
         """Return the feature maps that the head takes, finest first."""
         feats = self.backbone(inputs)
@@ -139,8 +159,26 @@ class DepthEstimator(BaseModel):
             ValueError: If a sample has no ground truth.
         """
         gt_depth = stack_gt_depth(data_samples)
+        self._check_labels(data_samples)
         outputs = self.decode_head(self.extract_feat(inputs), data_samples)
-        return self.decode_head.loss(outputs, gt_depth, data_samples)
+        losses = self.decode_head.loss(outputs, gt_depth, data_samples)
+        if self.extra_losses:
+            depth = self.decode_head.resize(outputs['depth'].float(), gt_depth.shape[-2:])
+            for name, loss in self.extra_losses.items():
+                losses[f'loss_{name}'] = loss(depth, data_samples, inputs, self.prediction_type)
+        return losses
+
+    def _check_labels(self, data_samples: list[DepthDataSample]) -> None:
+        """Raise ValueError if samples have relative labels, which no loss of the model takes."""
+        for field in RELATIVE_FIELDS:
+            if field in data_samples[0] and not any(
+                loss.takes_relative_labels for loss in self.extra_losses.values()
+            ):
+                raise ValueError(
+                    'a data set of the batch has relative labels (its label_type), for which the '
+                    "model has no loss: set model.extra_losses=dict(relative=dict(type='"
+                    "RelativeLabelLoss'))"
+                )
 
     def predict_depth(
         self, inputs: Tensor, data_samples: list[DepthDataSample] | None = None

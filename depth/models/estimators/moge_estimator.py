@@ -103,6 +103,7 @@ class MoGeEstimator(DepthEstimator):
     def loss(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> dict[str, Tensor]:
         """Return the head's losses against points of the ground truth."""
         gt_depth = stack_gt_depth(data_samples)
+        self._check_labels(data_samples)
         outputs = self.predict_geometry(inputs)
         return self.decode_head.loss(outputs, gt_depth, data_samples)
 

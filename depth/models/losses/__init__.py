@@ -16,6 +16,7 @@ from .relative_depth_loss import (
     gradient_matching_loss,
     scale_shift_invariant_loss,
 )
+from .sample_losses import NormalLoss, RelativeLabelLoss, SampleLoss
 from .scene_class_loss import SceneClassLoss, class_accuracy, scene_labels
 from .silog_loss import SILogLoss, silog_loss
 from .smoothness_loss import edge_aware_smoothness
@@ -27,8 +28,11 @@ __all__ = [
     'CombinedLoss',
     'GradientMatchingLoss',
     'MoGeLoss',
+    'NormalLoss',
     'OptimalTransportDepthLoss',
+    'RelativeLabelLoss',
     'SILogLoss',
+    'SampleLoss',
     'ScaleShiftInvariantLoss',
     'SceneClassLoss',
     'TrimmedL1Loss',
