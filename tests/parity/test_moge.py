@@ -197,6 +197,15 @@ def test_images_of_unequal_size_keep_their_own_cameras(tiny_model):
     assert together[1].pred_points.shape == (3, 64, 48)
 
 
+def test_a_camera_follows_the_resize_to_the_original(tiny_model):
+    sample = DepthDataSample(metainfo=dict(ori_shape=(48, 128), img_shape=(48, 64)))
+    sample.intrinsics = torch.tensor([[60.0, 0, 31.5], [0, 60, 23.5], [0, 0, 1]])
+    tiny_model(torch.randn(1, 3, 48, 64), [sample], mode='predict')
+    expected = torch.tensor([[120.0, 0, 63.5], [0, 60, 23.5], [0, 0, 1]])
+    torch.testing.assert_close(sample.pred_intrinsics, expected)
+    assert sample.pred_depth.shape == sample.pred_mask.shape == (48, 128)
+
+
 @pytest.mark.parametrize('options', [dict(flip=True), dict(mode='slide'), dict(num_tokens=0)])
 def test_impossible_options_are_refused(options):
     cfg = shipped_config('synthetic/moge_tiny_rooms.py')

@@ -126,18 +126,20 @@ class MoGeEstimator(DepthEstimator):
             outputs['metric_scale'],
             self._known_focals(data_samples, tuple(inputs.shape[-2:])),
         )
+        input_size = tuple(inputs.shape[-2:])
+        cameras = intrinsics_in_pixels(metric['focal'], *input_size)
         for index, sample in enumerate(data_samples):
             size = tuple(sample.metainfo.get('ori_shape', inputs.shape[-2:]))
             depth = _resize(metric['depth'][index : index + 1], size)
             valid = _resize(metric['mask'][index : index + 1].float(), size) > 0.5
             normals = F.normalize(_resize(outputs['normals'][index : index + 1], size), dim=1)
-            intrinsics = intrinsics_in_pixels(metric['focal'][index : index + 1], *size)
+            self._set_field(sample, 'intrinsics', cameras[index : index + 1], input_size, size)
+            points = back_project(depth, sample.pred_intrinsics[None])
             sample.set_metainfo(dict(prediction_type=self.prediction_type, tta='none'))
             sample.pred_depth = depth[0, 0]
             sample.pred_mask = valid[0, 0]
             sample.pred_normals = torch.where(valid, normals, 0)[0]
-            sample.pred_points = torch.where(valid, back_project(depth, intrinsics), 0)[0]
-            sample.pred_intrinsics = intrinsics[0]
+            sample.pred_points = torch.where(valid, points, 0)[0]
 
     @staticmethod
     def to_metric(
