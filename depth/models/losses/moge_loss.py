@@ -11,7 +11,6 @@ file, which draw random anchors, are not built.
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from depth.registry import MODELS
@@ -133,7 +132,9 @@ def mask_loss(pred: Tensor, finite: Tensor, infinite: Tensor) -> Tensor:
         finite: Pixels with a finite label, (N, H, W), boolean.
         infinite: Pixels without an end, such as sky, same shape.
     """
-    error = F.binary_cross_entropy(pred, finite.to(pred.dtype), reduction='none')
+    # PyTorch refuses its own function of probabilities under CUDA's autocast.
+    pred = pred.clamp(1e-7, 1 - 1e-7)
+    error = -torch.log(torch.where(finite, pred, 1 - pred))
     return torch.where(finite | infinite, error, 0).mean((1, 2))
 
 
