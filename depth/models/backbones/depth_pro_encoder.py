@@ -26,8 +26,8 @@ class DepthProEncoder(BaseModule):
     """Multi-scale features of a square image of four windows a side.
 
     The image at full, half and quarter size is cut into 5x5, 3x3 and one window. A ViT that they
-    share encodes them as one batch; token maps are merged by cutting the overlaps. A second ViT sees
-    the quarter-size image for global context, a third one for the field of view.
+    share encodes them as one batch; token maps are merged by cutting the overlaps. A second ViT
+    sees the quarter-size image for global context, a third one for the field of view.
 
     Args:
         model_name: Plain ViT of timm.
@@ -61,7 +61,8 @@ class DepthProEncoder(BaseModule):
         super().__init__()
         if window % (8 * patch_size):
             raise ValueError(
-                f'DepthProEncoder: window is a multiple of 8 patches of {patch_size} pixels, got {window}'
+                f'DepthProEncoder: window is a multiple of 8 patches of {patch_size} pixels, got '
+                f'{window}'
             )
         self.window, self.hook_blocks = window, list(hook_blocks)
         self.image_size = PYRAMID * window

@@ -1,4 +1,4 @@
-"""Estimator of Depth Pro: fixed network size, and metric depth by a given or estimated focal length."""
+"""Estimator of Depth Pro: metric depth by a given or estimated focal length."""
 
 import torch
 import torch.nn.functional as F
@@ -54,13 +54,14 @@ class DepthProEstimator(DepthEstimator):
         )
         if self.test_cfg['mode'] != 'whole' or self.test_cfg['flip']:
             raise ValueError(
-                "DepthProEstimator predicts whole images, with a camera of their own: test_cfg.mode='whole' "
-                f'and flip=False, got mode={self.test_cfg["mode"]!r} and flip={self.test_cfg["flip"]}'
+                'DepthProEstimator predicts whole images, with a camera of their own: set '
+                "test_cfg.mode='whole' and flip=False, got "
+                f'mode={self.test_cfg["mode"]!r} and flip={self.test_cfg["flip"]}'
             )
         if list(self.decode_head.in_channels) != list(self.backbone.out_channels):
             raise ValueError(
-                f'model.decode_head.in_channels is {list(self.decode_head.in_channels)}, but the backbone '
-                f'gives {list(self.backbone.out_channels)}'
+                f'model.decode_head.in_channels is {list(self.decode_head.in_channels)}, but the '
+                f'backbone gives {list(self.backbone.out_channels)}'
             )
 
     def extract_feat(self, inputs: Tensor) -> tuple[list[Tensor], Tensor]:

@@ -1,4 +1,4 @@
-"""Estimator of MoGe-2: network size from a number of tokens, and a metric camera from a point map."""
+"""Estimator of MoGe-2: network size from a number of tokens, metric camera from a point map."""
 
 import math
 
@@ -37,9 +37,10 @@ class MoGeEstimator(DepthEstimator):
         backbone: Config of a plain ViT that returns pairs of map and prefix tokens.
         decode_head: Config of a :class:`~depth.models.heads.MoGeHead`.
         data_preprocessor: Config of the preprocessor.
-        train_cfg: ``num_tokens_range``: smallest and largest number of patches, drawn for each step.
-        test_cfg: ``num_tokens``: number of patches; ``use_camera``: take the focal length of samples
-            that have ``intrinsics``, and recover the shift alone.
+        train_cfg: ``num_tokens_range``: smallest and largest number of patches, drawn for each
+            step.
+        test_cfg: ``num_tokens``: number of patches; ``use_camera``: take the focal length of
+            samples that have ``intrinsics``, and recover the shift alone.
 
     Raises:
         ValueError: If options are unknown or impossible.
@@ -67,8 +68,9 @@ class MoGeEstimator(DepthEstimator):
         )
         if self.test_cfg['mode'] != 'whole' or self.test_cfg['flip']:
             raise ValueError(
-                "MoGeEstimator predicts whole images, with a camera of their own: test_cfg.mode='whole' "
-                f'and flip=False, got mode={self.test_cfg["mode"]!r} and flip={self.test_cfg["flip"]}'
+                'MoGeEstimator predicts whole images, with a camera of their own: set '
+                "test_cfg.mode='whole' and flip=False, got "
+                f'mode={self.test_cfg["mode"]!r} and flip={self.test_cfg["flip"]}'
             )
         smallest, largest = self.train_cfg['num_tokens_range']
         if not 1 <= smallest <= largest or self.test_cfg['num_tokens'] < 1:

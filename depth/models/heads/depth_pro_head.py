@@ -171,8 +171,8 @@ class DepthProHead(BaseModule):
         for sample in data_samples:
             if 'intrinsics' not in sample:
                 raise ValueError(
-                    f'{sample.get("img_path", "a sample")} has no camera (cam_intrinsic), which the '
-                    'canonical inverse depth of DepthProHead is trained with'
+                    f'{sample.get("img_path", "a sample")} has no camera (cam_intrinsic), which '
+                    'the canonical inverse depth of DepthProHead is trained with'
                 )
         height, width = gt_depth.shape[-2:]
         focal = torch.stack([sample.intrinsics[0, 0] for sample in data_samples]) / width  # (N,)

@@ -200,8 +200,8 @@ class MoGeHead(BaseModule):
         for sample in data_samples:
             if 'intrinsics' not in sample:
                 raise ValueError(
-                    f'{sample.get("img_path", "a sample")} has no camera (cam_intrinsic), which the '
-                    'point map of MoGeHead is trained with'
+                    f'{sample.get("img_path", "a sample")} has no camera (cam_intrinsic), which '
+                    'the point map of MoGeHead is trained with'
                 )
         intrinsics = torch.stack([sample.intrinsics for sample in data_samples])
         points = back_project(gt_depth, intrinsics)

@@ -1,8 +1,9 @@
 """Point maps that are known up to a shift along z: image plane coordinates, focal length and shift.
 
 Lengths in the image plane are in units of half the image diagonal: a pixel's coordinates are (u, v)
-with u in (-sx, sx) and v in (-sy, sy), where sx = a / sqrt(1 + a^2), sy = 1 / sqrt(1 + a^2) and a is
-the aspect ratio width / height. A focal length f in this unit maps a point (x, y, z) to f (x, y) / z.
+with u in (-sx, sx) and v in (-sy, sy), where sx = a / sqrt(1 + a^2), sy = 1 / sqrt(1 + a^2) and a
+is the aspect ratio width / height. A focal length f in this unit maps a point (x, y, z) to
+f (x, y) / z.
 
 Reference: MoGe, https://arxiv.org/abs/2410.19115, https://github.com/microsoft/MoGe.
 """
@@ -83,8 +84,8 @@ def recover_focal_and_shift(
             fitted. NaN where it is unknown, None if it is for all images.
 
     Returns:
-        Focal length (N,) in half diagonals, at least 0.01, and shift (N,) in the unit of the points;
-        1 (or the known focal length) and 0 for an image with fewer than two valid points.
+        Focal length (N,) in half diagonals, at least 0.01, and shift (N,) in the unit of the
+        points; 1 (or the known focal length) and 0 for an image with fewer than two valid points.
     """
     height, width = points.shape[-2:]
     size = (SAMPLED_SIDE, SAMPLED_SIDE)
