@@ -8,7 +8,16 @@ from .color import (
     RandomGamma,
     RandomHueSaturationValue,
 )
-from .geometry import KBCrop, NYUCrop, RandomCrop, RandomFlip, RandomRotate, Resize
+from .geometry import (
+    FitToCanvas,
+    KBCrop,
+    NYUCrop,
+    RandomCrop,
+    RandomFlip,
+    RandomResize,
+    RandomRotate,
+    Resize,
+)
 from .loading import LoadDepth, LoadImage, LoadVelodyneDepth
 from .normals import LoadNormals
 from .packing import PackDepthInputs
@@ -27,6 +36,7 @@ __all__ = [
     'ColorAug',
     'ColorJitterPair',
     'DepthStripMix',
+    'FitToCanvas',
     'KBCrop',
     'LoadDepth',
     'LoadDepthHint',
@@ -45,6 +55,7 @@ __all__ = [
     'RandomFlip',
     'RandomGamma',
     'RandomHueSaturationValue',
+    'RandomResize',
     'RandomRotate',
     'Resize',
     'SpatialRule',

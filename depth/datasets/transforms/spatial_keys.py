@@ -9,6 +9,7 @@ Pixel centres are at whole numbers; a resize scales pixel areas, so a centre at 
 * s - 0.5.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -251,6 +252,38 @@ def resize(
     results['img_shape'] = (height, width)
     # A size that nobody stated is the image's: state it before the image leaves it.
     results['ori_shape'] = (height, width) if with_ground_truth else gt_shape
+    return results
+
+
+def pad(
+    results: dict, borders: tuple[int, int, int, int], value: Sequence[int], transform: str
+) -> dict:
+    """Pad the image of a sample in place; ground truth keeps its own pixels (``ori_shape``).
+
+    Sets ``img_shape``, and ``content_box`` (top, left, height, width), the image in the padded one.
+
+    Args:
+        results: The sample.
+        borders: Rows above and below, columns left and right.
+        value: Colour of the border of images, in their channel order; other maps get 0.
+        transform: Caller, for messages.
+    """
+    top, bottom, left, right = borders
+    height, width = image_shape(results, transform)
+    results['ori_shape'] = _ground_truth_shape(results)
+    shift = np.array([[1.0, 0.0, left], [0.0, 1.0, top], [0.0, 0.0, 1.0]])
+    for key, rule in _spatial_items(results, transform):
+        if rule.grid != 'image':
+            continue
+        if rule.kind == 'camera':
+            results[key] = shift @ np.asarray(results[key], np.float64)
+        elif rule.is_map:
+            color = tuple(value) if rule.kind == 'image' else 0
+            results[key] = cv2.copyMakeBorder(
+                results[key], top, bottom, left, right, cv2.BORDER_CONSTANT, value=color
+            )
+    results['img_shape'] = results['img'].shape[:2]
+    results['content_box'] = (top, left, height, width)
     return results
 
 

@@ -13,6 +13,7 @@ from .dense_heads import (
     convert_newcrfs,
     convert_simipu,
 )
+from .metric3d import convert_metric3d
 from .query_heads import (
     MASK2FORMER_RULES,
     convert_binsformer,
@@ -31,6 +32,7 @@ __all__ = [
     'convert_depthformer',
     'convert_dpt',
     'convert_mask_head',
+    'convert_metric3d',
     'convert_mmdepth_binsformer',
     'convert_newcrfs',
     'convert_official',

@@ -7,6 +7,7 @@ from .binsformer_head import BinsFormerHead
 from .bts_head import BTSHead
 from .densedepth_head import DenseDepthHead
 from .dpt_head import DPTHead
+from .metric3d_head import Metric3DHead
 from .monodepth_head import MonodepthHead
 from .newcrfs_head import NeWCRFsHead
 from .query_depth_head import QueryDepthHead
@@ -21,6 +22,7 @@ __all__ = [
     'BinsMaskFormerHead',
     'DPTHead',
     'DenseDepthHead',
+    'Metric3DHead',
     'MonodepthHead',
     'NeWCRFsHead',
     'QueryDepthHead',
