@@ -1,4 +1,4 @@
-"""Converter of Metric3D v2 (ViT with recurrent refinement), published in YvanYin/Metric3D."""
+"""Converter of Metric3D: v2 (ViT, recurrent refinement) and v1 (ConvNeXt, hourglass)."""
 
 import re
 
@@ -12,9 +12,16 @@ _ENCODER_RULES = (
     (r'\.mlp\.w12\.', '.mlp.fc1.'),  # SwiGLU of giant2
     (r'\.mlp\.w3\.', '.mlp.fc2.'),
 )
-_LEVELS = {'04': 0, '08': 1, '16': 2}
-_BRANCHES = ('hidden_init', 'contexts')
 _DECODER_RULES = (
+    (r'^context_feature_encoder\.outputs04\.', 'level.0.'),
+    (r'^context_feature_encoder\.outputs08\.', 'level.1.'),
+    (r'^context_feature_encoder\.outputs16\.', 'level.2.'),
+    (r'^level\.(\d)\.0\.', r'hidden_init.\1.'),
+    (r'^level\.(\d)\.1\.', r'contexts.\1.'),
+    (r'^(hidden_init|contexts)\.(\d)\.0\.downsample\.0\.', r'\1.\2.skip.'),
+    (r'^(hidden_init|contexts)\.(\d)\.0\.downsample\.1\.', r'\1.\2.skip_norm.'),
+    (r'^(hidden_init|contexts)\.(\d)\.0\.', r'\1.\2.'),
+    (r'^(hidden_init|contexts)\.(\d)\.1\.', r'\1.\2.project.'),
     (r'^token2feature\.read_(\d)\.readoper\.project_patch\.', r'readouts.\1.patch.'),
     (r'^token2feature\.read_(\d)\.readoper\.project_learn\.', r'readouts.\1.prefix.'),
     (r'^token2feature\.read_1\.sample\.', 'to_stride7.'),
@@ -40,17 +47,49 @@ _DECODER_RULES = (
     (r'^update_block\.flow_head\.conv2n\.', 'update.normal_delta.2.'),
     (r'^update_block\.mask\.', 'update.mask.'),
 )
+_CONVNEXT_RULES = (
+    (r'^downsample_layers\.0\.(\d)\.', r'stem_\1.'),
+    (r'^downsample_layers\.(\d)\.', r'stages_\1.downsample.'),
+    (r'^stages\.(\d)\.(\d+)\.', r'stages_\1.blocks.\2.'),
+    (r'\.dwconv\.', '.conv_dw.'),
+    (r'\.pwconv1\.', '.mlp.fc1.'),
+    (r'\.pwconv2\.', '.mlp.fc2.'),
+)
+_HOURGLASS_RULES = (
+    (r'^decoder_mono\.upconv_(\d)_0\.conv\.(?:1\.)?', r'up_\1.reduce.conv.'),
+    (r'^decoder_mono\.upconv_(\d)_1\.conv_2\.', r'up_\1.project.conv.'),
+    (r'^decoder_mono\.upconv_(\d)_1\.conv\.(?:1\.)?', r'up_\1.mix.conv.'),
+    (r'^up_1\.', 'up4.'),
+    (r'^up_2\.', 'up8.'),
+    (r'^up_3\.', 'up16.'),
+    (r'^conv_out_2\.conv0\.', 'hourglass.stem.'),
+    (r'^conv_out_2\.conv_(\d)\.', r'hourglass.downs.\1.'),
+    (r'^conv_out_2\.deconv_(\d)\.', r'hourglass.ups.\1.'),
+    (r'^conv_out_2\.prob\.', 'hourglass.project.'),
+    (r'^depth_regressor_2\.', 'bin_logits.'),
+    (r'^conv_up_2\.', 'residual.'),
+)
 
 
 @register_converter('metric3d')
 def convert_metric3d(state: PublishedState) -> dict[str, Tensor]:
-    """Rename encoder and decoder.
+    """Rename encoder and decoder of a ViT (v2) or a ConvNeXt (v1)."""
+    encoder, decoder = 'depth_model.encoder.', 'depth_model.decoder.'
+    if state.names(f'{encoder}downsample_layers.'):
+        return {
+            **state.take_all(encoder, lambda name: _renamed(name, encoder, _CONVNEXT_RULES)),
+            **state.take_all(decoder, lambda name: _renamed(name, decoder, _HOURGLASS_RULES)),
+        }
+    return _convert_v2(state, encoder, decoder)
+
+
+def _convert_v2(state: PublishedState, encoder: str, decoder: str) -> dict[str, Tensor]:
+    """Rename encoder and decoder of v2.
 
     The class token absorbs its entry of the position code, as timm has none for it.
     ``norm3`` and ``downsample.1`` of a residual block are one tensor under two names; the published
     module holds what is loaded last, ``downsample.1``.
     """
-    encoder, decoder = 'depth_model.encoder.', 'depth_model.decoder.'
     state.drop(rf'^{re.escape(encoder)}mask_token$')
     state.drop(rf'^{re.escape(decoder)}context_feature_encoder\..*\.norm3\.')
     position = state.take(f'{encoder}pos_embed')
@@ -58,34 +97,17 @@ def convert_metric3d(state: PublishedState) -> dict[str, Tensor]:
     return {
         'backbone.net.cls_token': class_token + position[:, :1],
         'backbone.net.pos_embed': position[:, 1:],
-        **state.take_all(encoder, lambda name: _encoder_name(name.removeprefix(encoder))),
-        **state.take_all(decoder, lambda name: _decoder_name(name.removeprefix(decoder))),
+        **state.take_all(encoder, lambda name: _renamed(name, encoder, _ENCODER_RULES)),
+        **state.take_all(decoder, lambda name: _renamed(name, decoder, _DECODER_RULES)),
     }
 
 
-def _encoder_name(name: str) -> str:
-    for pattern, replacement in _ENCODER_RULES:
-        name = re.sub(pattern, replacement, name)
-    return f'backbone.net.{name}'
+_PREFIXES = {'depth_model.encoder.': 'backbone.net.', 'depth_model.decoder.': 'decode_head.'}
 
 
-def _decoder_name(name: str) -> str:
-    name = re.sub(r'^context_feature_encoder\.outputs(\d\d)\.(\d)\.(.*)', _context_name, name)
-    for pattern, replacement in _DECODER_RULES:
-        name = re.sub(pattern, replacement, name)
-    return f'decode_head.{name}'
-
-
-def _context_name(match: re.Match) -> str:
-    """Return the name of an entry of the hidden or the context branch of one level."""
-    layer = match[3]
-    for old, new in (
-        ('0.downsample.0.', 'skip.'),
-        ('0.downsample.1.', 'skip_norm.'),
-        ('0.', ''),
-        ('1.', 'project.'),
-    ):
-        if layer.startswith(old):
-            layer = new + layer.removeprefix(old)
-            break
-    return f'{_BRANCHES[int(match[2])]}.{_LEVELS[match[1]]}.{layer}'
+def _renamed(name: str, prefix: str, rules: tuple) -> str:
+    """Return our name of an entry below ``prefix``; the rules apply one after the other."""
+    renamed = name.removeprefix(prefix)
+    for pattern, replacement in rules:
+        renamed = re.sub(pattern, replacement, renamed)
+    return _PREFIXES[prefix] + renamed

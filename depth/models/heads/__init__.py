@@ -8,6 +8,7 @@ from .bts_head import BTSHead
 from .densedepth_head import DenseDepthHead
 from .dpt_head import DPTHead
 from .metric3d_head import Metric3DHead
+from .metric3d_v1_head import Metric3DV1Head
 from .monodepth_head import MonodepthHead
 from .newcrfs_head import NeWCRFsHead
 from .query_depth_head import QueryDepthHead
@@ -23,6 +24,7 @@ __all__ = [
     'DPTHead',
     'DenseDepthHead',
     'Metric3DHead',
+    'Metric3DV1Head',
     'MonodepthHead',
     'NeWCRFsHead',
     'QueryDepthHead',
