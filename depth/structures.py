@@ -39,6 +39,10 @@ class DepthDataSample(BaseDataElement):
         ori_shape: (h, w) of the image before any resizing and padding, after a crop of the test
             pipeline.
         img_shape: (h, w) of the network's input before padding.
+        content_box: (top, left, height, width) of the image in a network's input that the pipeline
+            padded on all sides.
+        input_focal: Focal length in pixels of the network's input, as the method's rule has it,
+            where that differs from ``intrinsics`` by rounding (Metric3D).
         crop_box: (top, left, height, width) in the loaded image, if the pipeline cropped it.
         frame_shape: (h, w) of the loaded image.
         gt_filled: Whether the holes of ``gt_depth`` were filled by an algorithm.

@@ -71,7 +71,18 @@ _HOURGLASS_RULES = (
 )
 
 
-@register_converter('metric3d')
+@register_converter(
+    'metric3d',
+    code_licence='BSD-2-Clause',
+    weights_licence='no statement of their own; the authors ask to be contacted for commercial use',
+    url='https://huggingface.co/JUGGHM/Metric3D',
+    files=dict(
+        metric_depth_vit_small_800k='metric3dv2_vits',
+        metric_depth_vit_large_800k='metric3dv2_vitl',
+        metric_depth_vit_giant2_800k='metric3dv2_vitg',
+        convtiny_hourglass_v1='metric3dv1_convtiny',
+    ),
+)
 def convert_metric3d(state: PublishedState) -> dict[str, Tensor]:
     """Rename encoder and decoder of a ViT (v2) or a ConvNeXt (v1)."""
     encoder, decoder = 'depth_model.encoder.', 'depth_model.decoder.'

@@ -251,6 +251,7 @@ class Metric3DHead(BaseDepthHead):
     """
 
     SIZE_DIVISOR = 28  # so that strides 14, 7 and 4 have whole sizes
+    map_names = ('confidence', 'normals')
 
     def __init__(
         self,
@@ -292,7 +293,7 @@ class Metric3DHead(BaseDepthHead):
         self.in_channels = list(in_channels)
         self.num_iters = num_iters
         self.near, self.far = float(near), float(far)
-        self.camera = CanonicalCamera(canonical_focal, default_intrinsics)
+        self.camera = CanonicalCamera(canonical_focal, default_intrinsics, (min_depth, max_depth))
         self.weights = dict(
             sequence=sequence_weight,
             virtual_normal=virtual_normal_weight,
@@ -347,7 +348,8 @@ class Metric3DHead(BaseDepthHead):
         """Map (map (N, D, h, w), prefix tokens (N, P, D)) of one or four blocks to depth.
 
         Returns:
-            At (14 h, 14 w): ``depth`` (N, 1), in metres, not clamped; ``canonical_depth`` (N, 1);
+            At (14 h, 14 w): ``depth`` (N, 1) in metres, or canonical for bare tensors without
+            ``default_intrinsics``; ``canonical_depth`` (N, 1);
             ``confidence`` (N, 1), raw, 1 is the best; ``normals`` (N, 3), of unit length, in camera
             axes; ``normal_kappa`` (N, 1), their concentration. In training also the lists
             ``depths`` (canonical), ``confidences`` and ``normal_list`` (N, 4) of the initial
@@ -427,6 +429,11 @@ class Metric3DHead(BaseDepthHead):
     def _canonical_depth(self, state: Tensor) -> Tensor:
         """Return canonical depth (N, 1, H, W) in metres of states (N, 6, H, W)."""
         return (state[:, :1].float() * STATE_SCALE + self.far).clamp(self.near, self.far)
+
+    def further_maps(self, outputs: dict[str, Tensor], size: Sequence[int]) -> dict[str, Tensor]:
+        """Return ``confidence`` (N, 1, H, W) and ``normals`` (N, 3, H, W), cut to ``size``."""
+        height, width = size
+        return {name: outputs[name][..., :height, :width] for name in self.map_names}
 
     def loss(
         self,

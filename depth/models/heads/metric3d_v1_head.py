@@ -5,6 +5,7 @@ Reference: Metric3D, https://arxiv.org/abs/2307.10984
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -70,7 +71,7 @@ class Hourglass(nn.Module):
         norm = dict(norm_cfg=dict(type='BN'))
         self.stem = ConvModule(in_channels, first, 3, padding=1, **norm)
         self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
-        for wide, narrow in zip(HOURGLASS_CHANNELS, HOURGLASS_CHANNELS[1:], strict=False):
+        for wide, narrow in pairwise(HOURGLASS_CHANNELS):
             down = [
                 ConvModule(wide, narrow, 3, stride=2, padding=1, **norm),
                 ConvModule(narrow, narrow, 3, padding=1, **norm),
@@ -149,7 +150,7 @@ class Metric3DV1Head(BaseDepthHead):
             )
         self.in_channels = list(in_channels)
         self.near, self.far = float(near), float(far)
-        self.camera = CanonicalCamera(canonical_focal, default_intrinsics)
+        self.camera = CanonicalCamera(canonical_focal, default_intrinsics, (min_depth, max_depth))
         self.virtual_normal_weight = virtual_normal_weight
         self.sample_ratio = sample_ratio
         fine, middle, coarse = up_channels
@@ -211,10 +212,6 @@ class Metric3DV1Head(BaseDepthHead):
         """Return ``confidence`` (N, 1, H, W), cut to ``size``."""
         height, width = size
         return dict(confidence=outputs['confidence'][..., :height, :width])
-
-    def clamp(self, depth: Tensor) -> Tensor:
-        """Return depth as it is: the estimator clamps it where it is in metres."""
-        return depth
 
     def loss(
         self,

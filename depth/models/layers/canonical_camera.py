@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from depth.cameras import check_camera
 from depth.structures import DepthDataSample
 
 
@@ -22,26 +23,27 @@ class CanonicalCamera(nn.Module):
         default_intrinsics: K (3, 3) of the network's input, in pixels, for images without a camera
             in eval mode. Without it, a sample without a camera is an error, and the depth of a bare
             tensor stays canonical.
+        depth_range: Nearest and farthest depth in metres; canonical depth is not clamped to it.
 
     Raises:
-        ValueError: If a focal length is not positive.
+        ValueError: If the focal length or the default camera is impossible.
     """
 
     def __init__(
-        self, focal: float = 1000.0, default_intrinsics: Sequence[Sequence[float]] | None = None
+        self,
+        focal: float = 1000.0,
+        default_intrinsics: Sequence[Sequence[float]] | None = None,
+        depth_range: Sequence[float] = (1e-3, 300.0),
     ) -> None:
         super().__init__()
+        self.depth_range = tuple(depth_range)
         if focal <= 0:
             raise ValueError(f'canonical_focal is a positive number of pixels, got {focal}')
         self.focal = float(focal)
         default = None
         if default_intrinsics is not None:
-            default = torch.as_tensor(default_intrinsics, dtype=torch.float32)
-            if default.shape != (3, 3) or min(default[0, 0], default[1, 1]) <= 0:
-                raise ValueError(
-                    'default_intrinsics is a 3x3 matrix with fx and fy above 0, got '
-                    f'{default_intrinsics}'
-                )
+            matrix = check_camera(default_intrinsics, 'default_intrinsics')
+            default = torch.tensor(matrix, dtype=torch.float32)
         self.register_buffer('default_intrinsics', default, persistent=False)
 
     def intrinsics(
@@ -78,7 +80,15 @@ class CanonicalCamera(nn.Module):
     def to_metric(
         self, canonical: Tensor, data_samples: Sequence[DepthDataSample] | None, training: bool
     ) -> Tensor:
-        """Return depth in metres of ``canonical`` depth (N, 1, H, W), see :meth:`intrinsics`."""
+        """Return depth in metres, clamped to the depth range, of canonical depth (N, 1, H, W).
+
+        For bare tensors without a default camera, the canonical depth as it is.
+
+        Args:
+            canonical: Canonical metres.
+            data_samples: See :meth:`intrinsics`, also for the errors.
+            training: See :meth:`intrinsics`.
+        """
         matrices = self.intrinsics(data_samples, canonical, training)
         if matrices is None:
             return canonical
@@ -87,7 +97,8 @@ class CanonicalCamera(nn.Module):
             # The published resize rounds sizes down but keeps the unrounded factor here.
             if 'input_focal' in sample.metainfo:
                 focals[index] = sample.metainfo['input_focal']
-        return canonical * (focals / self.focal).view(-1, 1, 1, 1)
+        metric = canonical * (focals / self.focal).view(-1, 1, 1, 1)
+        return metric.clamp(*self.depth_range)
 
     def to_canonical(self, depth: Tensor, intrinsics: Tensor) -> Tensor:
         """Return ``depth`` (N, 1, H, W) in metres as the canonical camera sees it.
