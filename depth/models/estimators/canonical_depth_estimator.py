@@ -52,7 +52,10 @@ class CanonicalDepthEstimator(DepthEstimator):
     ) -> None:
         """Set a further prediction, at ``ori_shape``; normals are resized as published."""
         if name == 'normals':
-            values = F.interpolate(
-                values.float(), size=tuple(ori_shape), mode='bilinear', align_corners=True
-            )
+            values = resize_normals(values, ori_shape)
         super()._set_field(sample, name, values, size, ori_shape)
+
+
+def resize_normals(normals: Tensor, size: Sequence[int]) -> Tensor:
+    """Resize (N, 3, h, w) bilinearly to ``size``; unlike depth, corners are aligned, as published."""
+    return F.interpolate(normals.float(), size=tuple(size), mode='bilinear', align_corners=True)
