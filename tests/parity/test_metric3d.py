@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from depth.engine.converters import convert_official
+from depth.engine.converters import SOURCES, convert_official
 from depth.engine.converters.convert import (
     build_without_weights,
     compare,
@@ -18,12 +18,7 @@ from .cases import image, load_arrays, load_case, published_state, relative_erro
 from .recorded import draw_noise
 
 NAME = 'metric3dv2_vits'
-CONFIGS = [
-    'metric3dv2_vits',
-    'metric3dv2_vits_folder',
-    'metric3dv2_vits_nyu',
-    'metric3dv2_vits_kitti',
-]
+CONFIGS = ['metric3dv2_vits', 'metric3dv2_vits_kitti']
 
 
 def meta_state(name):
@@ -56,7 +51,7 @@ def test_published_names_fill_the_shipped_models(config):
 
 @pytest.mark.parametrize(
     ('config', 'millions'),
-    [('metric3dv2_vits', 37.494), ('metric3dv2_vitl', 411.940), ('metric3dv2_vitg', 1377.669)],
+    [('metric3dv2_vitl', 411.940), ('metric3dv2_vitg', 1377.669)],
 )
 def test_widths_of_the_large_sizes_give_their_number_of_parameters(config, millions):
     shapes = model_shapes(shipped_config(f'metric3d/{config}.py'))
@@ -91,14 +86,20 @@ def test_giant_names_fill_its_model():
     assert compare(convert_official('metric3d', state), shapes) == ''
 
 
-def test_a_file_is_converted_and_names_its_config(tmp_path):
+def test_a_file_is_converted_with_its_licence(tmp_path):
     case = load_case('metric3dv1_convtiny')
-    source = tmp_path / 'convtiny_hourglass_v1.pth'
+    source, target = tmp_path / 'published.pth', tmp_path / 'ours.pth'
     torch.save({'model_state_dict': published_state(case)}, source)
-    fitting = write_converted('metric3d', source, tmp_path / 'ours.pth', root=REPO)
-    assert [path.stem for path in fitting] == ['metric3dv1_convtiny']
-    meta = torch.load(tmp_path / 'ours.pth', weights_only=True)['meta']
+    config = REPO / 'configs/metric3d/metric3dv1_convtiny.py'
+    write_converted('metric3d', source, target, config=config, root=REPO)
+    meta = torch.load(target, weights_only=True)['meta']
     assert meta['code_licence'] == 'BSD-2-Clause'
+    assert 'huggingface.co' in meta['url']
+
+
+def test_published_files_name_shipped_configs():
+    for config in SOURCES['metric3d'].files.values():
+        assert (REPO / f'configs/metric3d/{config}.py').is_file()
 
 
 def test_other_files_are_refused():
