@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from depth.engine.converters import SOURCES, convert_official
+from depth.engine.converters import convert_official, find_source
 from depth.engine.converters.convert import (
     build_without_weights,
     compare,
@@ -98,7 +98,7 @@ def test_a_file_is_converted_with_its_licence(tmp_path):
 
 
 def test_published_files_name_shipped_configs():
-    for config in SOURCES['metric3d'].files.values():
+    for config in find_source('metric3d').files.values():
         assert (REPO / f'configs/metric3d/{config}.py').is_file()
 
 

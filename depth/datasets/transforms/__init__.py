@@ -19,6 +19,7 @@ from .geometry import (
     Resize,
 )
 from .loading import LoadDepth, LoadImage, LoadVelodyneDepth
+from .network_size import ResizeShortSide, ResizeThenSnap
 from .normals import LoadNormals
 from .packing import PackDepthInputs
 from .spatial_keys import SPATIAL_KEYS, SpatialRule
@@ -58,5 +59,7 @@ __all__ = [
     'RandomResize',
     'RandomRotate',
     'Resize',
+    'ResizeShortSide',
+    'ResizeThenSnap',
     'SpatialRule',
 ]

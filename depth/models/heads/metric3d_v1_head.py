@@ -16,7 +16,7 @@ from depth.registry import MODELS
 from depth.structures import DepthDataSample
 
 from ..layers.canonical_camera import CanonicalCamera
-from ..losses.metric3d_loss import virtual_normal_loss
+from ..losses.metric3d_loss import random_rectangles, region_loss, virtual_normal_loss
 from .base_depth_head import BaseDepthHead
 
 HOURGLASS_CHANNELS = (128, 64, 32, 16)
@@ -111,6 +111,8 @@ class Metric3DV1Head(BaseDepthHead):
             in eval mode.
         loss_decode: Loss on canonical depth.
         virtual_normal_weight: Factor of the virtual normal loss.
+        rectangle_weight: Factor of the normalised loss on random rectangles.
+        num_rectangles: Number of random rectangles an image.
         sample_ratio: Share of the pixels that are drawn as corners of virtual triangles.
         min_depth: Near end of predicted depth, in metres.
         max_depth: Far end of predicted depth, in metres; beyond it nothing is labelled either.
@@ -134,6 +136,8 @@ class Metric3DV1Head(BaseDepthHead):
         default_intrinsics: Sequence[Sequence[float]] | None = None,
         loss_decode: dict | None = None,
         virtual_normal_weight: float = 1.0,
+        rectangle_weight: float = 1.0,
+        num_rectangles: int = 32,
         sample_ratio: float = 0.15,
         min_depth: float = 1e-3,
         max_depth: float = 300.0,
@@ -152,6 +156,7 @@ class Metric3DV1Head(BaseDepthHead):
         self.near, self.far = float(near), float(far)
         self.camera = CanonicalCamera(canonical_focal, default_intrinsics, (min_depth, max_depth))
         self.virtual_normal_weight = virtual_normal_weight
+        self.rectangle_weight, self.num_rectangles = rectangle_weight, num_rectangles
         self.sample_ratio = sample_ratio
         fine, middle, coarse = up_channels
         self.up16 = UpBlock(in_channels[3], in_channels[2], coarse, kernel_size=1)
@@ -219,7 +224,9 @@ class Metric3DV1Head(BaseDepthHead):
         gt_depth: Tensor,
         data_samples: list[DepthDataSample] | None = None,
     ) -> dict[str, Tensor]:
-        """Return ``loss_decode`` of canonical depth and the virtual normal loss.
+        """Return the losses of the paper: ``loss_decode``, virtual normals, random rectangles.
+
+        Its fourth, on planes, needs segmented planes and is not here.
 
         Args:
             outputs: Result of :meth:`forward`, at least as large as ``gt_depth``.
@@ -241,6 +248,10 @@ class Metric3DV1Head(BaseDepthHead):
         if self.virtual_normal_weight:
             value = virtual_normal_loss(depth, target, mask, intrinsics, self.sample_ratio)
             losses['loss_virtual_normal'] = self.virtual_normal_weight * value
+        if self.rectangle_weight:
+            regions = random_rectangles(mask, self.num_rectangles)
+            value = region_loss(depth, target, regions)
+            losses['loss_rectangle'] = self.rectangle_weight * value
         return losses
 
 

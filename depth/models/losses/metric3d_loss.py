@@ -12,9 +12,12 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+
+from depth.registry import MODELS
 
 from ..layers.surface_normals import back_project, normals_from_depth
+from .relative_depth_loss import masked_mean, masked_median
 
 EPS = 1e-6
 
@@ -186,52 +189,32 @@ def _unit(vectors: Tensor) -> Tensor:
     return vectors / vectors.square().sum(dim=1, keepdim=True).clamp(min=1e-16).sqrt()
 
 
-def normalized_l1_loss(pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean L1 distance of maps normalised by median and mean absolute deviation.
-
-    Each image is normalised alone over its labelled pixels; the mean goes over all of them. The
-    gradient flows through both statistics, as in Metric3D v1.
-
-    Args:
-        pred: Predictions (N, 1, H, W), known up to scale and shift.
-        target: Same shape.
-        mask: Boolean, same shape; True where ``target`` counts.
-    """
-    return region_loss(pred, target, [mask], detach_median=False)
-
-
-def region_loss(
-    pred: Tensor, target: Tensor, regions: Iterable[Tensor], detach_median: bool = True
-) -> Tensor:
+def region_loss(pred: Tensor, target: Tensor, regions: Iterable[Tensor]) -> Tensor:
     """Return the L1 distance of maps normalised within each region, averaged over all pixels.
+
+    Both maps are normalised by their median and mean absolute deviation in the region; the median
+    of the prediction carries no gradient, as published.
 
     Args:
         pred: Predictions (N, 1, H, W), known up to scale and shift.
         target: Same shape.
         regions: Boolean masks (N, 1, H, W) of labelled pixels, which may overlap.
-        detach_median: Whether the medians carry no gradient, as in Metric3D v2.
 
     Reference: Hierarchical depth normalisation, https://arxiv.org/abs/2210.09670
     """
     total, count = 0.0, 0
     for region in regions:
-        error = _normalize_by_median(pred, region, detach_median)
-        error = error - _normalize_by_median(target, region, detach_median)
-        total = total + torch.where(region, error.abs(), 0).sum()
+        error = _normalize(pred, region) - _normalize(target, region)
+        total = total + error.abs().sum()
         count = count + region.sum()
     return total / (count + EPS)
 
 
-def _normalize_by_median(values: Tensor, mask: Tensor, detach_median: bool) -> Tensor:
-    """Return (x - median) / mean |x - median| of each image (N, 1, H, W), lower median."""
-    count = mask.flatten(1).sum(dim=1, keepdim=True)
-    source = values.detach() if detach_median else values
-    ordered = torch.where(mask, source, torch.inf).flatten(1).sort(dim=1).values
-    median = ordered.gather(1, ((count - 1) // 2).clamp(min=0))
-    median = torch.where(count > 0, median, 0).view(-1, 1, 1, 1)
-    centered = torch.where(mask, values - median, 0)
-    deviation = centered.abs().flatten(1).sum(dim=1, keepdim=True) / (count + EPS)
-    return centered / (deviation.view(-1, 1, 1, 1) + EPS)
+def _normalize(values: Tensor, mask: Tensor) -> Tensor:
+    """Return (x - median) / mean |x - median| of each image (N, 1, H, W), 0 where masked out."""
+    centered = values - masked_median(values.detach(), mask)
+    deviation = masked_mean(centered.abs(), mask)
+    return torch.where(mask, centered / (deviation + EPS), 0)
 
 
 def random_depth_ranges(target: Tensor, mask: Tensor, num_ranges: int) -> Iterator[Tensor]:
@@ -267,34 +250,6 @@ def random_rectangles(mask: Tensor, num_rectangles: int) -> Iterator[Tensor]:
         yield inside
 
 
-def gradient_matching_loss(
-    pred: Tensor, target: Tensor, mask: Tensor, num_scales: int = 4
-) -> Tensor:
-    """Return the sum over scales of the mean L1 distance of first differences (Metric3D v1).
-
-    Each image is divided by its number of labelled pixels; the mean goes over the images that
-    have any.
-
-    Args:
-        pred: Predictions (N, 1, H, W).
-        target: Same shape.
-        mask: Boolean, same shape; True where ``target`` counts.
-        num_scales: Number of scales; scale k takes every 2^k-th row and column.
-    """
-    difference = torch.where(mask, pred - target, 0)
-    total = pred.new_zeros(())
-    for scale in range(num_scales):
-        step = 2**scale
-        values, valid = difference[..., ::step, ::step], mask[..., ::step, ::step]
-        count = valid.flatten(1).sum(dim=1)
-        sums = 0.0
-        for axis in (-1, -2):
-            sums = sums + _neighbour_differences(values, valid, axis, step=1)[0].flatten(1).sum(1)
-        per_image = sums / count.clamp(min=1)
-        total = total + per_image.sum() / (count > 0).sum().clamp(min=1)
-    return total
-
-
 def log_gradient_loss(pred: Tensor, target: Tensor, mask: Tensor, num_scales: int = 4) -> Tensor:
     """Return the mean over scales of the L1 distance of second-neighbour differences of log depth.
 
@@ -311,37 +266,31 @@ def log_gradient_loss(pred: Tensor, target: Tensor, mask: Tensor, num_scales: in
     total = pred.new_zeros(())
     for scale in range(num_scales):
         values, valid = error[:, :, :: 2**scale], mask[:, :, :: 2**scale]
-        sums, counts = 0.0, 0
-        for axis in (-1, -2):
-            differences, pairs = _neighbour_differences(values, valid, axis, step=2)
-            sums, counts = sums + differences.sum(), counts + pairs.sum()
-        total = total + sums / (counts + EPS)
+        along_x = (values[..., 2:] - values[..., :-2]).abs()
+        along_y = (values[..., 2:, :] - values[..., :-2, :]).abs()
+        pairs_x = valid[..., 2:] & valid[..., :-2]
+        pairs_y = valid[..., 2:, :] & valid[..., :-2, :]
+        sums = torch.where(pairs_x, along_x, 0).sum() + torch.where(pairs_y, along_y, 0).sum()
+        total = total + sums / (pairs_x.sum() + pairs_y.sum() + EPS)
     return total / num_scales
 
 
-def _neighbour_differences(
-    values: Tensor, mask: Tensor, axis: int, step: int
-) -> tuple[Tensor, Tensor]:
-    """Return |x[i + step] - x[i]| along an axis, 0 where one is masked, and the mask of the pairs."""
-    length = max(values.shape[axis] - step, 0)
-    pairs = mask.narrow(axis, mask.shape[axis] - length, length) & mask.narrow(axis, 0, length)
-    later = values.narrow(axis, values.shape[axis] - length, length)
-    return torch.where(pairs, (later - values.narrow(axis, 0, length)).abs(), 0), pairs
-
-
-def log_variance_loss(
-    pred: Tensor, target: Tensor, mask: Tensor, variance_focus: float = 0.5
-) -> Tensor:
-    """Return mean(g^2) - variance_focus * mean(g)^2 of the error g of log depth (no square root).
+@MODELS.register_module()
+class LogGradientLoss(nn.Module):
+    """Weighted :func:`log_gradient_loss`, a term for ``loss_decode`` of any metric head.
 
     Args:
-        pred: Predicted depth (N, 1, H, W), metres, positive.
-        target: Same shape, metres.
-        mask: Boolean, same shape; True where ``target`` counts.
-        variance_focus: 1 forgives a global scale error.
+        loss_weight: Factor of the loss.
+        num_scales: Number of scales.
     """
-    error = torch.where(mask, pred, 1).log() - torch.where(mask, target, 1).log()
-    return _mean(error.square(), mask) - variance_focus * _mean(error, mask).square()
+
+    def __init__(self, loss_weight: float = 1.0, num_scales: int = 4) -> None:
+        super().__init__()
+        self.loss_weight, self.num_scales = loss_weight, num_scales
+
+    def forward(self, pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+        """Return the weighted loss of depth in metres, all (N, 1, H, W)."""
+        return self.loss_weight * log_gradient_loss(pred, target, mask, self.num_scales)
 
 
 def _mean(values: Tensor, mask: Tensor) -> Tensor:

@@ -176,7 +176,7 @@ def test_v1_learns_and_converts_to_metres():
     outputs = head(feats, samples)
     torch.testing.assert_close(outputs['depth'], 0.6 * outputs['canonical_depth'])
     losses = head.loss(outputs, 2 + torch.rand(2, 1, 60, 96), samples)
-    assert set(losses) == {'loss_depth', 'loss_virtual_normal'}
+    assert set(losses) == {'loss_depth', 'loss_virtual_normal', 'loss_rectangle'}
     sum(losses.values()).backward()
     for name, parameter in head.named_parameters():
         # The last channel of the hourglass is the confidence, which no loss of ours trains.
