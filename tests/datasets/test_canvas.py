@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from depth.datasets.transforms import FitToCanvas, PackDepthInputs, RandomResize
+from depth.datasets.transforms import FitToCanvas, PackDepthInputs, RandomScale
 from depth.models.estimators import CanonicalDepthEstimator
 from depth.models.estimators.canonical_depth_estimator import resize_normals
 from depth.registry import MODELS
@@ -128,15 +128,15 @@ def test_a_random_resize_scales_focal_lengths_and_keeps_metres():
         cam_intrinsic=np.array([[90.0, 0, 49.5], [0, 90.0, 29.5], [0, 0, 1]]),
         rng=np.random.RandomState(0),
     )
-    out = RandomResize(prob=1.0, ratio_range=(1.1, 1.1))(dict(results))
+    out = RandomScale(prob=1.0, ratio_range=(1.1, 1.1))(dict(results))
     assert out['img'].shape[:2] == out['gt_depth'].shape == (66, 110)
     assert out['cam_intrinsic'][0, 0] == pytest.approx(99)
     assert (out['gt_depth'] == 3).all()
-    same = RandomResize(prob=0.0)(dict(results))
+    same = RandomScale(prob=0.0)(dict(results))
     assert same['img'].shape == (60, 100, 3)
     for ratio_range in ((0, 1), (1.2, 1.1)):
         with pytest.raises(ValueError, match='ratio_range'):
-            RandomResize(ratio_range=ratio_range)
+            RandomScale(ratio_range=ratio_range)
 
 
 def test_sizes_that_are_no_multiple_are_padded_and_cut():

@@ -5,7 +5,7 @@ canvas_size = (616, 1064)  # height, width
 train_pipeline = [
     dict(type='LoadImage'),
     dict(type='LoadDepth'),
-    dict(type='RandomResize', prob=0.5, ratio_range=(0.85, 1.15)),
+    dict(type='RandomScale', prob=0.5, ratio_range=(0.85, 1.15)),
     dict(type='RandomCrop', crop_size='${canvas_size}'),
     dict(type='RandomFlip', prob=0.4),
     dict(type='ColorAug', prob=0.1),

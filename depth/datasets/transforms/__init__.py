@@ -14,8 +14,8 @@ from .geometry import (
     NYUCrop,
     RandomCrop,
     RandomFlip,
-    RandomResize,
     RandomRotate,
+    RandomScale,
     Resize,
 )
 from .loading import LoadDepth, LoadImage, LoadVelodyneDepth
@@ -56,8 +56,8 @@ __all__ = [
     'RandomFlip',
     'RandomGamma',
     'RandomHueSaturationValue',
-    'RandomResize',
     'RandomRotate',
+    'RandomScale',
     'Resize',
     'ResizeShortSide',
     'ResizeThenSnap',

@@ -214,7 +214,7 @@ class Resize(BaseTransform):
 
 
 @TRANSFORMS.register_module()
-class RandomResize(BaseTransform):
+class RandomScale(BaseTransform):
     """Enlarge or shrink images and ground truth by a random factor, with a probability.
 
     Depth in metres stays; the focal lengths grow with the image.
@@ -230,7 +230,7 @@ class RandomResize(BaseTransform):
     def __init__(self, prob: float = 0.5, ratio_range: Sequence[float] = (0.85, 1.15)) -> None:
         if len(ratio_range) != 2 or not 0 < ratio_range[0] <= ratio_range[1]:
             raise ValueError(
-                'RandomResize.ratio_range is (smallest, largest) factor above 0, got '
+                'RandomScale.ratio_range is (smallest, largest) factor above 0, got '
                 f'{tuple(ratio_range)}'
             )
         self.prob, self.ratio_range = prob, tuple(ratio_range)
@@ -242,9 +242,9 @@ class RandomResize(BaseTransform):
         ratio = rng.uniform(*self.ratio_range)
         if not draws_resize:
             return results
-        height, width = image_shape(results, 'RandomResize')
+        height, width = image_shape(results, 'RandomScale')
         size = (max(round(height * ratio), 1), max(round(width * ratio), 1))
-        return resize(results, size, 'RandomResize')
+        return resize(results, size, 'RandomScale')
 
 
 @TRANSFORMS.register_module()
