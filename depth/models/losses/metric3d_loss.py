@@ -11,7 +11,6 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from depth.registry import MODELS
@@ -83,7 +82,7 @@ def normal_sequence_loss(
     weights = iteration_weights(len(predictions), gamma)
     for weight, prediction in zip(weights, predictions, strict=True):
         kappa = prediction[:, 3:]
-        cosine = F.cosine_similarity(prediction[:, :3], target, dim=1).unsqueeze(1)
+        cosine = (prediction[:, :3] * target).sum(dim=1, keepdim=True)
         mask = labelled & (cosine.detach().abs() < 0.999)
         angle = torch.where(mask, cosine, 0).acos()
         likelihood = -(kappa.square() + 1).log() + kappa * angle
@@ -104,7 +103,7 @@ def depth_normal_consistency_loss(
         intrinsics: K (N, 3, 3) in pixels.
     """
     from_depth = normals_from_depth(depth, intrinsics)
-    cosine = F.cosine_similarity(normals, from_depth, dim=1).unsqueeze(1)
+    cosine = (normals * from_depth).sum(dim=1, keepdim=True)
     return _mean(1 - cosine, mask)
 
 
@@ -176,12 +175,12 @@ def _is_proper(sides: Sequence[Tensor], max_cosine: float, min_extent: float) ->
     for axis in range(3):
         extents = torch.stack([side[:, axis].abs() for side in sides])
         is_tiny = is_tiny & (extents < min_extent).any(dim=0)
-    num_aligned = 0
-    for first in range(3):
-        for second in range(first):
-            cosine = F.cosine_similarity(sides[first], sides[second], dim=1)
-            num_aligned = num_aligned + (cosine.abs() > max_cosine)
-    return ~is_tiny & (num_aligned == 0)
+    is_collinear = torch.zeros_like(is_tiny)
+    directions = [_unit(side) for side in sides]
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        cosine = (directions[first] * directions[second]).sum(dim=1)
+        is_collinear = is_collinear | (cosine.abs() > max_cosine)
+    return ~(is_tiny | is_collinear)
 
 
 def _unit(vectors: Tensor) -> Tensor:
