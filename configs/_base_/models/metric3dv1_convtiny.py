@@ -13,3 +13,5 @@ model = dict(
     ),
     test_cfg=dict(mode='whole', flip=False),
 )
+# Published files may be given as they are: load_from, --checkpoint.
+load_published = dict(method='metric3d')
