@@ -1,7 +1,6 @@
 """The published training recipe of Metric3D v2, ViT-S: 800000 iterations, 6 images per GPU.
 
-The encoder learns at a tenth of the decoder's rate and with a tenth of its weight decay. The number
-of GPUs is not stated, so that the rates are not scaled with the batch.
+The encoder learns at a tenth of the decoder's rate and with a tenth of its weight decay.
 """
 
 max_iters = 800_000
@@ -19,3 +18,5 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=1e-6, begin=0, end=500, by_epoch=False),
     dict(type='PolyLR', power=0.9, eta_min=1e-6, begin=0, end='${max_iters}', by_epoch=False),
 ]
+# 6 images on each of 8 GPUs; the published config does not state the number of GPUs.
+auto_scale_lr = dict(base_batch_size=48)

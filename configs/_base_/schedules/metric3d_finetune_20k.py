@@ -18,3 +18,5 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=1e-6, begin=0, end=20, by_epoch=False),
     dict(type='PolyLR', power=0.9, eta_min=1e-8, begin=0, end='${max_iters}', by_epoch=False),
 ]
+# 2 images on each of 8 GPUs; the published config does not state the number of GPUs.
+auto_scale_lr = dict(base_batch_size=16)
