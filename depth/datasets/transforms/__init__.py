@@ -18,6 +18,7 @@ from .geometry import (
     RandomScale,
     Resize,
 )
+from .label_types import MakeLabelsRelative
 from .loading import LoadDepth, LoadImage, LoadVelodyneDepth
 from .network_size import ResizeShortSide, ResizeThenSnap
 from .normals import LoadNormals
@@ -46,6 +47,7 @@ __all__ = [
     'LoadPair',
     'LoadStereoDepth',
     'LoadVelodyneDepth',
+    'MakeLabelsRelative',
     'NYUCrop',
     'NominalIntrinsics',
     'PackDepthInputs',

@@ -15,6 +15,7 @@ from .relative_depth_loss import (
     gradient_matching_loss,
     scale_shift_invariant_loss,
 )
+from .sample_losses import NormalLoss, RelativeLabelLoss, SampleLoss
 from .scene_class_loss import SceneClassLoss, class_accuracy, scene_labels
 from .silog_loss import SILogLoss, silog_loss
 from .smoothness_loss import edge_aware_smoothness
@@ -25,8 +26,11 @@ __all__ = [
     'CombinedLoss',
     'GradientMatchingLoss',
     'LogGradientLoss',
+    'NormalLoss',
     'OptimalTransportDepthLoss',
+    'RelativeLabelLoss',
     'SILogLoss',
+    'SampleLoss',
     'ScaleShiftInvariantLoss',
     'SceneClassLoss',
     'ViewSynthesisLoss',
