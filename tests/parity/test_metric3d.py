@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from mmengine.optim import build_optim_wrapper
 
 from depth.engine.converters import convert_official, find_source
 from depth.engine.converters.convert import (
@@ -35,11 +36,10 @@ def test_published_outputs_are_reproduced():
     assert sum(p.numel() for p in model.parameters()) == case['num_params'] - 2 * 384
     with torch.inference_mode():
         depth = model(image(case), mode='tensor')
-        maps = model.predict_maps(image(case))
         outputs = model.decode_head(model.extract_feat(image(case)))
     assert relative_error(depth.numpy(), expected['depth']) < 1e-5
-    assert relative_error(maps['confidence'].numpy(), expected['confidence']) < 1e-5
-    normal = torch.cat([maps['normals'], outputs['normal_kappa']], dim=1)
+    assert relative_error(outputs['confidence'].numpy(), expected['confidence']) < 1e-5
+    normal = torch.cat([outputs['normals'], outputs['normal_kappa']], dim=1)
     assert relative_error(normal.numpy(), expected['normal']) < 1e-5
 
 
@@ -87,9 +87,11 @@ def test_giant_names_fill_its_model():
 
 
 def test_a_file_is_converted_with_its_licence(tmp_path):
-    case = load_case('metric3dv1_convtiny')
+    shapes = load_case('metric3dv1_convtiny')['state_dict']
+    # Views of one number, so that the file is small.
+    state = {f'module.{name}': torch.ones(1).expand(shape) for name, shape in shapes.items()}
     source, target = tmp_path / 'published.pth', tmp_path / 'ours.pth'
-    torch.save({'model_state_dict': published_state(case)}, source)
+    torch.save({'model_state_dict': state}, source)
     config = REPO / 'configs/metric3d/metric3dv1_convtiny.py'
     write_converted('metric3d', source, target, config=config, root=REPO)
     meta = torch.load(target, weights_only=True)['meta']
@@ -111,6 +113,24 @@ def test_other_files_are_refused():
     assert problem == '1 unexpected: decode_head.extra.weight'
     with pytest.raises(ValueError, match=r'no entry .depth_model\.encoder\.pos_embed'):
         convert_official('metric3d', {'backbone.weight': torch.zeros(1)})
+
+
+@pytest.mark.parametrize(
+    ('config', 'encoder', 'decoder'),
+    [
+        ('metric3dv2_vits', (1e-5, 1e-3, 1e-6), (1e-4, 1e-2, 1e-6)),
+        ('metric3dv2_vits_kitti', (5e-7, 0, 1e-10), (1e-5, 0, 1e-10)),
+    ],
+)
+def test_rates_and_decays_of_encoder_and_decoder_are_the_published_ones(config, encoder, decoder):
+    cfg = shipped_config(f'metric3d/{config}.py')
+    with torch.device('meta'):
+        model = build_without_weights(cfg)
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    for group in wrapper.optimizer.param_groups:
+        part = encoder if names[id(group['params'][0])].startswith('backbone.') else decoder
+        assert (group['lr'], group['weight_decay'], group['eps']) == pytest.approx(part)
 
 
 def straight_line_v1(s, images):
