@@ -89,7 +89,7 @@ def test_giant_names_fill_its_model():
 def test_a_file_is_converted_with_its_licence(tmp_path):
     shapes = load_case('metric3dv1_convtiny')['state_dict']
     # Views of one number, so that the file is small.
-    state = {f'module.{name}': torch.ones(1).expand(shape) for name, shape in shapes.items()}
+    state = {f'module.{name}': torch.ones(()).expand(shape) for name, shape in shapes.items()}
     source, target = tmp_path / 'published.pth', tmp_path / 'ours.pth'
     torch.save({'model_state_dict': state}, source)
     config = REPO / 'configs/metric3d/metric3dv1_convtiny.py'
