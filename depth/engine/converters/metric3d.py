@@ -81,7 +81,8 @@ _HOURGLASS_RULES = (
         metric_depth_vit_large_800k='metric3dv2_vitl',
         metric_depth_vit_giant2_800k='metric3dv2_vitg',
         convtiny_hourglass_v1='metric3dv1_convtiny',
-    ),
+    )
+    | {'convlarge_hourglass_0.3_150_step750k_v1.1': 'metric3dv1_convlarge'},
 )
 def convert_metric3d(state: PublishedState) -> dict[str, Tensor]:
     """Rename encoder and decoder of a ViT (v2) or a ConvNeXt (v1)."""
