@@ -37,6 +37,15 @@ class CanonicalDepthEstimator(DepthEstimator):
         height, width = inputs.shape[-2:]
         return super().extract_feat(F.pad(inputs, (0, -width % divisor, 0, -height % divisor)))
 
+    def predict(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> list[DepthDataSample]:
+        """Set the predictions, see :meth:`DepthEstimator.predict`.
+
+        Raises:
+            ValueError: If an image has no camera, before the network runs.
+        """
+        self.decode_head.camera.intrinsics(data_samples, inputs, self.training)
+        return super().predict(inputs, data_samples)
+
     def _depth_of(self, outputs: dict[str, Tensor], size: Sequence[int]) -> Tensor:
         """Return the depth (N, 1, H, W) of a head's outputs, without padding."""
         height, width = size
