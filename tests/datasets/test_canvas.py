@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from depth.datasets.transforms import FitToCanvas, PackDepthInputs, RandomScale
+from depth.datasets.transforms import FitToCanvas, PackDepthInputs, RandomFlip, RandomScale
 from depth.models.estimators import CanonicalDepthEstimator
 from depth.models.estimators.canonical_depth_estimator import resize_normals
 from depth.registry import MODELS
@@ -107,6 +107,12 @@ def test_the_camera_follows_the_image_into_the_canvas():
     np.testing.assert_allclose(out['cam_intrinsic'][1], [0, 90 * 67 / 60, 33 + 8])
     assert out['input_focal'] == pytest.approx(90 * 1.12)
     assert tuple(out['img'][0, 0]) == (104, 116, 124)
+
+
+def test_what_moves_the_image_comes_in_front():
+    padded = FitToCanvas((84, 112))(dict(img=np.zeros((60, 100, 3), np.uint8)))
+    with pytest.raises(ValueError, match='put RandomFlip in front of what pads'):
+        RandomFlip(prob=1.0)(padded)
 
 
 def test_images_without_a_camera_pass_and_fail_in_words_at_the_model():

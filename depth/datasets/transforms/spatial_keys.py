@@ -342,9 +342,14 @@ def _spatial_items(results: dict, transform: str) -> list[tuple[str, SpatialRule
     """Return the keys that a geometric transform has to change, and their rules.
 
     Raises:
-        ValueError: If an array of the size of the image or of its ground truth has no rule, or a
+        ValueError: If the image was padded, an array of the size of the image or of its ground truth has no rule, or a
             map does not have the size that its rule says.
     """
+    if 'content_box' in results:
+        raise ValueError(
+            f'{transform}: {_name(results)} was padded on all sides, and its place in the padding '
+            f'would not follow; put {transform} in front of what pads (FitToCanvas)'
+        )
     rules = dict(SPATIAL_KEYS)
     for key, rule in (results.get('spatial_keys') or {}).items():
         rules[key] = rule if isinstance(rule, SpatialRule) else SpatialRule(**rule)
