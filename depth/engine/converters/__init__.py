@@ -20,6 +20,7 @@ from .depth_anything import (
     convert_dpt_decoder,
 )
 from .depth_pro import convert_depth_pro
+from .metric3d import convert_metric3d
 from .moge import convert_moge2
 from .query_heads import (
     MASK2FORMER_RULES,
@@ -45,6 +46,7 @@ __all__ = [
     'convert_dpt',
     'convert_dpt_decoder',
     'convert_mask_head',
+    'convert_metric3d',
     'convert_mmdepth_binsformer',
     'convert_moge2',
     'convert_newcrfs',

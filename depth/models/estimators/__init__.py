@@ -1,5 +1,6 @@
 """Estimators: complete models from images to depth."""
 
+from .canonical_depth_estimator import CanonicalDepthEstimator
 from .depth_estimator import DepthEstimator
 from .depth_pro_estimator import DepthProEstimator
 from .moge_estimator import MoGeEstimator
@@ -7,6 +8,7 @@ from .self_supervised_estimator import SelfSupervisedEstimator
 from .test_time import blend_mirrored
 
 __all__ = [
+    'CanonicalDepthEstimator',
     'DepthEstimator',
     'DepthProEstimator',
     'MoGeEstimator',

@@ -11,6 +11,8 @@ from .depth_anything_head import DepthAnythingMetricHead, DepthAnythingRelativeH
 from .depth_pro_head import DepthProHead
 from .dpt_head import DPTHead
 from .light_depth_head import LightDepthHead
+from .metric3d_head import Metric3DHead
+from .metric3d_v1_head import Metric3DV1Head
 from .moge_head import MoGeHead
 from .monodepth_head import MonodepthHead
 from .newcrfs_head import NeWCRFsHead
@@ -32,6 +34,8 @@ __all__ = [
     'DepthAnythingRelativeHead',
     'DepthProHead',
     'LightDepthHead',
+    'Metric3DHead',
+    'Metric3DV1Head',
     'MoGeHead',
     'MonodepthHead',
     'NeWCRFsHead',

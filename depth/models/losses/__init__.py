@@ -3,6 +3,7 @@
 from .chamfer_loss import BinsChamferLoss, chamfer_loss
 from .combined_loss import CombinedLoss
 from .l1_alignment import align_points, align_scale, align_scale_and_shift
+from .metric3d_loss import LogGradientLoss
 from .moge_loss import MoGeLoss
 from .optimal_transport_loss import (
     OptimalTransportDepthLoss,
@@ -27,6 +28,7 @@ __all__ = [
     'BinsChamferLoss',
     'CombinedLoss',
     'GradientMatchingLoss',
+    'LogGradientLoss',
     'MoGeLoss',
     'NormalLoss',
     'OptimalTransportDepthLoss',
