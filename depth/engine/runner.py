@@ -388,9 +388,16 @@ class DepthRunner(Runner):
         filename: str,
         resume_optimizer: bool = True,
         resume_param_scheduler: bool = True,
-        map_location: str | Callable = 'default',
+        map_location: str | Callable = 'cpu',
     ) -> None:
         """Continue a run from its checkpoint; settings that the config has changed since are logged.
+
+        Args:
+            filename: Checkpoint file.
+            resume_optimizer: Also restore the optimizer, and the schedules if they are asked for.
+            resume_param_scheduler: Also restore the schedules.
+            map_location: Device that the file is read to. On a GPU it would be in memory twice
+                while it is restored, and once for each process where one GPU is the default.
 
         Raises:
             ValueError: If the file holds weights only, as best checkpoints do.

@@ -1,0 +1,69 @@
+"""Losses, gradients and predictions on fake CUDA tensors: one device, no reads, no copies.
+
+Nothing is computed, so the full-size models of all shipped configs take seconds each.
+"""
+
+import pytest
+import torch
+
+from depth.engine.config import load_config
+from tests.fake_cuda import Transfers, fake_batch, fake_model, run_backward
+from tests.shared import REPO
+
+METHODS = {
+    'depthformer': 'configs/synthetic/depthformer_tiny_rooms_dgr_otdl.py',
+    'binsformer': 'configs/synthetic/binsformer_tiny_rooms.py',
+    'bts': 'configs/synthetic/bts_tiny_rooms.py',
+    'adabins': 'configs/synthetic/adabins_tiny_rooms.py',
+    'dpt': 'configs/synthetic/dpt_tiny_rooms.py',
+    'newcrfs': 'configs/synthetic/newcrfs_tiny_rooms.py',
+    'simipu': 'configs/synthetic/simipu_tiny_rooms.py',
+    'densedepth': 'configs/densedepth/densedepth_r18_rooms.py',
+    'plane2depth': 'projects/Plane2Depth/configs/Plane2Depth/plane2depth_tiny_rooms.py',
+    'sdconvtrans': 'projects/SDConvTrans/configs/SDConvTrans/sdconvtrans_tiny_rooms.py',
+    'scaledepth': 'projects/ScaleDepth/configs/ScaleDepth/scaledepth_tiny_rooms_streets.py',
+    'epcdepth': 'projects/EPCDepth/configs/synthetic/epcdepth_r18_streets_160x320.py',
+}
+SHIPPED = sorted(
+    path.relative_to(REPO).as_posix()
+    for pattern in ('configs/*/*.py', 'projects/*/configs/**/*.py')
+    for path in REPO.glob(pattern)
+    if '_base_' not in path.parts
+)
+
+
+def check_step_and_prediction(config, monkeypatch, with_gradients=True):
+    """Run a training step's loss and gradients, then a prediction, and look for transfers."""
+    cfg = load_config(REPO / config)
+    with fake_model(cfg, monkeypatch) as model:
+        images, samples = fake_batch(2, 192, 256)
+        trains = cfg.get('train_cfg') is not None
+        model.train(trains)
+        if trains:
+            with Transfers() as step:
+                total, logged = model.parse_losses(model(images, samples, mode='loss'))
+                if with_gradients:
+                    run_backward(total)
+            assert step.names == []
+            assert step.count > 100
+            assert {value.device.type for value in logged.values()} == {'cuda'}
+            if with_gradients and not cfg.get('find_unused_parameters'):
+                parameters = [value for value in model.parameters() if value.requires_grad]
+                assert all(parameter.grad is not None for parameter in parameters)
+        model.eval()
+        with torch.no_grad(), Transfers() as prediction:
+            model(images, samples, mode='predict')
+        assert prediction.names == []
+        assert {sample.pred_depth.device.type for sample in samples} == {'cuda'}
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_a_step_stays_on_the_device(method, monkeypatch):
+    # Gradients take longest and, but for those of our own operators, are PyTorch's.
+    check_step_and_prediction(METHODS[method], monkeypatch, method == 'depthformer')
+
+
+@pytest.mark.long
+@pytest.mark.parametrize('config', SHIPPED)
+def test_every_shipped_config_stays_on_the_device(config, monkeypatch):
+    check_step_and_prediction(config, monkeypatch)
