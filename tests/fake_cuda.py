@@ -131,9 +131,7 @@ def fake_batch(count: int, height: int, width: int) -> tuple[Tensor, list[DepthD
         sample.stereo_extrinsics = torch.rand(4, 4, device=CUDA)
         sample.normals = torch.rand(3, height, width, device=CUDA)
         for name in ('clean_img', 'clean_other_img', 'other_img'):
-            sample.set_data(
-                {name: torch.zeros(3, height, width, dtype=torch.uint8, device=CUDA)}
-            )
+            sample.set_data({name: torch.zeros(3, height, width, dtype=torch.uint8, device=CUDA)})
         samples.append(sample)
     return torch.rand(count, 3, height, width, device=CUDA), samples
 

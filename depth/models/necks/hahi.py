@@ -122,9 +122,7 @@ class HAHINeck(BaseModule):
         """Return the stem's map (N, E, h, w) after cross-attention to the tokens of the levels."""
         query = self.conv_proj[0](stem)
         size = query.shape[-2:]
-        position = (
-            self.position_encoding(tuple(size), query.device).flatten(2).transpose(1, 2)
-        )
+        position = self.position_encoding(tuple(size), query.device).flatten(2).transpose(1, 2)
         # As published, a query samples around a point learned from its position code, not around
         # its own pixel.
         with without_autocast(query.device):  # in half precision a place would be off by pixels

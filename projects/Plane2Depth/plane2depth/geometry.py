@@ -25,7 +25,9 @@ def pixel_rays(intrinsics: Tensor, size: tuple[int, int], stride: int = 1) -> Te
         stride: Image pixels per pixel of the map.
     """
     # No half-pixel shift of the principal point: published weights were trained without it.
-    divisor = device_constant((stride, stride, 1), intrinsics.device, intrinsics.dtype).view(1, 3, 1)
+    divisor = device_constant((stride, stride, 1), intrinsics.device, intrinsics.dtype).view(
+        1, 3, 1
+    )
     ones = intrinsics.new_ones(len(intrinsics), 1, *size)
     return back_project(ones, intrinsics / divisor)
 
