@@ -46,9 +46,9 @@ class Transfers(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         self.count += 1
         result = func(*args, **(kwargs or {}))
-        if _moves_values(func, args, kwargs, result):
-            if not _is_in(device_constants.device_constant):
-                self.names.append(f'{func} called in {_caller()}')
+        moves = _moves_values(func, args, kwargs, result)
+        if moves and not _is_in(device_constants.device_constant):
+            self.names.append(f'{func} called in {_caller()}')
         return result
 
 
@@ -91,6 +91,9 @@ def fake_cuda(monkeypatch) -> Iterator[None]:
     """Context manager in which tensors are fake and CUDA devices may be named."""
     with monkeypatch.context() as patch:
         patch.setattr(torch.cuda, 'is_current_stream_capturing', lambda: False)
+        # Autocast on CUDA asks for the device.
+        patch.setattr(torch.cuda.amp.common, 'amp_definitely_not_available', lambda: False)
+        patch.setattr(torch.cuda, 'is_bf16_supported', lambda: True)
         # Constants may stay, as on a GPU: all belong to the one mode of this block.
         patch.setattr(device_constants, 'KEPT_CLASSES', (Tensor, FakeTensor))
         patch.setattr(device_constants, '_constants', {})

@@ -32,7 +32,7 @@ SHIPPED = sorted(
 )
 
 
-def check_step_and_prediction(config, monkeypatch, with_gradients=True):
+def check_step_and_prediction(config, monkeypatch, dtype=None, with_gradients=True):
     """Run a training step's loss and gradients, then a prediction, and look for transfers."""
     cfg = load_config(REPO / config)
     with fake_model(cfg, monkeypatch) as model:
@@ -41,7 +41,9 @@ def check_step_and_prediction(config, monkeypatch, with_gradients=True):
         model.train(trains)
         if trains:
             with Transfers() as step:
-                total, logged = model.parse_losses(model(images, samples, mode='loss'))
+                with torch.autocast('cuda', dtype, enabled=dtype is not None):
+                    losses = model(images, samples, mode='loss')
+                total, logged = model.parse_losses(losses)
                 if with_gradients:
                     run_backward(total)
             assert step.names == []
@@ -60,10 +62,12 @@ def check_step_and_prediction(config, monkeypatch, with_gradients=True):
 @pytest.mark.parametrize('method', METHODS)
 def test_a_step_stays_on_the_device(method, monkeypatch):
     # Gradients take longest and, but for those of our own operators, are PyTorch's.
-    check_step_and_prediction(METHODS[method], monkeypatch, method == 'depthformer')
+    with_gradients = method == 'depthformer'
+    check_step_and_prediction(METHODS[method], monkeypatch, torch.bfloat16, with_gradients)
 
 
 @pytest.mark.long
+@pytest.mark.parametrize('dtype', [None, torch.bfloat16], ids=['float32', 'bf16'])
 @pytest.mark.parametrize('config', SHIPPED)
-def test_every_shipped_config_stays_on_the_device(config, monkeypatch):
-    check_step_and_prediction(config, monkeypatch)
+def test_every_shipped_config_stays_on_the_device(config, dtype, monkeypatch):
+    check_step_and_prediction(config, monkeypatch, dtype)

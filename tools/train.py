@@ -6,7 +6,6 @@ import sys
 
 from depth.cli import add_cfg_options, parse_cfg_options, run_tool
 
-
 AMP = ('auto', 'bf16', 'fp16')
 
 

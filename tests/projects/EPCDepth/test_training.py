@@ -6,6 +6,7 @@ from mmengine.runner import set_random_seed
 
 from depth.datasets import SyntheticDataset
 from depth.datasets.transforms import ColorJitterPair, PackStereoInputs, PairFromScene, RandomFlip
+from depth.engine.acceleration import compile_losses
 from depth.models.layers import synthesize_view
 from depth.registry import MODELS
 from depth.structures import ViewBatch
@@ -27,9 +28,9 @@ def scenes(size, hints=True):
     return [dataset[index] for index in range(2)]
 
 
-def model(head, view_loss=None, **train_cfg):
+def model(head, view_loss=None, backbone='resnet18', **train_cfg):
     return EPCDepth(
-        dict(type='TimmBackbone', model_name='resnet18'),
+        dict(type='TimmBackbone', model_name=backbone),
         dict(type=head, output_range=(2.0, 100.0)),
         view_loss=dict(type='EPCDepthLoss', **(view_loss or {})),
         train_cfg=train_cfg,
@@ -53,6 +54,30 @@ def test_full_epcdepth_trains_every_parameter():
     sum(losses.values()).backward()
     assert [name for name, parameter in network.named_parameters() if parameter.grad is None] == []
     assert all(torch.isfinite(parameter.grad).all() for parameter in network.parameters())
+
+
+def test_compiled_losses_are_one_graph_whatever_is_grafted():
+    compiled, eager = (model('MonodepthHead', backbone='resnet10t') for _ in range(2))
+    eager.load_state_dict(compiled.state_dict())
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph
+
+    compile_losses(compiled, dict(backend=backend, fullgraph=True))
+    samples = scenes((32, 96))
+    seen = set()
+    for seed in range(5):
+        found = []
+        for network in (eager, compiled):
+            set_random_seed(seed)
+            found.append(losses_of(network, samples))
+        assert found[1] == pytest.approx(found[0], rel=1e-4)
+        seen.add(float(found[0]['loss_photometric'].detach()))
+    assert len(seen) > 1
+    assert len(graphs) == 1
+    torch.compiler.reset()
 
 
 @pytest.mark.parametrize(
