@@ -35,11 +35,13 @@ CHECKED_ON_HOST = {torch.ops.aten._linalg_check_errors.default}
 class Transfers(TorchDispatchMode):
     """Record the operators that move values between the host and a device.
 
-    The copies of ``device_constant`` are left out: there is one for each constant.
+    Args:
+        with_constants: Also the copies of ``device_constant``, of which there is one for each.
     """
 
-    def __init__(self):
+    def __init__(self, with_constants: bool = False) -> None:
         super().__init__()
+        self.with_constants = with_constants
         self.names: list[str] = []
         self.count = 0  # of all operators
 
@@ -47,7 +49,7 @@ class Transfers(TorchDispatchMode):
         self.count += 1
         result = func(*args, **(kwargs or {}))
         moves = _moves_values(func, args, kwargs, result)
-        if moves and not _is_in(device_constants.device_constant):
+        if moves and (self.with_constants or not _is_in(device_constants.device_constant)):
             self.names.append(f'{func} called in {_caller()}')
         return result
 

@@ -5,9 +5,21 @@ Nothing is computed, so the full-size models of all shipped configs take seconds
 
 import pytest
 import torch
+from mmengine.registry import init_default_scope
+from torch import nn
 
 from depth.engine.config import load_config
-from tests.fake_cuda import Transfers, fake_batch, fake_model, run_backward
+from depth.engine.message_hub import DeferredMessageHub
+from depth.engine.param_groups import GroupingOptimWrapperConstructor
+from depth.engine.step_guard import StepGuard
+from tests.fake_cuda import (
+    CUDA,
+    Transfers,
+    fake_batch,
+    fake_cuda,
+    fake_model,
+    run_backward,
+)
 from tests.shared import REPO
 
 METHODS = {
@@ -64,6 +76,47 @@ def test_a_step_stays_on_the_device(method, monkeypatch):
     # Gradients take longest and, but for those of our own operators, are PyTorch's.
     with_gradients = method == 'depthformer'
     check_step_and_prediction(METHODS[method], monkeypatch, torch.bfloat16, with_gradients)
+
+
+@pytest.mark.parametrize('method', ['depthformer', 'plane2depth'])
+def test_the_second_prediction_finds_all_constants(method, monkeypatch):
+    """So that a CUDA graph can record it: no copy from the host is allowed then."""
+    with fake_model(load_config(REPO / METHODS[method]), monkeypatch) as model, torch.no_grad():
+        model.eval()
+        images, samples = fake_batch(1, 64, 96)
+        first, second = Transfers(with_constants=True), Transfers(with_constants=True)
+        for transfers in (first, second):
+            with transfers:
+                model(images, samples, mode='tensor')
+        assert first.names != []
+        assert second.names == []
+
+
+def test_the_guarded_fused_update_and_its_log_stay_on_the_device(monkeypatch):
+    hub = DeferredMessageHub.get_instance('fake_cuda')
+    with fake_cuda(monkeypatch):
+        monkeypatch.setattr(torch.Tensor, 'backward', run_backward)
+        init_default_scope('depth')
+        model = nn.Sequential(nn.Conv2d(3, 4, 3, device=CUDA), nn.BatchNorm2d(4, device=CUDA))
+        wrapper_cfg = dict(
+            type='OptimWrapper',
+            optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.1),
+            clip_grad=dict(max_norm=1.0),
+        )
+        paramwise_cfg = dict(norm_decay_mult=0.0, bias_decay_mult=0.0)
+        wrapper = GroupingOptimWrapperConstructor(wrapper_cfg, paramwise_cfg)(model)
+        assert [group['fused'] for group in wrapper.optimizer.param_groups] == [True, True]
+        wrapper.guard = StepGuard(model, limit=3)
+        assert not wrapper.guard.waits
+        for _ in range(2):  # the first makes the optimizer's state
+            with Transfers(with_constants=True) as step:
+                wrapper.guard.begin_window()
+                loss = model(torch.rand(2, 3, 8, 8, device=CUDA)).square().mean()
+                wrapper.update_params(loss)
+                hub.update_scalar('train/loss', loss)
+            assert step.names == []
+        assert model[0].weight.grad is None  # the step was taken
+        hub._waiting.clear()
 
 
 @pytest.mark.long
