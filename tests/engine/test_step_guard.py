@@ -158,9 +158,10 @@ class ScaledWrapper(CUDAAmpOptimWrapper):
         self.cast_dtype = torch.bfloat16
 
 
-def test_overflows_of_the_loss_scaling_are_normal_but_not_without_end():
+@pytest.mark.parametrize('name', ['sgd', 'fused_adamw'])
+def test_overflows_of_the_loss_scaling_are_normal_but_not_without_end(name):
     model = network()
-    wrapper = ScaledWrapper(OPTIMIZERS['sgd'](model.parameters()))
+    wrapper = ScaledWrapper(OPTIMIZERS[name](model.parameters()))
     wrapper.guard = StepGuard(model, limit=1, overflow_limit=3)
 
     def overflow():
