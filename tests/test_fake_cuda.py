@@ -12,6 +12,7 @@ from depth.engine.config import load_config
 from depth.engine.message_hub import DeferredMessageHub
 from depth.engine.param_groups import GroupingOptimWrapperConstructor
 from depth.engine.step_guard import StepGuard
+from depth.ops import ms_deform_attn_torch
 from tests.fake_cuda import (
     CUDA,
     Transfers,
@@ -90,6 +91,19 @@ def test_the_second_prediction_finds_all_constants(method, monkeypatch):
                 model(images, samples, mode='tensor')
         assert first.names != []
         assert second.names == []
+
+
+def test_the_torch_backend_of_deformable_attention_stays_on_the_device(monkeypatch):
+    """Its operators are opaque above; deterministic runs on a GPU take it."""
+    with fake_cuda(monkeypatch):
+        value = torch.rand(2, 8 * 12 + 4 * 6, 2, 8, device=CUDA)
+        locations = torch.rand(2, 30, 2, 2, 3, 2, device=CUDA)
+        arguments = value, [8, 12, 4, 6], locations, locations[..., 0]
+        with Transfers() as transfers:
+            output = ms_deform_attn_torch._forward_op._init_fn(*arguments)
+            ms_deform_attn_torch._backward_op._init_fn(torch.rand_like(output), *arguments)
+        assert transfers.names == []
+        assert transfers.count > 100
 
 
 def test_the_guarded_fused_update_and_its_log_stay_on_the_device(monkeypatch):
