@@ -104,16 +104,13 @@ def run_training(args: argparse.Namespace, way: str, options: list[str]) -> dict
     work_dir = args.work_dir / way
     command = [sys.executable, str(TRAIN), args.config, '--work-dir', str(work_dir)]
     command += ['--cfg-options', f'load_from={args.checkpoint}', *options]
-    work_dir.mkdir(parents=True, exist_ok=True)
     start = time.time()
-    with open(work_dir / 'output.log', 'w+', encoding='utf-8') as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        output.seek(0)
-        end = output.read()[-2000:]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
-        raise RuntimeError(f'the training {way!r} failed: {end}')
+        raise RuntimeError(f'the training {way!r} failed: {output[-2000:]}')
     entries = []
     for path in sorted(work_dir.glob('*/vis_data/scalars.json'))[-1:]:
         entries = [json.loads(line) for line in path.read_text(encoding='utf-8').splitlines()]
