@@ -1,4 +1,4 @@
-"""Label a folder of images with a teacher: python tools/pseudo_label.py IMAGES --checkpoint T --out-dir D."""
+"""Label a folder of images with a teacher, see docs/finetune.md."""
 
 import argparse
 import sys
@@ -21,7 +21,8 @@ def parse_args() -> argparse.Namespace:
         action='append',
         default=[],
         metavar='MODULE',
-        help="module or package outside the toolbox that the checkpoint's config may import (repeatable)",
+        help="module or package outside the toolbox that the checkpoint's config may import "
+        '(repeatable)',
     )
     parser.add_argument('--out-dir', required=True, type=Path, help='folder of the labels')
     parser.add_argument(
@@ -33,7 +34,8 @@ def parse_args() -> argparse.Namespace:
         '--confidence',
         default='flip',
         choices=['flip', 'none'],
-        help="'flip': agreement with the prediction of the mirrored image, at twice the time (default)",
+        help="'flip': agreement with the prediction of the mirrored image, at twice the time "
+        '(default)',
     )
     camera = parser.add_mutually_exclusive_group()
     camera.add_argument(

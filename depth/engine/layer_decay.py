@@ -1,6 +1,6 @@
 """Layer-wise learning-rate decay: the optimizer's groups by the depth of the backbone's layers.
 
-Reference: BEiT, https://arxiv.org/abs/2106.08254, appendix H; ULMFiT, https://arxiv.org/abs/1801.06146
+Reference: BEiT, https://arxiv.org/abs/2106.08254; ULMFiT, https://arxiv.org/abs/1801.06146
 """
 
 from mmengine.logging import print_log
@@ -16,15 +16,15 @@ from .param_groups import GroupingOptimWrapperConstructor
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class LayerDecayConstructor(GroupingOptimWrapperConstructor):
-    """Constructor of an optimizer with a learning rate that falls from layer to layer of the backbone.
+    """Constructor of an optimizer whose rate falls from layer to layer of the backbone.
 
     With n layers in the backbone (the stem included), layer i of it, counted from 0, has the rate
 
         lr * layer_decay ** (n - i)
 
     and everything else (neck, head, norms that the backbone adds) the full rate. The other options
-    of ``paramwise_cfg`` apply as well: their factors are multiplied. Frozen parameters get no group,
-    and parameters of equal options share one.
+    of ``paramwise_cfg`` apply as well: their factors are multiplied. Frozen parameters get no
+    group, and parameters of equal options share one.
 
     ::
 

@@ -134,7 +134,7 @@ def test_lora_trains_through_recomputed_blocks_as_without():
 
 
 def test_a_file_without_lora_is_the_plain_network_again():
-    """A merged best checkpoint that is loaded into the model that still trains must not count twice."""
+    """A merged best checkpoint, loaded into the model that trains, must not count twice."""
     backbone = build_backbone(dict(VIT, lora=dict(rank=2)))
     randomize_updates(backbone)
     unmerged = features(backbone)

@@ -1,7 +1,8 @@
 """Fine-tune one checkpoint in several ways, each in a process of its own, and compare them.
 
-python tools/analysis_tools/compare_tuning.py CONFIG --checkpoint START trains the whole network, the decoder on a
-frozen backbone, and the decoder with LoRA in the backbone; it prints a table and writes it as JSON.
+python tools/analysis_tools/compare_tuning.py CONFIG --checkpoint START trains the whole network, the
+decoder on a frozen backbone, and the decoder with LoRA in the backbone; it prints a table and
+writes it as JSON.
 """
 
 import argparse

@@ -132,8 +132,8 @@ def parameter_layers(backbone: nn.Module) -> dict[str, int]:
             layers.setdefault(f'{prefix}.{name}' if prefix else name, order[number])
     if not layers:
         raise ValueError(
-            f'{type(backbone).__name__} has no timm network, so its layers have no order: freeze by '
-            'patterns (backbone.freeze=[...]), and set rates by '
+            f'{type(backbone).__name__} has no timm network, so its layers have no order: freeze '
+            'by patterns (backbone.freeze=[...]), and set rates by '
             'optim_wrapper.paramwise_cfg.custom_keys'
         )
     return layers
