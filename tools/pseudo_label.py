@@ -10,10 +10,18 @@ from depth.cli import add_cfg_options, parse_cfg_options, run_tool
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
-        description='Label a folder of images with a teacher; goes on where it stopped',
+        description='Label a folder of images, or a video, with a teacher; goes on where it stopped',
         allow_abbrev=False,
     )
-    parser.add_argument('input', type=Path, help='folder of images, searched with its sub-folders')
+    parser.add_argument(
+        'input',
+        type=Path,
+        help='folder of images, searched with its sub-folders; or a video, whose frames are '
+        'written to frames/ in --out-dir',
+    )
+    parser.add_argument(
+        '--every', type=int, default=1, help='of a video, label every n-th frame (default: 1)'
+    )
     parser.add_argument('--checkpoint', required=True, help="the teacher's checkpoint file")
     parser.add_argument('--config', help='config file (default: the config inside the checkpoint)')
     parser.add_argument(
@@ -60,6 +68,7 @@ def main() -> int:
 
     from depth.apis import init_model
     from depth.apis.pseudo_labels import PseudoLabeler
+    from depth.apis.video_frames import VIDEO_SUFFIXES, extract_frames
 
     device = args.device
     if device == 'auto':
@@ -72,7 +81,12 @@ def main() -> int:
         args.trust_module,
     )
     labeler = PseudoLabeler(model, args.out_dir, args.confidence, args.intrinsics, args.fov)
-    result = labeler.label(args.input, lambda images: track(images, description='labels'))
+    images = args.input
+    if images.suffix.lower() in VIDEO_SUFFIXES and not images.is_dir():
+        images = args.out_dir / 'frames'
+        count = sum(1 for _ in extract_frames(args.input, images, args.every))
+        print(f'{count} frames of {args.input} in {images}')
+    result = labeler.label(images, lambda pending: track(pending, description='labels'))
     print(
         f'{result["labelled"]} images labelled, {result["kept"]} had a label, '
         f'{len(result["errors"])} failed; labels of type {labeler.type.value} in {args.out_dir}'
