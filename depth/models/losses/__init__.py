@@ -2,6 +2,7 @@
 
 from .chamfer_loss import BinsChamferLoss, chamfer_loss
 from .combined_loss import CombinedLoss
+from .iteration import FollowsIteration, current_iteration
 from .optimal_transport_loss import (
     OptimalTransportDepthLoss,
     optimal_transport_loss,
@@ -23,6 +24,7 @@ from .view_synthesis_loss import ViewSynthesisLoss
 __all__ = [
     'BinsChamferLoss',
     'CombinedLoss',
+    'FollowsIteration',
     'GradientMatchingLoss',
     'NormalLoss',
     'OptimalTransportDepthLoss',
@@ -34,6 +36,7 @@ __all__ = [
     'ViewSynthesisLoss',
     'chamfer_loss',
     'class_accuracy',
+    'current_iteration',
     'edge_aware_smoothness',
     'gradient_matching_loss',
     'optimal_transport_loss',
