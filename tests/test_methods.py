@@ -14,7 +14,7 @@ from tests.shared import REPO, SAMPLES, SEED, needs_samples
 from tests.test_real_input import train
 
 METHODS = ['depthformer', 'binsformer', 'bts', 'adabins', 'dpt', 'newcrfs', 'simipu']
-VIT_METHODS = ['depth_anything', 'depth_anything_3', 'dinov3_dpt', 'dinov3_light']
+VIT_METHODS = ['depth_anything', 'depth_anything_3', 'dinov3_dpt', 'dinov3_light', 'metric3d']
 
 
 def last_loss(losses):

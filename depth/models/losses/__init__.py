@@ -3,6 +3,7 @@
 from .chamfer_loss import BinsChamferLoss, chamfer_loss
 from .combined_loss import CombinedLoss
 from .iteration import FollowsIteration, current_iteration
+from .metric3d_loss import LogGradientLoss
 from .optimal_transport_loss import (
     OptimalTransportDepthLoss,
     optimal_transport_loss,
@@ -26,6 +27,7 @@ __all__ = [
     'CombinedLoss',
     'FollowsIteration',
     'GradientMatchingLoss',
+    'LogGradientLoss',
     'NormalLoss',
     'OptimalTransportDepthLoss',
     'RelativeLabelLoss',
