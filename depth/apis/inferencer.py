@@ -222,8 +222,8 @@ def _write(
 
 
 NO_CLOUDS = (
-    'no point clouds: they need the camera; give --intrinsics FX FY CX CY or --fov DEGREES, an intrinsics.json beside '
-    'images/, or default_intrinsics in the config'
+    'no point clouds: they need the camera; give --intrinsics FX FY CX CY or --fov DEGREES, an '
+    'intrinsics.json beside images/, or default_intrinsics in the config'
 )
 
 
@@ -269,7 +269,8 @@ class _Report:
         content = read_report(self.path)
         if self.path.exists() and not content:
             raise FileExistsError(
-                f'{self.path} is no report of inference and would be replaced; choose another --out-dir'
+                f'{self.path} is no report of inference and would be replaced; choose another '
+                '--out-dir'
             )
         self.earlier: dict[str, dict] = {
             entry['name']: entry for entry in content.get('images', [])
@@ -290,8 +291,9 @@ class _Report:
                 path = self.out_dir / _result_path(image.name, kind)
                 if path.exists():
                     raise FileExistsError(
-                        f'{path} exists and was not written by inference ({self.path} does not list it), the result of '
-                        f'{image.label} would replace it; choose another --out-dir or remove it'
+                        f'{path} exists and was not written by inference ({self.path} does not list '
+                        f'it), the result of {image.label} would replace it; choose another '
+                        '--out-dir or remove it'
                     )
 
     def remove_leftovers(self, outputs: Sequence[str]) -> None:

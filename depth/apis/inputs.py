@@ -74,7 +74,8 @@ def list_inputs(
     if not images:
         folders = ' and '.join(map(str, search.num_skipped))
         raise ValueError(
-            f'the inputs are results of inference in {folders}, which are never inputs; name the images'
+            f'the inputs are results of inference in {folders}, which are never inputs; name the '
+            'images'
         )
     notes = []
     for folder, count in search.num_skipped.items():

@@ -61,7 +61,8 @@ class PredictionFiles:
             name = file.relative_to(self.path).with_suffix('').as_posix()
             if name in self.paths:
                 raise ValueError(
-                    f'{self.paths[name]} and {file} have the same name, so it is not clear which one counts'
+                    f'{self.paths[name]} and {file} have the same name, so it is not clear which '
+                    'one counts'
                 )
             self.paths[name] = file
 
@@ -91,7 +92,8 @@ class PredictionFiles:
                 self.ordered = self.ordered.squeeze(1 if self.ordered.shape[1] == 1 else 3)
             if self.ordered.ndim != 3:
                 raise ValueError(
-                    f'{self.path} has shape {self.ordered.shape}, expected (N, H, W), one map an image'
+                    f'{self.path} has shape {self.ordered.shape}, expected (N, H, W), one map an '
+                    'image'
                 )
             self.paths = {str(index): str(index) for index in range(len(self.ordered))}
 
@@ -116,8 +118,10 @@ class PredictionFiles:
             name = self._find_name(paths)
             if name is not None and name in owners:
                 raise ValueError(
-                    f'{self.path}: prediction {name!r} would belong to both {owners[name]} and {paths[0]}; keep '
-                    "the images' folders in the predictions' names (scene/0001.png or scene_0001.png)"
+                    f'{self.path}: prediction {name!r} would belong to both {owners[name]} and '
+                    f'{paths[0]}; keep '
+                    "the images' folders in the predictions' names (scene/0001.png or "
+                    'scene_0001.png)'
                 )
             owners[name] = paths[0]
             names.append(name)
@@ -161,12 +165,13 @@ class PredictionFiles:
         """Return the scale that stored values of a type are divided by; ``path`` is the file of a single map."""
         if dtype.kind not in 'fui':
             raise ValueError(
-                f'prediction {where} holds values of type {dtype}, which are no depth; save float32 in metres, or '
-                'integers with --depth-scale'
+                f'prediction {where} holds values of type {dtype}, which are no depth; save float32 '
+                'in metres, or integers with --depth-scale'
             )
         if dtype.kind != 'f' and dtype.itemsize == 1:
             raise ValueError(
-                f'prediction {where} holds 8-bit integers, which cannot hold depth; save float32 in metres'
+                f'prediction {where} holds 8-bit integers, which cannot hold depth; save float32 in '
+                'metres'
             )
         if self.depth_scale is not None:
             return self.depth_scale
@@ -179,8 +184,8 @@ class PredictionFiles:
                 return read_side_car(side_car)
             missing = f'neither {side_car.name} beside it nor --depth-scale says'
         raise ValueError(
-            f'prediction {where} holds integers, and {missing} how many make a metre (1000 for millimetres, 256 for '
-            'KITTI)'
+            f'prediction {where} holds integers, and {missing} how many make a metre (1000 for '
+            'millimetres, 256 for KITTI)'
         )
 
 

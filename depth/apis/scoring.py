@@ -134,16 +134,19 @@ class _Scorer:
         extra = sorted(set(self.files.paths) - set(names))
         if extra:
             self.note(
-                f'{len(extra)} predictions belong to no image of the data set: {_first_names(extra)}'
+                f'{len(extra)} predictions belong to no image of the data set: '
+                f'{_first_names(extra)}'
             )
         if len(missing) == len(images):
             raise ValueError(
-                f'none of the {len(images)} images has a prediction in {self.files.path}; names are compared without '
-                f'suffix, an image is {images[0][0]}, a prediction {next(iter(self.files.paths))}'
+                f'none of the {len(images)} images has a prediction in {self.files.path}; names are '
+                f'compared without suffix, an image is {images[0][0]}, a prediction '
+                f'{next(iter(self.files.paths))}'
             )
         if missing:
             self.object_to(
-                f'{len(missing)} of {len(images)} images have no prediction: {_first_names(missing)}'
+                f'{len(missing)} of {len(images)} images have no prediction: '
+                f'{_first_names(missing)}'
             )
         return names
 
@@ -157,9 +160,10 @@ class _Scorer:
         if cut is pred and is_new and is_reduced_frame(pred.shape, gt_depth.shape, crop_box):
             self.reduced_frames.add(tuple(pred.shape))
             self.object_to(
-                f'prediction {name} of {tuple(pred.shape)} has the shape of the whole frame, of which the ground truth '
-                f'{tuple(gt_depth.shape)} is a part, so stretching it onto that part would shift everything: resize '
-                'predictions to the size of the frame, or take the crop out of the test pipeline'
+                f'prediction {name} of {tuple(pred.shape)} has the shape of the whole frame, of '
+                f'which the ground truth {tuple(gt_depth.shape)} is a part, so stretching it onto '
+                'that part would shift everything: resize predictions to the size of the frame, or '
+                'take the crop out of the test pipeline'
             )
         if cut is not pred:
             self._count_size('cut to the crop of the test pipeline', pred, gt_depth)
@@ -181,7 +185,8 @@ class _Scorer:
         """Note the number of predictions of another size, and how they were brought to that of the ground truth."""
         for treatment, (count, first) in self.sizes.items():
             self.note(
-                f'{count} predictions have another size than the ground truth and were {treatment}, the first: {first}'
+                f'{count} predictions have another size than the ground truth and were {treatment}, '
+                f'the first: {first}'
             )
 
     def _probe(self, pred: torch.Tensor, gt_depth: torch.Tensor) -> None:
@@ -247,14 +252,15 @@ def suspicions(
         if 1 / NEAR_RATIO < ratio / factor < NEAR_RATIO:
             name = f'{factor:g}' if factor > 1 else f'1/{1 / factor:g}'
             remarks.append(
-                f'predictions are {ratio:.4g} times the ground truth in the median, which is near {name}: they were '
-                'probably stored with another scale; see --depth-scale'
+                f'predictions are {ratio:.4g} times the ground truth in the median, which is near '
+                f'{name}: they were probably stored with another scale; see --depth-scale'
             )
     if correlation < -0.5:
         direction = 'depth falls' if kind.is_inverse else 'inverse depth falls'
         remarks.append(
-            f'predictions fall where they should rise (correlation {correlation:.2f}): they look like values that grow '
-            f'where {direction}, not like {kind.value} ({kind.meaning}); see --type'
+            f'predictions fall where they should rise (correlation {correlation:.2f}): they look '
+            f'like values that grow where {direction}, not like {kind.value} ({kind.meaning}); see '
+            '--type'
         )
     return remarks
 
@@ -329,7 +335,8 @@ def _build_metric(
         options['protocol'] = protocol
     if not options:
         raise ValueError(
-            'the config names no DepthMetric, so say which --protocol; docs/evaluation.md lists them'
+            'the config names no DepthMetric, so say which --protocol; docs/evaluation.md lists '
+            'them'
         )
     for name, value in changes.items():
         if value is not None:

@@ -71,8 +71,8 @@ def write_pack(
     folder = Path(folder)
     if dataset._indices is not None:
         raise ValueError(
-            f'a pack holds the whole list, the data set has indices={dataset._indices!r}; pack it without, and give '
-            'indices to the data set that reads the pack'
+            f'a pack holds the whole list, the data set has indices={dataset._indices!r}; pack it '
+            'without, and give indices to the data set that reads the pack'
         )
     if folder.exists():
         raise FileExistsError(f'{folder} exists already; remove it or name another')

@@ -269,8 +269,8 @@ class BaseDepthDataset(BaseDataset):
     def _check_root(self) -> None:
         if self.data_root and not Path(self.data_root).is_dir():
             raise FileNotFoundError(
-                f'{type(self).__name__}: data_root {self.data_root} does not exist; {self.PREPARE_HINT}, '
-                'or set data_root in the config'
+                f'{type(self).__name__}: data_root {self.data_root} does not exist; '
+                f'{self.PREPARE_HINT}, or set data_root in the config'
             )
 
     def _check_first(self, sample: dict) -> None:

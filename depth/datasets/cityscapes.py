@@ -31,7 +31,8 @@ def read_cityscapes_depth(sample: dict) -> np.ndarray:
     stored = read_stored(path)
     if stored.dtype != np.uint16 or stored.ndim != 2:
         raise ValueError(
-            f'disparity {path} is {stored.dtype} {stored.shape}, expected a 16-bit PNG of one channel'
+            f'disparity {path} is {stored.dtype} {stored.shape}, expected a 16-bit PNG of one '
+            'channel'
         )
     # p = 256 d + 1, because 0 is kept for pixels without a match.
     disparity = (stored.astype(np.float32) - 1) / np.float32(256)

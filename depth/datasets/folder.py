@@ -77,7 +77,8 @@ class FolderDepthDataset(BaseDepthDataset):
             stem = path.relative_to(folder).with_suffix('').as_posix()
             if stem in stems:
                 raise ValueError(
-                    f'{stems[stem]} and {path} have the same stem, so it is not clear which one is meant'
+                    f'{stems[stem]} and {path} have the same stem, so it is not clear which one is '
+                    'meant'
                 )
             stems[stem] = path
         return stems

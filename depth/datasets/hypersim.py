@@ -11,7 +11,7 @@ from depth.registry import DATASETS, READERS
 
 from .base import BaseDepthDataset
 from .cameras import distance_to_depth, pinhole
-from .optional import import_optional
+from .optional_imports import import_optional
 from .text_files import read_text
 from .transforms.loading import without_invalid
 

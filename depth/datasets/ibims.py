@@ -8,7 +8,7 @@ from depth.registry import DATASETS, READERS
 
 from .base import BaseDepthDataset
 from .cameras import read_camera_text
-from .optional import import_optional
+from .optional_imports import import_optional
 from .published import Archive
 from .transforms.loading import read_image, read_stored, without_invalid
 

@@ -12,7 +12,7 @@ from depth.registry import DATASETS, READERS
 
 from .base import BaseDepthDataset
 from .nyu import NYUDataset
-from .optional import import_optional
+from .optional_imports import import_optional
 from .published import Archive
 
 SERVER = 'http://horatio.cs.nyu.edu/mit/silberman'

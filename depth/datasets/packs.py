@@ -34,7 +34,7 @@ import numpy as np
 from depth.integrity import sha256_of
 from depth.registry import READERS
 
-from .optional import import_optional
+from .optional_imports import import_optional
 from .transforms.loading import stored_to_metres
 
 if TYPE_CHECKING:

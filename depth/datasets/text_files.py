@@ -18,11 +18,13 @@ def read_text(path: str | Path, description: str) -> str:
         text = content.decode('utf-8')
     except UnicodeDecodeError as error:
         raise ValueError(
-            f'{description} {path} is no text: byte {error.start} is no UTF-8; was another file named?'
+            f'{description} {path} is no text: byte {error.start} is no UTF-8; was another file '
+            'named?'
         ) from error
     # A zero byte is valid UTF-8, and a sign of a binary file that was named by mistake.
     if '\0' in text:
         raise ValueError(
-            f'{description} {path} is no text: byte {content.index(0)} is 0; was another file named?'
+            f'{description} {path} is no text: byte {content.index(0)} is 0; was another file '
+            'named?'
         )
     return text

@@ -25,7 +25,8 @@ class Alignment:
     def accepts(self, kind: PredictionType) -> bool:
         """Return whether the fit determines all unknowns of predictions of a type.
 
-        A factor may be fitted in depth or inverse depth, an offset only in the domain of the prediction.
+        A factor may be fitted in depth or inverse depth, an offset only in the domain of the
+        prediction.
         """
         return kind.ambiguity <= self.freedom and (
             kind.ambiguity < 2 or kind.is_inverse == self.inverse
@@ -50,7 +51,8 @@ def align(pred: Tensor, target: Tensor, mask: Tensor, method: str) -> Tensor:
     Args:
         pred: (N, H, W), any unit.
         target: Ground truth, same shape.
-        mask: Boolean, same shape. An image without any valid pixel comes back unchanged or as zeros.
+        mask: Boolean, same shape. An image without any valid pixel comes back unchanged or as
+            zeros.
         method: Key of :data:`ALIGNMENTS`.
     """
     if method == 'none':

@@ -25,7 +25,8 @@ def best_map(depths: np.ndarray) -> np.ndarray:
     """Return the per-pixel depth map (H, W), in metres, that minimises the mean abs_rel over images.
 
     Args:
-        depths: Ground truth in metres, (N, H, W), 0 = none. A pixel that no image has gets the best constant.
+        depths: Ground truth in metres, (N, H, W), 0 = none. A pixel that no image has gets the best
+            constant.
 
     Raises:
         ValueError: If no pixel has ground truth.

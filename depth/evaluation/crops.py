@@ -39,7 +39,8 @@ def nyu_crop(height: int, width: int) -> Box:
     """
     if height < 471 or width < 601:
         raise ValueError(
-            f'the NYU crop is the fixed rectangle [45:471, 41:601] of a 480x640 map, this map is {height}x{width}'
+            f'the NYU crop is the fixed rectangle [45:471, 41:601] of a 480x640 map, this map is '
+            f'{height}x{width}'
         )
     return 45, 471, 41, 601
 
@@ -47,7 +48,8 @@ def nyu_crop(height: int, width: int) -> Box:
 def nyu_absolute_crop(height: int, width: int) -> Box:
     """Return the NYU rectangle in absolute pixels of a map of any size, cut to the map.
 
-    Published evaluations of other indoor sets have it; on a 768x1024 map it keeps the upper left part.
+    Published evaluations of other indoor sets have it; on a 768x1024 map it keeps the upper left
+    part.
     """
     return min(45, height), min(471, height), min(41, width), min(601, width)
 

@@ -66,9 +66,10 @@ def bin_metrics(moments: Tensor) -> dict[str, Tensor]:
 def boundary_counts(pred: Tensor, target: Tensor, mask: Tensor, ratio: float) -> Tensor:
     """Return the number of depth edges of the prediction, of the ground truth, and shared by both, (N, 3) float64.
 
-    An edge lies between two horizontal or vertical neighbours, both valid, of which one is more than ``ratio`` times as
-    far as the other. It is shared if the prediction has an edge between the same pixels with the same side in front. A
-    ratio does not depend on the unit, so the result is the same for a prediction that is off by a factor.
+    An edge lies between two horizontal or vertical neighbours, both valid, of which one is more
+    than ``ratio`` times as far as the other. It is shared if the prediction has an edge between the
+    same pixels with the same side in front. A ratio does not depend on the unit, so the result is
+    the same for a prediction that is off by a factor.
 
     Args:
         pred: Predicted depth, (N, H, W), positive where it counts.
@@ -100,7 +101,8 @@ def edge_signs(values: Tensor, dim: int, ratio: float) -> Tensor:
 def boundary_metrics(counts: Tensor) -> dict[str, Tensor]:
     """Return precision, recall and F1 from :func:`boundary_counts`, NaN where the denominator has no edges.
 
-    Precision needs an edge in the prediction, recall one in the ground truth, F1 one in either of them.
+    Precision needs an edge in the prediction, recall one in the ground truth, F1 one in either of
+    them.
     """
     predicted, true, shared = counts.unbind(dim=-1)
     values = (shared / predicted, shared / true, 2 * shared / (predicted + true))

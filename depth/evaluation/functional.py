@@ -5,11 +5,12 @@ https://arxiv.org/abs/1406.2283; silog as on the KITTI depth server, in percent:
 
 abs_rel = mean |p - g| / g, sq_rel = mean (p - g)^2 / g, rmse = sqrt(mean (p - g)^2),
 rmse_log = sqrt(mean e^2) with e = ln p - ln g, log10 = mean |log10 p - log10 g|,
-silog = 100 * sqrt(mean e^2 - (mean e)^2), dk = share with max(p / g, g / p) < 1.25^k, d0.5 with 1.25^0.5,
-irmse = sqrt(mean (1000 / p - 1000 / g)^2) and imae = mean |1000 / p - 1000 / g|, in 1/km.
+silog = 100 * sqrt(mean e^2 - (mean e)^2), dk = share with max(p / g, g / p) < 1.25^k, d0.5 with
+1.25^0.5, irmse = sqrt(mean (1000 / p - 1000 / g)^2) and imae = mean |1000 / p - 1000 / g|, in 1/km.
 
-Every metric follows from moments (means over the valid pixels of one image), so that images can be averaged in more
-than one way: :func:`depth_moments` -> :func:`combine_moments` -> :func:`metrics_from_moments`.
+Every metric follows from moments (means over the valid pixels of one image), so that images can be
+averaged in more than one way: :func:`depth_moments` -> :func:`combine_moments` ->
+:func:`metrics_from_moments`.
 """
 
 import math
@@ -56,13 +57,15 @@ def depth_metrics(
         extra: Return d0.5, irmse and imae too.
 
     Raises:
-        ValueError: If shapes differ, no pixel counts, or a counted value is not finite and positive.
+        ValueError: If shapes differ, no pixel counts, or a counted value is not finite and
+            positive.
     """
     pred, target = torch.as_tensor(pred), torch.as_tensor(target)
     mask = target > 0 if mask is None else torch.as_tensor(mask).bool()
     if not pred.shape == target.shape == mask.shape:
         raise ValueError(
-            f'pred {tuple(pred.shape)}, target {tuple(target.shape)} and mask {tuple(mask.shape)} must have one shape'
+            f'pred {tuple(pred.shape)}, target {tuple(target.shape)} and mask {tuple(mask.shape)} '
+            'must have one shape'
         )
     count = int(mask.sum())
     if count == 0:
@@ -83,7 +86,8 @@ def batched_depth_metrics(pred: Tensor, target: Tensor, mask: Tensor) -> dict[st
     Args:
         pred: Predicted depth in metres, (N, ...), positive where it counts.
         target: Ground truth in metres, same shape.
-        mask: Boolean, same shape. An image without any valid pixel gets zeros; the caller leaves it out.
+        mask: Boolean, same shape. An image without any valid pixel gets zeros; the caller leaves it
+            out.
     """
     return metrics_from_moments(depth_moments(pred, target, mask))
 
@@ -105,8 +109,9 @@ def depth_moments(
     """Return the moments of every image by name, in the order of ``MOMENTS``, without synchronising the device.
 
     Args:
-        pred: Predicted depth in metres, (N, ...). Valid pixels whose value is not finite and positive are counted in
-            ``bad`` and lie below no threshold; the other moments of such an image mean nothing.
+        pred: Predicted depth in metres, (N, ...). Valid pixels whose value is not finite and
+            positive are counted in ``bad`` and lie below no threshold; the other moments of such an
+            image mean nothing.
         target: Ground truth in metres, same shape.
         mask: Boolean, same shape. An image without any valid pixel gets zeros.
         eps_ratio: Metres added to the denominators of abs_rel and of the thresholds' ratios.
@@ -166,7 +171,8 @@ def combine_moments(moments: dict[str, Tensor], average: str) -> dict[str, Tenso
 
     Args:
         moments: (N,) by name; the caller leaves out images without valid pixels.
-        average: ``'pixel'``: those of all pixels together; ``'image_square'``: plain means over images.
+        average: ``'pixel'``: those of all pixels together; ``'image_square'``: plain means over
+            images.
     """
     if average == 'image_square':
         return {name: values.mean() for name, values in moments.items()}
@@ -186,7 +192,8 @@ def metrics_from_moments(
     """Return the metrics, in the order of ``ALL_METRIC_NAMES``.
 
     Args:
-        moments: Tensors of one shape by name, from :func:`depth_moments` or :func:`combine_moments`.
+        moments: Tensors of one shape by name, from :func:`depth_moments` or
+            :func:`combine_moments`.
         silog: Key of ``SILOGS``.
         log10: Key of ``LOG10S``.
     """

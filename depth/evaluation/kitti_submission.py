@@ -1,7 +1,7 @@
 """Archives for the KITTI depth prediction server: read, average, pack, validate.
 
-The server takes a zip with 500 files ``0000000000.png`` ... ``0000000499.png`` in its root, each a 16-bit PNG of
-one channel with the size of its test image, depth * 256, 0 = no prediction.
+The server takes a zip with 500 files ``0000000000.png`` ... ``0000000499.png`` in its root, each a
+16-bit PNG of one channel with the size of its test image, depth * 256, 0 = no prediction.
 
 Reference: the benchmark's development kit, https://www.cvlibs.net/datasets/kitti/eval_depth.php
 """
@@ -35,7 +35,8 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 def find_predictions(folder: str | Path) -> dict[str, Path]:
     """Return the predictions of a folder by their file names in the archive.
 
-    A file belongs to the image whose ten digits end its stem: ``data_kitti_benchmark_test_0000000007.png``.
+    A file belongs to the image whose ten digits end its stem:
+    ``data_kitti_benchmark_test_0000000007.png``.
 
     Raises:
         FileNotFoundError: If there is no such folder, or images have no prediction.
@@ -52,7 +53,8 @@ def find_predictions(folder: str | Path) -> dict[str, Path]:
         name = f'{digits.group()}.png' if digits else None
         if name not in NAMES:
             raise ValueError(
-                f'{path} is no prediction of test image 0000000000 to {NUM_IMAGES - 1:010d}; take it away'
+                f'{path} is no prediction of test image 0000000000 to {NUM_IMAGES - 1:010d}; take '
+                'it away'
             )
         if name in predictions:
             raise ValueError(f'{predictions[name]} and {path} both are predictions of {name}')
@@ -74,7 +76,8 @@ def read_prediction(path: str | Path, depth_scale: float = DEPTH_SCALE) -> np.nd
         depth_scale: Integers per metre of PNGs without a side-car JSON that states it.
 
     Raises:
-        ValueError: If it is damaged, has several channels or 8 bits, or holds NaN, infinite or negative values.
+        ValueError: If it is damaged, has several channels or 8 bits, or holds NaN, infinite or
+            negative values.
     """
     path = Path(path)
     stored = read_map(path)
@@ -89,7 +92,8 @@ def read_prediction(path: str | Path, depth_scale: float = DEPTH_SCALE) -> np.nd
         depth = stored.astype(np.float32) / np.float32(depth_scale)
     else:
         raise ValueError(
-            f'{path} holds {stored.dtype}; depth is needed as 16-bit PNG or as metres in a float file'
+            f'{path} holds {stored.dtype}; depth is needed as 16-bit PNG or as metres in a float '
+            'file'
         )
     if not np.isfinite(depth).all() or (depth < 0).any():
         raise ValueError(f'{path} holds NaN, infinite or negative depth')
@@ -104,7 +108,8 @@ def average_depth(
     Args:
         depths: Metres, (H, W) each, 0 = none.
         weights: One positive number a prediction, in any unit; equal by default.
-        log_depth: Average logarithms: the geometric mean, which minimises the mean square log error.
+        log_depth: Average logarithms: the geometric mean, which minimises the mean square log
+            error.
 
     Returns:
         (H, W) float32 in metres; 0 where no prediction has a value.

@@ -59,7 +59,8 @@ def _read_png(path: Path) -> np.ndarray:
         raise ValueError(f'prediction {path} cannot be decoded, it is damaged or no PNG')
     if stored.dtype != np.uint16:
         raise ValueError(
-            f'prediction {path} holds {stored.dtype}, {8 * stored.itemsize} bits a channel; a PNG of depth needs 16'
+            f'prediction {path} holds {stored.dtype}, {8 * stored.itemsize} bits a channel; a PNG '
+            'of depth needs 16'
         )
     return stored
 
@@ -91,8 +92,8 @@ def unreadable(label: str, error: Exception) -> str:
     """Return the message for a file that NumPy cannot read."""
     reason = str(error) or type(error).__name__
     return (
-        f'{label} cannot be read, it is empty, cut off, no array, or holds Python objects, which are never loaded: '
-        f'{reason}; save it again as float32'
+        f'{label} cannot be read, it is empty, cut off, no array, or holds Python objects, which '
+        f'are never loaded: {reason}; save it again as float32'
     )
 
 

@@ -35,30 +35,36 @@ ALL = 'all'
 class DepthMetric(BaseMetric):
     """Depth metrics under a named protocol, and under further protocols for the same predictions.
 
-    Images without a valid pixel are left out and counted. With several processes no image is counted twice. Nothing is
-    read back from the device before the end, so scoring does not wait for the model.
+    Images without a valid pixel are left out and counted. With several processes no image is
+    counted twice. Nothing is read back from the device before the end, so scoring does not wait for
+    the model.
 
     Args:
-        protocol: Name in ``depth.evaluation.protocols``. Its metrics have plain names (``abs_rel``).
+        protocol: Name in ``depth.evaluation.protocols``. Its metrics have plain names
+            (``abs_rel``).
         min_depth: Another near end of its range, in metres.
         max_depth: Another far end of its range, in metres.
         crop: Another crop. Any change shows in the protocol's name.
         resize: Another rule for predictions of another size.
         view: Another view of the frame, see ``depth.evaluation.views``.
-        protocols: Further protocols, whose metrics are called ``<protocol>/abs_rel``; ``'all'`` takes every one that is
-            made for the data set and can score the predictions' type, and leaves out, with the reason, those that
-            refuse an image.
-        distance_bins: Edges in metres of bins of true depth, for ``abs_rel_2-5m``, ``rmse_...`` and ``d1_...``.
-        boundary_ratio: Two neighbours are an edge where one is that many times as far, for ``boundary_precision``,
-            ``boundary_recall`` and ``boundary_f1``; needs dense ground truth.
-        pixel_metrics: Names of registered pixel metrics, see ``register_pixel_metric``; measured under every protocol.
-        prediction_type: Type of predictions that do not state it themselves, see ``PredictionType``.
+        protocols: Further protocols, whose metrics are called ``<protocol>/abs_rel``; ``'all'``
+            takes every one that is made for the data set and can score the predictions' type, and
+            leaves out, with the reason, those that refuse an image.
+        distance_bins: Edges in metres of bins of true depth, for ``abs_rel_2-5m``, ``rmse_...`` and
+            ``d1_...``.
+        boundary_ratio: Two neighbours are an edge where one is that many times as far, for
+            ``boundary_precision``, ``boundary_recall`` and ``boundary_f1``; needs dense ground
+            truth.
+        pixel_metrics: Names of registered pixel metrics, see ``register_pixel_metric``; measured
+            under every protocol.
+        prediction_type: Type of predictions that do not state it themselves, see
+            ``PredictionType``.
         prefix: Goes in front of the metric names.
         collect_device: Where the processes' rows are gathered.
 
     Raises:
-        ValueError: If an option is wrong, a prediction cannot be scored by the protocol, does not fit its ground truth
-            or is not finite and positive, or nothing was scored.
+        ValueError: If an option is wrong, a prediction cannot be scored by the protocol, does not
+            fit its ground truth or is not finite and positive, or nothing was scored.
     """
 
     default_prefix = ''
@@ -98,7 +104,8 @@ class DepthMetric(BaseMetric):
         self.distance_bins = None if distance_bins is None else check_bins(distance_bins)
         if boundary_ratio is not None and not boundary_ratio > 1:
             raise ValueError(
-                f'boundary_ratio is how many times as far one neighbour is, above 1, got {boundary_ratio}'
+                f'boundary_ratio is how many times as far one neighbour is, above 1, got '
+                f'{boundary_ratio}'
             )
         self.boundary_ratio = boundary_ratio
         self.pixel_metrics = get_pixel_metrics(pixel_metrics)
@@ -119,13 +126,15 @@ class DepthMetric(BaseMetric):
         name = sample.get('img_path', 'a sample')
         if 'gt_depth' not in sample:
             raise ValueError(
-                f'{name} has no gt_depth, so it cannot be scored; does the test pipeline load depth?'
+                f'{name} has no gt_depth, so it cannot be scored; does the test pipeline load '
+                'depth?'
             )
         dataset = sample.get('dataset', '')
         if self.chosen_dataset not in (None, dataset):
             raise ValueError(
                 f"protocols='all' means those of one data set, but {name} is of {dataset!r} after "
-                f'images of {self.chosen_dataset!r}; test the data sets one by one or name the protocols'
+                f'images of {self.chosen_dataset!r}; test the data sets one by one or name the '
+                'protocols'
             )
         # Protocols of 'all' do not raise here: those that refuse a sample are left out later.
         named_protocols = (
@@ -227,8 +236,8 @@ class DepthMetric(BaseMetric):
                 if not moments['bad']:
                     continue
                 problem = (
-                    f'{result["name"]}: {moments["bad"]:.0f} of {moments["count"]:.0f} scored predictions are not '
-                    f'finite and positive under {protocol.name}'
+                    f'{result["name"]}: {moments["bad"]:.0f} of {moments["count"]:.0f} scored '
+                    f'predictions are not finite and positive under {protocol.name}'
                 )
                 if protocol is self.protocol or not self.takes_all:
                     raise ValueError(problem)
@@ -248,8 +257,9 @@ class DepthMetric(BaseMetric):
         self.num_images, self.num_skipped = len(first.names), len(first.skipped)
         if not first.names:
             raise ValueError(
-                f'none of the {len(results)} images has ground truth that counts under {self.protocol.name} '
-                f'({self.protocol.min_depth:g} to {self.protocol.max_depth:g} m, crop {self.protocol.crop})'
+                f'none of the {len(results)} images has ground truth that counts under '
+                f'{self.protocol.name} ({self.protocol.min_depth:g} to {self.protocol.max_depth:g} '
+                f'm, crop {self.protocol.crop})'
             )
         logger = MMLogger.get_current_instance()
         logger.info(table(first))

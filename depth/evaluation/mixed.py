@@ -14,8 +14,9 @@ from depth.registry import METRICS
 class MixedDepthMetric(BaseMetric):
     """Depth metrics of a mixed validation set: each data set's under its own protocol, and their mean.
 
-    Metrics of a data set are called ``<dataset>/abs_rel``. The plain name ``abs_rel`` is the mean over the data sets,
-    each with the same weight whatever its size, so that one number can choose the best checkpoint.
+    Metrics of a data set are called ``<dataset>/abs_rel``. The plain name ``abs_rel`` is the mean
+    over the data sets, each with the same weight whatever its size, so that one number can choose
+    the best checkpoint.
 
     Args:
         protocols: Protocol name, or arguments of ``DepthMetric``, by the samples' ``dataset``.
@@ -47,8 +48,8 @@ class MixedDepthMetric(BaseMetric):
             name = sample.get('dataset')
             if name not in self.metrics:
                 raise ValueError(
-                    f'{sample.get("img_path", "a sample")} is of data set {name!r}, but MixedDepthMetric.protocols '
-                    f'only names {", ".join(self.metrics)}'
+                    f'{sample.get("img_path", "a sample")} is of data set {name!r}, but '
+                    f'MixedDepthMetric.protocols only names {", ".join(self.metrics)}'
                 )
             metric = self.metrics[name]
             metric.process(data_batch, [sample])
@@ -69,7 +70,8 @@ class MixedDepthMetric(BaseMetric):
             own_results = [result for dataset, result in results if dataset == name]
             if not own_results:
                 raise ValueError(
-                    f'no sample of data set {name!r} came, though MixedDepthMetric.protocols names it'
+                    f'no sample of data set {name!r} came, though MixedDepthMetric.protocols names '
+                    'it'
                 )
             MMLogger.get_current_instance().info(f'{name}:')
             own_values = metric.compute_metrics(own_results)

@@ -30,9 +30,9 @@ def find_file(path: str | Path) -> Path:
     """Return the file of per-image values that belongs to a result.
 
     Args:
-        path: That file (a mixed test writes one a data set: ``per_image_nyu.json``); a result JSON in the same folder;
-            or a folder: that of one test, one with a single result of ``tools/score.py``, or a work dir, of which the
-            newest test counts.
+        path: That file (a mixed test writes one a data set: ``per_image_nyu.json``); a result JSON
+            in the same folder; or a folder: that of one test, one with a single result of
+            ``tools/score.py``, or a work dir, of which the newest test counts.
 
     Raises:
         FileNotFoundError: If there is none.
@@ -103,15 +103,16 @@ def check_comparable(first: PerImage, second: PerImage) -> None:
             ):
                 differences.append(f'{key}: {value} / {second.protocol.get(key)}')
         raise ValueError(
-            f'{first.path} was scored under {names[0]}, {second.path} under {names[1]}; numbers of different protocols '
-            f'cannot be compared ({"; ".join(differences)})'
+            f'{first.path} was scored under {names[0]}, {second.path} under {names[1]}; numbers of '
+            f'different protocols cannot be compared ({"; ".join(differences)})'
         )
     if sorted(first.images) != sorted(second.images):
         first_only = sorted(set(first.images) - set(second.images))
         second_only = sorted(set(second.images) - set(first.images))
         raise ValueError(
-            f'the images differ: {len(first_only)} only in {first.path} {first_only[:1]}, {len(second_only)} only in '
-            f'{second.path} {second_only[:1]}; compare results of the same test set'
+            f'the images differ: {len(first_only)} only in {first.path} {first_only[:1]}, '
+            f'{len(second_only)} only in {second.path} {second_only[:1]}; compare results of the '
+            'same test set'
         )
 
 

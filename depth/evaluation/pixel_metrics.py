@@ -19,10 +19,10 @@ class PixelMetric:
 
     Attributes:
         name: Name in configs, tables and files.
-        pixel_functions: Per-pixel functions by the name of the moment that is their mean. Each takes depth and ground
-            truth, (N, P) float64 in metres, and returns (N, P).
-        value: Returns the metric, of any shape, from moments of that shape by name: its own and those of
-            ``depth.evaluation.functional.MOMENTS``.
+        pixel_functions: Per-pixel functions by the name of the moment that is their mean. Each
+            takes depth and ground truth, (N, P) float64 in metres, and returns (N, P).
+        value: Returns the metric, of any shape, from moments of that shape by name: its own and
+            those of ``depth.evaluation.functional.MOMENTS``.
         higher_is_better: Whether a better prediction has a larger value.
     """
 
@@ -58,10 +58,12 @@ def register_pixel_metric(
 ) -> Callable[[ValueFunction], ValueFunction]:
     """Return a decorator that registers a function as the pixel metric of its name.
 
-    The function returns the metric from a dict of moments; ``DepthMetric(pixel_metrics=[name])`` measures it.
+    The function returns the metric from a dict of moments; ``DepthMetric(pixel_metrics=[name])``
+    measures it.
 
     Args:
-        moments: Per-pixel functions of the moments that the toolbox does not have, see :class:`PixelMetric`.
+        moments: Per-pixel functions of the moments that the toolbox does not have, see
+            :class:`PixelMetric`.
         higher_is_better: Whether a better prediction has a larger value.
 
     Raises:
@@ -82,7 +84,8 @@ def register_pixel_metric(
         # A module that is imported again registers the same function again.
         if registered is not None and registered.value.__module__ != value.__module__:
             raise ValueError(
-                f'pixel metric {name!r} is registered by {registered.value.__module__}; choose another name'
+                f'pixel metric {name!r} is registered by {registered.value.__module__}; choose '
+                'another name'
             )
         PIXEL_METRICS[name] = PixelMetric(name, pixel_functions, value, higher_is_better)
         return value
@@ -94,7 +97,8 @@ def get_pixel_metrics(names: Sequence[str]) -> list[PixelMetric]:
     """Return registered pixel metrics by name.
 
     Raises:
-        ValueError: If ``names`` is no list, or there is no such metric; the message lists the nearest names.
+        ValueError: If ``names`` is no list, or there is no such metric; the message lists the
+            nearest names.
     """
     if isinstance(names, str):
         raise ValueError(f'pixel_metrics is a list of names, got {names!r}')

@@ -7,8 +7,9 @@ from enum import Enum
 class PredictionType(str, Enum):
     """Type of a prediction; its value is the name that models, tools and result files use.
 
-    A type has a domain (depth or inverse depth) and an ambiguity: the number of unknowns an image (0 none, 1 a factor,
-    2 a factor and an offset), which a protocol must fit before errors mean anything.
+    A type has a domain (depth or inverse depth) and an ambiguity: the number of unknowns an image
+    (0 none, 1 a factor, 2 a factor and an offset), which a protocol must fit before errors mean
+    anything.
     """
 
     METRIC = 'metric'

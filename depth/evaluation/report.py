@@ -28,7 +28,8 @@ class ProtocolResult:
         prediction_type: Type of the predictions.
         tta: Test-time augmentation of the predictions, as the model reported it.
         counts: Number of images that have it, for each metric that not every image has.
-        view: Scored views other than the full frame, as text, if the protocol takes any view; else ''.
+        view: Scored views other than the full frame, as text, if the protocol takes any view; else
+            ''.
     """
 
     protocol: Protocol

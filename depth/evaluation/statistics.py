@@ -64,7 +64,8 @@ def sign_flip_p_value(differences: np.ndarray, num_resamples: int = 10_000, seed
 
     Args:
         differences: One an image, (N,).
-        num_resamples: Random sign patterns; with up to 13 images all patterns are counted instead, exactly.
+        num_resamples: Random sign patterns; with up to 13 images all patterns are counted instead,
+            exactly.
         seed: Of the generator.
     """
     differences = _checked(differences)

@@ -82,7 +82,8 @@ def add_details(
 
     Args:
         result: Result of the protocol whose details were measured.
-        results: One dict an image, with ``moments`` and ``details``: ``bins`` (bins, 4) and ``boundary`` (3,).
+        results: One dict an image, with ``moments`` and ``details``: ``bins`` (bins, 4) and
+            ``boundary`` (3,).
         bins: Names of the distance bins.
         boundary: Whether there are boundary counts.
     """

@@ -39,7 +39,8 @@ class View:
 
         Args:
             required: Key of ``VIEWS``.
-            gt_size: (H, W) of the ground truth. A frame of the size of the KB window is its own KB window.
+            gt_size: (H, W) of the ground truth. A frame of the size of the KB window is its own KB
+                window.
         """
         if required == 'any':
             return True
@@ -77,8 +78,8 @@ def scored_view(
     Args:
         gt_size: (H, W) of the ground truth.
         crop_box: (top, left, height, width) in the loaded image, None if it was not cropped.
-        frame_shape: (H, W) of the loaded image; None if the sample does not state it. A crop is then the KB window
-            if it is that of one of KITTI's sizes.
+        frame_shape: (H, W) of the loaded image; None if the sample does not state it. A crop is
+            then the KB window if it is that of one of KITTI's sizes.
     """
     if crop_box is None and frame_shape is None:
         return View('unknown')

@@ -54,7 +54,8 @@ def main() -> int:
     index = write(args)
     size = sum(shard['size'] for shard in index['shards'])
     print(
-        f'{len(index["samples"])} samples, {size / 1e6:.1f} MB in {len(index["shards"])} files, in {args.out}'
+        f'{len(index["samples"])} samples, {size / 1e6:.1f} MB in {len(index["shards"])} files, in '
+        f'{args.out}'
     )
     print(f'use it with --cfg-options {args.key}.pack={args.out}')
     return 0
@@ -75,7 +76,8 @@ def write(args: argparse.Namespace) -> dict:
     dataset = DATASETS.build(dict(node, pipeline=[]))
     if not isinstance(dataset, BaseDepthDataset):
         raise ValueError(
-            f'{args.key} is a {type(dataset).__name__}; name one of its data sets on disk with --key'
+            f'{args.key} is a {type(dataset).__name__}; name one of its data sets on disk with '
+            '--key'
         )
     return write_pack(dataset, args.out, args.shard_mb << 20, args.workers, progress)
 

@@ -167,7 +167,8 @@ def _unrelated_pairs(split: Split, scores: list[EdgeScores]) -> Iterator[Finding
             'pair',
             split.name,
             f'the depth maps fit their images no better than other maps do: edges correlate {own_score:.2f}',
-            'look at some pairs with tools/analysis_tools/browse_dataset.py; the list may be shuffled',
+            'look at some pairs with tools/analysis_tools/browse_dataset.py; the list may be '
+            'shuffled',
             len(dense),
             shorten([score.path for score in dense]),
         )

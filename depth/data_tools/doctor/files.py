@@ -158,7 +158,8 @@ def implausible_intrinsics(split: Split, records: list[Record]) -> Iterator[Find
             'camera',
             split.name,
             f'intrinsics that do not go with the image: {len(faults)} of {len(records)} images',
-            'was the image resized or cropped without its camera, or is it the matrix of another day or data set?',
+            'was the image resized or cropped without its camera, or is it the matrix of another '
+            'day or data set?',
             len(faults),
             shorten(faults),
         )

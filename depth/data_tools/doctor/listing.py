@@ -250,5 +250,6 @@ def split_count(split: Split) -> Iterator[Finding]:
             'count',
             split.name,
             f'{split.ann_file} has the published number of lines but is not the published file byte for byte',
-            'harmless if only the line ends or the order differ; prepare.py fetches the published file',
+            'harmless if only the line ends or the order differ; prepare.py fetches the published '
+            'file',
         )

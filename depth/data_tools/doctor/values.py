@@ -48,7 +48,8 @@ def wrong_scale(split: Split, records: list[Record]) -> Iterator[Finding]:
             'range',
             split.name,
             f'the farthest ground truth is {farthest:.4g} m, max_depth is {split.max_depth:g} m',
-            'right for near scenes, for which a smaller max_depth is better; otherwise depth_scale is too large',
+            'right for near scenes, for which a smaller max_depth is better; otherwise depth_scale '
+            'is too large',
             len(measured),
         )
 
@@ -264,7 +265,8 @@ def valid_share(split: Split, records: list[Record]) -> Iterator[Finding]:
             'valid',
             split.name,
             f'only {np.median(filled):.4%} of the pixels have ground truth',
-            'even one laser sweep gives more; look at the files with tools/analysis_tools/browse_dataset.py',
+            'even one laser sweep gives more; look at the files with '
+            'tools/analysis_tools/browse_dataset.py',
             len(filled),
         )
 

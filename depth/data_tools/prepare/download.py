@@ -190,7 +190,8 @@ def _copy(
 def _check(file: Path, name: str, url: str, sha256: str | None, size: int | None) -> None:
     if size is not None and _length(file) != size:
         raise ValueError(
-            f'{name} from {url} has {_length(file)} bytes, expected {size}; delete it and fetch it again'
+            f'{name} from {url} has {_length(file)} bytes, expected {size}; delete it and fetch it '
+            'again'
         )
     if sha256 is None:
         return

@@ -58,7 +58,8 @@ class KITTIEigenPreparer(Preparer):
         lines = super().plan()
         if 'images' in self.parts and self.options.raw is None and not self._drives():
             lines.append(
-                f'download {RAW_SERVER}/...   the drives that the lists will name, up to 175 GB in all'
+                f'download {RAW_SERVER}/...   the drives that the lists will name, up to 175 GB in '
+                'all'
             )
         return lines
 
@@ -213,7 +214,8 @@ class KITTIRawPreparer(Preparer):
         lines = super().plan()
         if not self.list_lines():
             lines.append(
-                f'download {RAW_SERVER}/...   the drives that the lists will name, up to 175 GB in all'
+                f'download {RAW_SERVER}/...   the drives that the lists will name, up to 175 GB in '
+                'all'
             )
         return lines
 

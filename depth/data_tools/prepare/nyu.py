@@ -82,7 +82,8 @@ class NYUPreparer(Preparer):
         rebuilt = hashlib.sha256('\n'.join(lines).encode()).hexdigest()
         if rebuilt != SORTED_TEST_LIST:
             self.say(
-                f'{len(lines)} test images: not the lines of the published list, are both .mat files complete?'
+                f'{len(lines)} test images: not the lines of the published list, are both .mat '
+                'files complete?'
             )
         if self.options.splits is not None:
             self.provide_split('nyu_test.txt', target)
@@ -113,13 +114,15 @@ class NYUPreparer(Preparer):
                     lines.append(f'/{scene.name}/{image.name} /{scene.name}/{depth.name} {FOCAL}')
         if not lines:
             raise FileNotFoundError(
-                f'{self.root} holds no synchronised frames SCENE_NNNN/rgb_N.jpg and sync_depth_N.png; put them there '
-                'first, as the toolbox of the data set or sync.zip has them'
+                f'{self.root} holds no synchronised frames SCENE_NNNN/rgb_N.jpg and '
+                'sync_depth_N.png; put them there first, as the toolbox of the data set or sync.zip '
+                'has them'
             )
         target = self.root / 'nyu_raw_train.txt'
         write_atomically(target, '\n'.join(lines) + '\n')
         self.say(
-            f'{target}: {len(lines)} lines, without the {len(test_recordings)} recordings of the test images'
+            f'{target}: {len(lines)} lines, without the {len(test_recordings)} recordings of the '
+            'test images'
         )
 
     def count_files(self) -> Iterator[str]:

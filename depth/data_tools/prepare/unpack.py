@@ -57,7 +57,8 @@ def unpack(
             count += 1
     except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise ValueError(
-            f'{archive} is damaged ({error}); delete it and fetch it again, what was unpacked is replaced then'
+            f'{archive} is damaged ({error}); delete it and fetch it again, what was unpacked is '
+            'replaced then'
         ) from error
     if not count:
         raise ValueError(
@@ -96,7 +97,8 @@ def _members(archive: Path, target_path: TargetPath) -> Iterator[tuple[str, Bina
         yield from _tar_members(archive, target_path)
     else:
         raise ValueError(
-            f'{archive} is no readable zip or tar archive; it may be cut off: delete it and fetch it again'
+            f'{archive} is no readable zip or tar archive; it may be cut off: delete it and fetch '
+            'it again'
         )
 
 

@@ -101,7 +101,8 @@ def render_layout(
         raise ValueError(f'each split needs at least one scene, got {counts}')
     if root.is_dir() and any(root.iterdir()) and not (root / MARKER).is_file():
         raise FileExistsError(
-            f'{root} is not empty and holds no {MARKER}, so it may be real data; choose another folder'
+            f'{root} is not empty and holds no {MARKER}, so it may be real data; choose another '
+            'folder'
         )
     root.mkdir(parents=True, exist_ok=True)
     # The marker comes first: files of an interrupted run are already known as rendered.

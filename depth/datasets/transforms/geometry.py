@@ -78,8 +78,8 @@ class NYUCrop(BaseTransform):
         height, width = image_shape(results, 'NYUCrop')
         if (height, width) != (480, 640):
             raise ValueError(
-                f'{results.get("img_path", "the image")} is {height}x{width}, NYUCrop is defined for '
-                '480x640 frames only',
+                f'{results.get("img_path", "the image")} is {height}x{width}, NYUCrop is defined '
+                'for 480x640 frames only',
             )
         return crop(results, 45, 43, 427, 565, 'NYUCrop')
 
@@ -192,7 +192,8 @@ class Resize(BaseTransform):
     ) -> None:
         if interpolation not in INTERPOLATIONS:
             raise ValueError(
-                f'Resize.interpolation is one of {", ".join(INTERPOLATIONS)}, got {interpolation!r}',
+                f'Resize.interpolation is one of {", ".join(INTERPOLATIONS)}, got '
+                f'{interpolation!r}',
             )
         self.scale = _checked_size('Resize.scale', scale, '(width, height)')
         self.keep_ratio = keep_ratio

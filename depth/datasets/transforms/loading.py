@@ -331,7 +331,8 @@ class LoadDepth(BaseTransform):
             raise ValueError(
                 f'depth map {results["depth_path"]}: its median depth of {median:.4g} m does not go '
                 f'with a range up to {far:g} m; depth_scale={results["depth_scale"]:g} (stored '
-                'integers per metre) is probably wrong, it is 1000 for millimetres and 256 for KITTI',
+                'integers per metre) is probably wrong, it is 1000 for millimetres and 256 for '
+                'KITTI',
             )
 
 

@@ -51,7 +51,8 @@ class LoadNormals(BaseTransform):
         path = results.get('normals_path') or self._path_of_normals(results['img_path'])
         if not Path(path).is_file():
             raise FileNotFoundError(
-                f'normals {path} of {results["img_path"]} do not exist; LoadNormals.replace says where',
+                f'normals {path} of {results["img_path"]} do not exist; LoadNormals.replace says '
+                'where',
             )
         stored = read_stored(path)
         if stored.dtype != np.uint8 or stored.shape != results['img'].shape:

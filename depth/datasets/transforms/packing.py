@@ -75,8 +75,8 @@ class PackDepthInputs(BaseTransform):
         if shape != expected:
             raise ValueError(
                 f'PackDepthInputs: gt_depth of {results.get("img_path", "the sample")} is '
-                f'{shape[0]}x{shape[1]}, expected {expected[0]}x{expected[1]} (ori_shape); a step of '
-                'the pipeline moved one without the other, use the transforms of '
+                f'{shape[0]}x{shape[1]}, expected {expected[0]}x{expected[1]} (ori_shape); a step '
+                'of the pipeline moved one without the other, use the transforms of '
                 'depth.datasets.transforms',
             )
 

@@ -48,8 +48,8 @@ def applicable_protocols(
     Args:
         dataset: ``dataset`` of the samples.
         kind: Type of the predictions.
-        max_depth: Far end of the data set's range in metres. Of the protocols for any data set only those for indoor
-            ranges (up to 10 m) or only those for outdoor ranges apply.
+        max_depth: Far end of the data set's range in metres. Of the protocols for any data set only
+            those for indoor ranges (up to 10 m) or only those for outdoor ranges apply.
     """
     protocols = []
     for protocol in PROTOCOLS.values():

@@ -40,9 +40,11 @@ class Protocol:
         description: Data and rules in a line.
         min_depth: Near end of the ground truth that counts, in metres.
         max_depth: Far end, in metres; ``inf`` for no limit.
-        strict: At which ends ground truth exactly at the end does not count: ``both``, ``near``, ``far``, ``none``.
+        strict: At which ends ground truth exactly at the end does not count: ``both``, ``near``,
+            ``far``, ``none``.
         datasets: ``dataset_name`` of the data sets it is made for; empty: any.
-        data_list: The list of images: a published split file with the first eight digits of its SHA-256, or a rule.
+        data_list: The list of images: a published split file with the first eight digits of its
+            SHA-256, or a rule.
         num_images: Images of that list with ground truth, None where it has no fixed number.
         view: Part of a frame that the test pipeline must leave, see ``VIEWS``.
         crop: Part of the map that counts, see ``depth.evaluation.crops``.
@@ -50,16 +52,18 @@ class Protocol:
         resize: Rule for predictions of another size than the ground truth, see ``RESIZES``.
         resize_inverse: Resize inverse depth instead of depth.
         alignment: Quantities fitted to the ground truth, see ``depth.evaluation.alignment``.
-        clamp: Range in metres that predictions are brought into last; None to score them as they are.
+        clamp: Range in metres that predictions are brought into last; None to score them as they
+            are.
         average: See ``AVERAGES``.
         silog: See ``SILOGS``.
         log10: See ``LOG10S``.
         eps_ratio: Metres added to the denominators of abs_rel and the thresholds.
         eps_log: Metres added inside logarithms.
-        tta: Test-time augmentation of the published numbers, see ``TTAS``. The model applies it; here it is only
-            recorded and compared with the one that the model reports.
+        tta: Test-time augmentation of the published numbers, see ``TTAS``. The model applies it;
+            here it is only recorded and compared with the one that the model reports.
         version: Grows whenever the definition changes.
-        filled: Whether it takes ground truth whose holes an algorithm filled; other protocols refuse that.
+        filled: Whether it takes ground truth whose holes an algorithm filled; other protocols
+            refuse that.
     """
 
     name: str
@@ -102,7 +106,8 @@ class Protocol:
             value = getattr(self, field)
             if value not in options:
                 raise ValueError(
-                    f'protocol {self.name}: unknown {field} {value!r}, there are {", ".join(options)}'
+                    f'protocol {self.name}: unknown {field} {value!r}, there are '
+                    f'{", ".join(options)}'
                 )
 
     def accepts(self, kind: str | PredictionType) -> bool:
@@ -125,35 +130,37 @@ class Protocol:
             reason = f'this protocol fits {alignment.meaning}, and an offset cannot be carried from one to the other'
         accepted = [other.value for other in PredictionType if self.accepts(other)]
         raise ValueError(
-            f'protocol {self.name} cannot score predictions of type {kind.value} ({kind.meaning}): {reason}. '
-            f'It scores {", ".join(accepted)}'
+            f'protocol {self.name} cannot score predictions of type {kind.value} ({kind.meaning}): '
+            f'{reason}. It scores {", ".join(accepted)}'
         )
 
     def check_sample(self, sample: dict) -> None:
         """Check that ground truth is of the view and the kind that the protocol scores.
 
         Args:
-            sample: With ``gt_depth`` (H, W) and, if there are, ``img_path``, ``crop_box``, ``frame_shape`` and
-                ``gt_filled``.
+            sample: With ``gt_depth`` (H, W) and, if there are, ``img_path``, ``crop_box``,
+                ``frame_shape`` and ``gt_filled``.
 
         Raises:
-            ValueError: If it is of another view, or filled where measured depth is scored, or the other way round.
+            ValueError: If it is of another view, or filled where measured depth is scored, or the
+                other way round.
         """
         name = sample.get('img_path', 'a sample')
         gt_size = tuple(sample['gt_depth'].shape)
         view = scored_view(gt_size, sample.get('crop_box'), sample.get('frame_shape'))
         if not view.satisfies(self.view, gt_size):
             raise ValueError(
-                f'{name}: the test pipeline leaves ground truth of {gt_size}, {_view_phrase(view)}, but '
-                f'protocol {self.name} scores {_REQUIRED_VIEWS[self.view]}. '
-                "Change the pipeline or take another protocol; view='any' (--view any) scores it nevertheless, which "
-                "then shows in the protocol's name"
+                f'{name}: the test pipeline leaves ground truth of {gt_size}, {_view_phrase(view)}, '
+                f'but protocol {self.name} scores {_REQUIRED_VIEWS[self.view]}. '
+                "Change the pipeline or take another protocol; view='any' (--view any) scores it "
+                "nevertheless, which then shows in the protocol's name"
             )
         if self.filled != bool(sample.get('gt_filled', False)):
             actual, required = ('measured', 'filled') if self.filled else ('filled', 'measured')
             raise ValueError(
-                f'{name} has {actual} ground truth, but protocol {self.name} scores {required} depth; for '
-                'NYULabeledDataset raw_depth=True reads depth as measured, and nyu_filled_10 scores the filled one'
+                f'{name} has {actual} ground truth, but protocol {self.name} scores {required} '
+                'depth; for NYULabeledDataset raw_depth=True reads depth as measured, and '
+                'nyu_filled_10 scores the filled one'
             )
 
     def check_size(self, size: Sequence[int], gt_size: Sequence[int], name: str = 'a map') -> None:
@@ -164,10 +171,11 @@ class Protocol:
         """
         if self.resize == 'none' and tuple(size) != tuple(gt_size):
             raise ValueError(
-                f'{name}: the prediction is {tuple(size)}, the ground truth {tuple(gt_size)}, and protocol {self.name} '
-                'has no rule for resizing. Test pipelines crop both alike and resize the image only '
-                "(resize_depth=False); to resize predictions say resize='bilinear' (--resize), which then shows in the "
-                "protocol's name"
+                f'{name}: the prediction is {tuple(size)}, the ground truth {tuple(gt_size)}, and '
+                f'protocol {self.name} has no rule for resizing. Test pipelines crop both alike and '
+                'resize the image only '
+                "(resize_depth=False); to resize predictions say resize='bilinear' (--resize), "
+                "which then shows in the protocol's name"
             )
 
     def cap(self, gt_depth: Tensor) -> Tensor:
@@ -202,11 +210,12 @@ class Protocol:
             kind: Type of the predictions.
 
         Returns:
-            Depth in metres, ground truth in metres and the boolean mask, cut to the crop. Depth is NaN where the
-            prediction cannot be one: not finite, zero or negative.
+            Depth in metres, ground truth in metres and the boolean mask, cut to the crop. Depth is
+            NaN where the prediction cannot be one: not finite, zero or negative.
 
         Raises:
-            ValueError: If the type cannot be scored, or the sizes differ and the protocol has no rule for it.
+            ValueError: If the type cannot be scored, or the sizes differ and the protocol has no
+                rule for it.
         """
         kind = get_prediction_type(kind)
         self.check_type(kind)
@@ -329,7 +338,8 @@ def _invert_if(values: Tensor, condition: bool) -> Tensor:
 def _finite_inverse(values: Tensor) -> Tensor:
     """Return the reciprocals of maps (N, h, w), finite, so that they can be interpolated.
 
-    Values below a millionth of the map's largest, zero and negative ones included, count as that millionth.
+    Values below a millionth of the map's largest, zero and negative ones included, count as that
+    millionth.
     """
     # An inverse depth of zero is infinitely far, but interpolation would make NaN of its neighbours.
     # NaN, an impossible value, must not spread over the whole map through its maximum.
