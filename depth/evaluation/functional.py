@@ -24,9 +24,11 @@ EXTRA_METRIC_NAMES = ('d0.5', 'irmse', 'imae')
 ALL_METRIC_NAMES = METRIC_NAMES + EXTRA_METRIC_NAMES
 HIGHER_IS_BETTER = ('d0.5', 'd1', 'd2', 'd3')
 
+# Bounds of max(p / g, g / p), by metric.
 THRESHOLDS = {'d0.5': 1.25**0.5, 'd1': 1.25, 'd2': 1.25**2, 'd3': 1.25**3}
 ERROR_MOMENTS = ('abs_rel', 'sq_rel', 'square', 'log_square', 'log_abs', 'log_mean', 'log_variance')
 INVERSE_MOMENTS = ('inverse_square', 'inverse_abs')
+# In this order the moments of an image are stored as one row.
 MOMENTS = ('count', 'bad', *ERROR_MOMENTS, *INVERSE_MOMENTS, *THRESHOLDS)
 SILOGS = dict(
     sqrt_percent='100 * sqrt(mean e^2 - (mean e)^2), as on the KITTI server',
@@ -61,7 +63,9 @@ def depth_metrics(
             positive.
     """
     pred, target = torch.as_tensor(pred), torch.as_tensor(target)
-    mask = target > 0 if mask is None else torch.as_tensor(mask).bool()
+    if mask is None:
+        mask = target > 0
+    mask = torch.as_tensor(mask).bool()
     if not pred.shape == target.shape == mask.shape:
         raise ValueError(
             f'pred {tuple(pred.shape)}, target {tuple(target.shape)} and mask {tuple(mask.shape)} '
@@ -93,7 +97,7 @@ def batched_depth_metrics(pred: Tensor, target: Tensor, mask: Tensor) -> dict[st
 
 
 def valid_pairs(pred: Tensor, target: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return depth, ground truth (float64) and mask as rows (N, P), with 1 in both maps where the mask is False.
+    """Return depth, ground truth (float64) and mask as rows (N, P); both maps are 1 outside the mask.
 
     So every error is 0 there, and sums over pixels need no mask.
     """
@@ -106,7 +110,7 @@ def valid_pairs(pred: Tensor, target: Tensor, mask: Tensor) -> tuple[Tensor, Ten
 def depth_moments(
     pred: Tensor, target: Tensor, mask: Tensor, eps_ratio: float = 0.0, eps_log: float = 0.0
 ) -> dict[str, Tensor]:
-    """Return the moments of every image by name, in the order of ``MOMENTS``, without synchronising the device.
+    """Return the moments of every image by name, in the order of ``MOMENTS``.
 
     Args:
         pred: Predicted depth in metres, (N, ...). Valid pixels whose value is not finite and
@@ -130,7 +134,11 @@ def depth_moments(
     quotient = p / g
     absolute = (p - g).abs()
     square = absolute.square()
-    log_difference = (((p + eps_log) / (g + eps_log)) if eps_log else quotient).log()
+    # One division and one logarithm a pixel: these maps are the bulk of the time of an evaluation.
+    log_ratio = quotient
+    if eps_log:
+        log_ratio = (p + eps_log) / (g + eps_log)
+    log_difference = log_ratio.log()
     log_mean = mean(log_difference)
     # Centred: mean(e^2) - mean(e)^2 loses all digits where a prediction is off by a factor only.
     log_variance = mean(torch.where(mask, log_difference - log_mean[:, None], 0).square())
@@ -176,10 +184,11 @@ def combine_moments(moments: dict[str, Tensor], average: str) -> dict[str, Tenso
     """
     if average == 'image_square':
         return {name: values.mean() for name, values in moments.items()}
+    # A mean over pixels is the mean over images, weighted by their numbers of pixels.
     count, log_mean = moments['count'], moments['log_mean']
     weights = count / count.sum()
     combined = {name: (weights * values).sum() for name, values in moments.items()}
-    # The variance of all pixels is the mean variance of the images plus the variance of their means.
+    # The variance of all pixels: the mean variance of the images plus the variance of their means.
     between = (weights * (log_mean - combined['log_mean']).square()).sum()
     combined['log_variance'] = combined['log_variance'] + between
     combined['count'] = count.sum()
@@ -197,13 +206,14 @@ def metrics_from_moments(
         silog: Key of ``SILOGS``.
         log10: Key of ``LOG10S``.
     """
-    log_variance = moments['log_variance']
+    # Some papers print natural logarithms under the name log10, and the variance as silog.
+    log_variance, log_abs = moments['log_variance'], moments['log_abs']
     values = dict(
         abs_rel=moments['abs_rel'],
         sq_rel=moments['sq_rel'],
         rmse=moments['square'].sqrt(),
         rmse_log=moments['log_square'].sqrt(),
-        log10=moments['log_abs'] / (math.log(10) if log10 == 'log10' else 1),
+        log10=log_abs if log10 == 'ln' else log_abs / math.log(10),
         silog=log_variance if silog == 'variance' else 100 * log_variance.sqrt(),
         irmse=moments['inverse_square'].sqrt(),
         imae=moments['inverse_abs'],

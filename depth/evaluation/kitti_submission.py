@@ -50,7 +50,7 @@ def find_predictions(folder: str | Path) -> dict[str, Path]:
         if path.suffix not in SUFFIXES:
             continue
         digits = re.search(r'(?<!\d)\d{10}$', path.stem)
-        name = f'{digits.group()}.png' if digits else None
+        name = f'{digits.group()}.png' if digits else ''
         if name not in NAMES:
             raise ValueError(
                 f'{path} is no prediction of test image 0000000000 to {NUM_IMAGES - 1:010d}; take '
@@ -61,7 +61,9 @@ def find_predictions(folder: str | Path) -> dict[str, Path]:
         predictions[name] = path
     missing = [name for name in NAMES if name not in predictions]
     if missing:
-        listed = ', '.join(missing[:3]) + (' ...' if len(missing) > 3 else '')
+        listed = ', '.join(missing[:3])
+        if len(missing) > 3:
+            listed += ' ...'
         raise FileNotFoundError(
             f'{folder} has {len(predictions)} of {NUM_IMAGES} predictions; missing: {listed}'
         )
@@ -122,11 +124,15 @@ def average_depth(
         raise ValueError(f'predictions of one image differ in size: {sorted(shapes)}')
     check_weights(weights, len(depths))
     stack = np.stack(depths).astype(np.float64)  # (models, H, W)
-    model_weights = np.ones(len(depths)) if weights is None else np.asarray(weights, np.float64)
+    model_weights = np.ones(len(depths))
+    if weights is not None:
+        model_weights = np.asarray(weights, np.float64)
     # A model without a value at a pixel has no weight there.
     pixel_weights = model_weights[:, None, None] * (stack > 0)
     total = pixel_weights.sum(axis=0)
-    values = np.log(np.where(stack > 0, stack, 1)) if log_depth else stack
+    values = stack
+    if log_depth:
+        values = np.log(np.where(stack > 0, stack, 1))
     mean = (pixel_weights * values).sum(axis=0) / np.where(total > 0, total, 1)
     if log_depth:
         mean = np.exp(mean)
@@ -144,7 +150,7 @@ def check_weights(weights: Sequence[float] | None, count: int) -> None:
 
 
 def encode_depth(depth: np.ndarray) -> np.ndarray:
-    """Return depth (H, W) in metres as the server stores it, uint16; a positive depth never becomes 0, "none"."""
+    """Return depth (H, W) in metres as uint16 of the server; a positive depth never becomes 0."""
     return encode_uint16(depth, DEPTH_SCALE)
 
 
@@ -176,11 +182,13 @@ def pack_submission(
     models = [find_predictions(folder) for folder in folders]
     with atomic_open(out) as file:
         with zipfile.ZipFile(file, 'w', zipfile.ZIP_STORED) as archive:
+            # Stored, not deflated again: PNG data do not get smaller.
             for name in progress(list(NAMES)):
                 depths = [read_prediction(model[name], depth_scale) for model in models]
                 depth = average_depth(depths, weights, log_depth)
                 stored = cv2.imencode('.png', encode_depth(depth))[1].tobytes()
                 archive.writestr(zipfile.ZipInfo(name, _EPOCH), stored)
+        # Checked under its temporary name: an invalid archive never gets the name of a valid one.
         file.flush()
         problems, notes = check_archive(file.name)
         if problems:
@@ -202,9 +210,8 @@ def check_archive(path: str | Path) -> tuple[list[str], list[str]]:
             for name in names:
                 if name not in NAMES:
                     continue
-                stored = cv2.imdecode(
-                    np.frombuffer(archive.read(name), np.uint8), cv2.IMREAD_UNCHANGED
-                )
+                content = np.frombuffer(archive.read(name), np.uint8)
+                stored = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
                 problem = _map_problem(name, stored)
                 if problem:
                     problems.append(problem)
@@ -217,15 +224,16 @@ def check_archive(path: str | Path) -> tuple[list[str], list[str]]:
 
 
 def _name_problems(names: Sequence[str]) -> list[str]:
+    """Return the problems with the names of an archive's files."""
     problems = []
-    missing = [name for name in NAMES if name not in set(names)]
+    missing = sorted(set(NAMES) - set(names))
     extra = [name for name in names if name not in NAMES]
     if extra:
-        nested = any(Path(name).name in NAMES for name in extra)
-        hint = ' (the files belong into the root of the zip, not into a folder)' if nested else ''
-        problems.append(
-            f'{len(extra)} entries the server does not expect, such as {extra[0]}{hint}'
-        )
+        problem = f'{len(extra)} entries the server does not expect, such as {extra[0]}'
+        # The usual mistake: the folder was packed instead of the files in it.
+        if any(Path(name).name in NAMES for name in extra):
+            problem += ' (the files belong into the root of the zip, not into a folder)'
+        problems.append(problem)
     if missing:
         problems.append(f'{len(missing)} of {NUM_IMAGES} files missing, such as {missing[0]}')
     if len(set(names)) < len(names):
@@ -246,7 +254,13 @@ def _map_problem(name: str, stored: np.ndarray | None) -> str:
 
 @dataclass(frozen=True)
 class _MapSummary:
-    """Median of a stored map in metres (0 if it is empty), and counts of pixels without a value and at the limit."""
+    """Summary of a stored map.
+
+    Attributes:
+        median: Of the pixels with a value, in metres; 0 if there are none.
+        num_empty: Pixels without a value.
+        num_limited: Pixels at the farthest value of 16 bits.
+    """
 
     median: float
     num_empty: int
@@ -255,7 +269,9 @@ class _MapSummary:
 
 def _summarize(stored: np.ndarray) -> _MapSummary:
     present = stored[stored > 0]
-    median = float(np.median(present)) / DEPTH_SCALE if present.size else 0.0
+    median = 0.0
+    if present.size:
+        median = float(np.median(present)) / DEPTH_SCALE
     return _MapSummary(median, stored.size - present.size, int((stored == 65535).sum()))
 
 
@@ -284,4 +300,6 @@ def _value_remarks(summaries: Sequence[_MapSummary]) -> tuple[list[str], list[st
 def _shorten(problems: list[str], limit: int = 5) -> list[str]:
     if len(problems) <= limit:
         return problems
-    return [*problems[:limit], f'and {len(problems) - limit} more']
+    shortened = problems[:limit]
+    shortened.append(f'and {len(problems) - limit} more')
+    return shortened

@@ -28,7 +28,7 @@ NUMPY_ERRORS = (
 
 
 def read_map(path: str | Path) -> np.ndarray:
-    """Return the array of a prediction file, unchanged: a 16-bit PNG, an npy or an npz (first array).
+    """Return the array of a prediction file unchanged: 16-bit PNG, npy or npz (first array).
 
     Raises:
         ValueError: If it cannot be read.
@@ -66,7 +66,7 @@ def _read_png(path: Path) -> np.ndarray:
 
 
 def _png_problem(content: bytes) -> str:
-    """Return the problem with the chunks of a PNG, '' if all are complete and their checksums are right."""
+    """Return the problem with the chunks of a PNG, '' if all are complete and undamaged."""
     # OpenCV decodes a truncated file without an error and fills the rest with zeros.
     if not content.startswith(PNG_SIGNATURE):
         return 'is no PNG' if content else 'is empty'
@@ -74,10 +74,8 @@ def _png_problem(content: bytes) -> str:
     while position + 12 <= len(content):
         # A chunk is its length, type, data and checksum; all but the data have four bytes.
         end = position + 12 + int.from_bytes(content[position : position + 4])
-        kind, checksum = (
-            content[position + 4 : position + 8],
-            int.from_bytes(content[end - 4 : end]),
-        )
+        kind = content[position + 4 : position + 8]
+        checksum = int.from_bytes(content[end - 4 : end])
         if end > len(content):
             return 'is cut off'
         if zlib.crc32(content[position + 4 : end - 4]) != checksum:

@@ -58,9 +58,8 @@ def get_prediction_type(name: str) -> PredictionType:
     try:
         return PredictionType(name)
     except ValueError as error:
-        near = difflib.get_close_matches(
-            str(name), [kind.value for kind in PredictionType], n=1, cutoff=0.4
-        )
+        values = [kind.value for kind in PredictionType]
+        near = difflib.get_close_matches(str(name), values, n=1, cutoff=0.4)
         hint = f'did you mean {near[0]!r}? ' if near else ''
         listed = '; '.join(f'{kind.value} ({kind.meaning})' for kind in PredictionType)
         raise ValueError(f'unknown prediction type {name!r}; {hint}there are: {listed}') from error

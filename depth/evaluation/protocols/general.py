@@ -12,7 +12,7 @@ from .protocol import Protocol
 
 
 def _fitted(name: str, description: str, alignment: str, max_depth: float) -> Protocol:
-    """Return a protocol that fits predictions in the domain (depth or inverse depth) that they are resized in."""
+    """Return a protocol that fits and resizes predictions in one domain, depth or inverse depth."""
     return Protocol(
         name,
         description,

@@ -180,24 +180,24 @@ class Protocol:
 
     def cap(self, gt_depth: Tensor) -> Tensor:
         """Return ground truth in metres, capped at ``cap_gt``."""
-        return gt_depth if self.cap_gt is None else gt_depth.clamp(max=self.cap_gt)
+        # Published by some toolboxes: farther depth counts as if it were at the cap.
+        if self.cap_gt is None:
+            return gt_depth
+        return gt_depth.clamp(max=self.cap_gt)
 
     def valid_mask(self, gt_depth: Tensor) -> Tensor:
         """Return the mask of the pixels of capped ground truth (..., H, W), in metres, that count."""
         top, bottom, left, right = CROPS[self.crop](*gt_depth.shape[-2:])
         inside = torch.zeros(gt_depth.shape[-2:], dtype=torch.bool, device=gt_depth.device)
         inside[top:bottom, left:right] = True
-        beyond_near = (
-            gt_depth > self.min_depth
-            if self.strict in ('both', 'near')
-            else gt_depth >= self.min_depth
-        )
-        before_far = (
-            gt_depth < self.max_depth
-            if self.strict in ('both', 'far')
-            else gt_depth <= self.max_depth
-        )
-        return inside & beyond_near & before_far & (gt_depth > 0)
+        # Published codes differ in whether depth exactly at an end counts, and capped ground truth
+        # has many such pixels.
+        in_range = (gt_depth >= self.min_depth) & (gt_depth <= self.max_depth)
+        if self.strict in ('both', 'near'):
+            in_range &= gt_depth != self.min_depth
+        if self.strict in ('both', 'far'):
+            in_range &= gt_depth != self.max_depth
+        return inside & in_range & (gt_depth > 0)
 
     def prepare(
         self, pred: Tensor, gt_depth: Tensor, kind: str | PredictionType = PredictionType.METRIC
@@ -225,7 +225,7 @@ class Protocol:
         pred = torch.where(self._is_possible(pred, kind), pred, torch.nan)
         inverse = kind.is_inverse
         if pred.shape[-2:] != gt_depth.shape[-2:]:
-            # A map with an unknown offset can only be resized as it is: its reciprocal means nothing.
+            # A map with an unknown offset is resized as it is: its reciprocal means nothing.
             resize_inverse = inverse if kind.ambiguity == 2 else self.resize_inverse
             if inverse != resize_inverse:
                 pred, inverse = _finite_inverse(pred), resize_inverse
@@ -236,7 +236,8 @@ class Protocol:
         mask = mask[..., top:bottom, left:right]
         fit_inverse = ALIGNMENTS[self.alignment].inverse
         pred = _invert_if(pred, inverse != fit_inverse)
-        target = gt_depth.reciprocal() if fit_inverse else gt_depth
+        target = _invert_if(gt_depth, fit_inverse)
+        # NaN, an impossible prediction, would make the fit NaN for the whole image.
         pred = align(pred, target, mask & pred.isfinite(), self.alignment)
         return self._clamped_depth(pred, fit_inverse), gt_depth, mask
 
@@ -244,7 +245,7 @@ class Protocol:
     def _is_possible(pred: Tensor, kind: PredictionType) -> Tensor:
         """Return the mask of values that a prediction of a type can have."""
         finite = pred.isfinite()
-        # With an unknown offset every number is possible; an inverse depth of zero is infinitely far.
+        # With an unknown offset every number is possible; an inverse depth of 0 is infinitely far.
         if kind.ambiguity == 2:
             return finite
         if kind.is_inverse:
@@ -254,9 +255,9 @@ class Protocol:
     def _resize(self, pred: Tensor, size: tuple[int, int]) -> Tensor:
         self.check_size(pred.shape[-2:], size)
         corners = self.resize == 'bilinear_corners'
-        return F.interpolate(
-            pred[:, None], size=tuple(size), mode='bilinear', align_corners=corners
-        )[:, 0]
+        maps = pred[:, None]  # (N, 1, h, w), the shape that interpolate needs
+        resized = F.interpolate(maps, size=tuple(size), mode='bilinear', align_corners=corners)
+        return resized[:, 0]
 
     def _clamped_depth(self, pred: Tensor, inverse: bool) -> Tensor:
         if self.clamp is None:
@@ -265,7 +266,8 @@ class Protocol:
         if not inverse:
             return pred.clamp(near, far)
         # Clamped before it is inverted: an inverse depth of zero or less is farther than any depth.
-        return pred.clamp(1 / far, 1 / near if near > 0 else None).reciprocal()
+        nearest = 1 / near if near > 0 else None
+        return pred.clamp(1 / far, nearest).reciprocal()
 
     def modified(self, **changes: object) -> 'Protocol':
         """Return the protocol with other values and a name that lists them.
@@ -275,6 +277,7 @@ class Protocol:
         for key, value in list(changes.items()):
             if value is None or value == getattr(self, key):
                 del changes[key]
+        # The published name is kept for the published definition alone.
         if not changes:
             return self
         listed = ', '.join(f'{key}={value}' for key, value in sorted(changes.items()))
@@ -291,7 +294,7 @@ class Protocol:
         """
         definition = {key: _plain(value) for key, value in asdict(self).items()}
         fingerprinted = {key: value for key, value in definition.items() if key != 'description'}
-        # ``filled`` was added later: without it the fingerprints of older protocols stay as published.
+        # `filled` was added later; without it the fingerprints of older protocols stay as they were.
         if not self.filled:
             del fingerprinted['filled']
         return dict(definition, fingerprint=fingerprint(fingerprinted))
@@ -332,7 +335,9 @@ def _view_phrase(view: View) -> str:
 
 
 def _invert_if(values: Tensor, condition: bool) -> Tensor:
-    return values.reciprocal() if condition else values
+    if condition:
+        return values.reciprocal()
+    return values
 
 
 def _finite_inverse(values: Tensor) -> Tensor:
@@ -348,6 +353,9 @@ def _finite_inverse(values: Tensor) -> Tensor:
 
 
 def _plain(value: object) -> object:
+    # JSON has neither infinity nor tuples.
     if isinstance(value, float) and value == float('inf'):
         return None
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return list(value)
+    return value
