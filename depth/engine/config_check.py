@@ -12,6 +12,7 @@ from mmengine.registry import Registry
 from depth import registry as registries
 
 from .config_ranges import check_depth_range, parts_of_dataset
+from .config_references import CONFIG_KEYS
 from .config_values import check_testing_parts, check_training_parts, check_values
 from .errors import ConfigError
 
@@ -129,8 +130,6 @@ def check_data_paths(cfg: Config, loaders: Sequence[str]) -> None:
 
 def _find_similar_key(key: str) -> str | None:
     """Return the key of the runner that an unknown top-level key resembles, None if there is none."""
-    from .config import CONFIG_KEYS
-
     if key in CONFIG_KEYS:
         return None
     near = difflib.get_close_matches(key, CONFIG_KEYS, n=1, cutoff=0.9)

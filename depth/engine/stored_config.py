@@ -22,7 +22,7 @@ from mmengine.registry import Registry as MMEngineRegistry
 import depth
 from depth import registry as registries
 
-from .config import make_projects_importable
+from .custom_modules import make_projects_importable
 from .errors import ConfigError
 
 TOOLBOX = Path(depth.__file__).resolve().parents[1]

@@ -6,8 +6,9 @@ import pytest
 from mmengine.config import Config
 
 from depth.apis import init_model
-from depth.engine.config import load_config, resolve_references
+from depth.engine.config import load_config
 from depth.engine.config_check import check_config
+from depth.engine.config_references import resolve_references
 from depth.engine.config_values import check_testing_parts, check_training_parts
 from depth.engine.errors import ConfigError
 from tests.shared import REPO

@@ -10,7 +10,7 @@ import torch
 from benchmarks import Setting, Spec, train
 from depth.apis import inference_model, init_model
 from depth.cli import parse_cfg_options
-from depth.engine.config import CONFIG_KEYS
+from depth.engine.config_references import CONFIG_KEYS
 from tests.shared import REPO
 
 TINY = str(REPO / 'configs/synthetic/depthformer_tiny_rooms.py')
