@@ -44,7 +44,7 @@ def write_pack(
     folder: str | Path,
     shard_size: int = 1 << 30,
     workers: int = 0,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda count, total: None,
 ) -> dict:
     """Write every sample of a data set; the folder appears when it is complete.
 
@@ -56,7 +56,7 @@ def write_pack(
         folder: The pack; it must not exist yet.
         shard_size: A new shard is begun where one would become larger, in bytes.
         workers: Processes that read and encode; 0: this one.
-        progress: Told how many samples are done, of how many.
+        progress: Receives the number of written samples and of all.
 
     Returns:
         The index.
