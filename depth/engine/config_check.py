@@ -120,8 +120,9 @@ def check_data_paths(cfg: Config, loaders: Sequence[str]) -> None:
             root = dataset.get('data_root')
             if root and not Path(root).is_dir():
                 raise ConfigError(
-                    f'{key}.data_root: {root} does not exist; put the data there (docs/dataset_prepare.md draws the '
-                    f'trees) or set it with --cfg-options {key}.data_root=...'
+                    f'{key}.data_root: {root} does not exist; put the data there '
+                    f'(docs/dataset_prepare.md draws the trees) or set it with --cfg-options '
+                    f'{key}.data_root=...'
                 )
             split = dataset.get('ann_file')
             if split and not Path(root or '', split).is_file():
@@ -180,7 +181,8 @@ def _check_node(path: str, node: dict, registry: Registry | None) -> None:
                 accepted
             )
             raise ConfigError(
-                f'{path}.{argument}: {type_name} has no argument {argument!r}; did you mean {", ".join(near)}?'
+                f'{path}.{argument}: {type_name} has no argument {argument!r}; did you mean '
+                f'{", ".join(near)}?'
             )
 
 

@@ -286,8 +286,10 @@ def _value_remarks(summaries: Sequence[_MapSummary]) -> tuple[list[str], list[st
             problems.append(f'a median depth of {typical:.4g} m is no street: is it depth * 256?')
     if len(medians) < len(summaries):
         problems.append(f'{len(summaries) - len(medians)} maps hold no prediction at all')
-    num_empty = sum(summary.num_empty for summary in summaries)
-    num_limited = sum(summary.num_limited for summary in summaries)
+    num_empty = num_limited = 0
+    for summary in summaries:
+        num_empty += summary.num_empty
+        num_limited += summary.num_limited
     if num_empty:
         notes.append(f'{num_empty} pixels have no prediction (0); the server fills them in')
     if num_limited:

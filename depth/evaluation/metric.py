@@ -188,6 +188,7 @@ class DepthMetric(BaseMetric):
                 continue
             moments[protocol.name] = image_moments(protocol, self.pixel_metrics, prepared)
         for index, sample in enumerate(samples):
+            # A sample without a file goes by its number, then by its position.
             result = dict(
                 name=str(sample.get('img_path', sample.get('sample_idx', len(self.results)))),
                 kind=kind.value,
