@@ -57,6 +57,9 @@ def train(
         # mmengine looks for the newest checkpoint where it is told to resume from none.
         takes_newest = resume is True or resume == 'auto'
         cfg.load_from = None if takes_newest else str(resume)
+    # The file brings the encoder, so timm's need not be fetched.
+    if cfg.get('load_from') and cfg.get('load_published'):
+        skip_pretrained(cfg)
     if amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
     if auto_scale_lr:
@@ -119,6 +122,8 @@ def test(
     cfg.load_from = str(checkpoint)
     cfg.resume = False
     cfg.load_strict = True
+    if cfg.get('load_published'):  # parts are for the start of a training
+        cfg.load_published = dict(cfg.load_published, parts=[])
     skip_pretrained(cfg)
     if tta is not None:
         cfg.model.test_cfg = dict(cfg.model.get('test_cfg') or {}, flip=tta)
