@@ -1,4 +1,4 @@
-"""Sampling that can be continued anywhere without reading what was passed."""
+"""Endless sampling that can be continued at any position without reading the samples before it."""
 
 from collections.abc import Iterator, Sized
 
@@ -10,7 +10,7 @@ from depth.registry import DATA_SAMPLERS
 
 
 class SampleIndex(int):
-    """Index of a sample that also knows its place in the endless training sequence.
+    """Index of a sample that also knows its position in the endless training sequence.
 
     Attributes:
         key: (seed, position); seeds the random numbers of this sample's augmentation.
@@ -25,10 +25,12 @@ class SampleIndex(int):
         return self
 
     def __getnewargs__(self) -> tuple[int, tuple[int, int]]:
+        # For pickle, by which the loader sends indices to its workers: int would give no key.
         return int(self), self.key
 
     def generator(self) -> np.random.RandomState:
         """Return the sample's own random number generator."""
+        # RandomState takes numbers of 32 bits, and a position may be larger.
         seed, position = self.key
         return np.random.RandomState([seed & 0xFFFFFFFF, position & 0xFFFFFFFF, position >> 32])
 
@@ -68,29 +70,31 @@ class ResumableInfiniteSampler(Sampler):
         """Begin the next iteration at ``position`` of the global sequence."""
         if position % (self.batch_size * self.world_size):
             raise ValueError(
-                f'cannot start at sample {position}: {self.world_size} processes with batch size {self.batch_size} '
-                f'need a multiple of {self.batch_size * self.world_size}; resume with the global batch size of before'
+                f'cannot start at sample {position}: {self.world_size} processes with batch size '
+                f'{self.batch_size} need a multiple of {self.batch_size * self.world_size}; resume '
+                'with the global batch size of before'
             )
         self.start = position
 
     def __iter__(self) -> Iterator[SampleIndex]:
-        position = self.start + self.rank * self.batch_size
+        first = self.start + self.rank * self.batch_size
         epoch, order = -1, np.empty(0, int)
         while True:
-            for place in range(position, position + self.batch_size):
-                if place // self.size != epoch:
-                    epoch = place // self.size
+            # One block of this process; the blocks of the others lie between it and the next.
+            for position in range(first, first + self.batch_size):
+                if position // self.size != epoch:
+                    epoch = position // self.size
                     order = self._permutation(epoch)
-                yield SampleIndex(order[place % self.size], (self.seed, place))
-            position += self.batch_size * self.world_size
+                yield SampleIndex(order[position % self.size], (self.seed, position))
+            first += self.batch_size * self.world_size
 
     def batch_of_iteration(self, iteration: int) -> list[SampleIndex]:
-        """Return the samples that this process gets in a training iteration, counted from the run's beginning."""
+        """Return the samples of this process in a training iteration, the run's first being 0."""
         first = (iteration * self.world_size + self.rank) * self.batch_size
         indices = []
-        for place in range(first, first + self.batch_size):
-            order = self._permutation(place // self.size)
-            indices.append(SampleIndex(order[place % self.size], (self.seed, place)))
+        for position in range(first, first + self.batch_size):
+            order = self._permutation(position // self.size)
+            indices.append(SampleIndex(order[position % self.size], (self.seed, position)))
         return indices
 
     def _permutation(self, epoch: int) -> np.ndarray:

@@ -38,7 +38,7 @@ def test_a_late_start_continues_the_same_sequence(monkeypatch):
 def test_every_pass_is_another_permutation(monkeypatch):
     indices = take(at_rank(0, 1, 5, monkeypatch), 30)
     passes = [indices[start : start + 10] for start in (0, 10, 20)]
-    assert all(sorted(part) == list(range(10)) for part in passes)
+    assert all(sorted(order) == list(range(10)) for order in passes)
     assert passes[0] != passes[1] != passes[2]
 
 
