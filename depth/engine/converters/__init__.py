@@ -21,6 +21,7 @@ from .query_heads import (
 )
 from .state import PublishedState, register_converter
 from .swin import convert_swin
+from .zoedepth import convert_zoedepth
 
 __all__ = [
     'MASK2FORMER_RULES',
@@ -36,6 +37,7 @@ __all__ = [
     'convert_official',
     'convert_simipu',
     'convert_swin',
+    'convert_zoedepth',
     'register_converter',
     'write_converted',
 ]

@@ -3,5 +3,6 @@
 from .depth_estimator import DepthEstimator
 from .self_supervised_estimator import SelfSupervisedEstimator
 from .test_time import blend_mirrored
+from .zoedepth_estimator import ZoeDepthEstimator
 
-__all__ = ['DepthEstimator', 'SelfSupervisedEstimator', 'blend_mirrored']
+__all__ = ['DepthEstimator', 'SelfSupervisedEstimator', 'ZoeDepthEstimator', 'blend_mirrored']
