@@ -16,6 +16,13 @@ class DepthDataSample(BaseDataElement):
         intrinsics: (3, 3) float32, pixels, of the network's input image.
         normals: (3, H, W) float32, unit surface normals in camera axes (x right, y down, z
             forward), 0 = none.
+        pred_normals: (3, H, W) float32, predicted unit normals, axes as ``normals``.
+        pred_confidence: (H, W) float32, the method's confidence in ``pred_depth``, larger = surer.
+        pred_mask: (H, W) bool, or float32 probability, of pixels that have a depth at all; the
+            others are sky, for example.
+        pred_points: (3, H, W) float32, points in camera axes, in the unit of ``pred_depth``.
+        pred_intrinsics: (3, 3) float32, pixels of ``ori_shape``, the camera that the method
+            estimated.
         pred_inverse_depth: (h, w) float32, 1/m, at the size of the network's output
             (self-supervised methods).
 

@@ -13,7 +13,7 @@ from depth.structures import DepthDataSample
 
 @MODELS.register_module()
 class DepthDataPreprocessor(BaseDataPreprocessor):
-    """Batch uint8 BGR images on the device and normalise them to float32.
+    """Batch BGR images on the device and normalise them to float32.
 
     Images whose sizes differ or are no multiple of ``pad_size_divisor`` are padded with zeros at
     the right and bottom after the normalisation; ground truth is padded with 0, which means "not
@@ -24,11 +24,13 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
         std: Standard deviation of each channel, likewise.
         bgr_to_rgb: Reverse the channels first.
         pad_size_divisor: Divisor of height and width of the batch.
+        float_images: Images are float32 on the 0..255 scale instead of uint8, after a resize that
+            keeps fractions and overshoots (:class:`~depth.datasets.transforms.ResizeShortSide`).
 
     Raises:
         ValueError: If mean or std are not three numbers, std not positive; in ``forward`` if an
-            image is not (3, H, W) uint8, or if ground truth to train on has another size than its
-            image.
+            image is not (3, H, W) uint8 (float32 with ``float_images``), or if ground truth to
+            train on has another size than its image.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
         std: Sequence[float] = (58.395, 57.12, 57.375),
         bgr_to_rgb: bool = True,
         pad_size_divisor: int = 1,
+        float_images: bool = False,
     ) -> None:
         super().__init__(non_blocking=True)
         if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
@@ -49,6 +52,7 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
             )
         self.bgr_to_rgb = bgr_to_rgb
         self.pad_size_divisor = pad_size_divisor
+        self.image_dtype = torch.float32 if float_images else torch.uint8
         # Not persistent: they come from the config, not from a checkpoint.
         self.register_buffer(
             'mean', torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1), persistent=False
@@ -73,11 +77,11 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
         images = list(data['inputs'])
         samples = data.get('data_samples')
         for image in images:
-            if image.ndim != 3 or image.shape[0] != 3 or image.dtype != torch.uint8:
+            if image.ndim != 3 or image.shape[0] != 3 or image.dtype != self.image_dtype:
                 raise ValueError(
                     f'an image of the batch has shape {tuple(image.shape)} and type {image.dtype}, '
-                    'expected (3, H, W) and torch.uint8: normalisation happens here, not in the '
-                    'pipeline'
+                    f'expected (3, H, W) and {self.image_dtype}: normalisation happens here, not '
+                    'in the pipeline'
                 )
         height = self._round_up(max(image.shape[1] for image in images))
         width = self._round_up(max(image.shape[2] for image in images))

@@ -11,8 +11,6 @@ slow = dict(lr_mult=0.1)
 optim_wrapper = dict(
     optimizer=dict(lr=2.512e-4),
     paramwise_cfg=dict(
-        custom_keys=dict(
-            _delete_=True, **{'backbone': slow, 'decode_head.decoder.': slow}
-        )
+        custom_keys=dict(_delete_=True, **{'backbone': slow, 'decode_head.decoder.': slow})
     ),
 )

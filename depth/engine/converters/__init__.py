@@ -19,13 +19,14 @@ from .query_heads import (
     convert_mask_head,
     convert_mmdepth_binsformer,
 )
-from .state import PublishedState, register_converter
+from .state import PublishedState, Source, find_source, register_converter
 from .swin import convert_swin
 from .zoedepth import convert_zoedepth
 
 __all__ = [
     'MASK2FORMER_RULES',
     'PublishedState',
+    'Source',
     'convert_adabins',
     'convert_binsformer',
     'convert_bts',
@@ -38,6 +39,7 @@ __all__ = [
     'convert_simipu',
     'convert_swin',
     'convert_zoedepth',
+    'find_source',
     'register_converter',
     'write_converted',
 ]

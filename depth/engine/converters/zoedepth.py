@@ -1,6 +1,6 @@
-"""Converter of ZoeDepth, published at https://github.com/isl-org/ZoeDepth (release v1.0).
+"""Converter of ZoeDepth (``ZoeD_M12_N.pt``, ``_K.pt``, ``_NK.pt``).
 
-Code and weights: MIT licence. The relative-depth core is that of MiDaS, MIT licence as well.
+https://github.com/isl-org/ZoeDepth, MIT licence; its core is that of https://github.com/isl-org/MiDaS.
 """
 
 from torch import Tensor
@@ -11,7 +11,12 @@ CORE = 'core.core.'
 HEAD = 'decode_head.'
 
 
-@register_converter('zoedepth')
+@register_converter(
+    'zoedepth',
+    code_licence='MIT (ZoeDepth and MiDaS)',
+    weights_licence='MIT, that of the repository, which states no other',
+    url='https://github.com/isl-org/ZoeDepth/releases/tag/v1.0',
+)
 def convert_zoedepth(state: PublishedState) -> dict[str, Tensor]:
     """Rename the BEiT, the decoder of MiDaS and the metric bins of ZoeD-N, -K or -NK.
 
@@ -29,7 +34,9 @@ def convert_zoedepth(state: PublishedState) -> dict[str, Tensor]:
     for level in range(4):
         converted |= _move_mlp(state, f'projectors.{level}.', f'{HEAD}projectors.{level + 1}.')
     domains = [
-        name.split('.')[1] for name in state.names('seed_bin_regressors.') if '_net.0.weight' in name
+        name.split('.')[1]
+        for name in state.names('seed_bin_regressors.')
+        if '_net.0.weight' in name
     ]
     for domain in domains:
         converted |= _convert_bins(state, 's', f'{domain}.', f'{HEAD}metric_bins.{domain}.')
@@ -62,9 +69,7 @@ def _convert_decoder(state: PublishedState) -> dict[str, Tensor]:
     return converted
 
 
-def _convert_bins(
-    state: PublishedState, plural: str, domain: str, bins: str
-) -> dict[str, Tensor]:
+def _convert_bins(state: PublishedState, plural: str, domain: str, bins: str) -> dict[str, Tensor]:
     """Rename the metric bins of one domain.
 
     Args:

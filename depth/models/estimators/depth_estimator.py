@@ -17,7 +17,7 @@ from .test_time import WindowCorner, mirrored_samples, shifted_samples, slide_in
 
 @MODELS.register_module()
 class DepthEstimator(BaseModel):
-    """Metric depth from one image.
+    """Depth from one image: metric depth, or the quantity that the head's ``prediction_type`` names.
 
     Args:
         backbone: Config of the backbone.
@@ -29,7 +29,9 @@ class DepthEstimator(BaseModel):
         train_cfg: Training options that a subclass names in ``TRAIN_OPTIONS``; this class has none.
         test_cfg: ``mode``: ``'whole'`` or ``'slide'`` (then ``crop_size`` and ``stride``,
             (height, width) each, and ``window_batch``, the number of windows predicted at once, 1
-            by default); ``flip``: average with the prediction of the mirrored image.
+            by default); ``flip``: average with the prediction of the mirrored image;
+            ``align_corners``: convention of the resize of predictions to ``ori_shape``, False by
+            default.
 
     Raises:
         ValueError: If ``train_cfg`` or ``test_cfg`` hold an unknown option or value, or if
@@ -39,8 +41,15 @@ class DepthEstimator(BaseModel):
 
     TRAIN_OPTIONS: tuple[str, ...] = ()
     needs_depth = True  # a training without any ground truth is an error
-    prediction_type = 'metric'  # see depth.evaluation.PredictionType
-    TEST_OPTIONS: tuple[str, ...] = ('mode', 'crop_size', 'stride', 'window_batch', 'flip')
+    prediction_type = 'metric'  # the head's, see depth.evaluation.PredictionType
+    TEST_OPTIONS: tuple[str, ...] = (
+        'mode',
+        'crop_size',
+        'stride',
+        'window_batch',
+        'flip',
+        'align_corners',
+    )
 
     def __init__(
         self,
@@ -60,6 +69,7 @@ class DepthEstimator(BaseModel):
         self.pre_necks = nn.ModuleList(necks[:-1])
         self.neck = necks[-1] if necks else None
         self.decode_head = self.build_head(decode_head)
+        self.prediction_type = getattr(self.decode_head, 'prediction_type', self.prediction_type)
         # A subclass with an ``extract_feat`` of its own may change the channels on the way.
         if type(self).extract_feat is DepthEstimator.extract_feat:
             check_feature_channels(
@@ -87,7 +97,8 @@ class DepthEstimator(BaseModel):
             inputs: Output of the preprocessor.
             data_samples: One per image; needed for ``loss`` and ``predict``.
             mode: ``'loss'`` -> dict of losses; ``'predict'`` -> the samples with ``pred_depth``;
-                ``'tensor'`` -> depth (N, 1, H, W) in metres at the size of ``inputs``.
+                ``'tensor'`` -> depth (N, 1, H, W) at the size of ``inputs``, in metres or the unit of
+                ``prediction_type``.
 
         Raises:
             ValueError: If the mode, the shape of ``inputs`` or the samples do not fit.
@@ -139,13 +150,31 @@ class DepthEstimator(BaseModel):
     def predict_depth(
         self, inputs: Tensor, data_samples: list[DepthDataSample] | None = None
     ) -> Tensor:
-        """Return depth (N, 1, H, W) in metres of whole images, without test-time augmentation.
+        """Return depth (N, 1, H, W) of whole images, without test-time augmentation.
 
         The head's depth is clamped to the depth range first and then resized, as the published
         evaluation does.
         """
-        depth = self.decode_head(self.extract_feat(inputs), data_samples)['depth'].float()
-        return self.decode_head.resize(self.decode_head.clamp(depth), inputs.shape[-2:])
+        outputs = self.decode_head(self.extract_feat(inputs), data_samples)
+        return self._depth_of(outputs, inputs.shape[-2:])
+
+    def predict_maps(
+        self, inputs: Tensor, data_samples: list[DepthDataSample] | None = None
+    ) -> dict[str, Tensor]:
+        """Return ``depth`` as :meth:`predict_depth` does, and the head's further predictions.
+
+        These have the names of the head's ``map_names``, see
+        :meth:`~depth.models.heads.BaseDepthHead.further_maps`.
+        """
+        outputs = self.decode_head(self.extract_feat(inputs), data_samples)
+        size = inputs.shape[-2:]
+        return dict(
+            depth=self._depth_of(outputs, size), **self.decode_head.further_maps(outputs, size)
+        )
+
+    def _depth_of(self, outputs: dict[str, Tensor], size: Sequence[int]) -> Tensor:
+        """Return the depth (N, 1, H, W) of a head's outputs at ``size``."""
+        return self.decode_head.resize(self.decode_head.clamp(outputs['depth'].float()), size)
 
     @torch.no_grad()
     def predict(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> list[DepthDataSample]:
@@ -162,17 +191,62 @@ class DepthEstimator(BaseModel):
         return data_samples
 
     def _predict_equal(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> None:
-        """Set the predictions of images of one size."""
-        depth = self._infer(inputs, data_samples)
+        """Set the predictions of images of one size.
+
+        Further maps of the head come with whole images that are not mirrored; normals or points of
+        several views cannot be averaged.
+        """
+        maps = {}
+        is_plain = self.test_cfg['mode'] == 'whole' and not self.test_cfg['flip']
+        if is_plain and getattr(self.decode_head, 'map_names', ()):
+            maps = self.predict_maps(inputs, data_samples)
+            depth = maps.pop('depth')
+        else:
+            depth = self._infer(inputs, data_samples)
         for index, sample in enumerate(data_samples):
             height, width = sample.metainfo.get('img_shape', inputs.shape[-2:])
+            ori_shape = sample.metainfo.get('ori_shape', (height, width))
             # Padding is at the right and bottom; it has to go before the resize to ``ori_shape``.
             unpadded = depth[index : index + 1, :, :height, :width]
             tta = 'flip' if self.test_cfg['flip'] else 'none'
             sample.set_metainfo(dict(prediction_type=self.prediction_type, tta=tta))
-            sample.pred_depth = self._to_original(
-                unpadded, sample.metainfo.get('ori_shape', (height, width))
-            )
+            sample.pred_depth = self._to_original(unpadded, ori_shape)[0, 0]
+            for name, values in maps.items():
+                self._set_field(sample, name, values[index : index + 1], (height, width), ori_shape)
+
+    def _set_field(
+        self,
+        sample: DepthDataSample,
+        name: str,
+        values: Tensor,
+        size: Sequence[int],
+        ori_shape: Sequence[int],
+    ) -> None:
+        """Set a further prediction, at ``ori_shape``.
+
+        Args:
+            sample: Gets the field ``pred_<name>``.
+            name: One of the head's ``map_names``.
+            values: Map (1, C, H, W) or intrinsics (1, 3, 3) in pixels of the network's input.
+            size: (height, width) of the network's input without padding.
+            ori_shape: (height, width) before any resizing.
+        """
+        if name == 'intrinsics':
+            scale = values.new_ones(3, 1)
+            scale[0], scale[1] = ori_shape[1] / size[1], ori_shape[0] / size[0]
+            # x goes to (x + 0.5) * scale - 0.5: pixel centres are at whole numbers.
+            intrinsics = values[0] * scale
+            intrinsics[:2, 2] += (scale[:2, 0] - 1) / 2
+            sample.set_data({'pred_intrinsics': intrinsics})
+            return
+        is_bool = values.dtype == torch.bool
+        unpadded = values[..., : size[0], : size[1]].float()
+        resized = self._to_original(unpadded, ori_shape)[0]
+        if name == 'normals':
+            resized = F.normalize(resized, dim=0)
+        if is_bool:
+            resized = resized > 0.5
+        sample.set_data({f'pred_{name}': resized if len(resized) > 1 else resized[0]})
 
     def _infer(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> Tensor:
         """Return depth (N, 1, H, W) in metres with the options of ``test_cfg``."""
@@ -211,12 +285,12 @@ class DepthEstimator(BaseModel):
         depth, mirrored = self.predict_depth(batch, samples).chunk(2)
         return (depth + _mirror(mirrored, widths)) / 2
 
-    @staticmethod
-    def _to_original(depth: Tensor, size: Sequence[int]) -> Tensor:
-        """Resize (1, 1, h, w) to ``size`` with half-pixel centres, as pipelines resize images."""
-        if tuple(depth.shape[-2:]) != tuple(size):
-            depth = F.interpolate(depth, size=tuple(size), mode='bilinear', align_corners=False)
-        return depth[0, 0]
+    def _to_original(self, values: Tensor, size: Sequence[int]) -> Tensor:
+        """Resize (1, C, h, w) to ``size``; by default with half-pixel centres, as images are resized."""
+        if tuple(values.shape[-2:]) == tuple(size):
+            return values
+        corners = self.test_cfg.get('align_corners', False)
+        return F.interpolate(values, size=tuple(size), mode='bilinear', align_corners=corners)
 
 
 def _neck_configs(neck: dict | Sequence[dict] | None) -> dict[str, dict]:

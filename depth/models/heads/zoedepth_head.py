@@ -9,7 +9,7 @@ https://github.com/isl-org/ZoeDepth. Written anew from a description of it.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -433,27 +433,38 @@ class ZoeDepthDomainsHead(ZoeDepthHead):
     work, and nothing waits for the choice.
 
     Args:
-        domains: Names of the data sets (``dataset`` of a sample), one domain each.
+        domains: Far end of the ground truth that counts, in metres, by the name of the data set
+            (``dataset`` of a sample), one domain each.
         loss_domain: Config of the loss on domain logits; none by default.
         **kwargs: See :class:`ZoeDepthHead`.
 
     Raises:
-        ValueError: If there are fewer than two domains or a name comes twice.
+        ValueError: If there are fewer than two domains or a far end is not in the depth range; in
+            ``loss`` if a sample's data set is no domain.
     """
 
     def __init__(
-        self, domains: Sequence[str] = ('nyu', 'kitti'), loss_domain: dict | None = None, **kwargs
+        self, domains: Mapping[str, float], loss_domain: dict | None = None, **kwargs
     ) -> None:
-        if len(domains) < 2 or len(set(domains)) != len(domains):
-            raise ValueError(
-                f'ZoeDepthDomainsHead: domains are two or more different names, got {list(domains)}'
-            )
         self.domains = tuple(domains)
         super().__init__(**kwargs)
+        if len(domains) < 2:
+            raise ValueError(
+                f'ZoeDepthDomainsHead: domains name two or more data sets, got {dict(domains)}; '
+                'ZoeDepthHead is for one'
+            )
+        for name, far in domains.items():
+            if not self.min_depth < far <= self.max_depth:
+                raise ValueError(
+                    f'ZoeDepthDomainsHead: domains.{name} is {far} m, outside the depth range '
+                    f'{self.min_depth} to {self.max_depth} m'
+                )
         channels = self._bins_arguments['channels']
         self.router = DomainRouter(channels, len(domains))
         self.loss_domain = None if loss_domain is None else MODELS.build(loss_domain)
         self.register_buffer('domain_numbers', torch.arange(len(domains)), persistent=False)
+        far_ends = torch.tensor([float(far) for far in domains.values()])
+        self.register_buffer('far_ends', far_ends, persistent=False)
 
     def _build_bins(self) -> None:
         self.metric_bins = nn.ModuleDict(
@@ -493,9 +504,10 @@ class ZoeDepthDomainsHead(ZoeDepthHead):
         data_samples: list[DepthDataSample] | None = None,
     ) -> dict[str, Tensor]:
         """Return the losses on depth and, with ``loss_domain``, on the domain logits."""
-        losses = super().loss(outputs, gt_depth, data_samples)
+        labels = self._labels(data_samples or ())
+        counts = gt_depth < self.far_ends[labels].view(-1, 1, 1, 1)
+        losses = super().loss(outputs, torch.where(counts, gt_depth, 0), data_samples)
         if self.loss_domain is not None:
-            labels = self._labels(data_samples or ())
             losses['loss_domain'] = self.loss_domain(outputs['domain_logits'], labels)
         return losses
 
@@ -512,7 +524,7 @@ class ZoeDepthDomainsHead(ZoeDepthHead):
                 raise ValueError(
                     f'{sample.get("img_path", "a sample")}: its data set is {name!r}, but '
                     f'decode_head.domains are {", ".join(self.domains)}; name the data sets of the '
-                    'training there, or leave decode_head.loss_domain out'
+                    'training there'
                 )
             # Views of a buffer: a tensor from a Python list would make the GPU wait.
             labels.append(self.domain_numbers[self.domains.index(name)])

@@ -9,6 +9,13 @@ from .deformable_attention import (
     split_levels,
 )
 from .densedepth import DenseDepthDecoder, UpSample
+from .dpt_decoder import (
+    DPTFusion,
+    DPTFusionBlock,
+    DPTPyramid,
+    DPTResidualUnit,
+    resize_corners,
+)
 from .mask2former import DeformablePixelDecoder, MaskedQueryDecoder, QueryState
 from .position_encoding import SinePositionEncoding
 from .precision import without_autocast
@@ -19,6 +26,10 @@ from .view_synthesis import project_points, sample_pixels, synthesize_view, tran
 
 __all__ = [
     'MLP',
+    'DPTFusion',
+    'DPTFusionBlock',
+    'DPTPyramid',
+    'DPTResidualUnit',
     'DeformableEncoder',
     'DeformablePixelDecoder',
     'DenseDepthDecoder',
@@ -38,6 +49,7 @@ __all__ = [
     'normals_from_planes',
     'pixel_centers',
     'project_points',
+    'resize_corners',
     'resize_map',
     'sample_pixels',
     'split_levels',
