@@ -59,7 +59,7 @@ auto_scale_lr = dict(base_batch_size=16)
 # A batch holds images of one set, whose size is not that of the other's.
 train_dataloader = dict(
     batch_size=4,
-    sampler=dict(_delete_=True, type='AlternatingSetSampler'),
+    sampler=dict(type='AlternatingSetSampler'),
     dataset=dict(one_set_a_batch=True),
 )
 default_hooks = dict(checkpoint=dict(interval='${val_interval}'))

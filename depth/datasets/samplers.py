@@ -1,6 +1,7 @@
 """Sampling that can be continued anywhere without reading what was passed."""
 
-from collections.abc import Iterator, Sized
+import functools
+from collections.abc import Iterator, Sequence, Sized
 
 import numpy as np
 from mmengine.dist import get_dist_info
@@ -75,28 +76,29 @@ class ResumableInfiniteSampler(Sampler):
 
     def __iter__(self) -> Iterator[SampleIndex]:
         position = self.start + self.rank * self.batch_size
-        epoch, order = -1, np.empty(0, int)
         while True:
             for place in range(position, position + self.batch_size):
-                if place // self.size != epoch:
-                    epoch = place // self.size
-                    order = self._permutation(epoch)
-                yield SampleIndex(order[place % self.size], (self.seed, place))
+                yield self._sample_at(place)
             position += self.batch_size * self.world_size
 
     def batch_of_iteration(self, iteration: int) -> list[SampleIndex]:
         """Return the samples that this process gets in a training iteration, counted from the run's beginning."""
         first = (iteration * self.world_size + self.rank) * self.batch_size
-        indices = []
-        for place in range(first, first + self.batch_size):
-            order = self._permutation(place // self.size)
-            indices.append(SampleIndex(order[place % self.size], (self.seed, place)))
-        return indices
+        return [self._sample_at(place) for place in range(first, first + self.batch_size)]
 
-    def _permutation(self, epoch: int) -> np.ndarray:
+    def _sample_at(self, place: int) -> SampleIndex:
+        """Return the sample at a position of the global sequence."""
+        return SampleIndex(self._index_at(place), (self.seed, place))
+
+    def _index_at(self, place: int) -> int:
+        epoch, number = divmod(place, self.size)
+        return self._order((epoch,), self.size)[number]
+
+    def _order(self, key: tuple[int, ...], size: int) -> Sequence[int]:
+        """Return the order of ``size`` images; ``key`` numbers the permutation."""
         if not self.shuffle:
-            return np.arange(self.size)
-        return np.random.RandomState([self.seed & 0xFFFFFFFF, epoch]).permutation(self.size)
+            return range(size)
+        return _permutation((self.seed & 0xFFFFFFFF, *key), size)
 
     def __len__(self) -> int:
         """Return the samples of one pass over the data, as seen by one process."""
@@ -104,3 +106,44 @@ class ResumableInfiniteSampler(Sampler):
 
     def set_epoch(self, epoch: int) -> None:
         """Do nothing: the position in the sequence already decides the order."""
+
+
+@functools.lru_cache(maxsize=16)
+def _permutation(seed: tuple[int, ...], size: int) -> np.ndarray:
+    return np.random.RandomState(seed).permutation(size)
+
+
+@DATA_SAMPLERS.register_module()
+class AlternatingSetSampler(ResumableInfiniteSampler):
+    """Endless training sequence whose batches come from several data sets in turn.
+
+    Iteration i takes its batch, on all processes, from set i modulo the number of sets. The sequence
+    of a set is one permutation after another: shorter sets are repeated.
+
+    Args:
+        dataset: :class:`~depth.datasets.MixedDepthDataset` without weights.
+        batch_size, shuffle, seed, start: See :class:`ResumableInfiniteSampler`.
+
+    Raises:
+        ValueError: If a set is empty, the sets have weights, or the start splits a batch.
+    """
+
+    def __init__(
+        self, dataset: Sized, batch_size: int, shuffle: bool = True, seed: int = 0, start: int = 0
+    ) -> None:
+        super().__init__(dataset, batch_size, shuffle, seed, start)
+        self.sizes, self.starts = list(dataset.sizes), list(dataset.starts)
+        if list(dataset.counts) != self.sizes:
+            raise ValueError(
+                'AlternatingSetSampler: every set has the same share already, leave weights of the '
+                'MixedDepthDataset out'
+            )
+        if min(self.sizes) == 0:
+            raise ValueError(f'AlternatingSetSampler: a data set is empty, sizes are {self.sizes}')
+
+    def _index_at(self, place: int) -> int:
+        iteration, place_in_batch = divmod(place, self.batch_size * self.world_size)
+        turn, which = divmod(iteration, len(self.sizes))
+        drawn = turn * self.batch_size * self.world_size + place_in_batch  # of this set
+        epoch, number = divmod(drawn, self.sizes[which])
+        return self.starts[which] + self._order((which, epoch), self.sizes[which])[number]

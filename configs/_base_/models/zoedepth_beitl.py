@@ -21,13 +21,14 @@ model = dict(
         loss_decode=dict(type='SILogLoss', loss_weight=10.0, eps=1e-7),
     ),
     train_cfg=dict(network_size='${network_size}'),
-    # Published evaluation: stretched images, no border. Published inference: keep_ratio=True and
-    # pad_input=True.
+    # The published evaluation. The published inference on images has keep_ratio=True,
+    # pad_input=True and depth_resize='bicubic'.
     test_cfg=dict(
         mode='whole',
         flip=True,
         network_size='${network_size}',
         keep_ratio=False,
         pad_input=False,
+        depth_resize='bilinear',
     ),
 )

@@ -8,6 +8,7 @@ from torch import Tensor
 from depth.registry import MODELS
 from depth.structures import DepthDataSample
 
+from ..layers.dpt_decoder import resize_corners
 from .depth_estimator import DepthEstimator
 
 SIDE_DIVISOR = 32  # pixels; the coarsest features have half of a grid of 16x16 patches
@@ -24,25 +25,39 @@ class ZoeDepthEstimator(DepthEstimator):
     Args:
         *args: As for :class:`DepthEstimator`.
         **kwargs: Likewise. ``train_cfg.network_size`` and ``test_cfg.network_size`` are (height,
-            width) of the network's input, both multiples of 32; training images are stretched to
-            it. Further options of ``test_cfg``: ``keep_ratio`` chooses the size of the same shape
-            (see :func:`network_size`) instead of stretching, and ``pad_input`` adds a mirrored
-            border before and cuts it off after the network, whose depth is then resized by bicubic
-            interpolation. Both are False in the published evaluation and True in the published
-            inference on images; ``flip`` is True in both.
+            width) of the network's input, multiples of 32; training images are stretched to it.
+            Further options of ``test_cfg``, with the values of the published evaluation as
+            defaults: ``keep_ratio`` (False; True: a size of the image's shape, see
+            :func:`network_size`), ``pad_input`` (False; True: a mirrored border, cut off after the
+            network) and ``depth_resize``, from the network's size to the image's (``'bilinear'``
+            with aligned corners; ``'bicubic'`` with half-pixel centres). The published inference on
+            images is ``keep_ratio=True, pad_input=True, depth_resize='bicubic'``. Both have
+            ``flip=True``.
 
     Raises:
-        ValueError: If a size is missing or no multiple of 32.
+        ValueError: If a size is missing or no multiple of 32, or ``depth_resize`` is unknown.
 
     Reference: ZoeDepth, https://arxiv.org/abs/2302.12288
     """
 
     TRAIN_OPTIONS = ('network_size',)
-    TEST_OPTIONS = (*DepthEstimator.TEST_OPTIONS, 'network_size', 'keep_ratio', 'pad_input')
+    TEST_OPTIONS = (
+        *DepthEstimator.TEST_OPTIONS,
+        'network_size',
+        'keep_ratio',
+        'pad_input',
+        'depth_resize',
+    )
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        self.test_cfg = dict(keep_ratio=False, pad_input=False) | self.test_cfg
+        defaults = dict(keep_ratio=False, pad_input=False, depth_resize='bilinear')
+        self.test_cfg = defaults | self.test_cfg
+        if self.test_cfg['depth_resize'] not in ('bilinear', 'bicubic'):
+            raise ValueError(
+                "model.test_cfg.depth_resize is 'bilinear' or 'bicubic', got "
+                f'{self.test_cfg["depth_resize"]!r}'
+            )
         for name, options in dict(train_cfg=self.train_cfg, test_cfg=self.test_cfg).items():
             size = options.get('network_size')
             if (
@@ -57,25 +72,21 @@ class ZoeDepthEstimator(DepthEstimator):
 
     def loss(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> dict[str, Tensor]:
         """Return the head's losses at the size of the ground truth."""
-        return super().loss(resize_image(inputs, self.train_cfg['network_size']), data_samples)
+        return super().loss(resize_corners(inputs, self.train_cfg['network_size']), data_samples)
 
     def predict_depth(
         self, inputs: Tensor, data_samples: list[DepthDataSample] | None = None
     ) -> Tensor:
         """Return depth (N, 1, H, W) in metres of whole images, without the mirrored image."""
-        if not self.test_cfg['pad_input']:
-            depth = self.decode_head.resize(
-                self.network_depth(inputs, data_samples), inputs.shape[-2:]
-            )
-            return self.decode_head.clamp(depth)
-        pad_y, pad_x = (border(length) for length in inputs.shape[-2:])
+        pad_y = pad_x = 0
+        if self.test_cfg['pad_input']:
+            pad_y, pad_x = (border(length) for length in inputs.shape[-2:])
         padded = F.pad(inputs, (pad_x, pad_x, pad_y, pad_y), mode='reflect')
-        depth = F.interpolate(
-            self.network_depth(padded, data_samples),
-            size=padded.shape[-2:],
-            mode='bicubic',
-            align_corners=False,
-        )
+        depth = self.network_depth(padded, data_samples)
+        if self.test_cfg['depth_resize'] == 'bilinear':
+            depth = resize_corners(depth, padded.shape[-2:])
+        elif depth.shape[-2:] != padded.shape[-2:]:
+            depth = F.interpolate(depth, size=padded.shape[-2:], mode='bicubic')
         height, width = inputs.shape[-2:]
         return self.decode_head.clamp(depth[..., pad_y : pad_y + height, pad_x : pad_x + width])
 
@@ -84,7 +95,7 @@ class ZoeDepthEstimator(DepthEstimator):
         size = tuple(self.test_cfg['network_size'])
         if self.test_cfg['keep_ratio']:
             size = network_size(inputs.shape[-2:], size)
-        feats = self.extract_feat(resize_image(inputs, size))
+        feats = self.extract_feat(resize_corners(inputs, size))
         return self.decode_head(feats, data_samples)['depth'].float()
 
 
@@ -105,13 +116,6 @@ def network_size(image_size: Sequence[int], target: Sequence[int]) -> tuple[int,
         max(round(scale * length / SIDE_DIVISOR), 1) * SIDE_DIVISOR for length in image_size
     )
     return height, width
-
-
-def resize_image(images: Tensor, size: Sequence[int]) -> Tensor:
-    """Resize normalised images (N, 3, H, W) to the network's ``size``."""
-    if tuple(images.shape[-2:]) == tuple(size):
-        return images
-    return F.interpolate(images, size=tuple(size), mode='bilinear', align_corners=True)
 
 
 def border(length: int) -> int:
