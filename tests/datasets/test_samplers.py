@@ -84,12 +84,11 @@ class Numbers:
 def test_batches_come_from_the_sets_in_turn_and_the_shorter_set_is_repeated(monkeypatch):
     mixed, sampler = alternating(0, 1, 2, monkeypatch)
     batches = [take(sampler, 84)[start : start + 2] for start in range(0, 84, 2)]
-    values = []
+    long, short = [], []
     for number, batch in enumerate(batches):
         located = [mixed.locate(index) for index in batch]
         assert {which for which, _ in located} == {number % 2}
-        values.append([place for _, place in located])
-    long, short = sum(values[0::2], []), sum(values[1::2], [])
+        (short if number % 2 else long).extend(place for _, place in located)
     assert len(long) == len(short) == 42
     assert all(sorted(long[start : start + 7]) == list(range(7)) for start in range(0, 42, 7))
     assert all(sorted(short[start : start + 3]) == [0, 1, 2] for start in range(0, 42, 3))
