@@ -297,14 +297,19 @@ def domain_logits(s, images, num_heads=12):
 
 
 def small_state(variant):
-    """Draw weights of a variant whose transformer has a sixteenth of the channels."""
+    """Draw weights of a variant whose transformer has a sixteenth, its decoder an eighth of the channels."""
     case = load_case('zoedepth_nk_beitb' if variant == 'nk' else 'zoedepth_n_beitb')
-    shapes = published_shapes(variant)
-    for name, shape in shapes.items():
+    shapes = {}
+    for name, shape in published_shapes(variant).items():
         if name.startswith('core.core.pretrained.'):
-            shapes[name] = [n // 16 if n >= 96 and n != 2212 else n for n in shape]
+            shape = [n // 16 if n >= 96 and n != 2212 else n for n in shape]
         elif name.startswith('core.core.scratch.layer'):
-            shapes[name] = [shape[0], shape[1] // 16, *shape[2:]]
+            shape = [shape[0] // 8, shape[1] // 16, *shape[2:]]
+        elif name.startswith('core.core.scratch.output_conv.'):
+            shape = [n // 8 if n >= 128 else n for n in shape]
+        else:
+            shape = [n // 8 if n == 256 else n for n in shape]
+        shapes[name] = shape
     return published_state(dict(case, state_dict=shapes))
 
 
@@ -315,7 +320,9 @@ def small_model(variant):
             'model.backbone.model_args': dict(embed_dim=48),
             'model.decode_head.in_channels': [48] * 4,
             'model.decode_head.pyramid_channels': [6, 12, 24, 48],
-            'model.test_cfg.network_size': (64, 96),
+            'model.decode_head.channels': 32,
+            'model.decode_head.seed_channels': 64 if variant == 'nk' else 32,
+            'model.test_cfg.network_size': (32, 64),
         }
     )
     return build_without_weights(cfg).eval()
@@ -326,7 +333,7 @@ def test_a_second_implementation_gives_the_same_depth(variant):
     state = small_state(variant)
     model = small_model(variant)
     model.load_state_dict(convert_official('zoedepth', dict(state)))
-    images = torch.from_numpy(draw_noise((2, 3, 64, 96), seed=3))
+    images = torch.from_numpy(draw_noise((2, 3, 32, 64), seed=3))
     with torch.inference_mode():
         found = model(images, mode='tensor')
         if variant == 'nk':
@@ -347,7 +354,7 @@ def test_a_second_implementation_gives_the_same_depth(variant):
 def test_each_domain_can_be_forced_and_is_voted_for_in_training():
     state = small_state('nk')
     model = small_model('nk')
-    images = torch.from_numpy(draw_noise((2, 3, 64, 96), seed=3))
+    images = torch.from_numpy(draw_noise((2, 3, 32, 64), seed=3))
     for number in range(2):
         forced = dict(state)
         forced['mlp_classifier.2.bias'] = 1000 * F.one_hot(torch.tensor(number), 2).float()
@@ -527,11 +534,11 @@ def test_the_rate_is_flat_and_falls_in_the_last_three_tenths(variant):
 
 
 def nk_batch(names):
-    images = torch.from_numpy(draw_noise((len(names), 3, 64, 96), seed=5))
+    images = torch.from_numpy(draw_noise((len(names), 3, 32, 64), seed=5))
     samples = []
     for name in names:
-        gt_depth = torch.full((64, 96), 4.0)
-        gt_depth[:32] = 30.0  # counts on KITTI alone
+        gt_depth = torch.full((32, 64), 4.0)
+        gt_depth[:16] = 30.0  # counts on KITTI alone
         samples.append(DepthDataSample(gt_depth=gt_depth, metainfo=dict(dataset=name)))
     return images, samples
 
@@ -547,8 +554,8 @@ def test_the_classifier_learns_the_data_set_and_each_set_counts_to_its_far_end()
     expected = -100 * (logits[0, 1] + logits[1, 0]) / 2
     assert losses['loss_domain'].item() == pytest.approx(expected.item(), rel=1e-5)
     # Depth of 30 m must not count in the NYU image.
-    counts = torch.ones(2, 1, 64, 96, dtype=torch.bool)
-    counts[1, :, :32] = False
+    counts = torch.ones(2, 1, 32, 64, dtype=torch.bool)
+    counts[1, :, :16] = False
     error = ((outputs['depth'] + 1e-7).log() - (gt_depth + 1e-7).log())[counts]
     silog = 10 * torch.sqrt(error.var() + 0.15 * error.mean() ** 2)
     assert losses['loss_depth'].item() == pytest.approx(silog.item(), rel=1e-4)
