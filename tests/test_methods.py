@@ -13,7 +13,7 @@ from depth.registry import DATASETS
 from tests.shared import REPO, SAMPLES, SEED, needs_samples
 from tests.test_real_input import train
 
-METHODS = ['depthformer', 'binsformer', 'bts', 'adabins', 'dpt', 'newcrfs', 'simipu']
+METHODS = ['depthformer', 'binsformer', 'bts', 'adabins', 'dpt', 'newcrfs', 'simipu', 'zoedepth']
 
 
 def last_loss(losses):
