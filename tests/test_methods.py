@@ -13,7 +13,8 @@ from depth.registry import DATASETS
 from tests.shared import REPO, SAMPLES, SEED, needs_samples
 from tests.test_real_input import train
 
-METHODS = ['depthformer', 'binsformer', 'bts', 'adabins', 'dpt', 'newcrfs', 'simipu', 'zoedepth']
+METHODS = ['depthformer', 'binsformer', 'bts', 'adabins', 'dpt', 'newcrfs', 'simipu']
+VIT_METHODS = ['depth_anything', 'depth_anything_3', 'dinov3_dpt', 'dinov3_light', 'zoedepth']
 
 
 def last_loss(losses):
@@ -31,7 +32,7 @@ def has_gradient(parameter):
     return parameter.grad is not None and bool(parameter.grad.any())
 
 
-@pytest.mark.parametrize('method', METHODS)
+@pytest.mark.parametrize('method', METHODS + VIT_METHODS)
 def test_four_rooms_are_learned_and_gradients_reach_every_parameter(method):
     torch.manual_seed(SEED)
     cfg = load_config(REPO / f'configs/synthetic/{method}_tiny_rooms.py')

@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import Registry
 
 from depth import registry as registries
+from depth.models.backbones.fine_tuning import TUNING_OPTIONS
 
 from .config_ranges import check_depth_range, parts_of_dataset
 from .config_values import check_testing_parts, check_training_parts, check_values
@@ -41,6 +42,8 @@ _REGISTRY_OF = {
 }
 # Entries that builders remove before they call the constructor with the others.
 _TAKEN_BEFORE = frozenset({'type', '_scope_', '_delete_', 'constructor', 'paramwise_cfg'})
+# Entries of every backbone, which ``build_backbone`` takes before it calls the constructor.
+_OF_BACKBONES = frozenset(TUNING_OPTIONS)
 _UNCHECKED = frozenset(
     {'norm_cfg', 'act_cfg', 'conv_cfg', 'init_cfg', 'paramwise_cfg', 'batch_sampler', 'collate_fn'}
 )
@@ -176,6 +179,8 @@ def _check_node(path: str, node: dict, registry: Registry | None) -> None:
     if accepted is None:
         return
     for argument in node:
+        if argument in _OF_BACKBONES and path.endswith('.backbone'):
+            continue
         if argument not in accepted and argument not in _TAKEN_BEFORE:
             near = difflib.get_close_matches(argument, accepted, n=3, cutoff=0.4) or sorted(
                 accepted

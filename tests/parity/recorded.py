@@ -26,6 +26,9 @@ NETWORKS = (
     'adabins_efnetb5ap_nyu',
     'binsformer_swint_w7_nyu',
     'bts_r50_nyu',
+    'da3mono_vits',
+    'depth_anything_v2_metric_vits',
+    'depth_anything_v2_vits',
     'depthformer_swint_w7_nyu',
     'epcdepth_resnet18',
     'mmdepth_binsformer_swin_tiny',
@@ -35,6 +38,9 @@ NETWORKS = (
 )
 NAMES_ONLY = (
     'binsformer_swinl_22k_w7_kitti',
+    'da3mono_vitb',
+    'depth_anything_v2_metric_vitb',
+    'depth_anything_v2_vitb',
     'depthformer_swinl_22k_w7_kitti',
     'dpt_vit_b16_nyu',
     'epcdepth_resnet50',

@@ -10,6 +10,7 @@ from .color import (
 )
 from .geometry import KBCrop, NYUCrop, RandomCrop, RandomFlip, RandomRotate, Resize
 from .loading import LoadDepth, LoadImage, LoadVelodyneDepth
+from .network_size import ResizeShortSide, ResizeThenSnap
 from .normals import LoadNormals
 from .packing import PackDepthInputs
 from .spatial_keys import SPATIAL_KEYS, SpatialRule
@@ -47,5 +48,7 @@ __all__ = [
     'RandomHueSaturationValue',
     'RandomRotate',
     'Resize',
+    'ResizeShortSide',
+    'ResizeThenSnap',
     'SpatialRule',
 ]

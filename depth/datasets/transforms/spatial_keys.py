@@ -21,6 +21,8 @@ from depth.datasets.velodyne import resize_nearest
 KINDS = ('image', 'nearest', 'nearest_floor', 'vectors', 'camera', 'camera_transform')
 GRIDS = ('image', 'ground_truth', 'own')
 INTERPOLATIONS = ('bilinear', 'lanczos')
+# Further ones, of OpenCV, for the transforms that reproduce published preprocessings.
+OPENCV_INTERPOLATIONS = dict(bilinear=cv2.INTER_LINEAR, cubic=cv2.INTER_CUBIC, area=cv2.INTER_AREA)
 MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
 
 
@@ -216,7 +218,8 @@ def resize(
         results: The sample.
         size: (height, width) in pixels.
         transform: Caller, for messages.
-        interpolation: Of images: ``'bilinear'`` or ``'lanczos'`` (antialiased).
+        interpolation: Of images: ``'bilinear'``, ``'cubic'``, ``'area'`` or ``'lanczos'``
+            (antialiased).
         with_ground_truth: Also resize the maps of the ground truth's grid, where there are any, and
             its camera.
     """
@@ -247,7 +250,11 @@ def resize(
             )
             results[key] = np.asarray(resized)
         else:
-            results[key] = cv2.resize(results[key], (width, height), interpolation=cv2.INTER_LINEAR)
+            results[key] = cv2.resize(
+                results[key],
+                (width, height),
+                interpolation=OPENCV_INTERPOLATIONS[interpolation],
+            )
     results['img_shape'] = (height, width)
     # A size that nobody stated is the image's: state it before the image leaves it.
     results['ori_shape'] = (height, width) if with_ground_truth else gt_shape

@@ -13,6 +13,12 @@ from .dense_heads import (
     convert_newcrfs,
     convert_simipu,
 )
+from .depth_anything import (
+    convert_depth_anything_3,
+    convert_depth_anything_v2,
+    convert_dinov2,
+    convert_dpt_decoder,
+)
 from .query_heads import (
     MASK2FORMER_RULES,
     convert_binsformer,
@@ -30,8 +36,12 @@ __all__ = [
     'convert_adabins',
     'convert_binsformer',
     'convert_bts',
+    'convert_depth_anything_3',
+    'convert_depth_anything_v2',
     'convert_depthformer',
+    'convert_dinov2',
     'convert_dpt',
+    'convert_dpt_decoder',
     'convert_mask_head',
     'convert_mmdepth_binsformer',
     'convert_newcrfs',

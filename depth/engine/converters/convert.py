@@ -193,7 +193,12 @@ def find_fitting(
     Raises:
         ValueError: If none fits; the message gives the reason for the nearest one.
     """
-    configs = {path: load_config(path) for path in shipped_configs(method, root)}
+    configs = {}
+    for path in shipped_configs(method, root):
+        cfg = load_config(path)
+        # Methods may share a folder; a config can say to which one it belongs.
+        if (cfg.get('load_published') or {}).get('method', method) == method:
+            configs[path] = cfg
     for lenient in (False, True):
         problems = {path: find_problems(state, cfg, lenient) for path, cfg in configs.items()}
         fitting = [path for path, problem in problems.items() if not problem]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch.nn.functional as F
 from mmengine.model import BaseModule
+from timm.models import group_parameters
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -88,6 +89,7 @@ class TimmBackbone(BaseModule):
         if not pos_embed_antialias:
             dense = dense | dict(dynamic_img_size=True)
         arguments = dense | dict(model_args or {})
+        self.model_name, self.model_arguments = model_name, arguments
         self.net = _create_features(model_name, out_indices, pretrained, arguments)
         if is_swin:
             make_swin_dense(self.net)
@@ -155,6 +157,20 @@ class TimmBackbone(BaseModule):
         if self.channels_last:
             feats = [feat.permute(0, 3, 1, 2).contiguous() for feat in feats]
         return list(feats)
+
+    def layer_numbers(self) -> dict[str, int]:
+        """Return the number of the layer of each parameter of ``net``, in timm's order."""
+        # timm's wrapper of a feature pyramid keeps neither the order of the layers nor their names.
+        with torch.device('meta'):
+            full = timm.create_model(self.model_name, **self.model_arguments)
+        numbers = group_parameters(full, full.group_matcher(coarse=False), reverse=True)
+        net_state = self.net.state_dict()
+        renamed = {_feature_name(name, net_state): number for name, number in numbers.items()}
+        return {
+            f'net.{name}': renamed[name]
+            for name, _ in self.net.named_parameters()
+            if name in renamed
+        }
 
     def _apply_norm(self, norm: nn.LayerNorm, feat: Tensor) -> Tensor:
         if self.channels_last:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from depth.registry import MODELS
 from depth.structures import DepthDataSample
 
+from ..backbones.fine_tuning import build_backbone, hold_frozen
 from .feature_channels import check_feature_channels
 from .test_time import WindowCorner, mirrored_samples, shifted_samples, slide_inference
 
@@ -20,7 +21,8 @@ class DepthEstimator(BaseModel):
     """Depth from one image: metric depth, or the quantity that the head's ``prediction_type`` names.
 
     Args:
-        backbone: Config of the backbone.
+        backbone: Config of the backbone, with ``freeze`` or ``lora`` to fine-tune it, see
+            :func:`~depth.models.backbones.fine_tuning.build_backbone`.
         decode_head: Config of the head.
         neck: Config of the neck, or a list of configs that are applied in order. In checkpoints the
             last neck is called ``neck`` and the others ``pre_necks``, so that weights still fit
@@ -63,7 +65,7 @@ class DepthEstimator(BaseModel):
         super().__init__(
             data_preprocessor=MODELS.build(data_preprocessor or dict(type='DepthDataPreprocessor'))
         )
-        self.backbone = MODELS.build(backbone)
+        self.backbone = build_backbone(backbone)
         neck_configs = _neck_configs(neck)
         necks = [MODELS.build(config) for config in neck_configs.values()]
         self.pre_necks = nn.ModuleList(necks[:-1])
@@ -124,6 +126,13 @@ class DepthEstimator(BaseModel):
             if mode == 'loss'
             else self.predict(inputs, data_samples)
         )
+
+    def train(self, mode: bool = True) -> 'DepthEstimator':
+        """Switch to training mode; frozen layers of the backbone stay in eval mode."""
+        super().train(mode)
+        if mode:
+            hold_frozen(self.backbone)
+        return self
 
     def extract_feat(self, inputs: Tensor) -> Sequence[Tensor]:
         """Return the feature maps that the head takes, finest first."""
