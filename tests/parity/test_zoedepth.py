@@ -15,6 +15,7 @@ from depth.engine.converters.convert import (
     model_shapes,
     published_weights,
 )
+from depth.engine.published_weights import weights_for_model
 from depth.models.estimators.zoedepth_estimator import network_size
 from depth.models.layers.dpt_decoder import resize_corners
 from depth.models.losses import SILogLoss
@@ -102,6 +103,29 @@ def test_files_of_other_versions_and_wrappers_are_taken_and_others_refused():
     # ZoeD-K does not fill the model of ZoeD-N, although all names are equal.
     converted = convert_official('zoedepth', on_meta(published_shapes('k')))
     assert '8 differing' in compare(converted, {k: v.shape for k, v in plain.items()})
+
+
+def test_a_file_of_midas_is_the_start_of_a_training():
+    zoedepth_file = on_meta(published_shapes('n'))
+    core = 'core.core.'
+    midas_file = {
+        name.removeprefix(core): value
+        for name, value in zoedepth_file.items()
+        if name.startswith(core)
+    }
+    model = model_shapes(shipped_config('zoedepth/zoedepth_n_beitb.py'))
+    initial = {name: torch.empty(shape, device='meta') for name, shape in model.items()}
+    options = shipped_config('zoedepth/zoedepth_n_beitb.py').load_published
+    started = weights_for_model({'model': midas_file}, options, initial, 'dpt_beit.pt')
+    assert compare(started, model) == ''
+    taken = {name for name, value in started.items() if value is not initial[name]}
+    assert taken == {
+        name for name in model if name.startswith(('backbone.', 'decode_head.decoder.'))
+    }
+    # For predictions the whole file of ZoeDepth is taken, and one of MiDaS is not enough.
+    whole = dict(options, parts=[])
+    assert set(weights_for_model({'model': zoedepth_file}, whole, initial, 'zoe.pt')) == set(model)
+    assert 'missing' in compare(weights_for_model(midas_file, whole, initial, 'x.pt'), model)
 
 
 def network_input(case):

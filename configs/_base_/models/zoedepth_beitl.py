@@ -32,3 +32,6 @@ model = dict(
         depth_resize='bilinear',
     ),
 )
+# Trainings start from a file of MiDaS (load_from=dpt_beit_large_384.pt), as published, or from the
+# same part of one of ZoeDepth; parts=[] takes all of the latter.
+load_published = dict(method='zoedepth', parts=['backbone.', 'decode_head.decoder.'])

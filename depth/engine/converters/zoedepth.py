@@ -1,4 +1,4 @@
-"""Converter of ZoeDepth (``ZoeD_M12_N.pt``, ``_K.pt``, ``_NK.pt``).
+"""Converter of ZoeDepth (``ZoeD_M12_N.pt``, ``_K.pt``, ``_NK.pt``) and of its start.
 
 https://github.com/isl-org/ZoeDepth, MIT licence; its core is that of https://github.com/isl-org/MiDaS.
 """
@@ -7,7 +7,6 @@ from torch import Tensor
 
 from .state import PublishedState, register_converter
 
-CORE = 'core.core.'
 HEAD = 'decode_head.'
 
 
@@ -20,16 +19,24 @@ HEAD = 'decode_head.'
 def convert_zoedepth(state: PublishedState) -> dict[str, Tensor]:
     """Rename the BEiT, the decoder of MiDaS and the metric bins of ZoeD-N, -K or -NK.
 
-    Dropped: the classifier of BEiT and the skip unit of the coarsest fusion block, which are never
-    used; indices and constants that follow from the sizes.
+    Files of MiDaS itself (``dpt_beit_large_384.pt``), from which the published trainings start, give
+    the BEiT and the decoder alone. Dropped: the classifier of BEiT and the skip unit of the
+    coarsest fusion block, which are never used; indices and constants that follow from the sizes.
     """
-    state.drop(rf'^{CORE}pretrained\.model\.(fc_norm|norm|head)\.')
-    state.drop(rf'^{CORE}scratch\.refinenet4\.resConfUnit1\.')
+    is_midas = bool(state.names('pretrained.'))
+    core = '' if is_midas else 'core.core.'
+    state.drop(rf'^{core}pretrained\.model\.(fc_norm|norm|head)\.')
+    state.drop(rf'^{core}scratch\.refinenet4\.resConfUnit1\.')
     state.drop(r'\.relative_position_index$')  # in files that were saved with timm 0.6
     state.drop(r'^conditional_log_binomial\..*log_binomial_transform\.(k_idx|K_minus_1)$')
-    converted = _move(state, f'{CORE}pretrained.model.', 'backbone.net.')
-    converted |= _convert_decoder(state)
-    converted |= _move(state, 'conv2.', f'{HEAD}bottleneck_conv.')
+    converted = _move(state, f'{core}pretrained.model.', 'backbone.net.')
+    converted |= _convert_decoder(state, core)
+    return converted if is_midas else converted | _convert_metric_part(state)
+
+
+def _convert_metric_part(state: PublishedState) -> dict[str, Tensor]:
+    """Rename what turns the features of MiDaS into metric depth."""
+    converted = _move(state, 'conv2.', f'{HEAD}bottleneck_conv.')
     converted |= _move_mlp(state, 'seed_projector.', f'{HEAD}projectors.0.')
     for level in range(4):
         converted |= _move_mlp(state, f'projectors.{level}.', f'{HEAD}projectors.{level + 1}.')
@@ -48,16 +55,19 @@ def convert_zoedepth(state: PublishedState) -> dict[str, Tensor]:
     return converted | _move(state, 'mlp_classifier.', f'{router}classifier.')
 
 
-def _convert_decoder(state: PublishedState) -> dict[str, Tensor]:
-    """Rename the decoder of MiDaS; the published levels are numbered from 1, the finest first."""
+def _convert_decoder(state: PublishedState, core: str) -> dict[str, Tensor]:
+    """Rename the decoder of MiDaS, whose names begin with ``core``.
+
+    The published levels are numbered from 1, the finest first.
+    """
     decoder = f'{HEAD}decoder.'
     converted = {}
     for level in range(4):
-        process = f'{CORE}pretrained.act_postprocess{level + 1}.'
+        process = f'{core}pretrained.act_postprocess{level + 1}.'
         converted |= _move(state, f'{process}0.project.', f'{decoder}readouts.{level}.')
         converted |= _move(state, f'{process}3.', f'{decoder}pyramid.projects.{level}.')
         converted |= _move(state, f'{process}4.', f'{decoder}pyramid.resize_layers.{level}.')
-        fusion, scratch = f'{decoder}fusion.', f'{CORE}scratch.'
+        fusion, scratch = f'{decoder}fusion.', f'{core}scratch.'
         converted |= _move(state, f'{scratch}layer{level + 1}_rn.', f'{fusion}reduce.{level}.')
         # Fusion blocks are numbered from the coarsest one here.
         published, block = f'{scratch}refinenet{level + 1}.', f'{fusion}blocks.{3 - level}.'
@@ -65,7 +75,7 @@ def _convert_decoder(state: PublishedState) -> dict[str, Tensor]:
         converted |= _move(state, f'{published}resConfUnit1.', f'{block}skip_unit.')
         converted |= _move(state, f'{published}resConfUnit2.', f'{block}unit.')
     for number, name in ((0, 'output_conv1'), (2, 'output_conv2'), (4, 'relative_conv')):
-        converted |= _move(state, f'{CORE}scratch.output_conv.{number}.', f'{decoder}{name}.')
+        converted |= _move(state, f'{core}scratch.output_conv.{number}.', f'{decoder}{name}.')
     return converted
 
 

@@ -429,8 +429,8 @@ class ZoeDepthDomainsHead(ZoeDepthHead):
 
     In evaluation the classifier chooses for each image; in training the sum of the batch's logits
     chooses one domain for all its images, as published, whatever their data set. All domains are
-    computed and the chosen one is selected on the device: the bins are under 3 % of the network's
-    work, and nothing waits for the choice.
+    computed and the chosen one is selected on the device, so that nothing waits for the choice; the
+    bins of one domain are 0.7 % of the multiply-adds of ZoeD-NK on BEiT-L.
 
     Args:
         domains: Far end of the ground truth that counts, in metres, by the name of the data set
