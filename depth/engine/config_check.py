@@ -157,7 +157,9 @@ def _typed_dicts(cfg: Config) -> Iterator[tuple[str, dict, Registry | None]]:
             inherited = registry if registry in ('MODELS', 'METRICS', 'HOOKS') else None
             for key, value in node.items():
                 if key not in _UNCHECKED:
-                    stack.append((f'{path}.{key}', value, inherited or _REGISTRY_OF.get(key)))
+                    # A hook may hold the config of a loss.
+                    name = 'MODELS' if key == 'loss' else inherited or _REGISTRY_OF.get(key)
+                    stack.append((f'{path}.{key}', value, name))
 
 
 def _registry(name: str | None) -> Registry | None:

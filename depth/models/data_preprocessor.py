@@ -8,7 +8,7 @@ from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
 from depth.registry import MODELS
-from depth.structures import DepthDataSample
+from depth.structures import LABEL_MAPS, RELATIVE_FIELDS, DepthDataSample
 
 
 @MODELS.register_module()
@@ -67,7 +67,8 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
         Args:
             data: ``inputs``: images (3, H, W), as a list or stacked; ``data_samples``: list or
                 None.
-            training: Also pad every ``gt_depth`` and ``normals`` to the batch's size.
+            training: Also pad every map of ground truth to the batch's size. If a sample has
+                relative labels, all samples of the batch get the field, without values.
 
         In training, ``batch_input_shape`` of every sample is (H, W) of the batch. Otherwise it is
         the padded size that the image would have alone, so that an estimator can cut off padding
@@ -100,7 +101,18 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
                 sample.set_metainfo(dict(batch_input_shape=size))
                 if training:
                     _pad_ground_truth(sample, height, width)
+            if training:
+                _complete_labels(samples)
         return dict(inputs=inputs, data_samples=samples)
+
+    def denormalize(self, inputs: Tensor) -> Tensor:
+        """Return normalised images (N, 3, H, W) as RGB on the 0..255 scale."""
+        images = inputs * self.std + self.mean
+        return images if self.bgr_to_rgb else images.flip(1)
+
+    def normalize_rgb(self, images: Tensor) -> Tensor:
+        """Undo :meth:`denormalize`."""
+        return ((images if self.bgr_to_rgb else images.flip(1)) - self.mean) / self.std
 
     def _normalize(self, images: Tensor) -> Tensor:
         images = images.flip(1) if self.bgr_to_rgb else images
@@ -130,9 +142,18 @@ def _check_gt_sizes(images: list[Tensor], samples: list[DepthDataSample]) -> Non
 
 
 def _pad_ground_truth(sample: DepthDataSample, height: int, width: int) -> None:
-    for key in ('gt_depth', 'normals'):
+    for key in LABEL_MAPS:
         if key in sample:
             setattr(sample, key, _pad(sample.get(key), height, width))
+
+
+def _complete_labels(samples: list[DepthDataSample]) -> None:
+    """Give all samples the relative labels that one of them has, where missing without values."""
+    for field in RELATIVE_FIELDS:
+        if any(field in sample for sample in samples):
+            for sample in samples:
+                if field not in sample:
+                    sample.set_field(torch.zeros_like(sample.gt_depth), field)
 
 
 def _pad(tensor: Tensor, height: int, width: int) -> Tensor:

@@ -9,6 +9,7 @@ from .color import (
     RandomHueSaturationValue,
 )
 from .geometry import KBCrop, NYUCrop, RandomCrop, RandomFlip, RandomRotate, Resize
+from .label_types import MakeLabelsRelative
 from .loading import LoadDepth, LoadImage, LoadVelodyneDepth
 from .network_size import ResizeShortSide, ResizeThenSnap
 from .normals import LoadNormals
@@ -36,6 +37,7 @@ __all__ = [
     'LoadPair',
     'LoadStereoDepth',
     'LoadVelodyneDepth',
+    'MakeLabelsRelative',
     'NYUCrop',
     'NominalIntrinsics',
     'PackDepthInputs',

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from timm.models import group_parameters
@@ -162,7 +163,7 @@ class TimmBackbone(BaseModule):
         """Return the number of the layer of each parameter of ``net``, in timm's order."""
         # timm's wrapper of a feature pyramid keeps neither the order of the layers nor their names.
         with torch.device('meta'):
-            full = timm.create_model(self.model_name, **self.model_arguments)
+            full = create_timm_model('TimmBackbone', self.model_name, False, self.model_arguments)
         numbers = group_parameters(full, full.group_matcher(coarse=False), reverse=True)
         net_state = self.net.state_dict()
         renamed = {_feature_name(name, net_state): number for name, number in numbers.items()}

@@ -9,7 +9,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from depth.registry import MODELS
-from depth.structures import DepthDataSample
+from depth.structures import RELATIVE_FIELDS, DepthDataSample
 
 from ..backbones.fine_tuning import build_backbone, hold_frozen
 from .feature_channels import check_feature_channels
@@ -34,6 +34,9 @@ class DepthEstimator(BaseModel):
             by default); ``flip``: average with the prediction of the mirrored image;
             ``align_corners``: convention of the resize of predictions to ``ori_shape``, False by
             default.
+        extra_losses: Configs by name of losses on the final depth of any head, beside the head's
+            own; each is logged as ``loss_<name>``. See
+            :class:`~depth.models.losses.SampleLoss`.
 
     Raises:
         ValueError: If ``train_cfg`` or ``test_cfg`` hold an unknown option or value, or if
@@ -61,6 +64,7 @@ class DepthEstimator(BaseModel):
         data_preprocessor: dict | None = None,
         train_cfg: dict | None = None,
         test_cfg: dict | None = None,
+        extra_losses: dict[str, dict] | None = None,
     ) -> None:
         super().__init__(
             data_preprocessor=MODELS.build(data_preprocessor or dict(type='DepthDataPreprocessor'))
@@ -82,6 +86,13 @@ class DepthEstimator(BaseModel):
         _check_options('train_cfg', self.train_cfg, self.TRAIN_OPTIONS)
         _check_options('test_cfg', self.test_cfg, self.TEST_OPTIONS)
         _check_test_cfg(self.test_cfg)
+        self.extra_losses = nn.ModuleDict(
+            {name: MODELS.build(config) for name, config in (extra_losses or {}).items()}
+        )
+        if self.extra_losses and type(self).loss is not DepthEstimator.loss:
+            raise ValueError(
+                f'model.extra_losses: {type(self).__name__} has losses of its own and takes none'
+            )
 
     def build_head(self, decode_head: dict) -> nn.Module:
         """Build the head, after the backbone and the necks; a subclass may take sizes from them."""
@@ -152,9 +163,27 @@ class DepthEstimator(BaseModel):
                 raise ValueError(
                     f'{sample.get("img_path", "a sample")} has no gt_depth, it cannot be trained on'
                 )
+        self._check_labels(data_samples)
         gt_depth = torch.stack([sample.gt_depth for sample in data_samples]).unsqueeze(1)
         outputs = self.decode_head(self.extract_feat(inputs), data_samples)
-        return self.decode_head.loss(outputs, gt_depth, data_samples)
+        losses = self.decode_head.loss(outputs, gt_depth, data_samples)
+        if self.extra_losses:
+            depth = self.decode_head.resize(outputs['depth'].float(), gt_depth.shape[-2:])
+            for name, loss in self.extra_losses.items():
+                losses[f'loss_{name}'] = loss(depth, data_samples, inputs, self.prediction_type)
+        return losses
+
+    def _check_labels(self, data_samples: list[DepthDataSample]) -> None:
+        """Raise ValueError if samples have relative labels, which no loss of the model takes."""
+        for field in RELATIVE_FIELDS:
+            if field in data_samples[0] and not any(
+                loss.takes_relative_labels for loss in self.extra_losses.values()
+            ):
+                raise ValueError(
+                    'a data set of the batch has relative labels (its label_type), for which the '
+                    "model has no loss: set model.extra_losses=dict(relative=dict(type='"
+                    "RelativeLabelLoss'))"
+                )
 
     def predict_depth(
         self, inputs: Tensor, data_samples: list[DepthDataSample] | None = None

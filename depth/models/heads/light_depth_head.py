@@ -1,6 +1,7 @@
 """Light head: the sum of projected transformer maps, upsampled by a few convolutions.
 
-Our own baseline for training from frozen features: about 3 % of the parameters of a DPT decoder.
+Our own baseline for training from frozen features. It has 0.3 M parameters on maps of 384 channels
+and 0.6 M on 1024, where a DPT decoder has 2.7 and 29.8 M.
 """
 
 from collections.abc import Sequence

@@ -14,6 +14,7 @@ from .relative_depth_loss import (
     gradient_matching_loss,
     scale_shift_invariant_loss,
 )
+from .sample_losses import NormalLoss, RelativeLabelLoss, SampleLoss
 from .scene_class_loss import SceneClassLoss, class_accuracy, scene_labels
 from .silog_loss import SILogLoss, silog_loss
 from .smoothness_loss import edge_aware_smoothness
@@ -23,8 +24,11 @@ __all__ = [
     'BinsChamferLoss',
     'CombinedLoss',
     'GradientMatchingLoss',
+    'NormalLoss',
     'OptimalTransportDepthLoss',
+    'RelativeLabelLoss',
     'SILogLoss',
+    'SampleLoss',
     'ScaleShiftInvariantLoss',
     'SceneClassLoss',
     'ViewSynthesisLoss',

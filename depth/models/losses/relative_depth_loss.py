@@ -195,8 +195,6 @@ class ScaleShiftInvariantLoss(nn.Module):
         scales: Its number of scales.
         reduction: ``'image'``: every image counts alike, so sparse labels (LiDAR) count as much as
             dense ones; ``'batch'``: every pixel counts alike, as published.
-        invert_target: The target is depth in metres and the prediction inverse depth: compare with
-            1 / target. For heads of relative inverse depth that train on metric data sets.
 
     Raises:
         ValueError: If an option has an unknown value.
@@ -210,7 +208,6 @@ class ScaleShiftInvariantLoss(nn.Module):
         gradient_weight: float = 0.5,
         scales: int = 4,
         reduction: str = 'image',
-        invert_target: bool = False,
     ) -> None:
         super().__init__()
         if form not in ('least_squares', 'robust'):
@@ -223,7 +220,6 @@ class ScaleShiftInvariantLoss(nn.Module):
             )
         check_reduction('ScaleShiftInvariantLoss', reduction)
         self.loss_weight = loss_weight
-        self.invert_target = invert_target
         self.options = dict(
             form=form,
             trim=trim,
@@ -234,8 +230,6 @@ class ScaleShiftInvariantLoss(nn.Module):
 
     def forward(self, pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         """Return the weighted sum of data and gradient term of maps (N, 1, H, W)."""
-        if self.invert_target:
-            target = torch.where(mask, 1 / torch.where(mask, target, 1), 0)
         data, gradient = scale_shift_invariant_loss(pred, target, mask, **self.options)
         return self.loss_weight * (data + gradient)
 

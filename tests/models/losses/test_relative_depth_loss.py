@@ -128,14 +128,6 @@ def test_images_without_labels_and_constant_predictions_stay_finite(form, reduct
     assert empty == 0
 
 
-def test_a_head_of_inverse_depth_learns_from_metres():
-    depth = torch.rand(1, 1, 12, 12, generator=torch.Generator().manual_seed(0)) * 9 + 1
-    mask = depth < 8
-    loss = ScaleShiftInvariantLoss(invert_target=True)
-    assert loss(5 / depth + 2, torch.where(mask, depth, 0), mask) < 1e-4
-    assert loss(depth, torch.where(mask, depth, 0), mask) > 0.01
-
-
 @pytest.mark.parametrize('loss', [SILogLoss, ScaleShiftInvariantLoss, GradientMatchingLoss])
 def test_sparse_and_dense_images_of_a_batch_count_alike(loss):
     """With reduction='image' the loss is the mean of the losses of each image alone."""
