@@ -312,6 +312,8 @@ class ZoeDepthHead(BaseDepthHead):
         self.with_relative_depth = with_relative_depth
         last_channels = 32
         self.decoder = MiDaSDecoder(in_channels[0], pyramid_channels, channels, last_channels)
+        # Where no depth depends on it, distributed training must not wait for its gradient.
+        self.decoder.relative_conv.requires_grad_(with_relative_depth)
         self.bottleneck_conv = nn.Conv2d(channels, channels, kernel_size=1)
         # Of the bottleneck and of the four levels, coarse to fine.
         self.projectors = nn.ModuleList(
