@@ -65,6 +65,10 @@ class DepthDataSample(BaseDataElement):
         ori_shape: (h, w) of the image before any resizing and padding, after a crop of the test
             pipeline.
         img_shape: (h, w) of the network's input before padding.
+        content_box: (top, left, height, width) of the image in a network's input that the pipeline
+            padded on all sides.
+        input_focal: Focal length in pixels of the network's input, as the method's rule has it,
+            where that differs from ``intrinsics`` by rounding (Metric3D).
         crop_box: (top, left, height, width) in the loaded image, if the pipeline cropped it.
         frame_shape: (h, w) of the loaded image.
         label_type: Meaning of the data set's labels, a key of ``LABEL_FIELDS``; ``'metric'`` without.

@@ -14,7 +14,14 @@ from tests.shared import REPO, SAMPLES, SEED, needs_samples
 from tests.test_real_input import train
 
 METHODS = ['depthformer', 'binsformer', 'bts', 'adabins', 'dpt', 'newcrfs', 'simipu']
-VIT_METHODS = ['depth_anything', 'depth_anything_3', 'dinov3_dpt', 'dinov3_light', 'zoedepth']
+VIT_METHODS = [
+    'depth_anything',
+    'depth_anything_3',
+    'dinov3_dpt',
+    'dinov3_light',
+    'metric3d',
+    'zoedepth',
+]
 
 
 def last_loss(losses):
@@ -122,7 +129,7 @@ def put_on_samples(cfg, dataset, work_dir, root, split, size, **prefix):
 def test_twenty_iterations_on_indoor_pairs(method, tmp_path):
     split = indoor_split(tmp_path)
     _, losses, metrics = train(
-        on_samples(method, 'nyu', tmp_path / 'work', SAMPLES / 'indoor_rgbd', split, (256, 192))
+        on_samples(method, 'nyu', tmp_path / 'work', SAMPLES / 'indoor_rgbd', split, (128, 96))
     )
     assert last_loss(losses) < 0.95 * losses[0]
     assert np.isfinite(
@@ -137,7 +144,7 @@ def test_twenty_iterations_on_indoor_pairs_with_dgr_or_otdl(variant, tmp_path):
     cfg = load_config(REPO / f'configs/synthetic/depthformer_tiny_rooms_{variant}.py')
     root, split = SAMPLES / 'indoor_rgbd', indoor_split(tmp_path)
     runner, losses, metrics = train(
-        put_on_samples(cfg, 'nyu', tmp_path / 'work', root, split, (256, 192))
+        put_on_samples(cfg, 'nyu', tmp_path / 'work', root, split, (128, 96))
     )
     assert last_loss(losses) < 0.95 * losses[0]
     assert np.isfinite(metrics['abs_rel'])
@@ -152,7 +159,7 @@ def test_twenty_iterations_on_kitti_frames(method, tmp_path):
     prefix = dict(data_prefix=dict(img_path='', depth_path=''))
     root = SAMPLES / 'kitti'
     cfg = on_samples(
-        method, 'kitti_eigen', tmp_path / 'work', root, root / 'split.txt', (512, 160), **prefix
+        method, 'kitti_eigen', tmp_path / 'work', root, root / 'split.txt', (256, 80), **prefix
     )
     _, losses, metrics = train(cfg)
     assert last_loss(losses) < 0.95 * losses[0]

@@ -8,7 +8,16 @@ from .color import (
     RandomGamma,
     RandomHueSaturationValue,
 )
-from .geometry import KBCrop, NYUCrop, RandomCrop, RandomFlip, RandomRotate, Resize
+from .geometry import (
+    FitToCanvas,
+    KBCrop,
+    NYUCrop,
+    RandomCrop,
+    RandomFlip,
+    RandomRotate,
+    RandomScale,
+    Resize,
+)
 from .label_types import MakeLabelsRelative
 from .loading import LoadDepth, LoadImage, LoadVelodyneDepth
 from .network_size import ResizeShortSide, ResizeThenSnap
@@ -29,6 +38,7 @@ __all__ = [
     'ColorAug',
     'ColorJitterPair',
     'DepthStripMix',
+    'FitToCanvas',
     'KBCrop',
     'LoadDepth',
     'LoadDepthHint',
@@ -49,6 +59,7 @@ __all__ = [
     'RandomGamma',
     'RandomHueSaturationValue',
     'RandomRotate',
+    'RandomScale',
     'Resize',
     'ResizeShortSide',
     'ResizeThenSnap',

@@ -12,6 +12,8 @@ META_KEYS = (
     'depth_path',
     'ori_shape',
     'img_shape',
+    'content_box',
+    'input_focal',
     'crop_box',
     'frame_shape',
     'gt_filled',

@@ -19,6 +19,7 @@ from .depth_anything import (
     convert_dinov2,
     convert_dpt_decoder,
 )
+from .metric3d import convert_metric3d
 from .query_heads import (
     MASK2FORMER_RULES,
     convert_binsformer,
@@ -43,6 +44,7 @@ __all__ = [
     'convert_dpt',
     'convert_dpt_decoder',
     'convert_mask_head',
+    'convert_metric3d',
     'convert_mmdepth_binsformer',
     'convert_newcrfs',
     'convert_official',

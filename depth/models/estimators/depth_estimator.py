@@ -242,15 +242,17 @@ class DepthEstimator(BaseModel):
         else:
             depth = self._infer(inputs, data_samples)
         for index, sample in enumerate(data_samples):
-            height, width = sample.metainfo.get('img_shape', inputs.shape[-2:])
-            ori_shape = sample.metainfo.get('ori_shape', (height, width))
-            # Padding is at the right and bottom; it has to go before the resize to ``ori_shape``.
-            unpadded = depth[index : index + 1, :, :height, :width]
+            unpadded = _without_padding(depth[index : index + 1], sample)
+            size = tuple(unpadded.shape[-2:])
+            ori_shape = sample.metainfo.get('ori_shape', size)
             tta = 'flip' if self.test_cfg['flip'] else 'none'
             sample.set_metainfo(dict(prediction_type=self.prediction_type, tta=tta))
             sample.pred_depth = self._to_original(unpadded, ori_shape)[0, 0]
             for name, values in maps.items():
-                self._set_field(sample, name, values[index : index + 1], (height, width), ori_shape)
+                item = values[index : index + 1]
+                if name != 'intrinsics':
+                    item = _without_padding(item, sample)
+                self._set_field(sample, name, item, size, ori_shape)
 
     def _set_field(
         self,
@@ -265,8 +267,9 @@ class DepthEstimator(BaseModel):
         Args:
             sample: Gets the field ``pred_<name>``.
             name: One of the head's ``map_names``.
-            values: Map (1, C, H, W) or intrinsics (1, 3, 3) in pixels of the network's input.
-            size: (height, width) of the network's input without padding.
+            values: Map (1, C, h, w) without padding, or intrinsics (1, 3, 3) in pixels of the
+                network's input.
+            size: (h, w) of the network's input without padding.
             ori_shape: (height, width) before any resizing.
         """
         if name == 'intrinsics':
@@ -278,8 +281,7 @@ class DepthEstimator(BaseModel):
             sample.set_data({'pred_intrinsics': intrinsics})
             return
         is_bool = values.dtype == torch.bool
-        unpadded = values[..., : size[0], : size[1]].float()
-        resized = self._to_original(unpadded, ori_shape)[0]
+        resized = self._to_original(values.float(), ori_shape)[0]
         if name == 'normals':
             resized = F.normalize(resized, dim=0)
         if is_bool:
@@ -338,6 +340,16 @@ def _neck_configs(neck: dict | Sequence[dict] | None) -> dict[str, dict]:
     if isinstance(neck, list | tuple):
         return {f'model.neck.{index}': config for index, config in enumerate(neck)}
     return {'model.neck': neck}
+
+
+def _without_padding(values: Tensor, sample: DepthDataSample) -> Tensor:
+    """Return the image's part of a map (1, C, H, W), which has to be resized alone.
+
+    Padding is at the right and bottom, or around the ``content_box`` of the sample's meta.
+    """
+    size = sample.metainfo.get('img_shape', values.shape[-2:])
+    top, left, height, width = sample.metainfo.get('content_box', (0, 0, *size))
+    return values[..., top : top + height, left : left + width]
 
 
 def _indices_by_size(

@@ -10,6 +10,8 @@ from .depth_anything3_head import DepthAnything3Head, DepthAnything3MetricHead
 from .depth_anything_head import DepthAnythingMetricHead, DepthAnythingRelativeHead
 from .dpt_head import DPTHead
 from .light_depth_head import LightDepthHead
+from .metric3d_head import Metric3DHead
+from .metric3d_v1_head import Metric3DV1Head
 from .monodepth_head import MonodepthHead
 from .newcrfs_head import NeWCRFsHead
 from .query_depth_head import QueryDepthHead
@@ -30,6 +32,8 @@ __all__ = [
     'DepthAnythingMetricHead',
     'DepthAnythingRelativeHead',
     'LightDepthHead',
+    'Metric3DHead',
+    'Metric3DV1Head',
     'MonodepthHead',
     'NeWCRFsHead',
     'QueryDepthHead',

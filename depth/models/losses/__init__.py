@@ -2,6 +2,7 @@
 
 from .chamfer_loss import BinsChamferLoss, chamfer_loss
 from .combined_loss import CombinedLoss
+from .metric3d_loss import LogGradientLoss
 from .optimal_transport_loss import (
     OptimalTransportDepthLoss,
     optimal_transport_loss,
@@ -24,6 +25,7 @@ __all__ = [
     'BinsChamferLoss',
     'CombinedLoss',
     'GradientMatchingLoss',
+    'LogGradientLoss',
     'NormalLoss',
     'OptimalTransportDepthLoss',
     'RelativeLabelLoss',
