@@ -1,6 +1,6 @@
 """ZoeDepth, ZoeD-M12-K: BEiT-L, KITTI Eigen split, 5 epochs.
 
-Published result (paper, table 7): RESULT. Ours: not trained yet.
+Published result: none for KITTI on the release page. Ours: not trained yet.
 """
 
 _base_ = [

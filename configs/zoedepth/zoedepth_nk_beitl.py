@@ -1,7 +1,7 @@
 """ZoeDepth, ZoeD-M12-NK: BEiT-L, metric bins for NYU and for KITTI, and a classifier between them.
 
-Batches of NYU and KITTI come in turn, 5 epochs. Published result (paper): RESULT. Ours: not trained
-yet.
+Batches of NYU and KITTI come in turn, 5 epochs. Published result (release page): abs_rel 0.077 on
+NYU (flip averaged). Ours: not trained yet.
 """
 
 _base_ = [

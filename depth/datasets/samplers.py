@@ -117,8 +117,8 @@ def _permutation(seed: tuple[int, ...], size: int) -> np.ndarray:
 class AlternatingSetSampler(ResumableInfiniteSampler):
     """Endless training sequence whose batches come from several data sets in turn.
 
-    Iteration i takes its batch, on all processes, from set i modulo the number of sets. The sequence
-    of a set is one permutation after another: shorter sets are repeated.
+    Iteration i takes its batch, on all processes, from set i modulo the number of sets. The
+    sequence of a set is one permutation after another: shorter sets are repeated.
 
     Args:
         dataset: :class:`~depth.datasets.MixedDepthDataset` without weights.

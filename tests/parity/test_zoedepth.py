@@ -52,7 +52,7 @@ def published_shapes(variant):
 
 
 def shapes_of_beitl(variant):
-    """Return names and shapes of the released files, whose BEiT has twice the blocks and is wider."""
+    """Return names and shapes of the released files: twice the blocks, wider."""
     widths = {768: 1024, 1536: 2048, 2304: 3072, 3072: 4096, 12: 16, 96: 256, 192: 512, 384: 1024}
     shapes = {}
     for name, shape in published_shapes(variant).items():
@@ -321,7 +321,7 @@ def domain_logits(s, images, num_heads=12):
 
 
 def small_state(variant):
-    """Draw weights of a variant whose transformer has a sixteenth, its decoder an eighth of the channels."""
+    """Draw weights with a sixteenth of the transformer's channels and an eighth of the decoder's."""
     case = load_case('zoedepth_nk_beitb' if variant == 'nk' else 'zoedepth_n_beitb')
     shapes = {}
     for name, shape in published_shapes(variant).items():
@@ -404,7 +404,7 @@ INFERENCE = dict(keep_ratio=True, pad_input=True, depth_resize='bicubic', flip=T
 
 
 def recorded_error(found, name):
-    """Return the relative L2 distance of samples and statistics of ``found`` to the recorded ones."""
+    """Return the relative L2 distance of ``found`` to what is recorded of an array."""
     arrays = load_arrays(PRE_POST)
     if name in arrays:
         return relative_error(found, np.asarray(arrays[name]))

@@ -1,6 +1,6 @@
 """Converter of ZoeDepth (``ZoeD_M12_N.pt``, ``_K.pt``, ``_NK.pt``) and of its start.
 
-https://github.com/isl-org/ZoeDepth, MIT licence; its core is that of https://github.com/isl-org/MiDaS.
+https://github.com/isl-org/ZoeDepth and https://github.com/isl-org/MiDaS, MIT licence.
 """
 
 from torch import Tensor
@@ -19,8 +19,8 @@ HEAD = 'decode_head.'
 def convert_zoedepth(state: PublishedState) -> dict[str, Tensor]:
     """Rename the BEiT, the decoder of MiDaS and the metric bins of ZoeD-N, -K or -NK.
 
-    Files of MiDaS itself (``dpt_beit_large_384.pt``), from which the published trainings start, give
-    the BEiT and the decoder alone. Dropped: the classifier of BEiT and the skip unit of the
+    Files of MiDaS itself (``dpt_beit_large_384.pt``), from which the published trainings start,
+    give the BEiT and the decoder alone. Dropped: the classifier of BEiT and the skip unit of the
     coarsest fusion block, which are never used; indices and constants that follow from the sizes.
     """
     is_midas = bool(state.names('pretrained.'))
