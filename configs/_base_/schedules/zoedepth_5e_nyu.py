@@ -1,7 +1,7 @@
 """The published ZoeDepth recipe on NYU: AdamW, one cycle, 5 epochs of 24231 images.
 
-Batches of 16. The rate is flat for 70 % of the iterations and falls to 1e-4 of itself after that. The transformer
-and what resizes its maps learn at a tenth of the rate. Four validations an epoch.
+Batches of 16. The rate is flat for 70 % of the iterations and falls to 1e-4 of itself after that.
+The transformer and what resizes its maps learn at a tenth of the rate. Four validations an epoch.
 """
 
 max_iters = 5 * 1514
