@@ -32,6 +32,8 @@ class MixedDepthDataset(Dataset):
         max_depth: Far end, by default the greatest of all. Models are compared with these, samples
             keep their own.
         test_mode: Allow images of different sizes, as in validation with a batch size of 1.
+        one_set_a_batch: Allow images of different sets to differ in size, for batches of one set
+            each (:class:`~depth.datasets.AlternatingSetSampler`).
 
     Raises:
         ValueError: If there is no data set, the weights do not fit, or sizes differ in training.
@@ -44,6 +46,7 @@ class MixedDepthDataset(Dataset):
         min_depth: float | None = None,
         max_depth: float | None = None,
         test_mode: bool = False,
+        one_set_a_batch: bool = False,
     ) -> None:
         if not datasets:
             raise ValueError('MixedDepthDataset: datasets is empty')
@@ -59,6 +62,7 @@ class MixedDepthDataset(Dataset):
         # First index of each set in a pass, and the length of the pass.
         self.starts = np.concatenate([[0], np.cumsum(self.counts)])
         self.test_mode = test_mode
+        self.one_set_a_batch = one_set_a_batch
         metas = [dataset.metainfo for dataset in self.datasets]
         if min_depth is None:
             min_depth = min(meta['min_depth'] for meta in metas)
@@ -71,7 +75,8 @@ class MixedDepthDataset(Dataset):
             min_depth=self.min_depth,
             max_depth=self.max_depth,
         )
-        self._first: tuple[str, tuple[int, ...]] | None = None
+        # Name of the set and size of the first image, of all sets or of each.
+        self._first: dict[int, tuple[str, tuple[int, ...]]] = {}
 
     def __len__(self) -> int:
         return int(self.starts[-1])
@@ -113,12 +118,13 @@ class MixedDepthDataset(Dataset):
         """Name the two sets whose images differ in size; collating would name two tensors."""
         shape = tuple(sample['inputs'].shape[-2:])
         name = f'{self.metainfo["datasets"][set_index]} (datasets[{set_index}])'
-        if self._first is None:
-            self._first = (name, shape)
-        if shape != self._first[1]:
+        # Batches of one set each need one size within the set only.
+        group = set_index if self.one_set_a_batch else 0
+        first_name, first_shape = self._first.setdefault(group, (name, shape))
+        if shape != first_shape:
             raise ValueError(
                 f'MixedDepthDataset: images of {name} are {shape[0]}x{shape[1]} after their '
-                f'pipeline, those of {self._first[0]} {self._first[1][0]}x{self._first[1][1]}; one '
+                f'pipeline, those of {first_name} {first_shape[0]}x{first_shape[1]}; one '
                 'batch needs one size, so end both pipelines in the same RandomCrop or Resize (a '
                 'crop keeps images that are smaller than it)'
             )

@@ -61,6 +61,8 @@ from .training_state import accumulated_grads, checkpoint_meta, restore_training
 from .work_dir import check_resumable, open_run, remove_leftovers
 from .work_dir_lock import WorkDirLock
 
+RESUMABLE_SAMPLERS = ('ResumableInfiniteSampler', 'AlternatingSetSampler')
+
 
 def build_runner(cfg: Config) -> Runner:
     """Build the runner that ``runner_type`` of a config names, ``DepthRunner`` by default.
@@ -303,13 +305,13 @@ class DepthRunner(Runner):
     def build_dataloader(dataloader: DataLoader | dict, *args, **kwargs) -> DataLoader:
         """Build a data loader.
 
-        A ``ResumableInfiniteSampler`` gets the batch size, workers run one thread each, and where
+        A resumable sampler gets the batch size, workers run one thread each, and where
         there is a GPU batches come in page-locked memory unless the config says otherwise.
         """
         if isinstance(dataloader, dict):
             dataloader = copy.deepcopy(dataloader)
             sampler = dataloader.get('sampler')
-            if isinstance(sampler, dict) and sampler.get('type') == 'ResumableInfiniteSampler':
+            if isinstance(sampler, dict) and sampler.get('type') in RESUMABLE_SAMPLERS:
                 sampler.setdefault('batch_size', dataloader.get('batch_size', 1))
             dataloader.setdefault('pin_memory', torch.cuda.is_available())
             # PyTorch refuses persistent workers where there are none.
