@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from depth.registry import MODELS
 
 from .beit_dense import beit_blocks, make_beit_dense
+from .rotary import keep_rotary_embeddings
 from .timm_models import create_timm_model, fill_network, read_weights, refuse_checkpoint_path
 from .vit_dense import use_offset_bicubic, use_plain_bicubic
 
@@ -81,6 +82,7 @@ class ViTBackbone(BaseModule):
             )
         refuse_checkpoint_path('ViTBackbone', model_args)
         self.net = _create_vit(model_name, pretrained, dict(model_args or {}))
+        keep_rotary_embeddings(self.net)
         self.out_indices = _block_numbers(out_indices, len(self.net.blocks), model_name)
         self.final_norm = final_norm
         self.prefix_tokens = prefix_tokens
