@@ -10,13 +10,15 @@ from depth.engine.config_check import check_testing, check_training
 from depth.engine.runner import DepthRunner, build_runner
 from depth.engine.work_dir_lock import check_free
 
+_AMP_DTYPES = dict(bf16='bfloat16', fp16='float16')
+
 
 def train(
     config: str | Path | Config,
     *,
     work_dir: str | Path | None = None,
     resume: bool | str | Path = False,
-    amp: bool = False,
+    amp: bool | str = False,
     compile_step: bool = False,
     seed: int | None = None,
     deterministic: bool = False,
@@ -33,7 +35,8 @@ def train(
             ``work_dirs/<config name>``.
         resume: Checkpoint to continue from; True or ``'auto'`` takes the newest of the work dir, if
             it has one.
-        amp: Train in mixed precision: float16 on CUDA, bfloat16 on CPU.
+        amp: Train in mixed precision: ``'bf16'``, ``'fp16'``, or True for float16 on CUDA and
+            bfloat16 on CPU, unless the config gives ``optim_wrapper.dtype``.
         compile_step: Compile the training step with ``torch.compile``.
         seed: Random seed.
         deterministic: Use deterministic kernels where there are any.
@@ -47,18 +50,26 @@ def train(
 
     Raises:
         ConfigError: If the config cannot work or its data does not exist.
+        ValueError: If ``amp`` is none of these.
         WorkDirInUseError: If another training holds the work dir.
     """
+    if not isinstance(amp, bool) and amp not in _AMP_DTYPES:
+        raise ValueError(f"amp is 'bf16', 'fp16', True or False, got {amp!r}")
     cfg = open_config(config)
     check_training(cfg)
     _set_launch(cfg, work_dir, launcher)
     if resume:
         cfg.resume = True
-        cfg.load_from = None if resume is True or resume == 'auto' else str(resume)
+        # mmengine looks for the newest checkpoint where it is told to resume from none.
+        takes_newest = resume is True or resume == 'auto'
+        cfg.load_from = None if takes_newest else str(resume)
+    # The file brings the encoder, so timm's need not be fetched.
     if cfg.get('load_from') and cfg.get('load_published'):
-        skip_pretrained(cfg)  # the file brings the encoder, timm's need not be fetched
+        skip_pretrained(cfg)
     if amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        if amp is not True:
+            cfg.optim_wrapper.dtype = _AMP_DTYPES[amp]
     if auto_scale_lr:
         cfg.auto_scale_lr = dict(cfg.get('auto_scale_lr') or {}, enable=True)
     if compile_step:
@@ -69,7 +80,9 @@ def train(
             seed = randomness.get('seed')
         cfg.randomness = dict(randomness, seed=seed, deterministic=deterministic)
     # The runner takes the lock only when the model is built and its weights are fetched.
-    if int(os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0'))) == 0:
+    # torchrun and slurm number the processes in variables of their own.
+    rank = os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0'))
+    if int(rank) == 0:
         check_free(cfg.work_dir)
     runner = build_runner(cfg)
     runner.train()
@@ -113,6 +126,7 @@ def test(
         raise FileNotFoundError(f'checkpoint {checkpoint} does not exist')
     check_testing(cfg)
     _set_launch(cfg, work_dir, launcher)
+    # Weights alone: a test needs neither the optimizer nor the iteration of the checkpoint.
     cfg.load_from = str(checkpoint)
     cfg.resume = False
     cfg.load_strict = True
@@ -125,7 +139,8 @@ def test(
         _request_all_protocols(cfg)
     if out_dir is not None:
         writer = dict(type='PredictionWriterHook', out_dir=str(out_dir))
-        cfg.custom_hooks = [*cfg.get('custom_hooks', []), writer]
+        cfg.custom_hooks = list(cfg.get('custom_hooks', []))
+        cfg.custom_hooks.append(writer)
     return build_runner(cfg).test()
 
 
@@ -149,10 +164,13 @@ def _set_launch(cfg: Config, work_dir: str | Path | None, launcher: str) -> None
 def _request_all_protocols(cfg: Config) -> None:
     """Let the test metric score every protocol that applies, for each data set of a mixture."""
     evaluators = cfg.test_evaluator
-    for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
+    if not isinstance(evaluators, list):
+        evaluators = [evaluators]
+    for evaluator in evaluators:
         if evaluator['type'] == 'DepthMetric':
             evaluator['protocols'] = 'all'
         elif evaluator['type'] == 'MixedDepthMetric':
             for name, protocol in evaluator['protocols'].items():
-                options = dict(protocol=protocol) if isinstance(protocol, str) else protocol
-                evaluator['protocols'][name] = dict(options, protocols='all')
+                if isinstance(protocol, str):
+                    protocol = dict(protocol=protocol)
+                evaluator['protocols'][name] = dict(protocol, protocols='all')

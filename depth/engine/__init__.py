@@ -1,6 +1,6 @@
 """Training and testing: runner, loops, hooks, schedulers, configs and checkpoints."""
 
-from . import hooks, layer_decay, optim_wrappers, schedulers
+from . import hooks, layer_decay, optim_wrappers, param_groups, schedulers
 from .loops import ResumableIterLoop
 from .runner import DepthRunner
 from .val_loop import ValLoop
@@ -12,5 +12,6 @@ __all__ = [
     'hooks',
     'layer_decay',
     'optim_wrappers',
+    'param_groups',
     'schedulers',
 ]

@@ -13,11 +13,16 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from depth.models.losses import FollowsIteration
+
 from .cuda_graph import CudaGraphs
 
 DTYPES = dict(bfloat16=torch.bfloat16, float16=torch.float16)
 # Methods of estimators that run the network.
 PREDICTIONS = ('predict_depth', 'predict_inverse_depth')
+# Methods of estimators that are compiled for the training, the first that there is.
+# Self-supervised ones collect their views before, and EPCDepth draws where to graft them.
+LOSSES = ('view_losses', 'loss')
 
 
 def use_channels_last(model: nn.Module) -> None:
@@ -54,6 +59,24 @@ def compile_method(model: nn.Module, name: str, switch: bool | dict | None) -> N
     options = compile_options(switch)
     if options is not None:
         setattr(model, name, torch.compile(getattr(model, name), **options))
+
+
+def compile_losses(model: nn.Module, switch: bool | dict | None) -> None:
+    """Compile the losses of an estimator, in place, if ``compile`` of the config is on."""
+    options = compile_options(switch)
+    if options is None:
+        return
+    name = next(name for name in LOSSES if hasattr(model, name))
+    losses = [module for module in model.modules() if isinstance(module, FollowsIteration)]
+    compiled = torch.compile(getattr(model, name), **options)
+
+    @functools.wraps(compiled)
+    def run(*args, **kwargs):
+        for loss in losses:
+            loss.follow_iteration()
+        return compiled(*args, **kwargs)
+
+    setattr(model, name, run)
 
 
 def recompute_activations(model: nn.Module, modules: str | Sequence[str]) -> None:
@@ -124,6 +147,7 @@ def speed_up_inference(model: nn.Module, options: dict | None) -> None:
         options: ``inference`` of a config. ``autocast``: ``'bfloat16'`` or ``'float16'``;
             ``compile``: True or arguments of ``torch.compile``; ``cuda_graph``: True records the
             kernels of each image size once and replays them (CUDA only). All are off by default.
+            ``validation``: True also uses them in the validations of a training; the caller decides.
 
     Raises:
         ValueError: If an option is unknown, or not available on the model's device.
@@ -132,9 +156,10 @@ def speed_up_inference(model: nn.Module, options: dict | None) -> None:
     autocast = options.pop('autocast', None)
     compiled = compile_options(options.pop('compile', None))
     cuda_graph = options.pop('cuda_graph', False)
+    options.pop('validation', None)
     if options:
         raise ValueError(
-            f'inference has no option {next(iter(options))!r}, only autocast, compile and cuda_graph'
+            f'inference has no option {next(iter(options))!r}, only autocast, compile, cuda_graph and validation'
         )
     if autocast is not None and autocast not in DTYPES:
         raise ValueError(f'inference.autocast is bfloat16 or float16, got {autocast!r}')

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from mmengine.dist import (
     master_only,
 )
 from mmengine.model import is_model_wrapper
-from mmengine.optim import OptimWrapperDict
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from timm.layers import convert_sync_batchnorm
 from torch import nn
@@ -26,7 +27,7 @@ from depth.atomic_write import write_atomically
 from depth.registry import RUNNERS
 
 from .acceleration import (
-    compile_method,
+    compile_losses,
     recompute_activations,
     speed_up_inference,
     use_channels_last,
@@ -39,10 +40,16 @@ from .checkpoint import (
     save_atomically,
     to_plain,
 )
-from .config import resolve_references
+from .config_references import resolve_references
 from .config_values import check_values
 from .deployment import deployment_checkpoint
-from .distributed import init_cpu_process_group, unwrap_model, wrap_for_cpu
+from .distributed import (
+    init_cpu_process_group,
+    set_slurm_port,
+    unwrap_model,
+    wrap_for_cpu,
+    wrapper_options,
+)
 from .hooks import TerminationHook
 from .hooks.finite_predictions_hook import FinitePredictionsHook
 from .loops import get_random_state
@@ -53,6 +60,8 @@ from .training_run import RUN_FILE, TrainingRun, new_run_id, section_digests
 from .training_state import accumulated_grads, checkpoint_meta, restore_training_state
 from .work_dir import check_resumable, open_run, remove_leftovers
 from .work_dir_lock import WorkDirLock
+
+RESUMABLE_SAMPLERS = ('ResumableInfiniteSampler', 'AlternatingSetSampler')
 
 
 def build_runner(cfg: Config) -> Runner:
@@ -103,6 +112,8 @@ class DepthRunner(Runner):
         Raises:
             ValueError: If ``env_cfg.tf32`` is neither a bool nor None.
         """
+        if self.launcher == 'slurm':
+            set_slurm_port()
         if self.distributed and not is_distributed() and not torch.cuda.is_available():
             init_cpu_process_group(self.launcher)
         tf32 = env_cfg.get('tf32')
@@ -115,6 +126,20 @@ class DepthRunner(Runner):
             torch.backends.cudnn.allow_tf32 = tf32
         super().setup_env(env_cfg)
 
+    def set_randomness(
+        self, seed: int | None, diff_rank_seed: bool = False, deterministic: bool = False
+    ) -> None:
+        """Set the random seed and, if asked for, use deterministic kernels where there are any.
+
+        mmengine would let a kernel without a deterministic variant (bicubic and bilinear resizing,
+        cumulative sums) end the run; here it warns once, and results may differ in the last digits.
+        """
+        super().set_randomness(seed, diff_rank_seed, deterministic)
+        if deterministic:
+            # cuBLAS reads this when its first product is computed.
+            os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
+            torch.use_deterministic_algorithms(True, warn_only=True)
+
     def build_model(self, model: nn.Module | dict) -> nn.Module:
         """Build the model, in channels-last order if the config says so."""
         model = super().build_model(model)
@@ -122,10 +147,17 @@ class DepthRunner(Runner):
             use_channels_last(model)
         return model
 
+    def build_optim_wrapper(self, optim_wrapper: OptimWrapper | dict) -> OptimWrapper:
+        """Build the optimizer wrapper; its constructor merges groups of equal options by default."""
+        if isinstance(optim_wrapper, dict) and isinstance(optim_wrapper.get('optimizer'), dict):
+            constructor = dict(constructor='GroupingOptimWrapperConstructor')
+            optim_wrapper = constructor | dict(optim_wrapper)
+        return super().build_optim_wrapper(optim_wrapper)
+
     def _maybe_compile(self, target: str) -> None:
-        """Compile the model's ``loss`` method, as ``compile`` of the config says."""
-        # mmengine would compile the target 'train_step', whose optimizer and logging break the graph.
-        compile_method(unwrap_model(self), 'loss', self.cfg.get('compile'))
+        """Compile the model's losses, as ``compile`` of the config says."""
+        # mmengine would compile 'train_step', whose optimizer and logging break the graph.
+        compile_losses(unwrap_model(self), self.cfg.get('compile'))
 
     def train(self) -> nn.Module:
         """Lock the work dir, log the number of images per step, and train.
@@ -136,6 +168,8 @@ class DepthRunner(Runner):
         self.stop_signal = self.exit_code = 0
         try:
             self._open_work_dir()
+            if (self.cfg.get('inference') or {}).get('validation'):
+                speed_up_inference(unwrap_model(self), self.cfg.inference)
             if self.cfg.get('train_dataloader') and self.cfg.get('optim_wrapper'):
                 self.logger.info(batch_size_of(self.cfg, self.world_size).describe())
             # mmengine's train() would apply its own recomputation, which gives no gradients where
@@ -241,16 +275,18 @@ class DepthRunner(Runner):
         """
         if not self.distributed or is_model_wrapper(model):
             return super().wrap_model(model_wrapper_cfg, model)
+        find_unused_parameters = self.cfg.get('find_unused_parameters', False)
         if torch.cuda.is_available():
-            return self._wrap_on_gpus(model_wrapper_cfg, model)
+            options = wrapper_options(model_wrapper_cfg, find_unused_parameters)
+            return self._wrap_on_gpus(options, model)
         if self.cfg.get('sync_bn'):
             self.logger.info(
-                'sync_bn is left out: synchronised BatchNorm needs GPUs, each process uses its own batch'
+                'sync_bn is left out: synchronised BatchNorm needs GPUs, each process uses its own '
+                'batch'
             )
-        find_unused_parameters = self.cfg.get('find_unused_parameters', False)
         return wrap_for_cpu(model, model_wrapper_cfg, find_unused_parameters)
 
-    def _wrap_on_gpus(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+    def _wrap_on_gpus(self, model_wrapper_cfg: dict, model: nn.Module) -> nn.Module:
         """Synchronise BatchNorms if ``sync_bn`` of the config says so, then wrap as mmengine does."""
         sync_bn = self.cfg.get('sync_bn')
         if sync_bn is None:
@@ -269,19 +305,21 @@ class DepthRunner(Runner):
     def build_dataloader(dataloader: DataLoader | dict, *args, **kwargs) -> DataLoader:
         """Build a data loader.
 
-        A ``ResumableInfiniteSampler`` gets the batch size, workers run one thread each, and where
+        A resumable sampler gets the batch size, workers run one thread each, and where
         there is a GPU batches come in page-locked memory unless the config says otherwise.
         """
         if isinstance(dataloader, dict):
             dataloader = copy.deepcopy(dataloader)
             sampler = dataloader.get('sampler')
-            if isinstance(sampler, dict) and sampler.get('type') == 'ResumableInfiniteSampler':
+            if isinstance(sampler, dict) and sampler.get('type') in RESUMABLE_SAMPLERS:
                 sampler.setdefault('batch_size', dataloader.get('batch_size', 1))
             dataloader.setdefault('pin_memory', torch.cuda.is_available())
+            # PyTorch refuses persistent workers where there are none.
             if dataloader.get('num_workers', 0) == 0:
                 dataloader['persistent_workers'] = False
         loader = Runner.build_dataloader(dataloader, *args, **kwargs)
         if isinstance(dataloader, dict):
+            # Around mmengine's function, which seeds the worker.
             from depth.datasets.workers import prepare_runner_worker
 
             loader.worker_init_fn = functools.partial(
@@ -297,11 +335,15 @@ class DepthRunner(Runner):
         """
         if isinstance(scheduler, dict) and 'type' in scheduler:
             scheduler = [scheduler]
+        # A dict without a type has the schedules of several optimizers, which state it themselves.
         if isinstance(scheduler, list):
-            items = []
-            for item in scheduler:
-                items.append(dict(dict(by_epoch=False), **item) if isinstance(item, dict) else item)
-            scheduler = items
+            schedules = []
+            for schedule in scheduler:
+                if isinstance(schedule, dict):
+                    schedule = dict(schedule)
+                    schedule.setdefault('by_epoch', False)
+                schedules.append(schedule)
+            scheduler = schedules
         return super().build_param_scheduler(scheduler)
 
     def collect_random_states(self) -> None:
@@ -379,7 +421,8 @@ class DepthRunner(Runner):
         """
         checkpoint = from_plain(load_checkpoint_file(filename, map_location=map_location))
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        strict = self.cfg.get('load_strict', True) if strict is None else strict
+        if strict is None:
+            strict = self.cfg.get('load_strict', True)
         model = unwrap_model(self)
         weights = weights_for_model(
             checkpoint, self.cfg.get('load_published'), model.state_dict(), filename
@@ -395,9 +438,16 @@ class DepthRunner(Runner):
         filename: str,
         resume_optimizer: bool = True,
         resume_param_scheduler: bool = True,
-        map_location: str | Callable = 'default',
+        map_location: str | Callable = 'cpu',
     ) -> None:
         """Continue a run from its checkpoint; settings that the config has changed since are logged.
+
+        Args:
+            filename: Checkpoint file.
+            resume_optimizer: Also restore the optimizer, and the schedules if they are asked for.
+            resume_param_scheduler: Also restore the schedules.
+            map_location: Device that the file is read to. On a GPU it would be in memory twice
+                while it is restored, and once for each process where one GPU is the default.
 
         Raises:
             ValueError: If the file holds weights only, as best checkpoints do.
@@ -416,9 +466,8 @@ class DepthRunner(Runner):
         if isinstance(self.optim_wrapper, OptimWrapperDict):
             self.optim_wrapper.load_state_dict(checkpoint['optimizer'])
             for name, schedulers in (self.param_schedulers or {}).items():
-                for scheduler, state in zip(
-                    schedulers, checkpoint['param_schedulers'][name], strict=True
-                ):
+                states = checkpoint['param_schedulers'][name]
+                for scheduler, state in zip(schedulers, states, strict=True):
                     scheduler.load_state_dict(state)
             return
         schedulers = (self.param_schedulers or []) if with_schedulers else []

@@ -43,9 +43,9 @@ def main(device: str) -> None:
         tensors = make_inputs(size, points, dtype, device)
         expected = run('reference', tuple(tensor.double() for tensor in tensors), dtype)
         found_all = run('triton', tensors, dtype)
-        for name, found, exact in zip(NAMES, found_all, expected, strict=True):
-            rounding = torch.finfo(found.dtype).eps
-            error = float((found.double() - exact).abs().max() / exact.abs().max()) / rounding
+        for name, actual, exact in zip(NAMES, found_all, expected, strict=True):
+            rounding = torch.finfo(actual.dtype).eps
+            error = float((actual.double() - exact).abs().max() / exact.abs().max()) / rounding
             assert math.isfinite(error) and error < 40, (
                 f'{name}, head size {size}, {dtype}: {error} roundings'
             )

@@ -36,6 +36,7 @@ NETWORKS = (
     'moge2_vits',
     'scaledepth_swin_tiny_nyu',
     'sdconvtrans_mitb0',
+    'zoedepth_n_beitb',
 )
 NAMES_ONLY = (
     'binsformer_swinl_22k_w7_kitti',
@@ -51,6 +52,7 @@ NAMES_ONLY = (
     'newcrfs_swinl_22k_w7_nyu',
     'plane2depth_swin_large_nyu',
     'scaledepth_clip_nyu_kitti',
+    'zoedepth_nk_beitb',
 )
 VALUES = (
     'epcdepth_values',

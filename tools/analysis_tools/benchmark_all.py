@@ -45,7 +45,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     """Measure and write the page."""
     args = parse_args()
-    from depth.engine.config import make_projects_importable
+    from depth.engine.custom_modules import make_projects_importable
 
     make_projects_importable(Path(__file__))
     from benchmarks.plan import PLAN
@@ -75,7 +75,7 @@ def measure(args: argparse.Namespace, device: str, name: str, measurement) -> bo
     out = args.results / device / f'{name}.json'
     command = [*measurement.command(), '--device', device]
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, *command, '--out', str(out), *args.extra],
             cwd=ROOT,
             timeout=args.timeout,
@@ -83,7 +83,7 @@ def measure(args: argparse.Namespace, device: str, name: str, measurement) -> bo
     except subprocess.TimeoutExpired:
         print(f'{name}: stopped after {args.timeout} s')
         return False
-    return done.returncode == 0
+    return process.returncode == 0
 
 
 if __name__ == '__main__':

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from depth.registry import MODELS
 
 from .beit_dense import beit_blocks, make_beit_dense
+from .rotary import keep_rotary_embeddings
 from .timm_models import create_timm_model, fill_network, read_weights, refuse_checkpoint_path
 from .vit_dense import use_offset_bicubic, use_plain_bicubic
 
@@ -81,6 +82,7 @@ class ViTBackbone(BaseModule):
             )
         refuse_checkpoint_path('ViTBackbone', model_args)
         self.net = _create_vit(model_name, pretrained, dict(model_args or {}))
+        keep_rotary_embeddings(self.net)
         self.out_indices = _block_numbers(out_indices, len(self.net.blocks), model_name)
         self.final_norm = final_norm
         self.prefix_tokens = prefix_tokens
@@ -118,7 +120,9 @@ class ViTBackbone(BaseModule):
         """
         height, width = inputs.shape[-2:]
         rows, columns = self.patch_size
+        # timm refuses a part of a patch; heads cut what belongs to the padding.
         images = F.pad(inputs, (0, -width % columns, 0, -height % rows))
+        # A block that is asked for twice runs once; timm returns blocks in ascending order.
         blocks = sorted(set(self.out_indices))
         if isinstance(self.net, Beit):
             taken = self._run_beit(images, blocks)

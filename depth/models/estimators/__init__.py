@@ -6,6 +6,7 @@ from .depth_pro_estimator import DepthProEstimator
 from .moge_estimator import MoGeEstimator
 from .self_supervised_estimator import SelfSupervisedEstimator
 from .test_time import blend_mirrored
+from .zoedepth_estimator import ZoeDepthEstimator
 
 __all__ = [
     'CanonicalDepthEstimator',
@@ -13,5 +14,6 @@ __all__ = [
     'DepthProEstimator',
     'MoGeEstimator',
     'SelfSupervisedEstimator',
+    'ZoeDepthEstimator',
     'blend_mirrored',
 ]

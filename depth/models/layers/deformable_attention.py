@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from depth.device_constants import device_constant
 from depth.ops import ms_deform_attn
 
 from .position_encoding import SinePositionEncoding
@@ -30,10 +31,10 @@ def split_levels(tokens: Tensor, shapes: Sequence[tuple[int, int]]) -> list[Tens
     return maps
 
 
-def pixel_centers(size: tuple[int, int], device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Return the centres of a map's pixels, (h * w, 2) as (x, y) in [0, 1]."""
-    rows = (torch.arange(size[0], device=device, dtype=dtype) + 0.5) / size[0]
-    columns = (torch.arange(size[1], device=device, dtype=dtype) + 0.5) / size[1]
+def pixel_centers(size: tuple[int, int], device: torch.device) -> Tensor:
+    """Return the centres of a map's pixels, (h * w, 2) as (x, y) in [0, 1], float32."""
+    rows = (torch.arange(size[0], device=device) + 0.5) / size[0]
+    columns = (torch.arange(size[1], device=device) + 0.5) / size[1]
     y, x = torch.meshgrid(rows, columns, indexing='ij')
     return torch.stack([x, y], dim=-1).flatten(0, 1)
 
@@ -106,19 +107,19 @@ class MultiScaleDeformableAttention(nn.Module):
         Args:
             query: (N, Q, E).
             value: (N, S, E), the pixels of the levels one after another.
-            reference_points: (N or 1, Q, L or 1, 2) as (x, y) in [0, 1].
+            reference_points: (N or 1, Q, L or 1, 2) as (x, y) in [0, 1], at least float32.
             spatial_shapes: (h, w) of each level.
             query_pos: Position code added to the query (N or 1, Q, E), not to the value.
         """
         batch, num_queries = query.shape[:2]
         placed = query if query_pos is None else query + query_pos
         shape = (batch, num_queries, self.num_heads, self.num_levels, self.num_points)
-        offsets = self.sampling_offsets(placed).view(*shape, 2)
+        offsets = self.sampling_offsets(placed).view(*shape, 2).to(reference_points.dtype)
         weights = self.attention_weights(placed).view(*shape[:3], -1).softmax(dim=-1).view(shape)
-        # Offsets are in pixels of a level, locations in shares of its sides.
-        sizes = torch.tensor(
-            [(w, h) for h, w in spatial_shapes], dtype=offsets.dtype, device=offsets.device
-        )
+        # Offsets are in pixels of a level, locations in shares of its sides. In bfloat16, which has
+        # eight bits, a location in a map of 304 columns would be off by up to half a column.
+        sides = tuple((int(width), int(height)) for height, width in spatial_shapes)
+        sizes = device_constant(sides, offsets.device, offsets.dtype)
         locations = reference_points[:, :, None, :, None, :] + offsets / sizes[:, None, :]
         values = self.value_proj(value).view(
             batch, value.shape[1], self.num_heads, -1
@@ -224,7 +225,7 @@ class DeformableEncoder(nn.Module):
         for shape, embed in zip(shapes, self.level_embed, strict=True):
             code = self.position_encoding(shape, tokens.device, tokens.dtype)  # (1, E, h, w)
             codes.append(code + embed[:, None, None])
-            centers.append(pixel_centers(shape, tokens.device, tokens.dtype))
+            centers.append(pixel_centers(shape, tokens.device))
         positions, _ = flatten_levels(codes)
         references = torch.cat(centers).view(1, -1, 1, 2)  # the same on every level
         for layer in self.layers:

@@ -2,6 +2,7 @@
 
 from .chamfer_loss import BinsChamferLoss, chamfer_loss
 from .combined_loss import CombinedLoss
+from .iteration import FollowsIteration, current_iteration
 from .l1_alignment import align_points, align_scale, align_scale_and_shift
 from .metric3d_loss import LogGradientLoss
 from .moge_loss import MoGeLoss
@@ -27,6 +28,7 @@ from .view_synthesis_loss import ViewSynthesisLoss
 __all__ = [
     'BinsChamferLoss',
     'CombinedLoss',
+    'FollowsIteration',
     'GradientMatchingLoss',
     'LogGradientLoss',
     'MoGeLoss',
@@ -44,6 +46,7 @@ __all__ = [
     'align_scale_and_shift',
     'chamfer_loss',
     'class_accuracy',
+    'current_iteration',
     'edge_aware_smoothness',
     'gradient_matching_loss',
     'optimal_transport_loss',
