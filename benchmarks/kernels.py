@@ -22,14 +22,18 @@ if __name__ == '__main__':
 from benchmarks.results import text_table, write_result  # noqa: E402 - on the path only now
 
 # Before reductions ran in one warp: a tile of 1024 elements and four warps.
-LAUNCHES = [(1024, 4), (256, 1)]
+LAUNCHES = [(1024, 4), (128, 1)]
 HEADS, LEVELS, POINTS = 8, 4, 8  # of DepthFormer's attention
 SIZES = (32, 64)  # channels of a head: Swin-T and Swin-L
 DTYPES = dict(fp32='*fp32', bf16='*bf16')
 
 
 def kernel_rows(
-    arches: list[int], launches: list[tuple[int, int]], sizes=SIZES, dtypes=tuple(DTYPES)
+    arches: list[int],
+    launches: list[tuple[int, int]],
+    sizes: tuple[int, ...] = SIZES,
+    dtypes: tuple[str, ...] = tuple(DTYPES),
+    forms: tuple[bool, ...] = (False, True),
 ) -> list[dict]:
     """Compile every kernel and return a row for each: registers, spills, barriers, atomics."""
     from depth.ops import ms_deform_attn_triton as kernels
@@ -38,13 +42,11 @@ def kernel_rows(
     for arch in arches:
         for dtype in dtypes:
             for size in sizes:
-                for fused in (False, True):
+                for fused in forms:
                     for tile, warps in launches:
                         options = dict(FUSED=fused, TILE=tile, **_shape_options(size))
                         signature = _signature(dtype)
-                        forward = _compile(
-                            kernels._forward_kernel, signature, options, arch, warps
-                        )
+                        forward = _compile(kernels._forward_kernel, signature, options, arch, warps)
                         backward = _compile(
                             kernels._backward_kernel,
                             signature,
@@ -62,6 +64,7 @@ def kernel_rows(
                     POINTS_PAD=POINTS,
                     PIXELS=kernels.TILE_PIXELS,
                     BLOCK=kernels.TILE_QUERIES,
+                    SPAN=kernels.TILE_SPAN,
                     **_shape_options(size),
                 )
                 kernel = _compile(kernels._tiled_kernel, _signature(dtype), options, arch, 4)
@@ -84,7 +87,7 @@ def _signature(dtype: str) -> dict[str, str]:
     """Return the type of every argument that a kernel may have; locations are in float32."""
     half = DTYPES[dtype]
     integers = dict.fromkeys(
-        ('rows', 'queries', 'reference_image', 'reference_query', 'reference_level', 'span'), 'i32'
+        ('rows', 'queries', 'reference_image', 'reference_query', 'reference_level'), 'i32'
     )
     same = dict.fromkeys(('value', 'weight', 'output', 'grad', 'grad_weight'), half)
     single = dict.fromkeys(

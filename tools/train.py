@@ -3,7 +3,7 @@
 import argparse
 import os
 
-from depth.cli import add_cfg_options, parse_cfg_options, run_tool
+from depth.cli import add_backend_option, add_cfg_options, parse_cfg_options, run_tool
 
 
 def parse_args() -> argparse.Namespace:
@@ -54,6 +54,7 @@ def parse_args() -> argparse.Namespace:
         default=0,
         help='set by older torch launchers',
     )
+    add_backend_option(parser)
     add_cfg_options(parser)
     return parser.parse_args()
 

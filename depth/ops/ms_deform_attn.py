@@ -40,10 +40,10 @@ def select_backend(value: Tensor, backend: str = 'auto') -> tuple[str, str]:
     """Return the backend that runs for ``value`` (N, S, H, D), and the reason.
 
     ``'auto'`` is the backend of :func:`use_backend`, otherwise Triton on CUDA and torch elsewhere.
-    On CUDA without Triton it is the reference: a HAHI layer takes 17 times fewer launches and 1/40
-    of the time-critical serial sums of the torch backend there (tests/ops/test_backends.py counts
-    them), for more memory. Its backward pass is not deterministic, so that deterministic runs take
-    torch.
+    On CUDA without Triton it is the reference: the stem layer of DepthFormer Swin-L (2 x 61 952
+    queries) takes about 100 launches in a training step, and 16 500 by the torch backend, which
+    saves memory for them. The reference's backward pass adds by atomics, so that deterministic runs
+    take torch.
 
     Raises:
         ValueError: If the backend is unknown.

@@ -35,11 +35,11 @@ DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 # Elements of a value tile (queries of a block times size of a head) and warps of a program. With
 # one warp, reductions over a tile need no barrier. The first pair is used where nothing may be
 # measured; on CUDA the fastest of them is found at the first call for each kind of input.
-LAUNCHES = [(256, 1), (512, 1), (512, 2), (1024, 2), (1024, 4)]
+LAUNCHES = [(128, 1), (256, 1), (256, 2), (512, 4)]
 # A level is summed in tiles if it has few pixels and each receives many sampling points.
 TILED_PIXELS = 512
 TILED_POINTS_PER_PIXEL = 32
-TILE_PIXELS = 64
+TILE_PIXELS = 32
 TILE_QUERIES = 32  # queries of one matrix product
 TILE_SPAN = 2048  # queries of one program
 
@@ -142,19 +142,30 @@ if triton is not None:
         return peak + tl.log(tl.sum(tl.exp(logits - peak[:, None]), axis=1))
 
     @triton.jit
+    def _origin(reference, query_mask, width, height, FUSED: tl.constexpr):
+        """Return (x, y) in pixels of a level that the offsets of each query are added to."""
+        if FUSED:
+            x = tl.load(reference, mask=query_mask, other=0.0).to(tl.float32) * width - 0.5
+            y = tl.load(reference + 1, mask=query_mask, other=0.0).to(tl.float32) * height - 0.5
+        else:
+            x = -0.5
+            y = -0.5
+        return x, y
+
+    @triton.jit
     def _position(
-        location, reference, row, query_mask, width, height, FUSED: tl.constexpr
+        location, row, query_mask, x_origin, y_origin, width, height, FUSED: tl.constexpr
     ):
         """Return the pixel coordinates (x, y) of a sampling point of each query."""
         x = tl.load(location + row * 2, mask=query_mask, other=0.0).to(tl.float32)
         y = tl.load(location + row * 2 + 1, mask=query_mask, other=0.0).to(tl.float32)
         if FUSED:
-            x += tl.load(reference, mask=query_mask, other=0.0).to(tl.float32) * width
-            y += tl.load(reference + 1, mask=query_mask, other=0.0).to(tl.float32) * height
+            x += x_origin
+            y += y_origin
         else:
-            x *= width
-            y *= height
-        return x - 0.5, y - 0.5
+            x = x * width - 0.5
+            y = y * height - 0.5
+        return x, y
 
     @triton.jit
     def _share(weight, row, query_mask, log_sum, FUSED: tl.constexpr):
@@ -224,8 +235,12 @@ if triton is not None:
         image = tl.program_id(2).to(tl.int64)  # 64 bits: offsets of large batches overflow 32
         query = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
         query_mask = query < queries
-        owner = (image * queries + query) * HEADS + head  # row of the output (N, Q, H)
+        owner = query * HEADS + head  # row of the image's output (Q, H)
         channel = tl.arange(0, SIZE)[None, :]
+        first = image * queries * HEADS
+        location += first * (LEVELS * POINTS * 2)
+        weight += first * (LEVELS * POINTS)
+        output += first * SIZE
         value += image * rows * PITCH + head * SIZE
         reference += image * reference_image + query * reference_query
         log_sum = tl.zeros((BLOCK,), tl.float32)
@@ -236,16 +251,13 @@ if triton is not None:
             height = tl.load(level_table + level * 4)
             width = tl.load(level_table + level * 4 + 1)
             start = tl.load(level_table + level * 4 + 2)
+            x_origin, y_origin = _origin(
+                reference + level * reference_level, query_mask, width, height, FUSED
+            )
             for point in range(POINTS):
                 row = (owner * LEVELS + level) * POINTS + point
                 x, y = _position(
-                    location,
-                    reference + level * reference_level,
-                    row,
-                    query_mask,
-                    width,
-                    height,
-                    FUSED,
+                    location, row, query_mask, x_origin, y_origin, width, height, FUSED
                 )
                 x, y, _, top, low, m00, m01, m10, m11 = _corners(
                     x, y, query_mask, width, height, start, PITCH
@@ -314,8 +326,16 @@ if triton is not None:
         image = tl.program_id(2).to(tl.int64)
         query = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
         query_mask = query < queries
-        owner = (image * queries + query) * HEADS + head
+        owner = query * HEADS + head
         channel = tl.arange(0, SIZE)[None, :]
+        first = image * queries * HEADS
+        location += first * (LEVELS * POINTS * 2)
+        grad_location += first * (LEVELS * POINTS * 2)
+        weight += first * (LEVELS * POINTS)
+        grad_weight += first * (LEVELS * POINTS)
+        output += first * SIZE
+        grad += first * SIZE
+        log_sums += first
         value += image * rows * PITCH + head * SIZE
         grad_value += image * rows * PITCH + head * SIZE
         reference += image * reference_image + query * reference_query
@@ -333,16 +353,13 @@ if triton is not None:
             width = tl.load(level_table + level * 4 + 1)
             start = tl.load(level_table + level * 4 + 2)
             tiled = tl.load(level_table + level * 4 + 3)
+            x_origin, y_origin = _origin(
+                reference + level * reference_level, query_mask, width, height, FUSED
+            )
             for point in range(POINTS):
                 row = (owner * LEVELS + level) * POINTS + point
                 x, y = _position(
-                    location,
-                    reference + level * reference_level,
-                    row,
-                    query_mask,
-                    width,
-                    height,
-                    FUSED,
+                    location, row, query_mask, x_origin, y_origin, width, height, FUSED
                 )
                 x, y, inside, top, low, m00, m01, m10, m11 = _corners(
                     x, y, query_mask, width, height, start, PITCH
@@ -385,7 +402,7 @@ if triton is not None:
                     part = (x * low_share)[:, None] * g
                     _add_tile(low_sums + PITCH, part, m11[:, None], fixed_scale, FIXED)
 
-    @triton.jit(do_not_specialize=[*SIZES, 'span'])
+    @triton.jit(do_not_specialize=SIZES)
     def _tiled_kernel(
         tile_table,
         reference,
@@ -400,7 +417,6 @@ if triton is not None:
         reference_image,
         reference_query,
         reference_level,
-        span,
         FUSED: tl.constexpr,
         FIXED: tl.constexpr,
         HEADS: tl.constexpr,
@@ -410,8 +426,9 @@ if triton is not None:
         POINTS_PAD: tl.constexpr,
         PIXELS: tl.constexpr,
         BLOCK: tl.constexpr,
+        SPAN: tl.constexpr,
     ):
-        """Sum the gradient of PIXELS neighbouring pixels of a level over ``span`` queries.
+        """Sum the gradient of PIXELS neighbouring pixels of a level over SPAN queries.
 
         Pixel by query, the coefficients of bilinear sampling form a matrix; the sum is its product
         with the gradients of the queries. Blocks of queries that touch no pixel are left out.
@@ -430,27 +447,31 @@ if triton is not None:
         top = (first // width - 1).to(tl.float32)
         bottom = ((first + PIXELS - 1) // width + 1).to(tl.float32)
         channel = tl.arange(0, SIZE)[None, :]
-        begin = (tl.program_id(1) // HEADS) * span
-        end = tl.minimum(begin + span, queries)
+        begin = (tl.program_id(1) // HEADS) * SPAN
         reference += image * reference_image + level * reference_level
+        first_owner = image * queries * HEADS
+        location += first_owner * (LEVELS * POINTS * 2)
+        weight += first_owner * (LEVELS * POINTS)
+        grad += first_owner * SIZE
+        log_sums += first_owner
         points = tl.arange(0, POINTS_PAD)[None, :]
         total = tl.zeros((PIXELS, SIZE), tl.float32)
-        for block in range(begin, end, BLOCK):
-            query = block + tl.arange(0, BLOCK)
-            query_mask = query < end
-            owner = (image * queries + query) * HEADS + head
+        for block in range(0, SPAN, BLOCK):
+            query = begin + block + tl.arange(0, BLOCK)
+            query_mask = query < queries
+            owner = query * HEADS + head
             row = (owner * LEVELS + level) * POINTS
             places = location + (row[:, None] + points) * 2 + 1
             mask = query_mask[:, None] & (points < POINTS)
+            x_origin, y_origin = _origin(
+                reference + query * reference_query, query_mask, width, height, FUSED
+            )
             lines = tl.load(places, mask=mask, other=float('nan')).to(tl.float32)
             if FUSED:
-                line_reference = tl.load(
-                    reference + query * reference_query + 1, mask=query_mask, other=0.0
-                )
-                lines += (line_reference.to(tl.float32) * height)[:, None]
+                lines += y_origin[:, None]
             else:
-                lines *= height
-            touched = (lines - 0.5 > top) & (lines - 0.5 < bottom)
+                lines = lines * height - 0.5
+            touched = (lines > top) & (lines < bottom)
             if tl.max(tl.max(touched.to(tl.int32), axis=1), axis=0) > 0:
                 log_sum = tl.zeros((BLOCK,), tl.float32)
                 if FUSED:
@@ -458,13 +479,7 @@ if triton is not None:
                 coefficients = tl.zeros((PIXELS, BLOCK), tl.float32)
                 for point in range(POINTS):
                     x, y = _position(
-                        location,
-                        reference + query * reference_query,
-                        row + point,
-                        query_mask,
-                        width,
-                        height,
-                        FUSED,
+                        location, row + point, query_mask, x_origin, y_origin, width, height, FUSED
                     )
                     share = _share(weight, row + point, query_mask, log_sum, FUSED)
                     inside = query_mask & (x > -1) & (x < width) & (y > -1) & (y < height)
@@ -629,7 +644,7 @@ def _forward(
         return output
     options = _options(value, references, locations)
     kernel = _pick(_forward_kernel, _forward_tuned)
-    with _device_of(value):
+    with torch.cuda.device_of(value):
         kernel[_grid(options, images, queries, heads)](
             value.contiguous(),
             _level_table(tuple(sides), (False,) * levels, value.device),
@@ -678,7 +693,7 @@ def _backward(
     weights = weights.contiguous()
     options = _options(value, references, locations) | dict(FIXED=fixed)
     kernel = _pick(_backward_kernel, _backward_tuned)
-    with _device_of(value):
+    with torch.cuda.device_of(value):
         kernel[_grid(options, images, queries, heads)](
             value.contiguous(),
             _level_table(tuple(sides), tiled, value.device),
@@ -699,7 +714,8 @@ def _backward(
         if any(tiled):
             table = _tile_table(tuple(sides), tiled, value.device)
             options = {key: options[key] for key in options if key not in LAUNCH_OPTIONS}
-            spans = triton.cdiv(queries, TILE_SPAN)
+            span = min(TILE_SPAN, max(TILE_QUERIES, triton.next_power_of_2(queries)))
+            spans = triton.cdiv(queries, span)
             _tiled_kernel[(len(table), heads * spans, images)](
                 table,
                 *places,
@@ -711,10 +727,10 @@ def _backward(
                 value.shape[1],
                 queries,
                 *strides,
-                TILE_SPAN,
                 POINTS_PAD=triton.next_power_of_2(points),
                 PIXELS=TILE_PIXELS,
                 BLOCK=TILE_QUERIES,
+                SPAN=span,
                 num_warps=4,
                 enable_fp_fusion=True,
                 **options,
@@ -738,18 +754,25 @@ def _fixed_point_scale(grad: Tensor, weights: Tensor, fused: bool) -> tuple[Tens
 
     All points of all queries of a head may meet in one pixel, each with a coefficient of at most 1.
     """
-    largest = grad.abs().amax().float()
-    if fused:
-        bound = largest * weights.shape[1]  # weights of a query and head add up to 1
-    else:
-        bound = largest * weights.abs().amax().float() * weights[0, :, 0].numel()
+    bound = grad.abs().amax().float() * weights.shape[1]
+    if not fused:  # otherwise the weights of a query and head add up to 1
+        bound = bound * weights.abs().amax().float() * weights[0, 0, 0].numel()
     exponent = (61 - bound.log2()).floor().clamp(-126, 126)
     return bound, exponent.exp2()
 
 
 def _options(value: Tensor, references: Tensor | None, locations: Tensor) -> dict:
-    """Return the compile-time arguments of a kernel, and launch options where they are not timed."""
-    _, _, heads, levels, points, _ = locations.shape
+    """Return the compile-time arguments of a kernel, and launch options where they are not timed.
+
+    Raises:
+        ValueError: If an image has too many sampling points.
+    """
+    _, queries, heads, levels, points, _ = locations.shape
+    if queries * heads * levels * points * 2 >= 1 << 31:
+        raise ValueError(
+            f'an image has {queries} queries with {heads * levels * points} sampling points each; the Triton kernels '
+            "count to 2^31 coordinates, take backend='torch'"
+        )
     options = dict(
         FUSED=references is not None,
         HEADS=heads,
@@ -784,10 +807,6 @@ def _pick(kernel, tuned):
 def _grid(options: dict, images: int, queries: int, heads: int):
     """Return the grid (blocks of queries, heads, images) as Triton's function of the options."""
     return lambda meta: (triton.cdiv(queries, meta['TILE'] // options['SIZE']), heads, images)
-
-
-def _device_of(value: Tensor):
-    return torch.cuda.device_of(value)
 
 
 def _reference_arguments(references: Tensor | None, locations: Tensor) -> tuple[Tensor, Tensor]:

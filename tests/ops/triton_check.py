@@ -8,7 +8,7 @@ import torch
 
 from depth.ops import deformable_attention, ms_deform_attn, ms_deform_attn_triton
 
-SHAPES = [(5, 7), (3, 4), (0, 3), (1, 2)]
+SHAPES = [(5, 7), (0, 3), (3, 4)]
 NAMES = ('output', 'value', 'locations', 'weights')
 FUSED_NAMES = ('output', 'value', 'references', 'offsets', 'logits')
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
@@ -16,7 +16,7 @@ CASES = ((16, 3), (32, 1), (64, 2), (128, 1))
 
 
 def make_inputs(
-    size: int, points: int, dtype: torch.dtype, device: str, queries: int = 11
+    size: int, points: int, dtype: torch.dtype, device: str, queries: int = 6
 ) -> tuple[torch.Tensor, ...]:
     generator = torch.Generator().manual_seed(size + points)
     rows = sum(height * width for height, width in SHAPES)
@@ -69,12 +69,16 @@ def largest_error(call, names, tensors, dtype, what: str) -> float:
 
 def check_values(device: str) -> float:
     worst = 0.0
-    for (size, points), dtype in itertools.product(CASES, DTYPES):
+    cases = itertools.product(CASES, DTYPES)
+    if device == 'cpu':
+        # Each size and each dtype once: the interpreter is slow.
+        cases = [((16, 3), DTYPES[1]), ((32, 1), DTYPES[2]), ((128, 1), DTYPES[0])]
+    for (size, points), dtype in cases:
         tensors = make_inputs(size, points, dtype, device)
         error = largest_error(ms_deform_attn, NAMES, tensors, dtype, f'head size {size}, {dtype}')
         worst = max(worst, error)
     for (size, points), dtype in ((CASES[0], torch.float32), (CASES[2], torch.bfloat16)):
-        for images, levels in ((1, 1), (2, 1), (2, len(SHAPES))):
+        for images, levels in ((1, 1), (2, len(SHAPES))):
             tensors = make_fused_inputs(size, points, dtype, device, images, levels)
             what = f'fused, head size {size}, {dtype}, references {images} x {levels}'
             worst = max(
@@ -85,7 +89,7 @@ def check_values(device: str) -> float:
 
 def check_tiles(device: str) -> None:
     """Levels summed in tiles give the gradient of atomics; fixed-point sums do too, to the bit twice."""
-    tensors = make_fused_inputs(16, 3, torch.float32, device, 1, 1)
+    tensors = make_fused_inputs(16, 2, torch.float32, device, 1, 1)
 
     def gradient() -> torch.Tensor:
         call = lambda *arguments: deformable_attention(*arguments, backend='triton')  # noqa: E731
@@ -97,18 +101,17 @@ def check_tiles(device: str) -> None:
     tiled = gradient()
     torch.use_deterministic_algorithms(True)
     fixed, again = gradient(), gradient()
-    ms_deform_attn_triton.TILED_POINTS_PER_PIXEL = threshold
-    fixed_atomics = gradient()
     torch.use_deterministic_algorithms(False)
+    ms_deform_attn_triton.TILED_POINTS_PER_PIXEL = threshold
     assert torch.equal(fixed, again), 'deterministic gradients differ'
-    for name, found in (('tiles', tiled), ('fixed', fixed), ('fixed atomics', fixed_atomics)):
+    for name, found in (('tiles', tiled), ('fixed', fixed)):
         error = float((found - expected).abs().max() / expected.abs().max())
         assert error < 1e-5, f'{name}: relative error {error}'
 
 
 def check_not_finite(device: str) -> None:
     """A gradient that is not finite stays so in fixed-point sums."""
-    value, locations, weights = make_inputs(16, 3, torch.float32, device)
+    value, locations, weights = make_inputs(16, 1, torch.float32, device)
     value.requires_grad_()
     torch.use_deterministic_algorithms(True)
     output = ms_deform_attn(value, SHAPES, locations, weights, backend='triton')
@@ -123,25 +126,29 @@ def check_operators(device: str) -> None:
     """Check the operators' schemas, fakes and autograd, and that a graph holds them."""
     tests = ('test_schema', 'test_autograd_registration', 'test_faketensor')
     sides = [side for shape in SHAPES for side in shape]
-    for operator, tensors in (
-        (ms_deform_attn_triton._forward_op, make_inputs(16, 3, torch.float32, device)),
-        (
-            ms_deform_attn_triton._fused_forward_op,
-            make_fused_inputs(16, 3, torch.float32, device, 1, 1),
-        ),
+    for operator, make, form in (
+        (ms_deform_attn_triton._forward_op, make_inputs, ()),
+        (ms_deform_attn_triton._fused_forward_op, make_fused_inputs, (1, 1)),
     ):
+        tensors = make(16, 1, torch.float32, device, *form)
         value, *others = (tensor.detach().requires_grad_() for tensor in tensors)
         torch.library.opcheck(operator, (value, sides, *others), test_utils=tests)
     compiled = torch.compile(deformable_attention, backend='aot_eager', fullgraph=True)
     call = lambda *arguments: compiled(*arguments, backend='triton')  # noqa: E731
-    tensors = make_fused_inputs(16, 3, torch.float32, device, 1, 1)
-    eager = run(lambda *arguments: deformable_attention(*arguments, backend='triton'), tensors, torch.float32)
+    tensors = make_fused_inputs(16, 1, torch.float32, device, 1, 1)
+    eager = run(
+        lambda *arguments: deformable_attention(*arguments, backend='triton'),
+        tensors,
+        torch.float32,
+    )
     for found, expected in zip(run(call, tensors, torch.float32), eager, strict=True):
         torch.testing.assert_close(found, expected)
 
 
 def main(device: str) -> None:
-    print(f'largest error: {check_values(device):.1f} roundings')
+    # The interpreter takes as long for a program of many queries as for one of a few.
+    with ms_deform_attn_triton.use_launches([(1024, 4)] if device == 'cpu' else [(128, 1)]):
+        print(f'largest error: {check_values(device):.1f} roundings')
     check_tiles(device)
     check_not_finite(device)
     check_operators(device)
