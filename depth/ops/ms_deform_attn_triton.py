@@ -684,7 +684,7 @@ def _backward(
         value.shape, dtype=torch.int64 if fixed else torch.float32, device=value.device
     )
     tiled = tuple(
-        _is_tiled(height * width, queries * points)
+        is_tiled(height * width, queries * points)
         for height, width in zip(sides[::2], sides[1::2], strict=True)
     )
     log_sums = torch.empty(images, queries, heads, device=value.device)
@@ -744,7 +744,7 @@ def _backward(
 LAUNCH_OPTIONS = ('TILE', 'COUNT_PAD', 'num_warps', 'enable_fp_fusion')
 
 
-def _is_tiled(pixels: int, points: int) -> bool:
+def is_tiled(pixels: int, points: int) -> bool:
     """Return whether a level that receives ``points`` sampling points a head is summed in tiles."""
     return 0 < pixels <= TILED_PIXELS and points >= TILED_POINTS_PER_PIXEL * pixels
 
