@@ -154,6 +154,8 @@ def make_published(cfg: Config) -> None:
                 wrapper.pop(key, None)
         for key in ('fused', 'foreach'):
             wrapper.optimizer.pop(key, None)
+        # One group for each parameter, and fused nowhere.
+        wrapper.constructor = 'DefaultOptimWrapperConstructor'
 
 
 @contextmanager

@@ -2,8 +2,11 @@
 
 import argparse
 import os
+import sys
 
 from depth.cli import add_backend_option, add_cfg_options, parse_cfg_options, run_tool
+
+AMP = ('auto', 'bf16', 'fp16')
 
 
 def parse_args() -> argparse.Namespace:
@@ -22,8 +25,11 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--amp',
-        action='store_true',
-        help='train in mixed precision: float16 on CUDA, bfloat16 on CPU',
+        nargs='?',
+        const='auto',
+        choices=AMP,
+        help='train in mixed precision: bf16 (recommended, on NVIDIA Ampere and later) or fp16; '
+        'auto or no value: fp16 on CUDA, bf16 on a CPU',
     )
     parser.add_argument(
         '--compile',
@@ -56,7 +62,19 @@ def parse_args() -> argparse.Namespace:
     )
     add_backend_option(parser)
     add_cfg_options(parser)
-    return parser.parse_args()
+    return parser.parse_args(_with_amp_value(sys.argv[1:]))
+
+
+def _with_amp_value(words: list[str]) -> list[str]:
+    """Return a command line in which ``--amp`` in front of another argument has a value.
+
+    argparse would take the config of ``train.py --amp CONFIG`` for the value.
+    """
+    completed = []
+    for word, following in zip(words, [*words[1:], ''], strict=True):
+        is_bare = word == '--amp' and following not in AMP
+        completed.append('--amp=auto' if is_bare else word)
+    return completed
 
 
 def main() -> int:
@@ -70,7 +88,7 @@ def main() -> int:
         load_config(args.config, parse_cfg_options(args.cfg_options)),
         work_dir=args.work_dir,
         resume=args.resume or False,
-        amp=args.amp,
+        amp=True if args.amp == 'auto' else args.amp or False,
         compile_step=args.compile,
         seed=args.seed,
         deterministic=args.deterministic,

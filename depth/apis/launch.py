@@ -10,13 +10,15 @@ from depth.engine.config_check import check_testing, check_training
 from depth.engine.runner import DepthRunner, build_runner
 from depth.engine.work_dir_lock import check_free
 
+_AMP_DTYPES = dict(bf16='bfloat16', fp16='float16')
+
 
 def train(
     config: str | Path | Config,
     *,
     work_dir: str | Path | None = None,
     resume: bool | str | Path = False,
-    amp: bool = False,
+    amp: bool | str = False,
     compile_step: bool = False,
     seed: int | None = None,
     deterministic: bool = False,
@@ -33,7 +35,8 @@ def train(
             ``work_dirs/<config name>``.
         resume: Checkpoint to continue from; True or ``'auto'`` takes the newest of the work dir, if
             it has one.
-        amp: Train in mixed precision: float16 on CUDA, bfloat16 on CPU.
+        amp: Train in mixed precision: ``'bf16'``, ``'fp16'``, or True for float16 on CUDA and
+            bfloat16 on CPU, unless the config gives ``optim_wrapper.dtype``.
         compile_step: Compile the training step with ``torch.compile``.
         seed: Random seed.
         deterministic: Use deterministic kernels where there are any.
@@ -47,8 +50,11 @@ def train(
 
     Raises:
         ConfigError: If the config cannot work or its data does not exist.
+        ValueError: If ``amp`` is none of these.
         WorkDirInUseError: If another training holds the work dir.
     """
+    if not isinstance(amp, bool) and amp not in _AMP_DTYPES:
+        raise ValueError(f"amp is 'bf16', 'fp16', True or False, got {amp!r}")
     cfg = open_config(config)
     check_training(cfg)
     _set_launch(cfg, work_dir, launcher)
@@ -57,6 +63,8 @@ def train(
         cfg.load_from = None if resume is True or resume == 'auto' else str(resume)
     if amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        if amp is not True:
+            cfg.optim_wrapper.dtype = _AMP_DTYPES[amp]
     if auto_scale_lr:
         cfg.auto_scale_lr = dict(cfg.get('auto_scale_lr') or {}, enable=True)
     if compile_step:

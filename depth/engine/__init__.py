@@ -1,8 +1,16 @@
 """Training and testing: runner, loops, hooks, schedulers, configs and checkpoints."""
 
-from . import hooks, optim_wrappers, schedulers
+from . import hooks, optim_wrappers, param_groups, schedulers
 from .loops import ResumableIterLoop
 from .runner import DepthRunner
 from .val_loop import ValLoop
 
-__all__ = ['DepthRunner', 'ResumableIterLoop', 'ValLoop', 'hooks', 'optim_wrappers', 'schedulers']
+__all__ = [
+    'DepthRunner',
+    'ResumableIterLoop',
+    'ValLoop',
+    'hooks',
+    'optim_wrappers',
+    'param_groups',
+    'schedulers',
+]

@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from depth.models.layers.deformable_attention import MultiScaleDeformableAttention
+from depth.models.losses import FollowsIteration
 from depth.ops import check_backend, select_backend
 
 from .cuda_graph import CudaGraphs
@@ -24,6 +25,9 @@ from .errors import ConfigError
 DTYPES = dict(bfloat16=torch.bfloat16, float16=torch.float16)
 # Methods of estimators that run the network.
 PREDICTIONS = ('predict_depth', 'predict_inverse_depth')
+# Methods of estimators that are compiled for the training, the first that there is.
+# Self-supervised ones collect their views before, and EPCDepth draws where to graft them.
+LOSSES = ('view_losses', 'loss')
 BACKEND_KEY, BACKEND_VARIABLE = 'deform_attn_backend', 'DEPTH_DEFORM_ATTN_BACKEND'
 
 
@@ -110,6 +114,24 @@ def compile_method(model: nn.Module, name: str, switch: bool | dict | None) -> N
         setattr(model, name, torch.compile(getattr(model, name), **options))
 
 
+def compile_losses(model: nn.Module, switch: bool | dict | None) -> None:
+    """Compile the losses of an estimator, in place, if ``compile`` of the config is on."""
+    options = compile_options(switch)
+    if options is None:
+        return
+    name = next(name for name in LOSSES if hasattr(model, name))
+    losses = [module for module in model.modules() if isinstance(module, FollowsIteration)]
+    compiled = torch.compile(getattr(model, name), **options)
+
+    @functools.wraps(compiled)
+    def run(*args, **kwargs):
+        for loss in losses:
+            loss.follow_iteration()
+        return compiled(*args, **kwargs)
+
+    setattr(model, name, run)
+
+
 def recompute_activations(model: nn.Module, modules: str | Sequence[str]) -> None:
     """Use activation checkpointing in some modules of a model, in place.
 
@@ -178,6 +200,7 @@ def speed_up_inference(model: nn.Module, options: dict | None) -> None:
         options: ``inference`` of a config. ``autocast``: ``'bfloat16'`` or ``'float16'``;
             ``compile``: True or arguments of ``torch.compile``; ``cuda_graph``: True records the
             kernels of each image size once and replays them (CUDA only). All are off by default.
+            ``validation``: True also uses them in the validations of a training; the caller decides.
 
     Raises:
         ValueError: If an option is unknown, or not available on the model's device.
@@ -186,9 +209,10 @@ def speed_up_inference(model: nn.Module, options: dict | None) -> None:
     autocast = options.pop('autocast', None)
     compiled = compile_options(options.pop('compile', None))
     cuda_graph = options.pop('cuda_graph', False)
+    options.pop('validation', None)
     if options:
         raise ValueError(
-            f'inference has no option {next(iter(options))!r}, only autocast, compile and cuda_graph'
+            f'inference has no option {next(iter(options))!r}, only autocast, compile, cuda_graph and validation'
         )
     if autocast is not None and autocast not in DTYPES:
         raise ValueError(f'inference.autocast is bfloat16 or float16, got {autocast!r}')

@@ -1,6 +1,6 @@
 """Optimizer wrappers with a guarded step, in full precision and in mixed precision."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -22,6 +22,8 @@ class GuardedStep:
     """
 
     guard: StepGuard | None = None
+    # Set by GroupingOptimWrapperConstructor, for checkpoints with one group for each parameter.
+    ungrouped_numbers: Sequence[int] = ()
 
     def update_params(
         self, loss: Tensor, step_kwargs: dict | None = None, zero_kwargs: dict | None = None

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from .checkpoint import to_plain
+from .param_groups import IMPLEMENTATION, regroup_saved_state
 
 # Entries of a parameter group by which families of optimizers differ.
 _FAMILY = frozenset(
@@ -43,6 +44,10 @@ def restore_optimization(
         logger: Logger of warnings about everything that has changed.
     """
     kinds = optimization_kinds(wrapper, schedulers)
+    ungrouped_numbers = getattr(wrapper, 'ungrouped_numbers', ())  # of mmengine's wrappers: none
+    saved_optimizer, saved_schedulers = regroup_saved_state(
+        wrapper.optimizer, ungrouped_numbers, saved_optimizer, saved_schedulers
+    )
     problem = _find_misfit(wrapper.optimizer, saved_optimizer, saved_kinds.get('optimizer'))
     changes = _changed_schedules(schedulers, saved_schedulers, kinds, saved_kinds)
     if problem is None:
@@ -123,7 +128,7 @@ def _changed_settings(
     changes = []
     for group, saved_group in zip(optimizer.param_groups, saved['param_groups'], strict=True):
         for key, value in group.items():
-            if key == 'params' or key in scheduled | moved or key not in saved_group:
+            if key in scheduled | moved | IMPLEMENTATION | {'params'} or key not in saved_group:
                 continue
             name = key.removeprefix('initial_')
             change = f'{name} {saved_group[key]} -> {value}'

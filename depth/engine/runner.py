@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from mmengine.dist import (
     master_only,
 )
 from mmengine.model import is_model_wrapper
-from mmengine.optim import OptimWrapperDict
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from timm.layers import convert_sync_batchnorm
 from torch import nn
@@ -27,7 +28,7 @@ from depth.atomic_write import write_atomically
 from depth.registry import RUNNERS
 
 from .acceleration import (
-    compile_method,
+    compile_losses,
     recompute_activations,
     set_attention_backend,
     speed_up_inference,
@@ -43,7 +44,13 @@ from .checkpoint import (
 )
 from .config import resolve_references
 from .config_values import check_values
-from .distributed import init_cpu_process_group, unwrap_model, wrap_for_cpu
+from .distributed import (
+    init_cpu_process_group,
+    set_slurm_port,
+    unwrap_model,
+    wrap_for_cpu,
+    wrapper_options,
+)
 from .hooks import TerminationHook
 from .hooks.finite_predictions_hook import FinitePredictionsHook
 from .loops import get_random_state
@@ -103,6 +110,8 @@ class DepthRunner(Runner):
         Raises:
             ValueError: If ``env_cfg.tf32`` is neither a bool nor None.
         """
+        if self.launcher == 'slurm':
+            set_slurm_port()
         if self.distributed and not is_distributed() and not torch.cuda.is_available():
             init_cpu_process_group(self.launcher)
         tf32 = env_cfg.get('tf32')
@@ -115,6 +124,20 @@ class DepthRunner(Runner):
             torch.backends.cudnn.allow_tf32 = tf32
         super().setup_env(env_cfg)
 
+    def set_randomness(
+        self, seed: int | None, diff_rank_seed: bool = False, deterministic: bool = False
+    ) -> None:
+        """Set the random seed and, if asked for, use deterministic kernels where there are any.
+
+        mmengine would let a kernel without a deterministic variant (bicubic and bilinear resizing,
+        cumulative sums) end the run; here it warns once, and results may differ in the last digits.
+        """
+        super().set_randomness(seed, diff_rank_seed, deterministic)
+        if deterministic:
+            # cuBLAS reads this when its first product is computed.
+            os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
+            torch.use_deterministic_algorithms(True, warn_only=True)
+
     def build_model(self, model: nn.Module | dict) -> nn.Module:
         """Build the model, in channels-last order if the config says so."""
         model = super().build_model(model)
@@ -125,10 +148,17 @@ class DepthRunner(Runner):
             use_channels_last(model)
         return model
 
+    def build_optim_wrapper(self, optim_wrapper: OptimWrapper | dict) -> OptimWrapper:
+        """Build the optimizer wrapper; its constructor merges groups of equal options by default."""
+        if isinstance(optim_wrapper, dict) and isinstance(optim_wrapper.get('optimizer'), dict):
+            constructor = dict(constructor='GroupingOptimWrapperConstructor')
+            optim_wrapper = constructor | dict(optim_wrapper)
+        return super().build_optim_wrapper(optim_wrapper)
+
     def _maybe_compile(self, target: str) -> None:
-        """Compile the model's ``loss`` method, as ``compile`` of the config says."""
+        """Compile the model's losses, as ``compile`` of the config says."""
         # mmengine would compile the target 'train_step', whose optimizer and logging break the graph.
-        compile_method(unwrap_model(self), 'loss', self.cfg.get('compile'))
+        compile_losses(unwrap_model(self), self.cfg.get('compile'))
 
     def train(self) -> nn.Module:
         """Lock the work dir, log the number of images per step, and train.
@@ -139,6 +169,8 @@ class DepthRunner(Runner):
         self.stop_signal = self.exit_code = 0
         try:
             self._open_work_dir()
+            if (self.cfg.get('inference') or {}).get('validation'):
+                speed_up_inference(unwrap_model(self), self.cfg.inference)
             if self.cfg.get('train_dataloader') and self.cfg.get('optim_wrapper'):
                 self.logger.info(batch_size_of(self.cfg, self.world_size).describe())
             # mmengine's train() would apply its own recomputation, which gives no gradients where
@@ -244,16 +276,17 @@ class DepthRunner(Runner):
         """
         if not self.distributed or is_model_wrapper(model):
             return super().wrap_model(model_wrapper_cfg, model)
+        find_unused_parameters = self.cfg.get('find_unused_parameters', False)
         if torch.cuda.is_available():
-            return self._wrap_on_gpus(model_wrapper_cfg, model)
+            options = wrapper_options(model_wrapper_cfg, find_unused_parameters)
+            return self._wrap_on_gpus(options, model)
         if self.cfg.get('sync_bn'):
             self.logger.info(
                 'sync_bn is left out: synchronised BatchNorm needs GPUs, each process uses its own batch'
             )
-        find_unused_parameters = self.cfg.get('find_unused_parameters', False)
         return wrap_for_cpu(model, model_wrapper_cfg, find_unused_parameters)
 
-    def _wrap_on_gpus(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+    def _wrap_on_gpus(self, model_wrapper_cfg: dict, model: nn.Module) -> nn.Module:
         """Synchronise BatchNorms if ``sync_bn`` of the config says so, then wrap as mmengine does."""
         sync_bn = self.cfg.get('sync_bn')
         if sync_bn is None:
@@ -393,9 +426,16 @@ class DepthRunner(Runner):
         filename: str,
         resume_optimizer: bool = True,
         resume_param_scheduler: bool = True,
-        map_location: str | Callable = 'default',
+        map_location: str | Callable = 'cpu',
     ) -> None:
         """Continue a run from its checkpoint; settings that the config has changed since are logged.
+
+        Args:
+            filename: Checkpoint file.
+            resume_optimizer: Also restore the optimizer, and the schedules if they are asked for.
+            resume_param_scheduler: Also restore the schedules.
+            map_location: Device that the file is read to. On a GPU it would be in memory twice
+                while it is restored, and once for each process where one GPU is the default.
 
         Raises:
             ValueError: If the file holds weights only, as best checkpoints do.

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from depth.structures import DepthDataSample
 
+from .acceleration import LOSSES
 from .checkpoint import to_plain
 from .loops import preserved_random_state, set_random_state
 from .step_guard import TensorCopies, gradient_norm
@@ -102,7 +103,7 @@ def _restored_state(model: nn.Module, iteration: int) -> Iterator[None]:
     """Set up eager training at ``iteration``; restore gradients, statistics and iteration afterwards."""
     hub = MessageHub.get_current_instance()
     # A compiled loss would not call the hooks that watch the modules.
-    compiled_loss = model.__dict__.pop('loss', None)
+    compiled = {name: vars(model).pop(name) for name in LOSSES if name in vars(model)}
     grads = [parameter.grad for parameter in model.parameters()]
     statistics = TensorCopies(list(model.buffers()))
     statistics.save()
@@ -119,8 +120,7 @@ def _restored_state(model: nn.Module, iteration: int) -> Iterator[None]:
         statistics.put_back_unless(torch.tensor(False))
         for parameter, grad in zip(model.parameters(), grads, strict=True):
             parameter.grad = grad
-        if compiled_loss is not None:
-            model.loss = compiled_loss
+        vars(model).update(compiled)
 
 
 @contextmanager

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from depth.device_constants import device_constant
+
 from .ms_deform_attn_torch import ms_deform_attn_torch
 
 BACKENDS = ('auto', 'reference', 'torch', 'triton')
@@ -147,12 +149,8 @@ def deformable_attention(
 
         return deformable_attention_triton(value, shapes, reference_points, offsets, logits)
     dtype = torch.promote_types(offsets.dtype, torch.float32)
-    sides = []
-    for height, width in shapes:
-        # Filled on the device: a tensor of a list would be copied there, and stall a CUDA stream.
-        sides.append(torch.full((1,), max(width, 1), dtype=dtype, device=offsets.device))
-        sides.append(torch.full((1,), max(height, 1), dtype=dtype, device=offsets.device))
-    sizes = torch.cat(sides).view(-1, 1, 2)  # (L, 1, 2): w, h
+    sides = tuple((max(width, 1), max(height, 1)) for height, width in shapes)
+    sizes = device_constant(sides, offsets.device, dtype)[:, None]  # (L, 1, 2): w, h
     references = reference_points[:, :, None, :, None, :].to(dtype)
     locations = references + offsets.to(dtype) / sizes
     weights = logits.flatten(3).to(torch.promote_types(logits.dtype, torch.float32)).softmax(dim=-1)

@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from depth.device_constants import device_constant
+
 FORWARD_POINTS = 1 << 18  # sampling points of one chunk; each takes about 100 bytes
 BACKWARD_POINTS = 1 << 18
 
@@ -166,7 +168,7 @@ class _Geometry:
 
     def sides(self, points: int, device: torch.device) -> Tensor:
         """Return (w, h) of the level of each of L * P points."""
-        sides = torch.tensor(self.shapes, device=device, dtype=self.dtype).view(-1, 2)
+        sides = device_constant(tuple(self.shapes), device, self.dtype).view(-1, 2)
         return sides.flip(-1).repeat_interleave(points, dim=0)
 
     def corner_shifts(self, points: int, device: torch.device) -> Tensor:
@@ -176,7 +178,8 @@ class _Geometry:
             pitch = width + 2  # rows of the table from one line of the level to the next
             first = start + pitch + 1
             shifts.append((first, first + 1, first + pitch, first + pitch + 1))
-        return torch.tensor(shifts, device=device).view(-1, 4).t().repeat_interleave(points, dim=1)
+        rows = device_constant(tuple(shifts), device, torch.int64).view(-1, 4)
+        return rows.t().repeat_interleave(points, dim=1)
 
     def spans(self, corner: int) -> Iterator[tuple[int, int, int]]:
         """Yield first and last table row of each level, and a corner's offset in its cell."""

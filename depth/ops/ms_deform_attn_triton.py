@@ -24,6 +24,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from depth.device_constants import device_constant
+
 try:
     import triton
     import triton.language as tl
@@ -823,7 +825,6 @@ def _reference_strides(references: Tensor | None) -> tuple[int, int, int]:
     return queries * levels * 2 if images > 1 else 0, levels * 2, 2 if levels > 1 else 0
 
 
-@functools.lru_cache(maxsize=256)
 def _level_table(sides: tuple[int, ...], tiled: tuple[bool, ...], device: torch.device) -> Tensor:
     """Return height, width, first row and whether it is summed in tiles of each level, (L, 4) int32."""
     rows = []
@@ -831,10 +832,9 @@ def _level_table(sides: tuple[int, ...], tiled: tuple[bool, ...], device: torch.
     for height, width, in_tiles in zip(sides[::2], sides[1::2], tiled, strict=True):
         rows.append((height, width, start, int(in_tiles)))
         start += height * width
-    return torch.tensor(rows, dtype=torch.int32).to(device)
+    return device_constant(tuple(rows), device, torch.int32)
 
 
-@functools.lru_cache(maxsize=256)
 def _tile_table(sides: tuple[int, ...], tiled: tuple[bool, ...], device: torch.device) -> Tensor:
     """Return level, height, width, first row and first pixel of each tile, (tiles, 5) int32."""
     rows = []
@@ -844,4 +844,4 @@ def _tile_table(sides: tuple[int, ...], tiled: tuple[bool, ...], device: torch.d
             for first in range(0, height * width, TILE_PIXELS):
                 rows.append((level, height, width, start, first))
         start += height * width
-    return torch.tensor(rows, dtype=torch.int32).to(device)
+    return device_constant(tuple(rows), device, torch.int32)

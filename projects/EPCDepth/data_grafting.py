@@ -3,6 +3,7 @@
 It keeps the network from inferring depth from the height in the image alone.
 """
 
+import random
 from dataclasses import replace
 
 import torch
@@ -38,9 +39,7 @@ def draw_partners(groups: Tensor) -> Tensor:
     Args:
         groups: (N,) integers, equal for samples that may exchange rows.
     """
-    # Drawn on the CPU, so that every device grafts alike.
-    keys = torch.rand(len(groups)).to(groups.device)
-    shuffled = keys.argsort()
+    shuffled = torch.rand(len(groups), device=groups.device).argsort()
     # Both list the samples group by group: the first in random order within a group, the second in
     # the batch's order. Pairing them maps each sample to a random member of its own group.
     shuffled = shuffled[groups[shuffled].argsort(stable=True)]
@@ -75,8 +74,9 @@ def graft(inputs: Tensor, views: ViewBatch) -> tuple[Tensor, ViewBatch]:
     Reference: Excavating the Potential Capacity of Self-Supervised Monocular Depth Estimation,
     https://arxiv.org/abs/2109.12484.
     """
-    ratio = RATIOS[int(torch.randint(len(RATIOS), ()))]
-    swap = bool(torch.rand(()) < SWAP_PROB)
+    # The host draws where to cut, because shapes depend on it; the device draws the partners.
+    ratio = random.choice(RATIOS)
+    swap = random.random() < SWAP_PROB
     partners = draw_partners(group_by_rig(views))
     first_row = int(ratio * inputs.shape[-2])
 

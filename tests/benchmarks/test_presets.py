@@ -90,9 +90,12 @@ def test_curves_are_drawn(tmp_path):
 @pytest.mark.slow
 def test_a_comparison_trains_and_predicts_under_every_preset(tmp_path, monkeypatch):
     presets, left_out = choose(['bf16'], 'cpu')
-    result = quality.run(SPEC, presets, [0], iterations=1, scenes=2, keep=tmp_path)
+    options = dict(iterations=1, scenes=2, keep=tmp_path, full_size=(96, 160))
+    result = quality.run(SPEC, presets, [0], **options)
     assert [row['setting'] for row in result['rows']] == ['fp32', 'bf16']
-    assert 0 < result['depths'][0]['mean_abs_rel_to_fp32'] < quality.MAX_DEPTH_DIFFERENCE
+    depths = result['depths'][0]
+    for column in ('mean_abs_rel_to_fp32', 'abs_rel_to_fp32_at_96x160'):
+        assert 0 < depths[column] < quality.MAX_DEPTH_DIFFERENCE
     assert result['curves']['bf16'][0] == pytest.approx(
         result['curves']['fp32'][0], rel=0.01
     )  # the same seed
@@ -101,7 +104,7 @@ def test_a_comparison_trains_and_predicts_under_every_preset(tmp_path, monkeypat
     )
     assert 'Depth of the same checkpoints against fp32' in text
     monkeypatch.setattr(quality, 'train', None)  # a command that was stopped does not train again
-    assert quality.run(SPEC, presets, [0], iterations=1, scenes=2, keep=tmp_path) == result
+    assert quality.run(SPEC, presets, [0], **options) == result
 
 
 def test_other_data_than_synthetic_scenes_is_refused():

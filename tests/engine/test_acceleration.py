@@ -4,10 +4,12 @@ import warnings
 
 import pytest
 import torch
+from mmengine.logging import MessageHub
 from torch import nn
 
 from benchmarks.graphs import count_compilations
 from depth.engine.acceleration import (
+    compile_losses,
     compile_method,
     compile_options,
     recompute_activations,
@@ -16,6 +18,7 @@ from depth.engine.acceleration import (
 )
 from depth.engine.cuda_graph import CudaGraphs
 from depth.models.backbones import TimmBackbone
+from depth.models.losses import SILogLoss
 
 SWIN = dict(
     model_name='swin_tiny_patch4_window7_224',
@@ -108,6 +111,37 @@ def test_a_method_is_compiled_once_a_size_and_not_without_end():
     assert count_compilations(lambda some: plain.predict_depth(some), many) == limit
 
 
+def test_a_warm_up_is_one_graph_before_and_one_after():
+    class Losses(Tiny):
+        def __init__(self):
+            super().__init__()
+            self.silog = SILogLoss(warm_up=True, warm_iter=3)
+
+        def loss(self, inputs):
+            depth = self.predict_depth(inputs).exp()
+            return self.silog(depth, 2 + inputs[:, :1].abs(), inputs[:, :1] > 0)
+
+    hub = MessageHub.get_current_instance()
+    compiled, plain = Losses().eval(), Losses().eval()
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph
+
+    compile_losses(compiled, dict(backend=backend, fullgraph=True))
+    found, expected = [], []
+    for iteration in range(5):
+        hub.update_info('iter', iteration)
+        found.append(compiled.loss(images()).item())
+        expected.append(plain.loss(images()).item())
+    hub.update_info('iter', 0)
+    torch.compiler.reset()
+    assert found == pytest.approx(expected)
+    assert expected[2] != expected[3]
+    assert len(graphs) == 2
+
+
 def test_swin_is_compiled_once_a_size():
     backbone = TimmBackbone(**SWIN).eval()
     sizes = [images(20, 24), images(24, 36)]
@@ -129,7 +163,7 @@ def test_autocast_acts_on_predictions():
     [
         (dict(cuda_graph=True), 'needs a CUDA device, but the model is on cpu'),
         (dict(autocast='int8'), "bfloat16 or float16, got 'int8'"),
-        (dict(jit=True), "no option 'jit', only autocast, compile and cuda_graph"),
+        (dict(jit=True), "no option 'jit', only autocast, compile, cuda_graph and validation"),
         (dict(compile='fast'), "got 'fast'"),
     ],
 )

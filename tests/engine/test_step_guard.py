@@ -2,12 +2,17 @@ import copy
 
 import pytest
 import torch
+from mmengine.model import BaseModel
 from mmengine.optim import AmpOptimWrapper as MMAmpOptimWrapper
 from torch import nn
+from torch._inductor import cpp_builder
+from torch._inductor.exc import InvalidCxxCompiler
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from depth.engine.acceleration import compile_losses
 from depth.engine.optim_wrappers import CUDAAmpOptimWrapper, OptimWrapper
 from depth.engine.step_guard import StepGuard
+from depth.engine.training_step import run_step_again
 
 OPTIMIZERS = {
     'adamw': lambda parameters: torch.optim.AdamW(parameters, lr=0.1, weight_decay=0.1),
@@ -153,9 +158,10 @@ class ScaledWrapper(CUDAAmpOptimWrapper):
         self.cast_dtype = torch.bfloat16
 
 
-def test_overflows_of_the_loss_scaling_are_normal_but_not_without_end():
+@pytest.mark.parametrize('name', ['sgd', 'fused_adamw'])
+def test_overflows_of_the_loss_scaling_are_normal_but_not_without_end(name):
     model = network()
-    wrapper = ScaledWrapper(OPTIMIZERS['sgd'](model.parameters()))
+    wrapper = ScaledWrapper(OPTIMIZERS[name](model.parameters()))
     wrapper.guard = StepGuard(model, limit=1, overflow_limit=3)
 
     def overflow():
@@ -185,3 +191,64 @@ def test_a_loss_that_is_not_finite_is_no_overflow():
     wrapper.guard.begin_window()
     wrapper.update_params(model(torch.rand(2, 3, 8, 8)).mean() * torch.nan)
     assert bool(wrapper.guard.frozen)
+
+
+class Estimator(BaseModel):
+    """An estimator whose second layer has no finite output for negative inputs."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.backbone = nn.Linear(4, 4)
+        self.logarithm = Logarithm()
+
+    def forward(self, inputs, data_samples=None, mode='loss'):
+        return self.loss(inputs)
+
+    def loss(self, inputs):
+        return dict(loss=self.logarithm(self.backbone(inputs)).square().mean())
+
+
+class Logarithm(nn.Module):
+    def forward(self, values):
+        return values.log()
+
+
+def has_compiler():
+    try:
+        cpp_builder.get_cpp_compiler()
+    except InvalidCxxCompiler:
+        return False
+    return True
+
+
+needs_compiler = pytest.mark.skipif(
+    not has_compiler(), reason='torch.compile needs a C++ compiler on the CPU'
+)
+
+
+@pytest.mark.parametrize(
+    'backend',
+    ['aot_eager', pytest.param('inductor', marks=[pytest.mark.long, needs_compiler])],
+)
+def test_a_bad_step_of_a_compiled_loss_is_skipped_and_explained(backend):
+    model = Estimator()
+    nn.init.eye_(model.backbone.weight)
+    nn.init.zeros_(model.backbone.bias)
+    compile_losses(model, dict(backend=backend))
+    wrapper = OptimWrapper(OPTIMIZERS['fused_adamw'](model.parameters()))
+    wrapper.guard = StepGuard(model, limit=9, waits=False)  # as on a GPU
+    good, bad = torch.full((2, 4), 2.0), torch.full((2, 4), -2.0)
+    before = []
+    for inputs in (good, bad):
+        wrapper.guard.begin_window()
+        before.append(model.backbone.weight.detach().clone())
+        wrapper.update_params(model(inputs)['loss'])
+    assert not torch.equal(before[0], before[1])
+    assert torch.equal(before[1], model.backbone.weight)
+    assert int(wrapper.guard.in_a_row) == 1
+    compiled = model.loss
+    report = run_step_again(model, dict(inputs=bad, data_samples=None))
+    assert report.first.startswith('the output of logarithm (Logarithm)')
+    assert model.loss is compiled
+    torch.compiler.reset()

@@ -76,6 +76,18 @@ def test_inference_with_a_switch_gives_the_depth_of_one_without(options, toleran
     assert math.isfinite(float(found[1].sum()))
 
 
+@pytest.mark.parametrize('switched', [False, True])
+def test_validations_of_a_training_use_the_inference_switches_if_asked(switched):
+    options = {'inference.autocast': 'bfloat16', 'inference.validation': switched}
+    _, runner = train.build_with_runner(SPEC, Setting('validation', options))
+    model = runner.model.eval()
+    with torch.no_grad():
+        images = torch.rand(1, 3, 32, 64)
+        exact = type(model).predict_depth(model, images)
+        difference = (model.predict_depth(images) - exact).abs().max()
+    assert (difference > 0) == switched
+
+
 def test_cuda_graphs_are_refused_on_a_cpu():
     with pytest.raises(ValueError, match='needs a CUDA device, but the model is on cpu'):
         init_model(TINY, cfg_options={'inference.cuda_graph': True})

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.runner import Runner
 
 from depth.engine.errors import WorkDirInUseError
 from depth.engine.work_dir_lock import (
@@ -25,6 +26,7 @@ from .bench import Fault, check_fault
 
 RESUME = 'train {config} --work-dir {run} --resume auto --cfg-options default_hooks.checkpoint.max_keep_ckpts=-1 '
 LONGER = RESUME + 'train_cfg.max_iters=6 '
+SHORTLY = RESUME + 'train_cfg.max_iters=5 '
 LOGS = 'run/20*/**/*'
 TRAINED = ('run/*', LOGS)
 BEST = ('run/best_abs_rel_iter_4.pth',)  # a better one may take its place
@@ -577,3 +579,46 @@ def test_a_test_in_the_work_dir_leaves_the_config_of_the_training(bench):
     (bench.run / 'config.py').write_text('# of the training\n')
     assert bench.call('test {config} {checkpoint} --work-dir {run}').code == 0
     assert (bench.run / 'config.py').read_text() == '# of the training\n'
+
+
+def test_a_resume_with_another_number_of_processes_says_so(bench):
+    checkpoint = torch.load(bench.checkpoint, weights_only=True)
+    checkpoint['meta']['training']['processes'] = 8
+    checkpoint['meta']['training']['samples'] = 64
+    checkpoint['random_states'] *= 8
+    torch.save(checkpoint, bench.checkpoint)
+    outcome = bench.call(SHORTLY)
+    assert outcome.code == 0, outcome.text
+    assert '8 processes x 2 images a step before, 1 x 2 now' in outcome.text
+    assert 'the data goes on after the 64 samples seen' in outcome.text
+    assert '8 processes wrote the checkpoint, 1 go on' in outcome.text
+
+
+def test_a_resume_reads_the_checkpoint_on_the_cpu(bench, monkeypatch):
+    """Whatever device the runner trains on: log histories become NumPy arrays."""
+    resume = Runner.resume
+
+    def resume_elsewhere(runner, *args, **kwargs):
+        with monkeypatch.context() as patch:
+            patch.setattr('mmengine.runner.runner.get_device', lambda: 'meta')
+            resume(runner, *args, **kwargs)
+
+    monkeypatch.setattr(Runner, 'resume', resume_elsewhere)
+    outcome = bench.call(SHORTLY)
+    assert outcome.code == 0, outcome.text
+    assert 'Iter(train) [5/5]' in outcome.text
+
+
+def test_a_run_with_a_group_for_each_parameter_goes_on_in_merged_groups(bench):
+    options = 'optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult=0.5'
+    start = 'train {config} --work-dir {out} --resume auto --cfg-options param_scheduler.end=9 '
+    start += f'default_hooks.checkpoint.interval=1 {options} train_cfg.max_iters='
+    outcome = bench.call(f'{start}1 optim_wrapper.constructor=DefaultOptimWrapperConstructor')
+    assert outcome.code == 0, outcome.text
+    outcome = bench.call(f'{start}2')
+    assert outcome.code == 0, outcome.text
+    assert 'changed settings' not in outcome.text
+    assert 'starts anew' not in outcome.text
+    first, second = (torch.load(bench.out / f'iter_{n}.pth', weights_only=True) for n in (1, 2))
+    counts = [len(saved['optimizer']['param_groups']) for saved in (first, second)]
+    assert counts == [len(first['optimizer']['state']), 2]

@@ -30,10 +30,10 @@ def split_levels(tokens: Tensor, shapes: Sequence[tuple[int, int]]) -> list[Tens
     return maps
 
 
-def pixel_centers(size: tuple[int, int], device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Return the centres of a map's pixels, (h * w, 2) as (x, y) in [0, 1]."""
-    rows = (torch.arange(size[0], device=device, dtype=dtype) + 0.5) / size[0]
-    columns = (torch.arange(size[1], device=device, dtype=dtype) + 0.5) / size[1]
+def pixel_centers(size: tuple[int, int], device: torch.device) -> Tensor:
+    """Return the centres of a map's pixels, (h * w, 2) as (x, y) in [0, 1], float32."""
+    rows = (torch.arange(size[0], device=device) + 0.5) / size[0]
+    columns = (torch.arange(size[1], device=device) + 0.5) / size[1]
     y, x = torch.meshgrid(rows, columns, indexing='ij')
     return torch.stack([x, y], dim=-1).flatten(0, 1)
 
@@ -107,7 +107,7 @@ class MultiScaleDeformableAttention(nn.Module):
         Args:
             query: (N, Q, E).
             value: (N, S, E), the pixels of the levels one after another.
-            reference_points: (N or 1, Q, L or 1, 2) as (x, y) in [0, 1].
+            reference_points: (N or 1, Q, L or 1, 2) as (x, y) in [0, 1], at least float32.
             spatial_shapes: (h, w) of each level.
             query_pos: Position code added to the query (N or 1, Q, E), not to the value.
         """
@@ -222,7 +222,7 @@ class DeformableEncoder(nn.Module):
         for shape, embed in zip(shapes, self.level_embed, strict=True):
             code = self.position_encoding(shape, tokens.device, tokens.dtype)  # (1, E, h, w)
             codes.append(code + embed[:, None, None])
-            centers.append(pixel_centers(shape, tokens.device, tokens.dtype))
+            centers.append(pixel_centers(shape, tokens.device))
         positions, _ = flatten_levels(codes)
         references = torch.cat(centers).view(1, -1, 1, 2)  # the same on every level
         for layer in self.layers:

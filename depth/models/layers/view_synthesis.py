@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from depth.device_constants import device_constant
+
 from .surface_normals import back_project
 
 
@@ -38,7 +40,7 @@ def sample_pixels(image: Tensor, pixels: Tensor) -> Tensor:
     Outside, the nearest border value counts.
     """
     height, width = image.shape[-2:]
-    size = pixels.new_tensor([max(width - 1, 1), max(height - 1, 1)])
+    size = device_constant((max(width - 1, 1), max(height - 1, 1)), pixels.device, pixels.dtype)
     # Far outside is as good as outside; huge coordinates would overflow the sampler's integers.
     grid = (2 * pixels / size - 1).clamp(-4, 4)
     return F.grid_sample(image, grid, mode='bilinear', padding_mode='border', align_corners=True)

@@ -2,6 +2,7 @@
 
 from .chamfer_loss import BinsChamferLoss, chamfer_loss
 from .combined_loss import CombinedLoss
+from .iteration import FollowsIteration, current_iteration
 from .optimal_transport_loss import (
     OptimalTransportDepthLoss,
     optimal_transport_loss,
@@ -16,12 +17,14 @@ from .view_synthesis_loss import ViewSynthesisLoss
 __all__ = [
     'BinsChamferLoss',
     'CombinedLoss',
+    'FollowsIteration',
     'OptimalTransportDepthLoss',
     'SILogLoss',
     'SceneClassLoss',
     'ViewSynthesisLoss',
     'chamfer_loss',
     'class_accuracy',
+    'current_iteration',
     'edge_aware_smoothness',
     'optimal_transport_loss',
     'photometric_error',

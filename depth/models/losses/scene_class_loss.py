@@ -44,7 +44,9 @@ def scene_labels(
                 f'is {label}; use a data set that names scenes, or switch the classification off '
                 '(num_classes=0)'
             )
-    return torch.tensor(labels, device=device)
+    # Picked on the device: a tensor made of the numbers would be copied there, and waited for.
+    classes = torch.arange(num_classes, device=device)
+    return torch.stack([classes[label] for label in labels])
 
 
 @torch.no_grad()

@@ -1,10 +1,11 @@
 """Scale-invariant logarithmic loss."""
 
 import torch
-from mmengine.logging import MessageHub
 from torch import Tensor, nn
 
 from depth.registry import MODELS
+
+from .iteration import FollowsIteration, current_iteration
 
 
 def silog_loss(
@@ -49,7 +50,7 @@ def silog_loss(
 
 
 @MODELS.register_module()
-class SILogLoss(nn.Module):
+class SILogLoss(nn.Module, FollowsIteration):
     """Weighted :func:`silog_loss`.
 
     Args:
@@ -73,15 +74,16 @@ class SILogLoss(nn.Module):
         self.max_depth = max_depth
         self.warm_up = warm_up
         self.warm_iter = warm_iter
+        self.is_warming_up = warm_up
+
+    def follow_iteration(self) -> None:
+        """Begin or end the warm-up."""
+        self.is_warming_up = self.warm_up and current_iteration() < self.warm_iter
 
     def forward(self, pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         """Return the weighted loss of depth in metres, all (N, 1, H, W)."""
         if self.max_depth is not None:
             mask = mask & (target <= self.max_depth)
-        return self.loss_weight * silog_loss(
-            pred, target, mask, mean_only=self.warm_up and self._is_warming_up()
-        )
-
-    def _is_warming_up(self) -> bool:
-        iteration = MessageHub.get_current_instance().get_info('iter', 0)
-        return iteration < self.warm_iter
+        if not torch.compiler.is_compiling():
+            self.follow_iteration()
+        return self.loss_weight * silog_loss(pred, target, mask, mean_only=self.is_warming_up)

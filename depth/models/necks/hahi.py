@@ -19,6 +19,7 @@ from ..layers.deformable_attention import (
     split_levels,
 )
 from ..layers.position_encoding import SinePositionEncoding
+from ..layers.precision import without_autocast
 
 
 @MODELS.register_module()
@@ -109,7 +110,7 @@ class HAHINeck(BaseModule):
         for index, shape in enumerate(shapes):
             code = self.position_encoding(shape, tokens.device, tokens.dtype)
             positions.append(code.flatten(2).transpose(1, 2) + self.level_embed[index])
-            references.append(pixel_centers(shape, tokens.device, tokens.dtype))
+            references.append(pixel_centers(shape, tokens.device))
         reference = torch.cat(references).view(1, -1, 1, 2)
         return self.self_attn(
             tokens, tokens, reference, shapes, query_pos=torch.cat(positions, dim=1)
@@ -121,15 +122,17 @@ class HAHINeck(BaseModule):
         """Return the stem's map (N, E, h, w) after cross-attention to the tokens of the levels."""
         query = self.conv_proj[0](stem)
         size = query.shape[-2:]
-        position = (
-            self.position_encoding(tuple(size), query.device, query.dtype)
-            .flatten(2)
-            .transpose(1, 2)
-        )
+        position = self.position_encoding(tuple(size), query.device).flatten(2).transpose(1, 2)
         # As published, a query samples around a point learned from its position code, not around
         # its own pixel.
-        reference = self.reference_points(position).sigmoid().unsqueeze(2)  # (1, Q, 1, 2)
+        with without_autocast(query.device):  # in half precision a place would be off by pixels
+            points = self.reference_points(position.to(self.reference_points.weight.dtype))
+        reference = points.float().sigmoid().unsqueeze(2)  # (1, Q, 1, 2)
         attended = self.multi_att(
-            query.flatten(2).transpose(1, 2), memory, reference, shapes, query_pos=position
+            query.flatten(2).transpose(1, 2),
+            memory,
+            reference,
+            shapes,
+            query_pos=position.to(query.dtype),
         )
         return attended.transpose(1, 2).unflatten(2, size)

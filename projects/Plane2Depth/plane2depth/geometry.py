@@ -7,6 +7,7 @@ pixel's point is P = z * r with the ray r = K^-1 (u, v, 1), so its depth is z = 
 import torch
 from torch import Tensor
 
+from depth.device_constants import device_constant
 from depth.models.layers import back_project
 
 EPS = 1e-7  # added to n . r, as published
@@ -24,7 +25,9 @@ def pixel_rays(intrinsics: Tensor, size: tuple[int, int], stride: int = 1) -> Te
         stride: Image pixels per pixel of the map.
     """
     # No half-pixel shift of the principal point: published weights were trained without it.
-    divisor = intrinsics.new_tensor([stride, stride, 1]).view(1, 3, 1)
+    divisor = device_constant((stride, stride, 1), intrinsics.device, intrinsics.dtype).view(
+        1, 3, 1
+    )
     ones = intrinsics.new_ones(len(intrinsics), 1, *size)
     return back_project(ones, intrinsics / divisor)
 

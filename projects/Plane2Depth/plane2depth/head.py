@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from depth.device_constants import device_constant
 from depth.models.heads import QueryDepthHead
 from depth.models.layers import (
     MLP,
@@ -144,8 +145,11 @@ class Plane2DepthHead(QueryDepthHead):
                 )
         matrices = []
         for camera in cameras:
-            matrix = self.default_intrinsics if camera is None else camera
-            matrices.append(torch.as_tensor(matrix, dtype=torch.float32, device=like.device))
+            if camera is None:
+                rows = tuple(tuple(row) for row in self.default_intrinsics)
+                matrices.append(device_constant(rows, like.device))
+            else:
+                matrices.append(camera.to(like.device, torch.float32))
         return torch.stack(matrices)
 
     def _predict(self, state: QueryState, rays: Tensor) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from depth.device_constants import device_constant
 from depth.models.heads import RegressionHead
 from depth.registry import MODELS
 from depth.structures import DepthDataSample
@@ -243,7 +244,7 @@ def _scaled_intrinsics(
     cameras = torch.stack([sample.intrinsics for sample in data_samples]).to(pred)
     by_x = pred.shape[-1] / gt_depth.shape[-1]
     by_y = pred.shape[-2] / gt_depth.shape[-2]
-    scale = torch.tensor([by_x, by_y, 1.0], device=pred.device)
+    scale = device_constant((by_x, by_y, 1.0), pred.device)
     # Pixel centres are at whole numbers, but a resize scales about the image's corner.
     shift = torch.zeros_like(cameras)
     shift[:, :2, 2] = 0.5

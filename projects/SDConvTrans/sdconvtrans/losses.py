@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from depth.device_constants import device_constant
 from depth.models.layers import normals_from_depth
 from depth.registry import MODELS
 
@@ -43,7 +44,7 @@ def sobel(depth: Tensor, padding: str = 'zeros') -> Tensor:
         depth: Any unit.
         padding: ``'zeros'`` (published: the border looks like a cliff) or ``'replicate'``.
     """
-    by_y = torch.tensor(SOBEL_Y, device=depth.device, dtype=depth.dtype)
+    by_y = device_constant(SOBEL_Y, depth.device, depth.dtype)
     padded = F.pad(depth, (1, 1, 1, 1), mode='constant' if padding == 'zeros' else padding)
     return F.conv2d(padded, torch.stack([by_y, by_y.t()]).unsqueeze(1))
 

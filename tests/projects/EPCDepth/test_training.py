@@ -2,9 +2,11 @@ import dataclasses
 
 import pytest
 import torch
+from mmengine.runner import set_random_seed
 
 from depth.datasets import SyntheticDataset
 from depth.datasets.transforms import ColorJitterPair, PackStereoInputs, PairFromScene, RandomFlip
+from depth.engine.acceleration import compile_losses
 from depth.models.layers import synthesize_view
 from depth.registry import MODELS
 from depth.structures import ViewBatch
@@ -26,9 +28,9 @@ def scenes(size, hints=True):
     return [dataset[index] for index in range(2)]
 
 
-def model(head, view_loss=None, **train_cfg):
+def model(head, view_loss=None, backbone='resnet18', **train_cfg):
     return EPCDepth(
-        dict(type='TimmBackbone', model_name='resnet18'),
+        dict(type='TimmBackbone', model_name=backbone),
         dict(type=head, output_range=(2.0, 100.0)),
         view_loss=dict(type='EPCDepthLoss', **(view_loss or {})),
         train_cfg=train_cfg,
@@ -52,6 +54,31 @@ def test_full_epcdepth_trains_every_parameter():
     sum(losses.values()).backward()
     assert [name for name, parameter in network.named_parameters() if parameter.grad is None] == []
     assert all(torch.isfinite(parameter.grad).all() for parameter in network.parameters())
+
+
+def test_compiled_losses_are_one_graph_whatever_is_grafted():
+    compiled, eager = (model('MonodepthHead', backbone='resnet10t') for _ in range(2))
+    eager.load_state_dict(compiled.state_dict())
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph
+
+    compile_losses(compiled, dict(backend=backend, fullgraph=True))
+    samples = scenes((32, 96))
+    seen = set()
+    for seed in range(5):
+        found = []
+        for network in (eager, compiled):
+            set_random_seed(seed)
+            losses = losses_of(network, samples)
+            found.append({name: value.item() for name, value in losses.items()})
+        assert found[1] == pytest.approx(found[0], rel=1e-4)
+        seen.add(found[0]['loss_photometric'])
+    assert len(seen) > 1
+    assert len(graphs) == 1
+    torch.compiler.reset()
 
 
 @pytest.mark.parametrize(
@@ -113,7 +140,7 @@ def test_grafted_rows_keep_a_perfect_depth_perfect():
     for mirror_second in (False, True):
         views = two_lefts(mirror_second)
         for seed in range(20):
-            torch.manual_seed(seed)
+            set_random_seed(seed)
             inputs, grafted = graft(views.target.clone(), views)
             assert torch.equal(inputs, grafted.target)
             assert inner_error(grafted) < 1e-4
@@ -180,7 +207,7 @@ def test_grafting_never_mixes_cameras(quantity):
     assert group_by_rig(views).tolist() == [0, 1, 0, 1]
     exchanged = 0
     for seed in range(20):
-        torch.manual_seed(seed)
+        set_random_seed(seed)
         grafted = graft(views.target.clone(), views)[1]
         assert error(grafted) < 1e-4
         exchanged += not torch.equal(grafted.target, views.target)
@@ -194,7 +221,7 @@ def test_the_seed_decides_the_graft():
     views = two_lefts(False)
     found = []
     for _ in range(2):
-        torch.manual_seed(3)
+        set_random_seed(3)
         found.append(torch.stack([graft(views.target, views)[0] for _ in range(6)]))
     assert torch.equal(*found)
     assert not torch.equal(found[0][0], views.target) or not torch.equal(found[0][1], views.target)
