@@ -23,6 +23,8 @@ pytestmark = GPU
 LEVELS = [(88, 176), (44, 88), (22, 44), (11, 22)]  # DepthFormer at 352x704
 ROWS = sum(height * width for height, width in LEVELS)
 QUERIES = 4000  # other than the rows of the value
+FUSED = ('output', 'value', 'references', 'offsets', 'logits')
+LOCATIONS = ('references', 'offsets', 'locations')
 
 
 def make_inputs(dtype, queries=QUERIES, levels=LEVELS, size=64, heads=8, points=8, spread=6.0):
@@ -32,7 +34,7 @@ def make_inputs(dtype, queries=QUERIES, levels=LEVELS, size=64, heads=8, points=
     # Every second row of a larger tensor: not contiguous.
     value = torch.randn(1, rows * 2, heads, size, generator=generator).to(DEVICE, dtype)[:, ::2]
     references = torch.rand(1, queries, 1, 2, generator=generator)
-    references[:, ::2] = 0.5
+    references[:, ::2] = 0.5013  # between pixels
     shape = (1, queries, heads, len(levels), points)
     offsets = torch.randn(*shape, 2, generator=generator) * spread
     offsets[0, 0, 0, 0, 0, 0] = math.nan
@@ -50,15 +52,13 @@ def run(backend, tensors, levels=LEVELS, dtype=None, call=deformable_attention):
     return [output, *torch.autograd.grad(output, tensors, grad)]
 
 
-def assert_close(found_all, expected_all, tolerance):
-    for name, found, expected in zip(
-        ('output', 'value', 'references', 'offsets', 'logits'),
-        found_all,
-        expected_all,
-        strict=True,
-    ):
-        error = (found.double() - expected.double()).norm() / expected.double().norm()
-        assert float(error) < tolerance, f'{name}: relative error {float(error)}'
+def assert_close(found_all, expected_all, tolerance, names=FUSED):
+    """Compare norms. Gradients of locations jump where a point enters another cell."""
+    for name, found, expected in zip(names, found_all, expected_all, strict=True):
+        found, expected = found.detach().double(), expected.detach().double()
+        allowed = max(tolerance, 2e-2) if name in LOCATIONS else tolerance
+        error = float((found - expected).norm() / expected.norm())
+        assert error < allowed, f'{name}: relative error {error}'
 
 
 @pytest.mark.parametrize(
@@ -80,6 +80,8 @@ def test_fused_kernels_are_the_reference_in_float64(dtype, tolerance):
 def test_other_backends_on_cuda_are_the_cpus(backend, dtype, tolerance):
     levels = LEVELS[2:]
     tensors = make_inputs(dtype, queries=300, levels=levels, heads=2, size=16, points=4)
+    if dtype == torch.float64:
+        tensors = tuple(tensor.double() for tensor in tensors)
     on_cpu = [tensor.cpu() for tensor in tensors]
     expected = run('reference', on_cpu, levels, torch.double)
     expected = [tensor.to(DEVICE) for tensor in expected]
@@ -94,14 +96,13 @@ def test_locations_and_weights_form_is_the_reference():
     tensors = (value, locations, weights)
     found = run('triton', tensors, call=ms_deform_attn)
     expected = run('reference', tensors, dtype=torch.double, call=ms_deform_attn)
-    for one, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(one.double(), other, rtol=1e-3, atol=1e-4)
+    assert_close(found, expected, 1e-5, ('output', 'value', 'locations', 'weights'))
 
 
 def test_stem_sized_hot_spot_in_tiles_and_by_atomics():
     """Two launches of 30 000 queries that all look at the centre."""
     value, references, offsets, logits = make_inputs(torch.float32, queries=30000, spread=0.5)
-    tensors = (value, torch.full_like(references, 0.5), offsets, logits)
+    tensors = (value, torch.full_like(references, 0.5013), offsets, logits)
     tiled = run('triton', tensors)
     threshold = ms_deform_attn_triton.TILED_PIXELS
     ms_deform_attn_triton.TILED_PIXELS = 0

@@ -105,7 +105,7 @@ def test_a_step_does_not_wait_for_the_gpu(config):
 
 def test_deferred_log_values_are_the_losses():
     """The history, fetched at once, holds what a read in every step would have seen."""
-    _, _, runner = stepped('', steps=0)
+    _, _, runner = stepped('', steps=1)
     loop, hub = runner.train_loop, runner.message_hub
     read = []
     parse = runner.model.parse_losses
@@ -118,7 +118,8 @@ def test_deferred_log_values_are_the_losses():
     object.__setattr__(runner.model, 'parse_losses', parse_and_read)
     for _ in range(4):
         loop.step()
-    assert [float(loss) for loss in hub.get_scalar('train/loss').data[0]] == pytest.approx(read)
+    history = [float(loss) for loss in hub.get_scalar('train/loss').data[0]]
+    assert history[-4:] == pytest.approx(read[-4:])
 
 
 def test_batches_of_the_runner_are_page_locked():
