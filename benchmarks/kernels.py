@@ -19,7 +19,9 @@ ROOT = Path(__file__).resolve().parents[1]
 if __name__ == '__main__':
     sys.path.insert(0, str(ROOT))
 
-from benchmarks.results import text_table, write_result  # noqa: E402 - on the path only now
+# Found only once the repository is on the path.
+from benchmarks.results import text_table, write_result  # noqa: E402
+from depth.atomic_write import write_atomically  # noqa: E402
 
 # Before reductions ran in one warp: a tile of 1024 elements and four warps.
 LAUNCHES = [(1024, 4), (128, 1)]
@@ -142,7 +144,7 @@ def _assembler_report(ptx: str, arch: int) -> dict[str, int]:
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, 'kernel.ptx')
-        path.write_text(ptx)  # read by ptxas alone and removed with the folder
+        write_atomically(path, ptx)
         target = f'sm_{arch}a' if arch >= 90 else f'sm_{arch}'
         command = [get_ptxas(arch).path, '-v', f'--gpu-name={target}', str(path), '-o', os.devnull]
         done = subprocess.run(command, capture_output=True, text=True)
