@@ -28,6 +28,8 @@ COPYING_SCALARS = {
     torch.ops.aten.index.Tensor,
     torch.ops.aten.where.self,
 }
+# Functions that copy something once and keep it.
+KEEPING = {'device_constant', '_kept_embedding'}
 # Operators whose errors are read back from the device.
 CHECKED_ON_HOST = {torch.ops.aten._linalg_check_errors.default}
 
@@ -36,7 +38,7 @@ class Transfers(TorchDispatchMode):
     """Record the operators that move values between the host and a device.
 
     Args:
-        with_constants: Also the copies of ``device_constant``, of which there is one for each.
+        with_constants: Also the copies of what is kept on the device, one for each constant.
     """
 
     def __init__(self, with_constants: bool = False) -> None:
@@ -49,7 +51,7 @@ class Transfers(TorchDispatchMode):
         self.count += 1
         result = func(*args, **(kwargs or {}))
         moves = _moves_values(func, args, kwargs, result)
-        if moves and (self.with_constants or not _is_in(device_constants.device_constant)):
+        if moves and (self.with_constants or not _is_in(KEEPING)):
             self.names.append(f'{func} called in {_caller()}')
         return result
 
@@ -73,10 +75,9 @@ def _device_type(value: Tensor) -> str:
     return (value.fake_device if isinstance(value, FakeTensor) else value.device).type
 
 
-def _is_in(function) -> bool:
-    """Return whether this code runs within a call of ``function``."""
-    name = function.__name__
-    return any(frame.f_code.co_name == name for frame, _ in traceback.walk_stack(None))
+def _is_in(names: set[str]) -> bool:
+    """Return whether this code runs within a call of a function of one of these names."""
+    return any(frame.f_code.co_name in names for frame, _ in traceback.walk_stack(None))
 
 
 def _caller() -> str:

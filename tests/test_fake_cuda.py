@@ -35,6 +35,10 @@ METHODS = {
     'dpt': 'configs/synthetic/dpt_tiny_rooms.py',
     'newcrfs': 'configs/synthetic/newcrfs_tiny_rooms.py',
     'simipu': 'configs/synthetic/simipu_tiny_rooms.py',
+    'depth_anything_3': 'configs/synthetic/depth_anything_3_tiny_rooms.py',
+    'dinov3_dpt': 'configs/synthetic/dinov3_dpt_tiny_rooms.py',
+    'mixed_labels': 'configs/synthetic/densedepth_r18_mixed_labels.py',
+    'metric3d': 'configs/synthetic/metric3d_tiny_rooms.py',
     'densedepth': 'configs/densedepth/densedepth_r18_rooms.py',
     'plane2depth': 'projects/Plane2Depth/configs/Plane2Depth/plane2depth_tiny_rooms.py',
     'sdconvtrans': 'projects/SDConvTrans/configs/SDConvTrans/sdconvtrans_tiny_rooms.py',
@@ -53,7 +57,9 @@ def check_step_and_prediction(config, monkeypatch, dtype=None, with_gradients=Tr
     """Run a training step's loss and gradients, then a prediction, and look for transfers."""
     cfg = load_config(REPO / config)
     with fake_model(cfg, monkeypatch) as model:
-        images, samples = fake_batch(2, 192, 256)
+        # AdaBins' transformer asks for 129 patches and more.
+        size = (352, 704) if 'configs/adabins/' in config else (192, 256)
+        images, samples = fake_batch(2, *size)
         trains = cfg.get('train_cfg') is not None
         model.train(trains)
         if cfg.model.decode_head.get('class_embeddings'):
@@ -85,7 +91,7 @@ def test_a_step_stays_on_the_device(method, monkeypatch):
     check_step_and_prediction(METHODS[method], monkeypatch, torch.bfloat16, with_gradients)
 
 
-@pytest.mark.parametrize('method', ['depthformer', 'plane2depth'])
+@pytest.mark.parametrize('method', ['depthformer', 'plane2depth', 'dinov3_dpt'])
 def test_the_second_prediction_finds_all_constants(method, monkeypatch):
     """So that a CUDA graph can record it: no copy from the host is allowed then."""
     cfg = load_config(REPO / METHODS[method])

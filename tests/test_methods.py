@@ -14,6 +14,7 @@ from tests.shared import REPO, SAMPLES, SEED, needs_samples
 from tests.test_real_input import train
 
 METHODS = ['depthformer', 'binsformer', 'bts', 'adabins', 'dpt', 'newcrfs', 'simipu']
+VIT_METHODS = ['depth_anything', 'depth_anything_3', 'dinov3_dpt', 'dinov3_light', 'metric3d']
 
 
 def last_loss(losses):
@@ -31,7 +32,7 @@ def has_gradient(parameter):
     return parameter.grad is not None and bool(parameter.grad.any())
 
 
-@pytest.mark.parametrize('method', METHODS)
+@pytest.mark.parametrize('method', METHODS + VIT_METHODS)
 def test_four_rooms_are_learned_and_gradients_reach_every_parameter(method):
     torch.manual_seed(SEED)
     cfg = load_config(REPO / f'configs/synthetic/{method}_tiny_rooms.py')
@@ -121,7 +122,7 @@ def put_on_samples(cfg, dataset, work_dir, root, split, size, **prefix):
 def test_twenty_iterations_on_indoor_pairs(method, tmp_path):
     split = indoor_split(tmp_path)
     _, losses, metrics = train(
-        on_samples(method, 'nyu', tmp_path / 'work', SAMPLES / 'indoor_rgbd', split, (256, 192))
+        on_samples(method, 'nyu', tmp_path / 'work', SAMPLES / 'indoor_rgbd', split, (128, 96))
     )
     assert last_loss(losses) < 0.95 * losses[0]
     assert np.isfinite(
@@ -136,7 +137,7 @@ def test_twenty_iterations_on_indoor_pairs_with_dgr_or_otdl(variant, tmp_path):
     cfg = load_config(REPO / f'configs/synthetic/depthformer_tiny_rooms_{variant}.py')
     root, split = SAMPLES / 'indoor_rgbd', indoor_split(tmp_path)
     runner, losses, metrics = train(
-        put_on_samples(cfg, 'nyu', tmp_path / 'work', root, split, (256, 192))
+        put_on_samples(cfg, 'nyu', tmp_path / 'work', root, split, (128, 96))
     )
     assert last_loss(losses) < 0.95 * losses[0]
     assert np.isfinite(metrics['abs_rel'])
@@ -151,7 +152,7 @@ def test_twenty_iterations_on_kitti_frames(method, tmp_path):
     prefix = dict(data_prefix=dict(img_path='', depth_path=''))
     root = SAMPLES / 'kitti'
     cfg = on_samples(
-        method, 'kitti_eigen', tmp_path / 'work', root, root / 'split.txt', (512, 160), **prefix
+        method, 'kitti_eigen', tmp_path / 'work', root, root / 'split.txt', (256, 80), **prefix
     )
     _, losses, metrics = train(cfg)
     assert last_loss(losses) < 0.95 * losses[0]

@@ -9,7 +9,7 @@ import pytest
 from depth.apis import inference_model, init_model
 from depth.engine.config import load_config
 from depth.engine.runner import build_runner
-from tests.shared import REPO, SAMPLES, needs_samples
+from tests.shared import REPO, SAMPLES, SEED, needs_samples
 
 pytestmark = [needs_samples, pytest.mark.slow]
 
@@ -19,6 +19,7 @@ def small(cfg, work_dir, root, split, crop, **prefix):
     cfg.merge_from_dict(
         {
             'work_dir': str(work_dir),
+            'randomness': dict(seed=SEED),
             'model.backbone.model_name': 'resnet10t',
             'model.backbone.pretrained': False,
             'model.decode_head.up_sample_channels': [8, 8, 16, 16, 32],

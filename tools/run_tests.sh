@@ -12,4 +12,4 @@ export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" MKL_NUM_THREADS="${MKL_NUM_THREAD
 ruff check .
 ruff format --check .
 [ $# -gt 0 ] || set -- -m "not long"
-python -m pytest -n 2 "$@"
+python -m pytest -n 2 --dist worksteal "$@"

@@ -26,9 +26,8 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--type',
-        default='metric',
         help='type of the predictions: metric, scale_invariant, affine_invariant, inverse_depth, disparity or '
-        'affine_invariant_disparity (default: metric)',
+        'affine_invariant_disparity (default: the one that their side-cars state, or metric)',
     )
     parser.add_argument(
         '--all-protocols',

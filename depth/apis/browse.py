@@ -154,7 +154,8 @@ def draw_states(states: Sequence[tuple[str, dict]], title: str) -> np.ndarray:
 
 def _draw_state(name: str, state: dict, span: tuple[float, float]) -> np.ndarray:
     """Return one row: the image, and if there is ground truth the overlay, its colours and the bar."""
-    img, depth = state['img'], state.get('gt_depth')
+    # After a cubic resize in floating point, values may lie outside of 0 to 255.
+    img, depth = np.clip(state['img'], 0, 255).astype(np.uint8), state.get('gt_depth')
     facts = f'{img.shape[1]}x{img.shape[0]}'
     # With Resize(resize_depth=False) the ground truth keeps its own size.
     if depth is not None and depth.shape != img.shape[:2]:

@@ -21,6 +21,7 @@ from depth.engine.acceleration import (
 from depth.engine.checkpoint import load_checkpoint_file, load_model_state
 from depth.engine.config import open_config, skip_pretrained
 from depth.engine.errors import ConfigError
+from depth.engine.published_weights import weights_for_model
 from depth.engine.stored_config import config_from_data
 from depth.integrity import check_predictions
 from depth.registry import MODELS, TRANSFORMS
@@ -42,7 +43,8 @@ def init_model(
         config: Config file (executed as Python) or object; or a checkpoint of this toolbox, which
             carries its config. None takes the config of ``checkpoint``. A config inside a
             checkpoint is read as data and never executed.
-        checkpoint: Weights; random ones without it. Pretrained weights that a config names are for
+        checkpoint: Weights; random ones without it. A published file of the method that the
+            config's ``load_published`` names is converted. Pretrained weights that a config names are for
             the start of a training and are not fetched here.
         device: Device of the model.
         cfg_options: Values by dotted key that replace those of the config.
@@ -80,7 +82,10 @@ def init_model(
     _use_scope()
     model = MODELS.build(cfg.model)
     if checkpoint is not None:
-        load_model_state(model, state.get('state_dict', state), checkpoint)
+        options = cfg.get('load_published')
+        options = dict(options, parts=[]) if options else None  # parts are for trainings
+        weights = weights_for_model(state, options, model.state_dict(), str(checkpoint))
+        load_model_state(model, weights, checkpoint)
     model.cfg = cfg
     model.source = 'random weights' if checkpoint is None else str(checkpoint)
     model = model.to(device).eval()

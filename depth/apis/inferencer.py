@@ -12,6 +12,7 @@ from mmengine.config import Config
 
 from depth.atomic_write import remove_leftovers, write_atomically
 from depth.datasets.transforms.loading import read_image
+from depth.evaluation import PredictionType, get_prediction_type
 from depth.structures import DepthDataSample
 from depth.visualization import (
     colorize_depth,
@@ -197,34 +198,48 @@ def _write(
 ) -> None:
     """Write the results of one image and list them in its entry and in ``result``."""
     depth = sample.pred_depth.numpy()
+    quantity = get_prediction_type(sample.metainfo.get('prediction_type', 'metric'))
+    unit = ' m' if quantity is PredictionType.METRIC else ''
     top, left, height, width = sample.metainfo.get('crop_box', (0, 0, *img.shape[:2]))
     cropped = img[top : top + height, left : left + width]
     for kind in OUTPUTS:
-        if kind not in outputs or (kind == 'ply' and camera is None):
+        if kind not in outputs:
+            continue
+        if kind == 'ply' and (camera is None or quantity.ambiguity == 2):
+            note = NO_CLOUDS if camera is None else NO_RELATIVE_CLOUDS
+            if note not in result['notes']:
+                result['notes'].append(note)
             continue
         relative_path = _result_path(entry['name'], kind)
         path = out_dir / relative_path
         if kind == 'png':
-            save_depth_png(path, depth)
+            save_depth_png(path, depth, prediction_type=quantity.value)
         elif kind == 'npy':
             write_array(path, depth)
         elif kind == 'color':
-            write_image(path, draw_color_map(depth))
+            write_image(path, draw_color_map(depth, quantity.is_inverse, unit))
         elif kind == 'panel':
-            write_image(path, draw_panel(cropped, depth))
+            write_image(path, draw_panel(cropped, depth, inverse=quantity.is_inverse, unit=unit))
         else:
+            if quantity.is_inverse:  # no point where the inverse depth is zero
+                depth = np.divide(1, depth, out=np.zeros_like(depth), where=depth > 0)
             # The principal point moves with the crop.
             write_ply(path, depth, camera - [[0, 0, left], [0, 0, top], [0, 0, 0]], cropped)
+            if quantity.ambiguity == 1 and UNSCALED_CLOUDS not in result['notes']:
+                result['notes'].append(UNSCALED_CLOUDS)
         entry['files'].append(relative_path)
         result['files'].append(str(path))
-    if 'ply' in outputs and camera is None and NO_CLOUDS not in result['notes']:
-        result['notes'].append(NO_CLOUDS)
 
 
 NO_CLOUDS = (
     'no point clouds: they need the camera; give --intrinsics FX FY CX CY or --fov DEGREES, an intrinsics.json beside '
     'images/, or default_intrinsics in the config'
 )
+NO_RELATIVE_CLOUDS = (
+    'no point clouds: the model predicts depth or inverse depth up to a factor and an offset, and the unknown offset '
+    'would bend the scene'
+)
+UNSCALED_CLOUDS = 'the unit of the point clouds is unknown: the model predicts depth up to a factor'
 
 
 def _result_path(name: str, kind: str) -> str:
@@ -313,13 +328,19 @@ class _Report:
         write_atomically(self.path, json.dumps(content, indent=1, ensure_ascii=False) + '\n')
 
 
-def draw_color_map(depth: np.ndarray) -> np.ndarray:
-    """Return a depth map (H, W) in metres as BGR uint8 with a colour bar in metres at its right."""
+def draw_color_map(depth: np.ndarray, inverse: bool = False, unit: str = ' m') -> np.ndarray:
+    """Return a map (H, W) as BGR uint8 with a colour bar at its right.
+
+    Args:
+        depth: Metres, or inverse depth.
+        inverse: Whether it is inverse depth.
+        unit: Unit of the bar.
+    """
     low, high = (float(value) for value in np.percentile(depth, (1, 99)))
     height, width = depth.shape
     factor = max(1, min(round(240 / height), MAX_COLOR_WIDTH // width))
     colors = cv2.resize(
-        colorize_depth(depth, low, high),
+        colorize_depth(depth, low, high, inverse),
         None,
         fx=factor,
         fy=factor,
@@ -329,7 +350,9 @@ def draw_color_map(depth: np.ndarray) -> np.ndarray:
     colors = cv2.copyMakeBorder(
         colors, 0, padding, 0, 0, cv2.BORDER_CONSTANT, value=(255, 255, 255)
     )
-    return np.hstack([colors, draw_color_bar(colors.shape[0], low, max(high, low + 1e-3), ' m')])
+    kind = 'inverse_depth' if inverse else 'depth'
+    bar = draw_color_bar(colors.shape[0], low, max(high, low + 1e-3), unit, kind)
+    return np.hstack([colors, bar])
 
 
 def _track_progress(images: list) -> Iterable:

@@ -61,6 +61,8 @@ def train(
     if resume:
         cfg.resume = True
         cfg.load_from = None if resume is True or resume == 'auto' else str(resume)
+    if cfg.get('load_from') and cfg.get('load_published'):
+        skip_pretrained(cfg)  # the file brings the encoder, timm's need not be fetched
     if amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         if amp is not True:
@@ -122,6 +124,8 @@ def test(
     cfg.load_from = str(checkpoint)
     cfg.resume = False
     cfg.load_strict = True
+    if cfg.get('load_published'):  # parts are for the start of a training
+        cfg.load_published = dict(cfg.load_published, parts=[])
     skip_pretrained(cfg)
     if tta is not None:
         cfg.model.test_cfg = dict(cfg.model.get('test_cfg') or {}, flip=tta)

@@ -6,7 +6,13 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from depth.evaluation.map_files import NUMPY_ERRORS, read_map, read_side_car, unreadable
+from depth.evaluation.map_files import (
+    NUMPY_ERRORS,
+    read_map,
+    read_side_car,
+    read_side_car_type,
+    unreadable,
+)
 
 SUFFIXES = ('.png', '.npy', '.npz')
 
@@ -156,6 +162,14 @@ class PredictionFiles:
             )
         scale = self._scale(stored.dtype, where, path)
         return stored.astype(np.float32) / np.float32(scale)
+
+    def stated_type(self) -> str | None:
+        """Return the prediction type that the first map's side-car states, None without one."""
+        for path in self.paths.values():
+            if isinstance(path, Path) and path.with_suffix('.json').is_file():
+                return read_side_car_type(path.with_suffix('.json'))
+            break
+        return None
 
     def _scale(self, dtype: np.dtype, where: str, path: Path | None) -> float:
         """Return the scale that stored values of a type are divided by; ``path`` is the file of a single map."""

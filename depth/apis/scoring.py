@@ -49,7 +49,7 @@ def score_predictions(
     predictions: str | Path,
     dataset_config: str | Path | Config,
     protocol: str | None = None,
-    prediction_type: str = 'metric',
+    prediction_type: str | None = None,
     protocols: Sequence[str] | str = (),
     depth_scale: float | None = None,
     resize: str | None = None,
@@ -66,7 +66,8 @@ def score_predictions(
         dataset_config: Config whose ``test_dataloader.dataset`` has the ground truth, such as the base config of a
             data set.
         protocol: Name; by default that of the config's ``test_evaluator``.
-        prediction_type: Type of the predictions, see ``depth.evaluation.PredictionType``.
+        prediction_type: Type of the predictions, see ``depth.evaluation.PredictionType``; by default the one that
+            their side-cars state, ``'metric'`` without any.
         protocols: Further protocols or ``'all'``, see ``DepthMetric``.
         depth_scale: Stored values per metre (or per 1/m).
         resize: Rule for predictions of another size where the protocol has none.
@@ -80,13 +81,13 @@ def score_predictions(
         FileNotFoundError, ValueError: If files or options do not fit; unless ``force``, if predictions are missing or
             their values suggest another scale or type.
     """
-    kind = get_prediction_type(prediction_type)
     init_default_scope('depth')
     cfg = open_config(dataset_config, cfg_options)
+    files = PredictionFiles(predictions, depth_scale)
+    kind = get_prediction_type(prediction_type or files.stated_type() or 'metric')
     metric = _build_metric(cfg, protocol, protocols, kind, resize=resize, view=view)
     metric.protocol.check_type(kind)
     dataset = _build_dataset(cfg)
-    files = PredictionFiles(predictions, depth_scale)
     scorer = _Scorer(metric, files, kind, force, report)
     names = scorer.match(_paths_of_images(dataset))
     indices = [index for index, name in enumerate(names) if name is not None]

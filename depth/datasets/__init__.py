@@ -15,6 +15,7 @@ from .kitti_raw import KITTIRawDataset
 from .mixed import MixedDepthDataset
 from .nyu import NYUDataset
 from .nyu_labeled import NYULabeledDataset
+from .pseudo_labels import PseudoLabelDataset
 from .samplers import ResumableInfiniteSampler, SampleIndex
 from .stereo_folder import StereoFolderDataset
 from .sunrgbd import SUNRGBDDataset
@@ -37,6 +38,7 @@ __all__ = [
     'MixedDepthDataset',
     'NYUDataset',
     'NYULabeledDataset',
+    'PseudoLabelDataset',
     'ResumableInfiniteSampler',
     'SUNRGBDDataset',
     'SampleIndex',

@@ -11,6 +11,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 
 from depth.registry import DATASETS, TRANSFORMS
+from depth.structures import check_label_type
 
 from .packs import below, packed_samples
 from .published import Archive, SplitFile
@@ -68,6 +69,10 @@ class BaseDepthDataset(BaseDataset):
         min_depth: Near end of the depth range in metres, the class's ``METAINFO`` by default.
         max_depth: Far end of the depth range in metres, likewise.
         depth_scale: Stored integers per metre, the class's ``DEPTH_SCALE`` by default.
+        label_type: Meaning of the labels: ``'metric'`` (metres), ``'inverse_depth'`` (1/m), or known up
+            to a factor or a factor and an offset of each image: ``'scale_invariant'``,
+            ``'affine_invariant'`` depth, ``'disparity'``, ``'affine_invariant_disparity'``. Relative
+            labels train the model's ``RelativeLabelLoss``.
         pack: Folder that ``tools/dataset_converters/pack.py`` wrote from this data set, read
             instead of its files, which are not needed then; the samples are those of ``ann_file``,
             or it is an error.
@@ -126,9 +131,12 @@ class BaseDepthDataset(BaseDataset):
         min_depth: float | None = None,
         max_depth: float | None = None,
         depth_scale: float | None = None,
+        label_type: str = 'metric',
         pack: str | None = None,
         **kwargs,
     ) -> None:
+        check_label_type(type(self).__name__, label_type)
+        self.label_type = label_type
         self.depth_scale = float(self.DEPTH_SCALE if depth_scale is None else depth_scale)
         if not (math.isfinite(self.depth_scale) and self.depth_scale > 0):
             raise ValueError(
@@ -210,6 +218,8 @@ class BaseDepthDataset(BaseDataset):
             max_depth=self.max_depth,
             listed_in=where,
         )
+        if self.label_type != 'metric':
+            defaults['label_type'] = self.label_type
         if self.DEPTH_READER:
             defaults['depth_reader'] = self.DEPTH_READER
         return defaults | sample

@@ -1,6 +1,6 @@
 """Training and testing: runner, loops, hooks, schedulers, configs and checkpoints."""
 
-from . import hooks, optim_wrappers, param_groups, schedulers
+from . import hooks, layer_decay, optim_wrappers, param_groups, schedulers
 from .loops import ResumableIterLoop
 from .runner import DepthRunner
 from .val_loop import ValLoop
@@ -10,6 +10,7 @@ __all__ = [
     'ResumableIterLoop',
     'ValLoop',
     'hooks',
+    'layer_decay',
     'optim_wrappers',
     'param_groups',
     'schedulers',

@@ -113,10 +113,10 @@ def save_atomically(checkpoint: dict, path: str | Path) -> None:
 def load_checkpoint_file(path: str | Path, map_location: str | torch.device = 'cpu') -> dict:
     """Read a checkpoint without importing or calling anything that it names.
 
-    Files of this toolbox are read by torch's weights-only reader. Files with objects of other
-    classes are read by a restricted unpickler that keeps tensors and plain values, replaces other
-    objects by inert placeholders, and logs their classes. The checksums of the archive are compared
-    first.
+    Files of this toolbox are read by torch's weights-only reader, ``.safetensors`` files by that of
+    safetensors. Files with objects of other classes are read by a restricted unpickler that keeps
+    tensors and plain values, replaces other objects by inert placeholders, and logs their classes.
+    The checksums of the archive are compared first.
 
     Args:
         path: Checkpoint file.
@@ -131,6 +131,8 @@ def load_checkpoint_file(path: str | Path, map_location: str | torch.device = 'c
         raise FileNotFoundError(f'checkpoint {path} does not exist')
     if path.stat().st_size == 0:
         raise ValueError(f'checkpoint {path} is empty')
+    if path.suffix == '.safetensors':
+        return _load_safetensors(path, map_location)
     verify_archive(path)
     try:
         checkpoint = torch.load(path, map_location=map_location, weights_only=True)
@@ -145,6 +147,17 @@ def load_checkpoint_file(path: str | Path, map_location: str | torch.device = 'c
             f'checkpoint {path} holds a {type(checkpoint).__name__}, expected a dict of weights'
         )
     return checkpoint
+
+
+def _load_safetensors(path: Path, map_location: str | torch.device) -> dict:
+    """Read a safetensors file, which can hold tensors alone."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path, device=str(map_location))
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f'checkpoint {path} is damaged or no safetensors file: {error}') from error
 
 
 @CheckpointLoader.register_scheme(prefixes='', force=True)

@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import Registry
 
 from depth import registry as registries
+from depth.models.backbones.fine_tuning import TUNING_OPTIONS
 
 from .config_ranges import check_depth_range, parts_of_dataset
 from .config_values import check_testing_parts, check_training_parts, check_values
@@ -41,6 +42,8 @@ _REGISTRY_OF = {
 }
 # Entries that builders remove before they call the constructor with the others.
 _TAKEN_BEFORE = frozenset({'type', '_scope_', '_delete_', 'constructor', 'paramwise_cfg'})
+# Entries of every backbone, which ``build_backbone`` takes before it calls the constructor.
+_OF_BACKBONES = frozenset(TUNING_OPTIONS)
 _UNCHECKED = frozenset(
     {'norm_cfg', 'act_cfg', 'conv_cfg', 'init_cfg', 'paramwise_cfg', 'batch_sampler', 'collate_fn'}
 )
@@ -154,7 +157,9 @@ def _typed_dicts(cfg: Config) -> Iterator[tuple[str, dict, Registry | None]]:
             inherited = registry if registry in ('MODELS', 'METRICS', 'HOOKS') else None
             for key, value in node.items():
                 if key not in _UNCHECKED:
-                    stack.append((f'{path}.{key}', value, inherited or _REGISTRY_OF.get(key)))
+                    # A hook may hold the config of a loss.
+                    name = 'MODELS' if key == 'loss' else inherited or _REGISTRY_OF.get(key)
+                    stack.append((f'{path}.{key}', value, name))
 
 
 def _registry(name: str | None) -> Registry | None:
@@ -176,6 +181,8 @@ def _check_node(path: str, node: dict, registry: Registry | None) -> None:
     if accepted is None:
         return
     for argument in node:
+        if argument in _OF_BACKBONES and path.endswith('.backbone'):
+            continue
         if argument not in accepted and argument not in _TAKEN_BEFORE:
             near = difflib.get_close_matches(argument, accepted, n=3, cutoff=0.4) or sorted(
                 accepted

@@ -21,19 +21,16 @@ _FACTORS = frozenset({'lr_mult', 'decay_mult'})
 IMPLEMENTATION = frozenset({'fused', 'foreach', 'capturable'})
 
 
-@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
-class GroupingOptimWrapperConstructor(DefaultOptimWrapperConstructor):
-    """mmengine's constructor, with one parameter group for each set of equal options.
+class FusingOptimWrapperConstructor(DefaultOptimWrapperConstructor):
+    """mmengine's constructor, whose optimizer is fused on a GPU.
 
-    On a GPU the optimizer is fused where its class can be, unless the config gives ``fused`` or
-    ``foreach``.
+    That is, where its class can be, unless the config gives ``fused`` or ``foreach``.
     """
 
     FUSED_ON = ('cuda',)  # types of the devices of the parameters
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the wrapper and its optimizer for a model."""
-        self._ungrouped_numbers: list[int] = []
         device = next(model.parameters()).device.type
         if device in self.FUSED_ON and not {'fused', 'foreach'} & self.optimizer_cfg.keys():
             optimizer_class = self.optimizer_cfg['type']
@@ -42,6 +39,19 @@ class GroupingOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                     optimizer_class = registry.get(optimizer_class)
             if 'fused' in inspect.signature(optimizer_class).parameters:
                 self.optimizer_cfg['fused'] = True
+        return super().__call__(model)
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class GroupingOptimWrapperConstructor(FusingOptimWrapperConstructor):
+    """mmengine's constructor, with one parameter group for each set of equal options.
+
+    On a GPU the optimizer is fused.
+    """
+
+    def __call__(self, model: nn.Module) -> OptimWrapper:
+        """Build the wrapper and its optimizer for a model."""
+        self._ungrouped_numbers: list[int] = []
         wrapper = super().__call__(model)
         wrapper.ungrouped_numbers = self._ungrouped_numbers
         return wrapper

@@ -44,6 +44,7 @@ from .checkpoint import (
 )
 from .config import resolve_references
 from .config_values import check_values
+from .deployment import deployment_checkpoint
 from .distributed import (
     init_cpu_process_group,
     set_slurm_port,
@@ -55,6 +56,7 @@ from .hooks import TerminationHook
 from .hooks.finite_predictions_hook import FinitePredictionsHook
 from .loops import get_random_state
 from .message_hub import DeferredMessageHub
+from .published_weights import weights_for_model
 from .resume import restore_optimization
 from .training_run import RUN_FILE, TrainingRun, new_run_id, section_digests
 from .training_state import accumulated_grads, checkpoint_meta, restore_training_state
@@ -366,7 +368,8 @@ class DepthRunner(Runner):
             out_dir: Folder.
             filename: Name of the file.
             file_client_args: Not used; checkpoints go to a local file system.
-            save_optimizer: Save what a resume needs of the optimizer.
+            save_optimizer: Save what a resume needs of the optimizer. Without it the file is for
+                deployment, and LoRA is merged into the weights.
             save_param_scheduler: Save the schedulers' state.
             meta: ``epoch`` and ``iter`` if they are not the current ones.
             by_epoch: Whether the step counts epochs.
@@ -386,6 +389,8 @@ class DepthRunner(Runner):
                 scheduler.state_dict() for scheduler in self.param_schedulers
             ]
         self.call_hook('before_save_checkpoint', checkpoint=checkpoint)
+        if not save_optimizer:  # nothing can be resumed from it, so it is for deployment
+            checkpoint = deployment_checkpoint(unwrap_model(self), checkpoint)
         if self._lock is not None:
             self._lock.check_held()
         if self.training_run is not None:
@@ -413,9 +418,11 @@ class DepthRunner(Runner):
         checkpoint = from_plain(load_checkpoint_file(filename, map_location=map_location))
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         strict = self.cfg.get('load_strict', True) if strict is None else strict
-        load_model_state(
-            unwrap_model(self), checkpoint.get('state_dict', checkpoint), filename, strict=strict
+        model = unwrap_model(self)
+        weights = weights_for_model(
+            checkpoint, self.cfg.get('load_published'), model.state_dict(), filename
         )
+        load_model_state(model, weights, filename, strict=strict)
         self._has_loaded = True
         self._loaded = checkpoint
         self.logger.info(f'loaded {filename}')

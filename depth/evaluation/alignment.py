@@ -75,6 +75,29 @@ def align(pred: Tensor, target: Tensor, mask: Tensor, method: str) -> Tensor:
     return pred.double() * factor[:, None, None] + offset
 
 
+def fit_to_metres(pred: Tensor, target: Tensor, kind: PredictionType) -> Tensor:
+    """Return predictions as depth in metres, with everything that their type leaves open fitted.
+
+    For pictures; numbers come from a protocol, which says what was fitted.
+
+    Args:
+        pred: (N, H, W).
+        target: Ground truth in metres, same shape, 0 = none.
+        kind: Type of the predictions.
+
+    Returns:
+        Depth (N, H, W) in metres; 0 where the fitted inverse depth is not positive.
+    """
+    mask = target > 0
+    if kind.is_inverse:
+        target = torch.where(mask, target, 1).reciprocal()
+    methods = {0: 'none', 1: 'scale', 2: 'scale_shift'}
+    fitted = align(pred, target, mask & pred.isfinite(), methods[kind.ambiguity])
+    if kind.is_inverse:
+        fitted = torch.where(fitted > 0, fitted, torch.inf).reciprocal()
+    return fitted.clamp(min=0).float()
+
+
 def masked_median(values: Tensor, mask: Tensor) -> Tensor:
     """Return the median (N,) of the masked values of each row of (N, L); the mean of the middle two if even."""
     ordered = torch.where(mask, values, torch.inf).sort(dim=1).values

@@ -96,6 +96,14 @@ def unreadable(label: str, error: Exception) -> str:
     )
 
 
+def read_side_car_type(side_car: Path) -> str | None:
+    """Return the ``prediction_type`` that the JSON beside a map states, None if it states none."""
+    try:
+        return json.loads(side_car.read_text(encoding='utf-8')).get('prediction_type')
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f'{side_car} should be {{"depth_scale": ...}}: {error}') from error
+
+
 def read_side_car(side_car: Path) -> float:
     """Return the ``depth_scale`` that the JSON beside a map states.
 

@@ -8,12 +8,12 @@ from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
 from depth.registry import MODELS
-from depth.structures import DepthDataSample
+from depth.structures import LABEL_MAPS, RELATIVE_FIELDS, DepthDataSample
 
 
 @MODELS.register_module()
 class DepthDataPreprocessor(BaseDataPreprocessor):
-    """Batch uint8 BGR images on the device and normalise them to float32.
+    """Batch BGR images on the device and normalise them to float32.
 
     Images whose sizes differ or are no multiple of ``pad_size_divisor`` are padded with zeros at
     the right and bottom after the normalisation; ground truth is padded with 0, which means "not
@@ -24,11 +24,13 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
         std: Standard deviation of each channel, likewise.
         bgr_to_rgb: Reverse the channels first.
         pad_size_divisor: Divisor of height and width of the batch.
+        float_images: Images are float32 on the 0..255 scale instead of uint8, after a resize that
+            keeps fractions and overshoots (:class:`~depth.datasets.transforms.ResizeShortSide`).
 
     Raises:
         ValueError: If mean or std are not three numbers, std not positive; in ``forward`` if an
-            image is not (3, H, W) uint8, or if ground truth to train on has another size than its
-            image.
+            image is not (3, H, W) uint8 (float32 with ``float_images``), or if ground truth to
+            train on has another size than its image.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
         std: Sequence[float] = (58.395, 57.12, 57.375),
         bgr_to_rgb: bool = True,
         pad_size_divisor: int = 1,
+        float_images: bool = False,
     ) -> None:
         super().__init__(non_blocking=True)
         if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
@@ -49,6 +52,7 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
             )
         self.bgr_to_rgb = bgr_to_rgb
         self.pad_size_divisor = pad_size_divisor
+        self.image_dtype = torch.float32 if float_images else torch.uint8
         # Not persistent: they come from the config, not from a checkpoint.
         self.register_buffer(
             'mean', torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1), persistent=False
@@ -63,7 +67,8 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
         Args:
             data: ``inputs``: images (3, H, W), as a list or stacked; ``data_samples``: list or
                 None.
-            training: Also pad every ``gt_depth`` and ``normals`` to the batch's size.
+            training: Also pad every map of ground truth to the batch's size. If a sample has
+                relative labels, all samples of the batch get the field, without values.
 
         In training, ``batch_input_shape`` of every sample is (H, W) of the batch. Otherwise it is
         the padded size that the image would have alone, so that an estimator can cut off padding
@@ -73,11 +78,11 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
         images = list(data['inputs'])
         samples = data.get('data_samples')
         for image in images:
-            if image.ndim != 3 or image.shape[0] != 3 or image.dtype != torch.uint8:
+            if image.ndim != 3 or image.shape[0] != 3 or image.dtype != self.image_dtype:
                 raise ValueError(
                     f'an image of the batch has shape {tuple(image.shape)} and type {image.dtype}, '
-                    'expected (3, H, W) and torch.uint8: normalisation happens here, not in the '
-                    'pipeline'
+                    f'expected (3, H, W) and {self.image_dtype}: normalisation happens here, not '
+                    'in the pipeline'
                 )
         height = self._round_up(max(image.shape[1] for image in images))
         width = self._round_up(max(image.shape[2] for image in images))
@@ -96,7 +101,18 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
                 sample.set_metainfo(dict(batch_input_shape=size))
                 if training:
                     _pad_ground_truth(sample, height, width)
+            if training:
+                _complete_labels(samples)
         return dict(inputs=inputs, data_samples=samples)
+
+    def denormalize(self, inputs: Tensor) -> Tensor:
+        """Return normalised images (N, 3, H, W) as RGB on the 0..255 scale."""
+        images = inputs * self.std + self.mean
+        return images if self.bgr_to_rgb else images.flip(1)
+
+    def normalize_rgb(self, images: Tensor) -> Tensor:
+        """Undo :meth:`denormalize`."""
+        return ((images if self.bgr_to_rgb else images.flip(1)) - self.mean) / self.std
 
     def _normalize(self, images: Tensor) -> Tensor:
         images = images.flip(1) if self.bgr_to_rgb else images
@@ -126,9 +142,18 @@ def _check_gt_sizes(images: list[Tensor], samples: list[DepthDataSample]) -> Non
 
 
 def _pad_ground_truth(sample: DepthDataSample, height: int, width: int) -> None:
-    for key in ('gt_depth', 'normals'):
+    for key in LABEL_MAPS:
         if key in sample:
             setattr(sample, key, _pad(sample.get(key), height, width))
+
+
+def _complete_labels(samples: list[DepthDataSample]) -> None:
+    """Give all samples the relative labels that one of them has, where missing without values."""
+    for field in RELATIVE_FIELDS:
+        if any(field in sample for sample in samples):
+            for sample in samples:
+                if field not in sample:
+                    sample.set_field(torch.zeros_like(sample.gt_depth), field)
 
 
 def _pad(tensor: Tensor, height: int, width: int) -> Tensor:

@@ -8,14 +8,21 @@ TEXT_COLOR = (30, 30, 30)
 DENSE_SHARE = 0.5  # a map with depth on more of its pixels is dense, and drawn half transparent
 
 
-def colorize_depth(depth: np.ndarray, min_depth: float, max_depth: float) -> np.ndarray:
+def colorize_depth(
+    depth: np.ndarray, min_depth: float, max_depth: float, inverse: bool = False
+) -> np.ndarray:
     """Colour depth as BGR uint8 (H, W, 3): near is red, far is dark blue, no depth is grey.
 
     Args:
-        depth: Metres, (H, W), 0 = none.
-        min_depth: Metres of the warm end.
-        max_depth: Metres of the dark end.
+        depth: Metres, (H, W), 0 = none; or inverse depth of any unit, where every value counts.
+        min_depth: Least value that is told apart: metres of the warm end, inverse depth of the dark
+            end.
+        max_depth: Largest value that is told apart.
+        inverse: Whether the values are inverse depth, so that larger ones are nearer.
     """
+    if inverse:
+        share = _share(depth, min_depth, max_depth)
+        return _colorize(share, np.isfinite(depth), cv2.COLORMAP_TURBO)
     return _colorize(1 - _share(depth, min_depth, max_depth), depth > 0, cv2.COLORMAP_TURBO)
 
 
@@ -42,7 +49,7 @@ def draw_color_bar(
         low: Value at the top.
         high: Value at the bottom.
         unit: Written behind each number.
-        kind: ``'depth'`` or ``'error'``: which colour map.
+        kind: ``'depth'``, ``'inverse_depth'`` or ``'error'``: which colour map.
         width: Pixels.
     """
     bar = np.full((height, width, 3), 255, np.uint8)
@@ -50,8 +57,9 @@ def draw_color_bar(
     values = np.linspace(low, high, bottom - top + 1)[:, None].repeat(14, axis=1)
     ones = np.ones(values.shape, bool)
     shares = _share(values, low, high)
-    if kind == 'depth':
-        colors = _colorize(1 - shares, ones, cv2.COLORMAP_TURBO)
+    if kind in ('depth', 'inverse_depth'):
+        nearness = shares if kind == 'inverse_depth' else 1 - shares
+        colors = _colorize(nearness, ones, cv2.COLORMAP_TURBO)
     else:
         colors = _colorize(shares, ones, cv2.COLORMAP_MAGMA)
     bar[top : bottom + 1, 4:18] = colors

@@ -51,21 +51,32 @@ def write_array(path: str | Path, array: np.ndarray) -> None:
         np.save(file, array)
 
 
-def save_depth_png(path: str | Path, depth: np.ndarray, depth_scale: float | None = None) -> float:
+def save_depth_png(
+    path: str | Path,
+    depth: np.ndarray,
+    depth_scale: float | None = None,
+    prediction_type: str = 'metric',
+) -> float:
     """Write a depth map as 16-bit PNG and its side-car JSON.
 
     Args:
         path: ``NAME.png``; the side-car is ``NAME.json``.
-        depth: Metres, (H, W), 0 = none.
+        depth: Metres, (H, W), 0 = none; or the quantity that ``prediction_type`` names.
         depth_scale: Stored integers per metre; by default 1000 (millimetres) where that fits, else
-            KITTI's 256.
+            KITTI's 256. Of another quantity per unit; by default the largest value becomes 65535.
+        prediction_type: Quantity, see ``depth.evaluation.PredictionType``; other ones than
+            ``'metric'`` are stated in the side-car.
 
     Returns:
         The scale. Depth beyond what 16 bits hold is cut to it, and the side-car counts such pixels;
         depth below the smallest step becomes that step, because a stored 0 means none.
     """
     path = Path(path)
-    if depth_scale is None:
+    is_metric = prediction_type == 'metric'
+    if depth_scale is None and not is_metric:
+        largest = float(depth.max(initial=0))
+        depth_scale = 65535 / largest if largest > 0 else 1.0
+    elif depth_scale is None:
         fits_millimetres = float(depth.max(initial=0)) <= MAX_MILLIMETRE_DEPTH
         depth_scale = 1000.0 if fits_millimetres else 256.0
     saturated = int((np.rint(depth.astype(np.float64) * depth_scale) > 65535).sum())
@@ -75,6 +86,10 @@ def save_depth_png(path: str | Path, depth: np.ndarray, depth_scale: float | Non
         unit='metres = value / depth_scale, 0 = none',
         saturated_pixels=saturated,
     )
+    if not is_metric:
+        content.update(
+            prediction_type=prediction_type, unit=f'{prediction_type} = value / depth_scale'
+        )
     # Both files are written before either is renamed into place: a PNG without its scale, or with
     # the scale of an earlier run, cannot be read back.
     with (

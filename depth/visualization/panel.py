@@ -20,6 +20,8 @@ def draw_panel(
     gt_depth: np.ndarray | None = None,
     min_depth: float | None = None,
     max_depth: float | None = None,
+    inverse: bool = False,
+    unit: str = ' m',
 ) -> np.ndarray:
     """Draw a BGR uint8 panel of an image, its depth maps and their relative error.
 
@@ -33,6 +35,8 @@ def draw_panel(
             drawn.
         min_depth: Metres of the near end of the bar; from the maps by default.
         max_depth: Upper limit of the far end of the bar in metres; from the maps by default.
+        inverse: Whether the prediction is inverse depth; only without ground truth.
+        unit: Unit of the bar, '' for a prediction without one.
     """
     values = pred_depth
     if gt_depth is not None and (gt_depth > 0).any():
@@ -47,8 +51,9 @@ def draw_panel(
     tiles = [('image', _resize(img, size, smooth=True))]
     if gt_depth is not None:
         tiles.append(('ground truth', _resize(colorize_depth(_thicken(gt_depth), low, high), size)))
-    tiles.append(('prediction', _resize(colorize_depth(pred_depth, low, high), size)))
-    tiles.append(('depth', draw_color_bar(size[0], low, high, ' m')))
+    tiles.append(('prediction', _resize(colorize_depth(pred_depth, low, high, inverse), size)))
+    kind = 'inverse_depth' if inverse else 'depth'
+    tiles.append((kind.replace('_', ' '), draw_color_bar(size[0], low, high, unit, kind)))
     if gt_depth is not None:
         valid = gt_depth > 0
         error = np.where(valid, np.abs(pred_depth - gt_depth) / np.where(valid, gt_depth, 1), 0)

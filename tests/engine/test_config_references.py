@@ -226,8 +226,8 @@ def test_the_range_of_a_wrapped_data_set_is_compared():
 def test_a_shipped_config_is_complete_and_states_its_batch(config):
     cfg = load_config(config)
     check_config(cfg)
-    assert cfg.auto_scale_lr.base_batch_size >= 1
     if cfg.get('train_cfg'):
+        assert cfg.auto_scale_lr.base_batch_size >= 1
         check_training_parts(cfg)
     else:
         check_testing_parts(cfg)

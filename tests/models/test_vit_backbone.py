@@ -4,8 +4,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from depth.engine.config import load_config
+from depth.engine.converters.convert import build_without_weights
 from depth.models.backbones import TimmBackbone
 from depth.models.backbones.vit_dense import resize_position
+from tests.shared import REPO
 
 TINY = dict(model_name='vit_tiny_patch16_224', model_args=dict(embed_dim=24, num_heads=2, depth=3))
 DENSE = dict(**TINY, pos_embed_antialias=False)
@@ -116,3 +119,23 @@ def test_options_for_transformers_are_refused_elsewhere():
         )
     with pytest.raises(ValueError, match='set class_token=False or out_norm=None'):
         TimmBackbone(**TINY, class_token=True, out_norm='LN')
+
+
+def test_rotary_embeddings_are_kept_and_those_of_timm():
+    config = load_config(REPO / 'configs/synthetic/dinov3_dpt_tiny_rooms.py')
+    torch.manual_seed(0)
+    model = build_without_weights(config).eval()
+    images = torch.rand(1, 3, 64, 96)
+    with torch.inference_mode():
+        found = [model(images) for _ in range(2)]
+        (rope,) = [module for module in model.modules() if hasattr(module, 'kept_embeddings')]
+        assert len(rope.kept_embeddings) == 1
+        copied = copy.deepcopy(model)(images)
+        del rope._create_embed  # timm's own again
+        expected = model(images)
+    for depth in (*found, copied):
+        assert torch.equal(depth, expected)
+    model = build_without_weights(config)
+    with torch.inference_mode():
+        model(images)
+    model(images).sum().backward()  # what was kept in inference mode serves a training step

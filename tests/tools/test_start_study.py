@@ -16,9 +16,11 @@ def test_the_study_trains_with_and_without_the_initial_bias(tmp_path):
         'train_dataloader.num_workers=0',
         'train_dataloader.persistent_workers=False',
         'train_dataloader.dataset.num_scenes=2',
+        'train_dataloader.dataset.image_size=(32,64)',
         'val_dataloader.num_workers=0',
         'val_dataloader.persistent_workers=False',
         'val_dataloader.dataset.num_scenes=2',
+        'val_dataloader.dataset.image_size=(32,64)',
     ]
     command = [
         sys.executable,

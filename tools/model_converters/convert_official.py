@@ -26,11 +26,13 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Convert, and print the configs that the result fits."""
     args = parse_args()
-    from depth.engine.converters import write_converted
+    from depth.engine.converters import find_source, write_converted
 
     root = Path(__file__).resolve().parents[2]
     fitting = write_converted(args.method, args.src, args.dst, config=args.config, root=root)
     print(f'wrote {args.dst}')
+    for name, text in find_source(args.method).licences().items():
+        print(f'{name.replace("_", " ")}: {text}')
     if not fitting:
         print(
             'it is an encoder without a head; start a training from it with model.backbone.checkpoint=FILE'

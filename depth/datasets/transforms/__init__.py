@@ -8,8 +8,19 @@ from .color import (
     RandomGamma,
     RandomHueSaturationValue,
 )
-from .geometry import KBCrop, NYUCrop, RandomCrop, RandomFlip, RandomRotate, Resize
+from .geometry import (
+    FitToCanvas,
+    KBCrop,
+    NYUCrop,
+    RandomCrop,
+    RandomFlip,
+    RandomRotate,
+    RandomScale,
+    Resize,
+)
+from .label_types import MakeLabelsRelative
 from .loading import LoadDepth, LoadImage, LoadVelodyneDepth
+from .network_size import ResizeShortSide, ResizeThenSnap
 from .normals import LoadNormals
 from .packing import PackDepthInputs
 from .spatial_keys import SPATIAL_KEYS, SpatialRule
@@ -27,6 +38,7 @@ __all__ = [
     'ColorAug',
     'ColorJitterPair',
     'DepthStripMix',
+    'FitToCanvas',
     'KBCrop',
     'LoadDepth',
     'LoadDepthHint',
@@ -35,6 +47,7 @@ __all__ = [
     'LoadPair',
     'LoadStereoDepth',
     'LoadVelodyneDepth',
+    'MakeLabelsRelative',
     'NYUCrop',
     'NominalIntrinsics',
     'PackDepthInputs',
@@ -46,6 +59,9 @@ __all__ = [
     'RandomGamma',
     'RandomHueSaturationValue',
     'RandomRotate',
+    'RandomScale',
     'Resize',
+    'ResizeShortSide',
+    'ResizeThenSnap',
     'SpatialRule',
 ]

@@ -12,7 +12,7 @@ from mmcv.transforms import BaseTransform
 
 from depth.registry import TRANSFORMS
 
-from .spatial_keys import INTERPOLATIONS, crop, flip, image_shape, resize, rotate
+from .spatial_keys import INTERPOLATIONS, crop, flip, image_shape, pad, resize, rotate
 
 
 def get_rng(results: dict) -> np.random.RandomState:
@@ -211,6 +211,86 @@ class Resize(BaseTransform):
         factor = min(long_factor, short_factor)
         # mmcv's rounding: half a pixel goes up.
         return max(int(width * factor + 0.5), 1), max(int(height * factor + 0.5), 1)
+
+
+@TRANSFORMS.register_module()
+class RandomScale(BaseTransform):
+    """Enlarge or shrink images and ground truth by a random factor, with a probability.
+
+    Depth in metres stays; the focal lengths grow with the image.
+
+    Args:
+        prob: Probability of the resize.
+        ratio_range: Smallest and largest factor.
+
+    Raises:
+        ValueError: If the range is empty or touches zero.
+    """
+
+    def __init__(self, prob: float = 0.5, ratio_range: Sequence[float] = (0.85, 1.15)) -> None:
+        if len(ratio_range) != 2 or not 0 < ratio_range[0] <= ratio_range[1]:
+            raise ValueError(
+                'RandomScale.ratio_range is (smallest, largest) factor above 0, got '
+                f'{tuple(ratio_range)}'
+            )
+        self.prob, self.ratio_range = prob, tuple(ratio_range)
+
+    def transform(self, results: dict) -> dict:
+        """Draw a factor; resize all maps and cameras."""
+        rng = get_rng(results)
+        draws_resize = rng.rand() < self.prob
+        ratio = rng.uniform(*self.ratio_range)
+        if not draws_resize:
+            return results
+        height, width = image_shape(results, 'RandomScale')
+        size = (max(round(height * ratio), 1), max(round(width * ratio), 1))
+        return resize(results, size, 'RandomScale')
+
+
+@TRANSFORMS.register_module()
+class FitToCanvas(BaseTransform):
+    """Resize an image into a canvas of fixed size, keeping its shape, and pad it on all sides.
+
+    The rule of Metric3D: the factor s is the largest that fits, sizes are rounded down, the image
+    is centred. For test pipelines: ground truth is not resized, and predictions are brought back to
+    its size. Transforms behind it may not move the image any more.
+
+    Sets ``content_box`` (top, left, height, width), the image's place in the canvas, and, where the
+    camera is known, ``input_focal``: the mean of fx and fy times s, without the rounding.
+
+    Args:
+        size: (height, width) of the canvas in pixels.
+        pad_value: Colour of the border, BGR; by default the mean of ImageNet as bytes.
+
+    Raises:
+        ValueError: If the size is not two positive whole numbers.
+
+    Reference: Metric3D, https://arxiv.org/abs/2307.10984
+    """
+
+    def __init__(
+        self,
+        size: Sequence[int] = (616, 1064),
+        pad_value: Sequence[int] = (104, 116, 124),
+    ) -> None:
+        self.size = _checked_size('FitToCanvas.size', size, '(height, width)')
+        self.pad_value = tuple(pad_value)
+
+    def transform(self, results: dict) -> dict:
+        """Resize and pad the image, and move its camera along."""
+        shape = image_shape(results, 'FitToCanvas')
+        factor = min(self.size[0] / shape[0], self.size[1] / shape[1])
+        height = max(int(shape[0] * factor), 1)
+        width = max(int(shape[1] * factor), 1)
+        camera = results.get('cam_intrinsic')
+        if camera is not None:
+            camera = np.asarray(camera, np.float64)
+            results['input_focal'] = float((camera[0, 0] + camera[1, 1]) / 2 * factor)
+        results = resize(results, (height, width), 'FitToCanvas', with_ground_truth=False)
+        rows, columns = self.size[0] - height, self.size[1] - width
+        top, left = rows // 2, columns // 2
+        borders = (top, rows - top, left, columns - left)
+        return pad(results, borders, self.pad_value, 'FitToCanvas')
 
 
 # Class names of earlier versions, which the configs inside older checkpoints contain.

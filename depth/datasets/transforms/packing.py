@@ -5,16 +5,19 @@ import torch
 from mmcv.transforms import BaseTransform
 
 from depth.registry import TRANSFORMS
-from depth.structures import DepthDataSample
+from depth.structures import LABEL_FIELDS, DepthDataSample, check_label_type
 
 META_KEYS = (
     'img_path',
     'depth_path',
     'ori_shape',
     'img_shape',
+    'content_box',
+    'input_focal',
     'crop_box',
     'frame_shape',
     'gt_filled',
+    'label_type',
     'ori_cam_intrinsic',
     'flip',
     'dataset',
@@ -30,7 +33,10 @@ META_KEYS = (
 class PackDepthInputs(BaseTransform):
     """Pack a sample as ``inputs`` (3, H, W) uint8 BGR and a :class:`DepthDataSample`.
 
-    The data sample holds ``gt_depth``, ``intrinsics`` and the meta information.
+    The data sample holds ``gt_depth``, ``intrinsics`` and the meta information. Labels of which
+    ``label_type`` of the sample says that they are relative go into ``gt_relative_depth`` or
+    ``gt_relative_inverse_depth``, beside a ``gt_depth`` without values; inverse depth in 1/m becomes
+    metres.
 
     Args:
         meta_keys: Keys that are copied into the meta information, if the sample has them.
@@ -38,7 +44,7 @@ class PackDepthInputs(BaseTransform):
 
     Raises:
         ValueError: If ground truth has another size than ``ori_shape``, so that a step changed one
-            and not the other.
+            and not the other, or ``label_type`` is unknown.
     """
 
     def __init__(self, meta_keys: tuple[str, ...] = META_KEYS, with_normals: bool = False) -> None:
@@ -54,9 +60,8 @@ class PackDepthInputs(BaseTransform):
         sample = DepthDataSample(metainfo=metainfo)
         if 'gt_depth' in results:
             self._check_gt_size(results)
-            sample.gt_depth = torch.from_numpy(
-                np.ascontiguousarray(results['gt_depth'], np.float32),
-            )
+            labels = torch.from_numpy(np.ascontiguousarray(results['gt_depth'], np.float32))
+            _set_labels(sample, labels, results.get('label_type', 'metric'))
         if self.with_normals and 'normals' in results:
             normals = results['normals'].transpose(2, 0, 1)  # (3, H, W)
             sample.normals = torch.from_numpy(np.ascontiguousarray(normals, np.float32))
@@ -77,6 +82,17 @@ class PackDepthInputs(BaseTransform):
                 f'expected {expected[0]}x{expected[1]} (ori_shape); a step of the pipeline moved one without the '
                 'other, use the transforms of depth.datasets.transforms',
             )
+
+
+def _set_labels(sample: DepthDataSample, labels: torch.Tensor, label_type: str) -> None:
+    """Set the field that labels (H, W) of a type belong to, and ``gt_depth``."""
+    check_label_type('PackDepthInputs', label_type)
+    if label_type == 'inverse_depth':
+        labels = torch.where(labels > 0, 1 / torch.where(labels > 0, labels, 1), 0)
+    field = LABEL_FIELDS[label_type]
+    sample.gt_depth = labels if field == 'gt_depth' else torch.zeros_like(labels)
+    if field != 'gt_depth':
+        sample.set_field(labels, field)
 
 
 def _to_plain(value: object) -> object:

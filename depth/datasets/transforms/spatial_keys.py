@@ -9,6 +9,7 @@ Pixel centres are at whole numbers; a resize scales pixel areas, so a centre at 
 * s - 0.5.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -21,6 +22,8 @@ from depth.datasets.velodyne import resize_nearest
 KINDS = ('image', 'nearest', 'nearest_floor', 'vectors', 'camera', 'camera_transform')
 GRIDS = ('image', 'ground_truth', 'own')
 INTERPOLATIONS = ('bilinear', 'lanczos')
+# Further ones, of OpenCV, for the transforms that reproduce published preprocessings.
+OPENCV_INTERPOLATIONS = dict(bilinear=cv2.INTER_LINEAR, cubic=cv2.INTER_CUBIC, area=cv2.INTER_AREA)
 MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
 
 
@@ -216,7 +219,8 @@ def resize(
         results: The sample.
         size: (height, width) in pixels.
         transform: Caller, for messages.
-        interpolation: Of images: ``'bilinear'`` or ``'lanczos'`` (antialiased).
+        interpolation: Of images: ``'bilinear'``, ``'cubic'``, ``'area'`` or ``'lanczos'``
+            (antialiased).
         with_ground_truth: Also resize the maps of the ground truth's grid, where there are any, and
             its camera.
     """
@@ -247,10 +251,46 @@ def resize(
             )
             results[key] = np.asarray(resized)
         else:
-            results[key] = cv2.resize(results[key], (width, height), interpolation=cv2.INTER_LINEAR)
+            results[key] = cv2.resize(
+                results[key],
+                (width, height),
+                interpolation=OPENCV_INTERPOLATIONS[interpolation],
+            )
     results['img_shape'] = (height, width)
     # A size that nobody stated is the image's: state it before the image leaves it.
     results['ori_shape'] = (height, width) if with_ground_truth else gt_shape
+    return results
+
+
+def pad(
+    results: dict, borders: tuple[int, int, int, int], value: Sequence[int], transform: str
+) -> dict:
+    """Pad the image of a sample in place; ground truth keeps its own pixels (``ori_shape``).
+
+    Sets ``img_shape``, and ``content_box`` (top, left, height, width), the image in the padded one.
+
+    Args:
+        results: The sample.
+        borders: Rows above and below, columns left and right.
+        value: Colour of the border of images, in their channel order; other maps get 0.
+        transform: Caller, for messages.
+    """
+    top, bottom, left, right = borders
+    height, width = image_shape(results, transform)
+    results['ori_shape'] = _ground_truth_shape(results)
+    shift = np.array([[1.0, 0.0, left], [0.0, 1.0, top], [0.0, 0.0, 1.0]])
+    for key, rule in _spatial_items(results, transform):
+        if rule.grid != 'image':
+            continue
+        if rule.kind == 'camera':
+            results[key] = shift @ np.asarray(results[key], np.float64)
+        elif rule.is_map:
+            color = tuple(value) if rule.kind == 'image' else 0
+            results[key] = cv2.copyMakeBorder(
+                results[key], top, bottom, left, right, cv2.BORDER_CONSTANT, value=color
+            )
+    results['img_shape'] = results['img'].shape[:2]
+    results['content_box'] = (top, left, height, width)
     return results
 
 
@@ -302,9 +342,14 @@ def _spatial_items(results: dict, transform: str) -> list[tuple[str, SpatialRule
     """Return the keys that a geometric transform has to change, and their rules.
 
     Raises:
-        ValueError: If an array of the size of the image or of its ground truth has no rule, or a
+        ValueError: If the image was padded, an array of the size of the image or of its ground truth has no rule, or a
             map does not have the size that its rule says.
     """
+    if 'content_box' in results:
+        raise ValueError(
+            f'{transform}: {_name(results)} was padded on all sides, and its place in the padding '
+            f'would not follow; put {transform} in front of what pads (FitToCanvas)'
+        )
     rules = dict(SPATIAL_KEYS)
     for key, rule in (results.get('spatial_keys') or {}).items():
         rules[key] = rule if isinstance(rule, SpatialRule) else SpatialRule(**rule)

@@ -13,29 +13,43 @@ from .dense_heads import (
     convert_newcrfs,
     convert_simipu,
 )
+from .depth_anything import (
+    convert_depth_anything_3,
+    convert_depth_anything_v2,
+    convert_dinov2,
+    convert_dpt_decoder,
+)
+from .metric3d import convert_metric3d
 from .query_heads import (
     MASK2FORMER_RULES,
     convert_binsformer,
     convert_mask_head,
     convert_mmdepth_binsformer,
 )
-from .state import PublishedState, register_converter
+from .state import PublishedState, Source, find_source, register_converter
 from .swin import convert_swin
 
 __all__ = [
     'MASK2FORMER_RULES',
     'PublishedState',
+    'Source',
     'convert_adabins',
     'convert_binsformer',
     'convert_bts',
+    'convert_depth_anything_3',
+    'convert_depth_anything_v2',
     'convert_depthformer',
+    'convert_dinov2',
     'convert_dpt',
+    'convert_dpt_decoder',
     'convert_mask_head',
+    'convert_metric3d',
     'convert_mmdepth_binsformer',
     'convert_newcrfs',
     'convert_official',
     'convert_simipu',
     'convert_swin',
+    'find_source',
     'register_converter',
     'write_converted',
 ]

@@ -20,7 +20,7 @@ from depth.engine.errors import ConfigError
 from depth.engine.stored_config import config_to_data
 from depth.registry import CONVERTERS, MODELS
 
-from .state import CONFIG_FOLDERS, PublishedState, list_names
+from .state import PublishedState, find_source, list_names
 
 Shapes = dict[str, torch.Size]
 
@@ -187,13 +187,18 @@ def find_fitting(
 ) -> list[Path]:
     """Return the shipped configs of a method whose model the weights fill.
 
-    Several can fit, because a data set changes no shape; if one has the name of the file, it is
-    chosen. If no config takes all weights, the optional ones need not fit.
+    Several can fit, because a data set changes no shape; if the converter names one for the file, or
+    one has the name of the file, it is chosen. If no config takes all weights, the optional ones need not fit.
 
     Raises:
         ValueError: If none fits; the message gives the reason for the nearest one.
     """
-    configs = {path: load_config(path) for path in shipped_configs(method, root)}
+    configs = {}
+    for path in shipped_configs(method, root):
+        cfg = load_config(path)
+        # Methods may share a folder; a config can say to which one it belongs.
+        if (cfg.get('load_published') or {}).get('method', method) == method:
+            configs[path] = cfg
     for lenient in (False, True):
         problems = {path: find_problems(state, cfg, lenient) for path, cfg in configs.items()}
         fitting = [path for path, problem in problems.items() if not problem]
@@ -205,6 +210,9 @@ def find_fitting(
         raise ValueError(
             f'{source} fits no shipped config of {method}; {reason}. Name yours with --config'
         )
+    stated = find_source(method).files.get(Path(source).stem)
+    if stated is not None:
+        return [path for path in fitting if path.stem == stated] or fitting
     namesakes = [path for path in fitting if Path(source).stem.startswith(path.stem)]
     if namesakes:
         return [max(namesakes, key=lambda path: len(path.stem))]
@@ -217,7 +225,7 @@ def shipped_configs(method: str, root: Path) -> Iterator[Path]:
     A method can have another folder, see :func:`register_converter`.
     """
     find_converter(method)
-    config_folder = CONFIG_FOLDERS.get(method, method).lower()
+    config_folder = find_source(method).config_folder.lower()
     for folder in sorted([*root.glob('configs/*'), *root.glob('projects/*/configs/*')]):
         if folder.is_dir() and folder.name.lower() == config_folder:
             yield from sorted(folder.glob('*.py'))
@@ -235,7 +243,10 @@ def import_project_converters(root: Path) -> None:
 
 def _checkpoint_meta(method: str, source: str | Path, fitting: list[Path]) -> dict:
     meta = dict(
-        converted_from=Path(source).name, method=method, versions=dict(depth=depth.__version__)
+        converted_from=Path(source).name,
+        method=method,
+        versions=dict(depth=depth.__version__),
+        **find_source(method).licences(),
     )
     if len(fitting) == 1:
         cfg = load_config(fitting[0])

@@ -2,13 +2,46 @@
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 
 from torch import Tensor
 
 from depth.registry import CONVERTERS
 
-# Config folder of a method's checkpoints, if it is not named after the method.
-CONFIG_FOLDERS: dict[str, str] = {}
+
+@dataclass(frozen=True)
+class Source:
+    """Origin of a method's published checkpoints.
+
+    Attributes:
+        config_folder: Folder below ``configs/`` with the configs of the checkpoints.
+        code_licence: Licence of the published code; '' if it is not recorded here.
+        weights_licence: Licence of the published weights, as their authors state it; '' likewise.
+        url: Place where the checkpoints are published; '' likewise.
+        files: Config name by the published file's name without suffix, for files of equal shapes
+            that belong to different configs.
+    """
+
+    config_folder: str
+    code_licence: str = ''
+    weights_licence: str = ''
+    url: str = ''
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def licences(self) -> dict[str, str]:
+        """Return what a converted file has to carry along, without the entries that are not known."""
+        known = asdict(self)
+        return {
+            name: known[name] for name in ('code_licence', 'weights_licence', 'url') if known[name]
+        }
+
+
+SOURCES: dict[str, Source] = {}
+
+
+def find_source(method: str) -> Source:
+    """Return what is known of a method's checkpoints; a converter need not say anything."""
+    return SOURCES.get(method, Source(method))
 
 
 class PublishedState:
@@ -68,15 +101,30 @@ class PublishedState:
             )
 
 
-def register_converter(method: str, config_folder: str | None = None) -> Callable:
+def register_converter(
+    method: str,
+    config_folder: str | None = None,
+    *,
+    code_licence: str = '',
+    weights_licence: str = '',
+    url: str = '',
+    files: Mapping[str, str] | None = None,
+) -> Callable:
     """Register a converter: a function from :class:`PublishedState` to this toolbox's weights.
+
+    ``convert_official.py`` prints licences and address and stores them in the converted file.
 
     Args:
         method: Name of the published method, as ``convert_official.py`` takes it.
         config_folder: Config folder of its checkpoints; by default named after the method.
+        code_licence: Licence of the published code.
+        weights_licence: Licence of the published weights; all of them, where they differ by size.
+        url: Place where the checkpoints are published.
+        files: Config name by the published file's name without suffix, see :class:`Source`.
     """
-    if config_folder is not None:
-        CONFIG_FOLDERS[method] = config_folder
+    SOURCES[method] = Source(
+        config_folder or method, code_licence, weights_licence, url, dict(files or {})
+    )
     return CONVERTERS.register_module(name=method)
 
 

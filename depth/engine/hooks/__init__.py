@@ -2,6 +2,7 @@
 
 from .checkpoint_hook import CheckpointHook
 from .depth_bias_init_hook import DepthBiasInitHook
+from .distillation_hook import DistillationHook
 from .finite_predictions_hook import FinitePredictionsHook
 from .finite_watch_hook import FiniteWatchHook
 from .learning_watch_hook import LearningWatchHook
@@ -15,6 +16,7 @@ __all__ = [
     'CheckpointHook',
     'DepthBiasInitHook',
     'DepthVisualizationHook',
+    'DistillationHook',
     'FinitePredictionsHook',
     'FiniteWatchHook',
     'LearningWatchHook',

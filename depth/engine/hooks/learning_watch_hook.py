@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from depth.evaluation.baselines import best_constant, mean_abs_rel
 from depth.models.estimators import DepthEstimator
 from depth.registry import HOOKS
-from depth.structures import DepthDataSample
+from depth.structures import RELATIVE_FIELDS, DepthDataSample
 
 from ..distributed import unwrap_model
 from ..errors import NothingToLearnError
@@ -20,6 +20,7 @@ from ..loops import preserved_random_state
 
 # A crop of a valid sample can lack ground truth by chance; this many samples in a row hardly do.
 FEWEST_SAMPLES = 4
+LABELS = ('gt_depth', *RELATIVE_FIELDS)
 # Pixels of each validation image that are compared with a constant depth.
 PIXELS_PER_IMAGE = 4096
 
@@ -151,7 +152,8 @@ class LearningWatchHook(Hook):
             name = sample.metainfo.get('dataset', 'the training set')
             if name in self.sets_with_depth or 'gt_depth' not in sample:
                 continue
-            if bool((sample.gt_depth > 0).any()):
+            labels = [sample.get(field) for field in LABELS if field in sample]
+            if any(bool((label > 0).any()) for label in labels):
                 self.sets_with_depth.add(name)
                 self.samples_without_depth.pop(name, None)
             else:

@@ -45,7 +45,11 @@ class PredictionWriterHook(Hook):
                     f'{self.out_dir / name}.png would be the prediction of both {owner} and {path}: their last six '
                     'parts are the same; rename one of the folders, or test them apart into two folders'
                 )
-            save_depth_png(self.out_dir / f'{name}.png', sample.pred_depth.float().cpu().numpy())
+            save_depth_png(
+                self.out_dir / f'{name}.png',
+                sample.pred_depth.float().cpu().numpy(),
+                prediction_type=sample.metainfo.get('prediction_type', 'metric'),
+            )
 
 
 def unique_name(img_path: str) -> str:

@@ -2,10 +2,14 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch import Tensor
 
+from depth.evaluation.alignment import fit_to_metres
+from depth.evaluation.prediction_types import PredictionType, get_prediction_type
 from depth.registry import HOOKS
 from depth.structures import DepthDataSample
 from depth.visualization import draw_panel
@@ -63,11 +67,27 @@ class DepthVisualizationHook(Hook):
         for image, sample in zip(data_batch['inputs'], outputs, strict=True):
             if self.drawn >= self.num_images:
                 return
-            gt_depth = sample.gt_depth.cpu().numpy() if 'gt_depth' in sample else None
-            img = image.permute(1, 2, 0).cpu().numpy()
-            far = sample.metainfo.get('max_depth')
-            panel = draw_panel(
-                img, sample.pred_depth.float().cpu().numpy(), gt_depth, max_depth=far
-            )
+            panel = _draw_sample(image, sample)
             runner.visualizer.add_image(f'{mode}_{self.drawn}', panel[..., ::-1], step=step)
             self.drawn += 1
+
+
+def _draw_sample(image: Tensor, sample: DepthDataSample) -> np.ndarray:
+    """Return the panel of one image (3, H, W); a prediction without metres is fitted to the truth."""
+    kind = get_prediction_type(sample.metainfo.get('prediction_type', 'metric'))
+    pred = sample.pred_depth.float().cpu()
+    img = image.permute(1, 2, 0).clamp(0, 255).byte().cpu().numpy()
+    far = sample.metainfo.get('max_depth')
+    if 'gt_depth' not in sample:
+        is_metric = kind is PredictionType.METRIC
+        return draw_panel(
+            img,
+            pred.numpy(),
+            max_depth=far if is_metric else None,
+            inverse=kind.is_inverse,
+            unit=' m' if is_metric else '',
+        )
+    gt_depth = sample.gt_depth.cpu()
+    if kind is not PredictionType.METRIC:
+        pred = fit_to_metres(pred[None], gt_depth[None], kind)[0]
+    return draw_panel(img, pred.numpy(), gt_depth.numpy(), max_depth=far)

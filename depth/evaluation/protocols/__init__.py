@@ -5,12 +5,14 @@ import difflib
 from ..prediction_types import PredictionType
 from .general import AFFINE_INVARIANT, OWN_DATA
 from .protocol import RESIZES, TTAS, Protocol, fingerprint
-from .published import SELF_SUPERVISED, SUPERVISED, ZERO_SHOT
+from .published import DEPTH_ANYTHING, SELF_SUPERVISED, SUPERVISED, ZERO_SHOT
 
 INDOOR_LIMIT = 10.0  # metres; protocols that end farther away are for outdoor data
 PROTOCOLS = {
     protocol.name: protocol
-    for protocol in SUPERVISED + ZERO_SHOT + SELF_SUPERVISED + AFFINE_INVARIANT + OWN_DATA
+    for protocol in (
+        SUPERVISED + ZERO_SHOT + DEPTH_ANYTHING + SELF_SUPERVISED + AFFINE_INVARIANT + OWN_DATA
+    )
 }
 
 

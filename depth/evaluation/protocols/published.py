@@ -230,6 +230,34 @@ _AS_PUBLISHED = (
 )
 ZERO_SHOT = _AS_PUBLISHED + tuple(map(_corrected, _AS_PUBLISHED))
 
+# Depth Anything V2, metric: every pixel up to the far end, predictions neither clamped nor mirrored.
+# Its silog is sqrt(mean e^2 - 0.5 (mean e)^2); here it is KITTI's, as everywhere.
+DEPTH_ANYTHING = (
+    Protocol(
+        'depth_anything_v2_hypersim_20',
+        'Hypersim, validation split, as the metric models of Depth Anything V2',
+        1e-3,
+        20.0,
+        strict='none',
+        datasets=('hypersim',),
+        data_list='val split of metadata_images_split_scene_v1.csv',
+        num_images=7386,
+        tta='none',
+    ),
+    Protocol(
+        'depth_anything_v2_kitti_80',
+        'KITTI Eigen split, full frames, every pixel, as the metric models of Depth Anything V2',
+        1e-3,
+        80.0,
+        strict='none',
+        datasets=('kitti',),
+        data_list='kitti_eigen_test.txt (8d0499af)',
+        num_images=652,
+        view='full',
+        tta='none',
+    ),
+)
+
 # Monodepth2 and EPCDepth. Both resize disparity on KITTI; EPCDepth's script for NYU resizes depth.
 SELF_SUPERVISED = (
     Protocol(

@@ -1,6 +1,7 @@
-"""Backbones: a wrapper for all timm models, and DepthFormer's two-branch encoder."""
+"""Backbones: wrappers for all timm models, and DepthFormer's two-branch encoder."""
 
 from .depthformer_backbone import DepthFormerBackbone
 from .timm_backbone import TimmBackbone
+from .vit_backbone import ViTBackbone
 
-__all__ = ['DepthFormerBackbone', 'TimmBackbone']
+__all__ = ['DepthFormerBackbone', 'TimmBackbone', 'ViTBackbone']

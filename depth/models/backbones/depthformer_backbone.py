@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from depth.registry import MODELS
 
+from .fine_tuning import build_backbone
+
 
 @MODELS.register_module()
 class DepthFormerBackbone(BaseModule):
@@ -23,7 +25,7 @@ class DepthFormerBackbone(BaseModule):
 
     def __init__(self, backbone: dict, stem_channels: int = 64) -> None:
         super().__init__()
-        self.transformer = MODELS.build(backbone)
+        self.transformer = build_backbone(backbone)
         self.conv1 = nn.Conv2d(3, stem_channels, kernel_size=7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(stem_channels)
         self.out_channels = [stem_channels, *self.transformer.out_channels]

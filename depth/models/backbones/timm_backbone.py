@@ -1,20 +1,19 @@
 """Backbone that wraps any timm model with intermediate features."""
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
-import timm
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
+from timm.models import group_parameters
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from depth.integrity import check_weights, verify_archive
 from depth.registry import MODELS
 
 from .swin_dense import make_swin_dense, rename_official_swin
+from .timm_models import create_timm_model, fill_network, read_weights, refuse_checkpoint_path
 from .vit_dense import features_with_class_token, find_vit, use_plain_bicubic
 
 
@@ -76,10 +75,7 @@ class TimmBackbone(BaseModule):
             raise ValueError('TimmBackbone: give pretrained=True or checkpoint=..., not both')
         if out_norm not in (None, 'LN'):
             raise ValueError(f"TimmBackbone: out_norm is None or 'LN', got {out_norm!r}")
-        if model_args and 'checkpoint_path' in model_args:  # timm would unpickle the file
-            raise ValueError(
-                'TimmBackbone: model_args.checkpoint_path is not taken, give checkpoint=FILE'
-            )
+        refuse_checkpoint_path('TimmBackbone', model_args)
         if out_norm and class_token:
             raise ValueError(
                 'TimmBackbone: out_norm is for maps alone, set class_token=False or out_norm=None'
@@ -94,6 +90,7 @@ class TimmBackbone(BaseModule):
         if not pos_embed_antialias:
             dense = dense | dict(dynamic_img_size=True)
         arguments = dense | dict(model_args or {})
+        self.model_name, self.model_arguments = model_name, arguments
         self.net = _create_features(model_name, out_indices, pretrained, arguments)
         if is_swin:
             make_swin_dense(self.net)
@@ -162,6 +159,20 @@ class TimmBackbone(BaseModule):
             feats = [feat.permute(0, 3, 1, 2).contiguous() for feat in feats]
         return list(feats)
 
+    def layer_numbers(self) -> dict[str, int]:
+        """Return the number of the layer of each parameter of ``net``, in timm's order."""
+        # timm's wrapper of a feature pyramid keeps neither the order of the layers nor their names.
+        with torch.device('meta'):
+            full = create_timm_model('TimmBackbone', self.model_name, False, self.model_arguments)
+        numbers = group_parameters(full, full.group_matcher(coarse=False), reverse=True)
+        net_state = self.net.state_dict()
+        renamed = {_feature_name(name, net_state): number for name, number in numbers.items()}
+        return {
+            f'net.{name}': renamed[name]
+            for name, _ in self.net.named_parameters()
+            if name in renamed
+        }
+
     def _apply_norm(self, norm: nn.LayerNorm, feat: Tensor) -> Tensor:
         if self.channels_last:
             return norm(feat)
@@ -208,34 +219,18 @@ def _patch_size(net: nn.Module, is_swin: bool) -> tuple[int, int]:
 def _create_features(
     model_name: str, out_indices: Sequence[int] | None, pretrained: bool, arguments: dict
 ) -> nn.Module:
-    if not timm.is_model(model_name):
-        near = difflib.get_close_matches(model_name, timm.list_models(), n=3, cutoff=0.5)
-        hint = f'did you mean {", ".join(near)}?' if near else "see timm.list_models('*')"
-        raise ValueError(
-            f'TimmBackbone: timm {timm.__version__} has no model {model_name!r}; {hint}'
-        )
     indices = {} if out_indices is None else dict(out_indices=tuple(out_indices))
     try:
-        return timm.create_model(
-            model_name, features_only=True, pretrained=pretrained, **indices, **arguments
+        return create_timm_model(
+            'TimmBackbone',
+            model_name,
+            pretrained,
+            dict(features_only=True, **indices, **arguments),
         )
     except (IndexError, AssertionError) as error:
         levels = 'timm gives it by default' if out_indices is None else tuple(out_indices)
         raise ValueError(
             f'TimmBackbone: {model_name} does not have the levels {levels}; set out_indices'
-        ) from error
-    except TypeError as error:
-        raise ValueError(
-            f'TimmBackbone: {model_name} cannot be built with model_args={arguments}: {error}'
-        ) from error
-    except Exception as error:
-        if not pretrained:
-            raise
-        raise ValueError(
-            f'TimmBackbone: the pretrained weights of {model_name} could not be fetched '
-            f'({type(error).__name__}). '
-            'Without a network, download them elsewhere and give backbone.checkpoint=FILE, '
-            'or set backbone.pretrained=False to start from random weights.'
         ) from error
 
 
@@ -244,7 +239,7 @@ def _create_last_conv(
 ) -> nn.Module:
     """Return the last convolution of the full network, which timm's feature getter leaves out."""
     conv = getattr(
-        timm.create_model(model_name, pretrained=pretrained, **arguments), 'conv_head', None
+        create_timm_model('TimmBackbone', model_name, pretrained, arguments), 'conv_head', None
     )
     if getattr(conv, 'in_channels', None) != in_channels:
         reason = (
@@ -262,56 +257,10 @@ def _create_last_conv(
 
 def _load_local(net: nn.Module, model_name: str, checkpoint: str) -> None:
     path = Path(checkpoint)
-    if not path.is_file():
-        raise ValueError(f'TimmBackbone: checkpoint {path} does not exist')
-    state = rename_official_swin(_read_weights(path))
+    state = rename_official_swin(read_weights('TimmBackbone', path))
     net_state = net.state_dict()
     renamed = {_feature_name(name, net_state): value for name, value in state.items()}
-    missing = []
-    mismatched = []
-    for name, value in net_state.items():
-        if name not in renamed:
-            missing.append(name)
-        elif renamed[name].shape != value.shape:
-            mismatched.append(name)
-    if missing or mismatched:
-        raise ValueError(
-            f'TimmBackbone: {path} does not hold the weights of {model_name}: '
-            f'{len(missing)} names missing {missing[:5]}, {len(mismatched)} shapes differ '
-            f'{mismatched[:5]}'
-        )
-    # Weights of the classifier and of levels that are not returned stay in the file.
-    weights = {name: renamed[name] for name in net_state}
-    check_weights(weights, f'TimmBackbone: checkpoint {path}', net_state)
-    net.load_state_dict(weights)
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors or torch file; nothing in it is executed."""
-    verify_archive(path)
-    try:
-        if path.suffix == '.safetensors':
-            from safetensors.torch import load_file
-
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location='cpu', weights_only=True)
-    except (
-        Exception
-    ) as error:  # torch and safetensors raise half a dozen kinds for a file that is not theirs
-        raise ValueError(
-            f'TimmBackbone: checkpoint {path} is no file of plain weights '
-            f'({type(error).__name__}); give a '
-            '.safetensors file, or a .pth file that torch.load(weights_only=True) reads'
-        ) from error
-    for key in ('state_dict', 'model'):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    if not isinstance(state, dict):
-        raise ValueError(
-            f'TimmBackbone: checkpoint {path} holds a {type(state).__name__}, not weights by name'
-        )
-    return state
+    fill_network('TimmBackbone', net, model_name, path, renamed)
 
 
 def _feature_name(name: str, net_state: dict) -> str:

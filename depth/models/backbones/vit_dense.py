@@ -2,10 +2,12 @@
 
 timm resamples a position embedding with antialiasing. The published dense models (DPT,
 https://arxiv.org/abs/2103.13413, as ported to segmentation and depth toolboxes) take plain bicubic
-interpolation; the two differ by several percent.
+interpolation, DINOv2 (https://arxiv.org/abs/2304.07193) takes it with an offset of the step; they
+differ by several percent.
 """
 
 import types
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -38,7 +40,16 @@ def use_plain_bicubic(model: VisionTransformer) -> None:
     Args:
         model: A timm VisionTransformer created with ``dynamic_img_size=True``.
     """
-    model._pos_embed = types.MethodType(_add_position, model)
+    model._pos_embed = types.MethodType(_add_plain_position, model)
+
+
+def use_offset_bicubic(model: VisionTransformer) -> None:
+    """Resize the position embedding of ``model`` as DINOv2 does, in place.
+
+    Args:
+        model: A timm VisionTransformer created with ``dynamic_img_size=True``.
+    """
+    model._pos_embed = types.MethodType(_add_offset_position, model)
 
 
 def features_with_class_token(net: nn.Module, images: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -65,10 +76,40 @@ def resize_position(position: Tensor, old: tuple[int, int], new: tuple[int, int]
     return resized.to(position.dtype).flatten(2).transpose(1, 2)
 
 
-def _add_position(self: VisionTransformer, x: Tensor) -> Tensor:
+def resize_position_with_offset(
+    position: Tensor, old: tuple[int, int], new: tuple[int, int]
+) -> Tensor:
+    """Resize position embeddings (1, h * w, C) from grid ``old`` (h, w) to ``new`` as DINOv2 does.
+
+    The published code guards against rounding by asking for (n + 0.1) / old times as many rows. The
+    grid gets n rows, but the sampling step is old / (n + 0.1) instead of old / n.
+    """
+    if tuple(old) == tuple(new):
+        return position
+    grid = position.transpose(1, 2).unflatten(2, tuple(old))
+    scale = tuple((after + 0.1) / before for before, after in zip(old, new, strict=True))
+    resized = F.interpolate(
+        grid.float(), scale_factor=scale, mode='bicubic', align_corners=False, antialias=False
+    )
+    return resized.to(position.dtype).flatten(2).transpose(1, 2)
+
+
+def _add_plain_position(self: VisionTransformer, x: Tensor) -> Tensor:
+    return _add_position(self, x, resize_position)
+
+
+def _add_offset_position(self: VisionTransformer, x: Tensor) -> Tensor:
+    return _add_position(self, x, resize_position_with_offset)
+
+
+def _add_position(
+    self: VisionTransformer,
+    x: Tensor,
+    resize: Callable[[Tensor, tuple[int, int], tuple[int, int]], Tensor],
+) -> Tensor:
     """Add positions and prefix tokens to patches (N, h, w, C).
 
-    Replaces ``VisionTransformer._pos_embed``.
+    Takes the place of ``VisionTransformer._pos_embed``, with ``resize`` as rule of the embedding.
 
     Returns:
         Tokens (N, prefix + h * w, C), class and register tokens first.
@@ -77,9 +118,7 @@ def _add_position(self: VisionTransformer, x: Tensor) -> Tensor:
     # Class and register tokens have position embeddings too, unless ``no_embed_class`` is set.
     num_embedded = 0 if self.no_embed_class else self.num_prefix_tokens
     prefix_position = self.pos_embed[:, :num_embedded]
-    grid = resize_position(
-        self.pos_embed[:, num_embedded:], self.patch_embed.grid_size, tuple(x.shape[1:3])
-    )
+    grid = resize(self.pos_embed[:, num_embedded:], self.patch_embed.grid_size, tuple(x.shape[1:3]))
     prefix = []
     for token in (self.cls_token, self.reg_token):
         if token is not None:

@@ -9,18 +9,20 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from depth.registry import MODELS
-from depth.structures import DepthDataSample
+from depth.structures import RELATIVE_FIELDS, DepthDataSample
 
+from ..backbones.fine_tuning import build_backbone, hold_frozen
 from .feature_channels import check_feature_channels
 from .test_time import WindowCorner, mirrored_samples, shifted_samples, slide_inference
 
 
 @MODELS.register_module()
 class DepthEstimator(BaseModel):
-    """Metric depth from one image.
+    """Depth from one image: metric depth, or the quantity that the head's ``prediction_type`` names.
 
     Args:
-        backbone: Config of the backbone.
+        backbone: Config of the backbone, with ``freeze`` or ``lora`` to fine-tune it, see
+            :func:`~depth.models.backbones.fine_tuning.build_backbone`.
         decode_head: Config of the head.
         neck: Config of the neck, or a list of configs that are applied in order. In checkpoints the
             last neck is called ``neck`` and the others ``pre_necks``, so that weights still fit
@@ -29,7 +31,12 @@ class DepthEstimator(BaseModel):
         train_cfg: Training options that a subclass names in ``TRAIN_OPTIONS``; this class has none.
         test_cfg: ``mode``: ``'whole'`` or ``'slide'`` (then ``crop_size`` and ``stride``,
             (height, width) each, and ``window_batch``, the number of windows predicted at once, 1
-            by default); ``flip``: average with the prediction of the mirrored image.
+            by default); ``flip``: average with the prediction of the mirrored image;
+            ``align_corners``: convention of the resize of predictions to ``ori_shape``, False by
+            default.
+        extra_losses: Configs by name of losses on the final depth of any head, beside the head's
+            own; each is logged as ``loss_<name>``. See
+            :class:`~depth.models.losses.SampleLoss`.
 
     Raises:
         ValueError: If ``train_cfg`` or ``test_cfg`` hold an unknown option or value, or if
@@ -39,8 +46,15 @@ class DepthEstimator(BaseModel):
 
     TRAIN_OPTIONS: tuple[str, ...] = ()
     needs_depth = True  # a training without any ground truth is an error
-    prediction_type = 'metric'  # see depth.evaluation.PredictionType
-    TEST_OPTIONS: tuple[str, ...] = ('mode', 'crop_size', 'stride', 'window_batch', 'flip')
+    prediction_type = 'metric'  # the head's, see depth.evaluation.PredictionType
+    TEST_OPTIONS: tuple[str, ...] = (
+        'mode',
+        'crop_size',
+        'stride',
+        'window_batch',
+        'flip',
+        'align_corners',
+    )
 
     def __init__(
         self,
@@ -50,16 +64,18 @@ class DepthEstimator(BaseModel):
         data_preprocessor: dict | None = None,
         train_cfg: dict | None = None,
         test_cfg: dict | None = None,
+        extra_losses: dict[str, dict] | None = None,
     ) -> None:
         super().__init__(
             data_preprocessor=MODELS.build(data_preprocessor or dict(type='DepthDataPreprocessor'))
         )
-        self.backbone = MODELS.build(backbone)
+        self.backbone = build_backbone(backbone)
         neck_configs = _neck_configs(neck)
         necks = [MODELS.build(config) for config in neck_configs.values()]
         self.pre_necks = nn.ModuleList(necks[:-1])
         self.neck = necks[-1] if necks else None
         self.decode_head = self.build_head(decode_head)
+        self.prediction_type = getattr(self.decode_head, 'prediction_type', self.prediction_type)
         # A subclass with an ``extract_feat`` of its own may change the channels on the way.
         if type(self).extract_feat is DepthEstimator.extract_feat:
             check_feature_channels(
@@ -70,6 +86,13 @@ class DepthEstimator(BaseModel):
         _check_options('train_cfg', self.train_cfg, self.TRAIN_OPTIONS)
         _check_options('test_cfg', self.test_cfg, self.TEST_OPTIONS)
         _check_test_cfg(self.test_cfg)
+        self.extra_losses = nn.ModuleDict(
+            {name: MODELS.build(config) for name, config in (extra_losses or {}).items()}
+        )
+        if self.extra_losses and type(self).loss is not DepthEstimator.loss:
+            raise ValueError(
+                f'model.extra_losses: {type(self).__name__} has losses of its own and takes none'
+            )
 
     def build_head(self, decode_head: dict) -> nn.Module:
         """Build the head, after the backbone and the necks; a subclass may take sizes from them."""
@@ -87,7 +110,8 @@ class DepthEstimator(BaseModel):
             inputs: Output of the preprocessor.
             data_samples: One per image; needed for ``loss`` and ``predict``.
             mode: ``'loss'`` -> dict of losses; ``'predict'`` -> the samples with ``pred_depth``;
-                ``'tensor'`` -> depth (N, 1, H, W) in metres at the size of ``inputs``.
+                ``'tensor'`` -> depth (N, 1, H, W) at the size of ``inputs``, in metres or the unit of
+                ``prediction_type``.
 
         Raises:
             ValueError: If the mode, the shape of ``inputs`` or the samples do not fit.
@@ -114,6 +138,13 @@ class DepthEstimator(BaseModel):
             else self.predict(inputs, data_samples)
         )
 
+    def train(self, mode: bool = True) -> 'DepthEstimator':
+        """Switch to training mode; frozen layers of the backbone stay in eval mode."""
+        super().train(mode)
+        if mode:
+            hold_frozen(self.backbone)
+        return self
+
     def extract_feat(self, inputs: Tensor) -> Sequence[Tensor]:
         """Return the feature maps that the head takes, finest first."""
         feats = self.backbone(inputs)
@@ -132,20 +163,56 @@ class DepthEstimator(BaseModel):
                 raise ValueError(
                     f'{sample.get("img_path", "a sample")} has no gt_depth, it cannot be trained on'
                 )
+        self._check_labels(data_samples)
         gt_depth = torch.stack([sample.gt_depth for sample in data_samples]).unsqueeze(1)
         outputs = self.decode_head(self.extract_feat(inputs), data_samples)
-        return self.decode_head.loss(outputs, gt_depth, data_samples)
+        losses = self.decode_head.loss(outputs, gt_depth, data_samples)
+        if self.extra_losses:
+            depth = self.decode_head.resize(outputs['depth'].float(), gt_depth.shape[-2:])
+            for name, loss in self.extra_losses.items():
+                losses[f'loss_{name}'] = loss(depth, data_samples, inputs, self.prediction_type)
+        return losses
+
+    def _check_labels(self, data_samples: list[DepthDataSample]) -> None:
+        """Raise ValueError if samples have relative labels, which no loss of the model takes."""
+        for field in RELATIVE_FIELDS:
+            if field in data_samples[0] and not any(
+                loss.takes_relative_labels for loss in self.extra_losses.values()
+            ):
+                raise ValueError(
+                    'a data set of the batch has relative labels (its label_type), for which the '
+                    "model has no loss: set model.extra_losses=dict(relative=dict(type='"
+                    "RelativeLabelLoss'))"
+                )
 
     def predict_depth(
         self, inputs: Tensor, data_samples: list[DepthDataSample] | None = None
     ) -> Tensor:
-        """Return depth (N, 1, H, W) in metres of whole images, without test-time augmentation.
+        """Return depth (N, 1, H, W) of whole images, without test-time augmentation.
 
         The head's depth is clamped to the depth range first and then resized, as the published
         evaluation does.
         """
-        depth = self.decode_head(self.extract_feat(inputs), data_samples)['depth'].float()
-        return self.decode_head.resize(self.decode_head.clamp(depth), inputs.shape[-2:])
+        outputs = self.decode_head(self.extract_feat(inputs), data_samples)
+        return self._depth_of(outputs, inputs.shape[-2:])
+
+    def predict_maps(
+        self, inputs: Tensor, data_samples: list[DepthDataSample] | None = None
+    ) -> dict[str, Tensor]:
+        """Return ``depth`` as :meth:`predict_depth` does, and the head's further predictions.
+
+        These have the names of the head's ``map_names``, see
+        :meth:`~depth.models.heads.BaseDepthHead.further_maps`.
+        """
+        outputs = self.decode_head(self.extract_feat(inputs), data_samples)
+        size = inputs.shape[-2:]
+        return dict(
+            depth=self._depth_of(outputs, size), **self.decode_head.further_maps(outputs, size)
+        )
+
+    def _depth_of(self, outputs: dict[str, Tensor], size: Sequence[int]) -> Tensor:
+        """Return the depth (N, 1, H, W) of a head's outputs at ``size``."""
+        return self.decode_head.resize(self.decode_head.clamp(outputs['depth'].float()), size)
 
     @torch.no_grad()
     def predict(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> list[DepthDataSample]:
@@ -162,17 +229,64 @@ class DepthEstimator(BaseModel):
         return data_samples
 
     def _predict_equal(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> None:
-        """Set the predictions of images of one size."""
-        depth = self._infer(inputs, data_samples)
+        """Set the predictions of images of one size.
+
+        Further maps of the head come with whole images that are not mirrored; normals or points of
+        several views cannot be averaged.
+        """
+        maps = {}
+        is_plain = self.test_cfg['mode'] == 'whole' and not self.test_cfg['flip']
+        if is_plain and getattr(self.decode_head, 'map_names', ()):
+            maps = self.predict_maps(inputs, data_samples)
+            depth = maps.pop('depth')
+        else:
+            depth = self._infer(inputs, data_samples)
         for index, sample in enumerate(data_samples):
-            height, width = sample.metainfo.get('img_shape', inputs.shape[-2:])
-            # Padding is at the right and bottom; it has to go before the resize to ``ori_shape``.
-            unpadded = depth[index : index + 1, :, :height, :width]
+            unpadded = _without_padding(depth[index : index + 1], sample)
+            size = tuple(unpadded.shape[-2:])
+            ori_shape = sample.metainfo.get('ori_shape', size)
             tta = 'flip' if self.test_cfg['flip'] else 'none'
             sample.set_metainfo(dict(prediction_type=self.prediction_type, tta=tta))
-            sample.pred_depth = self._to_original(
-                unpadded, sample.metainfo.get('ori_shape', (height, width))
-            )
+            sample.pred_depth = self._to_original(unpadded, ori_shape)[0, 0]
+            for name, values in maps.items():
+                item = values[index : index + 1]
+                if name != 'intrinsics':
+                    item = _without_padding(item, sample)
+                self._set_field(sample, name, item, size, ori_shape)
+
+    def _set_field(
+        self,
+        sample: DepthDataSample,
+        name: str,
+        values: Tensor,
+        size: Sequence[int],
+        ori_shape: Sequence[int],
+    ) -> None:
+        """Set a further prediction, at ``ori_shape``.
+
+        Args:
+            sample: Gets the field ``pred_<name>``.
+            name: One of the head's ``map_names``.
+            values: Map (1, C, h, w) without padding, or intrinsics (1, 3, 3) in pixels of the
+                network's input.
+            size: (h, w) of the network's input without padding.
+            ori_shape: (height, width) before any resizing.
+        """
+        if name == 'intrinsics':
+            scale = values.new_ones(3, 1)
+            scale[0], scale[1] = ori_shape[1] / size[1], ori_shape[0] / size[0]
+            # x goes to (x + 0.5) * scale - 0.5: pixel centres are at whole numbers.
+            intrinsics = values[0] * scale
+            intrinsics[:2, 2] += (scale[:2, 0] - 1) / 2
+            sample.set_data({'pred_intrinsics': intrinsics})
+            return
+        is_bool = values.dtype == torch.bool
+        resized = self._to_original(values.float(), ori_shape)[0]
+        if name == 'normals':
+            resized = F.normalize(resized, dim=0)
+        if is_bool:
+            resized = resized > 0.5
+        sample.set_data({f'pred_{name}': resized if len(resized) > 1 else resized[0]})
 
     def _infer(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> Tensor:
         """Return depth (N, 1, H, W) in metres with the options of ``test_cfg``."""
@@ -211,12 +325,12 @@ class DepthEstimator(BaseModel):
         depth, mirrored = self.predict_depth(batch, samples).chunk(2)
         return (depth + _mirror(mirrored, widths)) / 2
 
-    @staticmethod
-    def _to_original(depth: Tensor, size: Sequence[int]) -> Tensor:
-        """Resize (1, 1, h, w) to ``size`` with half-pixel centres, as pipelines resize images."""
-        if tuple(depth.shape[-2:]) != tuple(size):
-            depth = F.interpolate(depth, size=tuple(size), mode='bilinear', align_corners=False)
-        return depth[0, 0]
+    def _to_original(self, values: Tensor, size: Sequence[int]) -> Tensor:
+        """Resize (1, C, h, w) to ``size``; by default with half-pixel centres, as images are resized."""
+        if tuple(values.shape[-2:]) == tuple(size):
+            return values
+        corners = self.test_cfg.get('align_corners', False)
+        return F.interpolate(values, size=tuple(size), mode='bilinear', align_corners=corners)
 
 
 def _neck_configs(neck: dict | Sequence[dict] | None) -> dict[str, dict]:
@@ -226,6 +340,16 @@ def _neck_configs(neck: dict | Sequence[dict] | None) -> dict[str, dict]:
     if isinstance(neck, list | tuple):
         return {f'model.neck.{index}': config for index, config in enumerate(neck)}
     return {'model.neck': neck}
+
+
+def _without_padding(values: Tensor, sample: DepthDataSample) -> Tensor:
+    """Return the image's part of a map (1, C, H, W), which has to be resized alone.
+
+    Padding is at the right and bottom, or around the ``content_box`` of the sample's meta.
+    """
+    size = sample.metainfo.get('img_shape', values.shape[-2:])
+    top, left, height, width = sample.metainfo.get('content_box', (0, 0, *size))
+    return values[..., top : top + height, left : left + width]
 
 
 def _indices_by_size(

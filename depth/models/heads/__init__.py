@@ -1,4 +1,4 @@
-"""Depth heads, from feature maps to metric depth."""
+"""Depth heads, from feature maps to depth, metric unless they say otherwise."""
 
 from .adabins_head import AdaBinsHead
 from .base_depth_head import BaseDepthHead
@@ -6,7 +6,12 @@ from .bins_maskformer_head import BinsMaskFormerHead
 from .binsformer_head import BinsFormerHead
 from .bts_head import BTSHead
 from .densedepth_head import DenseDepthHead
+from .depth_anything3_head import DepthAnything3Head, DepthAnything3MetricHead
+from .depth_anything_head import DepthAnythingMetricHead, DepthAnythingRelativeHead
 from .dpt_head import DPTHead
+from .light_depth_head import LightDepthHead
+from .metric3d_head import Metric3DHead
+from .metric3d_v1_head import Metric3DV1Head
 from .monodepth_head import MonodepthHead
 from .newcrfs_head import NeWCRFsHead
 from .query_depth_head import QueryDepthHead
@@ -21,6 +26,13 @@ __all__ = [
     'BinsMaskFormerHead',
     'DPTHead',
     'DenseDepthHead',
+    'DepthAnything3Head',
+    'DepthAnything3MetricHead',
+    'DepthAnythingMetricHead',
+    'DepthAnythingRelativeHead',
+    'LightDepthHead',
+    'Metric3DHead',
+    'Metric3DV1Head',
     'MonodepthHead',
     'NeWCRFsHead',
     'QueryDepthHead',

@@ -14,7 +14,10 @@ from ..losses.combined_loss import CombinedLoss
 
 
 class BaseDepthHead(BaseModule, metaclass=ABCMeta):
-    """Base class of heads that predict metric depth.
+    """Base class of heads that predict depth of each pixel, in metres unless they say otherwise.
+
+    A subclass with another quantity in ``depth`` names it in ``prediction_type``; depth range and
+    units below are then those of that quantity, and it overrides :meth:`clamp`.
 
     Args:
         min_depth: Near end of the depth range, in metres.
@@ -25,6 +28,11 @@ class BaseDepthHead(BaseModule, metaclass=ABCMeta):
     Raises:
         ValueError: If the depth range is empty or touches zero.
     """
+
+    prediction_type = 'metric'  # see depth.evaluation.PredictionType
+    # Further predictions, without the ``pred_`` of the sample's field: normals, confidence, mask,
+    # points or intrinsics.
+    map_names: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -48,6 +56,15 @@ class BaseDepthHead(BaseModule, metaclass=ABCMeta):
         self, feats: Sequence[Tensor], data_samples: list[DepthDataSample] | None = None
     ) -> dict[str, Tensor]:
         """Map features (N, C, h, w), finest first, to ``depth`` (N, 1, h, w) in metres and more."""
+
+    def further_maps(self, outputs: dict[str, Tensor], size: Sequence[int]) -> dict[str, Tensor]:
+        """Return the predictions of ``map_names``: maps (N, C, H, W) and intrinsics (N, 3, 3).
+
+        Args:
+            outputs: Result of :meth:`forward`.
+            size: (H, W) of the network's input.
+        """
+        return {}
 
     def loss(
         self,

@@ -9,16 +9,27 @@ from .deformable_attention import (
     split_levels,
 )
 from .densedepth import DenseDepthDecoder, UpSample
+from .dpt_decoder import (
+    DPTFusion,
+    DPTFusionBlock,
+    DPTPyramid,
+    DPTResidualUnit,
+    resize_corners,
+)
 from .mask2former import DeformablePixelDecoder, MaskedQueryDecoder, QueryState
 from .position_encoding import SinePositionEncoding
 from .precision import without_autocast
-from .resize import resize_map
+from .resize import cut_patch_padding, resize_map
 from .surface_normals import back_project, normals_from_depth, normals_from_planes
 from .transformer import MLP, FeedForward, QueryDecoderLayer
 from .view_synthesis import project_points, sample_pixels, synthesize_view, transform_points
 
 __all__ = [
     'MLP',
+    'DPTFusion',
+    'DPTFusionBlock',
+    'DPTPyramid',
+    'DPTResidualUnit',
     'DeformableEncoder',
     'DeformablePixelDecoder',
     'DenseDepthDecoder',
@@ -32,12 +43,14 @@ __all__ = [
     'back_project',
     'bin_centers_from_edges',
     'bin_edges_from_widths',
+    'cut_patch_padding',
     'depth_from_bins',
     'flatten_levels',
     'normals_from_depth',
     'normals_from_planes',
     'pixel_centers',
     'project_points',
+    'resize_corners',
     'resize_map',
     'sample_pixels',
     'split_levels',

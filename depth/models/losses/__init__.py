@@ -3,12 +3,20 @@
 from .chamfer_loss import BinsChamferLoss, chamfer_loss
 from .combined_loss import CombinedLoss
 from .iteration import FollowsIteration, current_iteration
+from .metric3d_loss import LogGradientLoss
 from .optimal_transport_loss import (
     OptimalTransportDepthLoss,
     optimal_transport_loss,
     sinkhorn_divergence,
 )
 from .photometric_loss import photometric_error, ssim_error
+from .relative_depth_loss import (
+    GradientMatchingLoss,
+    ScaleShiftInvariantLoss,
+    gradient_matching_loss,
+    scale_shift_invariant_loss,
+)
+from .sample_losses import NormalLoss, RelativeLabelLoss, SampleLoss
 from .scene_class_loss import SceneClassLoss, class_accuracy, scene_labels
 from .silog_loss import SILogLoss, silog_loss
 from .smoothness_loss import edge_aware_smoothness
@@ -18,16 +26,24 @@ __all__ = [
     'BinsChamferLoss',
     'CombinedLoss',
     'FollowsIteration',
+    'GradientMatchingLoss',
+    'LogGradientLoss',
+    'NormalLoss',
     'OptimalTransportDepthLoss',
+    'RelativeLabelLoss',
     'SILogLoss',
+    'SampleLoss',
+    'ScaleShiftInvariantLoss',
     'SceneClassLoss',
     'ViewSynthesisLoss',
     'chamfer_loss',
     'class_accuracy',
     'current_iteration',
     'edge_aware_smoothness',
+    'gradient_matching_loss',
     'optimal_transport_loss',
     'photometric_error',
+    'scale_shift_invariant_loss',
     'scene_labels',
     'silog_loss',
     'sinkhorn_divergence',

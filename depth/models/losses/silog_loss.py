@@ -15,18 +15,25 @@ def silog_loss(
     variance_focus: float = 0.85,
     eps: float = 1e-3,
     mean_only: bool = False,
+    unbiased: bool = True,
+    reduction: str = 'batch',
 ) -> Tensor:
     """Return the scale-invariant log loss sqrt(var(g) + (1 - variance_focus) * mean(g)^2).
 
-    g is the error of log depth; mean and variance are taken over all valid pixels of the batch.
+    g is the error of log depth; mean and variance are taken over all valid pixels of the batch, or
+    of each image.
 
     Args:
         pred: Predicted depth in metres, (N, 1, H, W), not negative.
         target: Measured depth in metres, same shape; ignored where masked out.
         mask: Boolean, same shape; True where ``target`` counts.
         variance_focus: 1 forgives a global scale error; 0 gives about the RMSE of log depth.
-        eps: Added inside the logarithms, in metres.
+        eps: Added inside the logarithms, in metres. With 0 a prediction below 1e-6 counts as that.
         mean_only: Leave out the variance, as in DepthFormer's warm-up.
+        unbiased: Divide the variance by n - 1, as AdaBins does; Depth Anything V2 divides by n.
+        reduction: ``'batch'``: one mean and variance over all pixels; ``'image'``: the loss of each
+            image, averaged over the images that have ground truth, so that sparse labels (LiDAR)
+            count as much as dense ones.
 
     Returns:
         Scalar float32; without a gradient that matters when fewer than two pixels count.
@@ -34,19 +41,26 @@ def silog_loss(
     Reference: D. Eigen et al. 2014, https://arxiv.org/abs/1406.2283; the weights as in AdaBins,
     https://arxiv.org/abs/2011.14141.
     """
-    pred, target = pred.float(), target.float()
     # Weighted sums, not pred[mask]: boolean indexing and `if mask.any()` would stall the device.
-    count = mask.sum()
-    error = torch.log(torch.where(mask, pred, 1) + eps) - torch.log(
-        torch.where(mask, target, 1) + eps
-    )
-    mean = error.sum() / count.clamp(min=1)
+    pred = torch.where(mask, pred.float(), 1)
+    if eps == 0:
+        pred = pred.clamp(min=1e-6)
+    error = torch.log(pred + eps) - torch.log(torch.where(mask, target.float(), 1) + eps)
+    pixels = tuple(range(error.ndim)) if reduction == 'batch' else tuple(range(1, error.ndim))
+    count = mask.sum(dim=pixels, keepdim=True)
+    mean = error.sum(dim=pixels, keepdim=True) / count.clamp(min=1)
     total = (1 - variance_focus) * mean.square()
     if not mean_only:
         # Unbiased (n - 1) like torch.var; of one pixel it is 0 here, where torch.var is NaN.
-        total = total + torch.where(mask, error - mean, 0).square().sum() / (count - 1).clamp(min=1)
+        degrees = (count - int(unbiased)).clamp(min=1)
+        deviation = torch.where(mask, error - mean, 0)
+        total = total + deviation.square().sum(dim=pixels, keepdim=True) / degrees
     # The clamp has slope zero below its limit: no infinite gradient of a perfect or empty batch.
-    return torch.sqrt(total.clamp(min=1e-12))
+    loss = torch.sqrt(total.clamp(min=1e-12))
+    if reduction == 'batch':
+        return loss.squeeze()
+    has_labels = count > 0
+    return torch.where(has_labels, loss, 0).sum() / has_labels.sum().clamp(min=1)
 
 
 @MODELS.register_module()
@@ -60,6 +74,11 @@ class SILogLoss(nn.Module, FollowsIteration):
             heads whose output becomes constant at the start. It follows the runner's iteration,
             also after a resume.
         warm_iter: Number of warm-up iterations.
+        variance_focus, eps, unbiased, reduction: See :func:`silog_loss`. Depth Anything V2 trains
+            with ``variance_focus=0.5, eps=0.0, unbiased=False``.
+
+    Raises:
+        ValueError: If the reduction is unknown.
     """
 
     def __init__(
@@ -68,8 +87,17 @@ class SILogLoss(nn.Module, FollowsIteration):
         max_depth: float | None = None,
         warm_up: bool = False,
         warm_iter: int = 100,
+        variance_focus: float = 0.85,
+        eps: float = 1e-3,
+        unbiased: bool = True,
+        reduction: str = 'batch',
     ) -> None:
         super().__init__()
+        if reduction not in ('batch', 'image'):
+            raise ValueError(f"SILogLoss: reduction is 'batch' or 'image', got {reduction!r}")
+        self.options = dict(
+            variance_focus=variance_focus, eps=eps, unbiased=unbiased, reduction=reduction
+        )
         self.loss_weight = loss_weight
         self.max_depth = max_depth
         self.warm_up = warm_up
@@ -86,4 +114,6 @@ class SILogLoss(nn.Module, FollowsIteration):
             mask = mask & (target <= self.max_depth)
         if not torch.compiler.is_compiling():
             self.follow_iteration()
-        return self.loss_weight * silog_loss(pred, target, mask, mean_only=self.is_warming_up)
+        return self.loss_weight * silog_loss(
+            pred, target, mask, mean_only=self.is_warming_up, **self.options
+        )

@@ -1,0 +1,11 @@
+"""DINOv3-B with a DPT decoder, KITTI Eigen split, 24 epochs: a recipe of ours. Not trained yet."""
+
+_base_ = ['./dinov3_vits_dpt_kitti.py']
+model = dict(
+    backbone=dict(model_name='vit_base_patch16_dinov3.lvd1689m'),
+    decode_head=dict(
+        in_channels=(768, 768, 768, 768),
+        post_process_channels=(96, 192, 384, 768),
+        channels=128,
+    ),
+)

@@ -1,0 +1,4 @@
+"""Frozen DINOv3-B with a DPT decoder, NYU Depth v2, 24 epochs: a recipe of ours. Not trained yet."""
+
+_base_ = ['./dinov3_vitb_dpt_nyu.py']
+model = dict(backbone=dict(freeze=True))

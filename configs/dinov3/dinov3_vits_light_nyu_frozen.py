@@ -1,0 +1,4 @@
+"""Frozen DINOv3-S with a light head, NYU Depth v2, 24 epochs: a recipe of ours. Not trained yet."""
+
+_base_ = ['./dinov3_vits_light_nyu.py']
+model = dict(backbone=dict(freeze=True))

@@ -1,0 +1,25 @@
+"""Metric3D v2, ViT-S, fine-tuned on a folder of one's own that has cameras (intrinsics.json).
+
+Start from published weights: load_from. The weights of the losses are those of KITTI.
+"""
+
+_base_ = [
+    '../_base_/models/metric3dv2_vits.py',
+    '../_base_/datasets/folder_metric3d.py',
+    '../_base_/default_runtime.py',
+    '../_base_/schedules/metric3d_finetune_20k.py',
+]
+max_depth = 80.0
+model = dict(
+    decode_head=dict(
+        min_depth='${min_depth}',
+        max_depth='${max_depth}',
+        sequence_weight=1.0,
+        virtual_normal_weight=0.1,
+        range_weight=0.0,
+        rectangle_weight=0.0,
+        normal_weight=0.0,
+        consistency_weight=0.001,
+        detach_depth=False,
+    )
+)

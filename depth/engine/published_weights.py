@@ -1,0 +1,74 @@
+"""Weights of a published file for a run: converted when they are loaded, whole or in part."""
+
+from collections.abc import Mapping
+
+from mmengine.logging import print_log
+from torch import Tensor
+
+from .converters import convert_official, find_source
+from .converters.convert import published_weights
+from .errors import ConfigError
+
+OPTIONS = ('method', 'parts')
+
+
+def weights_for_model(
+    checkpoint: Mapping, options: Mapping | None, initial: Mapping[str, Tensor], source: str
+) -> Mapping[str, Tensor]:
+    """Return the weights of a checkpoint with the names of this toolbox.
+
+    Args:
+        checkpoint: Content of a file: a checkpoint of this toolbox, or a published one, which has
+            no meta information of ours.
+        options: ``load_published`` of the config: ``method``, whose published files are converted,
+            strictly; ``parts``, names with which the weights begin that a training takes from a
+            published file (converted now or before); the others keep their start. None takes
+            checkpoints of this toolbox only.
+        initial: Weights of the model before loading.
+        source: The file, for messages.
+
+    Raises:
+        ConfigError: If an option is unknown or a part names no weight of the model.
+        ValueError: If the file is not one of the method.
+    """
+    meta = checkpoint.get('meta')
+    meta = meta if isinstance(meta, Mapping) else {}
+    if options is None:
+        return checkpoint.get('state_dict', checkpoint)
+    unknown = [name for name in options if name not in OPTIONS]
+    if unknown or 'method' not in options:
+        raise ConfigError(
+            f'load_published is dict(method=..., parts=[...]), got {dict(options)}; method is a name '
+            'that convert_official.py takes'
+        )
+    method = options['method']
+    # A checkpoint of a training is loaded as a whole; one of a conversion states its method.
+    if 'run_id' in meta or ('cfg' in meta and 'method' not in meta):
+        return checkpoint.get('state_dict', checkpoint)
+    if 'method' in meta:
+        state = dict(checkpoint['state_dict'])
+    else:
+        state = convert_official(method, published_weights(dict(checkpoint)), source)
+        licence = find_source(method).weights_licence
+        print_log(
+            f'{source} was converted as a file of {method}; licence of its weights: {licence}',
+            logger='current',
+        )
+    parts = tuple(options.get('parts') or ())
+    return _only_parts(state, parts, initial, source) if parts else state
+
+
+def _only_parts(
+    state: Mapping[str, Tensor], parts: tuple[str, ...], initial: Mapping[str, Tensor], source: str
+) -> dict[str, Tensor]:
+    for part in parts:
+        if not any(name.startswith(part) for name in initial):
+            raise ConfigError(f'load_published.parts: no weight of the model begins with {part!r}')
+    taken = {name: value for name, value in state.items() if name.startswith(parts)}
+    kept = {name: value for name, value in initial.items() if not name.startswith(parts)}
+    print_log(
+        f'{len(taken)} weights below {", ".join(parts)} come from {source}; {len(kept)} others keep '
+        'their start',
+        logger='current',
+    )
+    return kept | taken

@@ -1,0 +1,174 @@
+"""Heads of Depth Anything 3 for single images: depth up to a factor or in metres, and sky.
+
+Reference: Depth Anything 3, https://arxiv.org/abs/2511.10647. Published code: Apache-2.0.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from depth.registry import MODELS
+from depth.structures import DepthDataSample
+
+from .depth_anything_head import DepthAnythingDecoder, output_layers
+
+SKY_STEP = 0.3  # from this sky value on, depth is replaced
+SKY_MASK = 0.5  # from this sky value on, a pixel is reported as sky
+SKY_QUANTILE = 0.99
+MIN_PIXELS = 10  # of sky and of the rest: with as few or fewer nothing is replaced
+CANONICAL_FOCAL = 300.0  # pixels
+
+
+def replace_sky(depth: Tensor, sky: Tensor) -> Tensor:
+    """Return depth whose sky pixels have the 0.99 quantile of the depth of all others.
+
+    Each image is treated alone; the published code takes the quantile over the whole batch, of
+    100 000 random draws where there are more pixels.
+
+    Args:
+        depth: (N, 1, H, W).
+        sky: Sky values, same shape; sky from 0.3 on.
+    """
+    is_sky = (sky >= SKY_STEP).flatten(1)  # (N, L)
+    count = (~is_sky).sum(dim=1, keepdim=True)
+    ordered = torch.where(is_sky, torch.inf, depth.flatten(1)).sort(dim=1).values
+    # Linear interpolation between the two nearest ranks, as in torch.quantile.
+    rank = SKY_QUANTILE * (count - 1).clamp(min=0)
+    lower = rank.floor().long()
+    upper = (lower + 1).minimum((count - 1).clamp(min=0))
+    low, high = ordered.gather(1, lower), ordered.gather(1, upper)
+    far = low + (rank - lower) * (high - low)  # (N, 1)
+    enough = (count > MIN_PIXELS) & (is_sky.sum(dim=1, keepdim=True) > MIN_PIXELS)
+    replaced = torch.where(is_sky & enough, far, depth.flatten(1))
+    return replaced.view_as(depth)
+
+
+@MODELS.register_module()
+class DepthAnything3Head(DepthAnythingDecoder):
+    """Depth up to a factor an image, exponential of the output, and a sky value per pixel.
+
+    No data set here has labels of the sky, so its layers are not trained and keep their weights.
+    Trained from scratch, a head has none of them (``with_sky=False``).
+
+    Args:
+        with_sky: Predict the sky, which is not in ``pred_mask`` and is moved to the far end of the
+            other pixels' depth.
+        **kwargs: See :class:`DepthAnythingDecoder`. ``loss_decode`` compares the prediction, times
+            the factor an image that makes the mean log depth right, with ground truth. A depth
+            range has no meaning for the output.
+
+    Reference: Depth Anything 3, https://arxiv.org/abs/2511.10647
+    """
+
+    prediction_type = 'scale_invariant'
+
+    def __init__(self, *args, with_sky: bool = True, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.with_sky = with_sky
+        self.map_names = ('mask',) if with_sky else ()
+        if with_sky:
+            self.sky_output = output_layers(self.conv.out_channels)
+            self.sky_output.requires_grad_(False)
+
+    def forward(
+        self, feats: Sequence[Tensor], data_samples: list[DepthDataSample] | None = None
+    ) -> dict[str, Tensor]:
+        """Map four maps (N, E, h, w) to ``depth`` and ``sky`` (N, 1, p h, p w).
+
+        In training the sky is left as it is.
+        """
+        feat = self.decode(feats)
+        depth = self.output(feat).float().exp()
+        if not self.with_sky:
+            return dict(depth=depth)
+        sky = self.sky_output(feat).float().relu()
+        return dict(depth=depth if self.training else replace_sky(depth, sky), sky=sky)
+
+    def further_maps(self, outputs: dict[str, Tensor], size: Sequence[int]) -> dict[str, Tensor]:
+        """Return ``mask`` (N, 1, H, W) bool: not sky."""
+        if not self.with_sky:
+            return {}
+        return dict(mask=self.resize(outputs['sky'], size) < SKY_MASK)
+
+    def loss(
+        self,
+        outputs: dict[str, Tensor],
+        gt_depth: Tensor,
+        data_samples: list[DepthDataSample] | None = None,
+    ) -> dict[str, Tensor]:
+        """Return the losses of depth, scaled image by image, against ``gt_depth`` in metres."""
+        depth = self.resize(outputs['depth'], gt_depth.shape[-2:])
+        mask = gt_depth > 0
+        ratio = torch.where(mask, gt_depth, 1).log() - torch.where(mask, depth, 1).log()
+        count = mask.sum(dim=(1, 2, 3), keepdim=True).clamp(min=1)
+        factor = (ratio.sum(dim=(1, 2, 3), keepdim=True) / count).exp()
+        losses = self.decode_losses(depth * factor, gt_depth, mask)
+        return {f'loss_{name}': value for name, value in losses.items()}
+
+    def clamp(self, depth: Tensor) -> Tensor:
+        """Return depth without unit as it is."""
+        return depth
+
+
+@MODELS.register_module()
+class DepthAnything3MetricHead(DepthAnything3Head):
+    """Depth in metres: the output is that of a camera with a focal length of 300 pixels.
+
+    Metres are focal * output / 300, focal the mean of fx and fy in pixels of the network's input.
+
+    Args:
+        default_intrinsics: K (3, 3) in pixels of the network's input, of images without a camera;
+            in tensor mode without data samples or this, the output is that of the focal length 300.
+        **kwargs: See :class:`DepthAnything3Head`.
+    """
+
+    prediction_type = 'metric'
+
+    def __init__(
+        self, *args, default_intrinsics: Sequence[Sequence[float]] | None = None, **kwargs
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.default_focal = CANONICAL_FOCAL
+        self.needs_camera = default_intrinsics is None
+        if default_intrinsics is not None:
+            self.default_focal = (default_intrinsics[0][0] + default_intrinsics[1][1]) / 2
+
+    def forward(
+        self, feats: Sequence[Tensor], data_samples: list[DepthDataSample] | None = None
+    ) -> dict[str, Tensor]:
+        """Map four maps (N, E, h, w) to ``depth`` in metres and ``sky``, (N, 1, p h, p w).
+
+        Raises:
+            ValueError: If a sample has no camera and there is none by default.
+        """
+        outputs = super().forward(feats, data_samples)
+        factor = self._focals(outputs['depth'], data_samples) / CANONICAL_FOCAL
+        return dict(outputs, depth=outputs['depth'] * factor)
+
+    def _focals(self, depth: Tensor, data_samples: list[DepthDataSample] | None) -> Tensor:
+        """Return the focal lengths (N, 1, 1, 1) in pixels of the network's input."""
+        if data_samples is None:
+            return depth.new_full((len(depth), 1, 1, 1), self.default_focal)
+        focals = []
+        for sample in data_samples:
+            if 'intrinsics' in sample:
+                focals.append((sample.intrinsics[0, 0] + sample.intrinsics[1, 1]) / 2)
+            elif self.needs_camera:
+                raise ValueError(
+                    f'{sample.get("img_path", "a sample")} has no intrinsics: metres depend on the '
+                    'focal length; give --intrinsics or --fov, a data set that knows its cameras, '
+                    'or model.decode_head.default_intrinsics'
+                )
+            else:
+                focals.append(depth.new_full((), self.default_focal))
+        return torch.stack(focals).to(depth)[:, None, None, None]
+
+    def loss(
+        self,
+        outputs: dict[str, Tensor],
+        gt_depth: Tensor,
+        data_samples: list[DepthDataSample] | None = None,
+    ) -> dict[str, Tensor]:
+        """Return the losses of depth in metres."""
+        return DepthAnythingDecoder.loss(self, outputs, gt_depth, data_samples)

@@ -1,0 +1,84 @@
+"""Label a folder of images with a teacher: python tools/pseudo_label.py IMAGES --checkpoint T --out-dir D."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from depth.cli import add_cfg_options, parse_cfg_options, run_tool
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description='Label a folder of images with a teacher; goes on where it stopped',
+        allow_abbrev=False,
+    )
+    parser.add_argument('input', type=Path, help='folder of images, searched with its sub-folders')
+    parser.add_argument('--checkpoint', required=True, help="the teacher's checkpoint file")
+    parser.add_argument('--config', help='config file (default: the config inside the checkpoint)')
+    parser.add_argument(
+        '--trust-module',
+        action='append',
+        default=[],
+        metavar='MODULE',
+        help="module or package outside the toolbox that the checkpoint's config may import (repeatable)",
+    )
+    parser.add_argument('--out-dir', required=True, type=Path, help='folder of the labels')
+    parser.add_argument(
+        '--device',
+        default='auto',
+        help="'cuda', 'cpu' or 'auto': a GPU if there is one (default)",
+    )
+    parser.add_argument(
+        '--confidence',
+        default='flip',
+        choices=['flip', 'none'],
+        help="'flip': agreement with the prediction of the mirrored image, at twice the time (default)",
+    )
+    camera = parser.add_mutually_exclusive_group()
+    camera.add_argument(
+        '--intrinsics',
+        nargs=4,
+        type=float,
+        metavar=('FX', 'FY', 'CX', 'CY'),
+        help='camera of the images in pixels, for teachers that use it',
+    )
+    camera.add_argument(
+        '--fov', type=float, metavar='DEGREES', help='horizontal field of view, instead'
+    )
+    add_cfg_options(parser)
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Label the images; return 1 if one could not be labelled."""
+    args = parse_args()
+    import torch
+    from rich.progress import track
+
+    from depth.apis import init_model
+    from depth.apis.pseudo_labels import PseudoLabeler
+
+    device = args.device
+    if device == 'auto':
+        device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    model = init_model(
+        args.config,
+        args.checkpoint,
+        device,
+        parse_cfg_options(args.cfg_options),
+        args.trust_module,
+    )
+    labeler = PseudoLabeler(model, args.out_dir, args.confidence, args.intrinsics, args.fov)
+    result = labeler.label(args.input, lambda images: track(images, description='labels'))
+    print(
+        f'{result["labelled"]} images labelled, {result["kept"]} had a label, '
+        f'{len(result["errors"])} failed; labels of type {labeler.type.value} in {args.out_dir}'
+    )
+    for message in result['errors'].values():
+        print(f'error: {message}', file=sys.stderr)
+    return 1 if result['errors'] else 0
+
+
+if __name__ == '__main__':
+    run_tool(main)
