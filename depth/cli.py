@@ -74,6 +74,28 @@ class _SetBackend(argparse.Action):
         setattr(namespace, self.dest, value)
 
 
+def add_launch_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--launcher`` and ``--local_rank``, which :func:`set_local_rank` passes on."""
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm'],
+        default='none',
+        help='job launcher (default: none)',
+    )
+    parser.add_argument(
+        '--local_rank',
+        '--local-rank',
+        type=int,
+        default=0,
+        help='set by older torch launchers',
+    )
+
+
+def set_local_rank(args: argparse.Namespace) -> None:
+    """Put the process number of an older launcher where newer launchers put it themselves."""
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+
+
 def parse_cfg_options(items: list[str]) -> dict:
     """Return config values by dotted key.
 

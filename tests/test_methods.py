@@ -14,7 +14,14 @@ from tests.shared import REPO, SAMPLES, SEED, needs_samples
 from tests.test_real_input import train
 
 METHODS = ['depthformer', 'binsformer', 'bts', 'adabins', 'dpt', 'newcrfs', 'simipu']
-VIT_METHODS = ['depth_anything', 'depth_anything_3', 'dinov3_dpt', 'dinov3_light', 'metric3d']
+VIT_METHODS = [
+    'depth_anything',
+    'depth_anything_3',
+    'dinov3_dpt',
+    'dinov3_light',
+    'metric3d',
+    'zoedepth',
+]
 
 
 def last_loss(losses):

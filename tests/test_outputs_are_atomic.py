@@ -71,8 +71,8 @@ def direct_writes(tree):
 def test_every_output_goes_through_the_atomic_writer(path):
     if path.relative_to(REPO).as_posix() in ALLOWED:
         pytest.skip(ALLOWED[path.relative_to(REPO).as_posix()])
-    found = list(direct_writes(ast.parse(path.read_text(encoding='utf-8'))))
-    assert not found, f'{path} writes directly in lines {found}; use depth/atomic_write.py'
+    actual = list(direct_writes(ast.parse(path.read_text(encoding='utf-8'))))
+    assert not actual, f'{path} writes directly in lines {actual}; use depth/atomic_write.py'
 
 
 def test_the_search_finds_each_way_to_write():

@@ -17,6 +17,6 @@ def test_a_loader_pins_the_tensors_of_samples(monkeypatch):
     sample.gt_depth, sample.intrinsics = torch.ones(4, 5), torch.eye(3)
     batch = pin_memory(pseudo_collate([dict(inputs=torch.zeros(3, 4, 5), data_samples=sample)]))
     assert sorted(pinned) == [(3, 3), (3, 4, 5), (4, 5)]
-    found = batch['data_samples'][0]
-    assert found.img_path == 'a.png'
-    assert torch.equal(found.gt_depth, torch.ones(4, 5))
+    actual = batch['data_samples'][0]
+    assert actual.img_path == 'a.png'
+    assert torch.equal(actual.gt_depth, torch.ones(4, 5))

@@ -1,4 +1,4 @@
-"""Label a folder of images with a teacher: python tools/pseudo_label.py IMAGES --checkpoint T --out-dir D."""
+"""Label a folder of images with a teacher, see docs/finetune.md."""
 
 import argparse
 import sys
@@ -10,10 +10,18 @@ from depth.cli import add_cfg_options, parse_cfg_options, run_tool
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
-        description='Label a folder of images with a teacher; goes on where it stopped',
+        description='Label a folder of images, or a video, with a teacher; goes on where it stopped',
         allow_abbrev=False,
     )
-    parser.add_argument('input', type=Path, help='folder of images, searched with its sub-folders')
+    parser.add_argument(
+        'input',
+        type=Path,
+        help='folder of images, searched with its sub-folders; or a video, whose frames are '
+        'written to frames/ in --out-dir',
+    )
+    parser.add_argument(
+        '--every', type=int, default=1, help='of a video, label every n-th frame (default: 1)'
+    )
     parser.add_argument('--checkpoint', required=True, help="the teacher's checkpoint file")
     parser.add_argument('--config', help='config file (default: the config inside the checkpoint)')
     parser.add_argument(
@@ -21,7 +29,8 @@ def parse_args() -> argparse.Namespace:
         action='append',
         default=[],
         metavar='MODULE',
-        help="module or package outside the toolbox that the checkpoint's config may import (repeatable)",
+        help="module or package outside the toolbox that the checkpoint's config may import "
+        '(repeatable)',
     )
     parser.add_argument('--out-dir', required=True, type=Path, help='folder of the labels')
     parser.add_argument(
@@ -33,7 +42,8 @@ def parse_args() -> argparse.Namespace:
         '--confidence',
         default='flip',
         choices=['flip', 'none'],
-        help="'flip': agreement with the prediction of the mirrored image, at twice the time (default)",
+        help="'flip': agreement with the prediction of the mirrored image, at twice the time "
+        '(default)',
     )
     camera = parser.add_mutually_exclusive_group()
     camera.add_argument(
@@ -58,6 +68,7 @@ def main() -> int:
 
     from depth.apis import init_model
     from depth.apis.pseudo_labels import PseudoLabeler
+    from depth.apis.video_frames import VIDEO_SUFFIXES, extract_frames
 
     device = args.device
     if device == 'auto':
@@ -70,7 +81,12 @@ def main() -> int:
         args.trust_module,
     )
     labeler = PseudoLabeler(model, args.out_dir, args.confidence, args.intrinsics, args.fov)
-    result = labeler.label(args.input, lambda images: track(images, description='labels'))
+    images = args.input
+    if images.suffix.lower() in VIDEO_SUFFIXES and not images.is_dir():
+        images = args.out_dir / 'frames'
+        count = sum(1 for _ in extract_frames(args.input, images, args.every))
+        print(f'{count} frames of {args.input} in {images}')
+    result = labeler.label(images, lambda pending: track(pending, description='labels'))
     print(
         f'{result["labelled"]} images labelled, {result["kept"]} had a label, '
         f'{len(result["errors"])} failed; labels of type {labeler.type.value} in {args.out_dir}'

@@ -1,9 +1,15 @@
 """Test a model: python tools/test.py CONFIG CHECKPOINT."""
 
 import argparse
-import os
 
-from depth.cli import add_backend_option, add_cfg_options, parse_cfg_options, run_tool
+from depth.cli import (
+    add_backend_option,
+    add_cfg_options,
+    add_launch_options,
+    parse_cfg_options,
+    run_tool,
+    set_local_rank,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -34,19 +40,7 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='also score the predictions under every other protocol that applies to the data set',
     )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm'],
-        default='none',
-        help='job launcher (default: none)',
-    )
-    parser.add_argument(
-        '--local_rank',
-        '--local-rank',
-        type=int,
-        default=0,
-        help='set by older torch launchers',
-    )
+    add_launch_options(parser)
     add_backend_option(parser)
     add_cfg_options(parser)
     return parser.parse_args()
@@ -55,7 +49,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Test, and write the metrics into the work dir."""
     args = parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    set_local_rank(args)
+    # Imported late, so that --help and wrong arguments answer at once.
     from depth.apis import test
     from depth.engine.config import load_config
 

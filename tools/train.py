@@ -1,10 +1,16 @@
 """Train a model: python tools/train.py CONFIG."""
 
 import argparse
-import os
 import sys
 
-from depth.cli import add_backend_option, add_cfg_options, parse_cfg_options, run_tool
+from depth.cli import (
+    add_backend_option,
+    add_cfg_options,
+    add_launch_options,
+    parse_cfg_options,
+    run_tool,
+    set_local_rank,
+)
 
 AMP = ('auto', 'bf16', 'fp16')
 
@@ -47,19 +53,7 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='scale learning rate and length of the published recipe to the batch size of this launch (docs/train.md)',
     )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm'],
-        default='none',
-        help='job launcher (default: none)',
-    )
-    parser.add_argument(
-        '--local_rank',
-        '--local-rank',
-        type=int,
-        default=0,
-        help='set by older torch launchers',
-    )
+    add_launch_options(parser)
     add_backend_option(parser)
     add_cfg_options(parser)
     return parser.parse_args(_with_amp_value(sys.argv[1:]))
@@ -80,7 +74,8 @@ def _with_amp_value(words: list[str]) -> list[str]:
 def main() -> int:
     """Train; the exit code is not 0 if a signal ended an incomplete training."""
     args = parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    set_local_rank(args)
+    # Imported late, so that --help and wrong arguments answer at once.
     from depth.apis import train
     from depth.engine.config import load_config
 

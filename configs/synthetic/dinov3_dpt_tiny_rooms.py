@@ -22,9 +22,8 @@ model = dict(
         max_depth='${max_depth}',
     ),
 )
-max_iters = 1000
-train_dataloader = dict(num_workers=1, dataset=dict(num_scenes=1600, cache=True))
+train_dataloader = dict(num_workers=1, dataset=dict(num_scenes=800, cache=True))
 val_dataloader = dict(num_workers=0, dataset=dict(num_scenes=40, cache=True))
 test_dataloader = dict(num_workers=1, dataset=dict(num_scenes=100))
-default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=500))
-train_cfg = dict(val_interval=500)
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=300))
+train_cfg = dict(val_interval=300)

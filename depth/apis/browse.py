@@ -53,7 +53,8 @@ class PipelineRecorder:
             if 'img' in results:
                 self.after = self._copy(results)
             results = transform(results)
-        if 'img' in results:  # a pipeline without packing
+        # A pipeline without packing.
+        if 'img' in results:
             self.after = self._copy(results)
         self.before = self.before or self.after
         return results
@@ -104,6 +105,7 @@ def browse_dataset(
             recorder.after = {}
         states = []
         for repeat in range(repeats):
+            # The copies differ by their position in the sequence, as those of a training do.
             dataset[SampleIndex(index, (seed, repeat))]
             recorder = next(recorder for recorder in recorders if recorder.after)
             states = states or [('as loaded', recorder.before)]
@@ -139,21 +141,15 @@ def draw_states(states: Sequence[tuple[str, dict]], title: str) -> np.ndarray:
             cv2.copyMakeBorder(row, 0, 8, 0, right, cv2.BORDER_CONSTANT, value=(255, 255, 255))
         )
     header = np.full((20, width, 3), 255, np.uint8)
-    cv2.putText(
-        header,
-        title[-width // 7 :],
-        (2, 14),
-        cv2.FONT_HERSHEY_SIMPLEX,
-        0.42,
-        (30, 30, 30),
-        1,
-        cv2.LINE_AA,
-    )
-    return np.vstack([header, *padded])
+    # A letter is about 7 pixels wide; of a path that is too long the end tells more.
+    text, font = title[-width // 7 :], cv2.FONT_HERSHEY_SIMPLEX
+    cv2.putText(header, text, (2, 14), font, 0.42, (30, 30, 30), 1, cv2.LINE_AA)
+    padded.insert(0, header)
+    return np.vstack(padded)
 
 
 def _draw_state(name: str, state: dict, span: tuple[float, float]) -> np.ndarray:
-    """Return one row: the image, and if there is ground truth the overlay, its colours and the bar."""
+    """Return one row: the image and, with ground truth, the overlay, its colours and the bar."""
     # After a cubic resize in floating point, values may lie outside of 0 to 255.
     img, depth = np.clip(state['img'], 0, 255).astype(np.uint8), state.get('gt_depth')
     facts = f'{img.shape[1]}x{img.shape[0]}'
@@ -168,11 +164,11 @@ def _draw_state(name: str, state: dict, span: tuple[float, float]) -> np.ndarray
     tiles = [(f'{name}: {facts}', _enlarge(img, scale))]
     if depth is not None:
         coverage = f'ground truth over the image, {(depth > 0).mean():.1%} of the pixels'
-        tiles += [
-            (coverage, _enlarge(overlay_depth(img, depth, *span), scale)),
-            ('ground truth', _enlarge(colorize_depth(depth, *span), scale)),
-            ('depth', draw_color_bar(img.shape[0] * scale, *span, ' m')),
-        ]
+        near, far = span
+        overlay, colors = overlay_depth(img, depth, near, far), colorize_depth(depth, near, far)
+        tiles.append((coverage, _enlarge(overlay, scale)))
+        tiles.append(('ground truth', _enlarge(colors, scale)))
+        tiles.append(('depth', draw_color_bar(img.shape[0] * scale, near, far, ' m')))
     return join_tiles(tiles)
 
 
@@ -195,6 +191,5 @@ def _install_recorders(dataset: object) -> list[PipelineRecorder]:
 
 def _is_loader(transform: object) -> bool:
     """Return whether a transform reads a file: named ``Load...``, or a reader of ground truth."""
-    return type(transform).__name__.startswith('Load') or getattr(
-        transform, 'needs_ground_truth', False
-    )
+    is_named_so = type(transform).__name__.startswith('Load')
+    return is_named_so or getattr(transform, 'needs_ground_truth', False)

@@ -41,7 +41,8 @@ class ImageCameras:
             values = list(np.ravel(np.asarray(intrinsics, object)))
             if len(values) != 4:
                 raise ValueError(f'--intrinsics takes four numbers, fx fy cx cy, got {len(values)}')
-            self.intrinsics = pinhole_matrix(*values, '--intrinsics')
+            fx, fy, cx, cy = values
+            self.intrinsics = pinhole_matrix(fx, fy, cx, cy, '--intrinsics')
         self._cameras_of_file: dict[Path, dict[str, list[list[float]]]] = {}
         self._file_of_folder: dict[Path, Path | None] = {}
 
@@ -65,13 +66,13 @@ class ImageCameras:
         if self.intrinsics is not None:
             return check_camera(self.intrinsics, '--intrinsics', size)
         if self.fov is not None:
+            # Square pixels, centres at whole numbers, no lens distortion.
             focal = width / 2 / math.tan(math.radians(self.fov) / 2)
             return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
         camera = self._camera_from_file(path) if path else None
         if camera is not None:
-            return check_camera(
-                camera, str(self._file_of_folder[Path(path).resolve().parent]), size
-            )
+            file = self._file_of_folder[Path(path).resolve().parent]
+            return check_camera(camera, str(file), size)
         return self.default
 
     def _camera_from_file(self, path: str) -> list[list[float]] | None:
@@ -82,7 +83,8 @@ class ImageCameras:
         folder = Path(path).resolve().parent
         if folder not in self._file_of_folder:
             self._file_of_folder[folder] = None
-            for ancestor in [folder, *folder.parents][:3]:
+            # Three levels: `images/sub/N.png` of a folder data set is below its root by two.
+            for ancestor in (folder, folder.parent, folder.parent.parent):
                 if (ancestor / 'intrinsics.json').is_file():
                     self._file_of_folder[folder] = ancestor / 'intrinsics.json'
                     break
@@ -92,7 +94,8 @@ class ImageCameras:
         if file not in self._cameras_of_file:
             try:
                 self._cameras_of_file[file] = read_cameras(file)
-            except OtherCamerasError as error:  # a file of the same name from another program
+            except OtherCamerasError as error:
+                # A file of the same name from another program.
                 self._cameras_of_file[file] = {}
                 self.notes.append(f'not used as cameras: {error}')
         cameras = self._cameras_of_file[file]

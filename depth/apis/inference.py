@@ -28,6 +28,7 @@ from depth.registry import MODELS, TRANSFORMS
 from depth.structures import DepthDataSample
 
 Image = str | Path | np.ndarray
+CHECKPOINT_SUFFIXES = ('.pth', '.pt', '.ckpt')
 
 
 def init_model(
@@ -48,8 +49,8 @@ def init_model(
             the start of a training and are not fetched here.
         device: Device of the model.
         cfg_options: Values by dotted key that replace those of the config.
-        trusted_modules: Modules and packages outside the toolbox and its projects that a checkpoint's config may
-            import and name.
+        trusted_modules: Modules and packages outside the toolbox and its projects that a
+            checkpoint's config may import and name.
 
     Returns:
         The model; ``model.cfg`` is its config, ``model.source`` the file of its weights.
@@ -58,32 +59,28 @@ def init_model(
         FileNotFoundError: If a file is missing.
         ValueError: If a file is damaged, or the weights do not fit the model.
     """
+    if config is None and checkpoint is None:
+        raise ValueError('init_model needs a config, a checkpoint or both')
     state = None
-    if config is None:
-        if checkpoint is None:
-            raise ValueError('init_model needs a config, a checkpoint or both')
-        config = checkpoint
-        is_checkpoint = True
-    else:
-        is_checkpoint = isinstance(config, str | Path) and Path(config).suffix in (
-            '.pth',
-            '.pt',
-            '.ckpt',
-        )
-    if is_checkpoint:
-        checkpoint = checkpoint or config
-        content = load_checkpoint_file(config)
-        state = content if Path(checkpoint) == Path(config) else None
-        config = config_from_checkpoint(content, config, trusted_modules)
+    is_path = isinstance(config, str | Path)
+    if config is None or (is_path and Path(config).suffix in CHECKPOINT_SUFFIXES):
+        source = checkpoint if config is None else config
+        checkpoint = checkpoint or source
+        content = load_checkpoint_file(source)
+        config = config_from_checkpoint(content, source, trusted_modules)
+        # Read once where config and weights are in one file, which may have gigabytes.
+        if Path(checkpoint) == Path(source):
+            state = content
     cfg = open_config(config, cfg_options)
-    if checkpoint is not None:
-        state = load_checkpoint_file(checkpoint) if state is None else state
+    if checkpoint is not None and state is None:
+        state = load_checkpoint_file(checkpoint)
     skip_pretrained(cfg)
     _use_scope()
     model = MODELS.build(cfg.model)
     if checkpoint is not None:
+        # Choices of published parts are for trainings; a checkpoint of ours has all of them.
         options = cfg.get('load_published')
-        options = dict(options, parts=[]) if options else None  # parts are for trainings
+        options = dict(options, parts=[]) if options else None
         weights = weights_for_model(state, options, model.state_dict(), str(checkpoint))
         load_model_state(model, weights, checkpoint)
     model.cfg = cfg
@@ -111,7 +108,8 @@ def config_from_checkpoint(
     Raises:
         ConfigError: If there is none, or it names classes that are not trusted.
     """
-    content = checkpoint['meta'].get('cfg') if isinstance(checkpoint.get('meta'), dict) else None
+    meta = checkpoint.get('meta')
+    content = meta.get('cfg') if isinstance(meta, dict) else None
     if content is None:
         raise ConfigError(
             f'{path} carries no config (it was not written by this toolbox); name one with --config'
@@ -144,17 +142,18 @@ def inference_model(
         ValueError: If an image cannot be read or has another type, or the predicted depth is not
             finite.
     """
-    single = isinstance(images, str | Path | np.ndarray)
+    is_single = isinstance(images, str | Path | np.ndarray)
     pipeline = inference_pipeline(model.cfg)
     samples = []
-    for image in [images] if single else images:
+    # One by one: images of a call may differ in size, and a model must not see padding.
+    for image in [images] if is_single else images:
         batch = prepare_image(model, image, pipeline, intrinsics)
         with torch.inference_mode():
             sample = model(batch['inputs'], batch['data_samples'], mode='predict')[0]
         sample = sample.to('cpu')
         check_predictions([sample], model.source, [name or sample.metainfo['img_path']])
         samples.append(sample)
-    return samples[0] if single else samples
+    return samples[0] if is_single else samples
 
 
 def prepare_image(
@@ -200,8 +199,9 @@ def inference_pipeline(cfg: Config) -> Compose:
     transforms = []
     for step in copy.deepcopy(list(steps)):
         transform_class = step['type']
+        # None if the name is unknown, of which `build` says more.
         if isinstance(transform_class, str):
-            transform_class = TRANSFORMS.get(transform_class)  # None if unknown: build() says so
+            transform_class = TRANSFORMS.get(transform_class)
         if not getattr(transform_class, 'needs_ground_truth', False):
             transforms.append(TRANSFORMS.build(step))
     return Compose(transforms)

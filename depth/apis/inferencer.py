@@ -54,12 +54,13 @@ class DepthInferencer:
     """Depth predictor for images, folders and globs, which writes the results to files.
 
     Args:
-        model: Config file or object, or a checkpoint that carries its config; None takes the config of ``weights``.
+        model: Config file or object, or a checkpoint that carries its config; None takes the config
+            of ``weights``.
         weights: Checkpoint; needed if ``model`` is a config or None.
         device: Where the model runs; ``'auto'`` takes a GPU if there is one.
         cfg_options: Values by dotted key that replace those of the config.
-        trusted_modules: Modules and packages outside the toolbox and its projects that a checkpoint's config may
-            import and name.
+        trusted_modules: Modules and packages outside the toolbox and its projects that a
+            checkpoint's config may import and name.
     """
 
     def __init__(
@@ -92,10 +93,12 @@ class DepthInferencer:
         Args:
             inputs: Image file, folder, glob or BGR uint8 array (H, W, 3), one or a list. Results of
                 an earlier inference are left out, so ``out_dir`` may lie among the images.
-            out_dir: Folder of the results: ``depth/NAME.png`` (16 bit, with a side-car JSON), ``npy/``, ``color/``,
-                ``panel/``, ``ply/``; ``report.json`` maps each NAME to its image.
+            out_dir: Folder of the results: ``depth/NAME.png`` (16 bit, with a side-car JSON),
+                ``npy/``, ``color/``, ``panel/``, ``ply/``; ``report.json`` maps each NAME to its
+                image.
             outputs: Kinds of results to write, of ``png npy color panel ply``.
-            intrinsics: fx, fy, cx, cy in pixels of the images, for point clouds and for methods that use the camera.
+            intrinsics: fx, fy, cx, cy in pixels of the images, for point clouds and for methods
+                that use the camera.
             fov: Horizontal field of view in degrees, instead of ``intrinsics``; the principal point
                 is the centre of the image.
             show_progress: Print a progress bar with the remaining time.
@@ -108,7 +111,8 @@ class DepthInferencer:
             (None if there was none).
 
         Raises:
-            ValueError: If the inputs name no image, an option is unknown, or a camera is impossible.
+            ValueError: If the inputs name no image, an option is unknown, or a camera is
+                impossible.
             FileExistsError: If a result would replace a file that no inference wrote.
             OSError: If a file cannot be written; the message names it and the free space.
         """
@@ -168,7 +172,8 @@ class DepthInferencer:
             return
         try:
             _write(sample, img, out_dir, outputs, matrix, entry, result)
-        except OSError:  # a full or read-only disk fails for the next image too
+        except OSError:
+            # A full or read-only disk fails for the next image too.
             raise
         except Exception as error:
             _record_error(image, error, entry, result)
@@ -200,8 +205,11 @@ def _write(
     depth = sample.pred_depth.numpy()
     quantity = get_prediction_type(sample.metainfo.get('prediction_type', 'metric'))
     unit = ' m' if quantity is PredictionType.METRIC else ''
-    top, left, height, width = sample.metainfo.get('crop_box', (0, 0, *img.shape[:2]))
-    cropped = img[top : top + height, left : left + width]
+    top, left, cropped = 0, 0, img
+    # Test pipelines may crop, as that of KITTI does: the depth is that of the window.
+    if 'crop_box' in sample.metainfo:
+        top, left, height, width = sample.metainfo['crop_box']
+        cropped = img[top : top + height, left : left + width]
     for kind in OUTPUTS:
         if kind not in outputs:
             continue
@@ -232,8 +240,8 @@ def _write(
 
 
 NO_CLOUDS = (
-    'no point clouds: they need the camera; give --intrinsics FX FY CX CY or --fov DEGREES, an intrinsics.json beside '
-    'images/, or default_intrinsics in the config'
+    'no point clouds: they need the camera; give --intrinsics FX FY CX CY or --fov DEGREES, an '
+    'intrinsics.json beside images/, or default_intrinsics in the config'
 )
 NO_RELATIVE_CLOUDS = (
     'no point clouds: the model predicts depth or inverse depth up to a factor and an offset, and the unknown offset '
@@ -284,12 +292,13 @@ class _Report:
         content = read_report(self.path)
         if self.path.exists() and not content:
             raise FileExistsError(
-                f'{self.path} is no report of inference and would be replaced; choose another --out-dir'
+                f'{self.path} is no report of inference and would be replaced; choose another '
+                '--out-dir'
             )
-        self.earlier: dict[str, dict] = {
-            entry['name']: entry for entry in content.get('images', [])
-        }
-        assign_names(images, {name: entry['input'] for name, entry in self.earlier.items()})
+        self.earlier_inputs: dict[str, str] = {}
+        for entry in content.get('images', []):
+            self.earlier_inputs[entry['name']] = entry['input']
+        assign_names(images, self.earlier_inputs)
 
     def check_result_paths(self, outputs: Sequence[str]) -> None:
         """Check that no result would replace a file that inference did not write.
@@ -297,7 +306,7 @@ class _Report:
         Raises:
             FileExistsError: If one would.
         """
-        earlier_names = {folded(name) for name in self.earlier}
+        earlier_names = set(map(folded, self.earlier_inputs))
         for image in self.images:
             if folded(image.name) in earlier_names:
                 continue
@@ -305,8 +314,9 @@ class _Report:
                 path = self.out_dir / _result_path(image.name, kind)
                 if path.exists():
                     raise FileExistsError(
-                        f'{path} exists and was not written by inference ({self.path} does not list it), the result of '
-                        f'{image.label} would replace it; choose another --out-dir or remove it'
+                        f'{path} exists and was not written by inference ({self.path} does not list '
+                        f'it), the result of {image.label} would replace it; choose another '
+                        '--out-dir or remove it'
                     )
 
     def remove_leftovers(self, outputs: Sequence[str]) -> None:
@@ -336,7 +346,8 @@ def draw_color_map(depth: np.ndarray, inverse: bool = False, unit: str = ' m') -
         inverse: Whether it is inverse depth.
         unit: Unit of the bar.
     """
-    low, high = (float(value) for value in np.percentile(depth, (1, 99)))
+    # Percentiles: a single far pixel would leave all others one colour.
+    low, high = np.percentile(depth, (1, 99)).tolist()
     height, width = depth.shape
     factor = max(1, min(round(240 / height), MAX_COLOR_WIDTH // width))
     colors = cv2.resize(

@@ -5,7 +5,7 @@ import json
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,7 +25,8 @@ class InputImage:
 
     Args:
         source: Path, or BGR uint8 array (H, W, 3).
-        label: Name in messages and reports: the absolute path of a file, ``inputs[2]`` for an array.
+        label: Name in messages and reports: the absolute path of a file, ``inputs[2]`` for an
+            array.
         name: Path of its results below each result folder, without suffix, separated by ``/``.
     """
 
@@ -36,7 +37,9 @@ class InputImage:
     @property
     def path(self) -> str | None:
         """The file, None for an array."""
-        return None if isinstance(self.source, np.ndarray) else self.source
+        if isinstance(self.source, np.ndarray):
+            return None
+        return self.source
 
 
 def list_inputs(
@@ -74,7 +77,8 @@ def list_inputs(
     if not images:
         folders = ' and '.join(map(str, search.num_skipped))
         raise ValueError(
-            f'the inputs are results of inference in {folders}, which are never inputs; name the images'
+            f'the inputs are results of inference in {folders}, which are never inputs; name the '
+            'images'
         )
     notes = []
     for folder, count in search.num_skipped.items():
@@ -160,7 +164,8 @@ def _names_with_parents(image: InputImage, tail: str) -> list[str]:
     """Return the name of an image with none, one, two ... of its parent folders in front."""
     if image.path is None:
         return [image.name]
-    parts = Path(os.path.splitext(image.label)[0]).parts[1:]  # without the root
+    # Without the root, "/" or a drive.
+    parts = Path(os.path.splitext(image.label)[0]).parts[1:]
     shortest = image.name.count('/') + 1
     longest = max(shortest, len(parts))
     return ['/'.join(parts[-length:]) + tail for length in range(shortest, longest + 1)]
@@ -225,12 +230,10 @@ class _Search:
         path = Path(item)
         if path.is_dir():
             base = path
-            matches = [str(file) for file in path.rglob('*')]
-            files = sorted(name for name in matches if Path(name).suffix.lower() in IMAGE_SUFFIXES)
+            files = _sorted_images(map(str, path.rglob('*')))
         elif glob.has_magic(item) and not path.exists():
             base = _fixed_part(path)
-            matches = glob.glob(item, recursive=True)
-            files = sorted(name for name in matches if Path(name).suffix.lower() in IMAGE_SUFFIXES)
+            files = _sorted_images(glob.glob(item, recursive=True))
         else:
             base = None
             files = [item]
@@ -243,7 +246,8 @@ class _Search:
                 self.num_skipped[output_folder] += 1
                 continue
             name = Path(file).stem
-            if base is path:  # a folder
+            # Of a folder the sub-folders are part of the name.
+            if base is path:
                 name = Path(file).relative_to(path).with_suffix('').as_posix()
             yield InputImage(file, os.path.abspath(file), name)
 
@@ -272,6 +276,11 @@ class _Search:
         return None
 
 
+def _sorted_images(names: Iterable[str]) -> list[str]:
+    """Return the names of image files, sorted."""
+    return sorted(name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES)
+
+
 def _fixed_part(pattern: Path) -> Path:
     """Return the folder in which a glob searches."""
     folder = pattern
@@ -291,4 +300,7 @@ def read_report(path: Path) -> dict:
         content = json.loads(path.read_text(encoding='utf-8'))
     except (OSError, ValueError):
         return {}
-    return content if isinstance(content, dict) and content.get('format') == REPORT_FORMAT else {}
+    # Other programs write files of this name too.
+    if not isinstance(content, dict) or content.get('format') != REPORT_FORMAT:
+        return {}
+    return content

@@ -60,9 +60,12 @@ def train(
     _set_launch(cfg, work_dir, launcher)
     if resume:
         cfg.resume = True
-        cfg.load_from = None if resume is True or resume == 'auto' else str(resume)
+        # mmengine looks for the newest checkpoint where it is told to resume from none.
+        takes_newest = resume is True or resume == 'auto'
+        cfg.load_from = None if takes_newest else str(resume)
+    # The file brings the encoder, so timm's need not be fetched.
     if cfg.get('load_from') and cfg.get('load_published'):
-        skip_pretrained(cfg)  # the file brings the encoder, timm's need not be fetched
+        skip_pretrained(cfg)
     if amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         if amp is not True:
@@ -77,7 +80,9 @@ def train(
             seed = randomness.get('seed')
         cfg.randomness = dict(randomness, seed=seed, deterministic=deterministic)
     # The runner takes the lock only when the model is built and its weights are fetched.
-    if int(os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0'))) == 0:
+    # torchrun and slurm number the processes in variables of their own.
+    rank = os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0'))
+    if int(rank) == 0:
         check_free(cfg.work_dir)
     runner = build_runner(cfg)
     runner.train()
@@ -121,6 +126,7 @@ def test(
         raise FileNotFoundError(f'checkpoint {checkpoint} does not exist')
     check_testing(cfg)
     _set_launch(cfg, work_dir, launcher)
+    # Weights alone: a test needs neither the optimizer nor the iteration of the checkpoint.
     cfg.load_from = str(checkpoint)
     cfg.resume = False
     cfg.load_strict = True
@@ -133,7 +139,8 @@ def test(
         _request_all_protocols(cfg)
     if out_dir is not None:
         writer = dict(type='PredictionWriterHook', out_dir=str(out_dir))
-        cfg.custom_hooks = [*cfg.get('custom_hooks', []), writer]
+        cfg.custom_hooks = list(cfg.get('custom_hooks', []))
+        cfg.custom_hooks.append(writer)
     return build_runner(cfg).test()
 
 
@@ -157,10 +164,13 @@ def _set_launch(cfg: Config, work_dir: str | Path | None, launcher: str) -> None
 def _request_all_protocols(cfg: Config) -> None:
     """Let the test metric score every protocol that applies, for each data set of a mixture."""
     evaluators = cfg.test_evaluator
-    for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
+    if not isinstance(evaluators, list):
+        evaluators = [evaluators]
+    for evaluator in evaluators:
         if evaluator['type'] == 'DepthMetric':
             evaluator['protocols'] = 'all'
         elif evaluator['type'] == 'MixedDepthMetric':
             for name, protocol in evaluator['protocols'].items():
-                options = dict(protocol=protocol) if isinstance(protocol, str) else protocol
-                evaluator['protocols'][name] = dict(options, protocols='all')
+                if isinstance(protocol, str):
+                    protocol = dict(protocol=protocol)
+                evaluator['protocols'][name] = dict(protocol, protocols='all')

@@ -159,15 +159,15 @@ class PseudoLabeler:
                 # JSON has no tuples.
                 if earlier.get(key) != json.loads(json.dumps(content[key])):
                     raise ValueError(
-                        f'{self.out_dir} holds labels with another {key} ({earlier.get(key)} instead '
-                        f'of {content[key]}); choose another --out-dir or remove it'
+                        f'{self.out_dir} holds labels with another {key} ({earlier.get(key)} '
+                        f'instead of {content[key]}); choose another --out-dir or remove it'
                     )
             names = {entry['image']: entry['name'] for entry in earlier['images']}
             for entry in content['images']:
                 if names.get(entry['image'], entry['name']) != entry['name']:
                     raise ValueError(
-                        f'{self.out_dir}: {entry["image"]} was labelled as {names[entry["image"]]}, a '
-                        f'new image makes it {entry["name"]}; choose another --out-dir'
+                        f'{self.out_dir}: {entry["image"]} was labelled as '
+                        f'{names[entry["image"]]}, a new image makes it {entry["name"]}; choose another --out-dir'
                     )
         write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False) + '\n')
 

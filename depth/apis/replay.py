@@ -37,6 +37,7 @@ def replay_step(
             f'{path} holds no training step; the file is called nonfinite_iter_N_rankR.pth'
         )
     model = init_model(config or path, path, device)
+    # In the precision of the run: a value that overflows in float16 is finite in float32.
     context = nullcontext()
     if step['autocast'] is not None:
         context = torch.autocast(torch.device(device).type, DTYPES[step['autocast']])
@@ -51,8 +52,5 @@ def describe_step(path: str | Path) -> list[str]:
     step = load_checkpoint_file(path)['step']
     recorded = StepReport(losses=step['losses'], grad_norm=step['grad_norm'], first=step['first'])
     paths = ', '.join(image_paths(batch_from_plain(step['batch'])))
-    return [
-        f'iteration {step["iteration"] + 1}, process {step["rank"]}',
-        f'samples: {paths}',
-        *recorded.lines(),
-    ]
+    lines = [f'iteration {step["iteration"] + 1}, process {step["rank"]}', f'samples: {paths}']
+    return lines + recorded.lines()

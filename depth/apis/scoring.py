@@ -1,4 +1,4 @@
-"""Scoring of prediction files of any model against a data set, with checks of names, sizes and scale."""
+"""Scoring of prediction files against a data set, with checks of names, sizes and scale."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +15,7 @@ from depth.registry import DATASETS, METRICS
 
 from .prediction_files import PredictionFiles
 
+# Between units, and between common depth scales.
 SUSPICIOUS_FACTORS = (10.0, 100.0, 256.0, 1000.0, 1 / 10, 1 / 100, 1 / 256, 1 / 1000)
 # Up to this ratio a scale counts as near a suspicious factor.
 NEAR_RATIO = 1.5
@@ -63,8 +64,8 @@ def score_predictions(
 
     Args:
         predictions: Folder or file, see :class:`~depth.apis.prediction_files.PredictionFiles`.
-        dataset_config: Config whose ``test_dataloader.dataset`` has the ground truth, such as the base config of a
-            data set.
+        dataset_config: Config whose ``test_dataloader.dataset`` has the ground truth, such as the
+            base config of a data set.
         protocol: Name; by default that of the config's ``test_evaluator``.
         prediction_type: Type of the predictions, see ``depth.evaluation.PredictionType``; by default the one that
             their side-cars state, ``'metric'`` without any.
@@ -78,8 +79,8 @@ def score_predictions(
         view: Another view of the frame than the protocol's, such as ``'any'``; shows in its name.
 
     Raises:
-        FileNotFoundError, ValueError: If files or options do not fit; unless ``force``, if predictions are missing or
-            their values suggest another scale or type.
+        FileNotFoundError, ValueError: If files or options do not fit; unless ``force``, if
+            predictions are missing or their values suggest another scale or type.
     """
     init_default_scope('depth')
     cfg = open_config(dataset_config, cfg_options)
@@ -129,22 +130,28 @@ class _Scorer:
         self.note(text)
 
     def match(self, images: list[tuple[str | None, ...]]) -> list[str | None]:
-        """Return the name of each image's prediction, None where it is missing; note what does not match."""
+        """Return the name of each image's prediction, None where it is missing; note mismatches."""
         names = self.files.match(images)
-        missing = [paths[0] for paths, name in zip(images, names, strict=True) if name is None]
+        missing = []
+        for paths, name in zip(images, names, strict=True):
+            if name is None:
+                missing.append(paths[0])
         extra = sorted(set(self.files.paths) - set(names))
         if extra:
             self.note(
-                f'{len(extra)} predictions belong to no image of the data set: {_first_names(extra)}'
+                f'{len(extra)} predictions belong to no image of the data set: '
+                f'{_first_names(extra)}'
             )
         if len(missing) == len(images):
             raise ValueError(
-                f'none of the {len(images)} images has a prediction in {self.files.path}; names are compared without '
-                f'suffix, an image is {images[0][0]}, a prediction {next(iter(self.files.paths))}'
+                f'none of the {len(images)} images has a prediction in {self.files.path}; names are '
+                f'compared without suffix, an image is {images[0][0]}, a prediction '
+                f'{next(iter(self.files.paths))}'
             )
         if missing:
             self.object_to(
-                f'{len(missing)} of {len(images)} images have no prediction: {_first_names(missing)}'
+                f'{len(missing)} of {len(images)} images have no prediction: '
+                f'{_first_names(missing)}'
             )
         return names
 
@@ -158,20 +165,20 @@ class _Scorer:
         if cut is pred and is_new and is_reduced_frame(pred.shape, gt_depth.shape, crop_box):
             self.reduced_frames.add(tuple(pred.shape))
             self.object_to(
-                f'prediction {name} of {tuple(pred.shape)} has the shape of the whole frame, of which the ground truth '
-                f'{tuple(gt_depth.shape)} is a part, so stretching it onto that part would shift everything: resize '
-                'predictions to the size of the frame, or take the crop out of the test pipeline'
+                f'prediction {name} of {tuple(pred.shape)} has the shape of the whole frame, of '
+                f'which the ground truth {tuple(gt_depth.shape)} is a part, so stretching it onto '
+                'that part would shift everything: resize predictions to the size of the frame, or '
+                'take the crop out of the test pipeline'
             )
         if cut is not pred:
             self._count_size('cut to the crop of the test pipeline', pred, gt_depth)
         elif pred.shape != gt_depth.shape:
             self._count_size(f'resized ({self.metric.protocol.resize})', pred, gt_depth)
-        # Images without ground truth tell nothing about the scale: _probe lowers num_probes for them.
+        # Images without ground truth tell nothing about the scale: _probe lowers num_probes then.
         if len(self.probes.ratios) < self.num_probes:
             self._probe(cut, gt_depth)
-        self.metric.process(
-            {}, [dict(sample.to_dict(), pred_depth=cut, prediction_type=self.kind.value)]
-        )
+        scored = dict(sample.to_dict(), pred_depth=cut, prediction_type=self.kind.value)
+        self.metric.process({}, [scored])
 
     def _count_size(self, treatment: str, pred: torch.Tensor, gt_depth: torch.Tensor) -> None:
         example = f'{tuple(pred.shape)} for ground truth {tuple(gt_depth.shape)}'
@@ -179,13 +186,15 @@ class _Scorer:
         self.sizes[treatment] = count + 1, first
 
     def report_sizes(self) -> None:
-        """Note the number of predictions of another size, and how they were brought to that of the ground truth."""
+        """Note how many predictions have another size than the ground truth, and their treatment."""
         for treatment, (count, first) in self.sizes.items():
             self.note(
-                f'{count} predictions have another size than the ground truth and were {treatment}, the first: {first}'
+                f'{count} predictions have another size than the ground truth and were {treatment}, '
+                f'the first: {first}'
             )
 
     def _probe(self, pred: torch.Tensor, gt_depth: torch.Tensor) -> None:
+        """Compare the scale of one image; object after the last one that is compared."""
         comparison = compare_scale(pred.numpy(), gt_depth.numpy(), self.kind.is_inverse)
         if comparison is None:
             self.num_probes -= 1
@@ -201,7 +210,7 @@ class _Scorer:
 def compare_scale(
     pred: np.ndarray, gt_depth: np.ndarray, inverse: bool
 ) -> tuple[float, float] | None:
-    """Return median(prediction) / median(ground truth) and their correlation, None if nothing can be compared.
+    """Return median(prediction) / median(ground truth) and their correlation, None without pixels.
 
     Args:
         pred: (h, w), any size.
@@ -244,18 +253,20 @@ def suspicions(
     remarks = []
     ratio, correlation = float(np.median(ratios)), float(np.median(correlations))
     # Where a factor is unknown anyway, no scale is suspicious.
-    for factor in SUSPICIOUS_FACTORS if kind.ambiguity == 0 else ():
+    factors = SUSPICIOUS_FACTORS if kind.ambiguity == 0 else ()
+    for factor in factors:
         if 1 / NEAR_RATIO < ratio / factor < NEAR_RATIO:
             name = f'{factor:g}' if factor > 1 else f'1/{1 / factor:g}'
             remarks.append(
-                f'predictions are {ratio:.4g} times the ground truth in the median, which is near {name}: they were '
-                'probably stored with another scale; see --depth-scale'
+                f'predictions are {ratio:.4g} times the ground truth in the median, which is near '
+                f'{name}: they were probably stored with another scale; see --depth-scale'
             )
     if correlation < -0.5:
         direction = 'depth falls' if kind.is_inverse else 'inverse depth falls'
         remarks.append(
-            f'predictions fall where they should rise (correlation {correlation:.2f}): they look like values that grow '
-            f'where {direction}, not like {kind.value} ({kind.meaning}); see --type'
+            f'predictions fall where they should rise (correlation {correlation:.2f}): they look '
+            f'like values that grow where {direction}, not like {kind.value} ({kind.meaning}); see '
+            '--type'
         )
     return remarks
 
@@ -272,7 +283,8 @@ def cut_like(
         pred: (h, w).
         size: (H, W) of the cropped ground truth.
         crop_box: (top, left, height, width) in the frame, None if it was not cropped.
-        frame_shape: (h, w) of the frame. Without it the crop is taken for a bottom, central one (KITTI's).
+        frame_shape: (h, w) of the frame. Without it the crop is taken for a bottom, central one
+            (KITTI's).
 
     Returns:
         ``pred`` itself unless it has the frame's size.
@@ -292,7 +304,7 @@ def cut_like(
 def is_reduced_frame(
     shape: Sequence[int], size: Sequence[int], crop_box: Sequence[int] | None
 ) -> bool:
-    """Return whether a prediction (h, w) has the aspect of the frame that a bottom, central crop was taken from.
+    """Return whether a prediction (h, w) has the aspect of the frame that was cropped.
 
     Args:
         shape: Of the prediction.
@@ -302,7 +314,8 @@ def is_reduced_frame(
     if crop_box is None or tuple(shape) == tuple(size):
         return False
     top, left, height, width = crop_box
-    # The crop is taken for a bottom, central one: the frame is wider by its left margin on both sides.
+    # The crop is taken for a bottom, central one: its left margin is on both sides of the frame.
+    # Logarithms make 2:1 and 1:2 equally far from a square.
     aspect = np.log(shape[1] / shape[0])
     crop_aspect = np.log(width / height)
     frame_aspect = np.log((width + 2 * left) / (top + height))
@@ -330,7 +343,8 @@ def _build_metric(
         options['protocol'] = protocol
     if not options:
         raise ValueError(
-            'the config names no DepthMetric, so say which --protocol; docs/evaluation.md lists them'
+            'the config names no DepthMetric, so say which --protocol; docs/evaluation.md lists '
+            'them'
         )
     for name, value in changes.items():
         if value is not None:
@@ -352,14 +366,19 @@ def _paths_of_images(dataset: Sequence) -> list[tuple[str | None, ...]]:
     """Return the paths by which predictions are matched: image and, if it is a file, ground truth."""
     if hasattr(dataset, 'full_init'):
         dataset.full_init()
-    # Read from the list of the data set if there is one: loading every sample takes far longer.
-    if hasattr(dataset, 'get_data_info'):
-        infos = (dataset.get_data_info(index) for index in range(len(dataset)))
-        return [(info['img_path'], info.get('depth_path')) for info in infos]
-    samples = (dataset[index]['data_samples'] for index in range(len(dataset)))
-    return [(sample.img_path, None) for sample in samples]
+    paths = []
+    for index in range(len(dataset)):
+        # The list of the data set, if it has one: loading every sample takes far longer.
+        if hasattr(dataset, 'get_data_info'):
+            info = dataset.get_data_info(index)
+            paths.append((info['img_path'], info.get('depth_path')))
+        else:
+            paths.append((dataset[index]['data_samples'].img_path, None))
+    return paths
 
 
 def _first_names(names: Sequence[str]) -> str:
-    ellipsis = ', ...' if len(names) > 3 else ''
-    return ', '.join(names[:3]) + ellipsis
+    listed = ', '.join(names[:3])
+    if len(names) > 3:
+        listed += ', ...'
+    return listed

@@ -15,12 +15,21 @@ HEADER = ('NAME', 'class', 'config in `configs/_base_/datasets/`', 'images', 'ra
 
 def list_datasets() -> list[type[BaseDepthDataset]]:
     """Return the registered data set classes on disk: the shipped ones by name, then others."""
-    shipped_classes, other_classes = [], []
+    shipped_classes, project_classes = [], []
     for dataset in DATASETS.module_dict.values():
-        if isinstance(dataset, type) and issubclass(dataset, BaseDepthDataset):
-            is_shipped = dataset.__module__.startswith(f'{shipped.__name__}.')
-            (shipped_classes if is_shipped else other_classes).append(dataset)
-    return sorted(shipped_classes, key=lambda dataset: dataset.__name__) + other_classes
+        # The registry also holds wrappers, which have samples but no folder of their own.
+        if not isinstance(dataset, type) or not issubclass(dataset, BaseDepthDataset):
+            continue
+        if _is_shipped(dataset):
+            shipped_classes.append(dataset)
+        else:
+            project_classes.append(dataset)
+    return sorted(shipped_classes, key=lambda dataset: dataset.__name__) + project_classes
+
+
+def _is_shipped(dataset: type[BaseDepthDataset]) -> bool:
+    """Return whether a class is of this package, not of a project or a user's own file."""
+    return dataset.__module__.startswith(f'{shipped.__name__}.')
 
 
 def published_split_files() -> dict[str, SplitFile]:
@@ -35,8 +44,11 @@ def describe_counts(dataset: type[BaseDepthDataset]) -> str:
     """Return the published numbers of images in words."""
     counts = []
     for name, split in dataset.SPLIT_FILES.items():
-        of_lines = '' if split.usable == split.lines else f' of {split.lines} with ground truth'
-        counts.append(f'`{name}` {split.usable}{of_lines}')
+        count = f'`{name}` {split.usable}'
+        # KITTI's Eigen test list has 697 lines; 652 of them have ground truth and are scored.
+        if split.usable != split.lines:
+            count += f' of {split.lines} with ground truth'
+        counts.append(count)
     counts += [f'`{name}` {count}' for name, count in dataset.SPLIT_COUNTS.items()]
     return ', '.join(counts) or 'not published'
 
@@ -45,7 +57,7 @@ def format_table() -> str:
     """Return the Markdown table of the shipped data sets that can be prepared."""
     rows = [HEADER, ['---'] * len(HEADER)]
     for dataset in list_datasets():
-        if not dataset.PREPARE_NAME or not dataset.__module__.startswith(f'{shipped.__name__}.'):
+        if not dataset.PREPARE_NAME or not _is_shipped(dataset):
             continue
         rows.append(
             [

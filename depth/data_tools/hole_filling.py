@@ -40,6 +40,7 @@ def fill_depth(gray: np.ndarray, depth: np.ndarray) -> np.ndarray:
     filled = depth.astype(np.float32)
     if has_depth.all():
         return filled
+    # Row of each unknown pixel in the linear system, -1 for known ones.
     number = np.full(depth.shape, -1)
     unknown = np.flatnonzero(~has_depth)
     number.flat[unknown] = np.arange(len(unknown))
@@ -47,18 +48,14 @@ def fill_depth(gray: np.ndarray, depth: np.ndarray) -> np.ndarray:
     columns, values = number.flat[neighbours], depth.flat[neighbours].astype(np.float64)
     rows = np.broadcast_to(np.arange(len(unknown)), neighbours.shape)
     is_coupled = (columns >= 0) & (weights > 0)
-    ones = np.ones(len(unknown))
+    # x_i - sum over unknown neighbours of w_ij x_j = sum over known neighbours of w_ij d_j, in
+    # metres: ones on the diagonal, minus the weights beside it.
     diagonal = np.arange(len(unknown))
-    system = csr_matrix(
-        (
-            np.concatenate([ones, -weights[is_coupled]]),
-            (
-                np.concatenate([diagonal, rows[is_coupled]]),
-                np.concatenate([diagonal, columns[is_coupled]]),
-            ),
-        ),
-        shape=(len(unknown), len(unknown)),
-    )
+    entries = np.concatenate([np.ones(len(unknown)), -weights[is_coupled]])
+    entry_rows = np.concatenate([diagonal, rows[is_coupled]])
+    entry_columns = np.concatenate([diagonal, columns[is_coupled]])
+    shape = (len(unknown), len(unknown))
+    system = csr_matrix((entries, (entry_rows, entry_columns)), shape=shape)
     constants = np.where(columns < 0, weights * values, 0).sum(axis=0)
     solved = spsolve(system.tocsc(), constants)
     low, high = depth[has_depth].min(), depth[has_depth].max()
@@ -74,21 +71,24 @@ def _neighbour_weights(gray: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray
     """
     height, width = gray.shape
     row, column = np.divmod(pixels, width)
-    shifts = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx]
-    inside = np.stack(
-        [
-            (row + dy >= 0) & (row + dy < height) & (column + dx >= 0) & (column + dx < width)
-            for dy, dx in shifts
-        ]
-    )
-    neighbours = np.where(inside, np.stack([pixels + dy * width + dx for dy, dx in shifts]), pixels)
+    dy, dx = np.delete(np.indices((3, 3)).reshape(2, 9) - 1, 4, axis=1)[..., None]  # each (8, 1)
+    is_row, is_column = _is_between(row + dy, height), _is_between(column + dx, width)
+    inside = is_row & is_column
+    neighbours = np.where(inside, pixels + dy * width + dx, pixels)
     centre, values = gray.flat[pixels], gray.flat[neighbours]
     count = inside.sum(axis=0) + 1
     mean = (values * inside).sum(axis=0) / count + centre / count
     variance = (((values - mean) ** 2 * inside).sum(axis=0) + (centre - mean) ** 2) / count
+    # The scale that leaves the likest neighbour weight 0.01 = exp(-log(100)) bounds it from below:
+    # an isolated bright pixel would have no neighbour at all, and no equation.
     difference = (values - centre) ** 2
     likest = np.where(inside, difference, np.inf).min(axis=0)
     # A flat window has no scale of its own; every neighbour then counts alike.
     scale = np.maximum(np.maximum(0.6 * variance, likest / np.log(100)), 1e-6)
     weights = np.exp(-difference / scale) * inside
     return weights / weights.sum(axis=0), neighbours
+
+
+def _is_between(index: np.ndarray, size: int) -> np.ndarray:
+    """Return where an index lies within 0 to ``size`` - 1."""
+    return (index >= 0) & (index < size)

@@ -31,14 +31,10 @@ from depth.datasets.packs import (
 from depth.datasets.transforms.loading import load_depth, load_image, read_stored
 from depth.datasets.workers import prepare_worker
 
-OWN_KEYS = (
-    'listed_in',
-    'dataset',
-    'min_depth',
-    'max_depth',
-    'depth_scale',
-)  # what a data set adds by itself
-READ_KEYS = ('img_reader', 'depth_reader')  # what no longer applies
+# Keys that a data set adds by itself, left out where they have the data set's value.
+OWN_KEYS = ('listed_in', 'dataset', 'min_depth', 'max_depth', 'depth_scale')
+# Keys that do not apply to a pack: readers of the original files, and the position in the list.
+READ_KEYS = ('img_reader', 'depth_reader', 'sample_idx')
 OWN_UNIT = 'depth_reader_of_files'  # name of the reader that knew the unit, where the files had one
 _dataset: BaseDepthDataset | None = None  # of a worker process
 
@@ -48,7 +44,7 @@ def write_pack(
     folder: str | Path,
     shard_size: int = 1 << 30,
     workers: int = 0,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda count, total: None,
 ) -> dict:
     """Write every sample of a data set; the folder appears when it is complete.
 
@@ -60,7 +56,7 @@ def write_pack(
         folder: The pack; it must not exist yet.
         shard_size: A new shard is begun where one would become larger, in bytes.
         workers: Processes that read and encode; 0: this one.
-        progress: Told how many samples are done, of how many.
+        progress: Receives the number of written samples and of all.
 
     Returns:
         The index.
@@ -75,11 +71,12 @@ def write_pack(
     folder = Path(folder)
     if dataset._indices is not None:
         raise ValueError(
-            f'a pack holds the whole list, the data set has indices={dataset._indices!r}; pack it without, and give '
-            'indices to the data set that reads the pack'
+            f'a pack holds the whole list, the data set has indices={dataset._indices!r}; pack it '
+            'without, and give indices to the data set that reads the pack'
         )
     if folder.exists():
         raise FileExistsError(f'{folder} exists already; remove it or name another')
+    # The folder gets its name in one step, so that a pack that can be seen is complete.
     unfinished = folder.with_name(f'{folder.name}.part')
     shutil.rmtree(unfinished, ignore_errors=True)  # of a killed process
     try:
@@ -131,7 +128,7 @@ class _Shards:
     def __init__(self, folder: Path, limit: int) -> None:
         self.folder, self.limit = folder, limit
         self.done: list[dict] = []
-        self.known: dict[tuple, Record] = {}
+        self.records: dict[tuple, Record] = {}
 
     def __enter__(self) -> '_Shards':
         """Begin the first file."""
@@ -166,12 +163,14 @@ class _Shards:
         self.done.append(dict(name=self.path.name, size=self.size, sha256=self.hash.hexdigest()))
 
     def add(self, path: str, content: bytes, entry: dict) -> Record:
+        """Return the record of a file's content, written now or for an earlier sample."""
         key = (path, hashlib.sha256(content).digest())
-        if key not in self.known:
+        if key not in self.records:
+            # A content larger than the limit has a file to itself.
             if self.size and self.size + len(content) > self.limit:
                 self._end()
                 self._begin()
-            self.known[key] = Record(
+            self.records[key] = Record(
                 shard=len(self.done), offset=self.size, size=len(content), **entry
             )
             try:
@@ -180,7 +179,7 @@ class _Shards:
                 raise write_error(self.path, error) from error
             self.hash.update(content)
             self.size += len(content)
-        return self.known[key]
+        return self.records[key]
 
 
 def _path_key(record_key: str) -> str:
@@ -190,18 +189,22 @@ def _path_key(record_key: str) -> str:
 def _encoded(dataset: BaseDepthDataset, workers: int) -> Iterator[tuple[dict, dict]]:
     """Yield samples and their records in order; a few are on their way at a time, so memory stays bounded."""
     if workers < 1:
-        yield from (encode_sample(dataset, index) for index in range(len(dataset)))
+        for index in range(len(dataset)):
+            yield encode_sample(dataset, index)
         return
+    # Spawned, not forked: a fork of a process with OpenCV's threads may wait for ever.
     context = multiprocessing.get_context('spawn')
     with ProcessPoolExecutor(
         workers, context, initializer=_start_worker, initargs=(dataset,)
     ) as pool:
+        # `map` alone would hold the encoded content of all samples that the writer has not taken.
         numbers = iter(range(len(dataset)))
         while batch := list(islice(numbers, 32 * workers)):
             yield from pool.map(_encode, batch, chunksize=8)
 
 
 def _start_worker(dataset: BaseDepthDataset) -> None:
+    # Sent once per process; as an argument of `_encode` it would be pickled for every sample.
     global _dataset
     prepare_worker(0)
     _dataset = dataset
@@ -218,13 +221,11 @@ def encode_sample(dataset: BaseDepthDataset, index: int) -> tuple[dict, dict]:
     if sample.get('depth_path'):
         records['packed_depth'] = _encode_depth(sample)
     defaults = dataset.complete({}, '')
-    entry = {
-        key: _plain(value)
-        for key, value in sample.items()
-        if key not in READ_KEYS
-        and key != 'sample_idx'
-        and not (key in OWN_KEYS and value == defaults.get(key))
-    }
+    entry = {}
+    for key, value in sample.items():
+        is_default = key in OWN_KEYS and value == defaults.get(key)
+        if key not in READ_KEYS and not is_default:
+            entry[key] = _plain(value)
     entry.pop('listed_in', None)
     if sample.get('depth_reader'):
         entry[OWN_UNIT] = sample['depth_reader']
@@ -237,7 +238,10 @@ def encode_sample(dataset: BaseDepthDataset, index: int) -> tuple[dict, dict]:
 def _encode_image(sample: dict) -> tuple[bytes, dict]:
     img = load_image(sample)
     path = Path(sample['img_path'])
-    content = path.read_bytes() if not sample.get('img_reader') else b''
+    content = b''
+    if not sample.get('img_reader'):
+        content = path.read_bytes()
+    # A JPEG is kept as it is: it is smaller than its pixels as PNG, and decodes to the same ones.
     if is_jpeg(content):
         damage = entropy_error(content)
         if damage:
@@ -252,6 +256,7 @@ def _encode_image(sample: dict) -> tuple[bytes, dict]:
 
 
 def _encode_depth(sample: dict) -> tuple[bytes, dict]:
+    # A reader returns metres. All other files keep their integers, and `depth_scale` its meaning.
     stored = load_depth(sample) if sample.get('depth_reader') else read_stored(sample['depth_path'])
     content, entry = encode_array(stored)
     _check(content, entry, stored, Path(sample['depth_path']))
@@ -259,12 +264,17 @@ def _encode_depth(sample: dict) -> tuple[bytes, dict]:
 
 
 def _check(content: bytes, entry: dict, expected: np.ndarray, path: Path) -> None:
+    """Raise ValueError if a record does not decode to what it was made from, bit by bit."""
     decoded = decode(content, Record(0, 0, len(content), **entry))
-    if decoded.dtype != expected.dtype or not np.array_equal(
-        decoded, expected, equal_nan=expected.dtype.kind == 'f'
-    ):
+    # `equal_nan` fails for integers, which have no NaN.
+    is_float = expected.dtype.kind == 'f'
+    is_equal = np.array_equal(decoded, expected, equal_nan=is_float)
+    if decoded.dtype != expected.dtype or not is_equal:
         raise ValueError(f'{path} does not come back from its record as it was read')
 
 
 def _plain(value: object) -> object:
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    """Return a value that JSON can hold."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return value

@@ -16,13 +16,14 @@ from .mixed import MixedDepthDataset
 from .nyu import NYUDataset
 from .nyu_labeled import NYULabeledDataset
 from .pseudo_labels import PseudoLabelDataset
-from .samplers import ResumableInfiniteSampler, SampleIndex
+from .samplers import AlternatingSetSampler, ResumableInfiniteSampler, SampleIndex
 from .stereo_folder import StereoFolderDataset
 from .sunrgbd import SUNRGBDDataset
 from .synthetic import SyntheticDataset
 from .vkitti2 import VirtualKITTI2Dataset
 
 __all__ = [
+    'AlternatingSetSampler',
     'BaseDepthDataset',
     'CityscapesDataset',
     'DDADDataset',

@@ -18,6 +18,8 @@ from .published import Archive, SplitFile
 from .samplers import SampleIndex
 from .text_files import read_text
 
+# mmcv's transforms that move the image: they know neither depth nor cameras. They are in mmengine's
+# registry, from which a config could take them by mistake.
 MMCV_GEOMETRY = (
     mmcv.transforms.CenterCrop,
     mmcv.transforms.MultiScaleFlipAug,
@@ -41,16 +43,18 @@ def build_pipeline(pipeline: Sequence[dict | Callable]) -> list[Callable]:
     for step in steps:
         if isinstance(step, MMCV_GEOMETRY):
             raise ValueError(
-                f"{type(step).__name__} is mmcv's: it would move the image and leave depth and camera behind; use "
-                'Resize, RandomFlip, RandomRotate, RandomCrop, KBCrop or NYUCrop of this toolbox, or write one '
-                '(docs/customize.md)'
+                f"{type(step).__name__} is mmcv's: it would move the image and leave depth and "
+                'camera behind; use Resize, RandomFlip, RandomRotate, RandomCrop, KBCrop or NYUCrop '
+                'of this toolbox, or write one (docs/customize.md)'
             )
     return steps
 
 
 def sample_generator(index: int) -> np.random.RandomState:
     """Return the generator of a sample's augmentation: its own if the sampler keyed it, a fresh one otherwise."""
-    return index.generator() if isinstance(index, SampleIndex) else np.random.RandomState()
+    if isinstance(index, SampleIndex):
+        return index.generator()
+    return np.random.RandomState()
 
 
 @DATASETS.register_module()
@@ -87,9 +91,8 @@ class BaseDepthDataset(BaseDataset):
     METAINFO = dict(dataset_name='depth', min_depth=1e-3, max_depth=10.0)
     DEPTH_SCALE = 1000.0
     DEPTH_READER: str | None = None
-    SELECTION: tuple[
-        str, ...
-    ] = ()  # attributes that choose the samples beside ann_file and data_prefix
+    # Attributes that choose the samples, in addition to ann_file and data_prefix.
+    SELECTION: tuple[str, ...] = ()
     PREPARE_HINT = 'docs/dataset_prepare.md draws the expected layout'
 
     # Facts about the published release. They stand here alone: the data doctor, the preparers and
@@ -99,9 +102,8 @@ class BaseDepthDataset(BaseDataset):
     SCENE_OF: str | None = None  # regular expression: the drive or scene in an image's path
     TYPICAL_DEPTH: tuple[float, float] | None = None  # median over a whole set, metres
     CAMERA_HEIGHT: tuple[float, float] | None = None  # of a car's camera above the road, metres
-    NOMINAL_CAMERA: tuple[float, float] | None = (
-        None  # fy / width, cy / height of nearly all images
-    )
+    # fy / width, cy / height of nearly all images
+    NOMINAL_CAMERA: tuple[float, float] | None = None
     SPLIT_FILES: dict[str, SplitFile] = {}  # published lists by file name
     RECORDINGS = ''  # data sets of one name here share their scenes; the data set's own by default
     SPLITS_SHARING_SCENES: tuple[str, ...] = ()  # roles whose published list has training scenes
@@ -140,8 +142,8 @@ class BaseDepthDataset(BaseDataset):
         self.depth_scale = float(self.DEPTH_SCALE if depth_scale is None else depth_scale)
         if not (math.isfinite(self.depth_scale) and self.depth_scale > 0):
             raise ValueError(
-                f'{type(self).__name__}: depth_scale is the number of stored integers per metre (1000 for millimetres, '
-                f'256 for KITTI), which is positive; got {depth_scale!r}'
+                f'{type(self).__name__}: depth_scale is the number of stored integers per metre '
+                f'(1000 for millimetres, 256 for KITTI), which is positive; got {depth_scale!r}'
             )
         self.min_depth = float(self.METAINFO['min_depth'] if min_depth is None else min_depth)
         self.max_depth = float(self.METAINFO['max_depth'] if max_depth is None else max_depth)
@@ -150,6 +152,7 @@ class BaseDepthDataset(BaseDataset):
             kwargs.pop('metainfo', None) or {}, min_depth=self.min_depth, max_depth=self.max_depth
         )
         prefix = dict(img_path='', depth_path='') | dict(data_prefix or {})
+        # mmengine would build the steps from the registry of its current scope.
         kwargs['pipeline'] = build_pipeline(kwargs.get('pipeline', ()))
         super().__init__(
             ann_file=ann_file, data_root=data_root, data_prefix=prefix, metainfo=metainfo, **kwargs
@@ -170,12 +173,13 @@ class BaseDepthDataset(BaseDataset):
         samples = [self.complete(sample, where) for sample, where in self.find_samples()]
         if not samples:
             raise ValueError(
-                f'{type(self).__name__}: {self.ann_file or self.data_root} lists no image with ground truth'
+                f'{type(self).__name__}: {self.ann_file or self.data_root} lists no image with '
+                'ground truth'
             )
         return samples
 
     def find_samples(self) -> Iterator[tuple[dict, str]]:
-        """Yield each sample and where it is listed; the lines of the split file here, folders in other data sets."""
+        """Yield each sample and where it is listed: lines of the split file, folders in subclasses."""
         split = Path(self.ann_file)
         if not split.is_file():
             raise FileNotFoundError(
@@ -197,20 +201,19 @@ class BaseDepthDataset(BaseDataset):
         """
         if len(fields) < 2:
             raise ValueError(
-                f'{type(self).__name__}: {where} should read "IMAGE DEPTH [...]", it has {len(fields)} field: '
-                f'{" ".join(fields)!r}'
+                f'{type(self).__name__}: {where} should read "IMAGE DEPTH [...]", it has '
+                f'{len(fields)} field: {" ".join(fields)!r}'
             )
+        # The Eigen lists keep frames that the benchmark has no ground truth of.
         if fields[1] == 'None':
             return None
-        image, depth = (field.lstrip('/') for field in fields[:2])
-        prefix = self.data_prefix
-        return dict(
-            img_path=str(Path(prefix['img_path'], image)),
-            depth_path=str(Path(prefix['depth_path'], depth)),
-        )
+        # Published lines may begin with a slash, which would make the path absolute.
+        image = Path(self.data_prefix['img_path'], fields[0].lstrip('/'))
+        depth = Path(self.data_prefix['depth_path'], fields[1].lstrip('/'))
+        return dict(img_path=str(image), depth_path=str(depth))
 
     def complete(self, sample: dict, where: str) -> dict:
-        """Return a sample with what all samples carry, ``where`` being the place that lists it."""
+        """Return a sample with the keys of all samples; ``where`` names the line that lists it."""
         defaults = dict(
             depth_scale=self.depth_scale,
             dataset=self.metainfo['dataset_name'],
@@ -226,17 +229,19 @@ class BaseDepthDataset(BaseDataset):
 
     def selection(self) -> dict:
         """Return the settings other than the split file that choose the samples, in plain values."""
-        prefix = {
-            key: below(folder, self.data_root) for key, folder in self.data_prefix.items() if folder
-        }
-        return json.loads(
-            json.dumps(
-                dict(data_prefix=prefix) | {key: getattr(self, key) for key in self.SELECTION}
-            )
-        )
+        prefix = {}
+        for key, folder in self.data_prefix.items():
+            if folder:
+                prefix[key] = below(folder, self.data_root)
+        settings = dict(data_prefix=prefix)
+        for key in self.SELECTION:
+            settings[key] = getattr(self, key)
+        # Through JSON and back, because the index of a pack, which has been there, is compared with
+        # it: tuples become lists.
+        return json.loads(json.dumps(settings))
 
     def split_name(self) -> str:
-        """Return the name of the split in ``SPLIT_FILES`` or ``SPLIT_COUNTS``: split file or ``split``."""
+        """Return the name of the split in ``SPLIT_FILES`` or ``SPLIT_COUNTS``."""
         file_name = Path(self.ann_file or '').name
         if file_name in self.SPLIT_FILES or file_name in self.SPLIT_COUNTS:
             return file_name
@@ -250,19 +255,23 @@ class BaseDepthDataset(BaseDataset):
         return self.SPLIT_COUNTS.get(name)
 
     def add_details(self, sample: dict) -> dict:
-        """Return the sample with what is read only when it is used, such as a camera file of its own."""
+        """Return the sample with what is read when it is used, such as a camera file of its own."""
         return sample
 
     def prepare_data(self, idx: int) -> dict:
-        """Return sample ``idx`` after the pipeline; its random numbers follow from the sampler's position."""
+        """Return sample ``idx`` after the pipeline.
+
+        Its random numbers follow from the sampler's position.
+        """
         sample = self.get_data_info(int(idx))
-        if not self.pack:  # it holds the details
+        # A pack holds the details.
+        if not self.pack:
             sample = self.add_details(sample)
         sample['rng'] = sample_generator(idx)
         return self.pipeline(sample)
 
     def __getitem__(self, idx: int) -> dict:
-        """Return the packed sample; unlike mmengine's, a failure is an error and never another sample."""
+        """Return the packed sample; unlike in mmengine a failure never gives another sample."""
         if not self._fully_initialized:
             self.full_init()
         return self.prepare_data(idx)
@@ -270,8 +279,8 @@ class BaseDepthDataset(BaseDataset):
     def _check_root(self) -> None:
         if self.data_root and not Path(self.data_root).is_dir():
             raise FileNotFoundError(
-                f'{type(self).__name__}: data_root {self.data_root} does not exist; {self.PREPARE_HINT}, '
-                'or set data_root in the config'
+                f'{type(self).__name__}: data_root {self.data_root} does not exist; '
+                f'{self.PREPARE_HINT}, or set data_root in the config'
             )
 
     def _check_first(self, sample: dict) -> None:
@@ -280,7 +289,8 @@ class BaseDepthDataset(BaseDataset):
             path = sample.get(key)
             if path and not Path(path).is_file():
                 raise FileNotFoundError(
-                    f'{type(self).__name__}: {path} ({sample["listed_in"]}) does not exist; {self.PREPARE_HINT}'
+                    f'{type(self).__name__}: {path} ({sample["listed_in"]}) does not exist; '
+                    f'{self.PREPARE_HINT}'
                 )
 
     def get_data_info(self, idx: int) -> dict:

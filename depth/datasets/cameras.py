@@ -26,7 +26,8 @@ def read_camera_text(path: str | Path) -> list[list[float]]:
         return pinhole(*numbers)
     if len(numbers) != 9:
         raise ValueError(
-            f'camera file {path} holds {len(numbers)} numbers, expected the nine of a 3x3 matrix or fx, fy, cx, cy'
+            f'camera file {path} holds {len(numbers)} numbers, expected the nine of a 3x3 matrix '
+            'or fx, fy, cx, cy'
         )
     return [numbers[0:3], numbers[3:6], numbers[6:9]]
 
@@ -45,11 +46,12 @@ def distance_to_depth(distance: np.ndarray, intrinsic: np.ndarray) -> np.ndarray
     (fx, _, cx), (_, fy, cy) = np.asarray(intrinsic, np.float32)[:2]
     x = (np.arange(width, dtype=np.float32) - cx) / fx
     y = (np.arange(height, dtype=np.float32) - cy) / fy
+    # |K^-1 (u, v, 1)| = sqrt(1 + x^2 + y^2), by broadcasting: no (3, H, W) array of rays.
     return distance / np.sqrt(1 + np.square(x)[None] + np.square(y)[:, None])
 
 
 def project_points(points: np.ndarray, intrinsic: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Project points into an image, each to the nearest pixel; of several in one pixel the nearest point stays.
+    """Project points into an image, each to the nearest pixel; the nearest point of a pixel stays.
 
     Args:
         points: (M, 3) in metres, axes of the camera: x right, y down, z forward.
@@ -59,11 +61,13 @@ def project_points(points: np.ndarray, intrinsic: np.ndarray, shape: tuple[int, 
     Returns:
         Depth (H, W) float32 in metres, 0 where no point falls.
     """
+    # Points behind the camera would be mirrored into the image.
     points = points[points[:, 2] > 0]
     pixels = points @ np.asarray(intrinsic, np.float64).T
     columns, rows = np.rint(pixels[:, :2] / pixels[:, 2:]).astype(np.int64).T
     inside = (columns >= 0) & (columns < shape[1]) & (rows >= 0) & (rows < shape[0])
     depth = np.full(shape, np.inf, np.float32)
+    # `depth[rows, columns] = z` would keep the last point of a pixel; `at` counts every one.
     np.minimum.at(depth, (rows[inside], columns[inside]), points[inside, 2].astype(np.float32))
     depth[np.isinf(depth)] = 0
     return depth

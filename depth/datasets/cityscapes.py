@@ -31,8 +31,10 @@ def read_cityscapes_depth(sample: dict) -> np.ndarray:
     stored = read_stored(path)
     if stored.dtype != np.uint16 or stored.ndim != 2:
         raise ValueError(
-            f'disparity {path} is {stored.dtype} {stored.shape}, expected a 16-bit PNG of one channel'
+            f'disparity {path} is {stored.dtype} {stored.shape}, expected a 16-bit PNG of one '
+            'channel'
         )
+    # p = 256 d + 1, because 0 is kept for pixels without a match.
     disparity = (stored.astype(np.float32) - 1) / np.float32(256)
     has_disparity = disparity > 0
     depth = np.zeros_like(disparity)
@@ -132,6 +134,7 @@ class CityscapesDataset(BaseDepthDataset):
             FileNotFoundError: If there is no camera file.
             ValueError: If it lacks what is needed.
         """
+        # Cameras differ by city and day, so each image has a file of its own.
         path = Path(sample['camera_path'])
         if not path.is_file():
             raise FileNotFoundError(f'camera file {path} does not exist; {self.PREPARE_HINT}')
@@ -142,7 +145,8 @@ class CityscapesDataset(BaseDepthDataset):
             baseline = float(camera['extrinsic']['baseline'])
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
-                f'camera file {path} should hold intrinsic (fx, fy, u0, v0) and extrinsic (baseline): '
+                f'camera file {path} should hold intrinsic (fx, fy, u0, v0) and '
+                f'extrinsic (baseline): '
                 f'{type(error).__name__}: {error}'
             ) from error
         return dict(sample, cam_intrinsic=matrix, baseline_fx=baseline * matrix[0][0])

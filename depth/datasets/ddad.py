@@ -13,15 +13,16 @@ from .cameras import pinhole, project_points
 from .published import Archive
 from .transforms.loading import read_stored
 
+# Keys of "scene_splits" in ddad.json.
 SPLITS = dict(train='0', val='1', test='2')
 
 
 @READERS.register_module(name='ddad')
 def read_ddad_depth(sample: dict) -> np.ndarray:
-    """Return depth, float32 metres (H, W), of the laser points that fall into the image, the nearest in each pixel.
+    """Return depth, float32 metres (H, W), of the laser points that fall into the image.
 
     Laser and camera move between their exposures: points go through the world, by the pose of each
-    sensor at its time.
+    sensor at its time. Of several points in a pixel the nearest stays.
 
     Raises:
         FileNotFoundError: If the point file is missing.
@@ -33,17 +34,20 @@ def read_ddad_depth(sample: dict) -> np.ndarray:
         raise ValueError(
             f'point file {path} holds {points.shape}, expected (M, 4): x, y, z, intensity'
         )
-    lidar_to_camera = np.linalg.inv(pose_matrix(sample['camera_pose'])) @ pose_matrix(
-        sample['lidar_pose']
-    )
-    in_camera = (
-        points[:, :3].astype(np.float64) @ lidar_to_camera[:3, :3].T + lidar_to_camera[:3, 3]
-    )
+    # Poses lead from the sensor to the world.
+    camera_to_world = pose_matrix(sample['camera_pose'])
+    lidar_to_camera = np.linalg.inv(camera_to_world) @ pose_matrix(sample['lidar_pose'])
+    rotation, translation = lidar_to_camera[:3, :3], lidar_to_camera[:3, 3]
+    in_camera = points[:, :3].astype(np.float64) @ rotation.T + translation
+    # The camera and the size of the file: the pipeline may have resized the image meanwhile.
     return project_points(in_camera, sample['full_intrinsic'], tuple(sample['full_shape']))
 
 
 def pose_matrix(pose: dict) -> np.ndarray:
-    """Return the transform (4, 4) of a stored pose: a unit quaternion (qw, qx, qy, qz) and a translation in metres."""
+    """Return the transform (4, 4) of a stored pose.
+
+    ``rotation`` is a unit quaternion (qw, qx, qy, qz), ``translation`` is in metres.
+    """
     w, x, y, z = (float(pose['rotation'][name]) for name in ('qw', 'qx', 'qy', 'qz'))
     matrix = np.eye(4)
     matrix[:3, :3] = [
@@ -127,7 +131,9 @@ class DDADDataset(BaseDepthDataset):
     def published_count(self) -> int | None:
         """Return the published number of images of the chosen cameras; each has as many as another."""
         count = super().published_count()
-        return None if count is None else count * len(self.cameras)
+        if count is None:
+            return None
+        return count * len(self.cameras)
 
     def find_samples(self) -> Iterator[tuple[dict, str]]:
         """Yield the images of the split, scene by scene in the file's order."""
@@ -135,34 +141,33 @@ class DDADDataset(BaseDepthDataset):
         for name in splits.get(SPLITS[self.split], dict(filenames=[]))['filenames']:
             path = Path(self.data_root, name)
             try:
-                yield from ((sample, str(path)) for sample in self._scene(path))
+                for sample in self._scene(path):
+                    yield sample, str(path)
             except (KeyError, TypeError) as error:
                 raise ValueError(
                     f'{path} is no scene file of DDAD: {type(error).__name__}: {error}'
                 ) from error
 
     def _scene(self, path: Path) -> Iterator[dict]:
+        """Yield the samples of a scene file, which refers to data and calibrations by their keys."""
         scene = _read_json(path, self.PREPARE_HINT)
         data = {datum['key']: datum for datum in scene['data']}
         matrices: dict[str, dict] = {}
         for entry in scene['samples']:
             key = entry['calibration_key']
             if key not in matrices:
-                matrices[key] = _intrinsics(
-                    _read_json(path.parent / 'calibration' / f'{key}.json', self.PREPARE_HINT)
-                )
-            sensors = {
-                data[datum]['id']['name'].upper(): data[datum]['datum']
-                for datum in entry['datum_keys']
-            }
+                calibration = path.parent / 'calibration' / f'{key}.json'
+                matrices[key] = _intrinsics(_read_json(calibration, self.PREPARE_HINT))
+            # Names in upper case, as those of the folders, however a file writes them.
+            sensors = {}
+            for datum_key in entry['datum_keys']:
+                datum = data[datum_key]
+                sensors[datum['id']['name'].upper()] = datum['datum']
             for camera in self.cameras:
-                if camera in sensors and 'LIDAR' in sensors:
-                    yield self._sample(
-                        path.parent,
-                        sensors[camera]['image'],
-                        sensors['LIDAR'],
-                        matrices[key][camera],
-                    )
+                if camera not in sensors or 'LIDAR' not in sensors:
+                    continue
+                image, intrinsic = sensors[camera]['image'], matrices[key][camera]
+                yield self._sample(path.parent, image, sensors['LIDAR'], intrinsic)
 
     @staticmethod
     def _sample(folder: Path, image: dict, lidar: dict, intrinsic: list) -> dict:
@@ -180,11 +185,11 @@ class DDADDataset(BaseDepthDataset):
 
 
 def _intrinsics(calibration: dict) -> dict[str, list[list[float]]]:
-    names, cameras = calibration['names'], calibration['intrinsics']
-    return {
-        name.upper(): pinhole(camera['fx'], camera['fy'], camera['cx'], camera['cy'])
-        for name, camera in zip(names, cameras, strict=True)
-    }
+    """Return the pinhole matrices (3, 3) by the camera's name, in upper case."""
+    matrices = {}
+    for name, camera in zip(calibration['names'], calibration['intrinsics'], strict=True):
+        matrices[name.upper()] = pinhole(camera['fx'], camera['fy'], camera['cx'], camera['cy'])
+    return matrices
 
 
 def _read_json(path: str | Path, hint: str) -> dict:

@@ -48,6 +48,7 @@ class DIMLOutdoorDataset(BaseDepthDataset):
     CONFIGS = ('diml_outdoor.py',)
     ARCHIVES = (Archive('diml_outdoor_test.zip'),)
     ARCHIVE_MEMBERS = r'(?:^|/)(test/(?:LR|HR)/.*?(?:outleft|depthmap)/[^/]+\.png)$'
+    # There is no public address: the owners send a link on request.
     GET_BY_HAND = (
         'ask for the outdoor test set at https://dimlrgbd.github.io and save it under this name'
     )
@@ -59,7 +60,9 @@ class DIMLOutdoorDataset(BaseDepthDataset):
 
     def split_name(self) -> str:
         """Return the name of the list, or the folder."""
-        return Path(self.ann_file).name if self.ann_file else self.folder
+        if self.ann_file:
+            return Path(self.ann_file).name
+        return self.folder
 
     def find_samples(self) -> Iterator[tuple[dict, str]]:
         """Yield the listed images, or all of the folder sorted by path."""
@@ -73,7 +76,5 @@ class DIMLOutdoorDataset(BaseDepthDataset):
             )
         for image in sorted(folder.glob('**/outleft/*.png')):
             depth = image.parents[1] / 'depthmap' / image.name
-            yield (
-                dict(img_path=str(image), depth_path=str(depth), scene='outdoor_scene'),
-                str(folder),
-            )
+            sample = dict(img_path=str(image), depth_path=str(depth), scene='outdoor_scene')
+            yield sample, str(folder)

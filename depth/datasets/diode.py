@@ -26,7 +26,11 @@ def read_diode_depth(sample: dict) -> np.ndarray:
     path = sample['depth_path']
     depth = read_stored(path)
     mask = read_stored(path.removesuffix('.npy') + '_mask.npy')
-    depth, mask = (array[..., 0] if array.ndim == 3 else array for array in (depth, mask))
+    # Published maps are (768, 1024, 1) and their masks (768, 1024).
+    if depth.ndim == 3:
+        depth = depth[..., 0]
+    if mask.ndim == 3:
+        mask = mask[..., 0]
     if depth.shape != mask.shape:
         raise ValueError(
             f'depth map {path} is {depth.shape}, its mask {mask.shape}; they must be equal'
@@ -35,7 +39,7 @@ def read_diode_depth(sample: dict) -> np.ndarray:
 
 
 class DIODEDataset(BaseDepthDataset):
-    """DIODE, 768x1024, one laser scanner in- and outdoors; depth in metres as float32 npy with a mask beside it.
+    """DIODE, 768x1024, one laser scanner in- and outdoors; depth in metres as float32 npy with a mask.
 
     ::
 
@@ -60,10 +64,11 @@ class DIODEDataset(BaseDepthDataset):
 
     DEPTH_READER = 'diode'
     FOLDER = ''
-    CAM_INTRINSIC = pinhole(
-        886.81, 927.06, 512, 384
-    )  # pixels; intrinsics.txt of the published development kit
-    PREPARE_HINT = 'it should hold train/ or val/ with indoors/ and outdoor/ as unpacked from the published archives'
+    CAM_INTRINSIC = pinhole(886.81, 927.06, 512, 384)  # pixels; intrinsics.txt of the published kit
+    PREPARE_HINT = (
+        'it should hold train/ or val/ with indoors/ and outdoor/ as unpacked from the published '
+        'archives'
+    )
     SELECTION = ('split',)
 
     LICENCE = 'MIT'
@@ -91,7 +96,9 @@ class DIODEDataset(BaseDepthDataset):
 
     def split_name(self) -> str:
         """Return the name of the list, or the folder that is the split."""
-        return Path(self.ann_file).name if self.ann_file else self.split
+        if self.ann_file:
+            return Path(self.ann_file).name
+        return self.split
 
     def find_samples(self) -> Iterator[tuple[dict, str]]:
         """Yield the listed images, or those of the split's folder, sorted by path."""

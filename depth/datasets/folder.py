@@ -53,15 +53,19 @@ class FolderDepthDataset(BaseDepthDataset):
         unpaired = [stem for stem in images if stem not in depths]
         if unpaired:
             raise ValueError(
-                f'{len(unpaired)} of {len(images)} images in {self.data_prefix["img_path"]} have no depth map of the '
-                f'same stem in {self.data_prefix["depth_path"]}, the first: {images[unpaired[0]].name}'
+                f'{len(unpaired)} of {len(images)} images in {self.data_prefix["img_path"]} have no '
+                f'depth map of the same stem in {self.data_prefix["depth_path"]}, the first: '
+                f'{images[unpaired[0]].name}'
             )
         cameras = self._cameras()
         for stem, image in images.items():
-            camera = cameras.get(stem, cameras.get('', {}))
-            yield dict(img_path=str(image), depth_path=str(depths[stem]), **camera), self.data_root
+            sample = dict(img_path=str(image), depth_path=str(depths[stem]))
+            # A file may have one camera for all images, which has the stem ''.
+            sample |= cameras.get(stem, cameras.get('', {}))
+            yield sample, self.data_root
 
     def _list(self, key: str, suffixes: tuple[str, ...]) -> dict[str, Path]:
+        """Return the files below a folder by their stems, ``sub/name``, sorted by path."""
         folder = Path(self.data_prefix[key])
         if not folder.is_dir():
             raise FileNotFoundError(
@@ -73,15 +77,21 @@ class FolderDepthDataset(BaseDepthDataset):
             stem = path.relative_to(folder).with_suffix('').as_posix()
             if stem in stems:
                 raise ValueError(
-                    f'{stems[stem]} and {path} have the same stem, so it is not clear which one is meant'
+                    f'{stems[stem]} and {path} have the same stem, so it is not clear which one is '
+                    'meant'
                 )
             stems[stem] = path
         return stems
 
     def _cameras(self) -> dict[str, dict]:
+        """Return ``cam_intrinsic`` by stem, nothing where the folder has no camera file."""
         path = Path(self.data_root, 'intrinsics.json')
-        cameras = read_cameras(path) if path.is_file() else {}
-        return {stem: dict(cam_intrinsic=matrix) for stem, matrix in cameras.items()}
+        if not path.is_file():
+            return {}
+        cameras = {}
+        for stem, matrix in read_cameras(path).items():
+            cameras[stem] = dict(cam_intrinsic=matrix)
+        return cameras
 
 
 class OtherCamerasError(ValueError):
@@ -89,7 +99,7 @@ class OtherCamerasError(ValueError):
 
 
 def read_cameras(path: Path) -> dict[str, list[list[float]]]:
-    """Return the pinhole matrices (3, 3) of an ``intrinsics.json`` by stem; the key '' stands for all images.
+    """Return the pinhole matrices (3, 3) of an ``intrinsics.json`` by stem, '' for all images.
 
     Raises:
         OtherCamerasError: If the file does not hold ``fx fy cx cy``.
@@ -101,16 +111,16 @@ def read_cameras(path: Path) -> dict[str, list[list[float]]]:
         raise ValueError(f'{path} cannot be read as JSON: {error}') from error
     try:
         entries = {'': content} if 'fx' in content else content
-        numbers = {
-            stem: [entry[name] for name in ('fx', 'fy', 'cx', 'cy')]
-            for stem, entry in entries.items()
-        }
+        numbers = {}
+        for stem, entry in entries.items():
+            numbers[stem] = (entry['fx'], entry['fy'], entry['cx'], entry['cy'])
     except (KeyError, TypeError, AttributeError) as error:
         raise OtherCamerasError(
-            f'{path} should hold {{"fx", "fy", "cx", "cy"}} in pixels, for all images or one entry a stem; '
-            f'it does not: {type(error).__name__}: {error}'
+            f'{path} should hold {{"fx", "fy", "cx", "cy"}} in pixels, for all images or one entry '
+            f'a stem; it does not: {type(error).__name__}: {error}'
         ) from error
-    return {
-        stem: pinhole_matrix(*values, f'{path}, entry {stem!r}' if stem else str(path)).tolist()
-        for stem, values in numbers.items()
-    }
+    matrices = {}
+    for stem, (fx, fy, cx, cy) in numbers.items():
+        source = f'{path}, entry {stem!r}' if stem else str(path)
+        matrices[stem] = pinhole_matrix(fx, fy, cx, cy, source).tolist()
+    return matrices

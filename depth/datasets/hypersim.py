@@ -11,25 +11,22 @@ from depth.registry import DATASETS, READERS
 
 from .base import BaseDepthDataset
 from .cameras import distance_to_depth, pinhole
-from .optional import import_optional
+from .optional_imports import import_optional
 from .text_files import read_text
 from .transforms.loading import without_invalid
 
-CAM_INTRINSIC = pinhole(
-    886.81, 886.81, 511.5, 383.5
-)  # pixels; scenes with a tilted lens deviate from it
-COLUMNS = (
-    'scene_name',
-    'camera_name',
-    'frame_id',
-    'included_in_public_release',
-    'split_partition_name',
-)
+# Pixels; scenes with a tilted lens deviate from it.
+CAM_INTRINSIC = pinhole(886.81, 886.81, 511.5, 383.5)
+# Of the published split file.
+COLUMNS = ('scene_name', 'camera_name', 'frame_id')
+COLUMNS += ('included_in_public_release', 'split_partition_name')
 
 
 @READERS.register_module(name='hypersim')
 def read_hypersim_depth(sample: dict) -> np.ndarray:
-    """Return depth along the axis, float32 metres (H, W), from the stored distance along the ray; NaN becomes 0.
+    """Return depth along the axis, float32 metres (H, W), from the stored distance along the ray.
+
+    NaN, where a ray meets nothing, becomes 0.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -119,10 +116,9 @@ class HypersimDataset(BaseDepthDataset):
                 f'{path} has no column {missing[0]!r}, the published one has {", ".join(COLUMNS)}'
             )
         for row in rows:
-            if (
-                row['included_in_public_release'] == 'True'
-                and row['split_partition_name'] == self.split
-            ):
+            # Images with people or prominent logos are listed but not released.
+            is_released = row['included_in_public_release'] == 'True'
+            if is_released and row['split_partition_name'] == self.split:
                 yield self._sample(row), f'{path}, line {rows.line_num}'
 
     def _sample(self, row: dict[str, str]) -> dict:

@@ -22,9 +22,11 @@ from PIL import Image
 SIGNATURE = b'\xff\xd8\xff'
 FILL = 128  # every channel of a pixel for which the data lacked
 
+# Marker codes, each written after a byte FF: start of scan, end of image, restart interval.
 _SOS, _EOI, _DRI = 0xDA, 0xD9, 0xDD
 _APP1, _EXIF_SIGNATURE = 0xE1, b'Exif\0\0'
-_SEGMENTS = frozenset([0xC4, 0xCC, *range(0xDA, 0xE0), *range(0xE0, 0xF0), 0xFE])
+# Segments with a length: tables (DHT, DAC), SOS to EXP, APP0 to APP15, comments.
+_SEGMENTS = frozenset(range(0xDA, 0xF0)) | {0xC4, 0xCC, 0xFE}
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15
 _PROGRESSIVE = frozenset([0xC2, 0xC6, 0xCA, 0xCE])
 _STEP = 32  # bytes; a run of twice as many equal ones is found
@@ -61,9 +63,12 @@ def entropy_error(content: bytes) -> str:
         pixels = _decoded(content)
     except (OSError, SyntaxError, ValueError) as error:
         return f'it cannot be decoded: {error}'
-    pieces = [
-        content[start:end] for start, end in zip([0, *ends], [*ends, len(content)], strict=True)
-    ]
+    pieces, start = [], 0
+    for end in ends:
+        pieces.append(content[start:end])
+        start = end
+    pieces.append(content[start:])
+    # A decoder skips bytes between the data and a marker, unless it still waits for data.
     if not _is_decoded_to(_JUNK.join(pieces), pixels):
         return 'its compressed data end before the last pixel'
     # The codes of a picture of one colour may have a single symbol, then altered data do not change
@@ -75,13 +80,15 @@ def entropy_error(content: bytes) -> str:
 
 
 def looks_damaged(content: bytes, img: np.ndarray) -> bool:
-    """Return whether a JPEG file may be damaged: a cheap question, to be settled by :func:`entropy_error`.
+    """Return whether a JPEG file may be damaged, by a cheap test; :func:`entropy_error` settles it.
 
     Args:
         content: The file; its structure is right.
         img: What it was decoded to, (H, W, 3) uint8.
     """
-    return bool((img[-8:, -8:] == FILL).all()) or _has_run(content, content.find(b'\xff\xda'))
+    # libjpeg fills what is missing with grey, so the last block of the picture tells.
+    is_grey = bool((img[-8:, -8:] == FILL).all())
+    return is_grey or _has_run(content, content.find(b'\xff\xda'))
 
 
 def exif_orientation(content: bytes) -> int:
@@ -90,12 +97,10 @@ def exif_orientation(content: bytes) -> int:
     The segments before the compressed data are looked at, so a file without EXIF costs
     microseconds.
     """
-    position = 2
+    position = 2  # after FFD8, the start of the image
     while content[position : position + 1] == b'\xff' and len(content) >= position + 4:
-        marker, length = (
-            content[position + 1],
-            int.from_bytes(content[position + 2 : position + 4], 'big'),
-        )
+        marker = content[position + 1]
+        length = int.from_bytes(content[position + 2 : position + 4], 'big')
         if marker == _SOS:
             break
         segment = content[position + 4 : position + 2 + length]
@@ -131,6 +136,8 @@ def _walk(content: bytes) -> list[int]:
         position += length
         if code in _FRAMES:
             frame = _Frame.parse(segment)
+            # Progressive scans send the 64 coefficients of a block bit by bit; each has to reach
+            # its last one.
             if code in _PROGRESSIVE:
                 missing_bits = {component: np.ones(64, bool) for component in frame.components}
         elif code == _DRI:
@@ -141,12 +148,11 @@ def _walk(content: bytes) -> list[int]:
             position = scan_ends[-1]
             if missing_bits:
                 _note_scan(segment, missing_bits)
-            # A scan of a single component has units of another number.
-            elif (
-                frame and interval and frame.units and segment[:1] == bytes([len(frame.components)])
-            ):
+            elif frame and interval and frame.units:
+                # The number of units is that of a scan of all components.
+                is_scan_of_all = segment[:1] == bytes([len(frame.components)])
                 expected = -(-frame.units // interval)
-                if len(scan_ends) != expected:
+                if is_scan_of_all and len(scan_ends) != expected:
                     raise _DamageError(
                         f'{len(scan_ends)} of {expected} restart intervals are there'
                     )
@@ -158,10 +164,16 @@ def _walk(content: bytes) -> list[int]:
 
 
 class _Frame(NamedTuple):
-    """Header of a frame: the identifiers of its components, and how many units a scan of all of them has."""
+    """Header of a frame.
+
+    Attributes:
+        components: Their identifiers: luminance and two colour differences, as a rule.
+        units: Number of units (blocks of 8x8 pixels, times the sampling factors) that a scan of all
+            components has; 0 if the height is not known yet.
+    """
 
     components: tuple[int, ...]
-    units: int  # 0 if the height is not known yet
+    units: int
 
     @classmethod
     def parse(cls, segment: bytes) -> '_Frame':
@@ -170,8 +182,10 @@ class _Frame(NamedTuple):
         height, width = struct.unpack('>HH', segment[1:5])
         components = tuple(segment[6 + 3 * index] for index in range(segment[5]))
         factors = [segment[7 + 3 * index] for index in range(segment[5])]
+        # The sampling factors of a single component have no effect, says the standard (A.2.2).
         if len(factors) == 1:
             factors = [0x11]
+        # Horizontal and vertical factor share a byte.
         across = 8 * max(factor >> 4 for factor in factors)
         down = 8 * max(factor & 15 for factor in factors)
         if not across or not down:
@@ -184,6 +198,7 @@ def _note_scan(segment: bytes, missing_bits: dict[int, np.ndarray]) -> None:
     count = segment[0] if segment else 0
     if len(segment) < 4 + 2 * count:
         raise _DamageError('its scan header is cut off')
+    # Coefficients first to last; the lower half of the third byte counts the bits that are left out.
     first, last, approximation = segment[1 + 2 * count : 4 + 2 * count]
     for component in segment[1 : 1 + 2 * count : 2]:
         if component not in missing_bits:
@@ -192,7 +207,7 @@ def _note_scan(segment: bytes, missing_bits: dict[int, np.ndarray]) -> None:
 
 
 def _marker_positions(content: bytes) -> np.ndarray:
-    """Return where a byte FF is followed by neither 00, as in compressed data, nor FF, which is a fill byte."""
+    """Return where markers are: FF followed neither by 00 (compressed data) nor by FF (fill byte)."""
     values = np.frombuffer(content, np.uint8)
     positions = np.flatnonzero(values[:-1] == 0xFF)
     following = values[positions + 1]
@@ -200,7 +215,7 @@ def _marker_positions(content: bytes) -> np.ndarray:
 
 
 def _marker_at(content: bytes, position: int) -> tuple[int, int]:
-    """Return the code of the marker at ``position``, which fill bytes may precede, and where it ends."""
+    """Return the code of the marker at ``position``, after fill bytes if any, and where it ends."""
     start = position
     while content[position : position + 2] == b'\xff\xff':
         position += 1
@@ -214,9 +229,11 @@ def _marker_at(content: bytes, position: int) -> tuple[int, int]:
 def _scan_ends(content: bytes, markers: np.ndarray, position: int, interval: int) -> list[int]:
     """Return where the restart intervals end of compressed data that begin at ``position``."""
     ends = []
-    for number, marker in enumerate(markers[np.searchsorted(markers, position) :].tolist()):
+    following = markers[np.searchsorted(markers, position) :].tolist()
+    for number, marker in enumerate(following):
         code = content[marker + 1]
         ends.append(marker)
+        # Restart markers are numbered 0 to 7 in turn; any other marker ends the scan.
         if not 0xD0 <= code <= 0xD7:
             return ends
         if not interval or code != 0xD0 + number % 8:
@@ -227,8 +244,10 @@ def _scan_ends(content: bytes, markers: np.ndarray, position: int, interval: int
 def _with_altered_end(content: bytes, end: int) -> bytes:
     """Return the file with other values in the last bytes of compressed data that end at ``end``."""
     start = end - _TAIL
-    if content[start - 1] == 0xFF:  # keep the pair of FF and 00
+    # FF 00 stands for one byte FF of data and stays a pair.
+    if content[start - 1] == 0xFF:
         start += 1
+    # At most FE, so that no marker comes into being.
     altered = bytes(min(byte ^ 0x55, 0xFE) for byte in content[start:end])
     return content[:start] + altered + content[end:]
 
@@ -236,12 +255,14 @@ def _with_altered_end(content: bytes, end: int) -> bytes:
 def _has_run(content: bytes, start: int) -> bool:
     """Return whether 2 * ``_STEP`` bytes behind ``start`` are equal, which compressed data rarely have."""
     samples = np.frombuffer(content, np.uint8)[max(start, 0) :: _STEP]
+    # Every 32nd byte is compared with the next one first: fast, and nearly always enough.
     candidates = np.flatnonzero(samples[1:] == samples[:-1]) * _STEP + max(start, 0)
     return any(len(set(content[index : index + _STEP + 1])) == 1 for index in candidates.tolist())
 
 
 def _orientation(tiff: bytes) -> int:
     """Return the orientation in the first directory of TIFF data, 1 if it is not there."""
+    # Intel or Motorola: the byte order of the numbers that follow.
     order = {b'II': '<', b'MM': '>'}.get(tiff[:2])
     if order is None or len(tiff) < 8:
         return 1
@@ -251,8 +272,8 @@ def _orientation(tiff: bytes) -> int:
     (count,) = struct.unpack_from(f'{order}H', tiff, start)
     for entry in range(start + 2, min(start + 2 + 12 * count, len(tiff) - 11), 12):
         tag, _kind, _count, value = struct.unpack_from(f'{order}HHIH', tiff, entry)
-        if tag == _ORIENTATION:
-            return value if 1 <= value <= 8 else 1
+        if tag == _ORIENTATION and 1 <= value <= 8:
+            return value
     return 1
 
 

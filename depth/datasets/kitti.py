@@ -14,6 +14,7 @@ SERVER = 'https://s3.eu-central-1.amazonaws.com/avg-kitti'
 GROUND_TRUTH_ARCHIVE = Archive(
     'data_depth_annotated.zip', f'{SERVER}/data_depth_annotated.zip', '14 GB', part='depth'
 )
+# The 28 drives that Eigen et al. keep for testing; every one has frames in the test list.
 EIGEN_TEST_DRIVES = frozenset(
     f'2011_{drive}'
     for drive in (
@@ -29,7 +30,7 @@ EIGEN_TEST_DRIVES = frozenset(
 
 @DATASETS.register_module()
 class KITTIDataset(BaseDepthDataset):
-    """KITTI raw images with the depth benchmark's ground truth: outdoor, about 375x1242, 16-bit PNG, depth * 256.
+    """KITTI raw images with the depth benchmark's ground truth: outdoor, 375x1242, depth * 256.
 
     ::
 
@@ -52,7 +53,9 @@ class KITTIDataset(BaseDepthDataset):
     CAMERA_HEIGHT = (1.4, 1.95)  # 1.65 m, and the slope of the road
     NOMINAL_CAMERA = (0.58, 0.47)
     DEPTH_SCALE = 256.0
-    CAMERAS = {  # recording day: fx = fy, cx, cy in pixels of the full frame, from its calib_cam_to_cam.txt (P_rect_02)
+    # Recording day: fx = fy, cx, cy in pixels of the full frame, from P_rect_02 of its
+    # calib_cam_to_cam.txt. The car was calibrated again each day.
+    CAMERAS = {
         '2011_09_26': (721.5377, 609.5593, 172.8540),
         '2011_09_28': (707.0493, 604.0814, 180.5066),
         '2011_09_29': (718.3351, 600.3891, 181.5122),
@@ -95,19 +98,19 @@ class KITTIDataset(BaseDepthDataset):
 
     def find_samples(self) -> Iterator[tuple[dict, str]]:
         """Yield each sample; images that were converted to JPEG are found under their listed PNG names."""
+        # By folder: asking the disk for every one of 23158 images takes seconds.
         converted: dict[Path, bool] = {}
         for sample, where in super().find_samples():
             image = Path(sample['img_path'])
             if image.parent not in converted:
-                converted[image.parent] = (
-                    not image.is_file() and image.with_suffix('.jpg').is_file()
-                )
+                is_converted = not image.is_file() and image.with_suffix('.jpg').is_file()
+                converted[image.parent] = is_converted
             if converted[image.parent]:
                 sample['img_path'] = str(image.with_suffix('.jpg'))
             yield dict(sample, scene=self.SCENE), where
 
     def parse_line(self, fields: list[str], where: str) -> dict | None:
-        """Return the sample of one line; without a known recording day in its path it has no intrinsics."""
+        """Return the sample of one line, with intrinsics if its path names a known recording day."""
         sample = super().parse_line(fields, where)
         day = re.search(r'\d{4}_\d\d_\d\d', fields[0])
         if sample is None or day is None or day.group() not in self.CAMERAS:

@@ -11,7 +11,7 @@ from .published import TOOLBOX_SPLITS, Archive, SplitFile
 
 @DATASETS.register_module()
 class KITTIBenchmarkDataset(KITTIDataset):
-    """KITTI depth prediction benchmark: outdoor, 16-bit PNG, depth * 256; ground truth up to 88 m counts.
+    """KITTI depth prediction benchmark: outdoor, depth * 256; ground truth up to 88 m counts.
 
     ::
 
@@ -62,9 +62,10 @@ class KITTIBenchmarkDataset(KITTIDataset):
     DEFAULT_PARTS = ('test', 'depth', 'images')
 
     def parse_line(self, fields: list[str], where: str) -> dict | None:
-        """Return the sample of one line; an image alone has no ground truth but may have a camera file."""
+        """Return the sample of one line; an image alone may have a camera file but no depth."""
         if len(fields) != 1:
             return super().parse_line(fields, where)
+        # The names of the test images, 0000000000.png on, tell neither drive nor day.
         image = Path(self.data_prefix['img_path'], fields[0].lstrip('/'))
         sample = dict(img_path=str(image))
         if self.data_prefix.get('cam_path'):
@@ -74,8 +75,6 @@ class KITTIBenchmarkDataset(KITTIDataset):
     def add_details(self, sample: dict) -> dict:
         """Add the intrinsics of a test image that has a camera file."""
         path = sample.get('cam_path')
-        return (
-            dict(sample, cam_intrinsic=read_camera_text(path))
-            if path and Path(path).is_file()
-            else sample
-        )
+        if not path or not Path(path).is_file():
+            return sample
+        return dict(sample, cam_intrinsic=read_camera_text(path))

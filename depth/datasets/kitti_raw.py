@@ -6,10 +6,12 @@ from pathlib import Path
 from depth.registry import DATASETS
 
 from .base import BaseDepthDataset
+from .cameras import pinhole
 from .kitti import KITTIDataset
 from .published import MONODEPTH2_SPLITS, SplitFile
 from .velodyne import read_calibration
 
+# As Monodepth2 reads its lists: l and r, or the numbers of the cameras.
 SIDES = {'l': 'left', 'r': 'right', '2': 'left', '3': 'right'}
 FOLDERS = {'left': 'image_02', 'right': 'image_03'}
 
@@ -115,7 +117,8 @@ class KITTIRawDataset(BaseDepthDataset):
         parts = Path(fields[0]).parts if fields else ()
         if len(fields) < 3 or len(parts) != 2 or not fields[1].isdigit() or fields[2] not in SIDES:
             raise ValueError(
-                f'{type(self).__name__}: {where} should read "DATE/DRIVE FRAME l|r", it is {" ".join(fields)!r}'
+                f'{type(self).__name__}: {where} should read "DATE/DRIVE FRAME l|r", it is '
+                f'{" ".join(fields)!r}'
             )
         root, frame, side = Path(self.data_root or '.'), f'{int(fields[1]):010d}', SIDES[fields[2]]
         drive = root / fields[0]
@@ -128,10 +131,8 @@ class KITTIRawDataset(BaseDepthDataset):
         )
         if self.stereo:
             other = 'right' if side == 'left' else 'left'
-            sample.update(
-                other_img_path=self._image(drive, other, frame),
-                baseline=self._baseline(root / parts[0]),
-            )
+            sample['other_img_path'] = self._image(drive, other, frame)
+            sample['baseline'] = self._baseline(root / parts[0])
         if self.hint_root is not None:
             sample['depth_hint_path'] = str(
                 root / self.hint_root / fields[0] / FOLDERS[side] / f'{frame}.npy'
@@ -142,25 +143,27 @@ class KITTIRawDataset(BaseDepthDataset):
         """Return the image's path; whether a folder holds JPEG or PNG is looked up once."""
         folder = drive / FOLDERS[side] / 'data'
         if folder not in self._suffixes:
-            suffix = next(
-                (suffix for suffix in ('.jpg', '.png') if (folder / f'{frame}{suffix}').is_file()),
-                '.jpg',
-            )
-            self._suffixes[folder] = suffix
+            is_png = (folder / f'{frame}.png').is_file()
+            is_jpeg = (folder / f'{frame}.jpg').is_file()
+            # A missing image gets the usual name, for the message.
+            self._suffixes[folder] = '.png' if is_png and not is_jpeg else '.jpg'
         return str(folder / f'{frame}{self._suffixes[folder]}')
 
     @staticmethod
     def _intrinsic(day: str) -> list[list[float]] | None:
+        # Both cameras have one matrix; their P_rect differ in the last column alone.
         if day not in KITTIDataset.CAMERAS:
             return None
         focal, cx, cy = KITTIDataset.CAMERAS[day]
-        return [[focal, 0.0, cx], [0.0, focal, cy], [0.0, 0.0, 1.0]]
+        return pinhole(focal, focal, cx, cy)
 
     def _baseline(self, day: Path) -> float:
         if self.baseline is not None:
             return self.baseline
         if day not in self._baselines:
             cameras = read_calibration(day / 'calib_cam_to_cam.txt')
-            left, right = (cameras[f'P_rect_{camera:02d}'].reshape(3, 4) for camera in (2, 3))
+            left = cameras['P_rect_02'].reshape(3, 4)
+            right = cameras['P_rect_03'].reshape(3, 4)
+            # P = K [I | t]: the last column holds focal length times distance from camera 0.
             self._baselines[day] = float((left[0, 3] - right[0, 3]) / left[0, 0])
         return self._baselines[day]

@@ -32,6 +32,8 @@ class MixedDepthDataset(Dataset):
         max_depth: Far end, by default the greatest of all. Models are compared with these, samples
             keep their own.
         test_mode: Allow images of different sizes, as in validation with a batch size of 1.
+        one_set_a_batch: Allow images of different sets to differ in size, for batches of one set
+            each (:class:`~depth.datasets.AlternatingSetSampler`).
 
     Raises:
         ValueError: If there is no data set, the weights do not fit, or sizes differ in training.
@@ -44,30 +46,37 @@ class MixedDepthDataset(Dataset):
         min_depth: float | None = None,
         max_depth: float | None = None,
         test_mode: bool = False,
+        one_set_a_batch: bool = False,
     ) -> None:
         if not datasets:
             raise ValueError('MixedDepthDataset: datasets is empty')
-        self.datasets = [
-            DATASETS.build(item) if isinstance(item, dict) else item for item in datasets
-        ]
+        self.datasets = []
+        for dataset in datasets:
+            if isinstance(dataset, dict):
+                dataset = DATASETS.build(dataset)
+            self.datasets.append(dataset)
         self.sizes = [len(dataset) for dataset in self.datasets]
-        self.counts = self.sizes if weights is None else _shares(weights, self.sizes)
-        self.starts = np.cumsum([0, *self.counts])
+        self.counts = self.sizes
+        if weights is not None:
+            self.counts = _shares(weights, self.sizes)
+        # First index of each set in a pass, and the length of the pass.
+        self.starts = np.concatenate([[0], np.cumsum(self.counts)])
         self.test_mode = test_mode
+        self.one_set_a_batch = one_set_a_batch
         metas = [dataset.metainfo for dataset in self.datasets]
-        self.min_depth = float(
-            min(meta['min_depth'] for meta in metas) if min_depth is None else min_depth
-        )
-        self.max_depth = float(
-            max(meta['max_depth'] for meta in metas) if max_depth is None else max_depth
-        )
+        if min_depth is None:
+            min_depth = min(meta['min_depth'] for meta in metas)
+        if max_depth is None:
+            max_depth = max(meta['max_depth'] for meta in metas)
+        self.min_depth, self.max_depth = float(min_depth), float(max_depth)
         self.metainfo = dict(
             dataset_name='mixed',
             datasets=[meta['dataset_name'] for meta in metas],
             min_depth=self.min_depth,
             max_depth=self.max_depth,
         )
-        self._first: tuple[str, tuple[int, ...]] | None = None
+        # Name of the set and size of the first image, of all sets or of each.
+        self._first: dict[int, tuple[str, tuple[int, ...]]] = {}
 
     def __len__(self) -> int:
         return int(self.starts[-1])
@@ -84,33 +93,40 @@ class MixedDepthDataset(Dataset):
         set_index = int(np.searchsorted(self.starts, index, side='right')) - 1
         index_in_set = int(index - self.starts[set_index])
         size = self.sizes[set_index]
+        # A set that is asked for as many images as it has needs no order of its own.
         if self.counts[set_index] == size:
             return set_index, index_in_set
         seed, position = index.key if isinstance(index, SampleIndex) else (0, 0)
         # Number of images of this set that come before, in all passes.
         drawn = position // len(self) * self.counts[set_index] + index_in_set
-        return set_index, int(_permutation(seed, set_index, drawn // size, size)[drawn % size])
+        round_number, index_in_round = divmod(drawn, size)
+        order = _permutation(seed, set_index, round_number, size)
+        return set_index, int(order[index_in_round])
 
     def __getitem__(self, index: int) -> dict:
         """Return the packed sample of the set that ``index`` falls into."""
-        which, place = self.locate(index)
-        sample = self.datasets[which][
-            SampleIndex(place, index.key) if isinstance(index, SampleIndex) else place
-        ]
+        set_index, index_in_set = self.locate(index)
+        # The key goes with the index: the set seeds the sample's augmentation with it.
+        if isinstance(index, SampleIndex):
+            index_in_set = SampleIndex(index_in_set, index.key)
+        sample = self.datasets[set_index][index_in_set]
         if not self.test_mode:
-            self._check_size(sample, which)
+            self._check_size(sample, set_index)
         return sample
 
-    def _check_size(self, sample: dict, which: int) -> None:
+    def _check_size(self, sample: dict, set_index: int) -> None:
+        """Name the two sets whose images differ in size; collating would name two tensors."""
         shape = tuple(sample['inputs'].shape[-2:])
-        name = f'{self.metainfo["datasets"][which]} (datasets[{which}])'
-        if self._first is None:
-            self._first = (name, shape)
-        if shape != self._first[1]:
+        name = f'{self.metainfo["datasets"][set_index]} (datasets[{set_index}])'
+        # Batches of one set each need one size within the set only.
+        group = set_index if self.one_set_a_batch else 0
+        first_name, first_shape = self._first.setdefault(group, (name, shape))
+        if shape != first_shape:
             raise ValueError(
-                f'MixedDepthDataset: images of {name} are {shape[0]}x{shape[1]} after their pipeline, those of '
-                f'{self._first[0]} {self._first[1][0]}x{self._first[1][1]}; one batch needs one size, so end both '
-                'pipelines in the same RandomCrop or Resize (a crop keeps images that are smaller than it)'
+                f'MixedDepthDataset: images of {name} are {shape[0]}x{shape[1]} after their '
+                f'pipeline, those of {first_name} {first_shape[0]}x{first_shape[1]}; one '
+                'batch needs one size, so end both pipelines in the same RandomCrop or Resize (a '
+                'crop keeps images that are smaller than it)'
             )
 
 
@@ -123,6 +139,7 @@ def _shares(weights: Sequence[float], sizes: Sequence[int]) -> list[int]:
     total = sum(sizes)
     if min(sizes) == 0:
         raise ValueError(f'MixedDepthDataset: a data set is empty, sizes are {list(sizes)}')
+    # The largest remainders get the images that rounding down leaves; no set goes without.
     exact = np.asarray(weights, np.float64) / sum(weights) * total
     counts = np.maximum(np.floor(exact).astype(int), 1)
     while counts.sum() < total:
@@ -133,6 +150,8 @@ def _shares(weights: Sequence[float], sizes: Sequence[int]) -> list[int]:
 
 
 @functools.lru_cache(maxsize=16)
-def _permutation(seed: int, which: int, round_: int, size: int) -> np.ndarray:
+def _permutation(seed: int, set_index: int, round_number: int, size: int) -> np.ndarray:
     """Return the order of a set's images in one round through it."""
-    return np.random.RandomState([seed & 0xFFFFFFFF, which, round_]).permutation(size)
+    # RandomState takes seeds of 32 bits; its streams are the same in all versions of NumPy.
+    key = [seed & 0xFFFFFFFF, set_index, round_number]
+    return np.random.RandomState(key).permutation(size)

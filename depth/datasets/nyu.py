@@ -5,6 +5,7 @@ import re
 from depth.registry import DATASETS
 
 from .base import BaseDepthDataset
+from .cameras import pinhole
 from .published import TOOLBOX_SPLITS, Archive, SplitFile
 
 
@@ -33,14 +34,12 @@ class NYUDataset(BaseDepthDataset):
     # What comes before the first "_" of a scene's folder, numbered as in the published training
     # list.
     SCENE_CLASSES = (
-        'kitchen living playroom bedroom furniture bookstore dining office reception basement nyu home classroom '
-        'student bathroom printer study dinette cafe conference indoor computer excercise foyer laundry'
+        'kitchen living playroom bedroom furniture bookstore dining office reception basement nyu '
+        'home classroom student bathroom printer study dinette cafe conference indoor computer '
+        'excercise foyer laundry'
     ).split()
-    CAM_INTRINSIC = [
-        [518.8579, 0.0, 325.5824],
-        [0.0, 519.4696, 253.7362],
-        [0.0, 0.0, 1.0],
-    ]  # pixels, full frame
+    # Pixels of the full frame, from the toolbox of the data set.
+    CAM_INTRINSIC = pinhole(518.8579, 519.4696, 325.5824, 253.7362)
 
     LICENCE = 'none stated, research use with citation'
     PAGE = 'https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html'
@@ -79,7 +78,7 @@ class NYUDataset(BaseDepthDataset):
     )
 
     def parse_line(self, fields: list[str], where: str) -> dict | None:
-        """Return the sample of one line with the camera of the full frame, its category and, if known, its class."""
+        """Return the sample of one line with its camera, category and, if known, its class."""
         sample = super().parse_line(fields, where)
         if sample is None:
             return None
@@ -91,5 +90,5 @@ class NYUDataset(BaseDepthDataset):
 
 
 def scene_category(path: str) -> str:
-    """Return the category in a scene's folder name: ``/living_room_0019/rgb_00111.jpg`` -> ``living_room``."""
+    """Return the category in a scene's folder name: ``/living_room_0019/...`` -> ``living_room``."""
     return re.sub(r'_?\d.*$', '', path.lstrip('/').split('/')[0])

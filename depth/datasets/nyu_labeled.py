@@ -12,7 +12,7 @@ from depth.registry import DATASETS, READERS
 
 from .base import BaseDepthDataset
 from .nyu import NYUDataset
-from .optional import import_optional
+from .optional_imports import import_optional
 from .published import Archive
 
 SERVER = 'http://horatio.cs.nyu.edu/mit/silberman'
@@ -79,7 +79,8 @@ class NYULabeledDataset(BaseDepthDataset):
     ) -> None:
         if split not in SPLIT_KEYS:
             raise ValueError(f'NYULabeledDataset: split is train or test, got {split!r}')
-        self.split, self.depth_key = split, 'rawDepths' if raw_depth else 'depths'
+        self.split = split
+        self.depth_key = 'rawDepths' if raw_depth else 'depths'
         self.mat_file, self.splits_file = Path(data_root, mat_file), Path(data_root, splits_file)
         super().__init__(data_root=data_root, **kwargs)
 
@@ -90,15 +91,13 @@ class NYULabeledDataset(BaseDepthDataset):
                 raise FileNotFoundError(
                     f'{type(self).__name__}: {path} does not exist; {self.PREPARE_HINT}'
                 )
-        numbers = import_optional('scipy.io', 'splits.mat of NYU').loadmat(self.splits_file)[
-            SPLIT_KEYS[self.split]
-        ]
+        numbers = _read_frame_numbers(self.splits_file, self.split)
         with _h5py().File(self.mat_file, 'r') as file:
             categories = _texts(file, 'sceneTypes')
-        for number in numbers.ravel().astype(int):
-            index = int(number) - 1  # MATLAB counts from 1
+        for number in numbers:
+            index = number - 1
             sample = dict(
-                # The file and, behind it, the frame: a name for results; the reader takes mat_path
+                # The file and, behind it, the frame: a name for results. The reader takes mat_path
                 # and frame.
                 img_path=f'{self.mat_file}/{index:05d}',
                 depth_path=f'{self.mat_file}/{self.depth_key}/{index:05d}',
@@ -118,17 +117,26 @@ class NYULabeledDataset(BaseDepthDataset):
 
 def recordings_of_test_frames(mat_file: str | Path, splits_file: str | Path) -> set[str]:
     """Return the recordings (``kitchen_0004``) that the official test frames are from."""
-    numbers = import_optional('scipy.io', 'splits.mat of NYU').loadmat(splits_file)[
-        SPLIT_KEYS['test']
-    ]
+    numbers = _read_frame_numbers(splits_file, 'test')
     with _h5py().File(mat_file, 'r') as file:
         recordings = _texts(file, 'scenes')
-    return {recordings[int(number) - 1] for number in numbers.ravel()}
+    return {recordings[number - 1] for number in numbers}
+
+
+def _read_frame_numbers(splits_file: str | Path, split: str) -> list[int]:
+    """Return the numbers of a split's frames, counted from 1 as in MATLAB."""
+    splits = import_optional('scipy.io', 'splits.mat of NYU').loadmat(splits_file)
+    return splits[SPLIT_KEYS[split]].ravel().astype(int).tolist()
 
 
 def _texts(file: dict, key: str) -> list[str]:
-    """Return a MATLAB cell array of strings: references to columns of character codes."""
-    return [''.join(map(chr, file[reference][()].ravel())) for reference in file[key][()].ravel()]
+    """Return the strings of a MATLAB cell array."""
+    texts = []
+    # In HDF5 the cells are references to columns of character codes.
+    for reference in file[key][()].ravel():
+        codes = file[reference][()].ravel()
+        texts.append(''.join(map(chr, codes)))
+    return texts
 
 
 @READERS.register_module(name='nyu_labeled_image')
@@ -147,7 +155,7 @@ def read_labeled_depth(sample: dict) -> np.ndarray:
 
 @functools.lru_cache(maxsize=2)
 def _open(path: str, process: int):
-    """Return the open file; an HDF5 handle must not be shared between processes, so each has its own."""
+    """Return the open file; HDF5 handles must not be shared between processes, so each has its own."""
     return _h5py().File(path, 'r')
 
 

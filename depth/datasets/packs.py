@@ -34,7 +34,7 @@ import numpy as np
 from depth.integrity import sha256_of
 from depth.registry import READERS
 
-from .optional import import_optional
+from .optional_imports import import_optional
 from .transforms.loading import stored_to_metres
 
 if TYPE_CHECKING:
@@ -48,7 +48,17 @@ IMAGE_LEVEL, ARRAY_LEVEL = 1, 3  # of zstd: higher ones are slower to write and 
 
 
 class Record(NamedTuple):
-    """Position and coding of one image or depth map in a shard; ``crc`` is 0 where the record has its own checksum."""
+    """Position and coding of one image or depth map in a shard.
+
+    Attributes:
+        shard: Number of the file.
+        offset: First byte in the file.
+        size: Bytes.
+        codec: ``FILE``, ``IMAGE`` or ``ARRAY``.
+        shape: Of the decoded array; empty for a file.
+        dtype: NumPy's name of the decoded type.
+        crc: CRC-32 of the bytes; 0 where they carry a checksum of their own.
+    """
 
     shard: int
     offset: int
@@ -66,6 +76,8 @@ def encode_file(content: bytes) -> tuple[bytes, dict]:
 
 def encode_image(img: np.ndarray) -> tuple[bytes, dict]:
     """Return the record of an image (H, W, 3), uint8, and what the index says of it."""
+    # Neighbours are alike, so differences compress better. They wrap around 256, and so does the
+    # sum that decodes them.
     differences = img.copy()
     differences[:, 1:] -= img[:, :-1]
     return _compress(differences, IMAGE_LEVEL), dict(codec=IMAGE, shape=img.shape, dtype='uint8')
@@ -73,9 +85,8 @@ def encode_image(img: np.ndarray) -> tuple[bytes, dict]:
 
 def encode_array(array: np.ndarray) -> tuple[bytes, dict]:
     """Return the record of any array, and what the index says of it."""
-    return _compress(array, ARRAY_LEVEL), dict(
-        codec=ARRAY, shape=array.shape, dtype=array.dtype.str
-    )
+    entry = dict(codec=ARRAY, shape=array.shape, dtype=array.dtype.str)
+    return _compress(array, ARRAY_LEVEL), entry
 
 
 def decode(content: bytes, record: Record) -> np.ndarray:
@@ -88,11 +99,12 @@ def decode(content: bytes, record: Record) -> np.ndarray:
         if zlib.crc32(content) != record.crc:
             raise ValueError('the checksum does not fit')
         # The writer has checked the file; the same bytes decode to the same picture.
-        return cv2.imdecode(
-            np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        )
+        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        return cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     stored = np.frombuffer(_decompress(content), record.dtype).reshape(record.shape)
-    return np.add.accumulate(stored, axis=1, dtype=np.uint8) if record.codec == IMAGE else stored
+    if record.codec != IMAGE:
+        return stored
+    return np.add.accumulate(stored, axis=1, dtype=np.uint8)
 
 
 def read_record(pack: str, record: Record) -> np.ndarray:
@@ -120,7 +132,7 @@ def read_packed_image(sample: dict) -> np.ndarray:
 
 @READERS.register_module(name='packed_depth')
 def read_packed_depth(sample: dict) -> np.ndarray:
-    """Return the depth of a packed sample, float32 metres (H, W); integers are divided by ``depth_scale``."""
+    """Return the depth of a packed sample, float32 metres (H, W), by its ``depth_scale``."""
     stored = read_record(sample['pack'], Record(*sample['packed_depth']))
     return stored_to_metres(stored, sample['depth_scale'], sample['depth_path'])
 
@@ -143,7 +155,8 @@ def read_index(pack: str | Path) -> dict:
         raise ValueError(f'{path} is no JSON: {error}') from error
     if index.get('format') != FORMAT:
         raise ValueError(
-            f'{path} has format {index.get("format")}, this version reads {FORMAT}; pack the data again'
+            f'{path} has format {index.get("format")}, this version reads {FORMAT}; pack the data '
+            'again'
         )
     for shard in index['shards']:
         file = Path(pack, shard['name'])
@@ -151,13 +164,14 @@ def read_index(pack: str | Path) -> dict:
             raise FileNotFoundError(f'{file} does not exist, the pack is incomplete')
         if file.stat().st_size != shard['size']:
             raise ValueError(
-                f'{file} has {file.stat().st_size} bytes, {shard["size"]} were written; copy it again'
+                f'{file} has {file.stat().st_size} bytes, {shard["size"]} were written; copy it '
+                'again'
             )
     return index
 
 
 def packed_samples(dataset: 'BaseDepthDataset') -> list[tuple[dict, str]]:
-    """Return the samples of a data set from its pack, each with the place that lists it, in the order of its list.
+    """Return the samples of a data set from its pack in the order of its list, each with its source.
 
     The pack's own list and order are served where the data set names that list: its file is the
     same byte for byte, or is not there and has the same name. Of another list, which must be there,
@@ -174,27 +188,32 @@ def packed_samples(dataset: 'BaseDepthDataset') -> list[tuple[dict, str]]:
     index = read_index(pack)
     if index['dataset'] != name:
         raise ValueError(
-            f'{pack} holds samples of {index["dataset"]}, not of {name}; name its own data set as the type'
+            f'{pack} holds samples of {index["dataset"]}, not of {name}; name its own data set as '
+            'the type'
         )
     samples = [_packed_sample(entry, pack, dataset.data_root) for entry in index['samples']]
-    places = [f'{Path(pack, INDEX)}, sample {number}' for number in range(len(samples))]
-    order = (
-        range(len(samples))
-        if _is_same_list(dataset, index)
-        else _listed_positions(dataset, samples)
-    )
-    return [(dict(samples[position]), places[position]) for position in order]
+    positions = range(len(samples))
+    if not _is_same_list(dataset, index):
+        positions = _listed_positions(dataset, samples)
+    listed = []
+    for position in positions:
+        # Copied, because a list may name a sample twice.
+        source = f'{Path(pack, INDEX)}, sample {position}'
+        listed.append((dict(samples[position]), source))
+    return listed
 
 
 def list_of(dataset: 'BaseDepthDataset') -> dict:
-    """Return what chooses the samples of a data set, in plain values, with the SHA-256 of its split file."""
+    """Return the settings that choose the samples of a data set, with the SHA-256 of its list."""
     ann_file = str(dataset.ann_file or '')
-    digest = sha256_of(ann_file) if ann_file and Path(ann_file).is_file() else ''
+    digest = ''
+    if ann_file and Path(ann_file).is_file():
+        digest = sha256_of(ann_file)
     return dict(ann_file=Path(ann_file).name, sha256=digest, options=dataset.selection())
 
 
 def _is_same_list(dataset: 'BaseDepthDataset', index: dict) -> bool:
-    """Return whether the data set names the list that the pack was made from; False if it names another that is there.
+    """Return whether the data set names the list that the pack was made from.
 
     Raises:
         ValueError: If another list is named that cannot be compared, or another part of the data
@@ -202,47 +221,50 @@ def _is_same_list(dataset: 'BaseDepthDataset', index: dict) -> bool:
     """
     made_from, named = index['list'], list_of(dataset)
     for key in made_from['options'].keys() | named['options'].keys():
-        packed, wanted = made_from['options'].get(key), named['options'].get(key)
-        if packed != wanted:
+        packed, selected = made_from['options'].get(key), named['options'].get(key)
+        if packed != selected:
             raise ValueError(
-                f'{dataset.pack} was made with {key}={packed!r}, the data set has {key}={wanted!r}; pack that part, or '
-                'leave pack out'
+                f'{dataset.pack} was made with {key}={packed!r}, the data set has '
+                f'{key}={selected!r}; pack that part, or leave pack out'
             )
+    # A list on the disk is compared by its content. On a machine that has the pack alone there is
+    # none, and the name has to do.
     if named['sha256']:
         return named['sha256'] == made_from['sha256']
     if named['ann_file'] != made_from['ann_file']:
         raise ValueError(
             f'{dataset.pack} was made from the list {made_from["ann_file"]!r}, the data set has '
-            f'ann_file={named["ann_file"]!r}, which is not there to be compared; pack that list, or put it at '
-            f'{dataset.ann_file!r}'
+            f'ann_file={named["ann_file"]!r}, which is not there to be compared; pack that list, or '
+            f'put it at {dataset.ann_file!r}'
         )
     return True
 
 
 def _listed_positions(dataset: 'BaseDepthDataset', samples: list[dict]) -> list[int]:
     """Return where in the pack the samples of the data set's list are."""
-    positions = {
-        _identity(sample, dataset.data_root): position for position, sample in enumerate(samples)
-    }
+    positions = {}
+    for position, sample in enumerate(samples):
+        positions[_identity(sample, dataset.data_root)] = position
     try:
         listed = [_identity(sample, dataset.data_root) for sample, _ in dataset.find_samples()]
     except FileNotFoundError as error:
         raise ValueError(
-            f'{dataset.pack} was made from another list than {dataset.ann_file}, which cannot be read without the '
-            f'files that it names: {error}; pack that list'
+            f'{dataset.pack} was made from another list than {dataset.ann_file}, which cannot be '
+            f'read without the files that it names: {error}; pack that list'
         ) from error
     lacking = [identity for identity in listed if identity not in positions]
     if lacking or not listed:
         first = f', the first: {lacking[0][0]}' if lacking else ''
         raise ValueError(
-            f'{dataset.pack} lacks {len(lacking)} of the {len(listed)} images of {dataset.ann_file}{first}; it was '
-            'made from another list: pack this one, or leave pack out'
+            f'{dataset.pack} lacks {len(lacking)} of the {len(listed)} images of '
+            f'{dataset.ann_file}{first}; it was made from another list: pack this one, or leave '
+            'pack out'
         )
     return [positions[identity] for identity in listed]
 
 
 def _identity(sample: dict, root: str) -> tuple[str, str]:
-    """Return what tells samples apart: image, whose type may have been converted, and depth map, below the root."""
+    """Return image, without its type as it may have been converted, and depth map, below the root."""
     image = Path(sample['img_path'])
     return below(image.with_suffix(''), root), below(sample.get('depth_path') or '', root)
 
@@ -255,6 +277,7 @@ def below(path: str | Path, root: str | Path) -> str:
 
 
 def _packed_sample(entry: dict, pack: str, data_root: str) -> dict:
+    """Return the sample of an index entry: readers of the pack, and paths for messages and results."""
     sample = dict(entry, pack=str(pack))
     for kind, key in (('image', 'img'), ('depth', 'depth')):
         if f'packed_{kind}' in sample:
@@ -286,14 +309,15 @@ def shard_name(number: int) -> str:
 
 
 class _Shard:
-    """An open shard file, closed when nobody holds it any more: neither the cache nor a thread that reads from it."""
+    """An open shard file, closed when neither the cache nor a reading thread holds it any more."""
 
     def __init__(self, path: Path) -> None:
         self._descriptor: int | None = None  # stays None if the file cannot be opened
         self._descriptor = os.open(path, os.O_RDONLY)
 
     def read(self, size: int, offset: int) -> bytes:
-        """Return bytes of the file; no position moves, so threads and forked processes may share it."""
+        """Return bytes of the file."""
+        # `pread` moves no position, so threads and forked processes may share the file.
         return os.pread(self._descriptor, size, offset)
 
     def __del__(self) -> None:

@@ -50,8 +50,8 @@ def read_pseudo_label(sample: dict) -> np.ndarray:
         stored = read_stored(sample['confidence_path'])
         if stored.shape != labels.shape:
             raise ValueError(
-                f'{sample["confidence_path"]} is {stored.shape}, its label {labels.shape}; label the '
-                'images anew'
+                f'{sample["confidence_path"]} is {stored.shape}, its label {labels.shape}; label '
+                'the images anew'
             )
         labels[stored < sample['min_confidence'] * CONFIDENCE_SCALE] = 0
     return labels
@@ -75,8 +75,8 @@ class PseudoLabelDataset(BaseDepthDataset):
         data_root: Folder of the labels.
         image_root: Folder of the images, if it has moved since they were labelled.
         min_confidence: Labels below this confidence, from 0 to 1, do not count.
-        **kwargs: See :class:`BaseDepthDataset`; ``ann_file``, ``depth_scale`` and ``label_type`` come
-            from the manifest.
+        **kwargs: See :class:`BaseDepthDataset`; ``depth_scale`` and ``label_type`` come from the
+            manifest, ``ann_file`` is not used.
 
     Raises:
         FileNotFoundError: If the manifest, an image or a label is missing.
@@ -141,5 +141,6 @@ class PseudoLabelDataset(BaseDepthDataset):
         if missing:
             raise ValueError(
                 f'{missing} of {len(self.manifest["images"])} images of {where} have no label yet; '
-                'run tools/pseudo_label.py again with the same arguments, it goes on where it stopped'
+                'run tools/pseudo_label.py again with the same arguments, it goes on where it '
+                'stopped'
             )

@@ -1,6 +1,7 @@
-"""Sampling that can be continued anywhere without reading what was passed."""
+"""Endless sampling that can be continued at any position without reading the samples before it."""
 
-from collections.abc import Iterator, Sized
+import functools
+from collections.abc import Iterator, Sequence, Sized
 
 import numpy as np
 from mmengine.dist import get_dist_info
@@ -10,7 +11,7 @@ from depth.registry import DATA_SAMPLERS
 
 
 class SampleIndex(int):
-    """Index of a sample that also knows its place in the endless training sequence.
+    """Index of a sample that also knows its position in the endless training sequence.
 
     Attributes:
         key: (seed, position); seeds the random numbers of this sample's augmentation.
@@ -25,10 +26,12 @@ class SampleIndex(int):
         return self
 
     def __getnewargs__(self) -> tuple[int, tuple[int, int]]:
+        # For pickle, by which the loader sends indices to its workers: int would give no key.
         return int(self), self.key
 
     def generator(self) -> np.random.RandomState:
         """Return the sample's own random number generator."""
+        # RandomState takes numbers of 32 bits, and a position may be larger.
         seed, position = self.key
         return np.random.RandomState([seed & 0xFFFFFFFF, position & 0xFFFFFFFF, position >> 32])
 
@@ -68,35 +71,38 @@ class ResumableInfiniteSampler(Sampler):
         """Begin the next iteration at ``position`` of the global sequence."""
         if position % (self.batch_size * self.world_size):
             raise ValueError(
-                f'cannot start at sample {position}: {self.world_size} processes with batch size {self.batch_size} '
-                f'need a multiple of {self.batch_size * self.world_size}; resume with the global batch size of before'
+                f'cannot start at sample {position}: {self.world_size} processes with batch size '
+                f'{self.batch_size} need a multiple of {self.batch_size * self.world_size}; resume '
+                'with the global batch size of before'
             )
         self.start = position
 
     def __iter__(self) -> Iterator[SampleIndex]:
-        position = self.start + self.rank * self.batch_size
-        epoch, order = -1, np.empty(0, int)
+        first = self.start + self.rank * self.batch_size
         while True:
-            for place in range(position, position + self.batch_size):
-                if place // self.size != epoch:
-                    epoch = place // self.size
-                    order = self._permutation(epoch)
-                yield SampleIndex(order[place % self.size], (self.seed, place))
-            position += self.batch_size * self.world_size
+            # One block of this process; the blocks of the others lie between it and the next.
+            for position in range(first, first + self.batch_size):
+                yield self._sample_at(position)
+            first += self.batch_size * self.world_size
 
     def batch_of_iteration(self, iteration: int) -> list[SampleIndex]:
-        """Return the samples that this process gets in a training iteration, counted from the run's beginning."""
+        """Return the samples of this process in a training iteration, the run's first being 0."""
         first = (iteration * self.world_size + self.rank) * self.batch_size
-        indices = []
-        for place in range(first, first + self.batch_size):
-            order = self._permutation(place // self.size)
-            indices.append(SampleIndex(order[place % self.size], (self.seed, place)))
-        return indices
+        return [self._sample_at(position) for position in range(first, first + self.batch_size)]
 
-    def _permutation(self, epoch: int) -> np.ndarray:
+    def _sample_at(self, position: int) -> SampleIndex:
+        """Return the sample at a position of the global sequence."""
+        return SampleIndex(self._index_at(position), (self.seed, position))
+
+    def _index_at(self, position: int) -> int:
+        epoch, number = divmod(position, self.size)
+        return self._order((epoch,), self.size)[number]
+
+    def _order(self, key: tuple[int, ...], size: int) -> Sequence[int]:
+        """Return the order of ``size`` images; ``key`` numbers the permutation."""
         if not self.shuffle:
-            return np.arange(self.size)
-        return np.random.RandomState([self.seed & 0xFFFFFFFF, epoch]).permutation(self.size)
+            return range(size)
+        return _permutation((self.seed & 0xFFFFFFFF, *key), size)
 
     def __len__(self) -> int:
         """Return the samples of one pass over the data, as seen by one process."""
@@ -104,3 +110,46 @@ class ResumableInfiniteSampler(Sampler):
 
     def set_epoch(self, epoch: int) -> None:
         """Do nothing: the position in the sequence already decides the order."""
+
+
+@functools.lru_cache(maxsize=16)
+def _permutation(seed: tuple[int, ...], size: int) -> np.ndarray:
+    return np.random.RandomState(seed).permutation(size)
+
+
+@DATA_SAMPLERS.register_module()
+class AlternatingSetSampler(ResumableInfiniteSampler):
+    """Endless training sequence whose batches come from several data sets in turn.
+
+    Iteration i takes its batch, on all processes, from set i modulo the number of sets. The
+    sequence of a set is one permutation after another: shorter sets are repeated.
+
+    Args:
+        dataset: :class:`~depth.datasets.MixedDepthDataset` without weights.
+        batch_size, shuffle, seed, start: See :class:`ResumableInfiniteSampler`.
+
+    Raises:
+        ValueError: If a set is empty, the sets have weights, or the start splits a batch.
+    """
+
+    def __init__(
+        self, dataset: Sized, batch_size: int, shuffle: bool = True, seed: int = 0, start: int = 0
+    ) -> None:
+        super().__init__(dataset, batch_size, shuffle, seed, start)
+        self.sizes, self.starts = list(dataset.sizes), list(dataset.starts)
+        if list(dataset.counts) != self.sizes:
+            raise ValueError(
+                'AlternatingSetSampler: every set has the same share already, leave weights of the '
+                'MixedDepthDataset out'
+            )
+        if min(self.sizes) == 0:
+            raise ValueError(f'AlternatingSetSampler: a data set is empty, sizes are {self.sizes}')
+
+    def _index_at(self, position: int) -> int:
+        iteration, number_in_batch = divmod(position, self.batch_size * self.world_size)
+        turn, set_index = divmod(iteration, len(self.sizes))
+        # Position in the sequence of this set alone.
+        set_position = turn * self.batch_size * self.world_size + number_in_batch
+        epoch, number = divmod(set_position, self.sizes[set_index])
+        order = self._order((set_index, epoch), self.sizes[set_index])
+        return self.starts[set_index] + order[number]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from depth.registry import DATASETS
 
+from .cameras import pinhole
 from .folder import DEPTH_SUFFIXES, IMAGE_SUFFIXES, FolderDepthDataset
 
 _OPTIONAL = {'depth_path': DEPTH_SUFFIXES, 'disparity_path': ('.npy', '.npz', '.tif', '.tiff')}
@@ -13,7 +14,7 @@ _OPTIONAL = {'depth_path': DEPTH_SUFFIXES, 'disparity_path': ('.npy', '.npz', '.
 
 @DATASETS.register_module()
 class StereoFolderDataset(FolderDepthDataset):
-    """Rectified pairs that are matched by their stems: column in the left image = column in the right + disparity.
+    """Rectified pairs of equal stems: column in the left image = column in the right + disparity.
 
     ::
 
@@ -62,18 +63,16 @@ class StereoFolderDataset(FolderDepthDataset):
 
     def find_samples(self) -> Iterator[tuple[dict, str]]:
         """Yield the pairs, each once a side, sorted by path."""
-        left, right = (
-            self._list('img_path', IMAGE_SUFFIXES),
-            self._list('other_img_path', IMAGE_SUFFIXES),
-        )
+        left = self._list('img_path', IMAGE_SUFFIXES)
+        right = self._list('other_img_path', IMAGE_SUFFIXES)
         if not left:
             raise ValueError(
                 f'{self.data_prefix["img_path"]} holds no image ({", ".join(IMAGE_SUFFIXES)})'
             )
-        optional = {
-            key: self._list(key, suffixes) if Path(self.data_prefix[key]).is_dir() else {}
-            for key, suffixes in _OPTIONAL.items()
-        }
+        optional = {}
+        for key, suffixes in _OPTIONAL.items():
+            if Path(self.data_prefix[key]).is_dir():
+                optional[key] = self._list(key, suffixes)
         rigs = self._rigs()
         for stem in left:
             rig = rigs.get(stem, rigs.get(''))
@@ -86,7 +85,8 @@ class StereoFolderDataset(FolderDepthDataset):
                 yield self._side(views, rig, truth, stem, side), self.data_root
 
     def _side(self, views: dict, rig: dict, truth: dict, stem: str, side: str) -> dict:
-        other = 'right' if side == 'left' else 'left'
+        # Folders of hints have the names of KITTI's cameras, as the published tool writes them.
+        other, hint_folder = ('right', 'image_02') if side == 'left' else ('left', 'image_03')
         sample = dict(
             img_path=views[side],
             other_img_path=views[other],
@@ -94,12 +94,13 @@ class StereoFolderDataset(FolderDepthDataset):
             baseline=rig['baseline'],
             cam_intrinsic=rig[side],
             other_cam_intrinsic=rig[other],
-            **(truth if side == 'left' else {}),
         )
+        # Ground truth is that of the left view.
+        if side == 'left':
+            sample.update(truth)
         if self.hint_root is not None:
-            folder = 'image_02' if side == 'left' else 'image_03'
             sample['depth_hint_path'] = str(
-                Path(self.data_root, self.hint_root, folder, f'{stem}.npy')
+                Path(self.data_root, self.hint_root, hint_folder, f'{stem}.npy')
             )
         return sample
 
@@ -116,16 +117,15 @@ class StereoFolderDataset(FolderDepthDataset):
             return {stem: _rig(entry) for stem, entry in entries.items()}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
-                f'{path} should hold fx, fy, cx, cy (pixels) and baseline_m (metres), for all images or one entry a '
-                f'stem; it does not: {type(error).__name__}: {error}'
+                f'{path} should hold fx, fy, cx, cy (pixels) and baseline_m (metres), for all '
+                f'images or one entry a stem; it does not: {type(error).__name__}: {error}'
             ) from error
 
 
 def _rig(entry: dict) -> dict:
     camera = entry.get('intrinsics', entry)
-    fx, fy, cx, cy = (float(camera[name]) for name in ('fx', 'fy', 'cx', 'cy'))
-    left, right = (
-        [[fx, 0.0, x], [0.0, fy, cy], [0.0, 0.0, 1.0]]
-        for x in (cx, cx + float(entry.get('doffs_px', 0)))
-    )
+    left = pinhole(camera['fx'], camera['fy'], camera['cx'], camera['cy'])
+    # Middlebury's calibrations have principal points that differ between the views.
+    right = pinhole(camera['fx'], camera['fy'], camera['cx'], camera['cy'])
+    right[0][2] += float(entry.get('doffs_px', 0))
     return dict(left=left, right=right, baseline=float(entry['baseline_m']))

@@ -25,14 +25,16 @@ def read_sunrgbd_depth(sample: dict) -> np.ndarray:
     stored = read_stored(path)
     if stored.dtype != np.uint16 or stored.ndim != 2:
         raise ValueError(
-            f'depth map {path} is {stored.dtype} {stored.shape}, SUN RGB-D has 16-bit PNGs of one channel'
+            f'depth map {path} is {stored.dtype} {stored.shape}, SUN RGB-D has 16-bit PNGs of one '
+            'channel'
         )
+    # Back to the right by three bits, as the toolbox of the data set does it.
     return (stored >> 3 | stored << 13).astype(np.float32) / np.float32(1000)
 
 
 @DATASETS.register_module()
 class SUNRGBDDataset(BaseDepthDataset):
-    """SUN RGB-D, for evaluation: indoor, four cameras of different sizes, 16-bit PNG in rotated millimetres.
+    """SUN RGB-D, for evaluation: indoor, four cameras, 16-bit PNG in rotated millimetres.
 
     ::
 
@@ -72,4 +74,6 @@ class SUNRGBDDataset(BaseDepthDataset):
     def add_details(self, sample: dict) -> dict:
         """Add the intrinsics of the scene's folder, where it has its file."""
         path = Path(sample['img_path']).parents[1] / 'intrinsics.txt'
-        return dict(sample, cam_intrinsic=read_camera_text(path)) if path.is_file() else sample
+        if not path.is_file():
+            return sample
+        return dict(sample, cam_intrinsic=read_camera_text(path))

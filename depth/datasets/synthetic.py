@@ -80,7 +80,8 @@ class SyntheticDataset(Dataset):
         )
         self.pipeline = Compose(build_pipeline(pipeline))
         self.test_mode = test_mode
-        self.cache: dict[int, dict] | None = {} if cache else None
+        self.keeps_scenes = cache
+        self.cache: dict[int, dict] = {}
 
     def __len__(self) -> int:
         return self.num_scenes
@@ -111,13 +112,14 @@ class SyntheticDataset(Dataset):
 
     def _render(self, index: int) -> dict:
         """Return a fresh copy of the rendered arrays."""
-        scene = self.cache.get(index) if self.cache is not None else None
+        scene = self.cache.get(index)
         if scene is None:
             scene = render_scene(index=index, **self.options)
             scene['gt_depth'][scene['gt_depth'] > self.max_depth] = 0
-            if self.cache is not None:
+            if self.keeps_scenes:
                 self.cache[index] = scene
-        return {
-            name: value.copy() if isinstance(value, np.ndarray) else value
-            for name, value in scene.items()
-        }
+        # Transforms write into their arrays; those of the cache stay as they were rendered.
+        copies = {}
+        for name, value in scene.items():
+            copies[name] = value.copy() if isinstance(value, np.ndarray) else value
+        return copies

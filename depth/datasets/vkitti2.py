@@ -28,7 +28,8 @@ def read_vkitti2_depth(sample: dict) -> np.ndarray:
     stored = read_stored(path)
     if stored.dtype != np.uint16 or stored.ndim != 2:
         raise ValueError(
-            f'depth map {path} is {stored.dtype} {stored.shape}, expected a 16-bit PNG of one channel'
+            f'depth map {path} is {stored.dtype} {stored.shape}, expected a 16-bit PNG of one '
+            'channel'
         )
     return np.where(stored == SKY, 0, stored).astype(np.float32) / np.float32(100)
 
@@ -97,16 +98,13 @@ class VirtualKITTI2Dataset(BaseDepthDataset):
     ) -> None:
         if step < 1:
             raise ValueError(f'VirtualKITTI2Dataset: step is 1 or more, got {step}')
-        self.scenes, self.variations, self.cameras, self.step = (
-            tuple(scenes),
-            variations,
-            tuple(cameras),
-            step,
-        )
+        self.scenes, self.cameras = tuple(scenes), tuple(cameras)
+        self.variations = variations
+        self.step = step
         super().__init__(data_root=data_root, **kwargs)
 
     def find_samples(self) -> Iterator[tuple[dict, str]]:
-        """Yield the listed images, or the chosen frames sorted by scene, variation, camera and frame."""
+        """Yield the listed images, or the chosen frames by scene, variation, camera and frame."""
         if self.ann_file:
             yield from super().find_samples()
             return
@@ -116,11 +114,10 @@ class VirtualKITTI2Dataset(BaseDepthDataset):
                 raise FileNotFoundError(
                     f'{type(self).__name__}: folder {folder} does not exist; {self.PREPARE_HINT}'
                 )
-            for variation in self.variations or sorted(
-                path.name for path in folder.iterdir() if path.is_dir()
-            ):
+            for variation in self.variations or _list_folders(folder):
                 for camera in self.cameras:
                     frames = folder / variation / 'frames' / 'rgb' / f'Camera_{camera}'
+                    # Neighbouring frames are nearly equal; the step thins each sequence, not the list.
                     for image in sorted(frames.glob('rgb_*.jpg'))[:: self.step]:
                         yield self._sample(image), str(frames)
 
@@ -130,12 +127,16 @@ class VirtualKITTI2Dataset(BaseDepthDataset):
 
     def _sample(self, image: Path) -> dict:
         frames, camera = image.parents[2], image.parent.name
-        depth = (
-            frames / 'depth' / camera / image.name.replace('rgb_', 'depth_').replace('.jpg', '.png')
-        )
+        number = image.stem.removeprefix('rgb_')
+        depth = frames / 'depth' / camera / f'depth_{number}.png'
         return dict(
             img_path=str(image),
             depth_path=str(depth),
             cam_intrinsic=self.CAM_INTRINSIC,
             scene='outdoor_scene',
         )
+
+
+def _list_folders(folder: Path) -> list[str]:
+    """Return the names of the folders in a folder, sorted."""
+    return sorted(path.name for path in folder.iterdir() if path.is_dir())

@@ -11,7 +11,7 @@ import torch
 
 # Names and numbers of glibc's mallopt.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-LARGEST_BLOCK, KEPT = 1 << 25, 1 << 28  # bytes
+LARGEST_BLOCK, MAX_FREE = 1 << 25, 1 << 28  # bytes
 
 
 def prepare_worker(worker_id: int, then: Callable[[int], object] | None = None) -> None:
@@ -21,7 +21,8 @@ def prepare_worker(worker_id: int, then: Callable[[int], object] | None = None) 
         worker_id: Number of the process.
         then: Called with that number at the end, for seeds.
     """
-    cv2.setNumThreads(0)  # the workers are the threads; a spawned one would start one a core
+    # The workers are the threads; each would start as many of its own as there are cores.
+    cv2.setNumThreads(0)
     torch.set_num_threads(1)
     keep_freed_memory()
     if then is not None:
@@ -41,6 +42,8 @@ def leave_signals_to_parent() -> None:
     training with an error before it has saved. SIGTERM of the parent itself, which ends its workers
     so, is obeyed; if the parent dies the worker loop ends on its own.
     """
+    # SIGTERM stays blocked and is waited for by a thread, because a handler does not learn who sent
+    # the signal.
     parent = os.getppid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
@@ -64,4 +67,4 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # not glibc
         return False
-    return bool(mallopt(M_MMAP_THRESHOLD, LARGEST_BLOCK) and mallopt(M_TRIM_THRESHOLD, KEPT))
+    return bool(mallopt(M_MMAP_THRESHOLD, LARGEST_BLOCK) and mallopt(M_TRIM_THRESHOLD, MAX_FREE))

@@ -13,6 +13,7 @@ from depth import registry as registries
 from depth.models.backbones.fine_tuning import TUNING_OPTIONS
 
 from .config_ranges import check_depth_range, parts_of_dataset
+from .config_references import CONFIG_KEYS
 from .config_values import check_testing_parts, check_training_parts, check_values
 from .errors import ConfigError
 
@@ -122,8 +123,9 @@ def check_data_paths(cfg: Config, loaders: Sequence[str]) -> None:
             root = dataset.get('data_root')
             if root and not Path(root).is_dir():
                 raise ConfigError(
-                    f'{key}.data_root: {root} does not exist; put the data there (docs/dataset_prepare.md draws the '
-                    f'trees) or set it with --cfg-options {key}.data_root=...'
+                    f'{key}.data_root: {root} does not exist; put the data there '
+                    f'(docs/dataset_prepare.md draws the trees) or set it with --cfg-options '
+                    f'{key}.data_root=...'
                 )
             split = dataset.get('ann_file')
             if split and not Path(root or '', split).is_file():
@@ -132,8 +134,6 @@ def check_data_paths(cfg: Config, loaders: Sequence[str]) -> None:
 
 def _find_similar_key(key: str) -> str | None:
     """Return the key of the runner that an unknown top-level key resembles, None if there is none."""
-    from .config import CONFIG_KEYS
-
     if key in CONFIG_KEYS:
         return None
     near = difflib.get_close_matches(key, CONFIG_KEYS, n=1, cutoff=0.9)
@@ -188,7 +188,8 @@ def _check_node(path: str, node: dict, registry: Registry | None) -> None:
                 accepted
             )
             raise ConfigError(
-                f'{path}.{argument}: {type_name} has no argument {argument!r}; did you mean {", ".join(near)}?'
+                f'{path}.{argument}: {type_name} has no argument {argument!r}; did you mean '
+                f'{", ".join(near)}?'
             )
 
 

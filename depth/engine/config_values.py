@@ -208,15 +208,15 @@ def _metric_directions(cfg: Config, key: str) -> dict[str, bool] | None:
     if any(node.get('type') not in ('DepthMetric', 'MixedDepthMetric') for node in nodes):
         return None
     directions: dict[str, bool] = {}
-    for place, node in evaluators_of(cfg, key):
+    for config_key, node in evaluators_of(cfg, key):
         if node.get('protocols') == 'all':
             return None
         options = {name: node[name] for name in _METRIC_OPTIONS if node.get(name)}
         try:
             own = metric_directions(**options)
         except ValueError as error:
-            raise ConfigError(f'{place}: {error}') from error
-        dataset = place.partition('.protocols.')[2]
+            raise ConfigError(f'{config_key}: {error}') from error
+        dataset = config_key.partition('.protocols.')[2]
         directions |= own
         if dataset:
             directions |= {f'{dataset}/{name}': higher for name, higher in own.items()}

@@ -1,28 +1,30 @@
 """Layer-wise learning-rate decay: the optimizer's groups by the depth of the backbone's layers.
 
-Reference: BEiT, https://arxiv.org/abs/2106.08254, appendix H; ULMFiT, https://arxiv.org/abs/1801.06146
+Reference: BEiT, https://arxiv.org/abs/2106.08254; ULMFiT, https://arxiv.org/abs/1801.06146
 """
 
 from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
 from torch import nn
 
 from depth.models.backbones.fine_tuning import parameter_layers
 from depth.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
-from .param_groups import FusingOptimWrapperConstructor
+from .param_groups import GroupingOptimWrapperConstructor
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
-class LayerDecayConstructor(FusingOptimWrapperConstructor):
-    """mmengine's constructor with a learning rate that falls from layer to layer of the backbone.
+class LayerDecayConstructor(GroupingOptimWrapperConstructor):
+    """Constructor of an optimizer whose rate falls from layer to layer of the backbone.
 
     With n layers in the backbone (the stem included), layer i of it, counted from 0, has the rate
 
         lr * layer_decay ** (n - i)
 
     and everything else (neck, head, norms that the backbone adds) the full rate. The other options
-    of ``paramwise_cfg`` apply as well: their factors are multiplied. Frozen parameters get no group,
-    and parameters of equal options share one.
+    of ``paramwise_cfg`` apply as well: their factors are multiplied. Frozen parameters get no
+    group, and parameters of equal options share one.
 
     ::
 
@@ -53,6 +55,18 @@ class LayerDecayConstructor(FusingOptimWrapperConstructor):
             raise ValueError('optim_wrapper.optimizer.lr is missing, layer_decay multiplies it')
         self.layer_decay = float(decay)
 
+    def __call__(self, model: nn.Module) -> OptimWrapper:
+        """Build the wrapper and its optimizer for a model."""
+        self.factors = self.layer_factors(model.module if is_model_wrapper(model) else model)
+        wrapper = super().__call__(model)
+        rates = sorted(group['lr'] for group in wrapper.optimizer.param_groups)
+        print_log(
+            f'layer_decay {self.layer_decay:g}: {len(rates)} groups of parameters, learning rates '
+            f'{rates[0]:.3g} to {rates[-1]:.3g}',
+            logger='current',
+        )
+        return wrapper
+
     def add_params(
         self,
         params: list[dict],
@@ -60,22 +74,15 @@ class LayerDecayConstructor(FusingOptimWrapperConstructor):
         prefix: str = '',
         is_dcn_module: int | float | None = None,
     ) -> None:
-        """Add the groups of a module; at the root, scale their rates and merge them."""
-        if prefix:  # mmengine descends into the children through this method
-            super().add_params(params, module, prefix, is_dcn_module)
-            return
+        """Add the parameters of a module, each with the rate of its layer."""
+        num_before = len(params)
         super().add_params(params, module, prefix, is_dcn_module)
-        factors = self.layer_factors(module)
-        for group in params:
-            factor = factors.get(group['params'][0], 1.0)
-            group['lr'] = group.get('lr', self.base_lr) * factor
-        params[:] = merge_equal_groups(params)
-        rates = sorted(group['lr'] for group in params)
-        print_log(
-            f'layer_decay {self.layer_decay:g}: {len(params)} groups of parameters, learning rates '
-            f'{rates[0]:.3g} to {rates[-1]:.3g}',
-            logger='current',
-        )
+        own = set(module.parameters(recurse=False))
+        # Those of the children have been scaled in the calls for them.
+        for group in params[num_before:]:
+            if group['params'][0] in own:
+                factor = self.factors.get(group['params'][0], 1.0)
+                group['lr'] = group.get('lr', self.base_lr) * factor
 
     def layer_factors(self, model: nn.Module) -> dict[nn.Parameter, float]:
         """Return the factor of the rate of each parameter in a layer of the backbone."""
@@ -87,13 +94,3 @@ class LayerDecayConstructor(FusingOptimWrapperConstructor):
             for name, layer in layers.items()
             if name in parameters
         }
-
-
-def merge_equal_groups(groups: list[dict]) -> list[dict]:
-    """Join parameter groups whose options are equal, in the order of their first parameters."""
-    merged: dict[tuple, dict] = {}
-    for group in groups:
-        options = {name: value for name, value in group.items() if name != 'params'}
-        key = tuple(sorted((name, repr(value)) for name, value in options.items()))
-        merged.setdefault(key, dict(params=[], **options))['params'] += group['params']
-    return list(merged.values())

@@ -64,6 +64,8 @@ class GroupingOptimWrapperConstructor(FusingOptimWrapperConstructor):
         is_dcn_module: int | float | None = None,
     ) -> None:
         """Add the parameters of ``module`` as mmengine does; those of the whole model are grouped."""
+        if prefix and not any(parameter.requires_grad for parameter in module.parameters()):
+            return  # mmengine would warn of every frozen parameter
         super().add_params(params, module, prefix, is_dcn_module)
         if prefix:  # mmengine calls this for every submodule
             return

@@ -18,8 +18,8 @@ def weights_for_model(
     """Return the weights of a checkpoint with the names of this toolbox.
 
     Args:
-        checkpoint: Content of a file: a checkpoint of this toolbox, or a published one, which has
-            no meta information of ours.
+        checkpoint: Content of a file: a checkpoint of this toolbox, whose weights have the model's
+            names, or a published one, which shares none of them.
         options: ``load_published`` of the config: ``method``, whose published files are converted,
             strictly; ``parts``, names with which the weights begin that a training takes from a
             published file (converted now or before); the others keep their start. None takes
@@ -31,10 +31,9 @@ def weights_for_model(
         ConfigError: If an option is unknown or a part names no weight of the model.
         ValueError: If the file is not one of the method.
     """
-    meta = checkpoint.get('meta')
-    meta = meta if isinstance(meta, Mapping) else {}
+    weights = checkpoint.get('state_dict', checkpoint)
     if options is None:
-        return checkpoint.get('state_dict', checkpoint)
+        return weights
     unknown = [name for name in options if name not in OPTIONS]
     if unknown or 'method' not in options:
         raise ConfigError(
@@ -42,11 +41,11 @@ def weights_for_model(
             'that convert_official.py takes'
         )
     method = options['method']
-    # A checkpoint of a training is loaded as a whole; one of a conversion states its method.
-    if 'run_id' in meta or ('cfg' in meta and 'method' not in meta):
-        return checkpoint.get('state_dict', checkpoint)
-    if 'method' in meta:
-        state = dict(checkpoint['state_dict'])
+    state = weights
+    if any(name.removeprefix('module.') in initial for name in weights):
+        meta = checkpoint.get('meta')
+        if not isinstance(meta, Mapping) or 'method' not in meta:
+            return weights  # of a training, which is loaded as a whole
     else:
         state = convert_official(method, published_weights(dict(checkpoint)), source)
         licence = find_source(method).weights_licence

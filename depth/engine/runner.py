@@ -42,7 +42,7 @@ from .checkpoint import (
     save_atomically,
     to_plain,
 )
-from .config import resolve_references
+from .config_references import resolve_references
 from .config_values import check_values
 from .deployment import deployment_checkpoint
 from .distributed import (
@@ -62,6 +62,8 @@ from .training_run import RUN_FILE, TrainingRun, new_run_id, section_digests
 from .training_state import accumulated_grads, checkpoint_meta, restore_training_state
 from .work_dir import check_resumable, open_run, remove_leftovers
 from .work_dir_lock import WorkDirLock
+
+RESUMABLE_SAMPLERS = ('ResumableInfiniteSampler', 'AlternatingSetSampler')
 
 
 def build_runner(cfg: Config) -> Runner:
@@ -159,7 +161,7 @@ class DepthRunner(Runner):
 
     def _maybe_compile(self, target: str) -> None:
         """Compile the model's losses, as ``compile`` of the config says."""
-        # mmengine would compile the target 'train_step', whose optimizer and logging break the graph.
+        # mmengine would compile 'train_step', whose optimizer and logging break the graph.
         compile_losses(unwrap_model(self), self.cfg.get('compile'))
 
     def train(self) -> nn.Module:
@@ -284,7 +286,8 @@ class DepthRunner(Runner):
             return self._wrap_on_gpus(options, model)
         if self.cfg.get('sync_bn'):
             self.logger.info(
-                'sync_bn is left out: synchronised BatchNorm needs GPUs, each process uses its own batch'
+                'sync_bn is left out: synchronised BatchNorm needs GPUs, each process uses its own '
+                'batch'
             )
         return wrap_for_cpu(model, model_wrapper_cfg, find_unused_parameters)
 
@@ -307,19 +310,21 @@ class DepthRunner(Runner):
     def build_dataloader(dataloader: DataLoader | dict, *args, **kwargs) -> DataLoader:
         """Build a data loader.
 
-        A ``ResumableInfiniteSampler`` gets the batch size, workers run one thread each, and where
+        A resumable sampler gets the batch size, workers run one thread each, and where
         there is a GPU batches come in page-locked memory unless the config says otherwise.
         """
         if isinstance(dataloader, dict):
             dataloader = copy.deepcopy(dataloader)
             sampler = dataloader.get('sampler')
-            if isinstance(sampler, dict) and sampler.get('type') == 'ResumableInfiniteSampler':
+            if isinstance(sampler, dict) and sampler.get('type') in RESUMABLE_SAMPLERS:
                 sampler.setdefault('batch_size', dataloader.get('batch_size', 1))
             dataloader.setdefault('pin_memory', torch.cuda.is_available())
+            # PyTorch refuses persistent workers where there are none.
             if dataloader.get('num_workers', 0) == 0:
                 dataloader['persistent_workers'] = False
         loader = Runner.build_dataloader(dataloader, *args, **kwargs)
         if isinstance(dataloader, dict):
+            # Around mmengine's function, which seeds the worker.
             from depth.datasets.workers import prepare_runner_worker
 
             loader.worker_init_fn = functools.partial(
@@ -335,11 +340,15 @@ class DepthRunner(Runner):
         """
         if isinstance(scheduler, dict) and 'type' in scheduler:
             scheduler = [scheduler]
+        # A dict without a type has the schedules of several optimizers, which state it themselves.
         if isinstance(scheduler, list):
-            items = []
-            for item in scheduler:
-                items.append(dict(dict(by_epoch=False), **item) if isinstance(item, dict) else item)
-            scheduler = items
+            schedules = []
+            for schedule in scheduler:
+                if isinstance(schedule, dict):
+                    schedule = dict(schedule)
+                    schedule.setdefault('by_epoch', False)
+                schedules.append(schedule)
+            scheduler = schedules
         return super().build_param_scheduler(scheduler)
 
     def collect_random_states(self) -> None:
@@ -417,7 +426,8 @@ class DepthRunner(Runner):
         """
         checkpoint = from_plain(load_checkpoint_file(filename, map_location=map_location))
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        strict = self.cfg.get('load_strict', True) if strict is None else strict
+        if strict is None:
+            strict = self.cfg.get('load_strict', True)
         model = unwrap_model(self)
         weights = weights_for_model(
             checkpoint, self.cfg.get('load_published'), model.state_dict(), filename
@@ -461,9 +471,8 @@ class DepthRunner(Runner):
         if isinstance(self.optim_wrapper, OptimWrapperDict):
             self.optim_wrapper.load_state_dict(checkpoint['optimizer'])
             for name, schedulers in (self.param_schedulers or {}).items():
-                for scheduler, state in zip(
-                    schedulers, checkpoint['param_schedulers'][name], strict=True
-                ):
+                states = checkpoint['param_schedulers'][name]
+                for scheduler, state in zip(schedulers, states, strict=True):
                     scheduler.load_state_dict(state)
             return
         schedulers = (self.param_schedulers or []) if with_schedulers else []

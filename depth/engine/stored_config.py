@@ -22,7 +22,7 @@ from mmengine.registry import Registry as MMEngineRegistry
 import depth
 from depth import registry as registries
 
-from .config import make_projects_importable
+from .custom_modules import make_projects_importable
 from .errors import ConfigError
 
 TOOLBOX = Path(depth.__file__).resolve().parents[1]
@@ -32,6 +32,7 @@ _OWN_SCOPES = ('depth', 'mmengine')
 _NAMING_KEYS = ('type', 'constructor', 'runner_type', '_scope_')
 # Keys below which inference builds every component.
 _BUILT_FOR_INFERENCE = ('model', 'pipeline')
+PLAIN = NoneType | bool | int | float | str
 _BUILTINS = dict(dict=dict, list=list, tuple=tuple)
 _DOTTED = re.compile(r'[^\W\d]\w*(\.[^\W\d]\w*)*')
 
@@ -55,6 +56,7 @@ def _to_data(value: Any, names: dict[int, str]) -> Any:
         return value
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
+    # Subclasses too, such as the elements of an Enum: only the plain value is stored.
     for kind in (int, float, str):
         if isinstance(value, kind):
             return kind(value)
@@ -82,7 +84,9 @@ def config_from_data(
             a module that belongs neither to the toolbox nor to its projects nor to
             ``trusted_modules``.
     """
-    data = parse_assignments(content, path) if isinstance(content, str) else content
+    data = content
+    if isinstance(content, str):
+        data = parse_assignments(content, path)
     if not isinstance(data, dict):
         raise ConfigError(f'{path}: its config is a {type(data).__name__}, expected a dict')
     _check_plain(data, '', path)
@@ -90,13 +94,15 @@ def config_from_data(
         raise ConfigError(f'{path}: its config has no model; name a config with --config')
     if data.get('default_scope', 'depth') != 'depth':
         raise ConfigError(
-            f"{path}: default_scope of its config is {data['default_scope']!r}, only 'depth' is accepted"
+            f"{path}: default_scope of its config is {data['default_scope']!r}, only 'depth' is "
+            'accepted'
         )
     _import_modules(data, path, trusted_modules)
     _check_names(data, path, trusted_modules)
     try:
         return Config(data)
-    except KeyError as error:  # a key that mmengine reserves
+    except KeyError as error:
+        # A key that mmengine reserves, such as `filename`.
         raise ConfigError(f'{path}: its config cannot be used: {error.args[0]}') from error
 
 
@@ -125,9 +131,9 @@ def parse_assignments(text: str, path: str | Path) -> dict:
         except _NoLiteralError as error:
             source = ' '.join((ast.get_source_segment(text, error.node) or '').split())
             raise ConfigError(
-                f'{path}: line {error.node.lineno} of its config is no assignment of a literal: {source[:100]!r}; '
-                'nothing of it was run. If you trust where it comes from, write the config into a file of your own and '
-                'name that (--config)'
+                f'{path}: line {error.node.lineno} of its config is no assignment of a literal: '
+                f'{source[:100]!r}; nothing of it was run. If you trust where it comes from, write '
+                'the config into a file of your own and name that (--config)'
             ) from None
         except RecursionError:
             raise ConfigError(
@@ -146,31 +152,36 @@ class _NoLiteralError(Exception):
 
 def _literal(node: ast.expr) -> Any:
     """Return the value of a literal expression, of which ``dict(...)`` and the like are a part."""
-    if isinstance(node, ast.Constant) and isinstance(
-        node.value, NoneType | bool | int | float | str
-    ):
+    # Not bytes, complex numbers or `...`, which no config needs.
+    if isinstance(node, ast.Constant) and isinstance(node.value, PLAIN):
         return node.value
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
         number = _literal(node.operand)
         if isinstance(number, bool) or not isinstance(number, int | float):
             raise _NoLiteralError(node)
-        return -number if isinstance(node.op, ast.USub) else number
+        if isinstance(node.op, ast.USub):
+            return -number
+        return number
     if isinstance(node, ast.List | ast.Set):
         return [_literal(item) for item in node.elts]
     if isinstance(node, ast.Tuple):
         return tuple(_literal(item) for item in node.elts)
     if isinstance(node, ast.Dict):
-        return dict(
-            _literal_item(node, key, value)
-            for key, value in zip(node.keys, node.values, strict=True)
-        )
+        content = {}
+        for key, value in zip(node.keys, node.values, strict=True):
+            name, item = _literal_item(node, key, value)
+            content[name] = item
+        return content
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _BUILTINS:
         return _literal_call(node)
     raise _NoLiteralError(node)
 
 
 def _literal_item(node: ast.Dict, key: ast.expr | None, value: ast.expr) -> tuple[Any, Any]:
-    name = None if key is None else _literal(key)  # ``**other`` has no key
+    # ``**defaults`` has no key.
+    if key is None:
+        raise _NoLiteralError(node)
+    name = _literal(key)
     if not isinstance(name, str | int | float):
         raise _NoLiteralError(node)
     return name, _literal(value)
@@ -179,9 +190,14 @@ def _literal_item(node: ast.Dict, key: ast.expr | None, value: ast.expr) -> tupl
 def _literal_call(node: ast.Call) -> dict | list | tuple:
     """Return the value of ``dict(a=1)``, ``list([1])`` or ``tuple((1, 2))``."""
     if node.func.id == 'dict':
-        if node.args or any(keyword.arg is None for keyword in node.keywords):
+        if node.args:
             raise _NoLiteralError(node)
-        return {keyword.arg: _literal(keyword.value) for keyword in node.keywords}
+        content = {}
+        for keyword in node.keywords:
+            if keyword.arg is None:
+                raise _NoLiteralError(node)
+            content[keyword.arg] = _literal(keyword.value)
+        return content
     if node.keywords or len(node.args) > 1:
         raise _NoLiteralError(node)
     items = _literal(node.args[0]) if node.args else ()
@@ -196,13 +212,14 @@ def _check_plain(value: object, key_path: str, path: str | Path) -> None:
         for key, item in value.items():
             if not isinstance(key, str | int | float):
                 raise ConfigError(
-                    f'{path}: a key of {key_path or "its config"} is a {type(key).__name__}, expected text'
+                    f'{path}: a key of {key_path or "its config"} is a {type(key).__name__}, '
+                    'expected text'
                 )
             _check_plain(item, f'{key_path}.{key}' if key_path else str(key), path)
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             _check_plain(item, f'{key_path}[{index}]', path)
-    elif not isinstance(value, NoneType | bool | int | float | str):
+    elif not isinstance(value, PLAIN):
         raise ConfigError(
             f'{path}: {key_path} of its config is a {type(value).__name__}, expected plain data'
         )
@@ -211,19 +228,25 @@ def _check_plain(value: object, key_path: str, path: str | Path) -> None:
 def _import_modules(data: dict, path: str | Path, trusted: Sequence[str]) -> None:
     """Import the modules of ``custom_imports`` after checking that all of them are trusted."""
     entry = data.get('custom_imports') or {}
-    names = entry.get('imports', []) if isinstance(entry, dict) else None
-    names = [names] if isinstance(names, str) else names
+    names = None
+    if isinstance(entry, dict):
+        names = entry.get('imports', [])
+    if isinstance(names, str):
+        names = [names]
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise ConfigError(
-            f'{path}: custom_imports of its config is {entry!r}, expected dict(imports=[module, ...])'
+            f'{path}: custom_imports of its config is {entry!r}, expected dict(imports=[module, '
+            '...])'
         )
     make_projects_importable(TOOLBOX / 'config.py')
     for name in names:
         if not _is_trusted(name, trusted) and not _belongs_to_toolbox(name):
             raise ConfigError(
-                f'{path}: its config imports {name!r} (custom_imports), which belongs neither to the toolbox nor to '
-                f'the projects in {TOOLBOX / "projects"}; nothing of it was imported. If you trust that module, allow '
-                f"it: --trust-module {name} (tools/infer.py), trusted_modules=['{name}'] (init_model, DepthInferencer)"
+                f'{path}: its config imports {name!r} (custom_imports), which belongs neither to '
+                f'the toolbox nor to the projects in {TOOLBOX / "projects"}; nothing of it was '
+                'imported. If you trust that module, allow '
+                f"it: --trust-module {name} (tools/infer.py), trusted_modules=['{name}'] "
+                '(init_model, DepthInferencer)'
             )
     if any(_is_trusted(name, trusted) for name in names):
         make_projects_importable(Path.cwd() / 'config.py')
@@ -250,6 +273,7 @@ def _belongs_to_toolbox(name: str) -> bool:
     for level in name.split('.'):
         full_name = f'{full_name}.{level}' if full_name else level
         module = imported_modules.get(full_name)
+        # What is imported already is not looked up again, wherever the path leads now.
         spec = PathFinder.find_spec(full_name, search_path) if module is None else module.__spec__
         if spec is None:
             return False
@@ -277,9 +301,11 @@ def _check_names(data: dict, path: str | Path, trusted: Sequence[str]) -> None:
         if scope:
             if scope not in _OWN_SCOPES or bare_name not in registered:
                 raise ConfigError(
-                    f'{where} is {name!r}, which is in no registry of the toolbox; nothing of it was imported or '
-                    f'called. If you trust that package, allow it: --trust-module {name.split(".")[0]} '
-                    f"(tools/infer.py), trusted_modules=['{name.split('.')[0]}'] (init_model, DepthInferencer)"
+                    f'{where} is {name!r}, which is in no registry of the toolbox; nothing of it '
+                    f'was imported or called. If you trust that package, allow it: --trust-module '
+                    f'{name.split(".")[0]} '
+                    f"(tools/infer.py), trusted_modules=['{name.split('.')[0]}'] (init_model, "
+                    'DepthInferencer)'
                 )
         elif is_built and bare_name not in registered:
             raise ConfigError(
@@ -290,7 +316,7 @@ def _check_names(data: dict, path: str | Path, trusted: Sequence[str]) -> None:
 def _named_components(
     node: object, key_path: str, is_built: bool
 ) -> Iterator[tuple[str, str, object, bool]]:
-    """Yield dotted path, key and value of each entry that names a component, and if inference builds it."""
+    """Yield dotted path, key, value of each entry that names a component, and if inference builds it."""
     if isinstance(node, list | tuple):
         for index, item in enumerate(node):
             yield from _named_components(item, f'{key_path}[{index}]', is_built)
@@ -303,7 +329,7 @@ def _named_components(
 
 
 def _names_by_component() -> dict[int, str]:
-    """Return the name of every registered class and function by its identity, of several names the first."""
+    """Return the first name of every registered class and function, by its identity."""
     names: dict[int, str] = {}
     for registry in _all_registries():
         for name, component in registry.module_dict.items():
@@ -321,7 +347,10 @@ def _registered_names() -> set[str]:
 
 def _all_registries() -> list[MMEngineRegistry]:
     """Return the registries of the toolbox and those of mmengine, with their modules imported."""
-    own = [value for value in vars(registries).values() if isinstance(value, MMEngineRegistry)]
-    for registry in own:
-        registry.import_from_location()
-    return [FUNCTIONS, WEIGHT_INITIALIZERS, *own]
+    # Inference builds from these two of mmengine as well: functions, and initial weights of layers.
+    all_registries = [FUNCTIONS, WEIGHT_INITIALIZERS]
+    for value in list(vars(registries).values()):
+        if isinstance(value, MMEngineRegistry):
+            value.import_from_location()
+            all_registries.append(value)
+    return all_registries

@@ -10,9 +10,9 @@ from .functional import (
 from .metric import DepthMetric
 from .mixed import MixedDepthMetric
 from .pixel_metrics import PIXEL_METRICS, PixelMetric, register_pixel_metric
+from .placeholder_metric import UnscoredPredictions
 from .prediction_types import PredictionType, get_prediction_type
 from .protocols import PROTOCOLS, Protocol, applicable_protocols, get_protocol, register_protocol
-from .unscored import UnscoredPredictions
 
 __all__ = [
     'ALL_METRIC_NAMES',

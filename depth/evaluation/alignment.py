@@ -25,11 +25,13 @@ class Alignment:
     def accepts(self, kind: PredictionType) -> bool:
         """Return whether the fit determines all unknowns of predictions of a type.
 
-        A factor may be fitted in depth or inverse depth, an offset only in the domain of the prediction.
+        A factor may be fitted in depth or inverse depth, an offset only in the domain of the
+        prediction.
         """
-        return kind.ambiguity <= self.freedom and (
-            kind.ambiguity < 2 or kind.is_inverse == self.inverse
-        )
+        if kind.ambiguity > self.freedom:
+            return False
+        # 1 / (a x + b) is no factor and offset of 1 / x, but 1 / (a x) is a factor of it.
+        return kind.ambiguity < 2 or kind.is_inverse == self.inverse
 
 
 ALIGNMENTS = {
@@ -45,16 +47,19 @@ ALIGNMENTS = {
 
 
 def align(pred: Tensor, target: Tensor, mask: Tensor, method: str) -> Tensor:
-    """Return ``pred`` fitted to ``target`` where ``mask``; both in the domain that the method fits in.
+    """Return ``pred`` fitted to ``target`` where ``mask``; both in the domain of the method.
 
     Args:
         pred: (N, H, W), any unit.
         target: Ground truth, same shape.
-        mask: Boolean, same shape. An image without any valid pixel comes back unchanged or as zeros.
+        mask: Boolean, same shape. An image without any valid pixel comes back unchanged or as
+            zeros.
         method: Key of :data:`ALIGNMENTS`.
     """
     if method == 'none':
         return pred
+    # Masked, not selected: a selection would have another size in each image. In double, because
+    # sums over a million squares lose digits in float32.
     values = torch.where(mask, pred, 0).flatten(1).double()
     target = torch.where(mask, target, 0).flatten(1).double()
     flat_mask = mask.flatten(1)
@@ -65,6 +70,7 @@ def align(pred: Tensor, target: Tensor, mask: Tensor, method: str) -> Tensor:
     elif ALIGNMENTS[method].freedom == 1:
         factor = (values * target).sum(dim=1) / values.square().sum(dim=1)
     else:
+        # The normal equations in centred form, without their cancellation.
         mean, target_mean = values.sum(dim=1) / count, target.sum(dim=1) / count
         centred = torch.where(flat_mask, values - mean[:, None], 0)
         variance = centred.square().sum(dim=1)
@@ -99,8 +105,14 @@ def fit_to_metres(pred: Tensor, target: Tensor, kind: PredictionType) -> Tensor:
 
 
 def masked_median(values: Tensor, mask: Tensor) -> Tensor:
-    """Return the median (N,) of the masked values of each row of (N, L); the mean of the middle two if even."""
+    """Return the median (N,) of the masked values of each row of (N, L).
+
+    It is the mean of the middle two where their number is even, as in NumPy.
+    """
+    # `torch.median` takes the lower of the two, and knows no mask. Values that are left out come
+    # last.
     ordered = torch.where(mask, values, torch.inf).sort(dim=1).values
     count = mask.sum(dim=1, keepdim=True)
-    lower, upper = ((count - 1).clamp(min=0) // 2), (count // 2).clamp(max=values.shape[1] - 1)
+    lower = (count - 1).clamp(min=0) // 2
+    upper = (count // 2).clamp(max=values.shape[1] - 1)
     return (ordered.gather(1, lower) + ordered.gather(1, upper))[:, 0] / 2

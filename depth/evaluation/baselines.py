@@ -9,7 +9,7 @@ import numpy as np
 
 
 def best_constant(depths: np.ndarray) -> float:
-    """Return the constant depth that minimises the mean abs_rel over images (an oracle on these very images).
+    """Return the constant depth that minimises the mean abs_rel over these very images.
 
     Args:
         depths: Ground truth in metres, (N, H, W), 0 = none.
@@ -22,10 +22,11 @@ def best_constant(depths: np.ndarray) -> float:
 
 
 def best_map(depths: np.ndarray) -> np.ndarray:
-    """Return the per-pixel depth map (H, W), in metres, that minimises the mean abs_rel over images.
+    """Return the depth map (H, W), in metres, that minimises the mean abs_rel over these images.
 
     Args:
-        depths: Ground truth in metres, (N, H, W), 0 = none. A pixel that no image has gets the best constant.
+        depths: Ground truth in metres, (N, H, W), 0 = none. A pixel that no image has gets the best
+            constant.
 
     Raises:
         ValueError: If no pixel has ground truth.
@@ -41,7 +42,7 @@ def best_map(depths: np.ndarray) -> np.ndarray:
 
 
 def mean_abs_rel(pred: np.ndarray, depths: np.ndarray) -> float:
-    """Return abs_rel of one prediction for all images: the mean over valid pixels, then over images that have any.
+    """Return abs_rel of one prediction for all images: the mean over pixels, then over images.
 
     Args:
         pred: Depth in metres, (H, W).
@@ -61,16 +62,16 @@ def _abs_rel_weights(depths: np.ndarray) -> np.ndarray:
         raise ValueError(
             f'no pixel of the {len(depths)} depth maps has ground truth, a baseline needs some'
         )
-    count = valid.sum(axis=(1, 2), keepdims=True)
-    return np.where(
-        valid, 1 / (np.maximum(count, 1) * np.where(valid, depths, 1).astype(np.float64)), 0.0
-    )
+    count = np.maximum(valid.sum(axis=(1, 2), keepdims=True), 1)
+    # 1 where there is no depth, so that nothing is divided by 0.
+    divisor = np.where(valid, depths, 1).astype(np.float64)
+    return np.where(valid, 1 / (count * divisor), 0.0)
 
 
 def _weighted_median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the weighted median of each row of (M, L), (M,): the smallest value with half of the row's weight."""
+    """Return the weighted median (M,) of each row of (M, L)."""
     order = np.argsort(values, axis=1)
-    # The first position at which the cumulative weight reaches half of the total.
+    # The smallest value at which the cumulative weight reaches half of the total.
     cumulative = np.cumsum(np.take_along_axis(weights, order, axis=1), axis=1)
     position = (cumulative >= 0.5 * cumulative[:, -1:]).argmax(axis=1)
     return np.take_along_axis(values, order, axis=1)[np.arange(len(values)), position]

@@ -32,7 +32,9 @@ def check_bins(edges: Sequence[float]) -> tuple[float, ...]:
 
 
 def bin_moments(pred: Tensor, target: Tensor, mask: Tensor, edges: Sequence[float]) -> Tensor:
-    """Return the moments of each bin of true depth: count, mean |p - g| / g, mean (p - g)^2, share within 1.25.
+    """Return the moments of each bin of true depth.
+
+    They are the count, mean |p - g| / g, mean (p - g)^2, and the share within 1.25.
 
     Args:
         pred: Predicted depth in metres, (N, H, W), positive where it counts.
@@ -57,18 +59,21 @@ def bin_moments(pred: Tensor, target: Tensor, mask: Tensor, edges: Sequence[floa
 
 
 def bin_metrics(moments: Tensor) -> dict[str, Tensor]:
-    """Return ``BIN_METRICS`` of one bin, (N,) each, from its :func:`bin_moments` (N, 4); NaN where it is empty."""
+    """Return ``BIN_METRICS`` of one bin, (N,) each, from its moments (N, 4); NaN where it is empty."""
     count, abs_rel, square, d1 = moments.unbind(dim=1)
-    metrics = dict(zip(BIN_METRICS, (abs_rel, square.sqrt(), d1), strict=True))
-    return {name: torch.where(count > 0, values, torch.nan) for name, values in metrics.items()}
+    metrics = {}
+    for name, values in zip(BIN_METRICS, (abs_rel, square.sqrt(), d1), strict=True):
+        metrics[name] = torch.where(count > 0, values, torch.nan)
+    return metrics
 
 
 def boundary_counts(pred: Tensor, target: Tensor, mask: Tensor, ratio: float) -> Tensor:
-    """Return the number of depth edges of the prediction, of the ground truth, and shared by both, (N, 3) float64.
+    """Return how many depth edges the prediction has, the ground truth, and both, (N, 3) float64.
 
-    An edge lies between two horizontal or vertical neighbours, both valid, of which one is more than ``ratio`` times as
-    far as the other. It is shared if the prediction has an edge between the same pixels with the same side in front. A
-    ratio does not depend on the unit, so the result is the same for a prediction that is off by a factor.
+    An edge lies between two horizontal or vertical neighbours, both valid, of which one is more
+    than ``ratio`` times as far as the other. It is shared if the prediction has an edge between the
+    same pixels with the same side in front. A ratio does not depend on the unit, so the result is
+    the same for a prediction that is off by a factor.
 
     Args:
         pred: Predicted depth, (N, H, W), positive where it counts.
@@ -83,24 +88,26 @@ def boundary_counts(pred: Tensor, target: Tensor, mask: Tensor, ratio: float) ->
         pred_signs = edge_signs(pred, dim, ratio) * both
         true_signs = edge_signs(target, dim, ratio) * both
         shared = (pred_signs == true_signs) & (true_signs != 0)
-        edges = torch.stack(
-            [pred_signs != 0, true_signs != 0, shared], dim=1
-        )  # (N, 3, rows, columns)
+        # (N, 3, rows, columns)
+        edges = torch.stack([pred_signs != 0, true_signs != 0, shared], dim=1)
         counts.append(edges.flatten(2).sum(dim=2))
     return (counts[0] + counts[1]).double()
 
 
 def edge_signs(values: Tensor, dim: int, ratio: float) -> Tensor:
-    """Return 1 where the second neighbour along ``dim`` is behind, -1 where it is in front, 0 without an edge."""
+    """Return 1 where the second neighbour along ``dim`` is behind, -1 where in front, 0 elsewhere."""
     length = values.shape[dim] - 1
     first, second = values.narrow(dim, 0, length), values.narrow(dim, 1, length)
-    return (second > ratio * first).to(torch.int8) - (first > ratio * second).to(torch.int8)
+    # Multiplied, not divided, so that a depth of 0 needs no care.
+    is_behind, is_in_front = second > ratio * first, first > ratio * second
+    return is_behind.to(torch.int8) - is_in_front.to(torch.int8)
 
 
 def boundary_metrics(counts: Tensor) -> dict[str, Tensor]:
-    """Return precision, recall and F1 from :func:`boundary_counts`, NaN where the denominator has no edges.
+    """Return precision, recall and F1 from :func:`boundary_counts`, NaN where there is no edge.
 
-    Precision needs an edge in the prediction, recall one in the ground truth, F1 one in either of them.
+    Precision needs an edge in the prediction, recall one in the ground truth, F1 one in either of
+    them.
     """
     predicted, true, shared = counts.unbind(dim=-1)
     values = (shared / predicted, shared / true, 2 * shared / (predicted + true))

@@ -5,11 +5,12 @@ https://arxiv.org/abs/1406.2283; silog as on the KITTI depth server, in percent:
 
 abs_rel = mean |p - g| / g, sq_rel = mean (p - g)^2 / g, rmse = sqrt(mean (p - g)^2),
 rmse_log = sqrt(mean e^2) with e = ln p - ln g, log10 = mean |log10 p - log10 g|,
-silog = 100 * sqrt(mean e^2 - (mean e)^2), dk = share with max(p / g, g / p) < 1.25^k, d0.5 with 1.25^0.5,
-irmse = sqrt(mean (1000 / p - 1000 / g)^2) and imae = mean |1000 / p - 1000 / g|, in 1/km.
+silog = 100 * sqrt(mean e^2 - (mean e)^2), dk = share with max(p / g, g / p) < 1.25^k, d0.5 with
+1.25^0.5, irmse = sqrt(mean (1000 / p - 1000 / g)^2) and imae = mean |1000 / p - 1000 / g|, in 1/km.
 
-Every metric follows from moments (means over the valid pixels of one image), so that images can be averaged in more
-than one way: :func:`depth_moments` -> :func:`combine_moments` -> :func:`metrics_from_moments`.
+Every metric follows from moments (means over the valid pixels of one image), so that images can be
+averaged in more than one way: :func:`depth_moments` -> :func:`combine_moments` ->
+:func:`metrics_from_moments`.
 """
 
 import math
@@ -23,9 +24,11 @@ EXTRA_METRIC_NAMES = ('d0.5', 'irmse', 'imae')
 ALL_METRIC_NAMES = METRIC_NAMES + EXTRA_METRIC_NAMES
 HIGHER_IS_BETTER = ('d0.5', 'd1', 'd2', 'd3')
 
+# Bounds of max(p / g, g / p), by metric.
 THRESHOLDS = {'d0.5': 1.25**0.5, 'd1': 1.25, 'd2': 1.25**2, 'd3': 1.25**3}
 ERROR_MOMENTS = ('abs_rel', 'sq_rel', 'square', 'log_square', 'log_abs', 'log_mean', 'log_variance')
 INVERSE_MOMENTS = ('inverse_square', 'inverse_abs')
+# In this order the moments of an image are stored as one row.
 MOMENTS = ('count', 'bad', *ERROR_MOMENTS, *INVERSE_MOMENTS, *THRESHOLDS)
 SILOGS = dict(
     sqrt_percent='100 * sqrt(mean e^2 - (mean e)^2), as on the KITTI server',
@@ -56,13 +59,17 @@ def depth_metrics(
         extra: Return d0.5, irmse and imae too.
 
     Raises:
-        ValueError: If shapes differ, no pixel counts, or a counted value is not finite and positive.
+        ValueError: If shapes differ, no pixel counts, or a counted value is not finite and
+            positive.
     """
     pred, target = torch.as_tensor(pred), torch.as_tensor(target)
-    mask = target > 0 if mask is None else torch.as_tensor(mask).bool()
+    if mask is None:
+        mask = target > 0
+    mask = torch.as_tensor(mask).bool()
     if not pred.shape == target.shape == mask.shape:
         raise ValueError(
-            f'pred {tuple(pred.shape)}, target {tuple(target.shape)} and mask {tuple(mask.shape)} must have one shape'
+            f'pred {tuple(pred.shape)}, target {tuple(target.shape)} and mask {tuple(mask.shape)} '
+            'must have one shape'
         )
     count = int(mask.sum())
     if count == 0:
@@ -83,13 +90,14 @@ def batched_depth_metrics(pred: Tensor, target: Tensor, mask: Tensor) -> dict[st
     Args:
         pred: Predicted depth in metres, (N, ...), positive where it counts.
         target: Ground truth in metres, same shape.
-        mask: Boolean, same shape. An image without any valid pixel gets zeros; the caller leaves it out.
+        mask: Boolean, same shape. An image without any valid pixel gets zeros; the caller leaves it
+            out.
     """
     return metrics_from_moments(depth_moments(pred, target, mask))
 
 
 def valid_pairs(pred: Tensor, target: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return depth, ground truth (float64) and mask as rows (N, P), with 1 in both maps where the mask is False.
+    """Return depth, ground truth (float64) and mask as rows (N, P); both maps are 1 outside the mask.
 
     So every error is 0 there, and sums over pixels need no mask.
     """
@@ -102,11 +110,12 @@ def valid_pairs(pred: Tensor, target: Tensor, mask: Tensor) -> tuple[Tensor, Ten
 def depth_moments(
     pred: Tensor, target: Tensor, mask: Tensor, eps_ratio: float = 0.0, eps_log: float = 0.0
 ) -> dict[str, Tensor]:
-    """Return the moments of every image by name, in the order of ``MOMENTS``, without synchronising the device.
+    """Return the moments of every image by name, in the order of ``MOMENTS``.
 
     Args:
-        pred: Predicted depth in metres, (N, ...). Valid pixels whose value is not finite and positive are counted in
-            ``bad`` and lie below no threshold; the other moments of such an image mean nothing.
+        pred: Predicted depth in metres, (N, ...). Valid pixels whose value is not finite and
+            positive are counted in ``bad`` and lie below no threshold; the other moments of such an
+            image mean nothing.
         target: Ground truth in metres, same shape.
         mask: Boolean, same shape. An image without any valid pixel gets zeros.
         eps_ratio: Metres added to the denominators of abs_rel and of the thresholds' ratios.
@@ -125,7 +134,11 @@ def depth_moments(
     quotient = p / g
     absolute = (p - g).abs()
     square = absolute.square()
-    log_difference = (((p + eps_log) / (g + eps_log)) if eps_log else quotient).log()
+    # One division and one logarithm a pixel: these maps are the bulk of the time of an evaluation.
+    log_ratio = quotient
+    if eps_log:
+        log_ratio = (p + eps_log) / (g + eps_log)
+    log_difference = log_ratio.log()
     log_mean = mean(log_difference)
     # Centred: mean(e^2) - mean(e)^2 loses all digits where a prediction is off by a factor only.
     log_variance = mean(torch.where(mask, log_difference - log_mean[:, None], 0).square())
@@ -166,14 +179,16 @@ def combine_moments(moments: dict[str, Tensor], average: str) -> dict[str, Tenso
 
     Args:
         moments: (N,) by name; the caller leaves out images without valid pixels.
-        average: ``'pixel'``: those of all pixels together; ``'image_square'``: plain means over images.
+        average: ``'pixel'``: those of all pixels together; ``'image_square'``: plain means over
+            images.
     """
     if average == 'image_square':
         return {name: values.mean() for name, values in moments.items()}
+    # A mean over pixels is the mean over images, weighted by their numbers of pixels.
     count, log_mean = moments['count'], moments['log_mean']
     weights = count / count.sum()
     combined = {name: (weights * values).sum() for name, values in moments.items()}
-    # The variance of all pixels is the mean variance of the images plus the variance of their means.
+    # The variance of all pixels: the mean variance of the images plus the variance of their means.
     between = (weights * (log_mean - combined['log_mean']).square()).sum()
     combined['log_variance'] = combined['log_variance'] + between
     combined['count'] = count.sum()
@@ -186,17 +201,19 @@ def metrics_from_moments(
     """Return the metrics, in the order of ``ALL_METRIC_NAMES``.
 
     Args:
-        moments: Tensors of one shape by name, from :func:`depth_moments` or :func:`combine_moments`.
+        moments: Tensors of one shape by name, from :func:`depth_moments` or
+            :func:`combine_moments`.
         silog: Key of ``SILOGS``.
         log10: Key of ``LOG10S``.
     """
-    log_variance = moments['log_variance']
+    # Some papers print natural logarithms under the name log10, and the variance as silog.
+    log_variance, log_abs = moments['log_variance'], moments['log_abs']
     values = dict(
         abs_rel=moments['abs_rel'],
         sq_rel=moments['sq_rel'],
         rmse=moments['square'].sqrt(),
         rmse_log=moments['log_square'].sqrt(),
-        log10=moments['log_abs'] / (math.log(10) if log10 == 'log10' else 1),
+        log10=log_abs if log10 == 'ln' else log_abs / math.log(10),
         silog=log_variance if silog == 'variance' else 100 * log_variance.sqrt(),
         irmse=moments['inverse_square'].sqrt(),
         imae=moments['inverse_abs'],

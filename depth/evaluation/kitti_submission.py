@@ -1,7 +1,7 @@
 """Archives for the KITTI depth prediction server: read, average, pack, validate.
 
-The server takes a zip with 500 files ``0000000000.png`` ... ``0000000499.png`` in its root, each a 16-bit PNG of
-one channel with the size of its test image, depth * 256, 0 = no prediction.
+The server takes a zip with 500 files ``0000000000.png`` ... ``0000000499.png`` in its root, each a
+16-bit PNG of one channel with the size of its test image, depth * 256, 0 = no prediction.
 
 Reference: the benchmark's development kit, https://www.cvlibs.net/datasets/kitti/eval_depth.php
 """
@@ -35,7 +35,8 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 def find_predictions(folder: str | Path) -> dict[str, Path]:
     """Return the predictions of a folder by their file names in the archive.
 
-    A file belongs to the image whose ten digits end its stem: ``data_kitti_benchmark_test_0000000007.png``.
+    A file belongs to the image whose ten digits end its stem:
+    ``data_kitti_benchmark_test_0000000007.png``.
 
     Raises:
         FileNotFoundError: If there is no such folder, or images have no prediction.
@@ -49,17 +50,20 @@ def find_predictions(folder: str | Path) -> dict[str, Path]:
         if path.suffix not in SUFFIXES:
             continue
         digits = re.search(r'(?<!\d)\d{10}$', path.stem)
-        name = f'{digits.group()}.png' if digits else None
+        name = f'{digits.group()}.png' if digits else ''
         if name not in NAMES:
             raise ValueError(
-                f'{path} is no prediction of test image 0000000000 to {NUM_IMAGES - 1:010d}; take it away'
+                f'{path} is no prediction of test image 0000000000 to {NUM_IMAGES - 1:010d}; take '
+                'it away'
             )
         if name in predictions:
             raise ValueError(f'{predictions[name]} and {path} both are predictions of {name}')
         predictions[name] = path
     missing = [name for name in NAMES if name not in predictions]
     if missing:
-        listed = ', '.join(missing[:3]) + (' ...' if len(missing) > 3 else '')
+        listed = ', '.join(missing[:3])
+        if len(missing) > 3:
+            listed += ' ...'
         raise FileNotFoundError(
             f'{folder} has {len(predictions)} of {NUM_IMAGES} predictions; missing: {listed}'
         )
@@ -74,7 +78,8 @@ def read_prediction(path: str | Path, depth_scale: float = DEPTH_SCALE) -> np.nd
         depth_scale: Integers per metre of PNGs without a side-car JSON that states it.
 
     Raises:
-        ValueError: If it is damaged, has several channels or 8 bits, or holds NaN, infinite or negative values.
+        ValueError: If it is damaged, has several channels or 8 bits, or holds NaN, infinite or
+            negative values.
     """
     path = Path(path)
     stored = read_map(path)
@@ -89,7 +94,8 @@ def read_prediction(path: str | Path, depth_scale: float = DEPTH_SCALE) -> np.nd
         depth = stored.astype(np.float32) / np.float32(depth_scale)
     else:
         raise ValueError(
-            f'{path} holds {stored.dtype}; depth is needed as 16-bit PNG or as metres in a float file'
+            f'{path} holds {stored.dtype}; depth is needed as 16-bit PNG or as metres in a float '
+            'file'
         )
     if not np.isfinite(depth).all() or (depth < 0).any():
         raise ValueError(f'{path} holds NaN, infinite or negative depth')
@@ -104,7 +110,8 @@ def average_depth(
     Args:
         depths: Metres, (H, W) each, 0 = none.
         weights: One positive number a prediction, in any unit; equal by default.
-        log_depth: Average logarithms: the geometric mean, which minimises the mean square log error.
+        log_depth: Average logarithms: the geometric mean, which minimises the mean square log
+            error.
 
     Returns:
         (H, W) float32 in metres; 0 where no prediction has a value.
@@ -117,11 +124,15 @@ def average_depth(
         raise ValueError(f'predictions of one image differ in size: {sorted(shapes)}')
     check_weights(weights, len(depths))
     stack = np.stack(depths).astype(np.float64)  # (models, H, W)
-    model_weights = np.ones(len(depths)) if weights is None else np.asarray(weights, np.float64)
+    model_weights = np.ones(len(depths))
+    if weights is not None:
+        model_weights = np.asarray(weights, np.float64)
     # A model without a value at a pixel has no weight there.
     pixel_weights = model_weights[:, None, None] * (stack > 0)
     total = pixel_weights.sum(axis=0)
-    values = np.log(np.where(stack > 0, stack, 1)) if log_depth else stack
+    values = stack
+    if log_depth:
+        values = np.log(np.where(stack > 0, stack, 1))
     mean = (pixel_weights * values).sum(axis=0) / np.where(total > 0, total, 1)
     if log_depth:
         mean = np.exp(mean)
@@ -139,7 +150,7 @@ def check_weights(weights: Sequence[float] | None, count: int) -> None:
 
 
 def encode_depth(depth: np.ndarray) -> np.ndarray:
-    """Return depth (H, W) in metres as the server stores it, uint16; a positive depth never becomes 0, "none"."""
+    """Return depth (H, W) in metres as uint16 of the server; a positive depth never becomes 0."""
     return encode_uint16(depth, DEPTH_SCALE)
 
 
@@ -171,11 +182,13 @@ def pack_submission(
     models = [find_predictions(folder) for folder in folders]
     with atomic_open(out) as file:
         with zipfile.ZipFile(file, 'w', zipfile.ZIP_STORED) as archive:
+            # Stored, not deflated again: PNG data do not get smaller.
             for name in progress(list(NAMES)):
                 depths = [read_prediction(model[name], depth_scale) for model in models]
                 depth = average_depth(depths, weights, log_depth)
                 stored = cv2.imencode('.png', encode_depth(depth))[1].tobytes()
                 archive.writestr(zipfile.ZipInfo(name, _EPOCH), stored)
+        # Checked under its temporary name: an invalid archive never gets the name of a valid one.
         file.flush()
         problems, notes = check_archive(file.name)
         if problems:
@@ -197,9 +210,8 @@ def check_archive(path: str | Path) -> tuple[list[str], list[str]]:
             for name in names:
                 if name not in NAMES:
                     continue
-                stored = cv2.imdecode(
-                    np.frombuffer(archive.read(name), np.uint8), cv2.IMREAD_UNCHANGED
-                )
+                content = np.frombuffer(archive.read(name), np.uint8)
+                stored = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
                 problem = _map_problem(name, stored)
                 if problem:
                     problems.append(problem)
@@ -212,15 +224,16 @@ def check_archive(path: str | Path) -> tuple[list[str], list[str]]:
 
 
 def _name_problems(names: Sequence[str]) -> list[str]:
+    """Return the problems with the names of an archive's files."""
     problems = []
-    missing = [name for name in NAMES if name not in set(names)]
+    missing = sorted(set(NAMES) - set(names))
     extra = [name for name in names if name not in NAMES]
     if extra:
-        nested = any(Path(name).name in NAMES for name in extra)
-        hint = ' (the files belong into the root of the zip, not into a folder)' if nested else ''
-        problems.append(
-            f'{len(extra)} entries the server does not expect, such as {extra[0]}{hint}'
-        )
+        problem = f'{len(extra)} entries the server does not expect, such as {extra[0]}'
+        # The usual mistake: the folder was packed instead of the files in it.
+        if any(Path(name).name in NAMES for name in extra):
+            problem += ' (the files belong into the root of the zip, not into a folder)'
+        problems.append(problem)
     if missing:
         problems.append(f'{len(missing)} of {NUM_IMAGES} files missing, such as {missing[0]}')
     if len(set(names)) < len(names):
@@ -241,7 +254,13 @@ def _map_problem(name: str, stored: np.ndarray | None) -> str:
 
 @dataclass(frozen=True)
 class _MapSummary:
-    """Median of a stored map in metres (0 if it is empty), and counts of pixels without a value and at the limit."""
+    """Summary of a stored map.
+
+    Attributes:
+        median: Of the pixels with a value, in metres; 0 if there are none.
+        num_empty: Pixels without a value.
+        num_limited: Pixels at the farthest value of 16 bits.
+    """
 
     median: float
     num_empty: int
@@ -250,7 +269,9 @@ class _MapSummary:
 
 def _summarize(stored: np.ndarray) -> _MapSummary:
     present = stored[stored > 0]
-    median = float(np.median(present)) / DEPTH_SCALE if present.size else 0.0
+    median = 0.0
+    if present.size:
+        median = float(np.median(present)) / DEPTH_SCALE
     return _MapSummary(median, stored.size - present.size, int((stored == 65535).sum()))
 
 
@@ -265,8 +286,10 @@ def _value_remarks(summaries: Sequence[_MapSummary]) -> tuple[list[str], list[st
             problems.append(f'a median depth of {typical:.4g} m is no street: is it depth * 256?')
     if len(medians) < len(summaries):
         problems.append(f'{len(summaries) - len(medians)} maps hold no prediction at all')
-    num_empty = sum(summary.num_empty for summary in summaries)
-    num_limited = sum(summary.num_limited for summary in summaries)
+    num_empty = num_limited = 0
+    for summary in summaries:
+        num_empty += summary.num_empty
+        num_limited += summary.num_limited
     if num_empty:
         notes.append(f'{num_empty} pixels have no prediction (0); the server fills them in')
     if num_limited:
@@ -279,4 +302,6 @@ def _value_remarks(summaries: Sequence[_MapSummary]) -> tuple[list[str], list[st
 def _shorten(problems: list[str], limit: int = 5) -> list[str]:
     if len(problems) <= limit:
         return problems
-    return [*problems[:limit], f'and {len(problems) - limit} more']
+    shortened = problems[:limit]
+    shortened.append(f'and {len(problems) - limit} more')
+    return shortened

@@ -28,7 +28,7 @@ NUMPY_ERRORS = (
 
 
 def read_map(path: str | Path) -> np.ndarray:
-    """Return the array of a prediction file, unchanged: a 16-bit PNG, an npy or an npz (first array).
+    """Return the array of a prediction file unchanged: 16-bit PNG, npy or npz (first array).
 
     Raises:
         ValueError: If it cannot be read.
@@ -59,13 +59,14 @@ def _read_png(path: Path) -> np.ndarray:
         raise ValueError(f'prediction {path} cannot be decoded, it is damaged or no PNG')
     if stored.dtype != np.uint16:
         raise ValueError(
-            f'prediction {path} holds {stored.dtype}, {8 * stored.itemsize} bits a channel; a PNG of depth needs 16'
+            f'prediction {path} holds {stored.dtype}, {8 * stored.itemsize} bits a channel; a PNG '
+            'of depth needs 16'
         )
     return stored
 
 
 def _png_problem(content: bytes) -> str:
-    """Return the problem with the chunks of a PNG, '' if all are complete and their checksums are right."""
+    """Return the problem with the chunks of a PNG, '' if all are complete and undamaged."""
     # OpenCV decodes a truncated file without an error and fills the rest with zeros.
     if not content.startswith(PNG_SIGNATURE):
         return 'is no PNG' if content else 'is empty'
@@ -73,10 +74,8 @@ def _png_problem(content: bytes) -> str:
     while position + 12 <= len(content):
         # A chunk is its length, type, data and checksum; all but the data have four bytes.
         end = position + 12 + int.from_bytes(content[position : position + 4])
-        kind, checksum = (
-            content[position + 4 : position + 8],
-            int.from_bytes(content[end - 4 : end]),
-        )
+        kind = content[position + 4 : position + 8]
+        checksum = int.from_bytes(content[end - 4 : end])
         if end > len(content):
             return 'is cut off'
         if zlib.crc32(content[position + 4 : end - 4]) != checksum:
@@ -91,8 +90,8 @@ def unreadable(label: str, error: Exception) -> str:
     """Return the message for a file that NumPy cannot read."""
     reason = str(error) or type(error).__name__
     return (
-        f'{label} cannot be read, it is empty, cut off, no array, or holds Python objects, which are never loaded: '
-        f'{reason}; save it again as float32'
+        f'{label} cannot be read, it is empty, cut off, no array, or holds Python objects, which '
+        f'are never loaded: {reason}; save it again as float32'
     )
 
 

@@ -35,30 +35,36 @@ ALL = 'all'
 class DepthMetric(BaseMetric):
     """Depth metrics under a named protocol, and under further protocols for the same predictions.
 
-    Images without a valid pixel are left out and counted. With several processes no image is counted twice. Nothing is
-    read back from the device before the end, so scoring does not wait for the model.
+    Images without a valid pixel are left out and counted. With several processes no image is
+    counted twice. Nothing is read back from the device before the end, so scoring does not wait for
+    the model.
 
     Args:
-        protocol: Name in ``depth.evaluation.protocols``. Its metrics have plain names (``abs_rel``).
+        protocol: Name in ``depth.evaluation.protocols``. Its metrics have plain names
+            (``abs_rel``).
         min_depth: Another near end of its range, in metres.
         max_depth: Another far end of its range, in metres.
         crop: Another crop. Any change shows in the protocol's name.
         resize: Another rule for predictions of another size.
         view: Another view of the frame, see ``depth.evaluation.views``.
-        protocols: Further protocols, whose metrics are called ``<protocol>/abs_rel``; ``'all'`` takes every one that is
-            made for the data set and can score the predictions' type, and leaves out, with the reason, those that
-            refuse an image.
-        distance_bins: Edges in metres of bins of true depth, for ``abs_rel_2-5m``, ``rmse_...`` and ``d1_...``.
-        boundary_ratio: Two neighbours are an edge where one is that many times as far, for ``boundary_precision``,
-            ``boundary_recall`` and ``boundary_f1``; needs dense ground truth.
-        pixel_metrics: Names of registered pixel metrics, see ``register_pixel_metric``; measured under every protocol.
-        prediction_type: Type of predictions that do not state it themselves, see ``PredictionType``.
+        protocols: Further protocols, whose metrics are called ``<protocol>/abs_rel``; ``'all'``
+            takes every one that is made for the data set and can score the predictions' type, and
+            leaves out, with the reason, those that refuse an image.
+        distance_bins: Edges in metres of bins of true depth, for ``abs_rel_2-5m``, ``rmse_...`` and
+            ``d1_...``.
+        boundary_ratio: Two neighbours are an edge where one is that many times as far, for
+            ``boundary_precision``, ``boundary_recall`` and ``boundary_f1``; needs dense ground
+            truth.
+        pixel_metrics: Names of registered pixel metrics, see ``register_pixel_metric``; measured
+            under every protocol.
+        prediction_type: Type of predictions that do not state it themselves, see
+            ``PredictionType``.
         prefix: Goes in front of the metric names.
         collect_device: Where the processes' rows are gathered.
 
     Raises:
-        ValueError: If an option is wrong, a prediction cannot be scored by the protocol, does not fit its ground truth
-            or is not finite and positive, or nothing was scored.
+        ValueError: If an option is wrong, a prediction cannot be scored by the protocol, does not
+            fit its ground truth or is not finite and positive, or nothing was scored.
     """
 
     default_prefix = ''
@@ -90,15 +96,18 @@ class DepthMetric(BaseMetric):
         self.takes_all = protocols == ALL
         self.further_protocols: list[Protocol] = []
         if not self.takes_all:
-            named = [get_protocol(name) for name in protocols]
-            self.further_protocols = [other for other in named if other.name != self.protocol.name]
+            for name in protocols:
+                # The main protocol has its numbers already, under plain names.
+                if name != self.protocol.name:
+                    self.further_protocols.append(get_protocol(name))
         self.left_out: dict[str, str] = {}
         # The data set whose protocols 'all' stands for; None until the first sample names it.
         self.chosen_dataset: str | None = None
         self.distance_bins = None if distance_bins is None else check_bins(distance_bins)
         if boundary_ratio is not None and not boundary_ratio > 1:
             raise ValueError(
-                f'boundary_ratio is how many times as far one neighbour is, above 1, got {boundary_ratio}'
+                f'boundary_ratio is how many times as far one neighbour is, above 1, got '
+                f'{boundary_ratio}'
             )
         self.boundary_ratio = boundary_ratio
         self.pixel_metrics = get_pixel_metrics(pixel_metrics)
@@ -119,18 +128,20 @@ class DepthMetric(BaseMetric):
         name = sample.get('img_path', 'a sample')
         if 'gt_depth' not in sample:
             raise ValueError(
-                f'{name} has no gt_depth, so it cannot be scored; does the test pipeline load depth?'
+                f'{name} has no gt_depth, so it cannot be scored; does the test pipeline load '
+                'depth?'
             )
         dataset = sample.get('dataset', '')
         if self.chosen_dataset not in (None, dataset):
             raise ValueError(
                 f"protocols='all' means those of one data set, but {name} is of {dataset!r} after "
-                f'images of {self.chosen_dataset!r}; test the data sets one by one or name the protocols'
+                f'images of {self.chosen_dataset!r}; test the data sets one by one or name the '
+                'protocols'
             )
         # Protocols of 'all' do not raise here: those that refuse a sample are left out later.
-        named_protocols = (
-            [self.protocol] if self.takes_all else [self.protocol, *self.further_protocols]
-        )
+        named_protocols = [self.protocol]
+        if not self.takes_all:
+            named_protocols += self.further_protocols
         for protocol in named_protocols:
             protocol.check_sample(sample)
             protocol.check_size(sample['pred_depth'].shape, sample['gt_depth'].shape, name)
@@ -144,39 +155,40 @@ class DepthMetric(BaseMetric):
         The choice depends on nothing else of the sample, so that all processes choose the same.
         """
         self.chosen_dataset = sample.get('dataset', '')
-        for other in applicable_protocols(
+        applicable = applicable_protocols(
             self.chosen_dataset, self._type_of(sample), sample.get('max_depth')
-        ):
-            fits_ground_truth = sample.get('gt_filled') or not other.filled
-            if other.name != self.protocol.name and fits_ground_truth:
-                self.further_protocols.append(other)
+        )
+        for protocol in applicable:
+            fits_ground_truth = sample.get('gt_filled') or not protocol.filled
+            if protocol.name != self.protocol.name and fits_ground_truth:
+                self.further_protocols.append(protocol)
 
     def _score_batch(self, samples: list[dict]) -> None:
         """Keep the moments of each image; the samples have equal shapes and one prediction type."""
         kind = self._type_of(samples[0])
         pred = torch.stack([sample['pred_depth'] for sample in samples])  # (N, h, w)
-        gt_depth = torch.stack([sample['gt_depth'] for sample in samples]).to(
-            pred.device
-        )  # (N, H, W)
+        gt_depth = torch.stack([sample['gt_depth'] for sample in samples])  # (N, H, W)
+        gt_depth = gt_depth.to(pred.device)
         prepared = self.protocol.prepare(pred, gt_depth, kind)
         moments = {self.protocol.name: image_moments(self.protocol, self.pixel_metrics, prepared)}
         details = self._measure_details(*prepared)
         refusals: dict[str, str] = {}
-        for other in self.further_protocols:
+        for protocol in self.further_protocols:
             try:
                 if self.takes_all:
                     for sample in samples:
-                        other.check_sample(sample)
-                prepared = other.prepare(pred, gt_depth, kind)
+                        protocol.check_sample(sample)
+                prepared = protocol.prepare(pred, gt_depth, kind)
             except ValueError as error:
                 if not self.takes_all:
                     raise
-                refusals[other.name] = str(error)
-                # Zeros, which mean no valid pixel: every image needs a row to be stacked with the others.
-                moments[other.name] = torch.zeros_like(moments[self.protocol.name])
+                refusals[protocol.name] = str(error)
+                # Zeros, which mean no valid pixel: each image needs a row, to be stacked later.
+                moments[protocol.name] = torch.zeros_like(moments[self.protocol.name])
                 continue
-            moments[other.name] = image_moments(other, self.pixel_metrics, prepared)
+            moments[protocol.name] = image_moments(protocol, self.pixel_metrics, prepared)
         for index, sample in enumerate(samples):
+            # A sample without a file goes by its number, then by its position.
             result = dict(
                 name=str(sample.get('img_path', sample.get('sample_idx', len(self.results)))),
                 kind=kind.value,
@@ -195,9 +207,8 @@ class DepthMetric(BaseMetric):
         if self.distance_bins is not None:
             details['bins'] = bin_moments(pred, gt_depth, mask, self.distance_bins)  # (N, bins, 4)
         if self.boundary_ratio is not None:
-            details['boundary'] = boundary_counts(
-                pred, gt_depth, mask, self.boundary_ratio
-            )  # (N, 3)
+            ratio = self.boundary_ratio
+            details['boundary'] = boundary_counts(pred, gt_depth, mask, ratio)  # (N, 3)
         return details
 
     def evaluate(self, size: int) -> dict[str, float]:
@@ -206,8 +217,9 @@ class DepthMetric(BaseMetric):
         return super().evaluate(size)
 
     def fetch(self, results: Sequence[dict]) -> None:
-        """Bring the moments of images to the CPU, in one transfer a protocol, and check every protocol's predictions.
+        """Bring the moments of images to the CPU and check every protocol's predictions.
 
+        There is one transfer a protocol: one for each image would wait for the device each time.
         A further protocol that was not asked for by its name is left out instead.
 
         Raises:
@@ -221,14 +233,15 @@ class DepthMetric(BaseMetric):
                 for result, row in zip(results, table, strict=True):
                     result[key][name] = row
         names = moment_names(self.pixel_metrics)
+        protocols = [self.protocol, *self.further_protocols]
         for result in results:
-            for protocol in (self.protocol, *self.further_protocols):
+            for protocol in protocols:
                 moments = dict(zip(names, result['moments'][protocol.name].tolist(), strict=True))
                 if not moments['bad']:
                     continue
                 problem = (
-                    f'{result["name"]}: {moments["bad"]:.0f} of {moments["count"]:.0f} scored predictions are not '
-                    f'finite and positive under {protocol.name}'
+                    f'{result["name"]}: {moments["bad"]:.0f} of {moments["count"]:.0f} scored '
+                    f'predictions are not finite and positive under {protocol.name}'
                 )
                 if protocol is self.protocol or not self.takes_all:
                     raise ValueError(problem)
@@ -237,19 +250,24 @@ class DepthMetric(BaseMetric):
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Average over images and print the table."""
         first = summarize(results, self.protocol, self.pixel_metrics)
-        bins = [] if self.distance_bins is None else bin_names(self.distance_bins)
+        bins = []
+        if self.distance_bins is not None:
+            bins = bin_names(self.distance_bins)
         add_details(first, results, bins, self.boundary_ratio is not None)
-        further = [
-            summarize(results, protocol, self.pixel_metrics) for protocol in self.further_protocols
-        ]
+        further = []
+        for protocol in self.further_protocols:
+            further.append(summarize(results, protocol, self.pixel_metrics))
         self.left_out = self._reasons_to_leave_out(results, further)
         self.outcome = [first]
-        self.outcome += [result for result in further if result.protocol.name not in self.left_out]
+        for result in further:
+            if result.protocol.name not in self.left_out:
+                self.outcome.append(result)
         self.num_images, self.num_skipped = len(first.names), len(first.skipped)
         if not first.names:
             raise ValueError(
-                f'none of the {len(results)} images has ground truth that counts under {self.protocol.name} '
-                f'({self.protocol.min_depth:g} to {self.protocol.max_depth:g} m, crop {self.protocol.crop})'
+                f'none of the {len(results)} images has ground truth that counts under '
+                f'{self.protocol.name} ({self.protocol.min_depth:g} to {self.protocol.max_depth:g} '
+                f'm, crop {self.protocol.crop})'
             )
         logger = MMLogger.get_current_instance()
         logger.info(table(first))
@@ -276,13 +294,13 @@ class DepthMetric(BaseMetric):
         return reasons
 
     def write_protocol(self, path: str | Path) -> None:
-        """Write protocol and image counts of the last numbers as JSON, further protocols below ``others``."""
-        first, *further = [result.describe() for result in self.outcome]
-        content = dict(first, others=further, left_out=self.left_out)
+        """Write protocol and image counts as JSON, further protocols below ``others``."""
+        described = [result.describe() for result in self.outcome]
+        content = dict(described[0], others=described[1:], left_out=self.left_out)
         write_atomically(path, json_text(content, indent=2))
 
     def write_per_image(self, path: str | Path) -> None:
-        """Write every image's metrics as JSON, one entry a protocol; ``compare_results.py`` reads it."""
+        """Write every image's metrics as JSON, one entry a protocol, for ``compare_results.py``."""
         content = dict(results=[result.per_image() for result in self.outcome])
         write_atomically(path, json_text(content))
 
@@ -293,7 +311,7 @@ def metric_directions(
     pixel_metrics: Sequence[str] = (),
     protocols: Sequence[str] = (),
 ) -> dict[str, bool]:
-    """Return whether higher is better, by the name of each metric of a ``DepthMetric`` with these arguments.
+    """Return whether higher is better, by metric of a ``DepthMetric`` with these arguments.
 
     Args:
         distance_bins: See :class:`DepthMetric`.

@@ -12,10 +12,11 @@ from depth.registry import METRICS
 
 @METRICS.register_module()
 class MixedDepthMetric(BaseMetric):
-    """Depth metrics of a mixed validation set: each data set's under its own protocol, and their mean.
+    """Depth metrics of a mixed validation set, by data set under its own protocol, and their mean.
 
-    Metrics of a data set are called ``<dataset>/abs_rel``. The plain name ``abs_rel`` is the mean over the data sets,
-    each with the same weight whatever its size, so that one number can choose the best checkpoint.
+    Metrics of a data set are called ``<dataset>/abs_rel``. The plain name ``abs_rel`` is the mean
+    over the data sets, each with the same weight whatever its size, so that one number can choose
+    the best checkpoint.
 
     Args:
         protocols: Protocol name, or arguments of ``DepthMetric``, by the samples' ``dataset``.
@@ -37,7 +38,9 @@ class MixedDepthMetric(BaseMetric):
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.metrics = {}
         for dataset, protocol in protocols.items():
-            arguments = dict(protocol=protocol) if isinstance(protocol, str) else dict(protocol)
+            if isinstance(protocol, str):
+                protocol = dict(protocol=protocol)
+            arguments = dict(protocol)
             arguments.setdefault('type', 'DepthMetric')
             self.metrics[dataset] = METRICS.build(arguments)
 
@@ -47,8 +50,8 @@ class MixedDepthMetric(BaseMetric):
             name = sample.get('dataset')
             if name not in self.metrics:
                 raise ValueError(
-                    f'{sample.get("img_path", "a sample")} is of data set {name!r}, but MixedDepthMetric.protocols '
-                    f'only names {", ".join(self.metrics)}'
+                    f'{sample.get("img_path", "a sample")} is of data set {name!r}, but '
+                    f'MixedDepthMetric.protocols only names {", ".join(self.metrics)}'
                 )
             metric = self.metrics[name]
             metric.process(data_batch, [sample])
@@ -69,7 +72,8 @@ class MixedDepthMetric(BaseMetric):
             own_results = [result for dataset, result in results if dataset == name]
             if not own_results:
                 raise ValueError(
-                    f'no sample of data set {name!r} came, though MixedDepthMetric.protocols names it'
+                    f'no sample of data set {name!r} came, though MixedDepthMetric.protocols names '
+                    'it'
                 )
             MMLogger.get_current_instance().info(f'{name}:')
             own_values = metric.compute_metrics(own_results)
@@ -77,16 +81,17 @@ class MixedDepthMetric(BaseMetric):
             for key, value in own_values.items():
                 values[f'{name}/{key}'] = value
         # Only metrics that every data set has: bins and further protocols may differ.
-        shared = set(values_of_sets[0]).intersection(*values_of_sets[1:])
+        shared = set(values_of_sets[0])
+        for own_values in values_of_sets[1:]:
+            shared &= own_values.keys()
         for key in values_of_sets[0]:
             if key in shared:
-                values[key] = math.fsum(own_values[key] for own_values in values_of_sets) / len(
-                    values_of_sets
-                )
+                total = math.fsum(own_values[key] for own_values in values_of_sets)
+                values[key] = total / len(values_of_sets)
         return values
 
     def write_protocol(self, path: str | Path) -> None:
-        """Write protocol and image counts of the last numbers, one JSON file a data set (``protocol_nyu.json``)."""
+        """Write protocol and image counts, one JSON file a data set (``protocol_nyu.json``)."""
         for name, metric in self.metrics.items():
             metric.write_protocol(_path_of_dataset(path, name))
 

@@ -30,9 +30,9 @@ def find_file(path: str | Path) -> Path:
     """Return the file of per-image values that belongs to a result.
 
     Args:
-        path: That file (a mixed test writes one a data set: ``per_image_nyu.json``); a result JSON in the same folder;
-            or a folder: that of one test, one with a single result of ``tools/score.py``, or a work dir, of which the
-            newest test counts.
+        path: That file (a mixed test writes one a data set: ``per_image_nyu.json``); a result JSON
+            in the same folder; or a folder: that of one test, one with a single result of
+            ``tools/score.py``, or a work dir, of which the newest test counts.
 
     Raises:
         FileNotFoundError: If there is none.
@@ -52,7 +52,7 @@ def find_file(path: str | Path) -> Path:
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    listed = ', '.join(str(candidate) for candidate in candidates[:2])
+    listed = ', '.join(map(str, candidates[:2]))
     raise FileNotFoundError(
         f'{path}: no per-image values found ({listed}); tools/test.py and '
         'tools/score.py --out write them beside the result'
@@ -80,7 +80,9 @@ def read_per_image(path: str | Path, protocol: str | None = None) -> PerImage:
         ) from error
     if protocol is not None and protocol not in names:
         raise ValueError(f'{path} has no protocol {protocol!r}, it has {", ".join(names)}')
-    result = results[0 if protocol is None else names.index(protocol)]
+    index = 0 if protocol is None else names.index(protocol)
+    result = results[index]
+    # JSON has no NaN: null becomes one in a float64 array.
     values = {name: np.array(column, np.float64) for name, column in result['values'].items()}
     return PerImage(path, result['protocol'], result['images'], values)
 
@@ -92,31 +94,30 @@ def check_comparable(first: PerImage, second: PerImage) -> None:
         ValueError: If not; the message lists the differences.
     """
     if first.protocol['fingerprint'] != second.protocol['fingerprint']:
-        names = [
-            f'{result.protocol["name"]} ({result.protocol["fingerprint"]})'
-            for result in (first, second)
-        ]
+        names = []
+        for protocol in (first.protocol, second.protocol):
+            names.append(f'{protocol["name"]} ({protocol["fingerprint"]})')
         differences = []
         for key, value in first.protocol.items():
-            if key not in ('name', 'description', 'fingerprint') and value != second.protocol.get(
-                key
-            ):
-                differences.append(f'{key}: {value} / {second.protocol.get(key)}')
+            second_value = second.protocol.get(key)
+            if key not in ('name', 'description', 'fingerprint') and value != second_value:
+                differences.append(f'{key}: {value} / {second_value}')
         raise ValueError(
-            f'{first.path} was scored under {names[0]}, {second.path} under {names[1]}; numbers of different protocols '
-            f'cannot be compared ({"; ".join(differences)})'
+            f'{first.path} was scored under {names[0]}, {second.path} under {names[1]}; numbers of '
+            f'different protocols cannot be compared ({"; ".join(differences)})'
         )
     if sorted(first.images) != sorted(second.images):
         first_only = sorted(set(first.images) - set(second.images))
         second_only = sorted(set(second.images) - set(first.images))
         raise ValueError(
-            f'the images differ: {len(first_only)} only in {first.path} {first_only[:1]}, {len(second_only)} only in '
-            f'{second.path} {second_only[:1]}; compare results of the same test set'
+            f'the images differ: {len(first_only)} only in {first.path} {first_only[:1]}, '
+            f'{len(second_only)} only in {second.path} {second_only[:1]}; compare results of the '
+            'same test set'
         )
 
 
 def paired_values(first: PerImage, second: PerImage, metric: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return a metric's values in two results, of the images that have it in both, in the order of the first.
+    """Return a metric's values in two results, of the images that have it in both.
 
     Raises:
         ValueError: If a file does not have the metric.
@@ -126,8 +127,9 @@ def paired_values(first: PerImage, second: PerImage, metric: str) -> tuple[np.nd
             raise ValueError(
                 f'{result.path} has no metric {metric!r}, it has {", ".join(result.values)}'
             )
+    # The images of the second result in the order of the first.
     positions = {name: index for index, name in enumerate(second.images)}
-    first_values = first.values[metric]
-    second_values = second.values[metric][[positions[name] for name in first.images]]
+    order = [positions[name] for name in first.images]
+    first_values, second_values = first.values[metric], second.values[metric][order]
     present = ~(np.isnan(first_values) | np.isnan(second_values))
     return first_values[present], second_values[present]

@@ -1,4 +1,4 @@
-"""Registry of pixel metrics: further metrics that follow from means over the valid pixels of an image."""
+"""Registry of pixel metrics: further metrics from means over the valid pixels of an image."""
 
 import difflib
 from collections.abc import Callable, Sequence
@@ -15,14 +15,14 @@ ValueFunction = Callable[[dict[str, Tensor]], Tensor]
 
 @dataclass(frozen=True)
 class PixelMetric:
-    """A metric computed from moments: means over the valid pixels of an image, or of several images.
+    """A metric computed from moments: means over the valid pixels of one image or of several.
 
     Attributes:
         name: Name in configs, tables and files.
-        pixel_functions: Per-pixel functions by the name of the moment that is their mean. Each takes depth and ground
-            truth, (N, P) float64 in metres, and returns (N, P).
-        value: Returns the metric, of any shape, from moments of that shape by name: its own and those of
-            ``depth.evaluation.functional.MOMENTS``.
+        pixel_functions: Per-pixel functions by the name of the moment that is their mean. Each
+            takes depth and ground truth, (N, P) float64 in metres, and returns (N, P).
+        value: Returns the metric, of any shape, from moments of that shape by name: its own and
+            those of ``depth.evaluation.functional.MOMENTS``.
         higher_is_better: Whether a better prediction has a larger value.
     """
 
@@ -58,10 +58,12 @@ def register_pixel_metric(
 ) -> Callable[[ValueFunction], ValueFunction]:
     """Return a decorator that registers a function as the pixel metric of its name.
 
-    The function returns the metric from a dict of moments; ``DepthMetric(pixel_metrics=[name])`` measures it.
+    The function returns the metric from a dict of moments; ``DepthMetric(pixel_metrics=[name])``
+    measures it.
 
     Args:
-        moments: Per-pixel functions of the moments that the toolbox does not have, see :class:`PixelMetric`.
+        moments: Per-pixel functions of the moments that the toolbox does not have, see
+            :class:`PixelMetric`.
         higher_is_better: Whether a better prediction has a larger value.
 
     Raises:
@@ -82,7 +84,8 @@ def register_pixel_metric(
         # A module that is imported again registers the same function again.
         if registered is not None and registered.value.__module__ != value.__module__:
             raise ValueError(
-                f'pixel metric {name!r} is registered by {registered.value.__module__}; choose another name'
+                f'pixel metric {name!r} is registered by {registered.value.__module__}; choose '
+                'another name'
             )
         PIXEL_METRICS[name] = PixelMetric(name, pixel_functions, value, higher_is_better)
         return value
@@ -94,7 +97,8 @@ def get_pixel_metrics(names: Sequence[str]) -> list[PixelMetric]:
     """Return registered pixel metrics by name.
 
     Raises:
-        ValueError: If ``names`` is no list, or there is no such metric; the message lists the nearest names.
+        ValueError: If ``names`` is no list, or there is no such metric; the message lists the
+            nearest names.
     """
     if isinstance(names, str):
         raise ValueError(f'pixel_metrics is a list of names, got {names!r}')
@@ -107,10 +111,11 @@ def _get_pixel_metric(name: str) -> PixelMetric:
             f'metric {name!r} is measured always; pixel_metrics names registered ones only'
         )
     if name not in PIXEL_METRICS:
-        near = difflib.get_close_matches(name, PIXEL_METRICS, n=3, cutoff=0.3) or sorted(
-            PIXEL_METRICS
-        )
-        hint = f'did you mean {", ".join(near)}?' if near else 'none is registered;'
+        near = difflib.get_close_matches(name, PIXEL_METRICS, n=3, cutoff=0.3)
+        near = near or sorted(PIXEL_METRICS)
+        hint = 'none is registered;'
+        if near:
+            hint = f'did you mean {", ".join(near)}?'
         raise ValueError(f'unknown pixel metric {name!r}, {hint} is its module in custom_imports?')
     return PIXEL_METRICS[name]
 
@@ -118,7 +123,7 @@ def _get_pixel_metric(name: str) -> PixelMetric:
 def pixel_metric_moments(
     metrics: Sequence[PixelMetric], pred: Tensor, target: Tensor, mask: Tensor
 ) -> dict[str, Tensor]:
-    """Return the own moments of pixel metrics, (N,) float64 by their names among those of all metrics.
+    """Return the own moments of pixel metrics, (N,) float64 by their full names.
 
     Args:
         metrics: The pixel metrics.
@@ -135,9 +140,8 @@ def pixel_metric_moments(
     pred, target, mask = valid_pairs(pred, target, mask)
     divisor = mask.count_nonzero(dim=1).clamp(min=1)
     for metric in metrics:
-        for full_name, function in zip(
-            metric.moment_names, metric.pixel_functions.values(), strict=True
-        ):
+        functions = metric.pixel_functions.values()
+        for full_name, function in zip(metric.moment_names, functions, strict=True):
             values = function(pred, target)
             _check_shape(values, pred, f'moment {full_name!r}')
             # Masked again: a function need not be 0 where depth and ground truth are equal.

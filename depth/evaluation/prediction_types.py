@@ -7,8 +7,9 @@ from enum import Enum
 class PredictionType(str, Enum):
     """Type of a prediction; its value is the name that models, tools and result files use.
 
-    A type has a domain (depth or inverse depth) and an ambiguity: the number of unknowns an image (0 none, 1 a factor,
-    2 a factor and an offset), which a protocol must fit before errors mean anything.
+    A type has a domain (depth or inverse depth) and an ambiguity: the number of unknowns an image
+    (0 none, 1 a factor, 2 a factor and an offset), which a protocol must fit before errors mean
+    anything.
     """
 
     METRIC = 'metric'
@@ -57,9 +58,8 @@ def get_prediction_type(name: str) -> PredictionType:
     try:
         return PredictionType(name)
     except ValueError as error:
-        near = difflib.get_close_matches(
-            str(name), [kind.value for kind in PredictionType], n=1, cutoff=0.4
-        )
+        values = [kind.value for kind in PredictionType]
+        near = difflib.get_close_matches(str(name), values, n=1, cutoff=0.4)
         hint = f'did you mean {near[0]!r}? ' if near else ''
         listed = '; '.join(f'{kind.value} ({kind.meaning})' for kind in PredictionType)
         raise ValueError(f'unknown prediction type {name!r}; {hint}there are: {listed}') from error

@@ -28,7 +28,8 @@ class ProtocolResult:
         prediction_type: Type of the predictions.
         tta: Test-time augmentation of the predictions, as the model reported it.
         counts: Number of images that have it, for each metric that not every image has.
-        view: Scored views other than the full frame, as text, if the protocol takes any view; else ''.
+        view: Scored views other than the full frame, as text, if the protocol takes any view; else
+            ''.
     """
 
     protocol: Protocol
@@ -42,7 +43,7 @@ class ProtocolResult:
     view: str = ''
 
     def definition(self) -> dict:
-        """Return the protocol's definition; a view other than the full frame is in its name and its fingerprint."""
+        """Return the protocol's definition; a partial view is in its name and its fingerprint."""
         definition = self.protocol.describe()
         if not self.view:
             return definition
@@ -66,7 +67,7 @@ class ProtocolResult:
 
     def per_image(self) -> dict:
         """Return every image's values, images named below the folder that all share."""
-        names = relative_names([*self.names, *self.skipped])
+        names = relative_names(self.names + self.skipped)
         count = len(self.names)
         return dict(
             protocol=self.describe(),
@@ -76,7 +77,7 @@ class ProtocolResult:
         )
 
     def origin(self) -> str:
-        """Return protocol, image counts, prediction type and augmentation as text of one or more lines."""
+        """Return protocol, image counts, prediction type and augmentation as lines of text."""
         protocol = self.protocol
         count = len(self.names)
         definition = self.definition()
@@ -94,7 +95,7 @@ class ProtocolResult:
 
 
 def table(result: ProtocolResult) -> str:
-    """Return the usual table of metrics, then those that not every image has, then the origin of the numbers."""
+    """Return the table of metrics, those that not every image has, and the origin of the numbers."""
     common = {name: value for name, value in result.metrics.items() if name not in result.counts}
     lines = [_header(common), _values_line(common)]
     for name, count in result.counts.items():
@@ -109,12 +110,15 @@ def _header(names: Iterable[str]) -> str:
 
 def _values_line(metrics: dict[str, float]) -> str:
     # Registered pixel metrics may have longer names than the usual ones.
-    widths = {name: max(COLUMN_WIDTH, len(name)) for name in metrics}
-    return ' '.join(f'{value:{widths[name]}.4f}' for name, value in metrics.items())
+    cells = []
+    for name, value in metrics.items():
+        width = max(COLUMN_WIDTH, len(name))
+        cells.append(f'{value:{width}.4f}')
+    return ' '.join(cells)
 
 
 def side_by_side(results: Sequence[ProtocolResult], left_out: dict[str, str]) -> str:
-    """Return a table of one row a protocol for the same predictions, then the protocols left out, with reasons."""
+    """Return a table of one row a protocol, then the protocols that were left out, with reasons."""
     names = [name for name in results[0].metrics if name not in results[0].counts]
     lines = [f'{"images":>7} {_header(names)}  protocol']
     for result in results:
@@ -123,17 +127,18 @@ def side_by_side(results: Sequence[ProtocolResult], left_out: dict[str, str]) ->
         lines.append(
             f'{len(result.names):7d} {values}  {definition["name"]} ({definition["fingerprint"]})'
         )
-    lines.extend(f'not scored: {name}: {reason}' for name, reason in left_out.items())
+    for name, reason in left_out.items():
+        lines.append(f'not scored: {name}: {reason}')
     return '\nthe same predictions under every protocol that applies\n' + '\n'.join(lines)
 
 
 def relative_names(paths: Sequence[str]) -> list[str]:
-    """Return paths relative to the folder that all share, independent of the location of the data."""
+    """Return paths relative to the folder that all share, so that results do not name a machine."""
     if not paths:
         return []
-    common = os.path.commonpath([str(Path(path).parent) for path in paths])
+    common = os.path.commonpath([Path(path).parent for path in paths])
     if not common:
-        return [str(path) for path in paths]
+        return list(map(str, paths))
     return [Path(os.path.relpath(path, common)).as_posix() for path in paths]
 
 

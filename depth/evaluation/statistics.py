@@ -52,19 +52,19 @@ def bootstrap_mean(
     step = max(CHUNK // len(values), 1)
     for start in range(0, num_resamples, step):
         stop = min(start + step, num_resamples)
-        means[start:stop] = values[
-            rng.integers(len(values), size=(stop - start, len(values)))
-        ].mean(axis=1)
+        drawn = rng.integers(len(values), size=(stop - start, len(values)))
+        means[start:stop] = values[drawn].mean(axis=1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(values.mean()), float(low), float(high))
 
 
 def sign_flip_p_value(differences: np.ndarray, num_resamples: int = 10_000, seed: int = 0) -> float:
-    """Return the two-sided p-value of a mean of 0 if each image's difference could as well have the other sign.
+    """Return the two-sided p-value of a mean of 0: each difference could have the other sign.
 
     Args:
         differences: One an image, (N,).
-        num_resamples: Random sign patterns; with up to 13 images all patterns are counted instead, exactly.
+        num_resamples: Random sign patterns; with up to 13 images all patterns are counted instead,
+            exactly.
         seed: Of the generator.
     """
     differences = _checked(differences)

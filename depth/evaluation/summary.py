@@ -27,7 +27,7 @@ def image_moments(
     pixel_metrics: Sequence[PixelMetric],
     prepared: tuple[Tensor, Tensor, Tensor],
 ) -> Tensor:
-    """Return the moments of every image as one tensor (N, M), M in the order of :func:`moment_names`.
+    """Return the moments of every image as one tensor (N, M), M ordered as :func:`moment_names`.
 
     Args:
         protocol: Whose definitions of the metrics count.
@@ -58,21 +58,30 @@ def summarize(
     if protocol.average == 'image' or not scored.any():
         means = {name: column.mean() for name, column in values.items()}
     else:
+        # The root of a mean of squares is not the mean of roots: moments are averaged first.
         means = _metrics(combine_moments(moments, protocol.average), protocol, pixel_metrics)
     names, skipped = [], []
     for result, is_scored in zip(results, scored.tolist(), strict=True):
         (names if is_scored else skipped).append(result['name'])
-    views = [result['view'] for result in results]
+    view = ''
+    # Any other protocol has refused all views but its own.
+    if protocol.view == 'any':
+        view = list_partial_views([result['view'] for result in results])
     return ProtocolResult(
         protocol=protocol,
         metrics={name: float(mean) for name, mean in means.items()},
         names=names,
         values={name: column.tolist() for name, column in values.items()},
         skipped=skipped,
-        prediction_type='/'.join(sorted({result['kind'] for result in results})),
-        tta='/'.join(sorted({result['tta'] for result in results})),
-        view=list_partial_views(views) if protocol.view == 'any' else '',
+        prediction_type=_join_distinct(results, 'kind'),
+        tta=_join_distinct(results, 'tta'),
+        view=view,
     )
+
+
+def _join_distinct(results: Sequence[dict], key: str) -> str:
+    """Return the distinct values of a key of the images as one text."""
+    return '/'.join(sorted({result[key] for result in results}))
 
 
 def add_details(
@@ -82,16 +91,18 @@ def add_details(
 
     Args:
         result: Result of the protocol whose details were measured.
-        results: One dict an image, with ``moments`` and ``details``: ``bins`` (bins, 4) and ``boundary`` (3,).
+        results: One dict an image, with ``moments`` and ``details``: ``bins`` (bins, 4) and
+            ``boundary`` (3,).
         bins: Names of the distance bins.
         boundary: Whether there are boundary counts.
     """
     # Images without valid pixels are left out here as they are in the result.
     count_column = MOMENTS.index('count')
     protocol = result.protocol.name
-    details = [
-        image['details'] for image in results if image['moments'][protocol][count_column] > 0
-    ]
+    details = []
+    for image in results:
+        if image['moments'][protocol][count_column] > 0:
+            details.append(image['details'])
     if not details:
         return
     for index, bin_name in enumerate(bins):
@@ -114,7 +125,7 @@ def _metrics(
 
 
 def _add_partial_metric(result: ProtocolResult, name: str, values: Tensor) -> None:
-    """Add a metric that not every image has: the mean over those that have it; nothing if none has."""
+    """Add a metric that not every image has, as the mean over those that have it, if any has."""
     present = values[~values.isnan()]
     if len(present):
         result.metrics[name] = float(present.mean())

@@ -39,7 +39,8 @@ class View:
 
         Args:
             required: Key of ``VIEWS``.
-            gt_size: (H, W) of the ground truth. A frame of the size of the KB window is its own KB window.
+            gt_size: (H, W) of the ground truth. A frame of the size of the KB window is its own KB
+                window.
         """
         if required == 'any':
             return True
@@ -64,7 +65,8 @@ class View:
 
 def kb_box(height: int, width: int) -> tuple[int, int, int, int]:
     """Return (top, left, height, width) of the KB window in a frame."""
-    return height - KB_SIZE[0], (width - KB_SIZE[1]) // 2, *KB_SIZE
+    crop_height, crop_width = KB_SIZE
+    return height - crop_height, (width - crop_width) // 2, crop_height, crop_width
 
 
 def scored_view(
@@ -77,25 +79,31 @@ def scored_view(
     Args:
         gt_size: (H, W) of the ground truth.
         crop_box: (top, left, height, width) in the loaded image, None if it was not cropped.
-        frame_shape: (H, W) of the loaded image; None if the sample does not state it. A crop is then the KB window
-            if it is that of one of KITTI's sizes.
+        frame_shape: (H, W) of the loaded image; None if the sample does not state it. A crop is
+            then the KB window if it is that of one of KITTI's sizes.
     """
     if crop_box is None and frame_shape is None:
         return View('unknown')
     frames = KITTI_FRAMES if frame_shape is None else [tuple(frame_shape)]
-    box = (0, 0, *frames[0]) if crop_box is None else tuple(crop_box)
+    full_box = (0, 0) + frames[0]
+    box = full_box if crop_box is None else tuple(crop_box)
     size = tuple(gt_size)
     resized_to = None if size == box[2:] else size
-    if frame_shape is not None and box == (0, 0, *frame_shape):
+    # Without the frame's size a crop of the size of a frame may be a window of a larger one.
+    if frame_shape is not None and box == full_box:
         return View('full', resized_to=resized_to)
-    if any(box == kb_box(*frame) for frame in frames):
-        return View('kb_crop', resized_to=resized_to)
+    for height, width in frames:
+        if box == kb_box(height, width):
+            return View('kb_crop', resized_to=resized_to)
     return View('window', box, resized_to)
 
 
 def list_partial_views(views: Iterable[View]) -> str:
-    """Return the views that are not the full frame at its own size, as one text; '' if there are none."""
-    texts = {str(view) for view in views if not view.is_full or view.resized_to is not None}
+    """Return the views other than the full frame at its own size as one text, '' if there are none."""
+    texts = set()
+    for view in views:
+        if not view.is_full or view.resized_to is not None:
+            texts.add(str(view))
     if len(texts) > MAX_LISTED_VIEWS:
         return f'{len(texts)} different views'
     return ' / '.join(sorted(texts))

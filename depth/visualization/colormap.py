@@ -23,6 +23,7 @@ def colorize_depth(
     if inverse:
         share = _share(depth, min_depth, max_depth)
         return _colorize(share, np.isfinite(depth), cv2.COLORMAP_TURBO)
+    # Turbo's warm end is its upper one.
     return _colorize(1 - _share(depth, min_depth, max_depth), depth > 0, cv2.COLORMAP_TURBO)
 
 
@@ -67,17 +68,8 @@ def draw_color_bar(
         row = round(top + share * (bottom - top))
         value = low + share * (high - low)
         cv2.line(bar, (18, row), (21, row), TEXT_COLOR, 1)
-        text = f'{value:.3g}{unit}'
-        cv2.putText(
-            bar,
-            text,
-            (24, row + 4),
-            cv2.FONT_HERSHEY_SIMPLEX,
-            0.34,
-            TEXT_COLOR,
-            1,
-            cv2.LINE_AA,
-        )
+        text, font = f'{value:.3g}{unit}', cv2.FONT_HERSHEY_SIMPLEX
+        cv2.putText(bar, text, (24, row + 4), font, 0.34, TEXT_COLOR, 1, cv2.LINE_AA)
     return bar
 
 

@@ -70,6 +70,7 @@ def join_tiles(tiles: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
     columns = []
     for title, tile in tiles:
         columns += [_add_title(title, tile), gap]
+    # Without the gap behind the last tile.
     return np.hstack(columns[:-1])
 
 

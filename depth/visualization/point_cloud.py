@@ -43,7 +43,8 @@ def write_ply(path: str | Path, depth: np.ndarray, intrinsics: np.ndarray, img: 
     points = depth_to_points(depth, intrinsics)[valid]
     for axis, name in enumerate('xyz'):
         vertices[name] = points[:, axis]
-    for channel, name in enumerate(reversed(COLORS)):  # images are BGR
+    # Images are BGR.
+    for channel, name in enumerate(reversed(COLORS)):
         vertices[name] = img[valid][:, channel]
     header = ['ply', 'format binary_little_endian 1.0', f'element vertex {len(vertices)}']
     header += [f'property float {name}' for name in 'xyz']

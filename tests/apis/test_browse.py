@@ -29,15 +29,15 @@ def folder(tmp_path):
 def test_the_overlay_colours_exactly_the_pixels_with_depth():
     img = np.random.RandomState(0).randint(0, 255, (20, 30, 3)).astype(np.uint8)
     depth = np.zeros((20, 30), np.float32)
-    places = [(0, 0), (7, 21), (19, 29)]
-    for (row, column), metres in zip(places, (1.0, 5.0, 9.0), strict=True):
+    pixels = [(0, 0), (7, 21), (19, 29)]
+    for (row, column), metres in zip(pixels, (1.0, 5.0, 9.0), strict=True):
         depth[row, column] = metres
     drawn = overlay_depth(img, depth, 1.0, 9.0)
     changed = (drawn != img).any(-1)
-    assert sorted(map(tuple, np.argwhere(changed))) == places
+    assert sorted(map(tuple, np.argwhere(changed))) == pixels
     colors = colorize_depth(depth, 1.0, 9.0)
-    assert all((drawn[place] == colors[place]).all() for place in places)
-    assert len({tuple(drawn[place]) for place in places}) == 3
+    assert all((drawn[pixel] == colors[pixel]).all() for pixel in pixels)
+    assert len({tuple(drawn[pixel]) for pixel in pixels}) == 3
 
 
 def test_over_dense_depth_the_image_shines_through():

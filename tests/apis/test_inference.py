@@ -313,7 +313,7 @@ def test_the_command(weights, images, tmp_path):
         '--checkpoint',
         str(weights),
     ]
-    done = subprocess.run(
+    process = subprocess.run(
         [
             *command,
             '--out-dir',
@@ -330,7 +330,7 @@ def test_the_command(weights, images, tmp_path):
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
     assert (tmp_path / 'out/ply/a.ply').is_file()
     failed = subprocess.run(
         [*command[:2], str(images / 'no.png'), *command[3:], '--out-dir', str(tmp_path / 'o')],

@@ -20,10 +20,10 @@ def test_the_longest_end_of_a_path_counts(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         np.save(tmp_path / f'{name}.npy', MAP)
     files = PredictionFiles(tmp_path)
-    found = files.match(
+    actual = files.match(
         images('/data/a/1.jpg', '/data/b/1.jpg', '/data/b/2.jpg', 'x/3.png', 'x/4.png')
     )
-    assert found == ['a/1', '1', 'b_2', '3', None]
+    assert actual == ['a/1', '1', 'b_2', '3', None]
 
 
 def test_folders_between_a_drive_and_its_frame_may_be_left_out(tmp_path):
@@ -34,8 +34,12 @@ def test_folders_between_a_drive_and_its_frame_may_be_left_out(tmp_path):
         f'in/{day}/{day}_drive_{drive}_sync/image_02/data/0000000069.png'
         for drive in ('0002', '0009', '0013')
     ]
-    found = PredictionFiles(tmp_path).match(images(*paths))
-    assert found == [f'{day}_drive_0002_sync_0000000069', f'{day}_drive_0009_sync_0000000069', None]
+    actual = PredictionFiles(tmp_path).match(images(*paths))
+    assert actual == [
+        f'{day}_drive_0002_sync_0000000069',
+        f'{day}_drive_0009_sync_0000000069',
+        None,
+    ]
 
 
 def test_the_ground_truths_name_will_do(tmp_path):

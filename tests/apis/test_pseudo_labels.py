@@ -18,7 +18,7 @@ PIPELINE = [dict(type='LoadImage'), dict(type='LoadDepth'), dict(type='PackDepth
 
 
 class BrightnessTeacher(DepthEstimator):
-    """Depth is the red channel / 20 (metres), plus a slope over columns that the mirror image lacks."""
+    """Depth in metres is the red channel / 20 plus a slope over columns."""
 
     def __init__(self, prediction_type='metric', slope=0.0):
         nn.Module.__init__(self)

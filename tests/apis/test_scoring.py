@@ -311,21 +311,21 @@ def test_the_commands(scenes, tmp_path):
             '--out',
             tmp_path / f'{model}.json',
         ]
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, *map(str, command)], cwd=REPO, capture_output=True, text=True
         )
-        assert done.returncode == 0, done.stderr
-        assert 'protocol folder v1' in done.stdout
+        assert process.returncode == 0, process.stderr
+        assert 'protocol folder v1' in process.stdout
     metrics = json.loads((tmp_path / 'b.json').read_text())
     assert all(isinstance(value, float) for value in metrics.values())
     command = ['tools/analysis_tools/compare_results.py', tmp_path / 'a.json', tmp_path / 'b.json']
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, *map(str, command), '--out', str(tmp_path / 'ab.json')],
         cwd=REPO,
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
     compared = json.loads((tmp_path / 'ab.json').read_text())['metrics']['abs_rel']
     assert compared['second']['mean'] == pytest.approx(metrics['abs_rel'])
     assert compared['p_value'] == pytest.approx(2 / 2**4)

@@ -26,14 +26,14 @@ def dense_solve(gray, depth):
                 for y in range(max(row - 1, 0), min(row + 2, height))
                 for x in range(max(column - 1, 0), min(column + 2, width))
             ]
-            variance = np.var([gray[place] for place in window])
+            variance = np.var([gray[pixel] for pixel in window])
             difference = {
-                place: (gray[place] - gray[row, column]) ** 2
-                for place in window
-                if place != (row, column)
+                pixel: (gray[pixel] - gray[row, column]) ** 2
+                for pixel in window
+                if pixel != (row, column)
             }
             scale = max(0.6 * variance, min(difference.values()) / np.log(100), 1e-6)
-            likeness = {place: np.exp(-value / scale) for place, value in difference.items()}
+            likeness = {pixel: np.exp(-value / scale) for pixel, value in difference.items()}
             total = sum(likeness.values())
             for (y, x), weight in likeness.items():
                 system[row * width + column, y * width + x] = -weight / total
@@ -111,11 +111,11 @@ def test_the_tool_fills_a_folder_and_names_a_missing_image(tmp_path):
         (tmp_path / 'rgb').mkdir(exist_ok=True)
         cv2.imwrite(str(tmp_path / f'rgb/{name}.png'), gray.astype(np.uint8))
         save_depth_png(tmp_path / f'depth/{name}.png', depth, 1000.0)
-    done = run_tool(tmp_path / 'rgb', tmp_path / 'depth', '--out', tmp_path / 'filled')
-    assert done.returncode == 0, done.stderr
+    process = run_tool(tmp_path / 'rgb', tmp_path / 'depth', '--out', tmp_path / 'filled')
+    assert process.returncode == 0, process.stderr
     filled = read_depth(tmp_path / 'filled/b.png', 1000.0)
     assert np.abs(filled - fill_depth(gray, np.rint(depth * 1000) / 1000)).max() < 2e-3
     (tmp_path / 'rgb/b.png').unlink()
-    done = run_tool(tmp_path / 'rgb', tmp_path / 'depth', '--out', tmp_path / 'filled')
-    assert done.returncode == 1
-    assert 'no image for 1 depth maps, the first is b.png' in done.stderr
+    process = run_tool(tmp_path / 'rgb', tmp_path / 'depth', '--out', tmp_path / 'filled')
+    assert process.returncode == 1
+    assert 'no image for 1 depth maps, the first is b.png' in process.stderr

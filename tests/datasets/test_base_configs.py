@@ -33,7 +33,7 @@ CONFIGS = sorted((REPO / 'configs/_base_/datasets').glob('*.py'))
 def test_data_set_configs_name_what_exists(path):
     cfg = load_config(str(path))
     check_config(cfg)
-    for loader in (cfg.get('train_dataloader'), cfg.val_dataloader, cfg.test_dataloader):
+    for loader in map(cfg.get, ('train_dataloader', 'val_dataloader', 'test_dataloader')):
         assert loader is None or loader.dataset.type
     assert cfg.min_depth == 1e-3 < cfg.max_depth
     if cfg.test_evaluator.type == 'DepthMetric' and path.stem != 'folder':

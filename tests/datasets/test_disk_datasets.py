@@ -185,8 +185,8 @@ def test_unreadable_depth_is_named(tmp_path, name):
 
 
 @pytest.mark.parametrize('name', ['d.npy', 'd.npz', 'd.png', 'd.tiff'])
-@pytest.mark.parametrize('kept', [0.0, 0.4])
-def test_empty_and_cut_off_depth_is_named(tmp_path, name, kept):
+@pytest.mark.parametrize('share', [0.0, 0.4])
+def test_empty_and_cut_off_depth_is_named(tmp_path, name, share):
     depth = np.random.default_rng(0).uniform(1, 9, (40, 50)).astype(np.float32)
     path = tmp_path / name
     if name == 'd.npy':
@@ -196,7 +196,7 @@ def test_empty_and_cut_off_depth_is_named(tmp_path, name, kept):
     else:
         cv2.imwrite(str(path), depth if name == 'd.tiff' else (depth * 1000).astype(np.uint16))
     content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * kept)])
+    path.write_bytes(content[: int(len(content) * share)])
     with pytest.raises(ValueError, match=name):
         read_depth(path, 1000)
 

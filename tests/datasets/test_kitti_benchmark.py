@@ -103,9 +103,12 @@ def test_the_test_tool_writes_predictions_and_says_that_none_is_scored(benchmark
             'test_dataloader.num_workers=0',
         ),
     ]
-    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert '3 predictions, not scored: this list has no ground truth' in done.stdout + done.stderr
+    process = subprocess.run(command, cwd=REPO, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert (
+        '3 predictions, not scored: this list has no ground truth'
+        in process.stdout + process.stderr
+    )
     written = sorted((tmp_path / 'out').glob('*.png'))
     assert [path.stem[-10:] for path in written] == ['0000000000', '0000000001', '0000000002']
     image = str(benchmark / 'benchmark_test/0000000000.png')

@@ -239,9 +239,9 @@ def test_a_killed_mixed_training_continues_bit_for_bit(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     run(*command(tmp_path / 'cut', '--resume', 'auto'))
-    expected, found = (
+    expected, actual = (
         torch.load(tmp_path / name / 'iter_9.pth', weights_only=True)['state_dict']
         for name in ('whole', 'cut')
     )
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert all(torch.equal(actual[name], expected[name]) for name in expected)
     assert scalars(tmp_path / 'cut') == scalars(tmp_path / 'whole')

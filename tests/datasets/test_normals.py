@@ -84,12 +84,12 @@ def test_normals_stay_those_of_the_depth(turn):
     results = turn(room())
     depth = torch.from_numpy(results['gt_depth'])[None, None]
     camera = torch.tensor(results['cam_intrinsic'], dtype=torch.float32)[None]
-    fitted, known = normals_from_planes(depth, camera, window=7)
+    fitted, valid = normals_from_planes(depth, camera, window=7)
     carried = torch.from_numpy(results['normals']).permute(2, 0, 1)[None]
     assert carried.shape[-2:] == depth.shape[-2:]
-    known = known & (carried.abs().amax(dim=1, keepdim=True) > 0)
-    cosine = (fitted * carried).sum(dim=1, keepdim=True)[known]
-    assert known.float().mean() > 0.5
+    valid = valid & (carried.abs().amax(dim=1, keepdim=True) > 0)
+    cosine = (fitted * carried).sum(dim=1, keepdim=True)[valid]
+    assert valid.float().mean() > 0.5
     assert cosine.median() > 0.9995 and cosine.mean() > 0.98
 
 

@@ -55,9 +55,9 @@ def samples(dataset):
     return [dataset[index] for index in range(len(dataset))]
 
 
-def assert_equal(found, expected):
-    assert len(found) == len(expected) > 0
-    for ours, theirs in zip(found, expected, strict=True):
+def assert_equal(actual, expected):
+    assert len(actual) == len(expected) > 0
+    for ours, theirs in zip(actual, expected, strict=True):
         assert torch.equal(ours['inputs'], theirs['inputs'])
         assert ours['data_samples'].metainfo == theirs['data_samples'].metainfo
         for key in ('gt_depth', 'intrinsics'):
@@ -72,9 +72,9 @@ def assert_equal(found, expected):
 def test_records_come_back(array):
     values = np.random.default_rng(0).integers(0, 255, (7, 9)).astype(array)
     content, entry = encode_array(values)
-    found = decode(content, Record(0, 0, len(content), **entry))
-    assert found.dtype == array
-    assert np.array_equal(found, values)
+    actual = decode(content, Record(0, 0, len(content), **entry))
+    assert actual.dtype == array
+    assert np.array_equal(actual, values)
 
 
 def test_image_records_come_back_and_view_order_does_not_matter():
@@ -102,16 +102,16 @@ def test_a_pack_is_the_data_set_without_its_files(folder, tmp_path):
 
 def test_workers_and_small_shards_change_nothing(folder, tmp_path):
     dataset = FolderDepthDataset(str(folder))
-    told = []
+    reports = []
     write_pack(dataset, tmp_path / 'one')
     index = write_pack(
         dataset,
         tmp_path / 'many',
         shard_size=4000,
         workers=1,
-        progress=lambda *done: told.append(done),
+        progress=lambda *counts: reports.append(counts),
     )
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert reports == [(1, 3), (2, 3), (3, 3)]
     assert len(index['shards']) > 1
     packs = [
         FolderDepthDataset(str(folder), pack=str(tmp_path / name), pipeline=PIPELINE)
@@ -281,14 +281,14 @@ def test_the_tool_writes_checks_and_says_how_to_go_on(folder, tmp_path):
     tool = [sys.executable, 'tools/dataset_converters/pack.py']
     options = ['--cfg-options', f'train_dataloader.dataset.data_root={folder}']
     config = 'configs/_base_/datasets/folder.py'
-    done = subprocess.run(
+    counts = subprocess.run(
         [*tool, config, '--out', str(tmp_path / 'pack'), *options],
         cwd=REPO,
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, done.stderr
-    assert f'train_dataloader.dataset.pack={tmp_path / "pack"}' in done.stdout
+    assert counts.returncode == 0, counts.stderr
+    assert f'train_dataloader.dataset.pack={tmp_path / "pack"}' in counts.stdout
     (tmp_path / 'pack/shard-0000.bin').write_bytes(
         bytes(len((tmp_path / 'pack/shard-0000.bin').read_bytes()))
     )

@@ -32,20 +32,20 @@ def image(seed=0):
 
 
 def test_brightness_and_contrast():
-    found = RandomBrightnessContrast().transform(dict(img=image(), rng=Fixed(0.15, -0.1)))['img']
+    actual = RandomBrightnessContrast().transform(dict(img=image(), rng=Fixed(0.15, -0.1)))['img']
     expected = np.clip(np.rint(image() * 1.15 - 25.5), 0, 255)
-    assert np.array_equal(found, expected)
+    assert np.array_equal(actual, expected)
 
 
 def test_gamma():
-    found = RandomGamma().transform(dict(img=image(), rng=Fixed(1.2)))['img']
-    assert np.abs(found - 255 * (image() / 255) ** 1.2).max() <= 0.5001
+    actual = RandomGamma().transform(dict(img=image(), rng=Fixed(1.2)))['img']
+    assert np.abs(actual - 255 * (image() / 255) ** 1.2).max() <= 0.5001
 
 
 def test_hue_saturation_value():
-    found = RandomHueSaturationValue().transform(dict(img=image(), rng=Fixed(10, -20, 15)))['img']
+    actual = RandomHueSaturationValue().transform(dict(img=image(), rng=Fixed(10, -20, 15)))['img']
     errors = []
-    for before, after in zip(image().reshape(-1, 3) / 255, found.reshape(-1, 3), strict=True):
+    for before, after in zip(image().reshape(-1, 3) / 255, actual.reshape(-1, 3), strict=True):
         hue, saturation, value = colorsys.rgb_to_hsv(*before[::-1])
         shifted = (
             (hue + 20 / 360) % 1,

@@ -467,8 +467,8 @@ def test_scene_categories(tmp_path):
         save(tmp_path / line.lstrip('/'), np.zeros((2, 2, 3), np.uint8))
     (tmp_path / 'list.txt').write_text(''.join(f'{line} {line} 518.8579\n' for line in lines))
     dataset = NYUDataset(data_root=str(tmp_path), ann_file='list.txt')
-    found = [dataset.get_data_info(index)['scene'] for index in range(4)]
-    assert found == ['living_room', 'nyu_office', 'study_room', 'kitchen']
+    actual = [dataset.get_data_info(index)['scene'] for index in range(4)]
+    assert actual == ['living_room', 'nyu_office', 'study_room', 'kitchen']
 
 
 def test_kitti_images_that_were_converted_to_jpeg_are_found(tmp_path, street):

@@ -136,9 +136,9 @@ def test_lidar_keeps_some_exact_depth_on_lines():
         render_scene('streets', 0, 2, image_size=(96, 320), lidar=lidar)['gt_depth']
         for lidar in (0, 1)
     )
-    kept = sparse > 0
-    assert 0.02 < kept.mean() < 0.6
-    assert np.array_equal(sparse[kept], dense[kept])
+    has_depth = sparse > 0
+    assert 0.02 < has_depth.mean() < 0.6
+    assert np.array_equal(sparse[has_depth], dense[has_depth])
 
 
 def test_dataset_length_cache_and_range():

@@ -279,8 +279,8 @@ def test_the_way_to_the_other_view_follows(names):
     results = apply(names, start)
     moved = results['places']
     v, u = np.mgrid[4 : moved.shape[0] - 4 : 3, 4 : moved.shape[1] - 4 : 3].reshape(2, -1)
-    known = moved[v, u, 2] > 0.999
-    u, v = u[known], v[known]
+    visible = moved[v, u, 2] > 0.999
+    u, v = u[visible], v[visible]
     first = moved[v, u]
     first[:, 2] = 1
     depth = -4 / (first @ np.linalg.inv(K).T @ NORMAL)
@@ -292,12 +292,12 @@ def test_the_way_to_the_other_view_follows(names):
         'other_cam_intrinsic'
     ].T
     pixels = (pixels[:, :2] / pixels[:, 2:]).astype(np.float32)
-    found = cv2.remap(moved, pixels[None], None, cv2.INTER_LINEAR)[0]
+    actual = cv2.remap(moved, pixels[None], None, cv2.INTER_LINEAR)[0]
     height, width = moved.shape[:2]
     from_border = np.minimum(pixels, [width - 1, height - 1] - pixels).min(axis=1)
-    inside = (found[:, 2] > 0.999) & (from_border > 2)  # a resize repeats the outermost pixels
+    inside = (actual[:, 2] > 0.999) & (from_border > 2)  # a resize repeats the outermost pixels
     assert inside.mean() > 0.3
-    assert np.abs(found[:, :2] - expected)[inside].max() < 0.05
+    assert np.abs(actual[:, :2] - expected)[inside].max() < 0.05
 
 
 def warp_error(sample, sign=1.0):
@@ -431,10 +431,10 @@ def test_laser_depth_along_the_axis_lies_where_the_image_and_its_camera_are(rend
     for index, results in enumerate(
         kitti_samples(rendered_kitti, LoadVelodyneDepth('camera', None))
     ):
-        found, expected = results['gt_depth'], layout.render('test', index)['gt_depth']
-        measured = found > 0
+        actual, expected = results['gt_depth'], layout.render('test', index)['gt_depth']
+        measured = actual > 0
         assert measured.sum() > 1000
-        assert np.abs(found - expected)[measured].max() < 1e-3
+        assert np.abs(actual - expected)[measured].max() < 1e-3
 
 
 def test_published_laser_depth_stays_one_pixel_up_and_left(rendered_kitti):
@@ -442,12 +442,12 @@ def test_published_laser_depth_stays_one_pixel_up_and_left(rendered_kitti):
     for index, results in enumerate(
         kitti_samples(rendered_kitti, LoadVelodyneDepth('forward', None))
     ):
-        found, expected = (
+        actual, expected = (
             results['gt_depth'][:-1, :-1],
             layout.render('test', index)['gt_depth'][1:, 1:],
         )
-        measured = found > 0
-        assert np.median((found - expected)[measured]) == pytest.approx(
+        measured = actual > 0
+        assert np.median((actual - expected)[measured]) == pytest.approx(
             0.27, abs=0.05
         )  # the scanner stands behind
 

@@ -92,8 +92,8 @@ def test_both_views_get_the_same_colours_and_clean_copies():
     assert not np.array_equal(changed['img'], image)
     assert np.array_equal(changed['clean_img'], image)
     assert np.array_equal(changed['clean_other_img'], image)
-    kept = ColorJitterPair(prob=0.0)(dict(results))
-    assert np.array_equal(kept['img'], image)
+    unchanged = ColorJitterPair(prob=0.0)(dict(results))
+    assert np.array_equal(unchanged['img'], image)
     np.testing.assert_allclose(
         jitter(image, [('brightness', 1.5)]), np.minimum(image * 1.5, 255), atol=1
     )
@@ -217,8 +217,8 @@ def test_real_pairs_agree_with_their_ground_truth():
     dataset = StereoFolderDataset(str(SAMPLES / 'stereo'), pipeline=PIPELINE)
     kitti, motorcycle = (dataset[index]['data_samples'] for index in range(2))
     depth = motorcycle.gt_depth[motorcycle.gt_depth > 0]
-    found = [depth.min().item(), depth.median().item(), depth.max().item()]
-    assert found == pytest.approx(
+    actual = [depth.min().item(), depth.median().item(), depth.max().item()]
+    assert actual == pytest.approx(
         [2.110, 2.750, 5.017], abs=2e-3
     )  # recorded with the samples, as are the errors
     assert (depth.numel() / motorcycle.gt_depth.numel()) == pytest.approx(0.9265, abs=1e-4)
@@ -245,17 +245,17 @@ def test_a_real_scan_lands_where_the_sample_says():
     points = np.fromfile(SAMPLES / 'stereo' / 'velodyne' / 'kitti_demo.bin', np.float32).reshape(
         -1, 4
     )
-    found = project_velodyne(points, projection, (375, 1242), 'camera')
+    actual = project_velodyne(points, projection, (375, 1242), 'camera')
     expected = (
         cv2.imread(str(SAMPLES / 'stereo' / 'depth' / 'kitti_demo.png'), cv2.IMREAD_UNCHANGED) / 256
     )
-    agree = np.abs(found - expected) < 1 / 256
+    agree = np.abs(actual - expected) < 1 / 256
     assert agree[expected > 0].mean() > 0.999
     forward = project_velodyne(points, projection, (375, 1242), 'forward')[
         :-1, :-1
     ]  # shifted, as published
-    both = (found[1:, 1:] > 0) & (forward > 0)
-    assert np.median((forward - found[1:, 1:])[both]) == pytest.approx(0.27, abs=0.05)
+    both = (actual[1:, 1:] > 0) & (forward > 0)
+    assert np.median((forward - actual[1:, 1:])[both]) == pytest.approx(0.27, abs=0.05)
 
 
 @needs_samples

@@ -48,9 +48,9 @@ def inputs(recorded, seed=0):
     ],
 )
 def test_geometry_gives_the_published_arrays(recorded, case, seed, transform):
-    found = transform.transform(inputs(recorded, seed))
-    assert np.array_equal(found['img'], expected(recorded, case, 'img'))
-    assert np.array_equal(found['gt_depth'], expected(recorded, case, 'depth'))
+    actual = transform.transform(inputs(recorded, seed))
+    assert np.array_equal(actual['img'], expected(recorded, case, 'img'))
+    assert np.array_equal(actual['gt_depth'], expected(recorded, case, 'depth'))
 
 
 @pytest.mark.parametrize(
@@ -59,16 +59,16 @@ def test_geometry_gives_the_published_arrays(recorded, case, seed, transform):
 )
 def test_resizing_gives_the_published_arrays_under_the_published_rule(recorded, case, transform):
     published = dict(gt_depth=SpatialRule('nearest_floor', 'ground_truth'))
-    found = transform.transform(inputs(recorded) | dict(spatial_keys=published))
-    assert np.array_equal(found['img'], expected(recorded, case, 'img'))
-    assert np.array_equal(found['gt_depth'], expected(recorded, case, 'depth'))
+    actual = transform.transform(inputs(recorded) | dict(spatial_keys=published))
+    assert np.array_equal(actual['img'], expected(recorded, case, 'img'))
+    assert np.array_equal(actual['gt_depth'], expected(recorded, case, 'depth'))
 
 
 @pytest.mark.parametrize('angle', [2.5, -1.7, 30.0])
 def test_rotation_gives_the_published_arrays(recorded, angle):
-    found = RandomRotate.rotate(inputs(recorded), angle)
-    assert np.array_equal(found['gt_depth'], expected(recorded, f'rotate_{angle}', 'depth'))
-    difference = np.abs(found['img'].astype(int) - expected(recorded, f'rotate_{angle}', 'img'))
+    actual = RandomRotate.rotate(inputs(recorded), angle)
+    assert np.array_equal(actual['gt_depth'], expected(recorded, f'rotate_{angle}', 'depth'))
+    difference = np.abs(actual['img'].astype(int) - expected(recorded, f'rotate_{angle}', 'img'))
     assert difference.max() <= 1  # builds of OpenCV differ in the last bit of the interpolation
 
 
@@ -78,8 +78,8 @@ def test_colour_is_the_published_one_rounded_to_bytes(recorded, case):
     table = ColorAug.table(
         settings['gamma'], settings['brightness'], np.array(settings['colour_bgr'])
     )
-    found = cv2.LUT(recorded['img'], table)
-    assert np.abs(found - recorded[f'out/{case}/img']).max() <= 0.5 + 1e-6
+    actual = cv2.LUT(recorded['img'], table)
+    assert np.abs(actual - recorded[f'out/{case}/img']).max() <= 0.5 + 1e-6
 
 
 @pytest.mark.parametrize('seed', [0, 3, 5])

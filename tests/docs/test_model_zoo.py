@@ -25,9 +25,9 @@ def test_every_config_has_a_row():
 
 @pytest.mark.slow
 def test_parameters_are_right():
-    found = {}
+    actual = {}
     for name, path in CONFIGS.items():
         with torch.device('meta'):
             model = build_without_weights(load_config(path))
-        found[name] = f'{sum(parameter.numel() for parameter in model.parameters()) / 1e6:.1f}'
-    assert found == ROWS
+        actual[name] = f'{sum(parameter.numel() for parameter in model.parameters()) / 1e6:.1f}'
+    assert actual == ROWS

@@ -65,11 +65,11 @@ def test_recomputing_changes_neither_gradients_nor_statistics(parts):
     recompute_activations(model, parts)
     with warnings.catch_warnings():
         warnings.simplefilter('error')  # of gradients that would be missing
-        found = trained(model)
+        actual = trained(model)
     assert len(calls) == (1 if parts == ['backbone.1'] else 2)
-    assert found.keys() == expected.keys()
+    assert actual.keys() == expected.keys()
     for name, value in expected.items():
-        assert torch.equal(found[name], value), name
+        assert torch.equal(actual[name], value), name
     assert model.backbone[1].momentum == 0.1
 
 
@@ -105,10 +105,10 @@ def test_a_method_is_compiled_once_a_size_and_not_without_end():
     torch.testing.assert_close(model.predict_depth(images()), Tiny().eval().predict_depth(images()))
     sizes = [images(8 + 4 * number) for number in range(3)]
     plain = Tiny().eval()
-    assert count_compilations(lambda some: plain.predict_depth(some), sizes * 2) == 3
+    assert count_compilations(lambda batch: plain.predict_depth(batch), sizes * 2) == 3
     limit = torch._dynamo.config.recompile_limit
     many = [images(4 + number) for number in range(limit + 3)]
-    assert count_compilations(lambda some: plain.predict_depth(some), many) == limit
+    assert count_compilations(lambda batch: plain.predict_depth(batch), many) == limit
 
 
 def test_a_warm_up_is_one_graph_before_and_one_after():
@@ -146,16 +146,16 @@ def test_swin_is_compiled_once_a_size():
     backbone = TimmBackbone(**SWIN).eval()
     sizes = [images(20, 24), images(24, 36)]
     with torch.inference_mode():
-        assert count_compilations(lambda some: backbone(some)[0], sizes * 2) == 2
+        assert count_compilations(lambda batch: backbone(batch)[0], sizes * 2) == 2
 
 
 def test_autocast_acts_on_predictions():
     plain, model = Tiny().eval(), Tiny().eval()
     speed_up_inference(model, dict(autocast='bfloat16'))
     with torch.no_grad():
-        found, expected = model.predict_depth(images()), plain.predict_depth(images())
-    assert found.dtype == torch.bfloat16
-    torch.testing.assert_close(found.float(), expected, rtol=0.05, atol=0.02)
+        actual, expected = model.predict_depth(images()), plain.predict_depth(images())
+    assert actual.dtype == torch.bfloat16
+    torch.testing.assert_close(actual.float(), expected, rtol=0.05, atol=0.02)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_one_graph_a_size_is_recorded_and_no_more_than_agreed():
 
     def record(predict, inputs, *samples):
         recorded.append(tuple(inputs.shape))
-        return lambda some: predict(some, *samples) + 100
+        return lambda batch: predict(batch, *samples) + 100
 
     graphs = CudaGraphs(lambda inputs, samples=None: inputs * 2, most=2, record=record)
     one, other, third = torch.ones(1), torch.ones(2), torch.ones(3)

@@ -22,7 +22,7 @@ def test_every_shipped_config_passes(config):
 
 
 @pytest.mark.parametrize(
-    ('options', 'parts'),
+    ('options', 'phrases'),
     [
         (
             {'model.decode_head.type': 'DenseDeptHead'},
@@ -53,11 +53,11 @@ def test_every_shipped_config_passes(config):
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else '',
 )
-def test_a_wrong_config_is_answered_with_the_place_and_the_nearest_name(options, parts):
+def test_a_wrong_config_is_answered_with_the_place_and_the_nearest_name(options, phrases):
     with pytest.raises(ConfigError) as caught:
         check(options)
-    for part in parts:
-        assert part in str(caught.value)
+    for phrase in phrases:
+        assert phrase in str(caught.value)
 
 
 def test_a_missing_config_is_answered_with_the_nearest_file():

@@ -6,8 +6,9 @@ import pytest
 from mmengine.config import Config
 
 from depth.apis import init_model
-from depth.engine.config import load_config, resolve_references
+from depth.engine.config import load_config
 from depth.engine.config_check import check_config
+from depth.engine.config_references import resolve_references
 from depth.engine.config_values import check_testing_parts, check_training_parts
 from depth.engine.errors import ConfigError
 from tests.shared import REPO
@@ -107,7 +108,7 @@ def test_references_keep_types_are_chained_and_resolved_once():
 
 
 @pytest.mark.parametrize(
-    ('values', 'parts'),
+    ('values', 'phrases'),
     [
         (
             dict(max_depth=1.0, model=dict(far='${max_dept}')),
@@ -118,11 +119,11 @@ def test_references_keep_types_are_chained_and_resolved_once():
         (dict(a=[1], b='x${a}'), ['b has ${a} inside a text', 'list']),
     ],
 )
-def test_a_reference_without_a_value_names_both_places(values, parts):
+def test_a_reference_without_a_value_names_both_places(values, phrases):
     with pytest.raises(ConfigError) as caught:
         resolve_references(Config(values))
-    for part in parts:
-        assert part in str(caught.value)
+    for phrase in phrases:
+        assert phrase in str(caught.value)
 
 
 PLAIN_BASE = """
@@ -185,8 +186,8 @@ def test_a_part_that_keeps_another_range_is_named(options):
     cfg = load_config(FOLDER, dict(options, max_depth=80.0))
     with pytest.raises(ConfigError) as caught:
         check_config(cfg)
-    place = next(iter(options))
-    assert place.rpartition('.')[0] in str(caught.value)
+    key = next(iter(options))
+    assert key.rpartition('.')[0] in str(caught.value)
     assert '80' in str(caught.value)
 
 
@@ -206,11 +207,11 @@ def test_the_range_of_mixed_sets_and_evaluators_is_compared():
     ):
         check_config(load_config(mixed, {'train_dataloader.dataset.datasets.1.max_depth': 90.0}))
     streets = dict(protocol='streets_80', max_depth=50.0)
-    parts = dict(_delete_=True, synthetic_rooms='rooms_10', synthetic_streets=streets)
+    protocols = dict(_delete_=True, synthetic_rooms='rooms_10', synthetic_streets=streets)
     with pytest.raises(
         ConfigError, match=r'val_evaluator\.protocols\.synthetic_streets.*up to 50 m'
     ):
-        check_config(load_config(mixed, {'val_evaluator.protocols': parts}))
+        check_config(load_config(mixed, {'val_evaluator.protocols': protocols}))
 
 
 def test_the_range_of_a_wrapped_data_set_is_compared():
@@ -245,12 +246,12 @@ def test_the_range_of_a_shipped_config_is_one_key(config):
     places = [head, head.get('loss_decode') or {}]
     if 'benchmark' not in config.stem:  # scored beyond what is predicted, as published
         places.append(cfg.val_dataloader.dataset)
-    found = [
+    actual = [
         node['max_depth']
         for node in [*places, cfg.train_dataloader.dataset]
         if node.get('max_depth')
     ]
-    assert set(found) == {33.0}
+    assert set(actual) == {33.0}
 
 
 def test_one_key_rules_the_size_of_rendered_images():

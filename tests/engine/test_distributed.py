@@ -89,9 +89,9 @@ def test_two_processes_measure_what_one_does_with_an_odd_number_of_images(traine
         '--all-protocols',
     ]
     run(*two, '--cfg-options', *TINY)
-    expected, found = metrics(tmp_path / 'one'), metrics(tmp_path / 'two')
+    expected, actual = metrics(tmp_path / 'one'), metrics(tmp_path / 'two')
     for name in ('abs_rel', 'rmse', 'silog', 'd1', 'midas_disparity_lsq_10/abs_rel'):
-        assert found[name] == pytest.approx(expected[name], rel=1e-6), name
+        assert actual[name] == pytest.approx(expected[name], rel=1e-6), name
     first, second = (read_per_image(tmp_path / name) for name in ('one', 'two'))
     check_comparable(first, second)
     assert len(first.images) == 5

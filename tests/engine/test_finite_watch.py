@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from depth.datasets.samplers import ResumableInfiniteSampler
-from depth.engine.step_guard import CHUNK, TensorCopies, _chunks, gradient_norm
+from depth.engine import step_guard
+from depth.engine.step_guard import TensorCopies, gradient_norm
 from tests.shared import REPO
 
 from .conftest import CONFIG, TINY, start
@@ -15,16 +16,20 @@ def test_a_sampler_names_the_batch_of_any_iteration(start_iteration):
     stream = iter(sampler)
     for iteration in range(start_iteration, start_iteration + 6):
         expected = [next(stream) for _ in range(3)]
-        found = sampler.batch_of_iteration(iteration)
-        assert [(int(index), index.key) for index in found] == [
+        batch = sampler.batch_of_iteration(iteration)
+        assert [(int(index), index.key) for index in batch] == [
             (int(index), index.key) for index in expected
         ]
 
 
-def test_copies_come_back_in_their_shapes_and_layouts():
+# Of at most 125 elements: 120 and 1 make one chunk, 5 the next. Of 1: every tensor has its own.
+@pytest.mark.parametrize('chunk', [step_guard.CHUNK, 125, 1])
+def test_copies_come_back_in_their_shapes_and_layouts(chunk, monkeypatch):
+    monkeypatch.setattr(step_guard, 'CHUNK', chunk)
     tensors = [
         torch.rand(2, 3, 4, 5).to(memory_format=torch.channels_last),
         torch.rand(()),
+        torch.rand(5),
         torch.rand(7).double(),
     ]
     before = [tensor.clone() for tensor in tensors]
@@ -36,8 +41,6 @@ def test_copies_come_back_in_their_shapes_and_layouts():
     assert all(tensor.isnan().all() for tensor in tensors)
     copies.put_back_unless(torch.tensor(False))
     assert all(torch.equal(tensor, value) for tensor, value in zip(tensors, before, strict=True))
-    large = [torch.empty(CHUNK // 2, device='meta') for _ in range(3)]
-    assert [len(chunk) for chunk in _chunks(large)] == [2, 1]
 
 
 def test_gradient_norm_is_that_of_all_gradients():

@@ -1,9 +1,8 @@
 """Learning rates that fall from layer to layer of the backbone."""
 
 import pytest
-import torch
 
-from depth.engine.layer_decay import LayerDecayConstructor, merge_equal_groups
+from depth.engine.layer_decay import LayerDecayConstructor
 from depth.registry import MODELS
 
 MODEL = dict(
@@ -79,15 +78,6 @@ def test_frozen_parameters_are_in_no_group_and_lora_gets_the_rate_of_its_layer()
     model, optimizer = optimizer_of(dict(freeze=True), layer_decay=0.5)
     assert len(optimizer.param_groups) == 1
     assert all(name.startswith('decode_head') for name in options_of(model, optimizer))
-
-
-def test_groups_merge_in_the_order_of_their_first_parameters():
-    parameters = [torch.nn.Parameter(torch.zeros(1)) for _ in range(4)]
-    rates = [0.1, 0.2, 0.1, 0.2]
-    groups = [dict(params=[p], lr=rate) for p, rate in zip(parameters, rates, strict=True)]
-    merged = merge_equal_groups(groups)
-    assert [group['lr'] for group in merged] == [0.1, 0.2]
-    assert merged[0]['params'] == [parameters[0], parameters[2]]
 
 
 @pytest.mark.parametrize('decay', [None, 0, 1.5, 'strong', True])

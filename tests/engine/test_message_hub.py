@@ -33,8 +33,8 @@ def test_histories_are_those_of_mmengine(deferred):
     theirs.update_scalar('loss', 7.5)
     assert set(ours.log_scalars) == set(theirs.log_scalars)
     for key, history in theirs.log_scalars.items():
-        for found, expected in zip(ours.get_scalar(key).data, history.data, strict=True):
-            assert found.tolist() == pytest.approx(expected.tolist())
+        for actual, expected in zip(ours.get_scalar(key).data, history.data, strict=True):
+            assert actual.tolist() == pytest.approx(expected.tolist())
 
 
 def test_nothing_is_read_before_somebody_asks(deferred):

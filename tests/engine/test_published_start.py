@@ -90,8 +90,15 @@ def test_other_files_and_options_are_refused_in_words(tiny):
     with pytest.raises(ConfigError, match='no weight of the model begins with'):
         weights_for_model(state, METHOD | dict(parts=['neck.']), initial, 'x.pth')
     # A checkpoint of a training of this toolbox is never taken for a published file.
+    options = METHOD | dict(parts=['backbone.'])
     own = dict(meta=dict(run_id='x'), state_dict=initial)
-    assert weights_for_model(own, METHOD, initial, 'iter_1.pth') is initial
+    assert weights_for_model(own, options, initial, 'iter_1.pth') is initial
+    assert weights_for_model(initial, options, initial, 'plain.pth') is initial
+    # One of a conversion is.
+    converted = dict(meta=METHOD, state_dict={name: 2 * v for name, v in initial.items()})
+    start = weights_for_model(converted, options, initial, 'ours.pth')
+    name = 'decode_head.conv.bias'
+    assert start[name] is initial[name] and start['backbone.net.norm.bias'] is not initial[name]
 
 
 def test_shipped_trainings_name_the_method_and_the_encoder():

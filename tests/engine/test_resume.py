@@ -26,9 +26,9 @@ def test_a_killed_run_continues_bit_for_bit(trained, tmp_path):
     process.wait()
     run(*train_command(tmp_path, '--resume', 'auto'))
     expected = torch.load(trained / 'iter_9.pth', weights_only=True)['state_dict']
-    found = torch.load(tmp_path / 'iter_9.pth', weights_only=True)['state_dict']
-    assert found.keys() == expected.keys()
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    actual = torch.load(tmp_path / 'iter_9.pth', weights_only=True)['state_dict']
+    assert actual.keys() == expected.keys()
+    assert all(torch.equal(actual[name], expected[name]) for name in expected)
     assert scalars(tmp_path) == scalars(trained)
 
 
@@ -45,8 +45,8 @@ def test_averaged_weights_accumulation_and_mixed_precision_resume_too(tmp_path):
 
     def command(work_dir, *extra):
         return [
-            str(config) if part == CONFIG else part
-            for part in train_command(work_dir, *extra, options=options)
+            str(config) if argument == CONFIG else argument
+            for argument in train_command(work_dir, *extra, options=options)
         ]
 
     run(*command(tmp_path / 'whole', '--amp'))
@@ -55,13 +55,13 @@ def test_averaged_weights_accumulation_and_mixed_precision_resume_too(tmp_path):
     process.kill()
     process.wait()
     run(*command(tmp_path / 'cut', '--amp', '--resume', 'auto'))
-    expected, found = (
+    expected, actual = (
         torch.load(tmp_path / name / 'iter_8.pth', weights_only=True) for name in ('whole', 'cut')
     )
-    for part in ('state_dict', 'ema_state_dict'):
-        assert all(
-            torch.equal(found[part][name], expected[part][name]) for name in expected[part]
-        ), part
+    for key in ('state_dict', 'ema_state_dict'):
+        assert all(torch.equal(actual[key][name], expected[key][name]) for name in expected[key]), (
+            key
+        )
     assert scalars(tmp_path / 'cut') == scalars(tmp_path / 'whole')
 
 

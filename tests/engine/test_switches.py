@@ -10,7 +10,7 @@ import torch
 from benchmarks import Setting, Spec, train
 from depth.apis import inference_model, init_model
 from depth.cli import parse_cfg_options
-from depth.engine.config import CONFIG_KEYS
+from depth.engine.config_references import CONFIG_KEYS
 from tests.shared import REPO
 
 TINY = str(REPO / 'configs/synthetic/depthformer_tiny_rooms.py')
@@ -67,13 +67,13 @@ def test_training_with_a_switch_gives_the_losses_of_a_training_without(name, exp
 )
 def test_inference_with_a_switch_gives_the_depth_of_one_without(options, tolerance):
     image = np.random.default_rng(0).integers(0, 256, (32, 64, 3), np.uint8)
-    found = []
-    for some in ({}, options):
+    depths = []
+    for overrides in ({}, options):
         torch.manual_seed(0)
-        found.append(inference_model(init_model(TINY, cfg_options=some), image).pred_depth)
+        depths.append(inference_model(init_model(TINY, cfg_options=overrides), image).pred_depth)
     torch.compiler.reset()
-    torch.testing.assert_close(found[1], found[0], rtol=tolerance, atol=tolerance)
-    assert math.isfinite(float(found[1].sum()))
+    torch.testing.assert_close(depths[1], depths[0], rtol=tolerance, atol=tolerance)
+    assert math.isfinite(float(depths[1].sum()))
 
 
 @pytest.mark.parametrize('switched', [False, True])

@@ -42,8 +42,8 @@ def test_activations_inside_norms_survive(runner):
     assert runner.cfg.sync_bn == 'torch'  # a checkpoint carries it
     image = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
-        for found, expected in zip(synchronised(image), backbone(image), strict=True):
-            assert torch.equal(found, expected)
+        for actual, expected in zip(synchronised(image), backbone(image), strict=True):
+            assert torch.equal(actual, expected)
 
 
 def test_another_kind_is_answered_in_words(runner):

@@ -82,10 +82,10 @@ def test_a_prediction_of_the_opposite_sign_is_no_fit():
 
 
 def test_a_negative_depth_lies_below_no_threshold():
-    found = batched_depth_metrics(
+    metrics = batched_depth_metrics(
         torch.tensor([[-1.0, 2.0]]), torch.tensor([[1.0, 2.0]]), torch.ones(1, 2).bool()
     )
-    assert [float(found[name]) for name in ('d1', 'd2', 'd3')] == [0.5] * 3
+    assert [float(metrics[name]) for name in ('d1', 'd2', 'd3')] == [0.5] * 3
 
 
 def test_of_all_protocols_those_that_refuse_are_left_out_with_the_reason(tmp_path):
@@ -94,10 +94,10 @@ def test_of_all_protocols_those_that_refuse_are_left_out_with_the_reason(tmp_pat
     items[1]['pred_depth'][:44] = -1.0
     for item in items:
         metric.process({}, [item])
-    found = metric.evaluate(2)
+    metrics = metric.evaluate(2)
     assert 'b/7.png: 28160 of 307200 scored' in metric.left_out['sdconvtrans_full']
-    assert 'zoedepth_nyu/abs_rel' in found
-    assert 'sdconvtrans_full/abs_rel' not in found
+    assert 'zoedepth_nyu/abs_rel' in metrics
+    assert 'sdconvtrans_full/abs_rel' not in metrics
     metric.write_protocol(tmp_path / 'protocol.json')
     metric.write_per_image(tmp_path / 'per_image.json')
     for text in ((tmp_path / name).read_text() for name in ('protocol.json', 'per_image.json')):
@@ -110,9 +110,9 @@ def test_a_further_protocol_without_ground_truth_is_left_out():
     item['pred_depth'] = item['gt_depth'].clone()
     metric = DepthMetric('streets_80', protocols=['folder'])
     metric.process({}, [item])
-    found = metric.evaluate(1)
+    metrics = metric.evaluate(1)
     assert metric.left_out == {'folder': 'none of the 1 images has ground truth that counts'}
-    assert all(value == value for value in found.values())
+    assert all(value == value for value in metrics.values())
 
 
 def test_a_mixture_checks_further_protocols_too():

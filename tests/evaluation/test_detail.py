@@ -38,13 +38,13 @@ def test_horizontal_edges_count_too_and_a_slope_below_the_ratio_does_not():
 
 
 def test_precision_recall_and_f1_by_hand():
-    found = boundary_metrics(torch.tensor([[4.0, 2, 1], [0, 3, 0], [0, 0, 0]]))
-    assert found['boundary_precision'][0] == 0.25
-    assert found['boundary_recall'][0] == 0.5
-    assert found['boundary_f1'][0] == pytest.approx(1 / 3)
-    assert found['boundary_precision'][1].isnan()
-    assert found['boundary_recall'][1] == 0
-    assert all(value[2].isnan() for value in found.values())
+    metrics = boundary_metrics(torch.tensor([[4.0, 2, 1], [0, 3, 0], [0, 0, 0]]))
+    assert metrics['boundary_precision'][0] == 0.25
+    assert metrics['boundary_recall'][0] == 0.5
+    assert metrics['boundary_f1'][0] == pytest.approx(1 / 3)
+    assert metrics['boundary_precision'][1].isnan()
+    assert metrics['boundary_recall'][1] == 0
+    assert all(value[2].isnan() for value in metrics.values())
 
 
 def test_bins_have_names_and_must_grow():
@@ -65,12 +65,12 @@ def test_the_metric_reports_bins_and_edges_over_the_images_that_have_them():
     far['pred_depth'][:, 3:] = 2
     metric = DepthMetric('rooms_10', distance_bins=(0, 5, 10, 20), boundary_ratio=1.5)
     metric.process({}, [near, far])
-    found = metric.evaluate(2)
-    assert found['abs_rel_0-5m'] == pytest.approx((0.5 + 0) / 2)
-    assert found['abs_rel_5-10m'] == pytest.approx(0.5)
-    assert found['rmse_5-10m'] == pytest.approx(4)
-    assert 'abs_rel_10-20m' not in found
-    assert found['boundary_f1'] == 1
+    metrics = metric.evaluate(2)
+    assert metrics['abs_rel_0-5m'] == pytest.approx((0.5 + 0) / 2)
+    assert metrics['abs_rel_5-10m'] == pytest.approx(0.5)
+    assert metrics['rmse_5-10m'] == pytest.approx(4)
+    assert 'abs_rel_10-20m' not in metrics
+    assert metrics['boundary_f1'] == 1
     assert metric.outcome[0].counts['abs_rel_5-10m'] == metric.outcome[0].counts['boundary_f1'] == 1
 
 

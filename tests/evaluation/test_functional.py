@@ -28,29 +28,29 @@ def test_only_the_usual_metrics_unless_extra_is_asked_for():
 
 
 def test_extra_metrics_by_hand():
-    found = depth_metrics(torch.tensor([2.0, 10.0]), torch.tensor([4.0, 9.0]), extra=True)
+    metrics = depth_metrics(torch.tensor([2.0, 10.0]), torch.tensor([4.0, 9.0]), extra=True)
     inverse = np.array([1000 / 2 - 1000 / 4, 1000 / 10 - 1000 / 9])  # 1/km
-    assert found['imae'] == pytest.approx(np.abs(inverse).mean())
-    assert found['irmse'] == pytest.approx(np.sqrt((inverse**2).mean()))
-    assert found['d0.5'] == 0.5  # 10 / 9 is below 1.118, 4 / 2 is not
+    assert metrics['imae'] == pytest.approx(np.abs(inverse).mean())
+    assert metrics['irmse'] == pytest.approx(np.sqrt((inverse**2).mean()))
+    assert metrics['d0.5'] == 0.5  # 10 / 9 is below 1.118, 4 / 2 is not
 
 
 def test_pixel_averages_are_the_metrics_of_all_pixels_as_one_set(images):
     pred, target, mask = images
-    found = metrics_from_moments(combine_moments(depth_moments(*images), 'pixel'))
+    metrics = metrics_from_moments(combine_moments(depth_moments(*images), 'pixel'))
     expected = depth_metrics(pred[mask], target[mask], extra=True)
     for name, value in expected.items():
-        assert float(found[name]) == pytest.approx(value, rel=1e-9), name
+        assert float(metrics[name]) == pytest.approx(value, rel=1e-9), name
 
 
 def test_image_averages_of_squares(images):
     moments = depth_moments(*images)
-    found = metrics_from_moments(combine_moments(moments, 'image_square'))
-    singles = [depth_metrics(*(part[index] for part in images)) for index in range(3)]
-    assert float(found['rmse']) == pytest.approx(
+    metrics = metrics_from_moments(combine_moments(moments, 'image_square'))
+    singles = [depth_metrics(*(tensor[index] for tensor in images)) for index in range(3)]
+    assert float(metrics['rmse']) == pytest.approx(
         np.sqrt(np.mean([single['rmse'] ** 2 for single in singles]))
     )
-    assert float(found['abs_rel']) == pytest.approx(
+    assert float(metrics['abs_rel']) == pytest.approx(
         np.mean([single['abs_rel'] for single in singles])
     )
 
@@ -88,5 +88,5 @@ def test_bad_predictions_are_counted_where_they_count(images):
 
 def test_sums_are_accumulated_in_double():
     target = torch.full((1, 1_000_000), 3.0)
-    found = depth_metrics(target + 1e-3, target)
-    assert found['rmse'] == pytest.approx(float(torch.tensor(3.001)) - 3, rel=1e-9)
+    metrics = depth_metrics(target + 1e-3, target)
+    assert metrics['rmse'] == pytest.approx(float(torch.tensor(3.001)) - 3, rel=1e-9)

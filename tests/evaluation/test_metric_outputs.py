@@ -45,9 +45,9 @@ def test_several_protocols_give_what_each_gives_alone():
 
 def test_all_takes_every_protocol_that_applies_and_says_what_it_left_out():
     metric = DepthMetric('nyu_eigen_10', protocols='all')
-    found = run(metric, samples(1))
-    assert 'zoedepth_nyu_v2/rmse' in found
-    assert not any(name.startswith('kitti') for name in found)
+    metrics = run(metric, samples(1))
+    assert 'zoedepth_nyu_v2/rmse' in metrics
+    assert not any(name.startswith('kitti') for name in metrics)
     assert metric.left_out == {}
     small = DepthMetric('rooms_10', protocols='all')
     run(small, samples(1, size=(40, 50)))
@@ -69,11 +69,11 @@ def mixture():
 def test_a_mixture_scores_each_data_set_as_alone_and_writes_a_file_each(tmp_path):
     items = mixture()
     metric = MixedDepthMetric(dict(a='rooms_10', b=dict(protocol='folder', protocols=['rooms_10'])))
-    found = run(metric, items)
+    metrics = run(metric, items)
     alone = run(DepthMetric('rooms_10'), items[:2]), run(DepthMetric('folder'), items[2:])
-    assert [found['a/rmse'], found['b/rmse']] == [alone[0]['rmse'], alone[1]['rmse']]
-    assert found['rmse'] == pytest.approx((alone[0]['rmse'] + alone[1]['rmse']) / 2)
-    assert found['b/rooms_10/rmse'] == alone[1]['rmse']
+    assert [metrics['a/rmse'], metrics['b/rmse']] == [alone[0]['rmse'], alone[1]['rmse']]
+    assert metrics['rmse'] == pytest.approx((alone[0]['rmse'] + alone[1]['rmse']) / 2)
+    assert metrics['b/rooms_10/rmse'] == alone[1]['rmse']
     metric.write_per_image(tmp_path / 'per_image.json')
     assert read_per_image(tmp_path / 'per_image_b.json', 'rooms_10').images == [
         '0/0.jpg',
@@ -115,7 +115,7 @@ def test_files_describe_the_numbers(tmp_path):
     items = list(samples(3, size=(40, 50), tta='none'))
     items[2]['gt_depth'][:] = 0
     metric = DepthMetric('rooms_10', protocols=['folder'])
-    found = run(metric, items)
+    metrics = run(metric, items)
     metric.write_protocol(tmp_path / 'protocol.json')
     metric.write_per_image(tmp_path / 'per_image.json')
     described = json.loads((tmp_path / 'protocol.json').read_text())
@@ -129,7 +129,7 @@ def test_files_describe_the_numbers(tmp_path):
     first, second = json.loads((tmp_path / 'per_image.json').read_text())['results']
     assert first['images'] == ['0/0.jpg', '1/1.jpg']
     assert first['skipped'] == ['0/2.jpg']
-    assert sum(first['values']['abs_rel']) / 2 == pytest.approx(found['abs_rel'])
+    assert sum(first['values']['abs_rel']) / 2 == pytest.approx(metrics['abs_rel'])
     assert second['protocol']['name'] == 'folder'
 
 
@@ -149,12 +149,12 @@ def test_a_pixel_average_is_used():
     metric.protocol = metric.protocol.modified(average='pixel')
     items = list(samples(2, size=(40, 50)))
     items[0]['gt_depth'][:30] = 0
-    found = run(metric, items)
+    metrics = run(metric, items)
     pred, gt = (torch.stack([item[key] for item in items]) for key in ('pred_depth', 'gt_depth'))
     expected = depth_moments(pred.reshape(1, -1), gt.reshape(1, -1), (gt > 0).reshape(1, -1))[
         'abs_rel'
     ]
-    assert found['abs_rel'] == pytest.approx(float(expected), rel=1e-9)
+    assert metrics['abs_rel'] == pytest.approx(float(expected), rel=1e-9)
 
 
 def test_names_do_not_depend_on_where_the_data_lies():

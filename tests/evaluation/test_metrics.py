@@ -34,9 +34,9 @@ def test_protocols_give_the_published_values(case, protocol):
     assert int(mask.sum()) == recorded['valid_pixels']
     rows, columns = np.nonzero(mask.numpy())
     assert [rows.min(), rows.max(), columns.min(), columns.max()] == recorded['valid_box_rows_cols']
-    found = depth_metrics(pred, gt, mask)
+    metrics = depth_metrics(pred, gt, mask)
     for metric, value in renamed(recorded['result']).items():
-        assert found[metric] == pytest.approx(value, rel=2e-5), metric
+        assert metrics[metric] == pytest.approx(value, rel=2e-5), metric
 
 
 @pytest.mark.parametrize('case', ['vector_1e-3_80', 'vector_1e-3_10', 'vector_1_20'])
@@ -44,24 +44,24 @@ def test_vectors_give_the_published_values(case):
     arrays = load_arrays('metrics')
     recorded = load_case('metrics')['cases'][case]
     gt, pred = arrays['vector/gt'], arrays['vector/pred']
-    found = depth_metrics(pred, gt, (gt > recorded['min_depth']) & (gt < recorded['max_depth']))
+    metrics = depth_metrics(pred, gt, (gt > recorded['min_depth']) & (gt < recorded['max_depth']))
     for metric, value in renamed(recorded['result']).items():
-        assert found[metric] == pytest.approx(value, rel=2e-5), metric
+        assert metrics[metric] == pytest.approx(value, rel=2e-5), metric
 
 
 def test_a_map_that_is_off_by_a_factor_has_no_scale_invariant_error():
     target = torch.linspace(1, 9, 50)
-    found = depth_metrics(2 * target, target)
-    assert found['silog'] == pytest.approx(0, abs=1e-5)
-    assert found['abs_rel'] == pytest.approx(1)
-    assert found['rmse_log'] == pytest.approx(np.log(2), rel=1e-6)
-    assert found['d3'] == 0
+    metrics = depth_metrics(2 * target, target)
+    assert metrics['silog'] == pytest.approx(0, abs=1e-5)
+    assert metrics['abs_rel'] == pytest.approx(1)
+    assert metrics['rmse_log'] == pytest.approx(np.log(2), rel=1e-6)
+    assert metrics['d3'] == 0
 
 
 def test_thresholds_are_strict():
-    found = depth_metrics(torch.tensor([1.25, 1.2, 1.5]), torch.ones(3))
-    assert found['d1'] == pytest.approx(1 / 3)
-    assert found['d2'] == 1
+    metrics = depth_metrics(torch.tensor([1.25, 1.2, 1.5]), torch.ones(3))
+    assert metrics['d1'] == pytest.approx(1 / 3)
+    assert metrics['d2'] == 1
 
 
 @pytest.mark.parametrize(
@@ -89,9 +89,9 @@ def test_metric_is_the_mean_over_images_and_leaves_out_images_without_ground_tru
     pairs = [(torch.full((4, 5), value), torch.full((4, 5), 2.0)) for value in (1.0, 3.0, 2.0)]
     pairs.append((torch.ones(4, 5), torch.zeros(4, 5)))
     metric = DepthMetric('rooms_10')
-    found = evaluate(metric, pairs)
-    assert tuple(found) == ALL_METRIC_NAMES
-    assert found['abs_rel'] == pytest.approx(1 / 3)
+    metrics = evaluate(metric, pairs)
+    assert tuple(metrics) == ALL_METRIC_NAMES
+    assert metrics['abs_rel'] == pytest.approx(1 / 3)
     assert (metric.num_images, metric.num_skipped) == (3, 1)
 
 

@@ -150,9 +150,9 @@ def test_a_perfect_prediction_of_every_accepted_type_has_no_error(name):
     protocol = dataclasses.replace(get_protocol(name), crop='none')
     for kind, make in EXACT_AFTER.items():
         if protocol.accepts(kind):
-            found = scored(protocol, make(GT), GT, kind)
-            assert found['abs_rel'].max() < 1e-5, kind
-            assert found['d1'].min() == 1, kind
+            actual = scored(protocol, make(GT), GT, kind)
+            assert actual['abs_rel'].max() < 1e-5, kind
+            assert actual['d1'].min() == 1, kind
 
 
 def test_a_disparity_of_zero_or_less_is_as_far_as_the_protocol_goes():
@@ -181,10 +181,10 @@ def test_resizing_as_inverse_depth_differs_from_resizing_depth():
 def test_an_infinitely_far_pixel_is_clamped_after_a_resize_too(corners, size):
     """An inverse depth of 0 is the far end of the clamp, and no pixel is NaN."""
     for far in (0.0, 1e-12):
-        found = resized(corners, torch.tensor([[[0.5, far, 0.5]]]), size, 'inverse_depth')
-        assert torch.isfinite(found).all()
-        assert found.min() >= 2 - 1e-5 and found.max() == 80
-        assert found[:, 0].tolist() == pytest.approx([2.0] * size[0])
+        actual = resized(corners, torch.tensor([[[0.5, far, 0.5]]]), size, 'inverse_depth')
+        assert torch.isfinite(actual).all()
+        assert actual.min() >= 2 - 1e-5 and actual.max() == 80
+        assert actual[:, 0].tolist() == pytest.approx([2.0] * size[0])
     none = resized(corners, torch.zeros(1, 2, 2), (4, 4), 'inverse_depth')
     assert (none == 80).all()
 
@@ -256,10 +256,10 @@ def test_caps_and_clamps_give_the_published_values(case, protocol):
         gt = gt[23:375, 13:1229] if name == 'kitti' else gt
         chosen = get_protocol('kitti_eigen_garg_80' if name == 'kitti' else 'nyu_eigen_10')
         chosen = dataclasses.replace(chosen, clamp=(1e-3, chosen.max_depth))
-    found = scored(chosen, arrays[f'{name}/pred'], gt[None])
+    actual = scored(chosen, arrays[f'{name}/pred'], gt[None])
     renamed = dict(a1='d1', a2='d2', a3='d3', log_10='log10')
     for metric, value in recorded['result'].items():
-        assert float(found[renamed.get(metric, metric)]) == pytest.approx(value, rel=2e-5), metric
+        assert float(actual[renamed.get(metric, metric)]) == pytest.approx(value, rel=2e-5), metric
 
 
 EPC_ORDER = ('abs_rel', 'sq_rel', 'rmse', 'rmse_log', 'd1', 'd2', 'd3')
@@ -277,16 +277,16 @@ def test_self_supervised_protocols_give_the_published_values(name, protocol, fac
     arrays = load_arrays('epcdepth_values')
     inverse = torch.from_numpy(arrays['eval/disp']) / factor
     kind = 'disparity' if name == 'median' else 'inverse_depth'
-    found = scored(get_protocol(protocol), inverse, arrays['eval/gt'], kind)
-    means = [float(found[metric].mean()) for metric in EPC_ORDER]
+    actual = scored(get_protocol(protocol), inverse, arrays['eval/gt'], kind)
+    means = [float(actual[metric].mean()) for metric in EPC_ORDER]
     assert means == pytest.approx(arrays[f'eval/{name}'].tolist(), rel=1e-5)
 
 
 def test_the_nyu_generalisation_protocol_gives_the_published_values():
     arrays = load_arrays('epcdepth_values')
     depth = torch.from_numpy(1 / arrays['nyu/disp'])[None]
-    found = scored(get_protocol('epcdepth_nyu'), depth, arrays['nyu/gt'][None], 'scale_invariant')
-    assert [float(found[metric]) for metric in EPC_ORDER] == pytest.approx(
+    actual = scored(get_protocol('epcdepth_nyu'), depth, arrays['nyu/gt'][None], 'scale_invariant')
+    assert [float(actual[metric]) for metric in EPC_ORDER] == pytest.approx(
         arrays['nyu/errors'].tolist(), rel=1e-5
     )
 
@@ -300,20 +300,22 @@ def test_sdconvtrans_gives_the_published_values():
             for name in ('fake_small', 'real')
         )
         metric.process({}, [dict(pred_depth=pred, gt_depth=gt, img_path=f'{index}.png')])
-    found = metric.evaluate(2)
+    metrics = metric.evaluate(2)
     expected = {
         'abs_rel': 'rel', 'rmse': 'rmse', 'rmse_log': 'rmse_log', 'log10': 'log10_named',
     }  # fmt: skip
     for name, published in expected.items():
-        assert found[name] == pytest.approx(
+        assert metrics[name] == pytest.approx(
             float(arrays[f'dataset_metric/{published}']), rel=1e-4
         ), name
-    accuracies = [found[name] for name in ('d1', 'd2', 'd3')]
+    accuracies = [metrics[name] for name in ('d1', 'd2', 'd3')]
     assert accuracies == pytest.approx(arrays['dataset_metric/acc'].tolist(), abs=1e-6)
 
 
 def test_opencv_and_the_resize_rule_agree_on_the_published_resize():
     disparity = np.random.RandomState(0).rand(5, 9).astype(np.float32) + 0.1
     expected = 1 / cv2.resize(disparity, (40, 17))
-    found = resized('epcdepth_stereo', torch.from_numpy(disparity)[None], (17, 40), 'inverse_depth')
-    assert found.numpy() == pytest.approx(expected, rel=1e-5)
+    actual = resized(
+        'epcdepth_stereo', torch.from_numpy(disparity)[None], (17, 40), 'inverse_depth'
+    )
+    assert actual.numpy() == pytest.approx(expected, rel=1e-5)

@@ -13,15 +13,15 @@ def values():
 
 def test_the_interval_is_scipys_and_near_the_normal_approximation(values):
     stats = pytest.importorskip('scipy.stats')
-    found = bootstrap_mean(values, num_resamples=9999)
+    actual = bootstrap_mean(values, num_resamples=9999)
     rng = np.random.RandomState(1)
     scipys = stats.bootstrap(
         (values,), np.mean, method='percentile', n_resamples=9999, random_state=rng
     )
-    width = found.high - found.low
-    assert found.mean == values.mean()
-    assert found.low == pytest.approx(scipys.confidence_interval.low, abs=0.03 * width)
-    assert found.high == pytest.approx(scipys.confidence_interval.high, abs=0.03 * width)
+    width = actual.high - actual.low
+    assert actual.mean == values.mean()
+    assert actual.low == pytest.approx(scipys.confidence_interval.low, abs=0.03 * width)
+    assert actual.high == pytest.approx(scipys.confidence_interval.high, abs=0.03 * width)
     assert width == pytest.approx(2 * 1.96 * values.std() / np.sqrt(len(values)), rel=0.05)
 
 
@@ -43,7 +43,7 @@ def test_few_images_are_permuted_exactly():
 def test_many_images_agree_with_scipy(values):
     stats = pytest.importorskip('scipy.stats')
     differences = values[:60] - values[60:120]
-    found = sign_flip_p_value(differences, num_resamples=9999)
+    actual = sign_flip_p_value(differences, num_resamples=9999)
     expected = stats.permutation_test(
         (differences,),
         np.mean,
@@ -51,22 +51,22 @@ def test_many_images_agree_with_scipy(values):
         n_resamples=9999,
         random_state=np.random.RandomState(0),
     ).pvalue
-    assert found == pytest.approx(expected, abs=0.02)
+    assert actual == pytest.approx(expected, abs=0.02)
 
 
 def test_a_paired_comparison_sees_what_separate_intervals_hide(values):
     better = values * 0.97
-    found = compare_paired(values, better, num_resamples=2000)
-    assert found.first.low < found.second.mean  # the intervals overlap widely
-    assert found.difference.high < 0
-    assert found.difference.mean == pytest.approx(-0.03 * values.mean())
-    assert found.p_value < 0.01
-    assert found.wins == 1
+    actual = compare_paired(values, better, num_resamples=2000)
+    assert actual.first.low < actual.second.mean  # the intervals overlap widely
+    assert actual.difference.high < 0
+    assert actual.difference.mean == pytest.approx(-0.03 * values.mean())
+    assert actual.p_value < 0.01
+    assert actual.wins == 1
 
 
 def test_two_equal_models_do_not_differ(values):
-    found = compare_paired(values, values, num_resamples=200)
-    assert (found.difference.low, found.difference.high, found.p_value, found.wins) == (
+    actual = compare_paired(values, values, num_resamples=200)
+    assert (actual.difference.low, actual.difference.high, actual.p_value, actual.wins) == (
         0,
         0,
         1,

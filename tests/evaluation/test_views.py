@@ -114,11 +114,11 @@ def test_a_named_further_protocol_refuses_and_one_of_all_is_left_out():
     metric = DepthMetric('scale_depth_lsq', protocols='all')
     metric.process({}, [packed(KBCrop(), seed=1)])
     metric.process({}, [packed(RandomCrop((352, 1216)), seed=2)])  # no longer the KB crop
-    found = metric.evaluate(2)
+    metrics = metric.evaluate(2)
     assert '2.png' in metric.left_out['kitti_eigen_garg_80']
     assert 'scores full frames' in metric.left_out['monodepth2_improved_median']
-    assert 'affine_depth_lsq/abs_rel' in found
-    assert not any(name.startswith('kitti') for name in found)
+    assert 'affine_depth_lsq/abs_rel' in metrics
+    assert not any(name.startswith('kitti') for name in metrics)
 
 
 def test_monodepth2_takes_each_days_own_size():
@@ -145,8 +145,8 @@ FINGERPRINTS = dict(
 
 
 def test_fingerprints_of_published_protocols_stay():
-    found = {name: PROTOCOLS[name].describe()['fingerprint'] for name in FINGERPRINTS}
-    assert found == FINGERPRINTS
+    actual = {name: PROTOCOLS[name].describe()['fingerprint'] for name in FINGERPRINTS}
+    assert actual == FINGERPRINTS
 
 
 def test_filled_depth_has_its_own_protocol():

@@ -24,11 +24,11 @@ def write_camera(**changes):
     return lambda bench: (bench.root / 'intrinsics.json').write_text(json.dumps(camera))
 
 
-def put(place, content=b'not yours'):
+def put(relative_path, content=b'not yours'):
     """Return what writes a file below the bench."""
 
     def write(bench):
-        path = bench.root / place
+        path = bench.root / relative_path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
 
@@ -252,7 +252,7 @@ FULL_DISK = [
     ('name', 'command', 'number', 'place', 'writes'), FULL_DISK, ids=lambda value: str(value)[:12]
 )
 def test_a_full_disk_is_named_and_leaves_nothing_half_written(
-    bench, monkeypatch, name, command, number, place, writes
+    bench, monkeypatch, name, command, number, relative_path, writes
 ):
     if name == 'pack':
         pytest.importorskip('zstandard')
@@ -267,7 +267,11 @@ def test_a_full_disk_is_named_and_leaves_nothing_half_written(
         sync(file)
 
     monkeypatch.setattr(os, 'fsync', full)
-    says = (place, 'could not be written: No space left on device', 'MB free on the disk of')
+    says = (
+        relative_path,
+        'could not be written: No space left on device',
+        'MB free on the disk of',
+    )
     check_fault(bench, Fault(name, nothing, command, says=says, writes=writes))
 
 

@@ -50,11 +50,11 @@ def damage_newest(bench, fault, rng):
     if len(checkpoints) < 2:
         return
     content = bytearray(checkpoints[-1].read_bytes())
-    place = int(rng.integers(0, len(content) - 4096))
+    offset = int(rng.integers(0, len(content) - 4096))
     if fault == 'cut off':
-        content = content[:place]
+        content = content[:offset]
     else:
-        content[place : place + 4096] = rng.bytes(4096)
+        content[offset : offset + 4096] = rng.bytes(4096)
     checkpoints[-1].write_bytes(content)
 
 
@@ -66,9 +66,9 @@ def check_random_faults(bench, uninterrupted, seed):
     for fault in faults:
         break_run(bench, fault, rng, seconds)
     assert finish(start(bench, bench.out)) == 0, f'{faults}\n{log_of(bench)}'
-    expected, found = weights(whole / 'iter_12.pth'), weights(bench.out / 'iter_12.pth')
-    assert found.keys() == expected.keys()
-    assert all(torch.equal(found[name], expected[name]) for name in expected), faults
+    expected, actual = weights(whole / 'iter_12.pth'), weights(bench.out / 'iter_12.pth')
+    assert actual.keys() == expected.keys()
+    assert all(torch.equal(actual[name], expected[name]) for name in expected), faults
     assert logged(bench.out) == logged(whole), faults
     best = next(whole.glob('best_*.pth'))
     assert all(

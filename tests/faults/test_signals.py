@@ -24,8 +24,8 @@ def with_average(bench):
 def same_end(bench, first, second):
     """Assert that two work dirs ended with the same weights and logged the same numbers."""
     assert logged(first) == logged(second)
-    expected, found = weights(first / 'iter_12.pth'), weights(second / 'iter_12.pth')
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    expected, actual = weights(first / 'iter_12.pth'), weights(second / 'iter_12.pth')
+    assert all(torch.equal(actual[name], expected[name]) for name in expected)
 
 
 @pytest.mark.parametrize('signum', CODES)
@@ -117,8 +117,8 @@ def test_two_processes_agree_on_stopping(bench, val_interval):
     last = int(next(bench.out.glob('iter_*.pth')).stem[5:])
     assert last % 10 == 0 or val_interval == 1
     assert not (bench.out / 'train.lock').exists()
-    done = subprocess.run(
+    completed = subprocess.run(
         [*command[:-1], f'{command[-1]}{last + 2}'], timeout=120, check=False, **settings
     )
-    assert done.returncode == 0, done.stdout
+    assert completed.returncode == 0, completed.stdout
     assert (bench.out / f'iter_{last + 2}.pth').exists()

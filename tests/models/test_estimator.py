@@ -35,7 +35,7 @@ class RayHead(BaseDepthHead):
         maps = []
         for sample in data_samples:
             focal, center_x, center_y = (
-                sample.intrinsics[place] for place in ((0, 0), (0, 2), (1, 2))
+                sample.intrinsics[entry] for entry in ((0, 0), (0, 2), (1, 2))
             )
             maps.append(1 + (((x - center_x) ** 2 + (y - center_y) ** 2).sqrt() / focal))
         return dict(depth=torch.stack(maps).unsqueeze(1))
@@ -91,10 +91,10 @@ def test_sliding_windows_of_a_pixelwise_model_are_the_whole_image(size, window_b
     torch.manual_seed(0)
     image = torch.rand(2, 3, *size) * 2
     model = brightness_model()
-    found = slide_inference(
-        lambda part, places: model.predict_depth(part), image, (24, 32), (16, 20), window_batch
+    actual = slide_inference(
+        lambda window, places: model.predict_depth(window), image, (24, 32), (16, 20), window_batch
     )
-    assert torch.allclose(found, model.predict_depth(image), atol=1e-6)
+    assert torch.allclose(actual, model.predict_depth(image), atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -102,8 +102,8 @@ def test_sliding_windows_of_a_pixelwise_model_are_the_whole_image(size, window_b
 )
 def test_windows_cover_every_pixel(length, window, stride):
     starts = window_starts(length, window, stride)
-    seen = {place for start in starts for place in range(start, start + min(window, length))}
-    assert seen == set(range(length))
+    covered = {index for start in starts for index in range(start, start + min(window, length))}
+    assert covered == set(range(length))
     assert max(starts) + min(window, length) == length
 
 
@@ -161,8 +161,8 @@ def test_cameras_follow_windows_and_mirror_images(flip, window):
     images = [torch.zeros(3, 16, width, dtype=torch.uint8) for width in (24, 19)]
     batch = model.data_preprocessor(dict(inputs=images, data_samples=samples))
     whole = model.decode_head([batch['inputs']], batch['data_samples'])['depth']
-    found = model(batch['inputs'], batch['data_samples'], mode='predict')
-    for sample, expected, image in zip(found, whole, images, strict=True):
+    actual = model(batch['inputs'], batch['data_samples'], mode='predict')
+    for sample, expected, image in zip(actual, whole, images, strict=True):
         assert torch.allclose(sample.pred_depth, expected[0, :, : image.shape[-1]], atol=1e-5)
         assert sample.intrinsics[1, 2] == pytest.approx(6.6)
 
@@ -243,14 +243,14 @@ def test_the_mirrored_prediction_is_turned_back_and_averaged():
     model = tiny_model(test_cfg=dict(flip=True)).eval()
     model.decode_head.init_depth_bias(3.0)
     image = torch.randint(0, 255, (3, 32, 48), dtype=torch.uint8)
-    found = predict(model, [image])[0].pred_depth
+    actual = predict(model, [image])[0].pred_depth
     inputs = model.data_preprocessor(dict(inputs=[image]))['inputs']
     with torch.no_grad():
         plain, mirrored = model(inputs), model(inputs.flip(-1)).flip(-1)
     assert not torch.allclose(plain, mirrored)
-    assert torch.allclose(found, ((plain + mirrored) / 2)[0, 0], atol=1e-5)
+    assert torch.allclose(actual, ((plain + mirrored) / 2)[0, 0], atol=1e-5)
     turned = predict(model, [image.flip(-1)])[0].pred_depth
-    assert torch.allclose(turned.flip(-1), found, atol=1e-5)
+    assert torch.allclose(turned.flip(-1), actual, atol=1e-5)
 
 
 def test_padding_does_not_count_in_the_loss():
@@ -263,10 +263,10 @@ def test_padding_does_not_count_in_the_loss():
     samples = [DepthDataSample(gt_depth=gt) for gt in (small, large)]
     batch = model.data_preprocessor(dict(inputs=images, data_samples=samples), training=True)
     gt_depth = torch.stack([sample.gt_depth for sample in batch['data_samples']])[:, None]
-    found = model.decode_head.loss(dict(depth=depth), gt_depth)['loss_depth']
+    actual = model.decode_head.loss(dict(depth=depth), gt_depth)['loss_depth']
     pred = torch.cat([depth[0, 0, :9, :14].flatten(), depth[1, 0].flatten()])
     error = (pred + 1e-3).log() - (torch.cat([small.flatten(), large.flatten()]) + 1e-3).log()
-    assert found.item() == pytest.approx(
+    assert actual.item() == pytest.approx(
         (error.var() + 0.15 * error.mean() ** 2).sqrt().item(), rel=1e-5
     )
 

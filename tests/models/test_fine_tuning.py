@@ -134,7 +134,7 @@ def test_lora_trains_through_recomputed_blocks_as_without():
 
 
 def test_a_file_without_lora_is_the_plain_network_again():
-    """A merged best checkpoint that is loaded into the model that still trains must not count twice."""
+    """A merged best checkpoint, loaded into the model that trains, must not count twice."""
     backbone = build_backbone(dict(VIT, lora=dict(rank=2)))
     randomize_updates(backbone)
     unmerged = features(backbone)
@@ -252,6 +252,23 @@ def test_the_check_of_configs_knows_the_options_of_every_backbone():
     model['decode_head']['lora'] = dict(rank=2)
     with pytest.raises(ConfigError, match="no argument 'lora'"):
         check_config(Config(dict(model=model)))
+
+
+@pytest.mark.parametrize('lora', [None, dict(rank=2)])
+def test_the_start_of_a_training_keeps_loaded_weights(lora):
+    """mmengine's init_weights() calls that of a timm network which is a direct child."""
+    config = dict(
+        type='ViTBackbone',
+        model_name='vit_small_patch14_dinov2',
+        out_indices=(0, 1),
+        model_args=dict(embed_dim=24, num_heads=2, depth=2, img_size=28),
+    )
+    estimator = _estimator(dict(config, lora=lora))
+    before = copy.deepcopy(estimator.backbone.state_dict())
+    estimator.init_weights()
+    after = estimator.backbone.state_dict()
+    assert all(torch.equal(after[name], before[name]) for name in before)
+    assert parameter_layers(estimator.backbone)['net.blocks.1.attn.proj.weight'] == 2
 
 
 def test_has_lora():

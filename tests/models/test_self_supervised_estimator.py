@@ -83,7 +83,7 @@ def test_output_scale_and_what_is_resized(scale, resize_as):
     torch.manual_seed(0)
     model = passing_model(test_cfg=dict(output_scale=scale, resize_as=resize_as))
     sigmoid = torch.rand(1, 3, *SIZE) * 0.5 + 0.2
-    found = model(sigmoid, [sample(ori_shape=(50, 90))], mode='predict')[0]
+    actual = model(sigmoid, [sample(ori_shape=(50, 90))], mode='predict')[0]
     levels = model.decode_head([sigmoid[:, :1]])['sigmoids']
 
     def resize(values, size):
@@ -102,26 +102,26 @@ def test_output_scale_and_what_is_resized(scale, resize_as):
         if resize_as == 'inverse_depth'
         else resize(1 / inverse, (50, 90))
     )
-    torch.testing.assert_close(found.pred_depth, expected[0, 0])
-    torch.testing.assert_close(found.pred_inverse_depth, inverse[0, 0])
-    assert (found.metainfo['prediction_type'], found.metainfo['tta']) == ('metric', 'none')
+    torch.testing.assert_close(actual.pred_depth, expected[0, 0])
+    torch.testing.assert_close(actual.pred_inverse_depth, inverse[0, 0])
+    assert (actual.metainfo['prediction_type'], actual.metainfo['tta']) == ('metric', 'none')
 
 
 def test_blending_takes_each_border_from_the_better_map():
     direct, mirrored = torch.zeros(1, 4, 100), torch.ones(1, 4, 100)
-    found = blend_mirrored(direct, mirrored)[0, 0]
-    assert found[:5].tolist() == [1.0] * 5
-    assert found[-5:].tolist() == [0.0] * 5
-    torch.testing.assert_close(found[10:-10], torch.full((80,), 0.5))
-    assert (found.diff() <= 1e-6).all()
+    actual = blend_mirrored(direct, mirrored)[0, 0]
+    assert actual[:5].tolist() == [1.0] * 5
+    assert actual[-5:].tolist() == [0.0] * 5
+    torch.testing.assert_close(actual[10:-10], torch.full((80,), 0.5))
+    assert (actual.diff() <= 1e-6).all()
 
 
 def test_flip_blends_with_the_mirrored_image():
     model = passing_model(test_cfg=dict(flip=True))
     sigmoid = torch.rand(1, 3, *SIZE)
-    found = model(sigmoid, [sample()], mode='predict')[0].pred_depth
+    actual = model(sigmoid, [sample()], mode='predict')[0].pred_depth
     # The model works pixel by pixel, so the mirrored image tells the same.
-    torch.testing.assert_close(found, model(sigmoid, mode='tensor')[0, 0])
+    torch.testing.assert_close(actual, model(sigmoid, mode='tensor')[0, 0])
 
 
 @pytest.mark.parametrize(

@@ -57,9 +57,9 @@ def gradients(backend, inputs, shapes=SHAPES):
 def test_sums_are_the_definition(backend):
     value, locations, weights = make_inputs(queries=3, points=2)
     expected = by_loops(value.detach(), SHAPES, locations, weights.detach())
-    found = ms_deform_attn(value, SHAPES, locations, weights, backend=backend)
-    assert found.shape == (2, 3, 12)
-    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    actual = ms_deform_attn(value, SHAPES, locations, weights, backend=backend)
+    assert actual.shape == (2, 3, 12)
+    torch.testing.assert_close(actual, expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize('backend', BACKENDS)
@@ -76,8 +76,8 @@ def test_chunks_of_any_size_give_the_same(limit, monkeypatch):
     monkeypatch.setattr(ms_deform_attn_torch, 'BACKWARD_POINTS', limit)
     inputs = make_inputs()
     expected, expected_grads = gradients('reference', inputs)
-    found, grads = gradients('torch', inputs)
-    torch.testing.assert_close(found, expected)
+    actual, grads = gradients('torch', inputs)
+    torch.testing.assert_close(actual, expected)
     for ours, theirs in zip(grads, expected_grads, strict=True):
         torch.testing.assert_close(ours, theirs)
 
@@ -119,10 +119,10 @@ def test_half_precision_is_summed_in_float32(backend, dtype):
     rounded = tuple(tensor.detach().to(dtype).requires_grad_() for tensor in exact)
     same_in_double = tuple(tensor.detach().double().requires_grad_() for tensor in rounded)
     expected, expected_grads = gradients('reference', same_in_double)
-    found, grads = gradients(backend, rounded)
-    assert found.dtype == dtype
+    actual, grads = gradients(backend, rounded)
+    assert actual.dtype == dtype
     eps = torch.finfo(dtype).eps  # one rounding of the result, not one a sample
-    assert (found.double() - expected).abs().max() <= eps * expected.abs().max()
+    assert (actual.double() - expected).abs().max() <= eps * expected.abs().max()
     for ours, theirs in zip(grads, expected_grads, strict=True):
         assert ours.dtype == dtype
         assert (ours.double() - theirs).abs().max() <= 4 * eps * theirs.abs().max()
@@ -145,9 +145,9 @@ def test_it_runs_under_autocast_and_in_a_traced_graph():
     assert mixed.dtype == torch.bfloat16
     torch.testing.assert_close(mixed.float(), expected, rtol=0.02, atol=0.05)
     traced = torch.compile(ms_deform_attn, backend='aot_eager', fullgraph=True)
-    found = traced(value, SHAPES, locations, weights)
-    torch.testing.assert_close(found, expected)
-    (grad,) = torch.autograd.grad(found.sum(), value)
+    actual = traced(value, SHAPES, locations, weights)
+    torch.testing.assert_close(actual, expected)
+    (grad,) = torch.autograd.grad(actual.sum(), value)
     torch.testing.assert_close(grad, torch.autograd.grad(expected.sum(), value)[0])
 
 

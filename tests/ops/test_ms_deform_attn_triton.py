@@ -12,9 +12,9 @@ from tests.shared import REPO
 def check(device, **environment):
     script = [sys.executable, '-m', 'tests.ops.triton_check', device]
     env = dict(os.environ, PYTHONPATH=str(REPO), **environment)
-    done = subprocess.run(script, cwd=REPO, env=env, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert 'largest error' in done.stdout
+    process = subprocess.run(script, cwd=REPO, env=env, capture_output=True, text=True, timeout=300)
+    assert process.returncode == 0, process.stderr[-3000:]
+    assert 'largest error' in process.stdout
 
 
 @pytest.mark.slow

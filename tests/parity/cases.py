@@ -46,12 +46,12 @@ def stage_errors(stages: dict[str, Tensor], expected: Mapping[str, np.ndarray]) 
     assert names == set(stages)
     errors = {}
     for name, value in stages.items():
-        found = value.detach().numpy()
-        assert found.shape == tuple(expected[f'stage/{name}/shape']), name
-        places = np.linspace(0, found.size - 1, 64).astype(int)
-        stats = np.array([found.mean(), found.std(), found.min(), found.max()])
+        actual = value.detach().numpy()
+        assert actual.shape == tuple(expected[f'stage/{name}/shape']), name
+        places = np.linspace(0, actual.size - 1, 64).astype(int)
+        stats = np.array([actual.mean(), actual.std(), actual.min(), actual.max()])
         errors[name] = max(
-            relative_error(found.ravel()[places], expected[f'stage/{name}/samples']),
+            relative_error(actual.ravel()[places], expected[f'stage/{name}/samples']),
             relative_error(stats, expected[f'stage/{name}/stats']),
         )
     return errors

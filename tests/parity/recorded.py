@@ -35,6 +35,7 @@ NETWORKS = (
     'mmdepth_binsformer_swin_tiny',
     'scaledepth_swin_tiny_nyu',
     'sdconvtrans_mitb0',
+    'zoedepth_n_beitb',
 )
 NAMES_ONLY = (
     'binsformer_swinl_22k_w7_kitti',
@@ -48,6 +49,7 @@ NAMES_ONLY = (
     'newcrfs_swinl_22k_w7_nyu',
     'plane2depth_swin_large_nyu',
     'scaledepth_clip_nyu_kitti',
+    'zoedepth_nk_beitb',
 )
 VALUES = (
     'epcdepth_values',

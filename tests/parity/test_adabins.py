@@ -131,8 +131,8 @@ def test_losses_are_the_published_ones():
 
 def test_the_shipped_recipe_follows_the_published_rate_and_beta1():
     recorded = load_case('schedules')['cases']['adabins_nyu']
-    for iteration, found, expected in rates_of_the_recipe(shipped_config(CONFIG), recorded):
-        assert found == pytest.approx(expected, rel=1e-6), iteration
+    for iteration, actual, expected in rates_of_the_recipe(shipped_config(CONFIG), recorded):
+        assert actual == pytest.approx(expected, rel=1e-6), iteration
 
 
 def test_the_published_recipe_has_decay_clipping_and_norms_over_all_processes():

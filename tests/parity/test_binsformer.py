@@ -38,9 +38,9 @@ def record(model):
     def remember(name, change=lambda output: output):
         return lambda module, inputs, output: stages.__setitem__(name, change(output))
 
-    for part in ('skip_proj', 'lateral_convs', 'output_convs'):
-        for index, module in enumerate(getattr(head, part)):
-            module.register_forward_hook(remember(f'decode_head/{part}/{index}'))
+    for layer_name in ('skip_proj', 'lateral_convs', 'output_convs'):
+        for index, module in enumerate(getattr(head, layer_name)):
+            module.register_forward_hook(remember(f'decode_head/{layer_name}/{index}'))
     for index, module in enumerate(head.layers):
         name = f'decode_head/transformer_decoder/layers/{index}'
         module.register_forward_hook(remember(name, lambda queries: queries.transpose(0, 1)))
@@ -72,7 +72,7 @@ def test_published_outputs_are_reproduced(case, state):
     unused = sum(
         int(np.prod(shape))
         for name, shape in case['state_dict'].items()
-        if any(part in name for part in UNUSED)
+        if any(layers in name for layers in UNUSED)
     )
     assert sum(parameter.numel() for parameter in model.parameters()) == case['num_params'] - unused
     stages = record(model)
@@ -100,11 +100,13 @@ def test_published_outputs_are_reproduced(case, state):
     }
     assert recorded == set(stages)
     for name, value in stages.items():
-        found = value.numpy()
-        assert found.shape == tuple(expected[f'stage/{name}/shape']), name
-        places = np.linspace(0, found.size - 1, 64).astype(int)
-        assert relative_error(found.ravel()[places], expected[f'stage/{name}/samples']) < 1e-4, name
-        stats = np.array([found.mean(), found.std(), found.min(), found.max()])
+        actual = value.numpy()
+        assert actual.shape == tuple(expected[f'stage/{name}/shape']), name
+        places = np.linspace(0, actual.size - 1, 64).astype(int)
+        assert relative_error(actual.ravel()[places], expected[f'stage/{name}/samples']) < 1e-4, (
+            name
+        )
+        stats = np.array([actual.mean(), actual.std(), actual.min(), actual.max()])
         assert relative_error(stats, expected[f'stage/{name}/stats']) < 1e-4, name
 
 

@@ -99,5 +99,5 @@ def test_the_loss_is_the_published_one():
 
 def test_the_shipped_recipe_follows_the_published_rate_and_beta1():
     recorded = load_case('schedules')['cases'][NAME]
-    for iteration, found, expected in rates_of_the_recipe(shipped_config(CONFIG), recorded):
-        assert found == pytest.approx(expected, rel=1e-6), iteration
+    for iteration, actual, expected in rates_of_the_recipe(shipped_config(CONFIG), recorded):
+        assert actual == pytest.approx(expected, rel=1e-6), iteration

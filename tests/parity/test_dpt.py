@@ -64,13 +64,13 @@ def straight_line(s, images, num_heads=12, max_depth=10.0):
     }
     maps = []
     for index, tokens in enumerate(levels):
-        part = 'reassemble_blocks.'
-        y = f'{part}readout_projects.{index}.0.'
+        prefix = 'reassemble_blocks.'
+        y = f'{prefix}readout_projects.{index}.0.'
         y = F.gelu(F.linear(tokens, h[y + 'weight'], h[y + 'bias']))
         y = y.permute(1, 2, 0).reshape(count, dim, rows, columns)
-        name = f'{part}projects.{index}.conv.'
+        name = f'{prefix}projects.{index}.conv.'
         y = F.conv2d(y, h[name + 'weight'], h[name + 'bias'])
-        name = f'{part}resize_layers.{index}.'
+        name = f'{prefix}resize_layers.{index}.'
         if index < 2:
             y = F.conv_transpose2d(y, h[name + 'weight'], h[name + 'bias'], stride=(4, 2)[index])
         elif index == 3:
@@ -134,10 +134,13 @@ def test_a_second_implementation_gives_the_same_depth(size):
     model.load_state_dict(convert_official('dpt', dict(state)))
     images = torch.from_numpy(draw_noise((2, 3, *size), seed=3))
     with torch.inference_mode():
-        found, expected = model(images, mode='tensor').numpy(), straight_line(state, images).numpy()
-    assert found.shape == (2, 1, *size)
+        actual, expected = (
+            model(images, mode='tensor').numpy(),
+            straight_line(state, images).numpy(),
+        )
+    assert actual.shape == (2, 1, *size)
     assert expected.std() > 0.01
-    assert relative_error(found, expected) < 1e-6
+    assert relative_error(actual, expected) < 1e-6
 
 
 @pytest.mark.slow
@@ -148,12 +151,12 @@ def test_the_full_network_agrees_with_the_second_implementation():
     model.load_state_dict(convert_official('dpt', dict(state)))
     assert sum(parameter.numel() for parameter in model.parameters()) == case['num_params']
     with torch.inference_mode():
-        found, expected = (
+        actual, expected = (
             model(image(case), mode='tensor').numpy(),
             straight_line(state, image(case)).numpy(),
         )
-    assert found.shape == tuple(case['depth_shape'])
-    assert relative_error(found, expected) < 1e-6
+    assert actual.shape == tuple(case['depth_shape'])
+    assert relative_error(actual, expected) < 1e-6
 
 
 @pytest.mark.parametrize('config', CONFIGS)

@@ -79,10 +79,10 @@ def block(w, x, value, num_heads, shift):
     query, key = F.linear(feat, w['attn.qk.weight'], w['attn.qk.bias']).chunk(2, dim=1)
     index, added = potentials(rows, columns, shift)
     messages = []
-    for head, part in enumerate(torch.arange(dim).chunk(num_heads)):
-        scores = query[:, part] @ key[:, part].T / len(part) ** 0.5
+    for head, channels in enumerate(torch.arange(dim).chunk(num_heads)):
+        scores = query[:, channels] @ key[:, channels].T / len(channels) ** 0.5
         scores = scores + w['attn.relative_position_bias_table'][index, head] + added
-        messages.append(scores.softmax(1) @ value[:, part])
+        messages.append(scores.softmax(1) @ value[:, channels])
     message = F.linear(torch.cat(messages, 1), w['attn.proj.weight'], w['attn.proj.bias'])
     x = x + message.view(rows, columns, dim)[:height, :width]
     y = F.layer_norm(x, (dim,), w['norm2.weight'], w['norm2.bias'], 1e-5)
@@ -100,11 +100,11 @@ def straight_line(s, levels, size, max_depth=10.0):
         value = F.conv2d(value, s[f'{h}proj_v.weight'], s[f'{h}proj_v.bias'], padding=1)
         x, value = x[0].permute(1, 2, 0), value[0].permute(1, 2, 0)
         for number in (0, 1):
-            part = f'{h}crf_layer.blocks.{number}.'
+            prefix = f'{h}crf_layer.blocks.{number}.'
             w = {
-                name.removeprefix(part): weight
+                name.removeprefix(prefix): weight
                 for name, weight in s.items()
-                if name.startswith(part)
+                if name.startswith(prefix)
             }
             x = block(w, x, value, 4 * 2**index, shift=3 * number)
         x = F.layer_norm(x, x.shape[2:], s[f'{h}norm_crf.weight'], s[f'{h}norm_crf.bias'], 1e-5)
@@ -150,15 +150,15 @@ def test_a_second_implementation_gives_the_same_depth(size):
     model.load_state_dict(convert_official('newcrfs', dict(state)))
     images = torch.from_numpy(draw_noise((2, 3, *size), seed=3))
     with torch.inference_mode():
-        found = model(images, mode='tensor').numpy()
+        actual = model(images, mode='tensor').numpy()
         levels = model.backbone(images)
         expected = [
             straight_line(state, [level[i : i + 1] for level in levels], size) for i in range(2)
         ]
     expected = torch.cat(expected).numpy()
-    assert found.shape == (2, 1, *size)
+    assert actual.shape == (2, 1, *size)
     assert expected.std() > 0.01
-    assert relative_error(found, expected) < 1e-6
+    assert relative_error(actual, expected) < 1e-6
 
 
 @pytest.mark.parametrize('config', CONFIGS)

@@ -19,8 +19,8 @@ def test_the_shipped_config_has_the_published_rates(case):
     recorded = load_case('schedules')['cases'][case]
     compared = list(rates_of_the_recipe(shipped_config(CONFIGS[case]), recorded))
     assert {iteration for iteration, _, _ in compared} == {int(iteration) for iteration in recorded}
-    for iteration, found, expected in compared:
-        assert found == pytest.approx(expected, rel=1e-6), iteration
+    for iteration, actual, expected in compared:
+        assert actual == pytest.approx(expected, rel=1e-6), iteration
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def published_head():
     ):
         shapes[f'conv_list.{level}.convA.conv.weight'] = [width, 2 * width + skip, 3, 3]
         shapes[f'conv_list.{level}.convB.conv.weight'] = [width, width, 3, 3]
-        shapes |= {f'conv_list.{level}.conv{part}.conv.bias': [width] for part in 'AB'}
+        shapes |= {f'conv_list.{level}.conv{letter}.conv.bias': [width] for letter in 'AB'}
     return {f'decode_head.{name}': shape for name, shape in shapes.items()}
 
 
@@ -64,8 +64,8 @@ def test_a_published_encoder_starts_a_backbone(tmp_path):
         for name, shape in published_resnet().items()
     }
     published = {f'img_backbone.{name}': value for name, value in weights.items()}
-    others = {'pts_backbone.conv.weight': torch.zeros(1), 'img_projection.weight': torch.zeros(1)}
-    torch.save(dict(state_dict=published | others, meta=dict(epoch=3)), tmp_path / 'encoder.pth')
+    unused = {'pts_backbone.conv.weight': torch.zeros(1), 'img_projection.weight': torch.zeros(1)}
+    torch.save(dict(state_dict=published | unused, meta=dict(epoch=3)), tmp_path / 'encoder.pth')
     target = tmp_path / 'simipu_kitti.pth'
     assert write_converted('simipu', tmp_path / 'encoder.pth', target, root=REPO) == []
     backbone = TimmBackbone('resnet50', checkpoint=str(target))
@@ -94,8 +94,8 @@ def straight_line(s, feats, max_depth):
             [F.interpolate(out, size=skip.shape[2:], mode='bilinear', align_corners=True), skip],
             dim=1,
         )
-        for part in 'AB':
-            name = f'conv_list.{level}.conv{part}.conv.'
+        for letter in 'AB':
+            name = f'conv_list.{level}.conv{letter}.conv.'
             out = F.relu(F.conv2d(out, s[name + 'weight'], s[name + 'bias'], padding=1))
     return (
         F.conv2d(out, s['conv_depth.weight'], s['conv_depth.bias'], padding=1).sigmoid() * max_depth
@@ -125,9 +125,9 @@ def test_a_second_implementation_of_the_head_gives_the_same_depth(size):
     ]
     names = {name.removeprefix('decode_head.'): value for name, value in published.items()}
     with torch.inference_mode():
-        found, expected = head(feats)['depth'], straight_line(names, feats, 80.0)
+        actual, expected = head(feats)['depth'], straight_line(names, feats, 80.0)
     assert expected.std() > 1
-    assert relative_error(found.numpy(), expected.numpy()) < 1e-6
+    assert relative_error(actual.numpy(), expected.numpy()) < 1e-6
 
 
 def test_the_head_cannot_exceed_the_range():

@@ -19,11 +19,11 @@ def test_times_and_shares_are_printed():
         '2',
     ]
     command += ['--protocol', 'rooms_10', '--dataset', 'synthetic_rooms']
-    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run(command, cwd=REPO, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
     forward = float(
-        re.search(r'forward pass at 64x96, cpu, torch \S+: ([\d.]+) ms', done.stdout).group(1)
+        re.search(r'forward pass at 64x96, cpu, torch \S+: ([\d.]+) ms', process.stdout).group(1)
     )
-    share = re.search(r'one protocol: ([\d.]+) ms, ([\d.]+)%', done.stdout)
+    share = re.search(r'one protocol: ([\d.]+) ms, ([\d.]+)%', process.stdout)
     assert float(share.group(2)) == pytest.approx(100 * float(share.group(1)) / forward, rel=0.1)
-    assert 'all protocols (4):' in done.stdout
+    assert 'all protocols (4):' in process.stdout

@@ -26,10 +26,10 @@ def test_changes_are_paired_by_seed(tmp_path):
     for seed, (base, other) in enumerate([(0.20, 0.18), (0.30, 0.28)]):
         _write_test(tmp_path, 'base', seed, abs_rel=base)
         _write_test(tmp_path, 'other', seed, abs_rel=other)
-    done = _compare(tmp_path, 'base.py', 'other.py', '--seeds', '0', '1', '--metrics', 'abs_rel')
-    assert done.returncode == 0, done.stderr
-    assert '| base | 0.2500 ± 0.0707 |' in done.stdout
-    assert '| other - base | -0.0200 ± 0.0000 * |' in done.stdout  # each seed gains the same
+    process = _compare(tmp_path, 'base.py', 'other.py', '--seeds', '0', '1', '--metrics', 'abs_rel')
+    assert process.returncode == 0, process.stderr
+    assert '| base | 0.2500 ± 0.0707 |' in process.stdout
+    assert '| other - base | -0.0200 ± 0.0000 * |' in process.stdout  # each seed gains the same
     written = json.loads((tmp_path / 'compare_configs.json').read_text())
     assert written['results']['other'] == [dict(abs_rel=0.18), dict(abs_rel=0.28)]
 
@@ -38,18 +38,18 @@ def test_a_change_within_its_interval_is_not_marked(tmp_path):
     for seed, change in enumerate((-0.01, -0.02, -0.06)):
         _write_test(tmp_path, 'base', seed, abs_rel=0.2)
         _write_test(tmp_path, 'other', seed, abs_rel=0.2 + change)
-    done = _compare(
+    process = _compare(
         tmp_path, 'base.py', 'other.py', '--seeds', '0', '1', '2', '--metrics', 'abs_rel'
     )
     # Standard deviation 0.0265, t quantile 4.303 for two degrees of freedom: 4.303 * 0.0265 / sqrt(3).
-    assert '| other - base | -0.0300 ± 0.0657 |' in done.stdout
+    assert '| other - base | -0.0300 ± 0.0657 |' in process.stdout
 
 
 def test_an_unknown_metric_is_named_with_those_there(tmp_path):
     _write_test(tmp_path, 'base', 0, abs_rel=0.1, rmse=1.0)
-    done = _compare(tmp_path, 'base.py', '--seeds', '0', '--metrics', 'boundary_f1')
-    assert done.returncode != 0
-    assert 'has no boundary_f1; it has abs_rel, rmse' in done.stderr
+    process = _compare(tmp_path, 'base.py', '--seeds', '0', '--metrics', 'boundary_f1')
+    assert process.returncode != 0
+    assert 'has no boundary_f1; it has abs_rel, rmse' in process.stderr
 
 
 def test_missing_runs_are_trained_and_tested_once(tmp_path):
@@ -65,9 +65,9 @@ def test_missing_runs_are_trained_and_tested_once(tmp_path):
             f'{split}_dataloader.persistent_workers=False',
         ]
     arguments = [config, '--seeds', '3', '--metrics', 'abs_rel', '--cfg-options', *small]
-    done = _compare(tmp_path, *arguments)
-    assert done.returncode == 0, done.stderr
-    assert f'{config}, seed 3' in done.stdout
+    process = _compare(tmp_path, *arguments)
+    assert process.returncode == 0, process.stderr
+    assert f'{config}, seed 3' in process.stdout
     again = _compare(tmp_path, *arguments)
     assert f'{config}, seed 3' not in again.stdout
     assert '| densedepth_r18_rooms |' in again.stdout

@@ -13,16 +13,16 @@ def test_it_prints_a_table_and_writes_json(tmp_path):
     ]
     options = ['--shape', '64', '96', '--out', str(tmp_path / 'out/flops.json')]
     options += ['--cfg-options', 'model.decode_head.channels=8']
-    done = subprocess.run(
+    process = subprocess.run(
         [*command, *options], cwd=REPO, capture_output=True, text=True, timeout=120
     )
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
     written = json.loads((tmp_path / 'out/flops.json').read_text())
     assert written['shape'] == [1, 3, 64, 96]
     assert list(written['parts']) == ['backbone', 'neck', 'decode_head']
     for key in ('parameters', 'flops', 'macs'):
-        assert sum(part[key] for part in written['parts'].values()) == written['total'][key] > 0
+        assert sum(counts[key] for counts in written['parts'].values()) == written['total'][key] > 0
     assert written['total']['flops'] == sum(written['operators'].values())
     assert written['operators']['depth.ms_deform_attn'] > 0
-    assert f'{written["total"]["parameters"]:,}' in done.stdout
-    assert 'not counted: norms' in done.stdout
+    assert f'{written["total"]["parameters"]:,}' in process.stdout
+    assert 'not counted: norms' in process.stdout

@@ -56,7 +56,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     """Measure and write the page."""
     args = parse_args()
-    from depth.engine.config import make_projects_importable
+    from depth.engine.custom_modules import make_projects_importable
 
     make_projects_importable(Path(__file__))
     from benchmarks.plan import PLAN

@@ -65,7 +65,8 @@ def main() -> None:
     with torch.inference_mode():
         forward = measure(lambda: model(image, mode='tensor'))
         print(
-            f'forward pass at {height}x{width}, {args.device}, torch {torch.__version__}: {1000 * forward:.1f} ms'
+            f'forward pass at {height}x{width}, {args.device}, torch {torch.__version__}: '
+            f'{1000 * forward:.1f} ms'
         )
         options = {
             'one protocol': {},

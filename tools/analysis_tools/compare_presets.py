@@ -58,7 +58,7 @@ def main() -> None:
     args = parse_args()
     import torch
 
-    from depth.engine.config import make_projects_importable
+    from depth.engine.custom_modules import make_projects_importable
 
     make_projects_importable(Path(__file__))
     from benchmarks import Spec, quality

@@ -49,12 +49,14 @@ def main() -> None:
     protocol = first.protocol
     print(f'A: {first.path}\nB: {second.path}')
     print(
-        f'protocol {protocol["name"]} v{protocol["version"]} ({protocol["fingerprint"]}), {len(first.images)} images, '
-        f'{args.level:.0%} intervals, {args.num_resamples} resamples, seed {args.seed}'
+        f'protocol {protocol["name"]} v{protocol["version"]} ({protocol["fingerprint"]}), '
+        f'{len(first.images)} images, {args.level:.0%} intervals, {args.num_resamples} resamples, '
+        f'seed {args.seed}'
     )
     if protocol['average'] != 'image':
         print(
-            f'note: compared by means over images, although the protocol averages otherwise ({protocol["average"]})'
+            f'note: compared by means over images, although the protocol averages otherwise '
+            f'({protocol["average"]})'
         )
     content = dict(
         protocol=protocol,
@@ -78,7 +80,8 @@ def main() -> None:
             for interval in (result.first, result.second, result.difference)
         ]
         print(
-            f'{metric:>10} {cells[0]:>26} {cells[1]:>26} {cells[2]:>28} {result.p_value:7.4f}  {result.wins:.0%}'
+            f'{metric:>10} {cells[0]:>26} {cells[1]:>26} {cells[2]:>28} {result.p_value:7.4f}  '
+            f'{result.wins:.0%}'
         )
         content['metrics'][metric] = asdict(result)
     if args.out:

@@ -57,7 +57,8 @@ def main() -> None:
         num_better = sum(abs_rel < constant for abs_rel in abs_rels)
         values = ' '.join(f'{abs_rel:.3f}' for abs_rel in abs_rels)
         print(
-            f'depth bias {guard or "left random"}: {num_better} of {len(abs_rels)} beat the constant; abs_rel {values}'
+            f'depth bias {guard or "left random"}: {num_better} of {len(abs_rels)} beat the '
+            f'constant; abs_rel {values}'
         )
     write_atomically(
         args.work_dir / 'start_study.json',
@@ -103,7 +104,8 @@ def bias_hook_index(config: str) -> int:
     types = [hook['type'] for hook in load_config(config).get('custom_hooks', [])]
     if 'DepthBiasInitHook' not in types:
         raise ValueError(
-            f'{config} has no DepthBiasInitHook in custom_hooks, so there is no initial bias to compare'
+            f'{config} has no DepthBiasInitHook in custom_hooks, so there is no initial bias to '
+            'compare'
         )
     return types.index('DepthBiasInitHook')
 

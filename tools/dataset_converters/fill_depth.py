@@ -46,7 +46,8 @@ def main() -> None:
     elif left:
         track_progress(work, left)
     print(
-        f'\n{len(left)} depth maps filled in {args.out}, {len(pairs) - len(left)} were there already'
+        f'\n{len(left)} depth maps filled in {args.out}, {len(pairs) - len(left)} were there '
+        'already'
     )
 
 
@@ -61,7 +62,8 @@ def find_pairs(images: Path, depths: Path) -> list[tuple[Path, Path]]:
     for path in sorted(path for path in images.glob('*') if path.suffix.lower() in IMAGE_SUFFIXES):
         if path.stem in by_stem:
             raise ValueError(
-                f'{by_stem[path.stem]} and {path} have the same stem, so it is not clear which one counts'
+                f'{by_stem[path.stem]} and {path} have the same stem, so it is not clear which one '
+                'counts'
             )
         by_stem[path.stem] = path
     maps = sorted(depths.glob('*.png'))

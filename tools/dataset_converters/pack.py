@@ -54,7 +54,8 @@ def main() -> int:
     index = write(args)
     size = sum(shard['size'] for shard in index['shards'])
     print(
-        f'{len(index["samples"])} samples, {size / 1e6:.1f} MB in {len(index["shards"])} files, in {args.out}'
+        f'{len(index["samples"])} samples, {size / 1e6:.1f} MB in {len(index["shards"])} files, in '
+        f'{args.out}'
     )
     print(f'use it with --cfg-options {args.key}.pack={args.out}')
     return 0
@@ -68,23 +69,24 @@ def write(args: argparse.Namespace) -> dict:
     from depth.registry import DATASETS
 
     node = load_config(args.config, parse_cfg_options(args.cfg_options))
-    for part in args.key.split('.'):
-        node = node[int(part)] if isinstance(node, list) else node.get(part)
+    for name in args.key.split('.'):
+        node = node[int(name)] if isinstance(node, list) else node.get(name)
         if node is None:
-            raise ValueError(f'--key {args.key}: the config has no {part!r} there')
+            raise ValueError(f'--key {args.key}: the config has no {name!r} there')
     dataset = DATASETS.build(dict(node, pipeline=[]))
     if not isinstance(dataset, BaseDepthDataset):
         raise ValueError(
-            f'{args.key} is a {type(dataset).__name__}; name one of its data sets on disk with --key'
+            f'{args.key} is a {type(dataset).__name__}; name one of its data sets on disk with '
+            '--key'
         )
     return write_pack(dataset, args.out, args.shard_mb << 20, args.workers, progress)
 
 
-def progress(done: int, total: int) -> None:
+def progress(count: int, total: int) -> None:
     """Show how far the work is, on a terminal."""
     if sys.stderr.isatty():
-        end = '\n' if done == total else ''
-        print(f'\rpacked {done}/{total}', end=end, file=sys.stderr, flush=True)
+        end = '\n' if count == total else ''
+        print(f'\rpacked {count}/{total}', end=end, file=sys.stderr, flush=True)
 
 
 if __name__ == '__main__':

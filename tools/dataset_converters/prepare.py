@@ -86,16 +86,18 @@ def show_bytes(name: str):
     """Return a callback that prints the progress of one file, at most four times a second."""
     started, shown = time.monotonic(), 0.0
 
-    def show(done: int, total: int | None) -> None:
+    def show(received: int, total: int | None) -> None:
         nonlocal shown
         now = time.monotonic()
-        if now - shown < 0.25 and done != total:
+        if now - shown < 0.25 and received != total:
             return
         shown = now
-        speed = done / max(now - started, 1e-3)
-        share = f' of {total / 1e6:.1f} ({done / total:.0%})' if total else ''
-        end = '\n' if done == total else ''
-        print(f'\r{name}: {done / 1e6:.1f}{share} MB, {speed / 1e6:.1f} MB/s', end=end, flush=True)
+        speed = received / max(now - started, 1e-3)
+        share = f' of {total / 1e6:.1f} ({received / total:.0%})' if total else ''
+        end = '\n' if received == total else ''
+        print(
+            f'\r{name}: {received / 1e6:.1f}{share} MB, {speed / 1e6:.1f} MB/s', end=end, flush=True
+        )
 
     return show
 

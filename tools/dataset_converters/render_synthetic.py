@@ -63,8 +63,8 @@ def main() -> None:
         else {}
     )
     layout = LAYOUTS[args.layout](seed=args.seed, **options)
-    others = args.num_test or max(args.num_scenes // 5, 1)
-    counts = {split: args.num_scenes if split == 'train' else others for split in layout.SPLITS}
+    num_test = args.num_test or max(args.num_scenes // 5, 1)
+    counts = {split: args.num_scenes if split == 'train' else num_test for split in layout.SPLITS}
     if args.split:
         counts = {args.split: args.num_scenes}
 

@@ -112,7 +112,8 @@ def print_summary(summary: dict) -> None:
         print(f'  {value:.4f}  {name}')
     print(f'The model is at {abs_rel["model"] / abs_rel["constant"]:.2f} of the constant.')
     print(
-        f'Trained in {summary["train_seconds"]:.0f} s, {summary["total_seconds"]:.0f} s in all after the install.'
+        f'Trained in {summary["train_seconds"]:.0f} s, {summary["total_seconds"]:.0f} s in all '
+        'after the install.'
     )
     print('Written:')
     for path in summary['files']:

@@ -35,7 +35,8 @@ def main() -> None:
         print(f'{name.replace("_", " ")}: {text}')
     if not fitting:
         print(
-            'it is an encoder without a head; start a training from it with model.backbone.checkpoint=FILE'
+            'it is an encoder without a head; start a training from it with '
+            'model.backbone.checkpoint=FILE'
         )
     elif len(fitting) == 1:
         print(f'it fills, and carries, {fitting[0]}')

@@ -1,5 +1,6 @@
 """NYU Depth v2, test set alone, for models without a training recipe. Leaf configs set the pipeline."""
 
+min_depth, max_depth = 1e-3, 10.0
 dataset_type = 'NYUDataset'
 data_root = 'data/nyu'
 test_pipeline = [
@@ -16,6 +17,8 @@ test_dataloader = dict(
         type='${dataset_type}',
         data_root='${data_root}',
         ann_file='nyu_test.txt',
+        min_depth='${min_depth}',
+        max_depth='${max_depth}',
         test_mode=True,
         pipeline='${test_pipeline}',
     ),

@@ -28,9 +28,8 @@ WIDTH = 160  # pixels of the longer side at which edges are compared
 MIN_COVER = 0.02  # share of a coarse pixel's fine ones that need depth
 MIN_AREA = 0.1  # share of coarse pixels with depth around them; a single sweep of a laser has less
 MAX_STEP = 1.0  # gradient of log depth beyond which an edge is not stronger
-DENSE_AREA = (
-    0.6  # share of coarse pixels with depth from which on a right list scores higher than UNRELATED
-)
+# Share of coarse pixels with depth from which on a right list scores higher than UNRELATED.
+DENSE_AREA = 0.6
 # Correlation, and what it gains over other maps. Right lists of dense maps, real and rendered, have
 # 0.28 to 0.58 and gain at least 0.2 over unrelated maps; unrelated pairs have 0.0 to 0.14.
 UNRELATED, UNRELATED_GAIN = 0.2, 0.15
@@ -56,13 +55,13 @@ class EdgeScores:
     Attributes:
         path: The image.
         own: Correlation with its own depth map; None if it cannot be told.
-        others: Correlation by alternative, as far as there.
+        alternatives: Correlation by alternative, as far as there.
         area: Share of coarse pixels with depth around them.
     """
 
     path: str
     own: float | None
-    others: dict[str, float]
+    alternatives: dict[str, float]
     area: float = 0.0
 
 
@@ -72,11 +71,15 @@ def edge_jobs(samples: list[dict]) -> list[tuple[dict, dict | None, dict | None]
     if not paired:
         return []
     count = min(MAX_PAIRS, len(paired))
+    # Spread over the whole list: the first pairs of a list are often one drive or one room.
     positions = np.unique(np.linspace(0, len(paired) - 1, count).round().astype(int))
     jobs = []
     for position in positions.tolist():
-        before = samples[paired[position - 1]] if position else None
-        after = samples[paired[position + 1]] if position + 1 < len(paired) else None
+        before = after = None
+        if position > 0:
+            before = samples[paired[position - 1]]
+        if position + 1 < len(paired):
+            after = samples[paired[position + 1]]
         jobs.append((samples[paired[position]], before, after))
     return jobs
 
@@ -94,6 +97,7 @@ def edge_scores(sample: dict, before: dict | None, after: dict | None) -> EdgeSc
     if image.shape != edges.shape:
         return None
     scores.own = _correlation(image, edges, valid)
+    # The control group: a map that is certainly wrong, with the same amount of structure.
     alternatives = {MIRRORED: (edges[:, ::-1], valid[:, ::-1])}
     for name, neighbour in ((BEFORE, before), (AFTER, after)):
         if neighbour is not None:
@@ -106,7 +110,7 @@ def edge_scores(sample: dict, before: dict | None, after: dict | None) -> EdgeSc
             continue
         score = _correlation(image, other_edges, other_valid)
         if score is not None:
-            scores.others[name] = score
+            scores.alternatives[name] = score
     return scores
 
 
@@ -118,6 +122,8 @@ def wrong_pairs(split: Split, scores: list[EdgeScores]) -> Iterator[Finding]:
         if len(gains) < MIN_PAIRS:
             continue
         mean = float(gains.mean())
+        # Standard error of a mean of paired differences: what an image's content does to both
+        # scores cancels.
         error = float(gains.std(ddof=1)) / np.sqrt(len(gains))
         if mean > MIN_GAIN and mean > MIN_T * error:
             candidates.append((mean, name, len(gains)))
@@ -125,11 +131,11 @@ def wrong_pairs(split: Split, scores: list[EdgeScores]) -> Iterator[Finding]:
         yield from _unrelated_pairs(split, scores)
         return
     gain, name, count = max(candidates)
-    own_score = np.mean([score.own for score in scores if score.own is not None])
+    own_score = _mean_own(scores)
     better = []
     for score in scores:
         # No alternative score is below -1, which a missing one stands for.
-        if score.own is not None and score.others.get(name, -1) > score.own:
+        if score.own is not None and score.alternatives.get(name, -1) > score.own:
             better.append(score.path)
     yield Finding(
         'error',
@@ -144,15 +150,16 @@ def wrong_pairs(split: Split, scores: list[EdgeScores]) -> Iterator[Finding]:
 
 def _unrelated_pairs(split: Split, scores: list[EdgeScores]) -> Iterator[Finding]:
     """Find lists of dense maps that fit their images no better than any other maps do."""
-    dense = [
-        score
-        for score in scores
-        if score.own is not None and score.others and score.area >= DENSE_AREA
-    ]
+    dense, gains = [], []
+    for score in scores:
+        if score.own is not None and score.alternatives and score.area >= DENSE_AREA:
+            dense.append(score)
+            gains.append(score.own - np.mean(list(score.alternatives.values())))
     if len(dense) < 2 * MIN_PAIRS:
         return
-    gains = np.array([score.own - np.mean(list(score.others.values())) for score in dense])
-    own_score = float(np.mean([score.own for score in dense]))
+    gains = np.array(gains)
+    own_score = _mean_own(dense)
+    # Upper end of the 95 % interval: a shuffled list must be shown, not suspected.
     upper = gains.mean() + 2 * gains.std(ddof=1) / np.sqrt(len(gains))
     if own_score < UNRELATED and upper < UNRELATED_GAIN:
         yield Finding(
@@ -160,7 +167,8 @@ def _unrelated_pairs(split: Split, scores: list[EdgeScores]) -> Iterator[Finding
             'pair',
             split.name,
             f'the depth maps fit their images no better than other maps do: edges correlate {own_score:.2f}',
-            'look at some pairs with tools/analysis_tools/browse_dataset.py; the list may be shuffled',
+            'look at some pairs with tools/analysis_tools/browse_dataset.py; the list may be '
+            'shuffled',
             len(dense),
             shorten([score.path for score in dense]),
         )
@@ -173,17 +181,22 @@ def describe_edges(scores: list[EdgeScores]) -> str:
         if sum(score.area < MIN_AREA for score in scores) > len(scored):
             return 'not checked: too sparse'
         return f'not checked: fewer than {MIN_PAIRS} pairs'
-    alternatives = [value for score in scored for value in score.others.values()]
-    return (
-        f'{np.mean([score.own for score in scored]):.2f}, wrong pairs {np.mean(alternatives):.2f}'
-    )
+    alternatives: list[float] = []
+    for score in scored:
+        alternatives += score.alternatives.values()
+    return f'{_mean_own(scored):.2f}, wrong pairs {np.mean(alternatives):.2f}'
+
+
+def _mean_own(scores: list[EdgeScores]) -> float:
+    """Return the mean correlation of images with their own depth maps, of those that have one."""
+    return float(np.mean([score.own for score in scores if score.own is not None]))
 
 
 def _gains(scores: list[EdgeScores], name: str) -> np.ndarray:
     gains = []
     for score in scores:
-        if score.own is not None and name in score.others:
-            gains.append(score.others[name] - score.own)
+        if score.own is not None and name in score.alternatives:
+            gains.append(score.alternatives[name] - score.own)
     return np.array(gains)
 
 
@@ -191,6 +204,7 @@ def _image_edges(img: np.ndarray) -> np.ndarray:
     """Return the gradient of log brightness, (h, w), compressed so that no single edge dominates."""
     gray = cv2.cvtColor(img, cv2.COLOR_BGR2GRAY)
     coarse = cv2.resize(gray, _coarse_size(gray), interpolation=cv2.INTER_AREA).astype(np.float32)
+    # 8 grey levels are added, or the sensor noise of dark areas would be the strongest edges.
     return np.log1p(_gradient(np.log(coarse + 8)))
 
 
@@ -204,6 +218,7 @@ def _depth_edges(depth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     total = cv2.resize(log_depth, size, interpolation=cv2.INTER_AREA)
     has_depth = cover > MIN_COVER
     coarse = np.where(has_depth, total / np.maximum(cover, 1e-6), 0)
+    # The Sobel filter reads the 3x3 neighbours, so all nine need depth.
     surrounded = cv2.erode(has_depth.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     return np.minimum(_gradient(coarse), MAX_STEP), surrounded
 
@@ -224,6 +239,7 @@ def _correlation(image: np.ndarray, edges: np.ndarray, valid: np.ndarray) -> flo
     if valid.mean() < MIN_AREA:
         return None
     a, b = image[valid], edges[valid]
+    # A flat wall has no edges, and the correlation of a constant is 0 / 0.
     if a.std() < MIN_STRUCTURE or b.std() < MIN_STRUCTURE:
         return None
     return float(np.corrcoef(a, b)[0, 1])

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import edges, files, leaks, listing, values
 from .listing import Split, list_splits
-from .probe import Record, probe_sample
+from .probe import DepthValues, Record, probe_sample
 from .report import SEVERITIES, Report
 
 LIST_CHECKS = (listing.nothing_listed, listing.split_count)
@@ -48,11 +48,15 @@ def examine(
         progress: Wraps the iterator over records, and is told their number.
     """
     splits = list_splits(cfg)
-    jobs = [job for split in splits for job in _probe_jobs(split, full, decode)]
+    jobs = []
+    for split in splits:
+        jobs += _probe_jobs(split, full, decode)
     scores: dict[str, list[edges.EdgeScores]] = {}
     with ThreadPoolExecutor(workers or 4 * (os.cpu_count() or 1)) as pool:
         stream = pool.map(lambda job: probe_sample(*job), jobs)
-        probed = list(progress(stream, len(jobs)) if progress else stream)
+        if progress is not None:
+            stream = progress(stream, len(jobs))
+        probed = list(stream)
         for split in splits:
             results = pool.map(lambda job: edges.edge_scores(*job), edges.edge_jobs(split.samples))
             scores[split.name] = [score for score in results if score is not None]
@@ -69,6 +73,7 @@ def examine(
     for split in splits:
         for check in FILE_CHECKS:
             findings += check(split, records[split.name])
+    # The checks below compare splits with each other, or need more than the records.
     for split in splits:
         findings += edges.wrong_pairs(split, scores[split.name])
     findings += values.different_scales(splits, records)
@@ -83,14 +88,18 @@ def examine(
 
 
 def _probe_jobs(split: Split, full: bool, decode: int) -> list[tuple[dict, bool, bool]]:
+    """Return the arguments of :func:`~depth.data_tools.doctor.probe.probe_sample` by sample."""
     count = len(split.samples)
-    chosen = range(count)
+    decoded = set(range(count))
     if count and not full:
-        chosen = np.linspace(0, count - 1, min(decode, count)).round().astype(int).tolist()
-    decoded = set(chosen)
-    return [
-        (sample, index in decoded, index in decoded) for index, sample in enumerate(split.samples)
-    ]
+        # Evenly over the list, which is sorted by drive or scene in most data sets.
+        positions = np.linspace(0, count - 1, min(decode, count)).round().astype(int)
+        decoded = set(positions.tolist())
+    jobs = []
+    for index, sample in enumerate(split.samples):
+        is_decoded = index in decoded
+        jobs.append((sample, is_decoded, is_decoded))
+    return jobs
 
 
 def _summarise(split: Split, records: list[Record], scores: list[edges.EdgeScores]) -> dict:
@@ -100,26 +109,30 @@ def _summarise(split: Split, records: list[Record], scores: list[edges.EdgeScore
     size_text = ', '.join(f'{width}x{height}' for width, height in sizes[:3])
     if len(sizes) > 3:
         size_text += f' and {len(sizes) - 3} more'
+    rendered = ' (rendered)' if split.rendered else ''
 
-    def middle(name: str) -> float | None:
-        return (
-            round(float(np.median([getattr(value, name) for value in filled])), 3)
-            if filled
-            else None
-        )
+    def statistic(
+        function: Callable, values: list[DepthValues], name: str, digits: int = 3
+    ) -> float | None:
+        """Return a rounded statistic of one attribute, None without any map."""
+        if not values:
+            return None
+        return round(float(function([getattr(value, name) for value in values])), digits)
 
+    # Min and max are those of all maps together. The quantiles are those of the middle map,
+    # because the pixels of all maps at once would not fit into memory.
     summary = dict(
         split=split.name,
-        dataset=split.dataset + (' (rendered)' if split.rendered else ''),
+        dataset=split.dataset + rendered,
         images=len(split.samples),
         decoded=len(measured),
-        min=round(min(value.nearest for value in filled), 3) if filled else None,
-        low=middle('low'),
-        median=middle('median'),
-        high=middle('high'),
-        max=round(max(value.farthest for value in filled), 3) if filled else None,
-        beyond=round(float(np.mean([value.beyond for value in filled])), 4) if filled else None,
-        valid=round(float(np.mean([value.valid for value in measured])), 4) if measured else None,
+        min=statistic(min, filled, 'nearest'),
+        low=statistic(np.median, filled, 'low'),
+        median=statistic(np.median, filled, 'median'),
+        high=statistic(np.median, filled, 'high'),
+        max=statistic(max, filled, 'farthest'),
+        beyond=statistic(np.mean, filled, 'beyond', digits=4),
+        valid=statistic(np.mean, measured, 'valid', digits=4),
         edges=edges.describe_edges(scores),
         sizes=size_text,
     )

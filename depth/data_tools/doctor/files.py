@@ -19,6 +19,7 @@ def missing_files(split: Split, records: list[Record]) -> Iterator[Finding]:
         missing = [probe.path for probe in probes if probe.fault == 'missing']
         if missing:
             message = f'{len(missing)} of {len(probes)} {role.name}s do not exist'
+            # Single files are missing from the disk, all of them from the config.
             if len(missing) == len(probes):
                 message += ' (every one: is data_root or data_prefix right?)'
             yield Finding(
@@ -74,6 +75,7 @@ def size_mismatches(split: Split, records: list[Record]) -> Iterator[Finding]:
 
 def shallow_depth(split: Split, records: list[Record]) -> Iterator[Finding]:
     """Find depth maps of 8 bits, which are pictures of depth and no depth."""
+    # 8 bits of any unit leave 255 steps: 4 cm over 10 m, or 31 cm over 80 m.
     shallow = [record.depth.path for record in records if record.depth and record.depth.bits == 8]
     if shallow:
         advice = 'take the original 16-bit files; a picture that was converted to 8 bits has lost its metres'
@@ -83,6 +85,7 @@ def shallow_depth(split: Split, records: list[Record]) -> Iterator[Finding]:
 
 def rotated_images(split: Split, records: list[Record]) -> Iterator[Finding]:
     """Find images whose EXIF data ask to be rotated, which loading never does."""
+    # `load_image` ignores the tag, because the depth map of such an image has none to go with it.
     rotated = []
     for record in records:
         if record.image.orientation != 1:
@@ -104,6 +107,7 @@ def wrong_marker(split: Split, records: list[Record]) -> Iterator[Finding]:
         return
     declared = split.marker.get('image_size')
     sizes = {record.image.size for record in records if record.image.size}
+    # The marker has (height, width), as the configs; a probe has (width, height), as Pillow.
     is_right = split.rendered and (
         not sizes or declared is None or (declared[1], declared[0]) in sizes
     )
@@ -118,13 +122,14 @@ def wrong_marker(split: Split, records: list[Record]) -> Iterator[Finding]:
 def _group_probes(split: Split, records: list[Record]) -> list[tuple[FileRole, list[FileProbe]]]:
     """Return the probes of a split by role of the file, of those that the split needs."""
     every_split = ('train', 'val', 'test')
+    depth_maps = [record.depth for record in records if record.depth]
     groups = [
         (FileRole('image', every_split), [record.image for record in records]),
-        (FileRole('depth map', every_split), [r.depth for r in records if r.depth]),
+        (FileRole('depth map', every_split), depth_maps),
     ]
     for key, role in OTHER_FILES.items():
         if split.role in role.roles:
-            probes = [record.others[key] for record in records if key in record.others]
+            probes = [record.other_files[key] for record in records if key in record.other_files]
             groups.append((role, probes))
     return groups
 
@@ -153,7 +158,8 @@ def implausible_intrinsics(split: Split, records: list[Record]) -> Iterator[Find
             'camera',
             split.name,
             f'intrinsics that do not go with the image: {len(faults)} of {len(records)} images',
-            'was the image resized or cropped without its camera, or is it the matrix of another day or data set?',
+            'was the image resized or cropped without its camera, or is it the matrix of another '
+            'day or data set?',
             len(faults),
             shorten(faults),
         )
@@ -164,6 +170,7 @@ def intrinsics_fault(matrix: np.ndarray, width: int, height: int) -> str:
     if matrix.shape != (3, 3) or not np.isfinite(matrix).all():
         return f'the matrix is no finite 3x3 one: {matrix.tolist()}'
     (fx, _, cx), (_, fy, cy) = matrix[:2].tolist()
+    # A matrix of another resolution fails here or at the centre: all its entries are in pixels.
     if not FOCAL_SHARE[0] * width <= fx <= FOCAL_SHARE[1] * width:
         return f'fx = {fx:.4g} px for a width of {width} px'
     if not ASPECT[0] <= fx / fy <= ASPECT[1]:

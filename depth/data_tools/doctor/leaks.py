@@ -55,6 +55,7 @@ def same_content(splits: list[Split], records: dict[str, list[Record]]) -> Itera
     for candidates in files_by_fingerprint.values():
         if len(candidates) < 2:
             continue
+        # The fingerprint looked at the ends of the files alone; the hashes tell for certain.
         for group in _equal(candidates):
             copies = list(group.items())
             original, home = copies[0]
@@ -77,10 +78,11 @@ def same_content(splits: list[Split], records: dict[str, list[Record]]) -> Itera
 def _shared_paths(splits: list[Split], records: dict[str, list[Record]]) -> Iterator[Finding]:
     """Find files that two lists name."""
     roles = {split.name: split.role for split in splits}
-    paths = {
-        split.name: {str(Path(r.image.path).resolve()) for r in records[split.name]}
-        for split in splits
-    }
+    paths: dict[str, set[str]] = {}
+    for split in splits:
+        # Resolved, as one folder may be reached through links and through `..`.
+        images = [Path(record.image.path).resolve() for record in records[split.name]]
+        paths[split.name] = set(map(str, images))
     for one, two in combinations(paths, 2):
         shared = sorted(paths[one] & paths[two])
         if shared:
@@ -100,8 +102,10 @@ def _equal_depth(splits: list[Split], records: dict[str, list[Record]]) -> Itera
     roles = {split.name: split.role for split in splits}
     pairs: dict[tuple[str, str], list[str]] = defaultdict(list)
     for entries in by_fingerprint.values():
-        train_entries = [entry for entry in entries if entry[0].role == 'train']
-        test_entries = [entry for entry in entries if entry[0].role != 'train']
+        train_entries, test_entries = [], []
+        for entry in entries:
+            split = entry[0]
+            (train_entries if split.role == 'train' else test_entries).append(entry)
         for (train, first), (test, second) in product(train_entries, test_entries):
             if _have_equal_images(first, second) or not _have_equal_depth(first, second):
                 continue
@@ -129,6 +133,7 @@ def _have_equal_depth(first: Record, second: Record) -> bool:
         depth = load_depth(first.sample)
     except (OSError, ValueError):
         return False
+    # All empty or constant maps are equal, and prove nothing about their images.
     valid = depth[depth > 0]
     return bool(valid.size and valid.min() < valid.max())
 
@@ -137,6 +142,7 @@ def _in_two_splits(
     names: tuple[str, str], roles: dict[str, str], pairs: list[str], words: str
 ) -> Finding:
     """Return the finding of images in two splits: a leak if one of them is for training."""
+    # Two training lists, or validation and test, may share images: no score suffers from it.
     is_leak = [roles[name] for name in names].count('train') == 1
     advice = 'the images weigh twice; leave them out of one of the lists if that is not meant'
     if is_leak:
@@ -149,11 +155,13 @@ def _in_two_splits(
 
 
 def _equal(candidates: dict[str, str]) -> Iterator[dict[str, str]]:
-    """Yield groups of files that are equal as a whole; the fingerprint looked at their ends alone."""
+    """Yield groups of files that are equal as a whole."""
     by_hash: dict[str, dict[str, str]] = defaultdict(dict)
     for path, name in candidates.items():
         by_hash[sha256_of(path)][path] = name
-    yield from (group for group in by_hash.values() if len(group) > 1)
+    for group in by_hash.values():
+        if len(group) > 1:
+            yield group
 
 
 def shared_groups(splits: list[Split]) -> Iterator[Finding]:
@@ -191,8 +199,10 @@ def reserved_scenes(splits: list[Split]) -> Iterator[Finding]:
         reserved = sorted(counts.keys() & split.source.TEST_SCENES)
         if not reserved:
             continue
-        images = sum(counts[scene] for scene in reserved)
+        images = sum(map(counts.get, reserved))
         test_set = f'{split.source.TEST_SET} test set'
+        # The test set of the class itself, or one that others made of the same recordings, which
+        # counts only for who means to score on it.
         if split.source.TEST_SET_IS_OWN:
             severity = 'error'
             advice = 'take these drives or scenes out, or use the published training list'

@@ -83,7 +83,9 @@ class Split:
         missing = {}
         if self.source.published_count() is None:
             split_name = self.source.split_name()
-            missing['SPLIT_COUNTS'] = f'number of images{f" of {split_name}" if split_name else ""}'
+            missing['SPLIT_COUNTS'] = 'number of images'
+            if split_name:
+                missing['SPLIT_COUNTS'] += f' of {split_name}'
         if self.source.SCENE_OF is None:
             missing['SCENE_OF'] = 'drives or scenes in two splits'
         if self.typical is None:
@@ -103,7 +105,10 @@ def list_splits(cfg: dict) -> list[Split]:
         cfg: With ``train_dataloader``, ``val_dataloader``, ``test_dataloader``, each as far as
             there.
     """
-    configs = {name: (cfg.get(loader) or {}).get('dataset') for name, loader in LOADERS.items()}
+    configs = {}
+    for name, loader in LOADERS.items():
+        # mmengine's configs say `test_dataloader = None` where there is none.
+        configs[name] = (cfg.get(loader) or {}).get('dataset')
     if configs['val'] is not None and _key(configs['val']) == _key(configs['test']):
         del configs['val']
     splits: list[Split] = []
@@ -114,9 +119,9 @@ def list_splits(cfg: dict) -> list[Split]:
 
 
 def _key(config: dict | None) -> str:
-    return json.dumps(
-        {} if config is None else dict(config, pipeline=[]), sort_keys=True, default=str
-    )
+    """Return a text that is equal for configs of the same samples, whatever their pipelines do."""
+    samples_only = {} if config is None else dict(config, pipeline=[])
+    return json.dumps(samples_only, sort_keys=True, default=str)
 
 
 def _splits(name: str, role: str, config: dict) -> Iterator[Split]:
@@ -134,12 +139,15 @@ def _splits(name: str, role: str, config: dict) -> Iterator[Split]:
 def _split(name: str, role: str, config: dict) -> Split:
     root = str(config.get('data_root', ''))
     kind = config.get('type')
-    dataset_class = kind if isinstance(kind, type) else DATASETS.get(str(kind))
+    dataset_class = kind
+    if not isinstance(kind, type):
+        dataset_class = DATASETS.get(str(kind))
     is_class = isinstance(dataset_class, type)
     if is_class and not issubclass(dataset_class, BaseDepthDataset):
         problem = f'{kind} is no data set on disk, there is nothing to check'
         return Split(name, role, root=root, problem=problem, is_in_memory=True)
     try:
+        # Lazy: a data set that lists itself at once would raise at the first missing file.
         dataset = DATASETS.build(dict(config, pipeline=[], lazy_init=True))
     except Exception as error:
         return Split(name, role, root=root, problem=str(error))
@@ -159,7 +167,9 @@ def _split(name: str, role: str, config: dict) -> Split:
         split.samples = dataset.list_samples()
     except (FileNotFoundError, ValueError, ImportError, OSError) as error:
         split.problem = str(error)
-    nominal = dict(nominal_camera=dataset.NOMINAL_CAMERA) if dataset.NOMINAL_CAMERA else {}
+    nominal = {}
+    if dataset.NOMINAL_CAMERA:
+        nominal['nominal_camera'] = dataset.NOMINAL_CAMERA
     split.samples = [nominal | _detailed(dataset, sample) for sample in split.samples]
     if split.marker and _can_be_rendered(split):
         split.rendered = True
@@ -169,13 +179,20 @@ def _split(name: str, role: str, config: dict) -> Split:
 
 def _read_marker(root: str) -> dict:
     """Return the marker of rendered data in the root or above it, empty if there is none."""
-    for folder in (Path(root), *Path(root).parents[:1]) if root else ():
-        if (folder / MARKER).is_file():
-            try:
-                content = json.loads((folder / MARKER).read_text(encoding='utf-8'))
-            except ValueError:
-                content = {}
-            return dict(content, path=str(folder / MARKER)) if isinstance(content, dict) else {}
+    if not root:
+        return {}
+    # Above it, because a layout of folders has one marker for `train/` and `val/`.
+    for folder in (Path(root), Path(root).parent):
+        path = folder / MARKER
+        if not path.is_file():
+            continue
+        try:
+            content = json.loads(path.read_text(encoding='utf-8'))
+        except ValueError:
+            content = {}
+        if not isinstance(content, dict):
+            return {}
+        return dict(content, path=str(path))
     return {}
 
 
@@ -218,7 +235,7 @@ def split_count(split: Split) -> Iterator[Finding]:
         path = split.ann_file or split.root
         counts = f'{len(split.samples)} images with ground truth in {path}'
         yield Finding(
-            # Anybody may train on a part of a list; a test on a part is compared with nobody.
+            # Anybody may train on a part of a list. A test on a part is compared with nobody.
             'warning' if split.role == 'train' else 'error',
             'count',
             split.name,
@@ -233,5 +250,6 @@ def split_count(split: Split) -> Iterator[Finding]:
             'count',
             split.name,
             f'{split.ann_file} has the published number of lines but is not the published file byte for byte',
-            'harmless if only the line ends or the order differ; prepare.py fetches the published file',
+            'harmless if only the line ends or the order differ; prepare.py fetches the published '
+            'file',
         )

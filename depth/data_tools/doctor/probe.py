@@ -42,12 +42,12 @@ OTHER_FILES = {  # by key of the sample
     ),
 }
 ORIENTATION_TAG = 0x0112
-ROAD_TOP, ROAD_COLUMNS = (
-    0.6,
-    (0.3, 0.7),
-)  # where a car's camera sees the road, in shares of height and width
+# Where a car's camera sees the road: first row and columns, in shares of height and width.
+ROAD_TOP = 0.6
+ROAD_COLUMNS = (0.3, 0.7)
 ROAD_POINTS = 50  # pixels with depth
-ROAD_SPREAD = 0.12  # between the quartiles of the heights, of their median; real and rendered streets have 0.0 to 0.07
+# Between the quartiles of the heights, of their median. Real and rendered streets have 0 to 0.07.
+ROAD_SPREAD = 0.12
 FLOOR_POINTS, FLOOR_TRIALS = 400, 150
 FLOOR_TILT = np.deg2rad(25)
 FLOOR_SPREAD = 0.01  # of the distance, within which a point is on the floor
@@ -117,16 +117,23 @@ class DepthValues:
 
 @dataclass
 class Record:
-    """Probes and values of one sample."""
+    """Probes and values of one sample.
+
+    Attributes:
+        sample: As the data set lists it.
+        image: Probe of the image.
+        depth: Probe of the depth map; None where the sample has none.
+        other_files: Probes by key of the sample, see ``OTHER_FILES``.
+        values: Contents of the depth map; None if it was not decoded.
+        problems: Errors of details such as the camera's file, in the words of the reader.
+    """
 
     sample: dict
     image: FileProbe
     depth: FileProbe | None = None
-    others: dict[str, FileProbe] = field(
-        default_factory=dict
-    )  # by key of the sample, see OTHER_FILES
+    other_files: dict[str, FileProbe] = field(default_factory=dict)
     values: DepthValues | None = None
-    problems: list[str] = field(default_factory=list)  # of decoding, in the words of the reader
+    problems: list[str] = field(default_factory=list)
 
 
 def probe_sample(sample: dict, contents: bool, pixels: bool) -> Record:
@@ -142,12 +149,15 @@ def probe_sample(sample: dict, contents: bool, pixels: bool) -> Record:
     record = Record(sample, probe(sample['img_path']))
     if sample.get('depth_path'):
         record.depth = probe(sample['depth_path'])
-    record.others = {key: probe_file(sample[key]) for key in OTHER_FILES if sample.get(key)}
+    for key in OTHER_FILES:
+        if sample.get(key):
+            record.other_files[key] = probe_file(sample[key])
     if sample.get('details_error'):
         record.problems.append(sample['details_error'])
     image_size = record.image.size
     if pixels and not record.image.fault:
         try:
+            # A reader of its own takes the image out of a file of many, such as a .mat.
             if not sample.get('img_reader'):
                 _check_sums(sample['img_path'])
             image_size = load_image(sample).shape[1::-1]
@@ -163,9 +173,8 @@ def probe_file(path: str | Path) -> FileProbe:
     probe, path = FileProbe(str(path)), Path(path)
     try:
         length = path.stat().st_size
-    except (
-        NotADirectoryError
-    ):  # a frame inside an archive such as NYU's .mat, which its reader opens
+    except NotADirectoryError:
+        # A frame inside an archive such as NYU's .mat, which its reader opens.
         return probe
     except OSError:
         # Frames of a file that holds many are called FILE/NAME; their reader finds out whether they
@@ -213,7 +222,12 @@ def _read_header(probe: FileProbe, path: Path, tail: bytes) -> None:
         with Image.open(path) as image:
             probe.size, kind = image.size, image.format
             probe.orientation = _orientation(image)
-            probe.bits = 16 if image.mode.startswith('I') else 32 if image.mode == 'F' else 8
+            # Pillow's modes: `I` and `I;16` are 16-bit files, `F` is float32, all others are 8-bit.
+            probe.bits = 8
+            if image.mode.startswith('I'):
+                probe.bits = 16
+            elif image.mode == 'F':
+                probe.bits = 32
         # Some writers pad a JPEG with zeros behind its end mark.
         end = {
             'PNG': PNG_END in tail[-64:],
@@ -222,7 +236,8 @@ def _read_header(probe: FileProbe, path: Path, tail: bytes) -> None:
         if not end.get(kind, True):
             probe.fault = 'truncated'
     elif suffix == '.npy':
-        array = np.load(path, mmap_mode='r', allow_pickle=False)  # checks the length of the file
+        # A memory map reads the header alone, and checks the length of the file.
+        array = np.load(path, mmap_mode='r', allow_pickle=False)
         probe.size, probe.bits = array.shape[1::-1], array.dtype.itemsize * 8
     elif suffix == '.npz' and not zipfile.is_zipfile(path):
         probe.fault = 'truncated'
@@ -242,10 +257,9 @@ def _read_values(record: Record, image_size: tuple[int, int] | None) -> None:
     try:
         depth = load_depth(sample)
         raw = None
-        if (
-            not sample.get('depth_reader')
-            and Path(sample['depth_path']).suffix.lower() in FLOAT_SUFFIXES
-        ):
+        is_float_file = Path(sample['depth_path']).suffix.lower() in FLOAT_SUFFIXES
+        # Loading makes NaN, infinite and negative values 0, so they are counted in the file.
+        if is_float_file and not sample.get('depth_reader'):
             raw = read_stored(sample['depth_path'])
     except Exception as error:
         record.depth.fail(str(error))
@@ -274,10 +288,9 @@ def _intrinsics(sample: dict, shape: tuple[int, int]) -> np.ndarray | None:
     """Return the camera of a sample (3, 3), or that which all images of its data set have about, None if unknown."""
     matrix = sample.get('cam_intrinsic')
     if matrix is None and 'nominal_camera' in sample:
-        focal, center = (
-            sample['nominal_camera'][0] * shape[1],
-            sample['nominal_camera'][1] * shape[0],
-        )
+        # Stated as fy / width and cy / height, so that it holds at every resolution.
+        focal = sample['nominal_camera'][0] * shape[1]
+        center = sample['nominal_camera'][1] * shape[0]
         matrix = [[focal, 0, shape[1] / 2], [0, focal, center], [0, 0, 1]]
     if matrix is None:
         return None
@@ -288,7 +301,9 @@ def _intrinsics(sample: dict, shape: tuple[int, int]) -> np.ndarray | None:
         and matrix[0, 0] > 0
         and matrix[1, 1] > 0
     )
-    return matrix if is_usable else None
+    if not is_usable:
+        return None
+    return matrix
 
 
 def camera_height(depth: np.ndarray, intrinsics: np.ndarray) -> float | None:
@@ -302,16 +317,20 @@ def camera_height(depth: np.ndarray, intrinsics: np.ndarray) -> float | None:
         intrinsics: (3, 3) in pixels.
     """
     height, width = depth.shape
+    # Near the horizon, row cy, a small error of cy makes a large one of the height.
     top = int(max(ROAD_TOP * height, intrinsics[1, 2] + 0.05 * height))
     left, right = (round(share * width) for share in ROAD_COLUMNS)
-    rows, columns = np.nonzero(depth[top:, left:right])
+    road = depth[top:, left:right]
+    rows, columns = np.nonzero(road)
     if rows.size < ROAD_POINTS:
         return None
-    heights = (
-        depth[top:, left:right][rows, columns] * (rows + top - intrinsics[1, 2]) / intrinsics[1, 1]
-    )
+    slopes = (rows + top - intrinsics[1, 2]) / intrinsics[1, 1]
+    heights = road[rows, columns] * slopes
+    # The quartiles agree on a flat road; a car in front, a wall or a hill spreads them.
     lower, middle, upper = np.percentile(heights, [25, 50, 75])
-    return float(middle) if upper - lower < ROAD_SPREAD * middle else None
+    if upper - lower >= ROAD_SPREAD * middle:
+        return None
+    return float(middle)
 
 
 def floor_distance(depth: np.ndarray, intrinsics: np.ndarray) -> float | None:
@@ -336,6 +355,7 @@ def floor_distance(depth: np.ndarray, intrinsics: np.ndarray) -> float | None:
     y = (rows - intrinsics[1, 2]) / intrinsics[1, 1] * z
     points = np.stack([x, y, z], axis=1)  # (M, 3)
     corners = points[rng.randint(len(points), size=(FLOOR_TRIALS, 3))]  # (T, 3, 3)
+    # The cross product of two sides is the plane's normal; three points in a line give length 0.
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     lengths = np.linalg.norm(normals, axis=1)
     is_level = np.abs(normals[:, 1]) > np.cos(FLOOR_TILT) * lengths
@@ -344,7 +364,10 @@ def floor_distance(depth: np.ndarray, intrinsics: np.ndarray) -> float | None:
         return None
     normals = normals[usable] / lengths[usable, None]
     distances = np.abs((normals * corners[usable, 0]).sum(axis=1))
+    # The sign of a normal is arbitrary, so planes on both sides of the camera are compared alike.
     offsets = np.abs(np.abs(points @ normals.T) - distances)  # (M, T)
     shares = (offsets < FLOOR_SPREAD * distances).mean(axis=0)
     best = int(shares.argmax())
-    return float(distances[best]) if shares[best] > FLOOR_SHARE else None
+    if shares[best] <= FLOOR_SHARE:
+        return None
+    return float(distances[best])

@@ -1,12 +1,15 @@
 """Findings of the data doctor, and its report as data and as text."""
 
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 SEVERITIES = ('error', 'warning', 'note')
 MAX_EXAMPLES = 3
 WIDTH = 118  # columns of the text
+HEADER = ['split', 'data set', 'images', 'decoded']
+HEADER += ['min', '1 %', 'median', '99 %', 'max', 'beyond range', 'valid']
 
 
 @dataclass
@@ -76,21 +79,7 @@ class Report:
 
 def format_report(report: Report) -> str:
     """Return the report as text: a table with one row a split, then each finding with its remedy."""
-    rows = [
-        [
-            'split',
-            'data set',
-            'images',
-            'decoded',
-            'min',
-            '1 %',
-            'median',
-            '99 %',
-            'max',
-            'beyond range',
-            'valid',
-        ]
-    ]
+    rows = [HEADER]
     notes = []
     for summary in report.summaries:
         row = [summary[name] for name in ('split', 'dataset', 'images', 'decoded')]
@@ -104,7 +93,10 @@ def format_report(report: Report) -> str:
             f'{summary["split"]}: images {sizes}; edges of depth and image {summary["edges"]}'
         )
         notes += _format_unchecked(summary)
-    lines = [*_align(rows), '', *notes, '']
+    lines = _align(rows)
+    lines.append('')
+    lines += notes
+    lines.append('')
     if not report.findings:
         lines.append('no findings')
         return '\n'.join(lines)
@@ -112,27 +104,29 @@ def format_report(report: Report) -> str:
         lines.append(
             f'{finding.severity.upper():8}{finding.kind:11}{finding.split:13}{finding.what}'
         )
+        # 8 + 11 + 13 columns stand before the description; what belongs to it is set below it.
         lines += [f'{"":32}{example}' for example in finding.examples]
         lines += textwrap.wrap(
             finding.advice, WIDTH, initial_indent=f'{"":32}-> ', subsequent_indent=f'{"":35}'
         )
-    counts = {
-        name: sum(f.severity == name for f in report.findings)
-        for name in ('error', 'warning', 'note')
-    }
-    lines += [
-        '',
-        ', '.join(f'{count} {name}{"s" * (count != 1)}' for name, count in counts.items()),
-    ]
+    counts = Counter(finding.severity for finding in report.findings)
+    totals = []
+    for severity in SEVERITIES:
+        plural = '' if counts[severity] == 1 else 's'
+        totals.append(f'{counts[severity]} {severity}{plural}')
+    lines += ['', ', '.join(totals)]
     return '\n'.join(lines)
 
 
 def _format(value: float | None, template: str) -> str:
-    return '-' if value is None else template.format(value)
+    """Return the number as text, a dash where there is none."""
+    if value is None:
+        return '-'
+    return template.format(value)
 
 
 def _format_unchecked(summary: dict) -> list[str]:
-    """Return a paragraph that names missing facts and the checks that need them, without any nothing."""
+    """Return lines that name missing facts and the checks that need them; none if none is missing."""
     if not summary['unchecked']:
         return []
     class_name = summary['class']

@@ -1,6 +1,7 @@
 """Findings about depth values: a wrong scale, too few valid pixels, values that are no depth."""
 
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,9 @@ LEAST_FLOORS = 8  # maps that show the floor
 HAND_HELD = (0.3, 2.3)  # metres above the floor; the plane may be that of a table
 LEAST_SPREAD = 0.03  # of a log depth: below it maps are equal
 SPLIT_FACTOR, SPLIT_SIGMA = 1.5, 5.0  # between the splits of one data set
-LEAST_VALID = (
-    5e-4  # share of pixels; the sparsest known set (one laser sweep at 1216x1936) has 2e-3
-)
+# Share of pixels; the sparsest known set (one laser sweep at 1216x1936) has 2e-3.
+LEAST_VALID = 5e-4
+# Stored integers per metre: metres, cm, KITTI, mm, TUM RGB-D, tenths of a mm.
 COMMON_SCALES = (1.0, 100.0, 256.0, 1000.0, 5000.0, 10000.0)
 
 
@@ -47,7 +48,8 @@ def wrong_scale(split: Split, records: list[Record]) -> Iterator[Finding]:
             'range',
             split.name,
             f'the farthest ground truth is {farthest:.4g} m, max_depth is {split.max_depth:g} m',
-            'right for near scenes, for which a smaller max_depth is better; otherwise depth_scale is too large',
+            'right for near scenes, for which a smaller max_depth is better; otherwise depth_scale '
+            'is too large',
             len(measured),
         )
 
@@ -62,25 +64,24 @@ def different_scales(splits: list[Split], records: dict[str, list[Record]]) -> I
                 medians.append(record.values.median)
         if len(medians) >= LEAST_MAPS:
             logs[split.name] = np.log(medians)
-    for position, one in enumerate(splits):
-        for two in splits[position + 1 :]:
-            is_measured = one.name in logs and two.name in logs
-            if one.dataset != two.dataset or not is_measured:
-                continue
-            difference = float(logs[one.name].mean() - logs[two.name].mean())
-            error = np.sqrt(
-                sum(logs[split.name].var(ddof=1) / len(logs[split.name]) for split in (one, two))
+    for first, second in combinations(splits, 2):
+        is_measured = first.name in logs and second.name in logs
+        if first.dataset != second.dataset or not is_measured:
+            continue
+        # Log depths, because a wrong scale shifts all of them by one number.
+        a, b = logs[first.name], logs[second.name]
+        difference = abs(float(a.mean() - b.mean()))
+        error = np.sqrt(a.var(ddof=1) / len(a) + b.var(ddof=1) / len(b))
+        if difference > np.log(SPLIT_FACTOR) and difference > SPLIT_SIGMA * error:
+            yield Finding(
+                'warning',
+                'scale',
+                f'{first.name}, {second.name}',
+                f'median depths of {np.exp(a.mean()):.3g} and {np.exp(b.mean()):.3g} m',
+                'the splits show other scenes, or one of them is stored with another scale; '
+                'compare pictures with tools/analysis_tools/browse_dataset.py',
+                len(a) + len(b),
             )
-            if abs(difference) > np.log(SPLIT_FACTOR) and abs(difference) > SPLIT_SIGMA * error:
-                yield Finding(
-                    'warning',
-                    'scale',
-                    f'{one.name}, {two.name}',
-                    f'median depths of {np.exp(logs[one.name].mean()):.3g} and {np.exp(logs[two.name].mean()):.3g} m',
-                    'the splits show other scenes, or one of them is stored with another scale; compare pictures with '
-                    'tools/analysis_tools/browse_dataset.py',
-                    len(logs[one.name]) + len(logs[two.name]),
-                )
 
 
 def _scale_fault(split: Split, measured: list[Record], factor: float) -> tuple[str, str] | None:
@@ -92,36 +93,37 @@ def _scale_fault(split: Split, measured: list[Record], factor: float) -> tuple[s
         source = 'this data set has' if split.typical else 'expected'
         words = f'the median depth is {typical:.4g} m, {source} {low:.3g} to {high:.3g} m'
         return 'error', f'{words} ({_histogram(medians, split.max_depth)})'
+    # Without a known median the wide bounds above let a factor of ten pass. Then heights decide:
+    # people and cars carry cameras at much the same height everywhere.
     if split.camera_height is None and split.max_depth < FAR_RANGE:
-        return _floor_fault(measured, factor) if split.typical is None else None
+        if split.typical is not None:
+            return None
+        return _floor_fault(measured, factor)
     return _road_fault(split, measured, factor)
 
 
 def _road_fault(split: Split, measured: list[Record], factor: float) -> tuple[str, str] | None:
     """Return severity and words if the road is not where it is below a car's camera."""
-    heights = [
-        record.values.camera_height
-        for record in measured
-        if record.values.camera_height is not None
-    ]
-    is_known = split.camera_height is not None
-    if len(heights) < (1 if is_known else LEAST_HEIGHTS) or 2 * len(heights) < len(measured):
+    heights = _list_values(measured, 'camera_height')
+    if split.camera_height is not None:
+        severity, owner, least = 'error', 'its', 1
+        low, high = split.camera_height
+    else:
+        severity, owner, least = 'warning', 'a car has its', LEAST_HEIGHTS
+        low, high = ROAD_CAMERAS
+    # A road in less than half of the maps may be a wall or a table top in a set without roads.
+    if len(heights) < least or 2 * len(heights) < len(measured):
         return None
-    low, high = split.camera_height or ROAD_CAMERAS
     height = float(np.median(heights)) * factor
     if low <= height <= high:
         return None
-    words = f'the camera would be {height:.3g} m above the road, {"its" if is_known else "a car has its"} camera at'
-    return 'error' if is_known else 'warning', f'{words} {low:.3g} to {high:.3g} m'
+    words = f'the camera would be {height:.3g} m above the road, {owner} camera at'
+    return severity, f'{words} {low:.3g} to {high:.3g} m'
 
 
 def _floor_fault(measured: list[Record], factor: float) -> tuple[str, str] | None:
     """Return severity and words if the floor of rooms is not where it is below a camera that somebody holds."""
-    distances = [
-        record.values.floor_distance
-        for record in measured
-        if record.values.floor_distance is not None
-    ]
+    distances = _list_values(measured, 'floor_distance')
     if len(distances) < LEAST_FLOORS:
         return None
     low, high = HAND_HELD
@@ -130,6 +132,16 @@ def _floor_fault(measured: list[Record], factor: float) -> tuple[str, str] | Non
         return None
     words = f'the camera would be {distance:.3g} m above the floor, where it is held at {low:.3g} to {high:.3g} m'
     return 'warning', words
+
+
+def _list_values(measured: list[Record], name: str) -> list[float]:
+    """Return one attribute of the depth maps, of those in which it could be measured."""
+    values = []
+    for record in measured:
+        value = getattr(record.values, name)
+        if value is not None:
+            values.append(value)
+    return values
 
 
 def _odd_maps(split: Split, measured: list[Record]) -> Iterator[Finding]:
@@ -141,27 +153,20 @@ def _odd_maps(split: Split, measured: list[Record]) -> Iterator[Finding]:
     factors = np.where(is_odd_floor, floor_factors, factors)
     is_odd |= is_odd_floor
     is_other_unit = np.abs(np.log(medians / typical)) > np.log(OUTLIER_FACTOR)
-    for severity, selection, words in (
-        (
-            'error',
-            is_other_unit,
-            f'{OUTLIER_FACTOR:g} times nearer or farther than the rest ({typical:.3g} m)',
-        ),
-        ('error', is_odd & ~is_other_unit, f'of another scale than the rest ({typical:.3g} m)'),
+    advice = 'these files are probably stored in another unit than the rest; convert or drop them'
+    for selection, words in (
+        (is_other_unit, f'{OUTLIER_FACTOR:g} times nearer or farther than the rest'),
+        (is_odd & ~is_other_unit, 'of another scale than the rest'),
     ):
         odd = np.flatnonzero(selection)
-        if odd.size:
-            examples = []
-            for index in odd:
-                scale = f'about {factors[index]:.2g} times the rest'
-                examples.append(
-                    f'{measured[index].depth.path}: median {medians[index]:.4g} m, {scale}'
-                )
-            advice = 'these files are probably stored in another unit than the rest; convert or drop them'
-            message = f'{words}: {odd.size} of {len(measured)} maps'
-            yield Finding(
-                severity, 'scale', split.name, message, advice, odd.size, shorten(examples)
-            )
+        if not odd.size:
+            continue
+        examples = []
+        for index in odd:
+            median = f'{measured[index].depth.path}: median {medians[index]:.4g} m'
+            examples.append(f'{median}, about {factors[index]:.2g} times the rest')
+        message = f'{words} ({typical:.3g} m): {odd.size} of {len(measured)} maps'
+        yield Finding('error', 'scale', split.name, message, advice, odd.size, shorten(examples))
 
 
 def _scale_factors(measured: list[Record]) -> tuple[np.ndarray, np.ndarray]:
@@ -171,31 +176,31 @@ def _scale_factors(measured: list[Record]) -> tuple[np.ndarray, np.ndarray]:
     averaged with generalized least squares, so that what varies least between the maps (the road at
     a car's feet) decides.
     """
-    columns = [
-        [getattr(record.values, name) for record in measured] for name in ('low', 'median', 'high')
-    ]
-    heights = [record.values.camera_height for record in measured]
-    if all(height is not None for height in heights):
-        columns.append(heights)
+    columns = []
+    for name in ('low', 'median', 'high', 'camera_height'):
+        values = _list_values(measured, name)
+        # The camera's height is used where every map shows a road.
+        if len(values) == len(measured):
+            columns.append(values)
     logs = np.log(np.array(columns, np.float64).T)  # (maps, features)
     deviations = logs - np.median(logs, axis=0)
     if len(measured) < LEAST_FOR_SPREAD:
         return np.exp(deviations[:, 1]), np.zeros(len(measured), bool)
     spread = np.maximum(_spread(deviations), LEAST_SPREAD)
-    normal = np.clip(
-        deviations / spread, -2.5, 2.5
-    )  # so that the odd ones do not shape the correlation
+    # Clipped, so that the odd maps do not shape the correlation that is to find them.
+    normal = np.clip(deviations / spread, -2.5, 2.5)
+    # A tenth of the identity keeps the matrix invertible where two columns are nearly equal.
     correlation = 0.9 * (normal.T @ normal) / len(normal) + 0.1 * np.eye(len(spread))
-    weights = np.linalg.solve(correlation * np.outer(spread, spread), np.ones(len(spread))).clip(
-        min=0
-    )
+    covariance = correlation * np.outer(spread, spread)
+    # The estimate of least variance weighs by the inverse covariance, C^-1 1. A negative weight
+    # would let a map that is twice too far look nearer.
+    weights = np.linalg.solve(covariance, np.ones(len(spread))).clip(min=0)
     if not weights.any():
         weights = 1 / spread**2
     shifts = deviations @ (weights / weights.sum())
     shifts -= np.median(shifts)
-    limit = max(
-        np.log(ODD_FACTOR), ODD_SIGMA * max(float(_spread(shifts[:, None])[0]), LEAST_SPREAD)
-    )
+    shift_spread = max(float(_spread(shifts[:, None])[0]), LEAST_SPREAD)
+    limit = max(np.log(ODD_FACTOR), ODD_SIGMA * shift_spread)
     return np.exp(shifts), np.abs(shifts) > limit
 
 
@@ -205,26 +210,31 @@ def _floor_factors(measured: list[Record]) -> tuple[np.ndarray, np.ndarray]:
     People hold cameras at much the same height, whatever the room; maps without a floor are never
     odd.
     """
-    distances = np.array([record.values.floor_distance or np.nan for record in measured])
+    distances = np.array([record.values.floor_distance for record in measured], np.float64)
     if np.isfinite(distances).sum() < LEAST_FLOORS:
         return np.ones(len(measured)), np.zeros(len(measured), bool)
     shifts = np.log(distances) - np.nanmedian(np.log(distances))
     spread = max(float(_spread(shifts[np.isfinite(shifts), None])[0]), LEAST_SPREAD)
     limit = max(np.log(ODD_FACTOR), ODD_SIGMA * spread)
+    # NaN, a map without a floor, becomes a shift of 0.
     return np.exp(shifts), np.nan_to_num(np.abs(shifts)) > limit
 
 
 def _spread(deviations: np.ndarray) -> np.ndarray:
     """Return the standard deviation of each column that a normal distribution of this median deviation has."""
+    # 1 / 0.6745, the upper quartile of the normal distribution: outliers have no influence.
     return 1.4826 * np.median(np.abs(deviations), axis=0)
 
 
 def beyond_range(split: Split, records: list[Record]) -> Iterator[Finding]:
     """Find a split with much ground truth beyond the range, which does not count."""
-    measured = [record.values for record in records if record.values and record.values.valid > 0]
-    if not measured:
+    shares = []
+    for record in records:
+        if record.values and record.values.valid > 0:
+            shares.append(record.values.beyond)
+    if not shares:
         return
-    share = float(np.mean([values.beyond for values in measured]))
+    share = float(np.mean(shares))
     if share > 0.25:
         yield Finding(
             'warning',
@@ -232,7 +242,7 @@ def beyond_range(split: Split, records: list[Record]) -> Iterator[Finding]:
             split.name,
             f'{share:.0%} of the ground truth lies beyond max_depth = {split.max_depth:g} m and does not count',
             'raise max_depth if that depth is meant to be learnt',
-            len(measured),
+            len(shares),
         )
 
 
@@ -241,15 +251,13 @@ def valid_share(split: Split, records: list[Record]) -> Iterator[Finding]:
     measured = [record for record in records if record.values]
     empty = [record.depth.path for record in measured if record.values.valid == 0]
     if empty:
-        yield Finding(
-            'error' if len(empty) == len(measured) else 'warning',
-            'valid',
-            split.name,
-            f'no valid pixel: {len(empty)} of {len(measured)} depth maps',
-            'such images teach and score nothing; leave them out of the list, or look whether the files are damaged',
-            len(empty),
-            shorten(empty),
+        severity = 'error' if len(empty) == len(measured) else 'warning'
+        message = f'no valid pixel: {len(empty)} of {len(measured)} depth maps'
+        advice = (
+            'such images teach and score nothing; leave them out of the list, or look whether '
+            'the files are damaged'
         )
+        yield Finding(severity, 'valid', split.name, message, advice, len(empty), shorten(empty))
     filled = [record.values.valid for record in measured if record.values.valid > 0]
     if filled and np.median(filled) < LEAST_VALID:
         yield Finding(
@@ -257,38 +265,30 @@ def valid_share(split: Split, records: list[Record]) -> Iterator[Finding]:
             'valid',
             split.name,
             f'only {np.median(filled):.4%} of the pixels have ground truth',
-            'even one laser sweep gives more; look at the files with tools/analysis_tools/browse_dataset.py',
+            'even one laser sweep gives more; look at the files with '
+            'tools/analysis_tools/browse_dataset.py',
             len(filled),
         )
 
 
 def invalid_values(split: Split, records: list[Record]) -> Iterator[Finding]:
     """Find NaN, infinite and negative values; loading turns them into 0, no ground truth."""
+    write_zero = 'they are read as no ground truth; write 0 to say so'
+    check_file = 'depth is never negative: check sign, unit and how the file was made'
     for severity, name, words, advice in (
-        ('warning', 'nan', 'NaN', 'they are read as no ground truth; write 0 to say so'),
-        (
-            'warning',
-            'infinite',
-            'infinite values',
-            'they are read as no ground truth; write 0 to say so',
-        ),
-        (
-            'error',
-            'negative',
-            'negative values',
-            'depth is never negative: check sign, unit and how the file was made',
-        ),
+        ('warning', 'nan', 'NaN', write_zero),
+        ('warning', 'infinite', 'infinite values', write_zero),
+        ('error', 'negative', 'negative values', check_file),
     ):
-        records_with = [
-            record for record in records if record.values and getattr(record.values, name)
-        ]
-        if records_with:
-            examples = []
-            for record in records_with:
-                examples.append(f'{record.depth.path}: {getattr(record.values, name)} pixels')
-            message = f'{words}: {len(records_with)} of {len(records)} depth maps'
+        examples = []
+        for record in records:
+            count = getattr(record.values, name) if record.values else 0
+            if count:
+                examples.append(f'{record.depth.path}: {count} pixels')
+        if examples:
+            message = f'{words}: {len(examples)} of {len(records)} depth maps'
             yield Finding(
-                severity, name, split.name, message, advice, len(records_with), shorten(examples)
+                severity, name, split.name, message, advice, len(examples), shorten(examples)
             )
 
 
@@ -296,6 +296,7 @@ def _plausible(split: Split, count: int) -> tuple[float, float]:
     """Return (low, high) of the median over ``count`` maps, in metres."""
     if split.typical is None:
         return NEAREST_SHARE * split.max_depth, FARTHEST_SHARE * split.max_depth
+    # `typical` is of the whole set: the median over few maps scatters around it.
     widening = float(np.exp(2 * MEDIAN_SPREAD / np.sqrt(count)))
     return split.typical[0] / widening, split.typical[1] * widening
 
@@ -316,10 +317,12 @@ def _scale_advice(split: Split, measured: list[Record]) -> str:
     sample = measured[0].sample
     if has_own_unit(sample):
         return 'the reader of this data set knows its unit, so these are other files than the released ones'
-    if all(
-        Path(record.sample['depth_path']).suffix.lower() in FLOAT_SUFFIXES for record in measured
-    ):
-        return 'these files hold metres, depth_scale does not apply; convert the files, or correct max_depth'
+    suffixes = {Path(record.sample['depth_path']).suffix.lower() for record in measured}
+    if suffixes <= set(FLOAT_SUFFIXES):
+        return (
+            'these files hold metres, depth_scale does not apply; convert the files, or correct '
+            'max_depth'
+        )
     scale = sample.get('depth_scale', 1.0)
     farthest = float(np.median([record.values.high for record in measured]))
     fitting = []
@@ -330,5 +333,7 @@ def _scale_advice(split: Split, measured: list[Record]) -> str:
         reach = farthest * scale / candidate
         if USED_SHARE / 2 * split.max_depth <= reach <= 2 * split.max_depth:
             fitting.append(f'{candidate:g}')
-    hint = f'; depth_scale={" or ".join(fitting)} would fit' if fitting else ''
-    return f'depth_scale={scale:g} (stored integers per metre) or max_depth is wrong{hint}'
+    advice = f'depth_scale={scale:g} (stored integers per metre) or max_depth is wrong'
+    if fitting:
+        advice += f'; depth_scale={" or ".join(fitting)} would fit'
+    return advice

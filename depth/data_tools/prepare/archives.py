@@ -14,6 +14,7 @@ class IBimsPreparer(Preparer):
 
     def finish(self) -> None:
         """Write the list of base names if the archive had none."""
+        # Some copies of the archive lack the list. It holds all images, so it can be made again.
         target = self.root / 'imagelist.txt'
         if not target.is_file():
             names = sorted(path.stem for path in (self.root / 'rgb').glob('*.png'))
@@ -32,10 +33,11 @@ class HypersimPreparer(Preparer):
 
     def check_parts(self) -> None:
         """Refuse parts that are neither scene names nor splits."""
-        for part in self.parts:
-            if not re.fullmatch(r'ai_\d{3}_\d{3}|train|val|test', part):
+        for name in self.parts:
+            if not re.fullmatch(r'ai_\d{3}_\d{3}|train|val|test', name):
                 raise ValueError(
-                    f'--parts: {part!r} is no scene such as ai_001_001 and no split (train, val, test)'
+                    f'--parts: {name!r} is no scene such as ai_001_001 and no split '
+                    '(train, val, test)'
                 )
 
     def plan(self) -> list[str]:
@@ -57,10 +59,11 @@ class HypersimPreparer(Preparer):
         Before the split's file exists these are the scenes that the parts name.
         """
         path = self.root / self.CSV
-        scenes = {part for part in self.parts if part.startswith('ai_')}
+        scenes = {name for name in self.parts if name.startswith('ai_')}
         if path.is_file():
             with path.open(newline='', encoding='utf-8') as file:
                 for row in csv.DictReader(file):
+                    # One row per image: a scene is needed as soon as one of its images was released.
                     is_chosen = not self.parts or row['split_partition_name'] in self.parts
                     if is_chosen and row['included_in_public_release'] == 'True':
                         scenes.add(row['scene_name'])

@@ -1,10 +1,11 @@
 """Preparation of a data set: split files, archives, unpacking, a count of the result."""
 
 import functools
+import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from depth.atomic_write import write_atomically
 from depth.datasets.base import BaseDepthDataset
@@ -80,7 +81,7 @@ class Preparer:
     def check_parts(self) -> None:
         """Refuse unknown parts."""
         parts = self.dataset.PARTS
-        unknown = [part for part in self.parts if part not in parts]
+        unknown = [name for name in self.parts if name not in parts]
         if unknown and not parts:
             raise ValueError('--parts: this data set is prepared as a whole, it has no parts')
         if unknown:
@@ -92,23 +93,26 @@ class Preparer:
         targets = {}
         for name, split in self.dataset.SPLIT_FILES.items():
             if not split.part or split.part in self.parts:
-                targets[name] = f'{split.folder}/{name}' if split.folder else name
+                targets[name] = (PurePosixPath(split.folder) / name).as_posix()
         return targets
 
     def archives(self) -> list[Archive]:
         """Return the needed archives."""
-        return [
-            archive
-            for archive in self.dataset.ARCHIVES
-            if not archive.part or archive.part in self.parts
-        ]
+        archives = []
+        for archive in self.dataset.ARCHIVES:
+            # An archive without a part is needed for all of them.
+            if not archive.part or archive.part in self.parts:
+                archives.append(archive)
+        return archives
 
-    def place(self, archive: Archive, member: str) -> str | None:
+    def target_path(self, archive: Archive, member: str) -> str | None:
         """Return the path of a member below the root, None if it is not needed."""
         if not self.dataset.ARCHIVE_MEMBERS:
             return member
         match = self.members.search(member)
-        return match.group(1) if match else None
+        if match is None:
+            return None
+        return match.group(1)
 
     def writer(self, archive: Archive) -> Write:
         """Return the function that writes members."""
@@ -118,14 +122,14 @@ class Preparer:
         """Return the name under which an unpacked archive is remembered."""
         return archive.name
 
-    def done(self, archive: Archive) -> bool:
+    def is_prepared(self, archive: Archive) -> bool:
         """Return whether all that is needed of an archive was unpacked before."""
         return is_unpacked(self.root, self.mark_name(archive))
 
     def finish(self) -> None:
         """Write what no archive holds; nothing here."""
 
-    def look(self) -> Iterator[str]:
+    def count_files(self) -> Iterator[str]:
         """Yield the counts of files in the prepared folder."""
         for target in self.split_targets.values():
             path = self.root / target
@@ -141,7 +145,7 @@ class Preparer:
         for name, target in self.split_targets.items():
             lines.append(f'split    {target}: {self._split_source(name)}')
         for archive in self.archives():
-            if self.done(archive):
+            if self.is_prepared(archive):
                 lines.append(f'done     {archive.name} was unpacked before')
             elif (self.archive_folder / archive.name).is_file():
                 verb = 'unpack' if archive.unpacked else 'read  '
@@ -165,7 +169,8 @@ class Preparer:
         self.root.mkdir(parents=True, exist_ok=True)
         for name, target in self.split_targets.items():
             self.provide_split(name, self.root / target)
-        archives = [archive for archive in self.archives() if not self.done(archive)]
+        # Ask and complain about everything first, so that a night of downloads is not in vain.
+        archives = [archive for archive in self.archives() if not self.is_prepared(archive)]
         self._check_by_hand(archives)
         self._ask_about(archives)
         for archive in archives:
@@ -173,7 +178,7 @@ class Preparer:
             if archive.unpacked:
                 self._unpack(archive, path)
         self.finish()
-        for line in self.look():
+        for line in self.count_files():
             self.say(line)
 
     def provide_split(self, name: str, target: Path) -> None:
@@ -186,6 +191,7 @@ class Preparer:
         split = self.dataset.SPLIT_FILES[name]
         if target.is_file() and sha256_of(target) == split.sha256:
             return
+        # A list that somebody changed is theirs; the data doctor points out that it is changed.
         if target.is_file():
             self.say(f'{target} is not the published list and is left as it is')
             return
@@ -222,11 +228,12 @@ class Preparer:
         if self.options.splits is None:
             return None
         folder = Path(self.options.splits)
-        files = [folder / name, *sorted(folder.rglob('*.txt'))]
         published = self.dataset.SPLIT_FILES[name].sha256
-        for path in files:
+        # The repositories of the methods have one list under many names.
+        for path in itertools.chain([folder / name], sorted(folder.rglob('*.txt'))):
             if path.is_file() and sha256_of(path) == published:
                 return path
+        # The right name with wrong content: the caller says which hash it has.
         if (folder / name).is_file():
             return folder / name
         raise FileNotFoundError(f'{folder} holds no file with the hash of the published {name}')
@@ -237,9 +244,10 @@ class Preparer:
         return self.dataset.SPLIT_FILES[name].url or 'needs --splits DIR'
 
     def _check_by_hand(self, archives: Sequence[Archive]) -> None:
-        missing = [
-            a.name for a in archives if not a.url and not (self.archive_folder / a.name).is_file()
-        ]
+        missing = []
+        for archive in archives:
+            if not archive.url and not (self.archive_folder / archive.name).is_file():
+                missing.append(archive.name)
         if missing:
             raise FileNotFoundError(
                 f'{", ".join(missing)} must be fetched by hand and put into {self.archive_folder}: '
@@ -253,7 +261,7 @@ class Preparer:
                 downloads.append(archive)
         if not downloads or self.options.yes:
             return
-        # One request each: the sizes of many drives are not worth the time.
+        # A size takes a request, and KITTI has 61 drives. None stands for a size that is not known.
         sizes = [None]
         if len(downloads) <= MAX_SIZE_REQUESTS:
             sizes = [remote_size(archive.url) for archive in downloads]
@@ -274,12 +282,14 @@ class Preparer:
         if path.is_file() or archive.url is None:
             return path
         download(archive.url, path, archive.sha256, progress=self.progress(archive.name))
-        note = '' if archive.sha256 else ' (no hash is published; size as the server announced)'
-        self.say(f'{path}: {path.stat().st_size} bytes{note}')
+        message = f'{path}: {path.stat().st_size} bytes'
+        if not archive.sha256:
+            message += ' (no hash is published; size as the server announced)'
+        self.say(message)
         return path
 
     def _unpack(self, archive: Archive, path: Path) -> None:
-        choose_path = functools.partial(self.place, archive)
+        choose_path = functools.partial(self.target_path, archive)
         count = unpack(path, self.root, choose_path, self.writer(archive), self.mark_name(archive))
         self.say(f'{path.name}: {count} files unpacked')
         if self.options.delete_archives:
@@ -291,6 +301,7 @@ def count_listed_pairs(path: Path, root: Path) -> str:
     lines = path.read_text(encoding='utf-8').splitlines()
     count = 0
     for line in lines:
+        # The published NYU list has paths that begin with a slash, which `/` would take as absolute.
         paths = [root / name.lstrip('/') for name in line.split()[:2]]
         count += all(path.is_file() for path in paths)
     return f'{path}: {count} of {len(lines)} pairs are there'

@@ -49,31 +49,35 @@ def download(
         ValueError: If size or hash are wrong.
     """
     path = Path(path)
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial_file = path.with_name(path.name + '.part')
-        _fetch_with_retries(url, partial_file, progress, retries, wait, timeout)
-        try:
-            _check(partial_file, path.name, url, sha256, size)
-        except ValueError:
-            _forget(partial_file)  # continuing it would only give the same again
-            raise
-        partial_file.replace(path)
-        _forget(partial_file)
-    else:
+    if path.is_file():
         _check(path, str(path), url, sha256, size)
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial_file = path.with_name(path.name + '.part')
+    _fetch_with_retries(url, partial_file, progress, retries, wait, timeout)
+    try:
+        _check(partial_file, path.name, url, sha256, size)
+    except ValueError:
+        # Complete but wrong: continuing it would only give the same again.
+        _forget(partial_file)
+        raise
+    partial_file.replace(path)
+    _forget(partial_file)
     return path
 
 
 def remote_size(url: str, timeout: float = 20.0) -> int | None:
     """Return how many bytes the server announces, None if it does not say."""
+    # HEAD: the headers of the file without the file.
     request = urllib.request.Request(url, method='HEAD', headers={'User-Agent': AGENT})
     try:
         with urllib.request.urlopen(request, timeout=timeout) as answer:
             length = answer.headers.get('Content-Length')
     except _BROKEN:
         return None
-    return int(length) if length else None
+    if not length:
+        return None
+    return int(length)
 
 
 def _fetch_with_retries(
@@ -91,15 +95,19 @@ def _fetch_with_retries(
             _fetch(url, partial_file, progress, timeout)
             return
         except urllib.error.HTTPError as error:
+            # 5xx is a fault of the server and 429 means too many requests: both pass by waiting.
             if error.code < 500 and error.code != 429:
                 raise FileNotFoundError(
-                    f'{url}: the server answers {error.code} {error.reason}; get the file by hand and put it into the '
-                    'archive folder under its name'
+                    f'{url}: the server answers {error.code} {error.reason}; get the file by hand '
+                    'and put it into the archive folder under its name'
                 ) from error
             reason: Exception = error
         except _BROKEN as error:
             reason = error
-        failures = 1 if _length(partial_file) > before else failures + 1
+        # Whoever gains a byte may go on: a file of 100 GB breaks off more than five times.
+        if _length(partial_file) > before:
+            failures = 0
+        failures += 1
         if failures > retries:
             raise ConnectionError(
                 f'{url}: the connection broke {failures} times ({reason}); '
@@ -115,25 +123,27 @@ def _fetch(url: str, partial_file: Path, progress: Progress | None, timeout: flo
     headers = {'User-Agent': AGENT, 'Accept-Encoding': 'identity'}
     if start:
         headers['Range'] = f'bytes={start}-'
-        if (
-            version.is_file()
-        ):  # if the file has changed on the server, it is sent from the beginning
+        # If the file has changed on the server since, it is sent from the beginning.
+        if version.is_file():
             headers['If-Range'] = version.read_text(encoding='utf-8')
     try:
         answer = urllib.request.urlopen(
             urllib.request.Request(url, headers=headers), timeout=timeout
         )
     except urllib.error.HTTPError as error:
+        # 416, range not satisfiable: the part already ends where the file ends, or beyond it.
         if error.code != 416:
             raise
         if error.headers.get('Content-Range') == f'bytes */{start}':
-            return  # all of it was there already
+            return
         _forget(partial_file)
         raise ConnectionError('what was kept is no beginning of the file, starting over') from error
     with answer:
+        # 200 instead of 206, partial content: the server ignored the range and sends everything.
         if answer.status != 206:
             start = 0
         total = _total(answer, start)
+        # `If-Range` needs a strong tag; a weak one (W/) does not promise equal bytes.
         tag = answer.headers.get('ETag')
         if tag and not tag.startswith('W/'):
             write_atomically(version, tag)
@@ -141,13 +151,17 @@ def _fetch(url: str, partial_file: Path, progress: Progress | None, timeout: flo
 
 
 def _total(answer: http.client.HTTPResponse, start: int) -> int | None:
+    """Return the length of the whole file in bytes, None if the server does not tell."""
     if answer.status == 206:
         span = re.match(r'bytes (\d+)-\d+/(\d+|\*)', answer.headers.get('Content-Range', ''))
         if not span or int(span.group(1)) != start:
             raise ConnectionError(f'the server continued at another place than byte {start}')
-        return None if span.group(2) == '*' else int(span.group(2))
-    length = answer.headers.get('Content-Length')
-    return int(length) if length else None
+        total = span.group(2)
+    else:
+        total = answer.headers.get('Content-Length')
+    if not total or total == '*':
+        return None
+    return int(total)
 
 
 def _copy(
@@ -158,7 +172,8 @@ def _copy(
     progress: Progress | None,
 ) -> None:
     received = start
-    with partial_file.open('ab' if start else 'wb') as file:
+    mode = 'ab' if start else 'wb'
+    with partial_file.open(mode) as file:
         while chunk := answer.read(CHUNK):
             try:
                 file.write(chunk)
@@ -175,18 +190,24 @@ def _copy(
 def _check(file: Path, name: str, url: str, sha256: str | None, size: int | None) -> None:
     if size is not None and _length(file) != size:
         raise ValueError(
-            f'{name} from {url} has {_length(file)} bytes, expected {size}; delete it and fetch it again'
+            f'{name} from {url} has {_length(file)} bytes, expected {size}; delete it and fetch it '
+            'again'
         )
-    digest = sha256_of(file) if sha256 is not None else None
+    if sha256 is None:
+        return
+    digest = sha256_of(file)
     if digest != sha256:
         raise ValueError(
-            f'{name} from {url} has SHA-256 {digest}, expected {sha256}: it is damaged or another version; delete it '
-            'and fetch it again'
+            f'{name} from {url} has SHA-256 {digest}, expected {sha256}: it is damaged or another '
+            'version; delete it and fetch it again'
         )
 
 
 def _length(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
+    """Return the length of a file in bytes, 0 if it does not exist."""
+    if not path.is_file():
+        return 0
+    return path.stat().st_size
 
 
 def _version_file(partial_file: Path) -> Path:

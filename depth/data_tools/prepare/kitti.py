@@ -1,5 +1,6 @@
 """KITTI: raw drives, and the depth benchmark's ground truth and test images."""
 
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,34 +37,42 @@ class KITTIEigenPreparer(Preparer):
 
     def _drives(self) -> list[str]:
         """Return the drives of the lists; none before the lists are there."""
-        return sorted(set(DRIVE.findall(' '.join(self.list_lines()))))
+        text = '\n'.join(self.list_lines())
+        return sorted(set(DRIVE.findall(text)))
 
     def mark_name(self, archive: Archive) -> str:
         """Return the name under which an archive is remembered, of a drive with its cameras."""
-        return (
-            '-'.join([*self.CAMERAS, archive.name]) if DRIVE.match(archive.name) else archive.name
-        )
+        if not DRIVE.match(archive.name):
+            return archive.name
+        # A drive that was unpacked for the Eigen lists lacks the right camera of the benchmark's.
+        return f'{"-".join(self.CAMERAS)}-{archive.name}'
 
-    def done(self, archive: Archive) -> bool:
+    def is_prepared(self, archive: Archive) -> bool:
         """Return whether the drive was unpacked before, with these cameras or with both."""
-        return super().done(archive) or is_unpacked(self.root, f'image_02-image_03-{archive.name}')
+        return super().is_prepared(archive) or is_unpacked(
+            self.root, f'image_02-image_03-{archive.name}'
+        )
 
     def plan(self) -> list[str]:
         """Return the steps in words; before the lists exist, their drives are one step."""
         lines = super().plan()
         if 'images' in self.parts and self.options.raw is None and not self._drives():
             lines.append(
-                f'download {RAW_SERVER}/...   the drives that the lists will name, up to 175 GB in all'
+                f'download {RAW_SERVER}/...   the drives that the lists will name, up to 175 GB in '
+                'all'
             )
         return lines
 
-    def place(self, archive: Archive, member: str) -> str | None:
+    def target_path(self, archive: Archive, member: str) -> str | None:
         """Return paths below ``gt_depth`` for ground truth, below ``input`` for images."""
         if archive == GROUND_TRUTH_ARCHIVE:
+            # The archive sorts drives into `train/` and `val/`, the class reads them side by side.
             match = GROUND_TRUTH.search(member)
             return f'gt_depth/{match.group(2)}/{match.group(3)}' if match else None
-        is_needed = any(f'/{camera}/data/' in member for camera in self.CAMERAS)
-        return f'input/{member}' if is_needed and member.endswith('.png') else None
+        is_of_camera = any(f'/{camera}/data/' in member for camera in self.CAMERAS)
+        if not is_of_camera or not member.endswith('.png'):
+            return None
+        return f'input/{member}'
 
     def _unpack(self, archive: Archive, path: Path) -> None:
         if archive == GROUND_TRUTH_ARCHIVE:
@@ -89,9 +98,10 @@ class KITTIEigenPreparer(Preparer):
         raw = self.options.raw
         if raw is None or 'images' not in self.parts:
             return
-        days = sorted(
-            path for path in Path(raw).iterdir() if re.fullmatch(r'\d{4}_\d\d_\d\d', path.name)
-        )
+        days = []
+        for path in sorted(Path(raw).iterdir()):
+            if re.fullmatch(r'\d{4}_\d\d_\d\d', path.name):
+                days.append(path)
         if not days:
             raise FileNotFoundError(f'--raw {raw} holds no recording day such as 2011_09_26/')
         (self.root / 'input').mkdir(exist_ok=True)
@@ -101,24 +111,33 @@ class KITTIEigenPreparer(Preparer):
                 link.symlink_to(day.resolve(), target_is_directory=True)
         self.say(f'{self.root / "input"}: {len(days)} days of {raw} linked')
 
-    def look(self) -> Iterator[str]:
+    def count_files(self) -> Iterator[str]:
         """Count the listed files that exist."""
-        for target in (*self.EXTRA_LISTS, *self.split_targets.values()):
+        for target in itertools.chain(self.EXTRA_LISTS, self.split_targets.values()):
             path = self.root / target
             if path.is_file():
                 yield f'{path}: {self._count(path)}'
 
     def _count(self, path: Path) -> str:
+        """Return in words how many of the files of a list exist."""
         lines = [line.split() for line in path.read_text(encoding='utf-8').splitlines()]
+        # The benchmark's test list names images alone; its ground truth is secret.
         if len(lines[0]) == 1:
             count = sum((self.root / 'benchmark_test' / line[0]).is_file() for line in lines)
             return f'{count} of {len(lines)} images are there'
-        images = sum(self._image_exists(line[0]) for line in lines)
-        named = [line[1] for line in lines if line[1] != 'None']
-        depths = sum((self.root / 'gt_depth' / name).is_file() for name in named)
-        return f'{images} of {len(lines)} images and {depths} of {len(named)} depth maps are there'
+        images = depths = depths_there = 0
+        for image, depth, *_ in lines:
+            images += self._image_exists(image)
+            # The Eigen lists say `None` for the frames that the benchmark has no ground truth of.
+            if depth != 'None':
+                depths += 1
+                depths_there += (self.root / 'gt_depth' / depth).is_file()
+        return (
+            f'{images} of {len(lines)} images and {depths_there} of {depths} depth maps are there'
+        )
 
     def _image_exists(self, name: str) -> bool:
+        # The lists name PNG files; many copies of the raw set are converted to JPEG.
         path = self.root / 'input' / name
         return path.is_file() or path.with_suffix('.jpg').is_file()
 
@@ -133,14 +152,16 @@ class KITTIBenchmarkPreparer(KITTIEigenPreparer):
     )
 
     def _drives(self) -> list[str]:
+        drives = super()._drives()
         training = self.root / 'kitti_benchmark_train.txt'
-        text = training.read_text(encoding='utf-8') if training.is_file() else ''
-        return sorted(set(super()._drives()) | set(DRIVE.findall(text)))
+        if training.is_file():
+            drives += DRIVE.findall(training.read_text(encoding='utf-8'))
+        return sorted(set(drives))
 
-    def place(self, archive: Archive, member: str) -> str | None:
+    def target_path(self, archive: Archive, member: str) -> str | None:
         """Return paths of test images and cameras in ``benchmark_test`` and ``benchmark_test_cam``."""
         if archive.part != 'test':
-            return super().place(archive, member)
+            return super().target_path(archive, member)
         match = self.TEST.search(member)
         if not match:
             return None
@@ -149,7 +170,7 @@ class KITTIBenchmarkPreparer(KITTIEigenPreparer):
 
     def finish(self) -> None:
         """Fetch the drives of a training list that was written just now, then as for the Eigen lists."""
-        missing = [archive for archive in self.archives() if not self.done(archive)]
+        missing = [archive for archive in self.archives() if not self.is_prepared(archive)]
         if missing:
             self._ask_about(missing)
             for archive in missing:
@@ -177,43 +198,48 @@ def calibration_archive(day: str) -> Archive:
 class KITTIRawPreparer(Preparer):
     """The 61 drives of the split files of the self-supervised methods, PNG or, with ``--jpg``, JPEG."""
 
-    KEPT = re.compile(r'/(image_0[23]|velodyne_points)/data/\d{10}\.(png|bin)$|/calib_\w+\.txt$')
+    NEEDED = re.compile(r'/(image_0[23]|velodyne_points)/data/\d{10}\.(png|bin)$|/calib_\w+\.txt$')
 
     def archives(self) -> list[Archive]:
         """Return the drives that the lists name, and the calibration of their days."""
+        # A line is `DATE/DATE_drive_NNNN_sync FRAME SIDE`.
         drives = sorted({line.split()[0].split('/')[1] for line in self.list_lines()})
         days = sorted({drive[:10] for drive in drives})
-        return [calibration_archive(day) for day in days] + [
-            drive_archive(drive) for drive in drives
-        ]
+        archives = list(map(calibration_archive, days))
+        archives += map(drive_archive, drives)
+        return archives
 
     def plan(self) -> list[str]:
         """Return the steps in words; before the lists exist, their drives are one step."""
         lines = super().plan()
         if not self.list_lines():
             lines.append(
-                f'download {RAW_SERVER}/...   the drives that the lists will name, up to 175 GB in all'
+                f'download {RAW_SERVER}/...   the drives that the lists will name, up to 175 GB in '
+                'all'
             )
         return lines
 
-    def place(self, archive: Archive, member: str) -> str | None:
+    def target_path(self, archive: Archive, member: str) -> str | None:
         """Keep the colour cameras, the scans and the calibration, as they are stored."""
-        if not self.KEPT.search(member):
+        if not self.NEEDED.search(member):
             return None
-        return re.sub(r'\.png$', '.jpg', member) if self.options.jpg else member
+        if self.options.jpg:
+            return re.sub(r'\.png$', '.jpg', member)
+        return member
 
     def writer(self, archive: Archive) -> Write:
         """Convert images if that was asked for."""
         return write_jpeg if self.options.jpg else copy_member
 
-    def look(self) -> Iterator[str]:
+    def count_files(self) -> Iterator[str]:
         """Count the listed images that exist."""
         for target in self.split_targets.values():
             lines = (self.root / target).read_text(encoding='utf-8').splitlines()
-            there = sum(self._exists(*line.split()) for line in lines)
-            yield f'{self.root / target}: {there} of {len(lines)} images are there'
+            count = sum(self._image_exists(line) for line in lines)
+            yield f'{self.root / target}: {count} of {len(lines)} images are there'
 
-    def _exists(self, drive: str, frame: str, side: str) -> bool:
+    def _image_exists(self, line: str) -> bool:
+        drive, frame, side = line.split()
         camera = {'l': 'image_02', 'r': 'image_03'}[side]
         path = self.root / drive / camera / 'data' / f'{int(frame):010d}.png'
         return path.is_file() or path.with_suffix('.jpg').is_file()
@@ -232,6 +258,7 @@ def write_jpeg(source: BinaryIO, target: Path) -> Path:
         raise ValueError(
             f'the image for {target} cannot be decoded; delete the archive and fetch it again'
         )
+    # 4:2:0, OpenCV's default, spelt out: the published conversion used ImageMagick with 2x2,1x1,1x1.
     settings = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     settings += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420]
     write_atomically(target, cv2.imencode('.jpg', img, settings)[1].tobytes())

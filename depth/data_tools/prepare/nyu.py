@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
@@ -16,9 +16,8 @@ from .base import Archive, Preparer, count_listed_pairs
 
 LABELED, SPLIT_INDICES = NYULabeledDataset.ARCHIVES
 FOCAL = '518.8579'
-BORDER = np.s_[
-    7:474, 7:632
-]  # rows and columns that the colour camera saw; the published test images are black around
+# Rows and columns that the colour camera saw; the published test images are black around them.
+BORDER = np.s_[7:474, 7:632]
 # Of the published test list with its lines sorted: its order cannot be told from the .mat files,
 # and does not matter.
 SORTED_TEST_LIST = '04eac934985bfae54d7bd3114d471bc527c65ef6e49f9e9d0c365405e3f8f3e0'
@@ -40,11 +39,12 @@ class NYUPreparer(Preparer):
             archives = [LABELED, SPLIT_INDICES, *archives]
         return archives
 
-    def place(self, archive: Archive, member: str) -> str | None:
+    def target_path(self, archive: Archive, member: str) -> str | None:
         """Return the path below the scene's folder, without the folders around it."""
-        parts = member.split('/')
-        is_frame = parts[-1].startswith(('rgb_', 'sync_depth_')) and len(parts) >= 2
-        return '/'.join(parts[-2:]) if is_frame else None
+        path = PurePosixPath(member)
+        if not path.name.startswith(('rgb_', 'sync_depth_')) or not path.parent.name:
+            return None
+        return f'{path.parent.name}/{path.name}'
 
     def finish(self) -> None:
         """Write the test images, their depth and their list; the list of the raw set."""
@@ -73,7 +73,8 @@ class NYUPreparer(Preparer):
         framed = np.zeros_like(img)
         framed[BORDER] = img[BORDER]
         write_atomically(image, cv2.imencode(image.suffix, framed)[1].tobytes())
-        stored = (load_depth(sample) * 1000).astype(np.uint16)  # cut, not rounded, as published
+        # Cut to whole millimetres, not rounded, as published.
+        stored = (load_depth(sample) * 1000).astype(np.uint16)
         write_atomically(depth, cv2.imencode(depth.suffix, stored)[1].tobytes())
 
     def _write_test_list(self, lines: list[str]) -> None:
@@ -81,18 +82,17 @@ class NYUPreparer(Preparer):
         rebuilt = hashlib.sha256('\n'.join(lines).encode()).hexdigest()
         if rebuilt != SORTED_TEST_LIST:
             self.say(
-                f'{len(lines)} test images: not the lines of the published list, are both .mat files complete?'
+                f'{len(lines)} test images: not the lines of the published list, are both .mat '
+                'files complete?'
             )
         if self.options.splits is not None:
             self.provide_split('nyu_test.txt', target)
         elif not target.is_file():
             write_atomically(target, '\n'.join(lines))
-            same = (
-                'the published lines, sorted'
-                if rebuilt == SORTED_TEST_LIST
-                else 'rebuilt from the .mat files'
-            )
-            self.say(f'{target}: {len(lines)} lines ({same})')
+            source = 'rebuilt from the .mat files'
+            if rebuilt == SORTED_TEST_LIST:
+                source = 'the published lines, sorted'
+            self.say(f'{target}: {len(lines)} lines ({source})')
 
     def _write_raw_list(self) -> None:
         """List every synchronised pair of a recording that no official test frame is from.
@@ -103,12 +103,10 @@ class NYUPreparer(Preparer):
         indices = self.archive_folder / SPLIT_INDICES.name
         test_scenes = recordings_of_test_frames(labeled, indices)
         test_recordings = {_recording(name) for name in test_scenes}
-        scenes = sorted(
-            path for path in self.root.iterdir() if re.search(r'_\d{4}[a-z]?$', path.name)
-        )
         lines = []
-        for scene in scenes:
-            if _recording(scene.name) in test_recordings:
+        for scene in sorted(self.root.iterdir()):
+            is_scene = re.search(r'_\d{4}[a-z]?$', scene.name)
+            if not is_scene or _recording(scene.name) in test_recordings:
                 continue
             for image in sorted(scene.glob('rgb_*.jpg')):
                 depth = scene / f'sync_depth_{image.stem.removeprefix("rgb_")}.png'
@@ -116,16 +114,18 @@ class NYUPreparer(Preparer):
                     lines.append(f'/{scene.name}/{image.name} /{scene.name}/{depth.name} {FOCAL}')
         if not lines:
             raise FileNotFoundError(
-                f'{self.root} holds no synchronised frames SCENE_NNNN/rgb_N.jpg and sync_depth_N.png; put them there '
-                'first, as the toolbox of the data set or sync.zip has them'
+                f'{self.root} holds no synchronised frames SCENE_NNNN/rgb_N.jpg and '
+                'sync_depth_N.png; put them there first, as the toolbox of the data set or sync.zip '
+                'has them'
             )
         target = self.root / 'nyu_raw_train.txt'
         write_atomically(target, '\n'.join(lines) + '\n')
         self.say(
-            f'{target}: {len(lines)} lines, without the {len(test_recordings)} recordings of the test images'
+            f'{target}: {len(lines)} lines, without the {len(test_recordings)} recordings of the '
+            'test images'
         )
 
-    def look(self) -> Iterator[str]:
+    def count_files(self) -> Iterator[str]:
         """Count the listed pairs that exist."""
         for name in ('nyu_train.txt', 'nyu_test.txt'):
             path = self.root / name
@@ -143,12 +143,13 @@ class NYULabeledPreparer(Preparer):
 
     def finish(self) -> None:
         """Link the files into the folder that the data set reads."""
+        # Links: the file is 2.8 GB and is read where it was downloaded to.
         for archive in self.archives():
             link = self.root / archive.name
             if not link.exists():
                 link.symlink_to((self.archive_folder / archive.name).resolve())
 
-    def look(self) -> Iterator[str]:
+    def count_files(self) -> Iterator[str]:
         """Count the frames."""
         for split in ('train', 'test'):
             yield f'{split}: {len(NYULabeledDataset(str(self.root), split=split))} frames'

@@ -12,9 +12,8 @@ from typing import BinaryIO
 
 from depth.atomic_write import atomic_open, write_atomically
 
-Place = Callable[
-    [str], str | None
-]  # a member's name -> where it goes below the root, None to leave it out
+# A member's name -> its path below the root, None to leave it out.
+TargetPath = Callable[[str], str | None]
 Write = Callable[[BinaryIO, Path], Path]
 MARKERS = '.prepared'  # folder below the root with one file for each archive that was unpacked
 
@@ -29,7 +28,7 @@ def copy_member(source: BinaryIO, target: Path) -> Path:
 def unpack(
     archive: str | Path,
     root: str | Path,
-    place: Place,
+    target_path: TargetPath,
     write: Write = copy_member,
     mark_as: str | None = None,
 ) -> int:
@@ -38,7 +37,7 @@ def unpack(
     Args:
         archive: ``.zip``, ``.tar``, ``.tar.gz`` or ``.tgz``.
         root: Folder of the data set.
-        place: Where each member goes.
+        target_path: Path of each member below the root, None to leave it out.
         write: How a member is written; returns the file it made.
         mark_as: What the unpacked archive is remembered as, its name by default.
 
@@ -51,14 +50,15 @@ def unpack(
     """
     archive, root, count = Path(archive), Path(root), 0
     try:
-        for name, stream in _members(archive, place):
-            target = _safe(root, place(name), archive)
+        for name, stream in _members(archive, target_path):
+            target = _safe(root, target_path(name), archive)
             target.parent.mkdir(parents=True, exist_ok=True)
             write(stream, target)
             count += 1
     except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise ValueError(
-            f'{archive} is damaged ({error}); delete it and fetch it again, what was unpacked is replaced then'
+            f'{archive} is damaged ({error}); delete it and fetch it again, what was unpacked is '
+            'replaced then'
         ) from error
     if not count:
         raise ValueError(
@@ -85,33 +85,40 @@ def is_unpacked(root: str | Path, name: str) -> bool:
     return Path(root, MARKERS, f'{name}.json').is_file()
 
 
-def _members(archive: Path, place: Place) -> Iterator[tuple[str, BinaryIO]]:
+def _members(archive: Path, target_path: TargetPath) -> Iterator[tuple[str, BinaryIO]]:
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as opened:
             for info in opened.infolist():
-                if not info.is_dir() and place(info.filename):
-                    with opened.open(info) as stream:  # reading it to the end checks its CRC
+                if not info.is_dir() and target_path(info.filename):
+                    # Reading a member to its end checks its CRC.
+                    with opened.open(info) as stream:
                         yield info.filename, stream
     elif archive.suffix in ('.tar', '.gz', '.tgz'):
-        yield from _tar_members(archive, place)
+        yield from _tar_members(archive, target_path)
     else:
         raise ValueError(
-            f'{archive} is no readable zip or tar archive; it may be cut off: delete it and fetch it again'
+            f'{archive} is no readable zip or tar archive; it may be cut off: delete it and fetch '
+            'it again'
         )
 
 
-def _tar_members(archive: Path, place: Place) -> Iterator[tuple[str, BinaryIO]]:
-    with archive.open('rb') if archive.suffix == '.tar' else gzip.open(archive) as stream:
+def _tar_members(archive: Path, target_path: TargetPath) -> Iterator[tuple[str, BinaryIO]]:
+    """Yield the files of a tar in the order of the archive, as a stream cannot go back."""
+    opener = open if archive.suffix == '.tar' else gzip.open
+    with opener(archive, 'rb') as stream:
         with tarfile.open(fileobj=stream, mode='r|') as opened:
-            for info in opened:  # links and devices have no place in a data set
+            for info in opened:
                 name = info.name.removeprefix('./')
-                if info.isfile() and place(name):
+                # Not for links and devices, through which an archive could write anywhere.
+                if info.isfile() and target_path(name):
                     yield name, opened.extractfile(info)
-        while stream.read(1 << 20):  # gzip's sum is behind the end of the tar
+        # gzip's sum stands behind the end of the tar and is checked when it is read.
+        while stream.read(1 << 20):
             pass
 
 
 def _safe(root: Path, name: str, archive: Path) -> Path:
+    """Return the path of a member; names come from the archive and may lead out of the root."""
     parts = PurePosixPath(name.replace('\\', '/'))
     if parts.is_absolute() or '..' in parts.parts:
         raise ValueError(f'{archive} wants to write to {name}, outside of {root}; do not use it')

@@ -17,21 +17,16 @@ from .layouts import (
 
 DAY = '2011_09_26'
 FOCAL, CX, CY = KITTIDataset.CAMERAS[DAY]
-FIRST_DRIVE = {
-    'train': 9000,
-    'val': 9300,
-    'test': 9500,
-}  # numbers that the real data set does not use
+# Numbers that the real data set does not use.
+FIRST_DRIVE = {'train': 9000, 'val': 9300, 'test': 9500}
 FRAMES_A_DRIVE = 10
 CROP = (352, 1216)  # of the benchmark's test images
 
 
 def drive_and_frame(split: str, index: int) -> tuple[str, str]:
     """Return ``DATE_drive_NNNN_sync`` and the frame's ten digits."""
-    return (
-        f'{DAY}_drive_{FIRST_DRIVE[split] + index // FRAMES_A_DRIVE:04d}_sync',
-        f'{index % FRAMES_A_DRIVE:010d}',
-    )
+    drive, frame = divmod(index, FRAMES_A_DRIVE)
+    return f'{DAY}_drive_{FIRST_DRIVE[split] + drive:04d}_sync', f'{frame:010d}'
 
 
 class KITTILayout(Layout):
@@ -60,6 +55,7 @@ class KITTILayout(Layout):
             self._write_benchmark_image(root, index, scene['img'])
 
     def _write_benchmark_image(self, root: Path, index: int, img: np.ndarray) -> None:
+        # The benchmark's window: at the bottom, in the middle. The principal point moves with it.
         height, width = min(CROP[0], img.shape[0]), min(CROP[1], img.shape[1])
         top, left = img.shape[0] - height, (img.shape[1] - width) // 2
         write_picture(root / 'benchmark_test' / f'{index:010d}.png', img[top:, left : left + width])
@@ -72,10 +68,11 @@ class KITTILayout(Layout):
         for split, count in counts.items():
             lines = [' '.join(self._names(split, index)) for index in range(count)]
             write_lines(root / f'kitti_eigen_{split}.txt', [f'{line} {FOCAL}' for line in lines])
+            # The Eigen test frames stand for the validation frames of the benchmark too.
             name = 'train' if split == 'train' else 'val'
             write_lines(root / f'kitti_benchmark_{name}.txt', lines)
-        images = [f'{index:010d}.png' for index in range(counts.get('test', 0))]
-        if images:
+        if 'test' in counts:
+            images = [f'{index:010d}.png' for index in range(counts['test'])]
             write_lines(root / 'kitti_benchmark_test.txt', images)
 
 
@@ -86,14 +83,14 @@ LEFT_OFFSET = 0.06  # metres from camera 0 to camera 2, which is on its left
 R_RECT = np.array(
     [[0.99995, 0.0098, -0.0020], [-0.0098, 0.99995, 0.0030], [0.0020, -0.0030, 0.99999]]
 )
-VELO_TO_CAM = np.array(
-    [[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]]
-)  # x forward, y left, z up -> camera axes
+# Laser axes (x forward, y left, z up) to camera axes (x right, y down, z forward).
+VELO_TO_CAM = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])
 VELO_SHIFT = np.array([0.0, -0.08, -0.27])  # metres: the scanner stands above and behind the camera
 
 
 def rectifying_rotation() -> np.ndarray:
     """Return the rotation (3, 3) nearest to ``R_RECT``."""
+    # The digits above are rounded, and only the transpose of a true rotation is its inverse.
     u, _, vt = np.linalg.svd(R_RECT)
     return u @ vt
 
@@ -127,13 +124,12 @@ class KITTIRawStereoLayout(KITTILayout):
         """Write the calibrations and the split files; of training and validation scenes both views are listed."""
         self._write_calibration(root / DAY)
         for split, count in counts.items():
+            sides = 'l' if split == 'test' else 'lr'
             lines = []
             for index in range(count):
                 drive, frame = drive_and_frame(split, index)
-                lines += [
-                    f'{DAY}/{drive} {int(frame)} {side}'
-                    for side in ('l' if split == 'test' else 'lr')
-                ]
+                for side in sides:
+                    lines.append(f'{DAY}/{drive} {int(frame)} {side}')
             write_lines(root / 'splits' / f'{LISTS[split]}.txt', lines)
 
     def _write_calibration(self, folder: Path) -> None:
@@ -142,6 +138,7 @@ class KITTIRawStereoLayout(KITTILayout):
             'calib_time: 09-Jan-2012 13:57:47',
             f'R_rect_00: {_numbers(rectifying_rotation())}',
         ]
+        # P = K [I | t] with t = (offset, 0, 0), so its last column holds focal length times offset.
         for camera, offset in ((2, LEFT_OFFSET), (3, LEFT_OFFSET - BASELINE[self.world])):
             shift = np.array([[self.intrinsic[0, 0] * offset], [0], [0]])
             projection = np.concatenate([self.intrinsic, shift], axis=1)

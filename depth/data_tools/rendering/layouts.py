@@ -1,5 +1,6 @@
 """Rendered scenes on disk: the base of all layouts, and those of folders and of NYU Depth v2."""
 
+import contextlib
 import functools
 import json
 from collections.abc import Callable, Iterator
@@ -28,9 +29,8 @@ class Layout:
 
     WORLD = 'rooms'
     IMAGE_SIZE = (96, 128)
-    INTRINSIC: tuple[float, float, float, float] | None = (
-        None  # fx, fy, cx, cy in pixels at IMAGE_SIZE
-    )
+    # fx, fy, cx, cy in pixels at IMAGE_SIZE; None for the camera of the world.
+    INTRINSIC: tuple[float, float, float, float] | None = None
     DEPTH_SCALE = 1000.0
     SPLITS = ('train', 'test')
     OPTIONS: dict = {}
@@ -101,9 +101,11 @@ def render_layout(
         raise ValueError(f'each split needs at least one scene, got {counts}')
     if root.is_dir() and any(root.iterdir()) and not (root / MARKER).is_file():
         raise FileExistsError(
-            f'{root} is not empty and holds no {MARKER}, so it may be real data; choose another folder'
+            f'{root} is not empty and holds no {MARKER}, so it may be real data; choose another '
+            'folder'
         )
     root.mkdir(parents=True, exist_ok=True)
+    # The marker comes first: files of an interrupted run are already known as rendered.
     content = dict(
         note='rendered scenes in the layout of a real data set; results on them are no results on it',
         layout=type(layout).__name__,
@@ -113,16 +115,18 @@ def render_layout(
         counts=counts,
     )
     write_atomically(root / MARKER, json.dumps(content, indent=2) + '\n')
-    scenes = [(split, index) for split, count in counts.items() for index in range(count)]
+    scenes = []
+    for split, count in counts.items():
+        scenes += [(split, index) for index in range(count)]
     wrap = progress or (lambda items, _total: items)
     write = functools.partial(_write, layout, root)
-    if workers > 1:
-        with ProcessPoolExecutor(workers) as pool:
-            for _ in wrap(pool.map(write, scenes), len(scenes)):
-                pass
-    else:
-        for _ in wrap(map(write, scenes), len(scenes)):
+    with contextlib.ExitStack() as stack:
+        apply = map
+        if workers > 1:
+            apply = stack.enter_context(ProcessPoolExecutor(workers)).map
+        for _ in wrap(apply(write, scenes), len(scenes)):
             pass
+    # Last, so that a layout whose rendering was interrupted is not taken for a whole one.
     layout.write_lists(root, counts)
 
 
@@ -190,16 +194,8 @@ class FolderLayout(Layout):
 (_FX, _, _CX), (_, _FY, _CY) = NYUDataset.CAM_INTRINSIC[:2]
 # Kinds of rooms, so that methods which learn the kind find a label; the picture does not depend on
 # it.
-KINDS = (
-    'kitchen',
-    'living_room',
-    'bedroom',
-    'office',
-    'dining_room',
-    'bathroom',
-    'study',
-    'classroom',
-)
+KINDS = ('kitchen', 'living_room', 'bedroom', 'office')
+KINDS += ('dining_room', 'bathroom', 'study', 'classroom')
 FIRST_SCENE = {'train': 9000, 'test': 9500}  # numbers that the real data set does not use
 
 

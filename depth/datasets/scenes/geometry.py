@@ -23,6 +23,7 @@ def intersect_room(
     """
     with np.errstate(divide='ignore', invalid='ignore'):
         exits = np.where(directions > 0, upper - origin, lower - origin) / directions
+    # A ray along a wall never meets it: 0 / 0 or a huge number becomes infinite.
     exits = np.where(np.abs(directions) < EPSILON, np.inf, exits)
     axis = exits.argmin(axis=1)
     rows = np.arange(len(directions))
@@ -93,6 +94,7 @@ def intersect_cylinder(
     flat = directions * [1.0, 0.0, 1.0]
     a, b = (flat**2).sum(axis=1), flat @ offset
     side = _smaller_root(a, b, offset[0] ** 2 + offset[2] ** 2 - radius**2)
+    # The side is that of an endless cylinder, cut off at the ends; the caps are discs.
     with np.errstate(invalid='ignore'):
         side = np.where(np.abs(offset[1] + side * directions[:, 1]) <= height / 2, side, np.inf)
     side_normals = _normals_from(origin, directions, side, center) * [1.0, 0.0, 1.0] / radius

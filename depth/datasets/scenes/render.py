@@ -13,7 +13,7 @@ WORLDS = {'rooms': draw_room, 'streets': draw_street}
 SPLITS = ('train', 'val', 'test')
 FOCAL_SHARE = {'rooms': 0.85, 'streets': 0.75}  # focal length per image width
 BASELINE = {'rooms': 0.1, 'streets': 0.54}  # metres between the two cameras
-AMBIENT = 0.25
+AMBIENT = 0.25  # light of a surface that faces away from the lamp, as a share
 LAMP_RANGE = 3.0  # metres at which the lamp has lost half its light
 HAZE_RANGE = 60.0  # metres at which haze has taken 63 % of the colour
 # Below the horizon, 64 lines as on an HDL-64E.

@@ -50,7 +50,8 @@ class ColorAug(BaseTransform):
         """Change ``img``."""
         rng = get_rng(results)
         if rng.rand() < self.prob:
-            gamma, brightness = rng.uniform(*self.gamma_range), rng.uniform(*self.brightness_range)
+            gamma = rng.uniform(*self.gamma_range)
+            brightness = rng.uniform(*self.brightness_range)
             table = self.table(gamma, brightness, rng.uniform(*self.color_range, size=3))
             results['img'] = cv2.LUT(results['img'], table)
         return results
@@ -102,6 +103,7 @@ class ColorJitterPair(BaseTransform):
             return results
         names = list(self.ranges)
         factors = [rng.uniform(*self.ranges[name]) for name in names]
+        # Drawn once, so that both views stay comparable for the photometric loss.
         steps = [(names[index], factors[index]) for index in rng.permutation(len(names))]
         for key in ('img', 'other_img'):
             results[key] = jitter(results[key], steps)
@@ -160,10 +162,8 @@ class RandomGamma(BaseTransform):
         rng = get_rng(results)
         if rng.rand() < self.prob:
             gamma = rng.uniform(*self.gamma_range)
-            results['img'] = cv2.LUT(
-                results['img'],
-                _to_bytes(255 * (np.arange(256) / 255) ** gamma),
-            )
+            table = _to_bytes(255 * (np.arange(256) / 255) ** gamma)
+            results['img'] = cv2.LUT(results['img'], table)
         return results
 
 
@@ -231,8 +231,8 @@ class DepthStripMix(BaseTransform):
         depth_shape = results['gt_depth'].shape
         if shape != depth_shape:
             raise ValueError(
-                f'DepthStripMix: gt_depth is {depth_shape[0]}x{depth_shape[1]}, the image {shape[0]}x{shape[1]}; put '
-                'it in front of a Resize with resize_depth=False',
+                f'DepthStripMix: gt_depth is {depth_shape[0]}x{depth_shape[1]}, the image '
+                f'{shape[0]}x{shape[1]}; put it in front of a Resize with resize_depth=False',
             )
         if rng.rand() < self.prob:
             width = results['img'].shape[1]
@@ -241,6 +241,7 @@ class DepthStripMix(BaseTransform):
             # Stored integers of up to 16 bits wrap around 256 in the 8-bit image, as published.
             stored = np.rint(results['gt_depth'][:, strip] * results['depth_scale'])
             stored = stored.astype(np.int64) % 256
+            # A copy: the image may be a view of an array that a cache keeps.
             results['img'] = results['img'].copy()
             results['img'][:, strip] = stored[..., None].astype(np.uint8)
         return results

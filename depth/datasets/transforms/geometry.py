@@ -21,14 +21,17 @@ def get_rng(results: dict) -> np.random.RandomState:
     The data set seeds it by the sample's index, so augmentation depends neither on the number of
     loader workers nor on a resume.
     """
-    if 'rng' not in results:  # not setdefault: making a generator takes longer than most transforms
+    # Not setdefault: making a generator takes longer than most transforms.
+    if 'rng' not in results:
         results['rng'] = np.random.RandomState()
     return results['rng']
 
 
 def _checked_size(name: str, size: Sequence[int], order: str) -> tuple[int, int]:
     """Return a size as two positive whole numbers; the argument's name goes into the error."""
-    values = tuple(size) if isinstance(size, Sequence) and not isinstance(size, str) else (size,)
+    values = (size,)
+    if isinstance(size, Sequence) and not isinstance(size, str):
+        values = tuple(size)
     if len(values) != 2 or not all(isinstance(value, Integral) and value > 0 for value in values):
         raise ValueError(f'{name} is {order}, two whole numbers of at least 1, got {size!r}')
     return values
@@ -52,11 +55,12 @@ class KBCrop(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Crop all maps and shift the cameras."""
         height, width = image_shape(results, 'KBCrop')
+        # At the bottom, because the laser does not reach the upper rows of a frame.
         top, left = height - self.height, (width - self.width) // 2
         if top < 0 or left < 0:
             raise ValueError(
-                f'{results.get("img_path", "the image")} is {height}x{width}, smaller than the KB crop '
-                f'{self.height}x{self.width}; use a pipeline without KBCrop for it',
+                f'{results.get("img_path", "the image")} is {height}x{width}, smaller than the KB '
+                f'crop {self.height}x{self.width}; use a pipeline without KBCrop for it',
             )
         return crop(results, top, left, self.height, self.width, 'KBCrop')
 
@@ -74,8 +78,8 @@ class NYUCrop(BaseTransform):
         height, width = image_shape(results, 'NYUCrop')
         if (height, width) != (480, 640):
             raise ValueError(
-                f'{results.get("img_path", "the image")} is {height}x{width}, NYUCrop is defined for '
-                '480x640 frames only',
+                f'{results.get("img_path", "the image")} is {height}x{width}, NYUCrop is defined '
+                'for 480x640 frames only',
             )
         return crop(results, 45, 43, 427, 565, 'NYUCrop')
 
@@ -121,8 +125,11 @@ class RandomFlip(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Mirror all maps and cameras; sets ``flip``."""
         draws_flip = bool(get_rng(results).rand() < self.prob)
-        results['flip'] = draws_flip != results.get('flip', False)  # mirrored twice is not mirrored
-        return flip(results, 'RandomFlip') if draws_flip else results
+        # Mirrored twice is not mirrored.
+        results['flip'] = draws_flip != results.get('flip', False)
+        if not draws_flip:
+            return results
+        return flip(results, 'RandomFlip')
 
 
 @TRANSFORMS.register_module()
@@ -149,7 +156,9 @@ class RandomRotate(BaseTransform):
         # The angle is drawn either way, so that the numbers of later transforms do not depend on
         # it.
         angle = rng.uniform(*self.degree)
-        return self.rotate(results, angle) if draws_rotation else results
+        if not draws_rotation:
+            return results
+        return self.rotate(results, angle)
 
     @staticmethod
     def rotate(results: dict, angle: float) -> dict:
@@ -183,7 +192,8 @@ class Resize(BaseTransform):
     ) -> None:
         if interpolation not in INTERPOLATIONS:
             raise ValueError(
-                f'Resize.interpolation is one of {", ".join(INTERPOLATIONS)}, got {interpolation!r}',
+                f'Resize.interpolation is one of {", ".join(INTERPOLATIONS)}, got '
+                f'{interpolation!r}',
             )
         self.scale = _checked_size('Resize.scale', scale, '(width, height)')
         self.keep_ratio = keep_ratio

@@ -29,7 +29,8 @@ class MakeLabelsRelative(BaseTransform):
     def __init__(self, label_type: str = 'affine_invariant_disparity') -> None:
         if label_type not in LABEL_TYPES:
             raise ValueError(
-                f'MakeLabelsRelative: label_type is one of {", ".join(LABEL_TYPES)}, got {label_type!r}'
+                f'MakeLabelsRelative: label_type is one of {", ".join(LABEL_TYPES)}, got '
+                f'{label_type!r}'
             )
         self.label_type = label_type
 

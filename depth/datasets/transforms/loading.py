@@ -22,11 +22,15 @@ from depth.registry import READERS, TRANSFORMS
 from ..jpeg import entropy_error, exif_orientation, is_jpeg, looks_damaged, structure_error
 from .spatial_keys import place_ground_truth, require_unmoved
 
-_shown_warnings: set[str] = set()  # in this process
+# Names of the warnings that this process has given.
+_shown_warnings: set[str] = set()
 # The check of a map's scale looks at every 61st pixel; at all of them if fewer than 100 of those
 # have ground truth, as with LiDAR.
 SAMPLE_STRIDE = 61
 MIN_SAMPLES = 100
+# What NumPy raises for damaged files: by a wrong header, a cut archive, or compressed data.
+NUMPY_ERRORS = (ValueError, OSError, IndexError, EOFError, KeyError)
+NUMPY_ERRORS += (zipfile.BadZipFile, zlib.error)
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -91,8 +95,9 @@ def _warn_of_rotation(path: str | Path, orientation: int) -> None:
     """Warn once per process that EXIF rotations are not applied."""
     if 'rotation' not in _shown_warnings:
         warnings.warn(
-            f'image {path} has EXIF orientation {orientation} (1 is upright), which is not applied: depth maps and '
-            'predictions are in the rows and columns of the stored pixels; further images are not named',
+            f'image {path} has EXIF orientation {orientation} (1 is upright), which is not '
+            'applied: depth maps and predictions are in the rows and columns of the stored pixels; '
+            'further images are not named',
             stacklevel=4,
         )
     _shown_warnings.add('rotation')
@@ -130,8 +135,8 @@ def stored_to_metres(stored: np.ndarray, depth_scale: float, path: str | Path) -
         )
     if stored.dtype.kind not in 'uif':
         raise ValueError(
-            f'depth map {path} holds {stored.dtype} values, which are no depth; save metres as float32 or '
-            'integers that depth_scale turns into metres (uint16)',
+            f'depth map {path} holds {stored.dtype} values, which are no depth; save metres as '
+            'float32 or integers that depth_scale turns into metres (uint16)',
         )
     # Unsigned integers are never negative or infinite: one pass instead of two.
     if stored.dtype.kind == 'u':
@@ -177,22 +182,16 @@ def read_stored(path: str | Path) -> np.ndarray:
 
 def _read_numpy(path: Path) -> np.ndarray:
     try:
+        # Without pickle: unpickling an array of objects would run code of the file.
         stored = np.load(path, allow_pickle=False)
         if isinstance(stored, np.ndarray):
             return stored
         with stored as archive:
             return archive[archive.files[0]]
-    except (
-        ValueError,
-        OSError,
-        IndexError,
-        EOFError,
-        KeyError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except NUMPY_ERRORS as error:
         raise ValueError(
-            f'depth map {path} cannot be read, it is cut off or no array: {error}; copy or unpack it again',
+            f'depth map {path} cannot be read, it is cut off or no array: {error}; copy or unpack '
+            'it again',
         ) from error
 
 
@@ -229,8 +228,8 @@ def load_depth(sample: dict) -> np.ndarray:
         return _reader(sample['depth_reader'])(sample)
     if not sample.get('depth_path'):
         raise ValueError(
-            f'{sample.get("img_path", "the sample")} has no ground truth; leave LoadDepth out of the pipeline of a '
-            'list without ground truth',
+            f'{sample.get("img_path", "the sample")} has no ground truth; leave LoadDepth out of '
+            'the pipeline of a list without ground truth',
         )
     return read_depth(sample['depth_path'], sample['depth_scale'])
 
@@ -246,7 +245,8 @@ def _reader(name: str) -> Callable[[dict], np.ndarray]:
     reader = READERS.get(name)
     if reader is None:
         raise ValueError(
-            f'no file reader is called {name!r}; there are {", ".join(sorted(READERS.module_dict))}',
+            f'no file reader is called {name!r}; there are '
+            f'{", ".join(sorted(READERS.module_dict))}',
         )
     return reader
 
@@ -273,6 +273,7 @@ class LoadImage(BaseTransform):
                     f'{error} (listed in {results.get("listed_in", "the inputs")})',
                 ) from error
         shape = results['img'].shape[:2]
+        # Resizing changes the first, crops the second too; the third stays that of the file.
         results.update(img_shape=shape, ori_shape=shape, frame_shape=shape)
         if results.get('cam_intrinsic') is not None:
             results['cam_intrinsic'] = np.array(results['cam_intrinsic'], np.float64)
@@ -308,8 +309,9 @@ class LoadDepth(BaseTransform):
             ) from error
         if depth.shape != tuple(results['img'].shape[:2]):
             raise ValueError(
-                f'depth map {results["depth_path"]} has size {depth.shape[1]}x{depth.shape[0]}, its image '
-                f'{results["img_path"]} {results["img"].shape[1]}x{results["img"].shape[0]}; they must be equal',
+                f'depth map {results["depth_path"]} has size {depth.shape[1]}x{depth.shape[0]}, its '
+                f'image {results["img_path"]} {results["img"].shape[1]}x{results["img"].shape[0]}; '
+                'they must be equal',
             )
         if not has_own_unit(results):
             self._check_scale(depth, results)
@@ -327,9 +329,10 @@ class LoadDepth(BaseTransform):
         median, far = float(np.median(valid)), results['max_depth']
         if not far / 500 <= median <= 2 * far:
             raise ValueError(
-                f'depth map {results["depth_path"]}: its median depth of {median:.4g} m does not go with a range up to '
-                f'{far:g} m; depth_scale={results["depth_scale"]:g} (stored integers per metre) is probably wrong, '
-                'it is 1000 for millimetres and 256 for KITTI',
+                f'depth map {results["depth_path"]}: its median depth of {median:.4g} m does not go '
+                f'with a range up to {far:g} m; depth_scale={results["depth_scale"]:g} (stored '
+                'integers per metre) is probably wrong, it is 1000 for millimetres and 256 for '
+                'KITTI',
             )
 
 
@@ -369,11 +372,12 @@ class LoadVelodyneDepth(BaseTransform):
         """Project the scan."""
         require_unmoved(results, 'LoadVelodyneDepth')
         try:
+            # x, y, z in metres and the reflectance.
             points = np.fromfile(results['velodyne_path'], np.float32).reshape(-1, 4)
         except FileNotFoundError as error:
             raise FileNotFoundError(
-                f'laser scan {results["velodyne_path"]} does not exist (listed in {results.get("listed_in")}); '
-                'it is part of the synced KITTI raw archives',
+                f'laser scan {results["velodyne_path"]} does not exist (listed in '
+                f'{results.get("listed_in")}); it is part of the synced KITTI raw archives',
             ) from error
         camera = 2 if results['side'] == 'left' else 3
         projection, size = velodyne_to_image(results['calib_dir'], camera)

@@ -50,6 +50,7 @@ class ResizeShortSide(BaseTransform):
         return resize(results, new_size, 'ResizeShortSide', 'cubic', self.resize_depth)
 
     def _round(self, length: float) -> int:
+        # Python rounds half to even, as NumPy does in the published code.
         rounded = round(length / self.multiple) * self.multiple
         if rounded < self.size:
             rounded = math.ceil(length / self.multiple) * self.multiple

@@ -51,13 +51,14 @@ class LoadNormals(BaseTransform):
         path = results.get('normals_path') or self._path_of_normals(results['img_path'])
         if not Path(path).is_file():
             raise FileNotFoundError(
-                f'normals {path} of {results["img_path"]} do not exist; LoadNormals.replace says where',
+                f'normals {path} of {results["img_path"]} do not exist; LoadNormals.replace says '
+                'where',
             )
         stored = read_stored(path)
-        if stored.dtype != np.uint8 or stored.shape != (*results['img'].shape[:2], 3):
+        if stored.dtype != np.uint8 or stored.shape != results['img'].shape:
             raise ValueError(
-                f'normals {path} are {stored.dtype} {stored.shape}, expected an 8-bit colour image of the size '
-                f'{results["img"].shape[:2]} of {results["img_path"]}',
+                f'normals {path} are {stored.dtype} {stored.shape}, expected an 8-bit colour image '
+                f'of the size {results["img"].shape[:2]} of {results["img_path"]}',
             )
         if self.channel_order == 'rgb':
             stored = cv2.cvtColor(stored, cv2.COLOR_BGR2RGB)
@@ -65,9 +66,8 @@ class LoadNormals(BaseTransform):
         length = np.linalg.norm(normals, axis=-1, keepdims=True)
         # Black means none, and grey bytes decode to vectors of almost no length.
         valid = stored.any(axis=-1, keepdims=True) & (length > 0.1)
-        results['normals'] = np.where(valid, normals / np.maximum(length, 0.1), 0).astype(
-            np.float32,
-        )
+        unit = np.where(valid, normals / np.maximum(length, 0.1), 0)
+        results['normals'] = unit.astype(np.float32)
         return results
 
     def _path_of_normals(self, path: str) -> str:

@@ -128,24 +128,25 @@ def crop(results: dict, top: int, left: int, height: int, width: int, transform:
     shape = image_shape(results, transform)
     if not (0 <= top < shape[0] and 0 <= left < shape[1] and height > 0 and width > 0):
         raise ValueError(
-            f'{transform}: the window of {height}x{width} pixels from row {top} and column {left} on does not lie in '
-            f'{_name(results)} of {shape[0]}x{shape[1]}',
+            f'{transform}: the window of {height}x{width} pixels from row {top} and column {left} '
+            f'on does not lie in {_name(results)} of {shape[0]}x{shape[1]}',
         )
     items = _spatial_items(results, transform)
     follows_image = _ground_truth_shape(results) == shape
     if not follows_image and _has_ground_truth(items):
         raise ValueError(
             f'{transform}: {_name(results)} was resized to {_size(shape)}, its ground truth was not '
-            f'({_size(_ground_truth_shape(results))}), so one window does not fit both; put {transform} in front of '
-            'the resize, or resize both (Resize with resize_depth=True)',
+            f'({_size(_ground_truth_shape(results))}), so one window does not fit both; put '
+            f'{transform} in front of the resize, or resize both (Resize with resize_depth=True)',
         )
     shift = np.array([[1.0, 0.0, -left], [0.0, 1.0, -top], [0.0, 0.0, 1.0]])
     for key, rule in items:
         if rule.is_map:
             if results[key].shape[:2] != shape:  # of grid "own"
                 raise ValueError(
-                    f'{transform}: {key} of {_name(results)} is {_size(results[key].shape)}, the image {_size(shape)}, '
-                    f'so one window does not fit both; resize in front of {transform}',
+                    f'{transform}: {key} of {_name(results)} is {_size(results[key].shape)}, the '
+                    f'image {_size(shape)}, so one window does not fit both; resize in front of '
+                    f'{transform}',
                 )
             results[key] = results[key][top : top + height, left : left + width]
         elif rule.kind == 'camera':
@@ -182,8 +183,8 @@ def rotate(results: dict, angle: float, transform: str) -> dict:
     for key, rule in _spatial_items(results, transform):
         if not rule.rotates:
             raise ValueError(
-                f'{transform}: {key} of {_name(results)} cannot be rotated; PairFromScene, in front of it, makes a '
-                'pair that can',
+                f'{transform}: {key} of {_name(results)} cannot be rotated; PairFromScene, in front '
+                'of it, makes a pair that can',
             )
         shape = _grid_shape(results, key, rule)
         moved = matrix
@@ -229,14 +230,16 @@ def resize(
     items = _spatial_items(results, transform)
     with_ground_truth = with_ground_truth and _has_ground_truth(items)
     for key, rule in items:
-        if rule.kind == 'camera_transform' or (
-            rule.grid == 'ground_truth' and not with_ground_truth
-        ):
+        if rule.grid == 'ground_truth' and not with_ground_truth:
+            continue
+        # A pose is in metres, whatever the size of the image.
+        if rule.kind == 'camera_transform':
             continue
         if rule.kind == 'camera':
             old_shape = gt_shape if rule.grid == 'ground_truth' else shape
             results[key] = _scaling(old_shape, size) @ np.asarray(results[key], np.float64)
         elif rule.kind == 'nearest_floor':
+            # OpenCV takes the pixel floor(x * ratio), half a pixel up and left of the nearest.
             results[key] = cv2.resize(
                 results[key],
                 (width, height),
@@ -320,7 +323,8 @@ def image_shape(results: dict, transform: str) -> tuple[int, int]:
     """
     if 'img' not in results:
         raise ValueError(
-            f'{transform}: {_name(results)} is not loaded yet; put {transform} behind LoadImage or LoadPair',
+            f'{transform}: {_name(results)} is not loaded yet; put {transform} behind LoadImage or '
+            'LoadPair',
         )
     return results['img'].shape[:2]
 
@@ -333,8 +337,8 @@ def require_unmoved(results: dict, transform: str) -> None:
     """
     if 'moved_by' in results:
         raise ValueError(
-            f'{transform}: what it loads would not fit the image of {_name(results)}, which {results["moved_by"]} '
-            f'moved; put {transform} in front of {results["moved_by"]}',
+            f'{transform}: what it loads would not fit the image of {_name(results)}, which '
+            f'{results["moved_by"]} moved; put {transform} in front of {results["moved_by"]}',
         )
 
 
@@ -362,14 +366,11 @@ def _spatial_items(results: dict, transform: str) -> list[tuple[str, SpatialRule
             _refuse_image_like(results, key, value, shapes, transform)
             continue
         rule = rules[key]
-        if (
-            rule.is_map
-            and rule.grid != 'own'
-            and value.shape[:2] != _grid_shape(results, key, rule)
-        ):
+        expected = _grid_shape(results, key, rule)
+        if rule.is_map and rule.grid != 'own' and value.shape[:2] != expected:
             raise ValueError(
                 f'{transform}: {key} of {_name(results)} is {_size(value.shape)}, expected '
-                f'{_size(_grid_shape(results, key, rule))}, the size of its {rule.grid.replace("_", " ")}',
+                f'{_size(expected)}, the size of its {rule.grid.replace("_", " ")}',
             )
         items.append((key, rule))
     return items
@@ -387,15 +388,16 @@ def _refuse_image_like(
     transform: str,
 ) -> None:
     """Raise an error if a value without a rule holds arrays of the image's size."""
-    for array in value if isinstance(value, list | tuple) else [value]:
+    arrays = value if isinstance(value, list | tuple) else [value]
+    for array in arrays:
         if not isinstance(array, np.ndarray | Tensor) or array.ndim < 2:
             continue
         if tuple(array.shape[:2]) in shapes or tuple(array.shape[-2:]) in shapes:
             raise ValueError(
-                f'{transform}: {key!r} of {_name(results)} has shape {tuple(array.shape)}, as large as the image, but '
-                f"no rule says how it follows geometry; give the sample one (results['spatial_keys'] = "
-                f"{{{key!r}: dict(kind='nearest')}}, kinds: {', '.join(KINDS)}), or remove the key in front of "
-                f'{transform}',
+                f'{transform}: {key!r} of {_name(results)} has shape {tuple(array.shape)}, as large '
+                f'as the image, but no rule says how it follows geometry; give the sample one '
+                f"(results['spatial_keys'] = {{{key!r}: dict(kind='nearest')}}, kinds: "
+                f'{", ".join(KINDS)}), or remove the key in front of {transform}',
             )
 
 

@@ -51,10 +51,12 @@ class LoadPair(LoadImage):
             results['other_img'] = read_image(results['other_img_path'])
         if results['other_img'].shape != results['img'].shape:
             raise ValueError(
-                f'{results["img_path"]} is {results["img"].shape[:2]} but its other view {results["other_img_path"]} '
-                f'is {results["other_img"].shape[:2]}; a rectified pair has one size',
+                f'{results["img_path"]} is {results["img"].shape[:2]} but its other view '
+                f'{results["other_img_path"]} is {results["other_img"].shape[:2]}; a rectified pair '
+                'has one size',
             )
         if results.get('cam_intrinsic') is not None:
+            # Rectified views have one camera unless the data set says otherwise.
             other = results.get('other_cam_intrinsic')
             if other is None:
                 other = results['cam_intrinsic']
@@ -89,7 +91,8 @@ class PairFromScene(BaseTransform):
         results['other_img'] = other_img
         results['other_cam_intrinsic'] = np.array(results['cam_intrinsic'], np.float64)
         extrinsics = stereo_extrinsics(results['side'], results['baseline'])
-        if results.get('flip'):  # the scene was mirrored before it became a pair
+        # The scene was mirrored before it became a pair.
+        if results.get('flip'):
             extrinsics = MIRROR @ extrinsics @ MIRROR
         results['stereo_extrinsics'] = extrinsics
         return results
@@ -124,7 +127,8 @@ class LoadDepthHint(BaseTransform):
             hint = np.load(path, allow_pickle=False)
         except FileNotFoundError as error:
             raise FileNotFoundError(
-                f'depth hint {path} does not exist; projects/EPCDepth/tools/precompute_depth_hints.py writes them',
+                f'depth hint {path} does not exist; '
+                'projects/EPCDepth/tools/precompute_depth_hints.py writes them',
             ) from error
         except (ValueError, OSError, EOFError) as error:
             raise ValueError(f'depth hint {path} cannot be read: {error}') from error
@@ -195,14 +199,13 @@ class LoadStereoDepth(BaseTransform):
         disparity = read_depth(results['disparity_path'], 1.0)
         if disparity.shape != results['img'].shape[:2]:
             raise ValueError(
-                f'disparity {results["disparity_path"]} is {disparity.shape[0]}x{disparity.shape[1]}, its image '
-                f'{results["img"].shape[0]}x{results["img"].shape[1]}; they must be equal, so LoadStereoDepth comes in '
-                'front of Resize',
+                f'disparity {results["disparity_path"]} is {disparity.shape[0]}x'
+                f'{disparity.shape[1]}, its image {results["img"].shape[0]}x'
+                f'{results["img"].shape[1]}; they must be equal, so LoadStereoDepth comes in front '
+                'of Resize',
             )
-        left, right = (
-            np.asarray(results['cam_intrinsic']),
-            np.asarray(results['other_cam_intrinsic']),
-        )
+        left = np.asarray(results['cam_intrinsic'])
+        right = np.asarray(results['other_cam_intrinsic'])
         # Rectified cameras may differ in their principal points, which shifts all disparities.
         shifted = disparity + (right[0, 2] - left[0, 2])
         depth = left[0, 0] * results['baseline'] / np.maximum(shifted, 1e-6)

@@ -28,6 +28,7 @@ from .query_heads import (
 )
 from .state import PublishedState, Source, find_source, register_converter
 from .swin import convert_swin
+from .zoedepth import convert_zoedepth
 
 __all__ = [
     'MASK2FORMER_RULES',
@@ -49,6 +50,7 @@ __all__ = [
     'convert_official',
     'convert_simipu',
     'convert_swin',
+    'convert_zoedepth',
     'find_source',
     'register_converter',
     'write_converted',

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 import depth
 from depth.engine.checkpoint import load_checkpoint_file, optional_names, save_atomically
-from depth.engine.config import load_config, make_projects_importable, without_pretrained
+from depth.engine.config import load_config, without_pretrained
+from depth.engine.custom_modules import make_projects_importable
 from depth.engine.errors import ConfigError
 from depth.engine.stored_config import config_to_data
 from depth.registry import CONVERTERS, MODELS

@@ -114,6 +114,7 @@ def _block_name(match: re.Match) -> str:
 
 def _current_da3_name(name: str) -> str:
     """Return the name of an entry without the wrapper, with the renamings of earlier releases."""
+    # Released files differ in the wrapper around the network, and in the names of two parts.
     name = re.sub(r'^(module\.|model\.)+', '', name)
     name = re.sub(r'^net\.', 'backbone.', name)
     name = re.sub(r'^all_heads\.head\.', 'head.', name)

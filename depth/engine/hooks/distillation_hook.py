@@ -65,8 +65,8 @@ class DistillationHook(Hook):
         has_own_losses = type(student).loss is not DepthEstimator.loss
         if not isinstance(student, DepthEstimator) or has_own_losses:
             raise ValueError(
-                f'DistillationHook: {type(student).__name__} is no DepthEstimator with the losses of '
-                'its head, so it takes no further loss'
+                f'DistillationHook: {type(student).__name__} is no DepthEstimator with the losses '
+                'of its head, so it takes no further loss'
             )
         teacher = self.build_teacher().to(next(student.parameters()).device)
         loss = DistillationLoss(teacher, student.data_preprocessor, self.loss)

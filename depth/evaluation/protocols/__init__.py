@@ -23,7 +23,8 @@ def get_protocol(name: str) -> Protocol:
         ValueError: If there is none; the message lists the nearest names.
     """
     if name not in PROTOCOLS:
-        near = difflib.get_close_matches(name, PROTOCOLS, n=3, cutoff=0.3) or sorted(PROTOCOLS)
+        near = difflib.get_close_matches(name, PROTOCOLS, n=3, cutoff=0.3)
+        near = near or sorted(PROTOCOLS)
         raise ValueError(f'unknown protocol {name!r}, did you mean {", ".join(near)}?')
     return PROTOCOLS[name]
 
@@ -45,22 +46,22 @@ def register_protocol(protocol: Protocol) -> Protocol:
 def applicable_protocols(
     dataset: str, kind: str | PredictionType, max_depth: float | None = None
 ) -> list[Protocol]:
-    """Return the protocols for a data set that can score a type of predictions, those for any data set included.
+    """Return the protocols for a data set, or for any, that can score a type of predictions.
 
     Args:
         dataset: ``dataset`` of the samples.
         kind: Type of the predictions.
-        max_depth: Far end of the data set's range in metres. Of the protocols for any data set only those for indoor
-            ranges (up to 10 m) or only those for outdoor ranges apply.
+        max_depth: Far end of the data set's range in metres. Of the protocols for any data set only
+            those for indoor ranges (up to 10 m) or only those for outdoor ranges apply.
     """
     protocols = []
     for protocol in PROTOCOLS.values():
         if protocol.datasets:
             fits_data = dataset in protocol.datasets
         else:
-            fits_data = max_depth is None or (max_depth <= INDOOR_LIMIT) == (
-                protocol.max_depth <= INDOOR_LIMIT
-            )
+            # The same fit is registered with an indoor and an outdoor range; one of them fits.
+            is_indoor = protocol.max_depth <= INDOOR_LIMIT
+            fits_data = max_depth is None or (max_depth <= INDOOR_LIMIT) == is_indoor
         if fits_data and protocol.accepts(kind):
             protocols.append(protocol)
     return protocols

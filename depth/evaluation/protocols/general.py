@@ -1,9 +1,10 @@
 """Protocols for any data set (least-squares fits), and for synthetic scenes and folders of images.
 
-The fits are for predictions without scale, or without scale and offset. MiDaS (https://arxiv.org/abs/1907.01341) fits a
-factor and an offset in inverse depth, then caps the depth; depth that is known up to a factor and an offset is fitted
-in depth. The far end is 80 m (outdoors) or 10 m (indoors, ``_10``). For another one set ``max_depth`` in the config,
-which then shows in the protocol's name.
+The fits are for predictions without scale, or without scale and offset. MiDaS
+(https://arxiv.org/abs/1907.01341) fits a factor and an offset in inverse depth, then caps the
+depth; depth that is known up to a factor and an offset is fitted in depth. The far end is 80 m
+(outdoors) or 10 m (indoors, ``_10``). For another one set ``max_depth`` in the config, which then
+shows in the protocol's name.
 """
 
 from ..alignment import ALIGNMENTS
@@ -11,7 +12,7 @@ from .protocol import Protocol
 
 
 def _fitted(name: str, description: str, alignment: str, max_depth: float) -> Protocol:
-    """Return a protocol that fits predictions in the domain (depth or inverse depth) that they are resized in."""
+    """Return a protocol that fits and resizes predictions in one domain, depth or inverse depth."""
     return Protocol(
         name,
         description,

@@ -40,9 +40,11 @@ class Protocol:
         description: Data and rules in a line.
         min_depth: Near end of the ground truth that counts, in metres.
         max_depth: Far end, in metres; ``inf`` for no limit.
-        strict: At which ends ground truth exactly at the end does not count: ``both``, ``near``, ``far``, ``none``.
+        strict: At which ends ground truth exactly at the end does not count: ``both``, ``near``,
+            ``far``, ``none``.
         datasets: ``dataset_name`` of the data sets it is made for; empty: any.
-        data_list: The list of images: a published split file with the first eight digits of its SHA-256, or a rule.
+        data_list: The list of images: a published split file with the first eight digits of its
+            SHA-256, or a rule.
         num_images: Images of that list with ground truth, None where it has no fixed number.
         view: Part of a frame that the test pipeline must leave, see ``VIEWS``.
         crop: Part of the map that counts, see ``depth.evaluation.crops``.
@@ -50,16 +52,18 @@ class Protocol:
         resize: Rule for predictions of another size than the ground truth, see ``RESIZES``.
         resize_inverse: Resize inverse depth instead of depth.
         alignment: Quantities fitted to the ground truth, see ``depth.evaluation.alignment``.
-        clamp: Range in metres that predictions are brought into last; None to score them as they are.
+        clamp: Range in metres that predictions are brought into last; None to score them as they
+            are.
         average: See ``AVERAGES``.
         silog: See ``SILOGS``.
         log10: See ``LOG10S``.
         eps_ratio: Metres added to the denominators of abs_rel and the thresholds.
         eps_log: Metres added inside logarithms.
-        tta: Test-time augmentation of the published numbers, see ``TTAS``. The model applies it; here it is only
-            recorded and compared with the one that the model reports.
+        tta: Test-time augmentation of the published numbers, see ``TTAS``. The model applies it;
+            here it is only recorded and compared with the one that the model reports.
         version: Grows whenever the definition changes.
-        filled: Whether it takes ground truth whose holes an algorithm filled; other protocols refuse that.
+        filled: Whether it takes ground truth whose holes an algorithm filled; other protocols
+            refuse that.
     """
 
     name: str
@@ -102,7 +106,8 @@ class Protocol:
             value = getattr(self, field)
             if value not in options:
                 raise ValueError(
-                    f'protocol {self.name}: unknown {field} {value!r}, there are {", ".join(options)}'
+                    f'protocol {self.name}: unknown {field} {value!r}, there are '
+                    f'{", ".join(options)}'
                 )
 
     def accepts(self, kind: str | PredictionType) -> bool:
@@ -125,35 +130,37 @@ class Protocol:
             reason = f'this protocol fits {alignment.meaning}, and an offset cannot be carried from one to the other'
         accepted = [other.value for other in PredictionType if self.accepts(other)]
         raise ValueError(
-            f'protocol {self.name} cannot score predictions of type {kind.value} ({kind.meaning}): {reason}. '
-            f'It scores {", ".join(accepted)}'
+            f'protocol {self.name} cannot score predictions of type {kind.value} ({kind.meaning}): '
+            f'{reason}. It scores {", ".join(accepted)}'
         )
 
     def check_sample(self, sample: dict) -> None:
         """Check that ground truth is of the view and the kind that the protocol scores.
 
         Args:
-            sample: With ``gt_depth`` (H, W) and, if there are, ``img_path``, ``crop_box``, ``frame_shape`` and
-                ``gt_filled``.
+            sample: With ``gt_depth`` (H, W) and, if there are, ``img_path``, ``crop_box``,
+                ``frame_shape`` and ``gt_filled``.
 
         Raises:
-            ValueError: If it is of another view, or filled where measured depth is scored, or the other way round.
+            ValueError: If it is of another view, or filled where measured depth is scored, or the
+                other way round.
         """
         name = sample.get('img_path', 'a sample')
         gt_size = tuple(sample['gt_depth'].shape)
         view = scored_view(gt_size, sample.get('crop_box'), sample.get('frame_shape'))
         if not view.satisfies(self.view, gt_size):
             raise ValueError(
-                f'{name}: the test pipeline leaves ground truth of {gt_size}, {_view_phrase(view)}, but '
-                f'protocol {self.name} scores {_REQUIRED_VIEWS[self.view]}. '
-                "Change the pipeline or take another protocol; view='any' (--view any) scores it nevertheless, which "
-                "then shows in the protocol's name"
+                f'{name}: the test pipeline leaves ground truth of {gt_size}, {_view_phrase(view)}, '
+                f'but protocol {self.name} scores {_REQUIRED_VIEWS[self.view]}. '
+                "Change the pipeline or take another protocol; view='any' (--view any) scores it "
+                "nevertheless, which then shows in the protocol's name"
             )
         if self.filled != bool(sample.get('gt_filled', False)):
             actual, required = ('measured', 'filled') if self.filled else ('filled', 'measured')
             raise ValueError(
-                f'{name} has {actual} ground truth, but protocol {self.name} scores {required} depth; for '
-                'NYULabeledDataset raw_depth=True reads depth as measured, and nyu_filled_10 scores the filled one'
+                f'{name} has {actual} ground truth, but protocol {self.name} scores {required} '
+                'depth; for NYULabeledDataset raw_depth=True reads depth as measured, and '
+                'nyu_filled_10 scores the filled one'
             )
 
     def check_size(self, size: Sequence[int], gt_size: Sequence[int], name: str = 'a map') -> None:
@@ -164,32 +171,33 @@ class Protocol:
         """
         if self.resize == 'none' and tuple(size) != tuple(gt_size):
             raise ValueError(
-                f'{name}: the prediction is {tuple(size)}, the ground truth {tuple(gt_size)}, and protocol {self.name} '
-                'has no rule for resizing. Test pipelines crop both alike and resize the image only '
-                "(resize_depth=False); to resize predictions say resize='bilinear' (--resize), which then shows in the "
-                "protocol's name"
+                f'{name}: the prediction is {tuple(size)}, the ground truth {tuple(gt_size)}, and '
+                f'protocol {self.name} has no rule for resizing. Test pipelines crop both alike and '
+                'resize the image only '
+                "(resize_depth=False); to resize predictions say resize='bilinear' (--resize), "
+                "which then shows in the protocol's name"
             )
 
     def cap(self, gt_depth: Tensor) -> Tensor:
         """Return ground truth in metres, capped at ``cap_gt``."""
-        return gt_depth if self.cap_gt is None else gt_depth.clamp(max=self.cap_gt)
+        # Published by some toolboxes: farther depth counts as if it were at the cap.
+        if self.cap_gt is None:
+            return gt_depth
+        return gt_depth.clamp(max=self.cap_gt)
 
     def valid_mask(self, gt_depth: Tensor) -> Tensor:
         """Return the mask of the pixels of capped ground truth (..., H, W), in metres, that count."""
         top, bottom, left, right = CROPS[self.crop](*gt_depth.shape[-2:])
         inside = torch.zeros(gt_depth.shape[-2:], dtype=torch.bool, device=gt_depth.device)
         inside[top:bottom, left:right] = True
-        beyond_near = (
-            gt_depth > self.min_depth
-            if self.strict in ('both', 'near')
-            else gt_depth >= self.min_depth
-        )
-        before_far = (
-            gt_depth < self.max_depth
-            if self.strict in ('both', 'far')
-            else gt_depth <= self.max_depth
-        )
-        return inside & beyond_near & before_far & (gt_depth > 0)
+        # Published codes differ in whether depth exactly at an end counts, and capped ground truth
+        # has many such pixels.
+        in_range = (gt_depth >= self.min_depth) & (gt_depth <= self.max_depth)
+        if self.strict in ('both', 'near'):
+            in_range &= gt_depth != self.min_depth
+        if self.strict in ('both', 'far'):
+            in_range &= gt_depth != self.max_depth
+        return inside & in_range & (gt_depth > 0)
 
     def prepare(
         self, pred: Tensor, gt_depth: Tensor, kind: str | PredictionType = PredictionType.METRIC
@@ -202,11 +210,12 @@ class Protocol:
             kind: Type of the predictions.
 
         Returns:
-            Depth in metres, ground truth in metres and the boolean mask, cut to the crop. Depth is NaN where the
-            prediction cannot be one: not finite, zero or negative.
+            Depth in metres, ground truth in metres and the boolean mask, cut to the crop. Depth is
+            NaN where the prediction cannot be one: not finite, zero or negative.
 
         Raises:
-            ValueError: If the type cannot be scored, or the sizes differ and the protocol has no rule for it.
+            ValueError: If the type cannot be scored, or the sizes differ and the protocol has no
+                rule for it.
         """
         kind = get_prediction_type(kind)
         self.check_type(kind)
@@ -216,7 +225,7 @@ class Protocol:
         pred = torch.where(self._is_possible(pred, kind), pred, torch.nan)
         inverse = kind.is_inverse
         if pred.shape[-2:] != gt_depth.shape[-2:]:
-            # A map with an unknown offset can only be resized as it is: its reciprocal means nothing.
+            # A map with an unknown offset is resized as it is: its reciprocal means nothing.
             resize_inverse = inverse if kind.ambiguity == 2 else self.resize_inverse
             if inverse != resize_inverse:
                 pred, inverse = _finite_inverse(pred), resize_inverse
@@ -227,7 +236,8 @@ class Protocol:
         mask = mask[..., top:bottom, left:right]
         fit_inverse = ALIGNMENTS[self.alignment].inverse
         pred = _invert_if(pred, inverse != fit_inverse)
-        target = gt_depth.reciprocal() if fit_inverse else gt_depth
+        target = _invert_if(gt_depth, fit_inverse)
+        # NaN, an impossible prediction, would make the fit NaN for the whole image.
         pred = align(pred, target, mask & pred.isfinite(), self.alignment)
         return self._clamped_depth(pred, fit_inverse), gt_depth, mask
 
@@ -235,7 +245,7 @@ class Protocol:
     def _is_possible(pred: Tensor, kind: PredictionType) -> Tensor:
         """Return the mask of values that a prediction of a type can have."""
         finite = pred.isfinite()
-        # With an unknown offset every number is possible; an inverse depth of zero is infinitely far.
+        # With an unknown offset every number is possible; an inverse depth of 0 is infinitely far.
         if kind.ambiguity == 2:
             return finite
         if kind.is_inverse:
@@ -245,9 +255,9 @@ class Protocol:
     def _resize(self, pred: Tensor, size: tuple[int, int]) -> Tensor:
         self.check_size(pred.shape[-2:], size)
         corners = self.resize == 'bilinear_corners'
-        return F.interpolate(
-            pred[:, None], size=tuple(size), mode='bilinear', align_corners=corners
-        )[:, 0]
+        maps = pred[:, None]  # (N, 1, h, w), the shape that interpolate needs
+        resized = F.interpolate(maps, size=tuple(size), mode='bilinear', align_corners=corners)
+        return resized[:, 0]
 
     def _clamped_depth(self, pred: Tensor, inverse: bool) -> Tensor:
         if self.clamp is None:
@@ -256,7 +266,8 @@ class Protocol:
         if not inverse:
             return pred.clamp(near, far)
         # Clamped before it is inverted: an inverse depth of zero or less is farther than any depth.
-        return pred.clamp(1 / far, 1 / near if near > 0 else None).reciprocal()
+        nearest = 1 / near if near > 0 else None
+        return pred.clamp(1 / far, nearest).reciprocal()
 
     def modified(self, **changes: object) -> 'Protocol':
         """Return the protocol with other values and a name that lists them.
@@ -266,6 +277,7 @@ class Protocol:
         for key, value in list(changes.items()):
             if value is None or value == getattr(self, key):
                 del changes[key]
+        # The published name is kept for the published definition alone.
         if not changes:
             return self
         listed = ', '.join(f'{key}={value}' for key, value in sorted(changes.items()))
@@ -282,7 +294,7 @@ class Protocol:
         """
         definition = {key: _plain(value) for key, value in asdict(self).items()}
         fingerprinted = {key: value for key, value in definition.items() if key != 'description'}
-        # ``filled`` was added later: without it the fingerprints of older protocols stay as published.
+        # `filled` was added later; without it the fingerprints of older protocols stay as they were.
         if not self.filled:
             del fingerprinted['filled']
         return dict(definition, fingerprint=fingerprint(fingerprinted))
@@ -323,13 +335,16 @@ def _view_phrase(view: View) -> str:
 
 
 def _invert_if(values: Tensor, condition: bool) -> Tensor:
-    return values.reciprocal() if condition else values
+    if condition:
+        return values.reciprocal()
+    return values
 
 
 def _finite_inverse(values: Tensor) -> Tensor:
     """Return the reciprocals of maps (N, h, w), finite, so that they can be interpolated.
 
-    Values below a millionth of the map's largest, zero and negative ones included, count as that millionth.
+    Values below a millionth of the map's largest, zero and negative ones included, count as that
+    millionth.
     """
     # An inverse depth of zero is infinitely far, but interpolation would make NaN of its neighbours.
     # NaN, an impossible value, must not spread over the whole map through its maximum.
@@ -338,6 +353,9 @@ def _finite_inverse(values: Tensor) -> Tensor:
 
 
 def _plain(value: object) -> object:
+    # JSON has neither infinity nor tuples.
     if isinstance(value, float) and value == float('inf'):
         return None
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return list(value)
+    return value

@@ -62,7 +62,8 @@ SUPERVISED = (
     ),
     Protocol(
         'kitti_benchmark',
-        'KITTI depth benchmark, validation list, KB-cropped maps, Garg crop, as toolboxes validate (not the server)',
+        'KITTI depth benchmark, validation list, KB-cropped maps, Garg crop, as toolboxes validate '
+        '(not the server)',
         1e-3,
         88.0,
         datasets=('kitti_benchmark',),
@@ -87,7 +88,8 @@ SUPERVISED = (
     ),
     Protocol(
         'cityscapes_200',
-        'Cityscapes validation, Garg crop; stereo ground truth at its own size, never mixed with missing pixels',
+        'Cityscapes validation, Garg crop; stereo ground truth at its own size, never mixed with '
+        'missing pixels',
         1e-3,
         200.0,
         datasets=('cityscapes',),
@@ -99,7 +101,8 @@ SUPERVISED = (
     ),
     Protocol(
         'sdconvtrans_full',
-        'NYU Depth v2 as SD-ConvTrans scores it: every pixel, no cap, "log10" in natural logarithms',
+        'NYU Depth v2 as SD-ConvTrans scores it: every pixel, no cap, "log10" in natural '
+        'logarithms',
         0.0,
         float('inf'),
         datasets=('nyu',),
@@ -127,11 +130,11 @@ def _zoedepth(
 ) -> Protocol:
     """Return a zero-shot protocol of ZoeDepth as published.
 
-    Common to all: predictions are resized to the size of the ground truth and clamped to the range that counts; flip
-    averaging; mean over images.
+    Common to all: predictions are resized to the size of the ground truth and clamped to the range
+    that counts; flip averaging; mean over images.
 
-    One thing differs from the published code: it loads DIODE's validity masks and never applies them. Here pixels that
-    the mask calls invalid have no ground truth.
+    One thing differs from the published code: it loads DIODE's validity masks and never applies
+    them. Here pixels that the mask calls invalid have no ground truth.
     """
     # Two published quirks. The resize aligns corner pixels, although images are resized with
     # half-pixel centres. And ``nyu_absolute`` is the NYU rectangle in pixels for every indoor set:
@@ -155,8 +158,8 @@ def _zoedepth(
 def _corrected(protocol: Protocol) -> Protocol:
     """Return a published zero-shot protocol with its two quirks corrected, named ``_v2``.
 
-    The resize has half-pixel centres, and the crop takes the same share of a map of any size. Where maps have 480x640
-    pixels, its region is the published one.
+    The resize has half-pixel centres, and the crop takes the same share of a map of any size. Where
+    maps have 480x640 pixels, its region is the published one.
     """
     crop = 'nyu_relative' if protocol.crop == 'nyu_absolute' else protocol.crop
     return dataclasses.replace(
@@ -262,7 +265,8 @@ DEPTH_ANYTHING = (
 SELF_SUPERVISED = (
     Protocol(
         'monodepth2_median',
-        'KITTI Eigen split, velodyne points projected at the native size of each day, Garg crop, median scaling',
+        'KITTI Eigen split, velodyne points projected at the native size of each day, Garg crop, '
+        'median scaling',
         1e-3,
         80.0,
         datasets=('kitti_raw',),
@@ -278,7 +282,8 @@ SELF_SUPERVISED = (
     ),
     Protocol(
         'monodepth2_improved_median',
-        "KITTI Eigen split with the depth benchmark's ground truth, full frames, every pixel, median scaling",
+        "KITTI Eigen split with the depth benchmark's ground truth, full frames, every pixel, "
+        'median scaling',
         0.0,
         float('inf'),
         datasets=('kitti',),
@@ -292,7 +297,8 @@ SELF_SUPERVISED = (
     ),
     Protocol(
         'epcdepth_stereo',
-        'KITTI Eigen split, projected velodyne points at 375x1242, full frames, Garg crop, scale from the baseline',
+        'KITTI Eigen split, projected velodyne points at 375x1242, full frames, Garg crop, scale '
+        'from the baseline',
         1e-3,
         80.0,
         datasets=('kitti_raw',),
@@ -307,7 +313,8 @@ SELF_SUPERVISED = (
     ),
     Protocol(
         'epcdepth_improved',
-        "KITTI Eigen split with the depth benchmark's ground truth, full frames, every pixel, scale from the baseline",
+        "KITTI Eigen split with the depth benchmark's ground truth, full frames, every pixel, scale "
+        'from the baseline',
         0.0,
         float('inf'),
         datasets=('kitti',),
@@ -321,7 +328,8 @@ SELF_SUPERVISED = (
     ),
     Protocol(
         'epcdepth_nyu',
-        'NYU Depth v2 cut to rows 44:471, columns 40:601 by the pipeline, every pixel, median scaling, depth resized',
+        'NYU Depth v2 cut to rows 44:471, columns 40:601 by the pipeline, every pixel, median '
+        'scaling, depth resized',
         0.0,
         float('inf'),
         datasets=('nyu_h5',),

@@ -48,6 +48,7 @@ def beit_blocks(model: Beit, images: Tensor, indices: Sequence[int]) -> dict[int
         position = resize_position(model.pos_embed[:, 1:], model.patch_embed.grid_size, grid)
         x = x + torch.cat([model.pos_embed[:, :1], position], dim=1)
     x = model.pos_drop(x)
+    # One row of the table for every pair of tokens; the same for all blocks.
     entries = gen_relative_position_index(grid, device=x.device).flatten()
     tokens = {}
     for index, block in enumerate(model.blocks):
@@ -84,6 +85,7 @@ def relative_position_bias(
             pairs[None].float(), size=size, mode='bilinear', align_corners=False
         )
         pairs = resized[0].to(table.dtype)
+    # Offsets to and from the class token have no place on the grid and keep their rows.
     table = torch.cat([pairs.flatten(1).T, table[-NUM_CLASS_ROWS:]])
     length = grid[0] * grid[1] + 1
     return table[entries].view(length, length, -1).permute(2, 0, 1).unsqueeze(0)

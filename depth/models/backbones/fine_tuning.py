@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from mmengine.model import BaseModule
 from timm.models import group_parameters
 from torch import nn
 
@@ -34,6 +35,11 @@ def build_backbone(config: dict) -> nn.Module:
     config = dict(config)
     freeze, lora = config.pop('freeze', None), config.pop('lora', None)
     backbone = MODELS.build(config)
+    # mmengine initialises a model at the start of a training and would call timm's init_weights(),
+    # over pretrained weights, which are loaded by now.
+    for module in backbone.modules():
+        if callable(getattr(module, 'init_weights', None)) and not isinstance(module, BaseModule):
+            module.is_init = True
     if freeze and lora:
         raise ValueError(
             'backbone: give freeze or lora; lora freezes all that it does not add, and '
@@ -126,8 +132,8 @@ def parameter_layers(backbone: nn.Module) -> dict[str, int]:
             layers.setdefault(f'{prefix}.{name}' if prefix else name, order[number])
     if not layers:
         raise ValueError(
-            f'{type(backbone).__name__} has no timm network, so its layers have no order: freeze by '
-            'patterns (backbone.freeze=[...]), and set rates by '
+            f'{type(backbone).__name__} has no timm network, so its layers have no order: freeze '
+            'by patterns (backbone.freeze=[...]), and set rates by '
             'optim_wrapper.paramwise_cfg.custom_keys'
         )
     return layers

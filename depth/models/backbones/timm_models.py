@@ -113,6 +113,7 @@ def fill_network(
             f'{len(missing)} names missing {missing[:5]}, {len(mismatched)} shapes differ '
             f'{mismatched[:5]}'
         )
+    # A classifier, and levels that are not returned, stay in the file.
     weights = {name: state[name] for name in net_state}
     check_weights(weights, f'{owner}: checkpoint {path}', net_state)
     net.load_state_dict(weights)

@@ -120,7 +120,9 @@ class ViTBackbone(BaseModule):
         """
         height, width = inputs.shape[-2:]
         rows, columns = self.patch_size
+        # timm refuses a part of a patch; heads cut what belongs to the padding.
         images = F.pad(inputs, (0, -width % columns, 0, -height % rows))
+        # A block that is asked for twice runs once; timm returns blocks in ascending order.
         blocks = sorted(set(self.out_indices))
         if isinstance(self.net, Beit):
             taken = self._run_beit(images, blocks)

@@ -86,6 +86,11 @@ class DepthEstimator(BaseModel):
         _check_options('train_cfg', self.train_cfg, self.TRAIN_OPTIONS)
         _check_options('test_cfg', self.test_cfg, self.TEST_OPTIONS)
         _check_test_cfg(self.test_cfg)
+        if self.test_cfg['mode'] == 'slide' and self.prediction_type != 'metric':
+            raise ValueError(
+                f"model.test_cfg.mode is 'whole' for predictions of type {self.prediction_type}: "
+                'each window would have a factor of its own, and their mean would mean nothing'
+            )
         self.extra_losses = nn.ModuleDict(
             {name: MODELS.build(config) for name, config in (extra_losses or {}).items()}
         )

@@ -17,6 +17,7 @@ from .newcrfs_head import NeWCRFsHead
 from .query_depth_head import QueryDepthHead
 from .regression_head import RegressionHead
 from .sigmoid_depth_head import SigmoidDepthHead, reflect_conv
+from .zoedepth_head import ZoeDepthDomainsHead, ZoeDepthHead
 
 __all__ = [
     'AdaBinsHead',
@@ -38,5 +39,7 @@ __all__ = [
     'QueryDepthHead',
     'RegressionHead',
     'SigmoidDepthHead',
+    'ZoeDepthDomainsHead',
+    'ZoeDepthHead',
     'reflect_conv',
 ]

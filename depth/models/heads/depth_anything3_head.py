@@ -30,6 +30,7 @@ def replace_sky(depth: Tensor, sky: Tensor) -> Tensor:
         depth: (N, 1, H, W).
         sky: Sky values, same shape; sky from 0.3 on.
     """
+    # Sorted with the sky at the end: boolean indexing would stall the device.
     is_sky = (sky >= SKY_STEP).flatten(1)  # (N, L)
     count = (~is_sky).sum(dim=1, keepdim=True)
     ordered = torch.where(is_sky, torch.inf, depth.flatten(1)).sort(dim=1).values
@@ -79,6 +80,7 @@ class DepthAnything3Head(DepthAnythingDecoder):
         In training the sky is left as it is.
         """
         feat = self.decode(feats)
+        # The exponential of half precision overflows at 11.
         depth = self.output(feat).float().exp()
         if not self.with_sky:
             return dict(depth=depth)

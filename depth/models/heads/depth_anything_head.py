@@ -61,6 +61,7 @@ class DepthAnythingDecoder(BaseDepthHead):
     def decode(self, feats: Sequence[Tensor]) -> Tensor:
         """Map four maps (N, E, h, w) to (N, F / 2, p h, p w), p the patch size."""
         grid = feats[0].shape[-2:]
+        # The fusion ends at (8 h, 8 w) for any patch size.
         fused = self.conv(self.fusion(self.pyramid(feats)))
         return resize_corners(fused, [self.patch_size * length for length in grid])
 
@@ -147,6 +148,7 @@ class DepthAnythingRelativeHead(DepthAnythingDecoder):
     ) -> dict[str, Tensor]:
         """Return the losses of relative inverse depth against the inverse of ``gt_depth``."""
         mask = gt_depth > 0
+        # 1 in place of a missing depth: an infinite inverse would reach the loss through the mask.
         target = torch.where(mask, gt_depth, 1).reciprocal()
         pred = self.resize(outputs['depth'], gt_depth.shape[-2:])
         losses = self.decode_losses(pred, torch.where(mask, target, 0), mask)

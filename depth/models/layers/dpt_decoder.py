@@ -94,6 +94,7 @@ class DPTFusion(nn.Module):
         outputs = []
         feat = skips[0]
         for index, block in enumerate(self.blocks):
+            # Not twice the size: at odd grids the next finer level is smaller.
             if index + 1 < len(skips):
                 size = skips[index + 1].shape[-2:]
             else:

@@ -141,8 +141,8 @@ def match_names(
             raise ValueError(f'{option}: {pattern!r} is no regular expression: {error}') from error
         if not found:
             raise ValueError(
-                f'{option}: {pattern!r} is found in the name of no {kind} of the network; its names '
-                f'are like {", ".join(_examples(list(names)))}'
+                f'{option}: {pattern!r} is found in the name of no {kind} of the network; its '
+                f'names are like {", ".join(_examples(list(names)))}'
             )
         matched |= found
     return [name for name in names if name in matched]

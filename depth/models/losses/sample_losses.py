@@ -103,8 +103,8 @@ class NormalLoss(SampleLoss):
         window: Odd side in pixels of the window of a plane.
 
     Raises:
-        ValueError: If ``window`` is not odd and at least 3; in ``forward`` if a sample has no camera
-            or the prediction is not metric.
+        ValueError: If ``window`` is not odd and at least 3; in ``forward`` if a sample has no
+            camera or the prediction is not metric.
     """
 
     def __init__(self, loss_weight: float = 1.0, window: int = 9) -> None:

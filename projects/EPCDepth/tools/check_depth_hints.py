@@ -24,7 +24,7 @@ def main() -> None:
 
     from depth.datasets import StereoFolderDataset
     from depth.datasets.transforms import LoadPair, LoadStereoDepth
-    from depth.engine.config import make_projects_importable
+    from depth.engine.custom_modules import make_projects_importable
 
     make_projects_importable(Path(__file__))
     from projects.EPCDepth.depth_hints import compute_hint

@@ -38,7 +38,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """List the pairs of the training set and compute the hints that are missing."""
     args = parse_args()
-    from depth.engine.config import load_config, make_projects_importable
+    from depth.engine.config import load_config
+    from depth.engine.custom_modules import make_projects_importable
     from depth.registry import DATASETS
 
     make_projects_importable(Path(__file__))

@@ -29,7 +29,8 @@ def main() -> None:
     """Test with a hook that writes the disparities; metrics go to the sub-folder ``test``."""
     args = parse_args()
     from depth.apis import test
-    from depth.engine.config import load_config, make_projects_importable
+    from depth.engine.config import load_config
+    from depth.engine.custom_modules import make_projects_importable
 
     make_projects_importable(Path(__file__))
     from projects.EPCDepth.disparities import DisparityWriterHook

@@ -32,7 +32,8 @@ def main() -> None:
     args = parse_args()
     import numpy as np
 
-    from depth.engine.config import load_config, make_projects_importable
+    from depth.engine.config import load_config
+    from depth.engine.custom_modules import make_projects_importable
     from depth.registry import DATASETS, METRICS
 
     make_projects_importable(Path(__file__))

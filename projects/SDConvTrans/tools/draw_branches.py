@@ -29,7 +29,7 @@ def main() -> None:
 
     from depth.apis import init_model
     from depth.apis.inference import prepare_image
-    from depth.engine.config import make_projects_importable
+    from depth.engine.custom_modules import make_projects_importable
     from depth.visualization.output_files import write_image
 
     make_projects_importable(Path(__file__))

@@ -28,7 +28,7 @@ def main() -> None:
     import numpy as np
 
     from depth.apis import init_model
-    from depth.engine.config import make_projects_importable
+    from depth.engine.custom_modules import make_projects_importable
     from depth.visualization.output_files import write_image
 
     make_projects_importable(Path(__file__))

@@ -45,7 +45,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Embed the categories, average over the templates, write the tensor."""
     args = parse_args()
-    from depth.engine.config import make_projects_importable
+    from depth.engine.custom_modules import make_projects_importable
 
     make_projects_importable(Path(__file__))
     from projects.ScaleDepth.scaledepth.text import CATEGORIES, TEMPLATES

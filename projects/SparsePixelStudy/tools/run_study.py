@@ -60,7 +60,7 @@ def main() -> None:
     checkpoints = {
         name: getattr(args, name) or train_depth_model(name, args.out_dir) for name in MODELS
     }
-    from depth.engine.config import make_projects_importable
+    from depth.engine.custom_modules import make_projects_importable
 
     make_projects_importable(Path(__file__))
     from projects.SparsePixelStudy.sparse_pixels.report import draw_curves, draw_masks, run_model

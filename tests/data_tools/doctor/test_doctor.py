@@ -53,7 +53,7 @@ def folder_config(root, **kwargs):
     )
 
 
-def found(report):
+def findings_of(report):
     """Return what was found, without the words."""
     return {
         (finding.severity, finding.kind, finding.split, finding.count)
@@ -193,7 +193,7 @@ FAULTS = [
 def test_each_planted_fault_is_found_and_nothing_else(folder, plant):
     expected = plant(folder)
     report = examine(folder_config(folder))
-    assert found(report) == expected
+    assert findings_of(report) == expected
     assert report.failed == any(severity == 'error' for severity, *_ in expected)
     assert all(len(finding.advice) > 15 for finding in report.findings)
 
@@ -217,7 +217,7 @@ def test_damage_inside_a_file_that_is_not_decoded_needs_full(folder):
     path.write_bytes(bytes(content))
     assert examine(folder_config(folder), decode=1).findings == []
     whole = examine(folder_config(folder), full=True)
-    assert found(whole) == {('error', 'unreadable', 'train', 1)}
+    assert findings_of(whole) == {('error', 'unreadable', 'train', 1)}
 
 
 def test_a_missing_root_is_one_finding(tmp_path):
@@ -288,7 +288,7 @@ def test_a_drive_in_two_lists_is_found(tmp_path):
         lines[1] + '\n'
     )  # another frame of the drive, not the same file
     report = examine(kitti_config(tmp_path, train='a.txt', test='b.txt'))
-    assert found(report) == {('error', 'leak', 'train, test', 1)}
+    assert findings_of(report) == {('error', 'leak', 'train, test', 1)}
 
 
 def test_the_same_file_in_two_lists_is_found(tmp_path):
@@ -304,11 +304,11 @@ def test_the_same_file_in_two_lists_is_found(tmp_path):
 def test_a_published_name_with_another_count_is_found(tmp_path):
     write_kitti(tmp_path, 'kitti_eigen_test.txt', ['2011_09_26_drive_0002'], frames=1)
     report = examine(kitti_config(tmp_path, test='kitti_eigen_test.txt'))
-    assert found(report) == {('error', 'count', 'test', 651)}
+    assert findings_of(report) == {('error', 'count', 'test', 651)}
     assert '652' in report.findings[0].what
     (tmp_path / MARKER).write_text('{}')  # which does not make a real drive a rendered one
     said = examine(kitti_config(tmp_path, test='kitti_eigen_test.txt'))
-    assert found(said) == {('error', 'count', 'test', 651), ('warning', 'listing', 'test', 1)}
+    assert findings_of(said) == {('error', 'count', 'test', 651), ('warning', 'listing', 'test', 1)}
     write_kitti(tmp_path, 'kitti_eigen_test.txt', ['2011_09_26_drive_9500'], frames=1)
     assert (
         examine(kitti_config(tmp_path, test='kitti_eigen_test.txt')).findings == []
@@ -322,7 +322,7 @@ def test_data_sets_of_a_mixture_are_checked_one_by_one(folder, rendered):
     report = examine(
         dict(train_dataloader=dict(dataset=dict(type='MixedDepthDataset', datasets=parts)))
     )
-    assert found(report) == {('error', 'truncated', 'train[1]', 1)}
+    assert findings_of(report) == {('error', 'truncated', 'train[1]', 1)}
 
 
 def test_frames_of_one_large_file_are_not_missing(tmp_path):
@@ -389,11 +389,11 @@ def test_the_tool_fails_on_errors_and_writes_its_report(folder, tmp_path):
     )
     command = [sys.executable, str(REPO / 'tools/analysis_tools/check_dataset.py'), str(config)]
     camera_of_a_larger_image(folder)
-    done = subprocess.run(
+    process = subprocess.run(
         [*command, '--out', str(tmp_path / 'report.json')], capture_output=True, text=True, cwd=REPO
     )
-    assert done.returncode == 1, done.stderr
-    assert 'ERROR' in done.stdout
+    assert process.returncode == 1, process.stderr
+    assert 'ERROR' in process.stdout
     assert json.loads((tmp_path / 'report.json').read_text())['findings'][0]['kind'] == 'camera'
 
 

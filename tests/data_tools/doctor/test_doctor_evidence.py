@@ -46,7 +46,7 @@ def config(name, root, scale=1.0):
     return dict(train_dataloader=train, val_dataloader=val, test_dataloader=val)
 
 
-def found(report):
+def findings_of(report):
     return {(finding.severity, finding.kind, finding.split) for finding in report.findings}
 
 
@@ -85,7 +85,7 @@ def test_depth_of_a_neighbouring_frame_is_found(world, by, words):
     name, root = world
     shift_depth(root, by)
     report = examine(config(name, root))
-    assert found(report) == {('error', 'pair', 'train')}
+    assert findings_of(report) == {('error', 'pair', 'train')}
     assert words in report.findings[0].what
 
 
@@ -93,7 +93,7 @@ def test_mirrored_depth_is_found(world):
     name, root = world
     change_depth(root, lambda stored: stored[:, ::-1])
     report = examine(config(name, root))
-    assert found(report) == {('error', 'pair', 'train')}
+    assert findings_of(report) == {('error', 'pair', 'train')}
     assert 'left and right are exchanged' in report.findings[0].what
 
 
@@ -103,7 +103,7 @@ def test_shuffled_depth_is_found(world):
     contents = [path.read_bytes() for path in paths]
     for path, index in zip(paths, np.random.RandomState(0).permutation(len(paths)), strict=True):
         path.write_bytes(contents[index])
-    assert ('warning', 'pair', 'train') in found(examine(config(name, root)))
+    assert ('warning', 'pair', 'train') in findings_of(examine(config(name, root)))
 
 
 @pytest.mark.parametrize('factor', [0.1, 0.256, 3.9])
@@ -111,7 +111,7 @@ def test_some_maps_of_another_scale_are_found(world, factor):
     name, root = world
     change_depth(root, lambda stored: np.minimum(stored * factor, 65535), ODD)
     report = examine(config(name, root))
-    assert ('error', 'scale', 'train') in found(report)
+    assert ('error', 'scale', 'train') in findings_of(report)
     named = ' '.join(example for finding in report.findings for example in finding.examples)
     assert any(f'{index:05d}.png' in named for index in ODD)
 
@@ -120,7 +120,7 @@ def test_all_depth_at_half_scale_is_found(world):
     name, root = world
     for split in ('train', 'val'):
         change_depth(root, lambda stored: stored * 0.5, split=split)
-    assert found(examine(config(name, root))) == {
+    assert findings_of(examine(config(name, root))) == {
         ('error', 'scale', 'train'),
         ('error', 'scale', 'test'),
     }
@@ -130,7 +130,7 @@ def test_all_depth_at_half_scale_is_found(world):
 def test_a_wrong_depth_scale_is_found_and_only_the_right_one_suggested(world, scale):
     name, root = world
     report = examine(config(name, root, scale))
-    assert found(report) >= {('error', 'scale', 'train'), ('error', 'scale', 'test')}
+    assert findings_of(report) >= {('error', 'scale', 'train'), ('error', 'scale', 'test')}
     for finding in report.findings:
         if finding.kind == 'scale':
             right = f'depth_scale={WORLDS[name][0]:g} would fit'
@@ -162,7 +162,7 @@ def test_a_reencoded_training_image_in_the_test_list_is_found(world):
     cv2.imwrite(str(root / 'val/images/00001.jpg'), image)
     shutil.copy(root / 'train/depth/00003.png', root / 'val/depth/00001.png')
     report = examine(config(name, root))
-    assert found(report) == {('error', 'leak', 'train, test')}
+    assert findings_of(report) == {('error', 'leak', 'train, test')}
     assert 'depth maps of equal content: 1 images' in report.findings[0].what
 
 
@@ -177,7 +177,7 @@ def test_two_training_sets_that_share_an_image_are_no_leak(rendered, tmp_path):
     report = examine(
         dict(train_dataloader=dict(dataset=dict(type='MixedDepthDataset', datasets=parts)))
     )
-    assert found(report) == {('warning', 'duplicate', 'train[0], train[1]')}
+    assert findings_of(report) == {('warning', 'duplicate', 'train[0], train[1]')}
     assert not report.failed
 
 
@@ -188,7 +188,7 @@ def test_a_damaged_jpeg_that_decodes_is_found(world):
     content = cv2.imencode('.jpg', image)[1].tobytes()
     (root / 'train/images/00003.jpg').write_bytes(content[: len(content) // 2] + b'\xff\xd9')
     report = examine(config(name, root))
-    assert found(report) == {('error', 'unreadable', 'train')}
+    assert findings_of(report) == {('error', 'unreadable', 'train')}
     assert 'damaged JPEG file' in report.findings[0].examples[0]
 
 
@@ -202,7 +202,7 @@ def test_an_exif_rotation_is_said(rendered, tmp_path):
         image.save(path.with_suffix('.jpg'), quality=95, exif=exif)
     path.unlink()
     report = examine(config('rooms', root))
-    assert found(report) == {('warning', 'rotation', 'train')}
+    assert findings_of(report) == {('warning', 'rotation', 'train')}
     assert '00003.jpg: orientation 6' in report.findings[0].examples[0]
 
 
@@ -211,7 +211,7 @@ def test_a_marker_of_rendered_data_excuses_no_wrong_scale(rendered, tmp_path):
     root = tmp_path / 'streets'
     shutil.copytree(rendered / 'streets', root)
     (root / MARKER).write_text(json.dumps(dict(world='rooms', image_size=[480, 640])))
-    assert found(examine(config('streets', root))) >= {
+    assert findings_of(examine(config('streets', root))) >= {
         ('warning', 'listing', 'train'),
         ('error', 'scale', 'train'),
     }
@@ -251,7 +251,7 @@ def test_real_kitti_frames(scale, is_right):
         depth_scale=scale,
     )
     report = examine(dict(test_dataloader=dict(dataset=dataset)))
-    assert found(report) == (set() if is_right else {('error', 'scale', 'test')})
+    assert findings_of(report) == (set() if is_right else {('error', 'scale', 'test')})
     if not is_right:
         assert 'depth_scale=256 would fit' in report.findings[0].advice
 
@@ -268,7 +268,7 @@ def test_real_nyu_frames(scale, is_right, tmp_path):
         type='NYUDataset', data_root=root, ann_file=str(tmp_path / 'list.txt'), depth_scale=scale
     )
     report = examine(dict(test_dataloader=dict(dataset=dataset)))
-    assert (('error', 'scale', 'test') not in found(report)) == is_right
+    assert (('error', 'scale', 'test') not in findings_of(report)) == is_right
     assert bool(report.findings) != is_right
 
 

@@ -26,16 +26,16 @@ def fetch(url, path, **kwargs):
 
 
 def test_a_file_is_fetched_checked_and_told_about(file, server, tmp_path):
-    told = []
+    reports = []
     path = fetch(
         file,
         tmp_path / 'sub/a.bin',
         sha256=SHA,
         size=len(CONTENT),
-        progress=lambda *args: told.append(args),
+        progress=lambda *args: reports.append(args),
     )
     assert path.read_bytes() == CONTENT
-    assert told[-1] == (len(CONTENT), len(CONTENT))
+    assert reports[-1] == (len(CONTENT), len(CONTENT))
     assert [item.name for item in path.parent.iterdir()] == ['a.bin']
     fetch(file, path, sha256=SHA)
     assert len(server.requests) == 1  # what is there is not fetched again

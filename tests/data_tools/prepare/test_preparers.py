@@ -73,10 +73,14 @@ class TinyDataset(BaseDepthDataset):
 
 @pytest.fixture
 def tiny(server, tmp_path, monkeypatch):
-    archives = [Archive(f'{part}.zip', server.url(f'{part}.zip'), part=part) for part in 'ab']
+    archives = [
+        Archive(f'{letter}.zip', server.url(f'{letter}.zip'), part=letter) for letter in 'ab'
+    ]
     monkeypatch.setattr(TinyDataset, 'ARCHIVES', archives)
-    for part in 'ab':
-        server.files[f'/{part}.zip'] = make_zip(tmp_path / 'z', {f'{part}/x.png': PNG}).read_bytes()
+    for letter in 'ab':
+        server.files[f'/{letter}.zip'] = make_zip(
+            tmp_path / 'z', {f'{letter}/x.png': PNG}
+        ).read_bytes()
     server.files['/nyu_test.txt'] = b'a b\n'
     split = SplitFile(1, 1, hashlib.sha256(b'a b\n').hexdigest(), server.url('nyu_test.txt'))
     monkeypatch.setattr(TinyDataset, 'SPLIT_FILES', {'nyu_test.txt': split})
@@ -395,10 +399,10 @@ def test_sunrgbd(prepare, tmp_path, monkeypatch):
 
 def test_cityscapes(prepare, tmp_path):
     name = 'train/ulm/ulm_000000_000019'
-    for what, content in (('leftImg8bit', PNG), ('disparity', DEPTH), ('camera', b'{}')):
-        suffix = 'json' if what == 'camera' else 'png'
-        members = {f'{what}/{name}_{what}.{suffix}': content, 'license.txt': b'', 'README': b''}
-        make_zip(tmp_path / f'archives/{what}_trainvaltest.zip', members)
+    for kind, content in (('leftImg8bit', PNG), ('disparity', DEPTH), ('camera', b'{}')):
+        suffix = 'json' if kind == 'camera' else 'png'
+        members = {f'{kind}/{name}_{kind}.{suffix}': content, 'license.txt': b'', 'README': b''}
+        make_zip(tmp_path / f'archives/{kind}_trainvaltest.zip', members)
     assert prepare('cityscapes')[-1] == f'{tmp_path / "root"}: 1 disparities'
     assert len(CityscapesDataset(str(tmp_path / 'root'), split='train')) == 1
 
@@ -563,9 +567,9 @@ def test_the_tool_knows_every_data_set_and_shows_a_plan(tmp_path):
         'diode',
         '--dry-run',
     ]
-    done = subprocess.run(
+    process = subprocess.run(
         [*command, '--root', str(tmp_path / 'x')], capture_output=True, text=True, cwd=REPO
     )
-    assert done.returncode == 0, done.stderr
-    assert 'diode-dataset.s3.amazonaws.com/val.tar.gz' in done.stdout
+    assert process.returncode == 0, process.stderr
+    assert 'diode-dataset.s3.amazonaws.com/val.tar.gz' in process.stdout
     assert not (tmp_path / 'x').exists()

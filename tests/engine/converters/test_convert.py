@@ -61,7 +61,7 @@ def test_a_project_converter_fills_its_shipped_configs(repository, published, mo
     monkeypatch.syspath_prepend(str(repository))
     path, weights = published
     fitting = write_converted('plain', path, repository / 'ours.pth', root=repository)
-    assert [found.stem for found in fitting] == [
+    assert [path.stem for path in fitting] == [
         'plain_kitti',
         'plain_nyu',
     ]  # a range changes no shape
@@ -70,8 +70,8 @@ def test_a_project_converter_fills_its_shipped_configs(repository, published, mo
     assert 'cfg' not in written['meta']
     renamed = path.rename(repository / 'plain_nyu_abs0.1.pth')
     assert [
-        found.stem
-        for found in write_converted('plain', renamed, repository / 'ours.pth', root=repository)
+        path.stem
+        for path in write_converted('plain', renamed, repository / 'ours.pth', root=repository)
     ] == ['plain_nyu']
     meta = torch.load(repository / 'ours.pth', weights_only=True)['meta']
     assert meta['depth_range'] == [1e-3, 10.0]
@@ -137,5 +137,5 @@ def test_patch_merging_computes_the_published_function():
     layer = PatchMerging(channels, out)
     ours = 'backbone.net.layers_1.downsample.'
     layer.load_state_dict({name.removeprefix(ours): value for name, value in converted.items()})
-    found = layer(image.permute(0, 2, 3, 1)).flatten(1, 2)
-    torch.testing.assert_close(found, expected)
+    actual = layer(image.permute(0, 2, 3, 1)).flatten(1, 2)
+    torch.testing.assert_close(actual, expected)

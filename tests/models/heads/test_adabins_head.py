@@ -28,9 +28,9 @@ def test_depth_is_inside_the_bins_that_share_out_the_range():
     assert 2 < outputs['depth'].min() <= outputs['depth'].max() < 8
 
 
-@pytest.mark.parametrize(('size', 'found'), [((8, 12), 6), ((24, 16), 24)])
-def test_an_image_with_too_few_or_too_many_patches_is_refused(size, found):
-    with pytest.raises(ValueError, match=rf'has {found} patches of 4x4, but 7 to 20 are needed'):
+@pytest.mark.parametrize(('size', 'count'), [((8, 12), 6), ((24, 16), 24)])
+def test_an_image_with_too_few_or_too_many_patches_is_refused(size, count):
+    with pytest.raises(ValueError, match=rf'has {count} patches of 4x4, but 7 to 20 are needed'):
         AdaBinsHead(**TINY)(levels(*size))
 
 

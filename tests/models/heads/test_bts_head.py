@@ -65,12 +65,12 @@ def test_any_size_gives_depth_at_twice_the_finest_level(sizes, expected):
 
 def test_a_guide_is_cut_out_where_its_pixels_are():
     head = BTSHead(**TINY).eval()
-    told = []
+    outputs = []
     for conv in head.convs[2:4]:
-        conv.register_forward_hook(lambda _, inputs, output: told.append(inputs[0][:, -1]))
-    head.planes[0].register_forward_hook(lambda _, inputs, output: told.append(output))
+        conv.register_forward_hook(lambda _, inputs, output: outputs.append(inputs[0][:, -1]))
+    head.planes[0].register_forward_hook(lambda _, inputs, output: outputs.append(output))
     head(levels((32, 64), (16, 32), (8, 16), (4, 8), (2, 4)))
-    planes, quarter = told[:2]
+    planes, quarter = outputs[:2]
     full = local_planar_guidance(planes, 8) / head.max_depth
     nearest = torch.nn.functional.interpolate(full, scale_factor=0.25, mode='nearest')
     assert torch.equal(quarter, nearest[:, 0])

@@ -185,6 +185,13 @@ def test_a_relative_model_is_refused_by_a_protocol_without_a_fit():
     get_protocol('midas_disparity_lsq_10').check_type(kind)
 
 
+def test_windows_of_a_relative_model_are_not_averaged():
+    windows = dict(mode='slide', crop_size=(28, 28), stride=(14, 14))
+    head = TINY | dict(type='DepthAnythingRelativeHead', in_channels=(24,) * 4)
+    with pytest.raises(ValueError, match='each window would have a factor of its own'):
+        DepthEstimator(backbone=BACKBONE, decode_head=head, test_cfg=windows)
+
+
 def test_wrong_maps_are_refused():
     with pytest.raises(ValueError, match='the same width four times'):
         DepthAnythingMetricHead(**TINY | dict(in_channels=(8, 8, 8)))

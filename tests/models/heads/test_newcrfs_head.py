@@ -53,8 +53,8 @@ def test_padding_is_zeros_at_the_right_and_bottom(shift):
     feat = torch.rand(1, 5, 7, 8)
     whole = F.pad(value, (0, 0, 0, 1, 0, 3))
     expected = block._pass_messages(F.pad(feat, (0, 0, 0, 1, 0, 3)), whole, shift_mask(whole, 4))
-    found = block._pass_messages(feat, value, shift_mask(value, 4))
-    torch.testing.assert_close(found, expected[:, :5, :7])
+    actual = block._pass_messages(feat, value, shift_mask(value, 4))
+    torch.testing.assert_close(actual, expected[:, :5, :7])
 
 
 def test_both_blocks_take_the_same_value_and_the_result_is_normalised():

@@ -34,8 +34,8 @@ def test_a_layer_that_looks_nowhere_else_averages_the_levels_at_the_reference():
     reference[:, :, 1] = torch.tensor(
         [0.5 / 3, 0.5 / 2]
     )  # centres of the first pixel of each level
-    found = layer(query, value, reference, SHAPES)
-    torch.testing.assert_close(found[:, 0], query[:, 0] + (value[:, 0] + value[:, 24]) / 2)
+    actual = layer(query, value, reference, SHAPES)
+    torch.testing.assert_close(actual[:, 0], query[:, 0] + (value[:, 0] + value[:, 24]) / 2)
 
 
 def test_the_position_steers_places_and_weights_but_is_not_added():

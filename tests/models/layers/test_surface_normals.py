@@ -29,8 +29,8 @@ def expected(size=(40, 60)):
 
 def test_both_ways_find_a_plane():
     assert degrees(normals_from_depth(plane(), CAMERA), expected()).max() < 0.1
-    normals, known = normals_from_planes(plane(), CAMERA)
-    assert known.all()
+    normals, valid = normals_from_planes(plane(), CAMERA)
+    assert valid.all()
     assert degrees(normals, expected()).max() < 0.01
 
 
@@ -38,10 +38,10 @@ def test_both_ways_find_a_plane():
 def test_sparse_points_of_a_plane_are_enough(share):
     generator = torch.Generator().manual_seed(0)
     depth = plane() * (torch.rand(1, 1, 40, 60, generator=generator) < share)
-    normals, known = normals_from_planes(depth, CAMERA, window=9)
-    assert known.sum() > 0.9 * (depth > 0).sum()
-    assert not known[depth == 0].any()
-    assert degrees(normals, expected())[known].max() < 0.05
+    normals, valid = normals_from_planes(depth, CAMERA, window=9)
+    assert valid.sum() > 0.9 * (depth > 0).sum()
+    assert not valid[depth == 0].any()
+    assert degrees(normals, expected())[valid].max() < 0.05
 
 
 def test_a_single_scan_line_has_no_normal():
@@ -54,9 +54,9 @@ def test_a_single_scan_line_has_no_normal():
 def test_an_edge_of_depth_has_no_normal_and_its_surroundings_do():
     depth = torch.full((1, 1, 40, 60), 2.0)
     depth[..., 30:] = 3.0
-    normals, known = normals_from_planes(depth, CAMERA, window=5)
-    assert not known[..., 29:31].any()
-    assert known[..., :28].all() and known[..., 32:].all()
+    normals, valid = normals_from_planes(depth, CAMERA, window=5)
+    assert not valid[..., 29:31].any()
+    assert valid[..., :28].all() and valid[..., 32:].all()
     assert torch.allclose(
         normals[..., :28], torch.tensor([0.0, 0.0, -1.0]).view(1, 3, 1, 1), atol=1e-5
     )
@@ -71,7 +71,7 @@ def test_fits_are_those_of_numpy():
             (1 + 0.002 * rng.randn(1, 1, 40, 60)) * (rng.rand(1, 1, 40, 60) < 0.7)
         ).float()
     )
-    normals, known = normals_from_planes(depth, CAMERA, window=7)
+    normals, valid = normals_from_planes(depth, CAMERA, window=7)
     for v, u in ((0, 0), (5, 17), (20, 30), (39, 59), (12, 58)):
         rows, columns = np.mgrid[
             max(v - 3, 0) : min(v + 4, 40), max(u - 3, 0) : min(u + 4, 60)
@@ -80,9 +80,9 @@ def test_fits_are_those_of_numpy():
         rows, columns, stored = rows[stored > 0], columns[stored > 0], stored[stored > 0]
         rays = np.stack([(columns - 30) / 80, (rows - 20) / 70, np.ones(len(rows))], axis=1)
         solved = np.linalg.lstsq(rays, 1 / stored, rcond=None)[0]
-        found = normals[0, :, v, u].numpy()
-        assert np.allclose(found, -solved / np.linalg.norm(solved), atol=1e-4)
-        assert known[0, 0, v, u] == (depth[0, 0, v, u] > 0)
+        actual = normals[0, :, v, u].numpy()
+        assert np.allclose(actual, -solved / np.linalg.norm(solved), atol=1e-4)
+        assert valid[0, 0, v, u] == (depth[0, 0, v, u] > 0)
 
 
 @pytest.mark.parametrize('world', ['rooms', 'streets'])
@@ -102,7 +102,7 @@ def test_fitted_normals_of_rendered_scenes(world):
         torch.from_numpy(scene['normals']),
     )
     intrinsics = torch.tensor(scene['cam_intrinsic'], dtype=torch.float32)[None]
-    found, known = normals_from_planes(depth, intrinsics, window=5)
-    errors = degrees(found, normals.permute(2, 0, 1)[None])[known]
-    assert known.sum() > 0.8 * (depth > 0).sum()
+    actual, valid = normals_from_planes(depth, intrinsics, window=5)
+    errors = degrees(actual, normals.permute(2, 0, 1)[None])[valid]
+    assert valid.sum() > 0.8 * (depth > 0).sum()
     assert errors.median() < 0.1 and errors.mean() < 2

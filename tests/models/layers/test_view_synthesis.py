@@ -27,9 +27,9 @@ def test_a_rectified_pair_shifts_columns_by_the_disparity(baseline):
         torch.arange(WIDTH).float().expand(1, 1, HEIGHT, WIDTH)
     )  # an image that says where it was sampled
     depth = torch.rand(1, 1, HEIGHT, WIDTH) * 8 + 2
-    found = synthesize_view(columns, depth, K, shift(baseline))
+    actual = synthesize_view(columns, depth, K, shift(baseline))
     expected = (columns + 30.0 * baseline / depth).clamp(0, WIDTH - 1)
-    torch.testing.assert_close(found, expected, rtol=0, atol=2e-5)
+    torch.testing.assert_close(actual, expected, rtol=0, atol=2e-5)
     rows = torch.arange(HEIGHT).float()[:, None].expand(1, 1, HEIGHT, WIDTH)
     torch.testing.assert_close(
         synthesize_view(rows, depth, K, shift(baseline)), rows, rtol=0, atol=2e-5
@@ -62,9 +62,9 @@ def test_other_principal_points_are_taken_into_account():
     other = K.clone()
     other[0, 0, 2] += 3.0
     columns = torch.arange(WIDTH).float().expand(1, 1, HEIGHT, WIDTH)
-    found = synthesize_view(columns, torch.full((1, 1, HEIGHT, WIDTH), 5.0), K, shift(-0.5), other)
+    actual = synthesize_view(columns, torch.full((1, 1, HEIGHT, WIDTH), 5.0), K, shift(-0.5), other)
     expected = (columns - 30.0 * 0.5 / 5 + 3).clamp(0, WIDTH - 1)
-    torch.testing.assert_close(found, expected, rtol=0, atol=2e-5)
+    torch.testing.assert_close(actual, expected, rtol=0, atol=2e-5)
 
 
 def test_general_motion_agrees_with_homogeneous_coordinates():
@@ -81,12 +81,12 @@ def test_general_motion_agrees_with_homogeneous_coordinates():
     calibration = K[0].double().numpy()
     points = back_project(torch.from_numpy(depth)[None, None], K.double())
     moved = transform_points(points, torch.from_numpy(motion)[None])
-    found = project_points(moved, K.double())[0].numpy()
+    actual = project_points(moved, K.double())[0].numpy()
     for row, column in ((0, 0), (3, 17), (5, 39)):
         ray = np.linalg.inv(calibration) @ [column, row, 1]
         point = motion @ [*(ray * depth[row, column]), 1]
         pixel = calibration @ point[:3]
-        np.testing.assert_allclose(found[row, column], pixel[:2] / pixel[2], rtol=1e-9)
+        np.testing.assert_allclose(actual[row, column], pixel[:2] / pixel[2], rtol=1e-9)
 
 
 def test_points_behind_the_camera_and_missing_depth_give_finite_values_and_gradients():

@@ -37,8 +37,8 @@ def test_each_image_alone_has_the_published_value():
     arrays = load_arrays('losses')
     edges, gt = torch.from_numpy(arrays['bin_edges']), torch.from_numpy(arrays['gt'])
     for index, expected in enumerate(arrays['out/chamfer_per_image']):
-        part = slice(index, index + 1)
-        loss = BinsChamferLoss(loss_weight=1.0)(edges[part], gt[part], gt[part] > 0)
+        image = slice(index, index + 1)
+        loss = BinsChamferLoss(loss_weight=1.0)(edges[image], gt[image], gt[image] > 0)
         assert loss.item() == pytest.approx(float(expected), rel=1e-6)
 
 
@@ -74,11 +74,11 @@ def test_it_equals_the_matrix_of_all_pairs(seed):
     targets = 12 * torch.rand(3, 40, generator=generator)
     mask = torch.rand(3, 40, generator=generator) > (0.2, 0.95)[seed % 2]
     mask[0, 0] = True
-    found, expected = centers.clone().requires_grad_(), centers.clone().requires_grad_()
-    value, reference = chamfer_loss(found, targets, mask), all_pairs(expected, targets, mask)
+    actual, expected = centers.clone().requires_grad_(), centers.clone().requires_grad_()
+    value, reference = chamfer_loss(actual, targets, mask), all_pairs(expected, targets, mask)
     torch.testing.assert_close(value, reference)
     torch.testing.assert_close(
-        torch.autograd.grad(value, found)[0],
+        torch.autograd.grad(value, actual)[0],
         torch.autograd.grad(reference, expected)[0],
         rtol=1e-4,
         atol=1e-6,

@@ -75,10 +75,10 @@ def test_cost_tends_to_the_linear_programme_with_epsilon():
     exact = linear_programme(first.flatten().numpy(), second.flatten().numpy(), cost)
     errors = []
     for epsilon in (0.1, 0.02, 0.0003):
-        found = sinkhorn_divergence(
+        actual = sinkhorn_divergence(
             first[None], second[None], rows, columns, epsilon, iterations=4000
         )
-        errors.append(abs(found.item() - exact) / exact)
+        errors.append(abs(actual.item() - exact) / exact)
     assert errors[0] > errors[1] > errors[2]
     assert errors[2] < 0.02
 

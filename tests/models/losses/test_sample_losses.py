@@ -10,7 +10,7 @@ from depth.datasets.transforms.label_types import scale_to_unit
 from depth.engine.config import load_config
 from depth.engine.config_check import check_config
 from depth.models.estimators import DepthEstimator
-from depth.models.losses import NormalLoss, RelativeLabelLoss
+from depth.models.losses import GradientMatchingLoss, NormalLoss, RelativeLabelLoss, SILogLoss
 from depth.registry import DATASETS, MODELS
 from depth.structures import DepthDataSample
 from tests.shared import REPO, SEED
@@ -174,3 +174,30 @@ def test_the_config_of_mixed_worlds_trains_both():
     assert losses['loss_depth'] > 0.1 and losses['loss_relative'] > 0
     sum(losses.values()).backward()
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
+def test_the_losses_stay_on_the_device(monkeypatch):
+    """No read of the host, and no copy to the device, in losses on labels of all kinds."""
+    from tests.fake_cuda import CUDA, Transfers, fake_cuda, run_backward
+
+    with fake_cuda(monkeypatch):
+        depth = torch.rand(2, 1, 48, 64, device=CUDA, requires_grad=True)
+        intrinsics = torch.rand(3, 3, device=CUDA)
+        samples = []
+        for _ in range(2):
+            sample = DepthDataSample(
+                gt_depth=torch.rand(48, 64, device=CUDA), intrinsics=intrinsics
+            )
+            sample.gt_relative_depth = torch.rand(48, 64, device=CUDA)
+            sample.gt_relative_inverse_depth = torch.rand(48, 64, device=CUDA)
+            samples.append(sample)
+        mask = torch.rand(2, 1, 48, 64, device=CUDA) > 0.5
+        with Transfers() as transfers:
+            total = RelativeLabelLoss(form='robust')(depth, samples, None, 'metric')
+            total = total + RelativeLabelLoss()(depth, samples, None, 'metric')
+            total = total + NormalLoss()(depth, samples, None, 'metric')
+            total = total + SILogLoss(reduction='image')(depth, depth.detach(), mask)
+            total = total + GradientMatchingLoss()(depth, depth.detach(), mask)
+            run_backward(total)
+        assert transfers.names == []
+        assert transfers.count > 100

@@ -17,12 +17,12 @@ def test_values_and_gradients_are_the_published_ones(case, weight):
     )
     loss = SceneClassLoss(loss_weight=weight)(logits, labels)
     loss.backward()
-    found = [
+    actual = [
         loss.item(),
         class_accuracy(logits, labels).item(),
         class_accuracy(logits, labels, top=5).item(),
     ]
-    assert found == pytest.approx(arrays[f'out/{case}'].tolist(), rel=1e-6)
+    assert actual == pytest.approx(arrays[f'out/{case}'].tolist(), rel=1e-6)
     assert np.allclose(logits.grad.numpy(), arrays[f'out/{case}/grad'], rtol=1e-5, atol=1e-8)
 
 

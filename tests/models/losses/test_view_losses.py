@@ -44,11 +44,11 @@ def brute_force_ssim_error(a, b, row, column):
 
 def test_structural_error_is_its_definition():
     a, b = smooth_image(32), smooth_image(32, seed=1)
-    found = ssim_error(a, b)
-    assert found.shape == a.shape
+    actual = ssim_error(a, b)
+    assert actual.shape == a.shape
     for row, column in ((1, 1), (7, 20), (14, 30)):
         expected = brute_force_ssim_error(a[0, 1], b[0, 1], row, column)
-        assert found[0, 1, row, column].item() == pytest.approx(expected, abs=1e-5)
+        assert actual[0, 1, row, column].item() == pytest.approx(expected, abs=1e-5)
     assert ssim_error(a, a).abs().max() < 1e-6
 
 

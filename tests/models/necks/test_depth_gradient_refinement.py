@@ -18,7 +18,7 @@ def test_derivatives_of_a_ramp_are_its_slope_and_zero():
     inner = slice(2, -2), slice(2, -2)
     assert torch.equal(by_x[inner], torch.full((4, 5), 2.0))
     assert torch.equal(by_y[inner], torch.full((4, 5), -3.0))
-    assert all(not part[inner].any() for part in second)
+    assert all(not tensor[inner].any() for tensor in second)
 
 
 def test_orders_are_those_of_a_cubic():

@@ -22,9 +22,9 @@ def test_perfect_disparities_score_perfectly_and_half_ones_do_not():
     assert score_disparities(perfect(), packed(), DepthMetric('folder'))[
         'abs_rel'
     ] == pytest.approx(0, abs=1e-6)
-    found = score_disparities(perfect() / 2, packed(), DepthMetric('streets_80'))
-    assert found['abs_rel'] == pytest.approx(1.0, abs=1e-6)
-    assert found['d1'] == 0
+    metrics = score_disparities(perfect() / 2, packed(), DepthMetric('streets_80'))
+    assert metrics['abs_rel'] == pytest.approx(1.0, abs=1e-6)
+    assert metrics['d1'] == 0
 
 
 @pytest.mark.parametrize(

@@ -72,13 +72,13 @@ def test_published_outputs_are_reproduced_at_all_scales(reproduced):
     outputs['depth_0'] = head.to_depth(sigmoids[0]) / 5.4
     recorded = {name.split('/')[1] for name in expected if name.startswith('stage/')}
     assert recorded == set(outputs)
-    for name, found in outputs.items():
+    for name, actual in outputs.items():
         stage = {key: expected[f'stage/{name}/{key}'] for key in ('shape', 'stats', 'samples')}
-        found = found.numpy()
-        assert found.shape == tuple(stage['shape'])
-        places = np.linspace(0, found.size - 1, len(stage['samples'])).astype(int)
-        assert relative_error(found.ravel()[places], stage['samples']) < 1e-4, name
-        stats = np.array([found.mean(), found.std(), found.min(), found.max()])
+        actual = actual.numpy()
+        assert actual.shape == tuple(stage['shape'])
+        places = np.linspace(0, actual.size - 1, len(stage['samples'])).astype(int)
+        assert relative_error(actual.ravel()[places], stage['samples']) < 1e-4, name
+        stats = np.array([actual.mean(), actual.std(), actual.min(), actual.max()])
         assert relative_error(stats, stage['stats']) < 1e-4, name
 
 
@@ -142,8 +142,8 @@ def test_a_published_file_with_two_dicts_is_converted(tmp_path):
     state = published_state(load_case('epcdepth_resnet18'))
     parts = {'encoder': {}, 'depth_decoder': {}}
     for name, value in state.items():
-        part, _, rest = name.partition('.')
-        parts[part][rest] = value
+        module_name, _, rest = name.partition('.')
+        parts[module_name][rest] = value
     optimizer = dict(state={0: dict(step=3, exp_avg=torch.zeros(2))}, param_groups=[dict(lr=1e-4)])
     path = tmp_path / 'epcdepth_r18_kitti_192x640_published.pth'
     torch.save(
@@ -151,7 +151,7 @@ def test_a_published_file_with_two_dicts_is_converted(tmp_path):
         path,
     )
     fitting = write_converted('epcdepth', path, tmp_path / 'ours.pth', root=REPO)
-    assert [found.stem for found in fitting] == ['epcdepth_r18_kitti_192x640']
+    assert [path.stem for path in fitting] == ['epcdepth_r18_kitti_192x640']
     written = torch.load(tmp_path / 'ours.pth', weights_only=True)['state_dict']
     expected = convert_official('epcdepth', state)
     assert written.keys() == expected.keys()

@@ -102,11 +102,11 @@ def changes_of_terms(module, views):
     return torch.stack([change_of_term(module, depth, views) for depth in depths])
 
 
-def assert_close_but_for_ties(found, expected, change):
+def assert_close_but_for_ties(actual, expected, change):
     """Compare with the usual tolerance and what ties may change, which must be little."""
     assert (change <= 0.01 * expected).all()
     assert (
-        (found - expected).abs() <= EXACT['atol'] + EXACT['rtol'] * expected.abs() + change
+        (actual - expected).abs() <= EXACT['atol'] + EXACT['rtol'] * expected.abs() + change
     ).all()
 
 
@@ -120,9 +120,9 @@ def test_sigmoids_become_depth():
 
 def test_warps_are_those_of_aligned_corners():
     views = scene_views()
-    found = warped(views, to_depth(scene_sigmoids()[0]))
-    torch.testing.assert_close(found, recorded('warp/out'), rtol=0, atol=2e-5)
-    assert (found - recorded('warp/out_align_corners_false')).abs().max() > 0.01
+    actual = warped(views, to_depth(scene_sigmoids()[0]))
+    torch.testing.assert_close(actual, recorded('warp/out'), rtol=0, atol=2e-5)
+    assert (actual - recorded('warp/out_align_corners_false')).abs().max() > 0.01
     torch.testing.assert_close(
         warped(views, views.depth_hint), recorded('hint/warp'), rtol=0, atol=2e-5
     )
@@ -148,8 +148,8 @@ def test_smoothness_at_both_sizes():
         edge_aware_smoothness(sigmoids[0], image), recorded('smooth/loss_scale0'), **EXACT
     )
     small = resize_map(image, sigmoids[3].shape[-2:])
-    found = edge_aware_smoothness(sigmoids[3], small)
-    torch.testing.assert_close(found, recorded('smooth/loss_scale3_own_size'), **EXACT)
+    actual = edge_aware_smoothness(sigmoids[3], small)
+    torch.testing.assert_close(actual, recorded('smooth/loss_scale3_own_size'), **EXACT)
 
 
 @exactly
@@ -203,7 +203,7 @@ def test_distillation_labels_and_loss():
     module, views = published_loss(), scene_views()
     maps = [resize_map(sigmoid, (32, 64)) for sigmoid in scene_sigmoids()]
     errors = [module.reprojection_error(to_depth(values), views) for values in maps]
-    found, labels = module.distillation(maps, errors), []
+    actual, labels = module.distillation(maps, errors), []
     for group, start in (('decoder', 0), ('encoder', 5)):
         members = slice(start, start + 5)
         clear = ~tied(errors[members])
@@ -218,7 +218,9 @@ def test_distillation_labels_and_loss():
     # A map's distance from its label changes by no more than the label.
     published = [recorded(f'spp/{group}_label') for group in ('decoder', 'encoder')]
     changes = [(label - other).abs().mean() for label, other in zip(labels, published, strict=True)]
-    assert (found - recorded('spp/loss')).abs() <= 1e-6 + 1e-5 * found + torch.stack(changes).mean()
+    assert (actual - recorded('spp/loss')).abs() <= 1e-6 + 1e-5 * actual + torch.stack(
+        changes
+    ).mean()
     terms = [
         log_l1(values, label).mean()
         for members, label in zip((maps[:5], maps[5:]), published, strict=True)
@@ -236,14 +238,14 @@ def gradients():
 
 @exactly
 def test_gradients_of_all_outputs(toss_ties):
-    found, change = gradients(), np.zeros(10)
+    actual, change = gradients(), np.zeros(10)
     for seed in range(8):
         toss_ties(seed)
         distances = [
-            np.linalg.norm(ours - others) for ours, others in zip(found, gradients(), strict=True)
+            np.linalg.norm(ours - others) for ours, others in zip(actual, gradients(), strict=True)
         ]
         change = np.maximum(change, distances)
-    for index, ours in enumerate(found):
+    for index, ours in enumerate(actual):
         expected = recorded(f'grad/disp_{index}').numpy()
         distance, norm = np.linalg.norm(ours - expected), np.linalg.norm(expected)
         assert change[index] < 0.06 * norm, index

@@ -41,18 +41,18 @@ def test_grafted_rows(case, ratio, swap):
         members = np.flatnonzero(side == number)
         partners[members] = torch.from_numpy(members[values()[f'graft/perm_{name}']])
     for key in ('curr', 'curr_color_aug', 'other_side', 'depth_hint'):
-        found = graft_rows(recorded(f'graft/in/{key}'), partners, int(ratio * 20), swap)
-        assert torch.equal(found, recorded(f'graft/{case}/{key}'))
+        actual = graft_rows(recorded(f'graft/in/{key}'), partners, int(ratio * 20), swap)
+        assert torch.equal(actual, recorded(f'graft/{case}/{key}'))
 
 
 def test_post_processing():
-    found = blend_mirrored(recorded('post/l_disp').double(), recorded('post/r_disp').double())
-    torch.testing.assert_close(found, recorded('post/out'), rtol=0, atol=1e-6)
+    actual = blend_mirrored(recorded('post/l_disp').double(), recorded('post/r_disp').double())
+    torch.testing.assert_close(actual, recorded('post/out'), rtol=0, atol=1e-6)
 
 
 def scored(pred, gt, mask, low, high):
-    found = batched_depth_metrics(pred.clamp(low, high), gt, mask)
-    return torch.stack([found[name] for name in METRICS], dim=1).numpy()
+    metrics = batched_depth_metrics(pred.clamp(low, high), gt, mask)
+    return torch.stack([metrics[name] for name in METRICS], dim=1).numpy()
 
 
 def test_evaluation_with_the_stereo_scale_and_with_medians():
@@ -150,8 +150,8 @@ def test_training_resizes(mirrored):
     resize = Resize(scale=(48, 24), resize_depth=False, interpolation='lanczos')
     results = resize(RandomFlip(prob=float(mirrored))(results))
     suffix = '_flip' if mirrored else ''
-    found = results['img'].transpose(2, 0, 1) / 255
-    np.testing.assert_allclose(found, values()[f'transform/out{suffix}'], atol=1e-6)
+    actual = results['img'].transpose(2, 0, 1) / 255
+    np.testing.assert_allclose(actual, values()[f'transform/out{suffix}'], atol=1e-6)
     np.testing.assert_array_equal(results['depth_hint'], values()[f'transform/hint_out{suffix}'][0])
 
 
@@ -172,8 +172,8 @@ def test_fusion_keeps_the_best_candidate():
         recorded(f'fusion/{name}') for name in ('base', 'lookup', 'candidates')
     )
     geometry = camera(*base.shape[1:]), shift('left')
-    found, expected = fuse(base, lookup, candidates, *geometry), recorded('fusion/best_depth')[0]
-    assert (found == expected).float().mean() > 0.99
+    actual, expected = fuse(base, lookup, candidates, *geometry), recorded('fusion/best_depth')[0]
+    assert (actual == expected).float().mean() > 0.99
     # The rest are ties: all candidates look past the border, where rounding decides.
     errors = [
         photometric_error(

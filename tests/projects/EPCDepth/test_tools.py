@@ -29,9 +29,9 @@ ENV = {**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': '', 'PYTHON
 def run(cwd, script, *arguments):
     """Run a tool from another directory; its output is shown if it fails."""
     command = [sys.executable, str(REPO / script), *map(str, arguments)]
-    done = subprocess.run(command, cwd=cwd, env=ENV, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    process = subprocess.run(command, cwd=cwd, env=ENV, capture_output=True, text=True, timeout=300)
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout + process.stderr
 
 
 def metrics(folder):

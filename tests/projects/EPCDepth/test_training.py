@@ -219,12 +219,14 @@ def test_grafting_never_mixes_cameras(quantity):
 
 def test_the_seed_decides_the_graft():
     views = two_lefts(False)
-    found = []
+    actual = []
     for _ in range(2):
         set_random_seed(3)
-        found.append(torch.stack([graft(views.target, views)[0] for _ in range(6)]))
-    assert torch.equal(*found)
-    assert not torch.equal(found[0][0], views.target) or not torch.equal(found[0][1], views.target)
+        actual.append(torch.stack([graft(views.target, views)[0] for _ in range(6)]))
+    assert torch.equal(*actual)
+    assert not torch.equal(actual[0][0], views.target) or not torch.equal(
+        actual[0][1], views.target
+    )
 
 
 def test_distillation_pulls_to_the_best_map():

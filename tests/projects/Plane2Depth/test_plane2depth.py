@@ -72,7 +72,7 @@ def test_weight_decay_spares_the_published_tensors():
     with torch.device('meta'):
         model = build_without_weights(cfg)
     groups = build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
-    found = {
+    actual = {
         parameter: (group['lr'], group['weight_decay'])
         for group in groups
         for parameter in group['params']
@@ -89,7 +89,7 @@ def test_weight_decay_spares_the_published_tensors():
         )
         rate = 1e-5 if published.startswith('backbone.') else 1e-4
         decay = 0.0 if any(key in published for key in free) else 0.05
-        assert found[parameter] == pytest.approx((rate, decay)), published
+        assert actual[parameter] == pytest.approx((rate, decay)), published
 
 
 def test_operations_are_counted_alike_with_and_without_values():
@@ -114,14 +114,14 @@ def test_ten_predictions_are_what_the_formulas_say():
         states = head.decoder(*head.pixel_decoder(feats))
         outputs = head(feats, [sample()], all_layers=True)
     assert outputs['layers'] == list(range(10)) and head.aux_weights == {2: 0.25, 5: 0.5}
-    for place, state in enumerate(states):
+    for number, state in enumerate(states):
         logits = state.mask_logits[0].double().numpy()
         probs = np.exp(logits - logits.max(0)) / np.exp(logits - logits.max(0)).sum(0)
-        widths = np.exp(outputs['distance_logits'][0, place].double().numpy())
+        widths = np.exp(outputs['distance_logits'][0, number].double().numpy())
         widths /= widths.sum()
         edges = np.cumsum([1e-3, *widths])
         centers = (edges[1:] + edges[:-1]) / 2
-        normals = outputs['plane_normals'][0, place].double().numpy()
+        normals = outputs['plane_normals'][0, number].double().numpy()
         depth, expected_normals = np.zeros((16, 24)), np.zeros((3, 16, 24))
         for v in range(16):
             for u in range(24):
@@ -131,8 +131,8 @@ def test_ten_predictions_are_what_the_formulas_say():
                 distance = probs[:, v, u] @ centers * 10
                 depth[v, u] = min(abs(distance / (normal @ ray + 1e-7)), 10)
                 expected_normals[:, v, u] = normal
-        assert np.allclose(outputs['layer_normals'][0, place].numpy(), expected_normals, atol=1e-4)
-        assert np.allclose(outputs['layer_depths'][0, place].numpy(), depth, rtol=1e-3)
+        assert np.allclose(outputs['layer_normals'][0, number].numpy(), expected_normals, atol=1e-4)
+        assert np.allclose(outputs['layer_depths'][0, number].numpy(), depth, rtol=1e-3)
 
 
 def test_a_tilted_plane_is_where_it_is():
@@ -215,8 +215,8 @@ def test_inference_takes_a_camera_and_falls_back_to_the_configs():
     assert not torch.allclose(default.pred_depth, expected)
     inferencer = DepthInferencer(cfg, device='cpu')
     inferencer.model.load_state_dict(model.state_dict())
-    found = inferencer(image, intrinsics=(30, 30, 40, 30))['predictions'][0].pred_depth
-    assert torch.equal(found, expected)
+    actual = inferencer(image, intrinsics=(30, 30, 40, 30))['predictions'][0].pred_depth
+    assert torch.equal(actual, expected)
 
 
 def test_losses_by_hand():
@@ -245,8 +245,8 @@ def rooms(count=4, **pack):
     cfg = load_config(CONFIGS / 'plane2depth_tiny_rooms.py').train_dataloader.dataset
     pipeline = [dict(type='PackDepthInputs', **pack)]
     data = DATASETS.build(dict(cfg, num_scenes=count, image_size=(64, 64), pipeline=pipeline))
-    found = [data[SampleIndex(index, (0, index))] for index in range(count)]
-    return {key: [one[key] for one in found] for key in ('inputs', 'data_samples')}
+    actual = [data[SampleIndex(index, (0, index))] for index in range(count)]
+    return {key: [one[key] for one in actual] for key in ('inputs', 'data_samples')}
 
 
 @pytest.mark.slow
@@ -282,8 +282,8 @@ def test_normals_of_the_data_set_go_before_fitted_ones():
     batch = rooms(2, with_normals=True)['data_samples']
     gt_depth = torch.stack([one.gt_depth for one in batch]).unsqueeze(1)
     intrinsics = torch.stack([one.intrinsics for one in batch])
-    given, known = head.target_normals(gt_depth, intrinsics, batch)
-    assert torch.equal(given, torch.stack([one.normals for one in batch])) and known.all()
+    given, valid = head.target_normals(gt_depth, intrinsics, batch)
+    assert torch.equal(given, torch.stack([one.normals for one in batch])) and valid.all()
     fitted, fits = head.target_normals(gt_depth, intrinsics, [sample(), *batch[1:]])
     cosine = (given * fitted).sum(dim=1, keepdim=True)[fits]
     assert 0.5 < fits.float().mean() < 1

@@ -69,9 +69,9 @@ def test_twenty_iterations_on_kitti_frames(tmp_path):
     sample = runner.train_dataloader.dataset[0]['data_samples']
     gt_depth, intrinsics = sample.gt_depth[None, None], sample.intrinsics[None]
     head = init_model(tmp_path / 'work/iter_20.pth').decode_head
-    normals, known = head.target_normals(gt_depth, intrinsics, [sample])
-    assert known.sum() > 0.3 * (gt_depth > 0).sum()  # sparse ground truth is enough
+    normals, valid = head.target_normals(gt_depth, intrinsics, [sample])
+    assert valid.sum() > 0.3 * (gt_depth > 0).sum()  # sparse ground truth is enough
     # The road lies below the camera: most planes in the lowest rows look up (y runs down).
-    lowest = torch.zeros_like(known)
+    lowest = torch.zeros_like(valid)
     lowest[:, :, -20:] = True
-    assert (normals[:, 1:2][known & lowest] < -0.9).float().mean() > 0.6
+    assert (normals[:, 1:2][valid & lowest] < -0.9).float().mean() > 0.6

@@ -104,11 +104,13 @@ def test_published_outputs_are_reproduced(model, case):
     # resnet_0 is inside timm's network, in front of the first level.
     assert recorded - set(stages) == {'low/resnet_0', 'high/resnet_0'}
     assert set(stages) <= recorded
-    for name, found in stages.items():
-        places = np.linspace(0, found.size - 1, 64).astype(int)
-        assert found.shape == tuple(expected[f'stage/{name}/shape']), name
-        assert relative_error(found.ravel()[places], expected[f'stage/{name}/samples']) < 1e-4, name
-        stats = np.array([found.mean(), found.std(), found.min(), found.max()])
+    for name, actual in stages.items():
+        places = np.linspace(0, actual.size - 1, 64).astype(int)
+        assert actual.shape == tuple(expected[f'stage/{name}/shape']), name
+        assert relative_error(actual.ravel()[places], expected[f'stage/{name}/samples']) < 1e-4, (
+            name
+        )
+        stats = np.array([actual.mean(), actual.std(), actual.min(), actual.max()])
         assert relative_error(stats, expected[f'stage/{name}/stats']) < 1e-4, name
     with torch.inference_mode():
         depth = model(views)

@@ -43,10 +43,10 @@ def test_losses_and_their_gradient_are_the_published_ones():
     losses = dict(
         depth_rmse_log=RMSELogLoss(), gradient=SobelGradientLoss(), normal=SobelNormalLoss()
     )
-    found = {name: loss(fake * 10, real, full(real)) for name, loss in losses.items()}
-    for name, value in found.items():
+    actual = {name: loss(fake * 10, real, full(real)) for name, loss in losses.items()}
+    for name, value in actual.items():
         assert value.item() == pytest.approx(values[f'loss/{name}'].item(), rel=1e-5), name
-    total = sum(found.values())
+    total = sum(actual.values())
     total.backward()
     assert total.item() == pytest.approx(values['loss/total'].item(), rel=1e-5)
     expected = values['loss/total_grad']
@@ -74,10 +74,10 @@ def test_targets_shrink_as_published(blocks, side, unit, name):
     assert np.allclose(expected * 255, np.round(expected * 255), atol=1e-4)
     depth = np.kron(values[f'data/{blocks}_blocks'] / unit, np.ones((side, side), np.float32))
     depth = torch.from_numpy(depth)[None, None]
-    found, valid = downsample_valid(depth, full(depth), expected.shape[-2:])
+    actual, valid = downsample_valid(depth, full(depth), expected.shape[-2:])
     assert valid.all()
-    assert np.abs(found[0].numpy() - expected).max() < 2 / 255
-    assert np.abs(found[0].numpy() - expected).mean() < 0.75 / 255
+    assert np.abs(actual[0].numpy() - expected).max() < 2 / 255
+    assert np.abs(actual[0].numpy() - expected).mean() < 0.75 / 255
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_diffusion_sums_products_of_differences():
     torch.manual_seed(0)
     module = BoundaryDiffusion(1).double()
     feat, guidance = torch.randn(2, 1, 1, 5, 6, dtype=torch.float64)
-    found = module.guided_differences(feat, guidance)
+    actual = module.guided_differences(feat, guidance)
     weight = module.conv_difference.weight[0, 0]
     expected = torch.zeros(3, 4, dtype=torch.float64)
     for dy in range(3):
@@ -142,7 +142,7 @@ def test_diffusion_sums_products_of_differences():
             expected += (
                 weight[dy, dx] * (feat[around] - feat[inner]) * (guidance[around] - guidance[inner])
             )
-    assert torch.allclose(found[0, 0, 1:-1, 1:-1], expected)
+    assert torch.allclose(actual[0, 0, 1:-1, 1:-1], expected)
 
 
 def test_base_depth_agrees_with_a_guided_filter_and_keeps_steps():
@@ -179,7 +179,9 @@ def test_gradients_reach_every_parameter(guidance):
         sample.gt_depth = torch.rand(64, 96) * 5 + 1
     losses = model(torch.rand(2, 3, 64, 96), samples, mode='loss')
     assert set(losses) == {
-        f'loss_{part}{name}' for part in ('', 'base_') for name in ('depth', 'gradient', 'normal')
+        f'loss_{prefix}{name}'
+        for prefix in ('', 'base_')
+        for name in ('depth', 'gradient', 'normal')
     }
     sum(losses.values()).backward()
     dead = [name for name, parameter in model.named_parameters() if parameter.grad is None]

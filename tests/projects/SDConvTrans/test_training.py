@@ -30,11 +30,11 @@ def test_nyu_is_scored_under_both_protocols(name):
         metric.process(
             {}, [dict(pred_depth=pred_depth, gt_depth=gt_depth, img_path='a.png', dataset='nyu')]
         )
-        found = metric.evaluate(1)
-        assert found['abs_rel'] == pytest.approx(0, abs=1e-6)
+        metrics = metric.evaluate(1)
+        assert metrics['abs_rel'] == pytest.approx(0, abs=1e-6)
         # A 24th of the rows is twice too far.
-        assert found['sdconvtrans_full/abs_rel'] == pytest.approx(1 / 24, rel=1e-2)
-        assert found['sdconvtrans_full/log10'] == pytest.approx(np.log(2) / 24, rel=1e-3)
+        assert metrics['sdconvtrans_full/abs_rel'] == pytest.approx(1 / 24, rel=1e-2)
+        assert metrics['sdconvtrans_full/log10'] == pytest.approx(np.log(2) / 24, rel=1e-3)
 
 
 def test_operations_are_counted_without_memory():

@@ -132,8 +132,8 @@ def test_losses_and_gradients_are_the_published_ones(model):
         'aux_loss_ce_2',
         'aux_loss_ce_5',
     ):
-        found = losses[name.replace('ce', 'class')].item()
-        assert found == pytest.approx(float(values[f'model/decode.{name}']), rel=1e-4), name
+        actual = losses[name.replace('ce', 'class')].item()
+        assert actual == pytest.approx(float(values[f'model/decode.{name}']), rel=1e-4), name
     assert total.item() == pytest.approx(float(values['model/total']), rel=1e-4)
     model.zero_grad()
     total.backward()
@@ -148,8 +148,8 @@ def test_losses_and_gradients_are_the_published_ones(model):
     }
     largest = max(norms.values())
     for name, parameter in model.named_parameters():
-        found = 0.0 if parameter.grad is None else parameter.grad.norm().item()
-        assert found == pytest.approx(norms[source[name]], rel=1e-3, abs=1e-5 * largest), name
+        actual = 0.0 if parameter.grad is None else parameter.grad.norm().item()
+        assert actual == pytest.approx(norms[source[name]], rel=1e-3, abs=1e-5 * largest), name
 
 
 def named(norms):

@@ -55,8 +55,8 @@ def test_class_loss_on_probabilities_is_the_published_one():
     values = load_arrays('scaledepth_losses')
     logits = torch.from_numpy(values['input/class_logits'])
     labels = torch.from_numpy(values['input/class_label']).long()
-    found = DoubleSoftmaxClassLoss(0.01)(logits, labels)
-    assert found.item() == pytest.approx(float(values['ce/probabilities']), rel=1e-5)
+    actual = DoubleSoftmaxClassLoss(0.01)(logits, labels)
+    assert actual.item() == pytest.approx(float(values['ce/probabilities']), rel=1e-5)
 
 
 def test_training_without_embeddings_says_what_to_run(tmp_path):
@@ -153,8 +153,8 @@ def test_windows_share_the_scale_of_the_image_when_asked():
     ],
 )
 def test_scene_categories_come_from_paths(path, dataset, category):
-    found = AddSceneCategory().transform(dict(img_path=path, dataset=dataset, scene_class=99))
-    assert found.get('scene_class') == (None if category is None else CATEGORIES.index(category))
+    actual = AddSceneCategory().transform(dict(img_path=path, dataset=dataset, scene_class=99))
+    assert actual.get('scene_class') == (None if category is None else CATEGORIES.index(category))
 
 
 def test_there_are_28_categories_and_the_last_is_outdoor():

@@ -137,10 +137,10 @@ def test_the_tool_writes_numbers_and_pictures(tmp_path):
         '4',
     ]
     tool = REPO / 'projects/SparsePixelStudy/tools/run_study.py'
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, str(tool), *arguments], capture_output=True, text=True, timeout=300
     )
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
     results = json.loads((tmp_path / 'study.json').read_text())
     assert set(results) == set(configs)
     for result in results.values():

@@ -10,7 +10,7 @@ from depth.registry import METRICS
 
 @METRICS.register_module()
 class UnscoredPredictions(BaseMetric):
-    """Placeholder metric for test sets without ground truth: counts the predictions and returns no numbers.
+    """Placeholder metric for test sets without ground truth, which counts the predictions.
 
     Args:
         hint: Advice on using the predictions, logged with their number.
@@ -31,7 +31,9 @@ class UnscoredPredictions(BaseMetric):
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Count one batch."""
-        self.results.extend(sample.get('img_path', '') for sample in data_samples)
+        # mmengine warns of a metric without results, so each prediction leaves its name.
+        for sample in data_samples:
+            self.results.append(sample.get('img_path', ''))
 
     def compute_metrics(self, results: list[str]) -> dict[str, float]:
         """Log the number of predictions and return no metrics."""

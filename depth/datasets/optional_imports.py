@@ -15,5 +15,6 @@ def import_optional(name: str, needed_for: str) -> ModuleType:
     except ImportError as error:
         library = name.partition('.')[0]
         raise ImportError(
-            f'{needed_for} needs {library}, which is not installed: pip install "depth-toolbox[optional]"'
+            f'{needed_for} needs {library}, which is not installed: pip install '
+            '"depth-toolbox[optional]"'
         ) from error
