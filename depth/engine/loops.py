@@ -132,11 +132,14 @@ class ResumableIterLoop(IterBasedTrainLoop):
                 f'{type(sampler).__name__} cannot start at iteration {self._iter}, so the data order after this resume '
                 'differs from the uninterrupted run; use ResumableInfiniteSampler'
             )
-        self.dataloader_iterator = _cycle(self.dataloader)
+        # Made here, because it draws a seed for its workers: after the random state is restored, a
+        # resumed run would be one draw ahead.
+        self.dataloader_iterator = _cycle(self.dataloader, iter(self.dataloader))
 
 
-def _cycle(dataloader: DataLoader) -> Iterator:
-    """Yield the batches of a data loader again and again."""
+def _cycle(dataloader: DataLoader, first_pass: Iterator) -> Iterator:
+    """Yield the batches of a pass through a data loader, then those of further passes."""
+    yield from first_pass
     while True:
         yield from dataloader
 

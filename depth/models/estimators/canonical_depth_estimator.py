@@ -51,6 +51,10 @@ class CanonicalDepthEstimator(DepthEstimator):
         height, width = size
         return outputs['depth'].float()[..., :height, :width]
 
+    def _trained_depth(self, outputs: dict[str, Tensor], size: Sequence[int]) -> Tensor:
+        """Return the same in training."""
+        return self._depth_of(outputs, size)
+
     def _set_field(
         self,
         sample: DepthDataSample,

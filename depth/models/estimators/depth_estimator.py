@@ -173,10 +173,14 @@ class DepthEstimator(BaseModel):
         outputs = self.decode_head(self.extract_feat(inputs), data_samples)
         losses = self.decode_head.loss(outputs, gt_depth, data_samples)
         if self.extra_losses:
-            depth = self.decode_head.resize(outputs['depth'].float(), gt_depth.shape[-2:])
+            depth = self._trained_depth(outputs, gt_depth.shape[-2:])
             for name, loss in self.extra_losses.items():
                 losses[f'loss_{name}'] = loss(depth, data_samples, inputs, self.prediction_type)
         return losses
+
+    def _trained_depth(self, outputs: dict[str, Tensor], size: Sequence[int]) -> Tensor:
+        """Return the depth (N, 1, H, W) of a head's outputs at ``size``, not clamped to the range."""
+        return self.decode_head.resize(outputs['depth'].float(), size)
 
     def _check_labels(self, data_samples: list[DepthDataSample]) -> None:
         """Raise ValueError if samples have relative labels, which no loss of the model takes."""

@@ -176,6 +176,26 @@ def test_the_config_of_mixed_worlds_trains_both():
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
 
 
+@pytest.mark.parametrize('method', ['binsformer', 'adabins', 'depth_anything'])
+def test_any_head_takes_extra_losses(method):
+    """Also heads with losses on bins and of several layers, which see metric samples alone."""
+    extra = dict(relative=dict(type='RelativeLabelLoss'), normal=dict(type='NormalLoss'))
+    path = REPO / f'configs/synthetic/{method}_tiny_rooms.py'
+    cfg = load_config(path, {'model.extra_losses': extra})
+    rooms = dict(cfg.train_dataloader.dataset.to_dict(), num_scenes=1, image_size=(64, 64))
+    relative = [dict(type='MakeLabelsRelative'), dict(type='PackDepthInputs')]
+    samples = [DATASETS.build(rooms)[0], DATASETS.build(dict(rooms, pipeline=relative))[0]]
+    torch.manual_seed(SEED)
+    model = MODELS.build(cfg.model).train()
+    batch = model.data_preprocessor(pseudo_collate(samples), training=True)
+    losses = model(**batch, mode='loss')
+    for name in ('loss_depth', 'loss_relative', 'loss_normal'):
+        assert losses[name].isfinite() and losses[name] > 0, name
+    sum(value for name, value in losses.items() if 'loss' in name).backward()
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    assert all(gradient.isfinite().all() for gradient in gradients)
+
+
 def test_the_losses_stay_on_the_device(monkeypatch):
     """No read of the host, and no copy to the device, in losses on labels of all kinds."""
     from tests.fake_cuda import CUDA, Transfers, fake_cuda, run_backward
