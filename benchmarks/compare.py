@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from .memory import count_synchronizations, cuda_peak, process_peak
+from .memory import count_synchronizations, cuda_peak, process_peak, profile_kernels
 from .settings import Setting, Spec
 from .timing import (
     Case,
@@ -15,6 +15,7 @@ from .timing import (
 )
 
 WARMUP = 2
+CUDA_STEPS = 5  # of one repetition, so that the launch of the first one does not count
 
 
 def compare(
@@ -36,7 +37,8 @@ def compare(
         progress: Called with a line of text before each step.
 
     Returns:
-        ``rows``, one a setting, and ``ratios`` of every other setting to the first.
+        ``rows``, one a setting, and ``ratios`` of every other setting to the first; on CUDA also
+        ``kernels``: the ten that take most time of a step of each setting.
     """
     cases, resident = [], []
     for setting in settings:
@@ -49,7 +51,9 @@ def compare(
         interleave([case], 0, spec.device, warmup=WARMUP, progress=progress)
         cases.append(case)
         resident.append(_allocated(spec.device) - before)
-    times = interleave(cases, repeats, spec.device, progress=progress)
+    steps = CUDA_STEPS if spec.device.startswith('cuda') else 1
+    times = interleave(cases, repeats, spec.device, steps=steps, progress=progress)
+    kernels = {}
     rows = [summary(case, seconds) for case, seconds in zip(cases, times, strict=True)]
     for case, setting, row, resident_bytes in zip(cases, settings, rows, resident, strict=True):
         with case.context():
@@ -57,12 +61,14 @@ def compare(
             if spec.device.startswith('cuda'):
                 row['peak_memory_mb'] = cuda_peak(case.step, resident_bytes) / 1e6
                 row['synchronizations'] = count_synchronizations(case.step)
+                row['launches'], kernels[setting.name] = profile_kernels(case.step)
         if memory and not spec.device.startswith('cuda'):
             progress(f'memory of {setting.name} in a fresh process')
             steps = getattr(importlib.import_module(module), 'MEMORY_STEPS', 1)
             peak = process_peak(module, spec, setting, steps)
             row['extra_memory_mb'] = None if peak is None else peak / 1e6
-    return dict(rows=rows, ratios=ratios(cases, times, rows))
+    result = dict(rows=rows, ratios=ratios(cases, times, rows))
+    return result | dict(kernels=kernels) if kernels else result
 
 
 def ratios(

@@ -2,6 +2,7 @@
 
 import importlib
 import multiprocessing
+from collections import Counter
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -97,3 +98,25 @@ def count_synchronizations(step: Callable[[], object]) -> int:
     finally:
         torch.cuda.set_sync_debug_mode('default')
     return sum('synchroniz' in str(warning.message) for warning in caught)
+
+
+def profile_kernels(step: Callable[[], object], most: int = 10) -> tuple[int, list[dict]]:
+    """Return how many kernels one repetition launches on CUDA, and those that take most time.
+
+    Each is ``name``, ``calls`` and ``ms`` in all.
+    """
+    from torch.profiler import ProfilerActivity, profile
+
+    torch.cuda.synchronize()
+    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+        step()
+        torch.cuda.synchronize()
+    calls, seconds = Counter(), Counter()
+    for event in profiler.events():
+        if event.device_type == torch.autograd.DeviceType.CUDA:
+            calls[event.name] += 1
+            seconds[event.name] += event.time_range.elapsed_us() / 1e6
+    longest = []
+    for name, spent in seconds.most_common(most):
+        longest.append(dict(name=name[:120], calls=calls[name], ms=spent * 1e3))
+    return calls.total(), longest

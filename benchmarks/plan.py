@@ -15,16 +15,27 @@ SCALEDEPTH = 'projects/ScaleDepth/configs/ScaleDepth/scaledepth_clip_NYU_KITTI_3
 class Measurement(NamedTuple):
     """One command: its title on the page, mode and arguments of ``benchmark.py``.
 
-    Mode ``presets`` is ``compare_presets.py``; ``picture`` is what it draws, beside the page.
+    Mode ``presets`` is ``compare_presets.py``; ``picture`` is what it draws, beside the page. With
+    ``settings``, each is a process of its own, so that a failure loses one row; ratios are to the
+    first. ``step`` is that of ``gpu_check.sh``, ``timeout`` seconds of one process.
     """
 
     title: str
     mode: str
     arguments: tuple[str, ...]
     picture: str | None = None
+    settings: tuple[str, ...] = ()
+    step: int | None = None
+    timeout: int = 3600
+
+    def commands(self) -> list[list[str]]:
+        """Return the command of each process, without the options for device and output."""
+        if not self.settings:
+            return [self.command()]
+        return [[*self.command(), '--setting', setting] for setting in self.settings]
 
     def command(self) -> list[str]:
-        """Return the tool and its arguments, without the options for device and output."""
+        """Return the tool and its arguments, without settings, device and output."""
         if self.mode == 'presets':
             command = ['tools/analysis_tools/compare_presets.py', *self.arguments]
             if self.picture:
@@ -36,7 +47,17 @@ class Measurement(NamedTuple):
 PUBLISHED = ('--published', '--vs', 'default')
 WITH_BF16 = (*PUBLISHED, '--vs', BF16)
 EVERYTHING = f'{BF16} optim_wrapper.optimizer.fused=True channels_last=True compile=True'
-WITH_ALL = (*WITH_BF16, '--vs', EVERYTHING)
+CHANNELS_LAST = 'channels_last=True'
+FP16 = 'optim_wrapper.type=AmpOptimWrapper optim_wrapper.dtype=float16'
+# Settings of a training step on CUDA, none of them compiled.
+EAGER = (
+    'published',
+    'published_tf32',
+    'backend=triton',
+    BF16,
+    f'{BF16} optim_wrapper.optimizer.fused=True {CHANNELS_LAST}',
+)
+QUICK = ('--repeats', '5')
 RECOMPUTE_BLOCKS = ('--vs', 'model.backbone.backbone.grad_checkpointing=True')
 RECOMPUTE = (
     *RECOMPUTE_BLOCKS,
@@ -57,6 +78,9 @@ INFER_OTHERS = {
         (config, '--repeats', '5', '--cfg-options', 'model.test_cfg.flip=False'),
     )
     for name, (title, config) in OTHER_METHODS.items()
+}
+INFER_OTHERS_CUDA = {
+    name: measurement._replace(step=4, timeout=60) for name, measurement in INFER_OTHERS.items()
 }
 PLAN: dict[str, dict[str, Measurement]] = dict(
     cpu=dict(
@@ -159,49 +183,90 @@ PLAN: dict[str, dict[str, Measurement]] = dict(
         ),
     ),
     cuda=dict(
+        ops=Measurement(
+            'Deformable attention',
+            'ops',
+            ('--sizes', 'hahi_swinl', 'stem_swinl', 'scaledepth', '--repeats', '5'),
+            step=1,
+            timeout=180,
+        ),
+        ops_scan=Measurement(
+            'Deformable attention, tiles and warps of the Triton kernels',
+            'ops',
+            ('--scan', '--sizes', 'hahi_swinl', 'stem_swinl', '--repeats', '3', '--no-memory'),
+            step=1,
+            timeout=150,
+        ),
         train_depthformer=Measurement(
             'Training step, DepthFormer Swin-L, 2 x 352x704',
             'train',
-            (DEPTHFORMER_L, '--batch-size', '2', *WITH_ALL),
+            (DEPTHFORMER_L, '--batch-size', '2', *QUICK),
+            settings=EAGER,
+            step=2,
+            timeout=100,
         ),
         train_binsformer=Measurement(
             'Training step, BinsFormer Swin-L, 2 x 416x544',
             'train',
-            (BINSFORMER_L, '--batch-size', '2', *WITH_ALL),
-        ),
-        train_scaledepth=Measurement(
-            'Training step, ScaleDepth-NK, 8 x 352x512',
-            'train',
-            (SCALEDEPTH, '--batch-size', '8', '--shape', '352', '512', *WITH_ALL),
+            (BINSFORMER_L, '--batch-size', '2', *QUICK),
+            settings=EAGER,
+            step=2,
+            timeout=100,
         ),
         infer_depthformer=Measurement(
             'Inference, DepthFormer Swin-L, 1 x 352x1216 with flip',
             'infer',
-            (
-                DEPTHFORMER_L,
-                *PUBLISHED,
-                *('--vs', 'autocast=bf16'),
-                *('--vs', 'inference.autocast=bfloat16 inference.compile=True'),
-                *('--vs', 'inference.autocast=bfloat16 inference.cuda_graph=True'),
+            (DEPTHFORMER_L, *QUICK),
+            settings=(
+                'published',
+                'published_tf32',
+                'default',
+                'autocast=bf16',
+                'inference.autocast=bfloat16 inference.cuda_graph=True',
+                'inference.autocast=bfloat16 inference.compile=True',
             ),
+            step=3,
+            timeout=120,
+        ),
+        train_compiled=Measurement(
+            'Compiled training step, DepthFormer Swin-L, 2 x 352x704',
+            'train',
+            (DEPTHFORMER_L, '--batch-size', '2', *QUICK),
+            settings=('default', f'{FP16}', f'{BF16} {CHANNELS_LAST}', EVERYTHING),
+            step=3,
+            timeout=170,
         ),
         train_recomputing=Measurement(
             'Price of activation checkpointing, DepthFormer Swin-L, 2 x 352x704',
             'train',
-            (DEPTHFORMER_L, '--batch-size', '2', *RECOMPUTE),
+            (DEPTHFORMER_L, '--batch-size', '2', *QUICK),
+            settings=('default', *RECOMPUTE[1::2]),
+            step=3,
+            timeout=60,
         ),
-        ops=Measurement('Deformable attention', 'ops', ()),
+        train_scaledepth=Measurement(
+            'Training step, ScaleDepth-NK, 8 x 352x512, random text embeddings',
+            'train',
+            (SCALEDEPTH, '--batch-size', '8', '--shape', '352', '512', *QUICK),
+            settings=('published', 'published_tf32', 'default', BF16),
+            step=4,
+            timeout=90,
+        ),
         metrics=Measurement(
             'Scoring beside DepthFormer Swin-T, 480x640',
             'metrics',
             (DEPTHFORMER_T,),
+            step=4,
+            timeout=60,
         ),
-        **INFER_OTHERS,
+        **INFER_OTHERS_CUDA,
         presets=Measurement(
             'Nothing is bought with quality, 96x128',
             'presets',
-            (TINY,),
+            (TINY, '--seeds', '0'),
             'images/presets_cuda.png',
+            step=4,
+            timeout=300,
         ),
     ),
 )

@@ -24,8 +24,43 @@ def write_result(result: dict, path: Path) -> None:
     write_atomically(path, json.dumps(result, indent=2) + '\n')
 
 
+def join_results(parts: list[dict]) -> dict:
+    """Return the results of several processes as one, with ratios to the first row of the first.
+
+    The ratio of two processes is that of their medians, its range that of their extremes.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    joined = dict(parts[0], rows=[], ratios=[], kernels={})
+    for part in parts:
+        joined['rows'] += part['rows']
+        joined['kernels'] |= part.get('kernels', {})
+    base = joined['rows'][0]
+    for row in joined['rows'][1:]:
+        speed = dict(
+            median=base['median_ms'] / row['median_ms'],
+            min=base['min_ms'] / row['max_ms'],
+            max=base['max_ms'] / row['min_ms'],
+        )
+        ratio = dict(setting=row['setting'], base=base['setting'], speed=speed)
+        for key in ('peak_memory_mb', 'extra_memory_mb'):
+            if row.get(key) and base.get(key):
+                ratio['memory'] = base[key] / row[key]
+        joined['ratios'].append(ratio)
+    return joined
+
+
+def load_results(folder: Path) -> dict[str, dict]:
+    """Return results by name, from one file each or from bundles (``step2.json``)."""
+    results = {}
+    for path in sorted(folder.glob('*.json')):
+        content = json.loads(path.read_text(encoding='utf-8'))
+        results |= content.get('results', {path.stem: content})
+    return results
+
+
 def format_result(result: dict, markdown: bool = False, picture: str | None = None) -> str:
-    """Return the tables of a result, its ratios, and the environment that it was measured in.
+    """Return the tables of a result, and its ratios; for a terminal also the environment.
 
     Args:
         result: As a mode returns it, with ``environment``.
@@ -40,11 +75,10 @@ def format_result(result: dict, markdown: bool = False, picture: str | None = No
         lines += [f'![loss curves]({picture})', '']
     bullet = '- ' if markdown else ''
     lines += [f'{bullet}{remark}' for remark in remarks(result)]
-    environment = describe_environment(result['environment'])
     if markdown:
-        lines += ['', f'`{result["environment"]["command"]}`', '', environment, '']
+        lines.append('')
     else:
-        lines.append(environment)
+        lines.append(describe_environment(result['environment']))
     return '\n'.join(lines)
 
 

@@ -1,7 +1,7 @@
 """Specification of a benchmark: a config, and the settings of it that are compared."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -11,7 +11,16 @@ from depth.cli import parse_cfg_options
 from depth.engine.config import load_config, skip_pretrained
 from depth.ops import use_backend
 
-WORDS = ('default', 'published', 'backend', 'flip', 'autocast', 'packed')
+WORDS = (
+    'default',
+    'published',
+    'published_tf32',
+    'backend',
+    'flip',
+    'autocast',
+    'packed',
+    'launch',
+)
 
 
 @dataclass(frozen=True)
@@ -48,20 +57,24 @@ class Setting:
         options: Config values by dotted key.
         published: Eager, float32, deformable attention by ``grid_sample``, the loader of the
             published kind.
+        tf32: With ``published``: TF32 products, as PyTorch 1.7 to 1.11 computed them by default.
         backend: Of the deformable attention, see :func:`depth.ops.ms_deform_attn`.
         flip: Average with the mirrored image; None: as the config says.
         autocast: ``bf16`` or ``fp16`` for inference; training says
             ``optim_wrapper.type=AmpOptimWrapper``.
         packed: Mode data reads its frame from a pack.
+        launch: Tile and warps of the Triton kernels instead of the fastest, as ``128x1``.
     """
 
     name: str = 'default'
     options: dict = field(default_factory=dict)
     published: bool = False
+    tf32: bool = False
     backend: str = 'auto'
     flip: bool | None = None
     autocast: str | None = None
     packed: bool = False
+    launch: str | None = None
 
     @contextmanager
     def surroundings(self, device: str) -> Iterator[None]:
@@ -71,11 +84,20 @@ class Setting:
         # steps; hence no context at all.
         autocast = nullcontext() if dtype is None else torch.autocast(device.split(':')[0], dtype)
         with (
-            tensor_float(False if self.published else self.options.get('env_cfg.tf32')),
+            tensor_float(self.tf32 if self.published else self.options.get('env_cfg.tf32')),
             use_backend('reference' if self.published else self.backend),
+            self._launch(),
             autocast,
         ):
             yield
+
+    def _launch(self) -> AbstractContextManager:
+        if self.launch is None:
+            return nullcontext()
+        from depth.ops.ms_deform_attn_triton import use_launches
+
+        tile, _, warps = self.launch.partition('x')
+        return use_launches([(int(tile), int(warps))])
 
     def load(self, spec: Spec) -> Config:
         """Read the config as the setting has it; no weights are fetched."""
@@ -109,11 +131,13 @@ def parse_setting(text: str) -> Setting:
     return Setting(
         name=text,
         options=parse_cfg_options([f'{key}={value}' for key, value in items.items()]),
-        published='published' in words,
+        published='published' in words or 'published_tf32' in words,
+        tf32='published_tf32' in words,
         backend=words.get('backend', 'auto'),
         flip=None if 'flip' not in words else words['flip'] == 'True',
         autocast=words.get('autocast'),
         packed='packed' in words,
+        launch=words.get('launch'),
     )
 
 

@@ -33,6 +33,7 @@ def interleave(
     repeats: int,
     device: str = 'cpu',
     warmup: int = 0,
+    steps: int = 1,
     progress: Callable[[str], None] = lambda text: None,
 ) -> list[list[float]]:
     """Run every case in turn, ``repeats`` times.
@@ -42,6 +43,7 @@ def interleave(
         repeats: Rounds.
         device: Where the work is done; on CUDA the clock is read when the device is idle.
         warmup: Rounds before the first one that counts.
+        steps: Steps of one repetition, of which the mean counts.
         progress: Called with a line of text before each round.
 
     Returns:
@@ -56,21 +58,22 @@ def interleave(
         )
         for case, seconds in zip(cases, times, strict=True):
             with case.context():
-                elapsed = timed(case.step, device)
+                elapsed = timed(case.step, device, steps)
             if number >= 0:
                 seconds.append(elapsed)
     return times
 
 
-def timed(step: Callable[[], object], device: str = 'cpu') -> float:
-    """Return the seconds that ``step`` takes on the device."""
+def timed(step: Callable[[], object], device: str = 'cpu', steps: int = 1) -> float:
+    """Return the seconds that ``step`` takes on the device, the mean of ``steps`` in a row."""
     # CUDA calls return before the work is finished.
     wait = torch.cuda.synchronize if device.startswith('cuda') else (lambda: None)
     wait()
     start = time.perf_counter()
-    step()
+    for _ in range(steps):
+        step()
     wait()
-    return time.perf_counter() - start
+    return (time.perf_counter() - start) / steps
 
 
 def summary(case: Case, seconds: Sequence[float]) -> dict:

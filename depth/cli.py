@@ -57,6 +57,23 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_backend_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--deform-attn-backend``, which sets ``DEPTH_DEFORM_ATTN_BACKEND`` when it is parsed."""
+    parser.add_argument(
+        '--deform-attn-backend',
+        action=_SetBackend,
+        choices=['auto', 'reference', 'torch', 'triton'],
+        help='implementation of deformable attention (default: DEPTH_DEFORM_ATTN_BACKEND of the environment, or else '
+        'deform_attn_backend of the config, or else auto: Triton on CUDA)',
+    )
+
+
+class _SetBackend(argparse.Action):
+    def __call__(self, parser, namespace, value, option_string=None) -> None:
+        os.environ['DEPTH_DEFORM_ATTN_BACKEND'] = value
+        setattr(namespace, self.dest, value)
+
+
 def add_launch_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--launcher`` and ``--local_rank``, which :func:`set_local_rank` passes on."""
     parser.add_argument(

@@ -196,9 +196,14 @@ def _call_node(node, received: dict) -> tuple:
     is_python = isinstance(node, torch.autograd.function.BackwardCFunction)
     outputs = node.apply(*grads) if is_python else node(*grads)
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-    if len(outputs) != len(node.next_functions):  # a Python node has None for what is no tensor
-        outputs = tuple(output for output in outputs if output is not None)
-    return outputs
+    outputs = list(outputs)
+    # A Python node has None, but no edge, for what is no tensor: a custom operator's last argument,
+    # and the sides of levels, which come before reference points (they may have None too).
+    if len(outputs) > len(node.next_functions) and outputs[-1] is None:
+        outputs.pop()
+    while len(outputs) > len(node.next_functions):
+        del outputs[[output is None for output in outputs].index(True)]
+    return tuple(outputs)
 
 
 def _fitted(grad: Tensor, metadata) -> Tensor:

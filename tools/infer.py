@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from depth.cli import add_cfg_options, parse_cfg_options, run_tool
+from depth.cli import add_backend_option, add_cfg_options, parse_cfg_options, run_tool
 
 
 def parse_args() -> argparse.Namespace:
@@ -46,6 +46,7 @@ def parse_args() -> argparse.Namespace:
         metavar='DEGREES',
         help='horizontal field of view, instead',
     )
+    add_backend_option(parser)
     add_cfg_options(parser)
     return parser.parse_args()
 

@@ -3,6 +3,7 @@
 import argparse
 
 from depth.cli import (
+    add_backend_option,
     add_cfg_options,
     add_launch_options,
     parse_cfg_options,
@@ -40,6 +41,7 @@ def parse_args() -> argparse.Namespace:
         help='also score the predictions under every other protocol that applies to the data set',
     )
     add_launch_options(parser)
+    add_backend_option(parser)
     add_cfg_options(parser)
     return parser.parse_args()
 

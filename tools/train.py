@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from depth.cli import (
+    add_backend_option,
     add_cfg_options,
     add_launch_options,
     parse_cfg_options,
@@ -53,6 +54,7 @@ def parse_args() -> argparse.Namespace:
         help='scale learning rate and length of the published recipe to the batch size of this launch (docs/train.md)',
     )
     add_launch_options(parser)
+    add_backend_option(parser)
     add_cfg_options(parser)
     return parser.parse_args(_with_amp_value(sys.argv[1:]))
 

@@ -8,11 +8,16 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose
+from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from torch import nn
 
 from depth.cameras import check_camera
-from depth.engine.acceleration import speed_up_inference, use_channels_last
+from depth.engine.acceleration import (
+    set_attention_backend,
+    speed_up_inference,
+    use_channels_last,
+)
 from depth.engine.checkpoint import load_checkpoint_file, load_model_state
 from depth.engine.config import open_config, skip_pretrained
 from depth.engine.errors import ConfigError
@@ -83,6 +88,9 @@ def init_model(
     model.cfg = cfg
     model.source = 'random weights' if checkpoint is None else str(checkpoint)
     model = model.to(device).eval()
+    backend = set_attention_backend(model, cfg, device)
+    if backend is not None:
+        print_log(backend, logger='current')
     if cfg.get('channels_last'):
         use_channels_last(model)
     speed_up_inference(model, cfg.get('inference'))

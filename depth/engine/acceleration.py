@@ -5,17 +5,22 @@ inference.
 """
 
 import functools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
+from mmengine.config import Config
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from depth.models.layers.deformable_attention import MultiScaleDeformableAttention
 from depth.models.losses import FollowsIteration
+from depth.ops import check_backend, select_backend
 
 from .cuda_graph import CudaGraphs
+from .errors import ConfigError
 
 DTYPES = dict(bfloat16=torch.bfloat16, float16=torch.float16)
 # Methods of estimators that run the network.
@@ -23,6 +28,54 @@ PREDICTIONS = ('predict_depth', 'predict_inverse_depth')
 # Methods of estimators that are compiled for the training, the first that there is.
 # Self-supervised ones collect their views before, and EPCDepth draws where to graft them.
 LOSSES = ('view_losses', 'loss')
+BACKEND_KEY, BACKEND_VARIABLE = 'deform_attn_backend', 'DEPTH_DEFORM_ATTN_BACKEND'
+
+
+def set_attention_backend(model: nn.Module, cfg: Config, device: str | torch.device) -> str | None:
+    """Choose the backend of a model's deformable attention layers, in place.
+
+    The environment variable ``DEPTH_DEFORM_ATTN_BACKEND`` (which ``--deform-attn-backend`` of the
+    tools sets) comes before ``deform_attn_backend`` of the config; without either it is ``'auto'``.
+
+    Args:
+        model: The model.
+        cfg: Its config.
+        device: Device on which it will run.
+
+    Returns:
+        A line that says which backend runs and why; None if the model has no such layer.
+
+    Raises:
+        ConfigError: If there is no such backend, or it cannot run here.
+    """
+    layers = []
+    for module in model.modules():
+        if isinstance(module, MultiScaleDeformableAttention):
+            layers.append(module)
+    choice, source = cfg.get(BACKEND_KEY) or 'auto', BACKEND_KEY
+    if os.environ.get(BACKEND_VARIABLE):
+        choice, source = os.environ[BACKEND_VARIABLE], BACKEND_VARIABLE
+    try:
+        check_backend(choice)
+    except ValueError as error:
+        raise ConfigError(f'{source}: {error}') from error
+    if not layers:
+        return None
+    for layer in layers:
+        layer.backend = choice
+    # Layers see values of their weights' dtype, or of autocast's.
+    weight, heads = layers[0].value_proj.weight, layers[0].num_heads
+    value = weight.new_empty(1, 1, heads, len(weight) // heads, device=device)
+    backend, reason = select_backend(value, choice)
+    if backend == 'triton' and choice != 'auto':
+        from depth.ops.ms_deform_attn_triton import unsupported_reason
+
+        obstacle = unsupported_reason(value)
+        if obstacle:
+            raise ConfigError(f"{source} is 'triton', which cannot run: {obstacle}; take 'auto'")
+    if choice != 'auto':
+        reason = f'as {source} says'
+    return f'deformable attention: backend {backend}, {reason}'
 
 
 def use_channels_last(model: nn.Module) -> None:

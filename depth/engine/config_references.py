@@ -18,7 +18,8 @@ CONFIG_KEYS = frozenset(
     'custom_hooks data_preprocessor load_from resume launcher env_cfg log_processor log_level '
     'visualizer default_scope randomness experiment_name work_dir runner_type custom_imports '
     'model_wrapper_cfg sync_bn find_unused_parameters compile activation_checkpointing '
-    'channels_last inference default_intrinsics load_strict load_published'.split()
+    'channels_last inference deform_attn_backend default_intrinsics load_strict '
+    'load_published'.split()
 )
 REFERENCE = re.compile(r'\$\{([^${}]*)\}')
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.dist import (
     broadcast_object_list,
     get_dist_info,
@@ -29,6 +30,7 @@ from depth.registry import RUNNERS
 from .acceleration import (
     compile_losses,
     recompute_activations,
+    set_attention_backend,
     speed_up_inference,
     use_channels_last,
 )
@@ -143,6 +145,9 @@ class DepthRunner(Runner):
     def build_model(self, model: nn.Module | dict) -> nn.Module:
         """Build the model, in channels-last order if the config says so."""
         model = super().build_model(model)
+        backend = set_attention_backend(model, self.cfg, get_device())
+        if backend is not None:
+            self.logger.info(backend)
         if self.cfg.get('channels_last'):
             use_channels_last(model)
         return model

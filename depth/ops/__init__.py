@@ -1,5 +1,19 @@
 """Operations with several implementations behind one entry point."""
 
-from .ms_deform_attn import ms_deform_attn, use_backend
+from .ms_deform_attn import (
+    BACKENDS,
+    check_backend,
+    deformable_attention,
+    ms_deform_attn,
+    select_backend,
+    use_backend,
+)
 
-__all__ = ['ms_deform_attn', 'use_backend']
+__all__ = [
+    'BACKENDS',
+    'check_backend',
+    'deformable_attention',
+    'ms_deform_attn',
+    'select_backend',
+    'use_backend',
+]

@@ -1,4 +1,4 @@
-"""Multi-scale deformable attention: the entry point and the reference implementation.
+"""Multi-scale deformable attention: the entry points and the reference implementation.
 
 Reference: Deformable DETR, https://arxiv.org/abs/2010.04159
 """
@@ -9,6 +9,8 @@ from contextlib import contextmanager
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from depth.device_constants import device_constant
 
 from .ms_deform_attn_torch import ms_deform_attn_torch
 
@@ -27,13 +29,42 @@ def use_backend(backend: str) -> Iterator[None]:
         ValueError: If the backend is unknown.
     """
     global _auto_backend
-    _check_backend(backend)
+    check_backend(backend)
     previous = _auto_backend
     _auto_backend = backend
     try:
         yield
     finally:
         _auto_backend = previous
+
+
+def select_backend(value: Tensor, backend: str = 'auto') -> tuple[str, str]:
+    """Return the backend that runs for ``value`` (N, S, H, D), and the reason.
+
+    ``'auto'`` is the backend of :func:`use_backend`, otherwise Triton on CUDA and torch elsewhere.
+    On CUDA without Triton it is the reference: the stem layer of DepthFormer Swin-L (2 x 61 952
+    queries) takes about 100 launches in a training step, and 16 500 by the torch backend, which
+    saves memory for them. The reference's backward pass adds by atomics, so that deterministic runs
+    take torch.
+
+    Raises:
+        ValueError: If the backend is unknown.
+    """
+    check_backend(backend)
+    if backend != 'auto':
+        return backend, 'as requested'
+    if _auto_backend != 'auto':
+        return _auto_backend, 'set by use_backend'
+    if not value.is_cuda:
+        return 'torch', f'on {value.device.type}'
+    from .ms_deform_attn_triton import unsupported_reason
+
+    reason = unsupported_reason(value)
+    if reason is None:
+        return 'triton', 'on CUDA'
+    if torch.are_deterministic_algorithms_enabled():
+        return 'torch', f'deterministic, without Triton kernels: {reason}'
+    return 'reference', f'without Triton kernels: {reason}'
 
 
 def ms_deform_attn(
@@ -57,8 +88,8 @@ def ms_deform_attn(
         sampling_locations: (N, Q, H, L, P, 2), (x, y), P points in each level.
         attention_weights: (N, Q, H, L, P).
         backend: ``'reference'`` (by ``grid_sample``, any dtype, stores every sample), ``'torch'``
-            (any device, little memory), ``'triton'`` (CUDA) or ``'auto'``: the backend of
-            :func:`use_backend`, otherwise torch.
+            (any device, little memory), ``'triton'`` (CUDA) or ``'auto'``, see
+            :func:`select_backend`.
 
     Returns:
         (N, Q, H * D), dtype of ``value``.
@@ -69,18 +100,61 @@ def ms_deform_attn(
     """
     shapes = [(int(height), int(width)) for height, width in spatial_shapes]
     _check_shapes(value, shapes, sampling_locations, attention_weights)
-    _check_backend(backend)
-    if backend == 'auto':
-        backend = _auto_backend
-    if backend == 'auto':
-        backend = 'torch'  # until the Triton kernels have run on a real GPU
-    if backend == 'reference':
+    selected, _ = select_backend(value, backend)
+    if selected == 'reference':
         return ms_deform_attn_reference(value, shapes, sampling_locations, attention_weights)
-    if backend == 'torch':
+    if selected == 'torch':
         return ms_deform_attn_torch(value, shapes, sampling_locations, attention_weights)
     from .ms_deform_attn_triton import ms_deform_attn_triton
 
     return ms_deform_attn_triton(value, shapes, sampling_locations, attention_weights)
+
+
+def deformable_attention(
+    value: Tensor,
+    spatial_shapes: Sequence[Sequence[int]],
+    reference_points: Tensor,
+    offsets: Tensor,
+    logits: Tensor,
+    backend: str = 'auto',
+) -> Tensor:
+    """Multi-scale deformable attention, from what a layer predicts.
+
+    :func:`ms_deform_attn` at the locations ``reference_points + offsets / (w, h)`` with the softmax
+    of the logits as weights. Both are computed in float32, whatever the dtype of the arguments: in
+    bfloat16, a location is off by up to 2 pixels of a level that is 1000 pixels wide. The Triton
+    kernels compute them on the fly.
+
+    Args:
+        value: (N, S, H, D), as in :func:`ms_deform_attn`.
+        spatial_shapes: (h, w) of the L levels.
+        reference_points: (N or 1, Q, L or 1, 2) as (x, y) in [0, 1].
+        offsets: (N, Q, H, L, P, 2) in pixels of each level.
+        logits: (N, Q, H, L, P); their softmax is over levels and points.
+        backend: As in :func:`ms_deform_attn`.
+
+    Returns:
+        (N, Q, H * D), dtype of ``value``.
+
+    Raises:
+        ValueError: If shapes do not fit each other or the backend is unknown.
+        RuntimeError: If ``'triton'`` is requested where it cannot run.
+    """
+    shapes = [(int(height), int(width)) for height, width in spatial_shapes]
+    _check_shapes(value, shapes, offsets, logits)
+    _check_references(reference_points, offsets)
+    selected, _ = select_backend(value, backend)
+    if selected == 'triton':
+        from .ms_deform_attn_triton import deformable_attention_triton
+
+        return deformable_attention_triton(value, shapes, reference_points, offsets, logits)
+    dtype = torch.promote_types(offsets.dtype, torch.float32)
+    sides = tuple((max(width, 1), max(height, 1)) for height, width in shapes)
+    sizes = device_constant(sides, offsets.device, dtype)[:, None]  # (L, 1, 2): w, h
+    references = reference_points[:, :, None, :, None, :].to(dtype)
+    locations = references + offsets.to(dtype) / sizes
+    weights = logits.flatten(3).to(torch.promote_types(logits.dtype, torch.float32)).softmax(dim=-1)
+    return ms_deform_attn(value, shapes, locations, weights.view(logits.shape), selected)
 
 
 def ms_deform_attn_reference(
@@ -122,7 +196,8 @@ def ms_deform_attn_reference(
     return output.to(value.dtype).contiguous()
 
 
-def _check_backend(backend: str) -> None:
+def check_backend(backend: str) -> None:
+    """Raise a ValueError if there is no such backend."""
     if backend not in BACKENDS:
         raise ValueError(f'backend is one of {", ".join(map(repr, BACKENDS))}, got {backend!r}')
 
@@ -148,3 +223,14 @@ def _check_shapes(
         raise ValueError(
             f'sampling_locations are for (images, heads, levels) {actual}, value and levels for {expected}'
         )
+
+
+def _check_references(references: Tensor, offsets: Tensor) -> None:
+    images, queries, _, levels = offsets.shape[:4]
+    if references.ndim == 4:
+        fits = references.shape[0] in (1, images) and references.shape[2] in (1, levels)
+        if fits and references.shape[1] == queries and references.shape[3] == 2:
+            return
+    raise ValueError(
+        f'reference_points must be ({images} or 1, {queries}, {levels} or 1, 2), got {tuple(references.shape)}'
+    )

@@ -1,14 +1,16 @@
 """The page of measurements: what was measured, and nothing else."""
 
 import json
+import subprocess
 
 import pytest
 
-from benchmarks import Case, interleave
+from benchmarks import Case, interleave, parse_setting
 from benchmarks.environment import environment
 from benchmarks.plan import PLAN
+from benchmarks.results import join_results, load_results
 from benchmarks.timing import paired_ratio, summary
-from benchmarks.write_page import BEGIN, END, write_page
+from benchmarks.write_page import BEGIN, END, SUMMARY_BEGIN, SUMMARY_END, write_page
 from tests.shared import REPO
 
 
@@ -17,9 +19,31 @@ def test_every_measurement_names_files_and_modes_that_exist():
         for measurement in measurements.values():
             modes = ('train', 'infer', 'data', 'ops', 'metrics', 'startup', 'graphs', 'presets')
             assert measurement.mode in modes
-            for argument in measurement.command():
-                if argument.endswith('.py'):
-                    assert (REPO / argument).is_file()
+            for command in measurement.commands():
+                for argument in command:
+                    if argument.endswith('.py'):
+                        assert (REPO / argument).is_file()
+
+
+def test_the_plan_for_a_gpu_is_in_four_steps_of_single_settings():
+    assert {measurement.step for measurement in PLAN['cuda'].values()} == {1, 2, 3, 4}
+    settings = PLAN['cuda']['train_depthformer'].settings
+    assert settings[0] == 'published'
+    for text in settings:
+        parse_setting(text)
+    assert parse_setting('published_tf32').tf32
+    assert any(parse_setting(text).backend == 'triton' for text in settings)
+    assert len(PLAN['cuda']['train_depthformer'].commands()) == len(settings)
+
+
+def test_the_check_on_a_gpu_names_steps_and_tests_that_exist():
+    script = REPO / 'benchmarks/gpu_check.sh'
+    done = subprocess.run(['bash', script, '5', 'out'], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert 'STEP is 1, 2, 3 or 4' in done.stderr
+    for word in script.read_text().split():
+        if word.startswith(('tests/', 'tools/')):
+            assert (REPO / word).exists(), word
 
 
 def result():
@@ -30,23 +54,50 @@ def result():
     return dict(rows=rows, ratios=ratios, environment=environment('cpu'))
 
 
-def test_the_page_holds_results_and_says_what_was_not_measured(tmp_path):
+def test_the_page_holds_what_was_measured_alone(tmp_path):
     page = tmp_path / 'page.md'
-    page.write_text(f'before\n{BEGIN}\nold\n{END}\nafter\n')
+    marks = f'{SUMMARY_BEGIN}\n{SUMMARY_END}\n'
+    page.write_text(f'before\n{marks}{BEGIN}\nold\n{END}\nafter\n')
     (tmp_path / 'results/cpu').mkdir(parents=True)
     (tmp_path / 'results/cpu/infer_depthformer.json').write_text(json.dumps(result()))
     write_page(page, tmp_path / 'results')
     text = page.read_text()
-    assert text.startswith(f'before\n{BEGIN}')
+    assert text.startswith(f'before\n{SUMMARY_BEGIN}')
     assert text.endswith(f'{END}\nafter\n')
     assert 'old' not in text
-    total = sum(len(measurements) for measurements in PLAN.values())
-    assert text.count('\nnot measured\n') == total - 1
+    assert text.count('### ') == 1  # one was measured
+    assert 'GPU' not in text
     assert '| default |' in text
     assert '2.00 of its memory' in text  # a ratio of one half
     assert f'torch {result()["environment"]["versions"]["torch"]}' in text
     write_page(page, tmp_path / 'results')
     assert page.read_text() == text
+
+
+def test_processes_of_single_settings_are_joined_and_read_from_a_bundle(tmp_path):
+    parts = []
+    for setting, milliseconds in (('published', 8.0), ('backend=triton', 2.0)):
+        row = dict(setting=setting, median_ms=milliseconds, peak_memory_mb=milliseconds * 50)
+        row |= dict(min_ms=milliseconds - 1, max_ms=milliseconds + 1, launches=7)
+        kernels = {setting: [dict(name='gemm', calls=1, ms=1.0)]}
+        parts.append(dict(rows=[row], ratios=[], kernels=kernels, environment=environment('cpu')))
+    joined = join_results(parts)
+    (ratio,) = joined['ratios']
+    assert ratio['speed'] == dict(median=4.0, min=7 / 3, max=9.0)
+    assert ratio['memory'] == 4.0
+    assert set(joined['kernels']) == {'published', 'backend=triton'}
+    (tmp_path / 'results/cuda').mkdir(parents=True)
+    bundle = dict(results=dict(train_depthformer=joined))
+    (tmp_path / 'results/cuda/step2.json').write_text(json.dumps(bundle))
+    assert load_results(tmp_path / 'results/cuda') == bundle['results']
+    page = tmp_path / 'page.md'
+    page.write_text(f'{SUMMARY_BEGIN}\n{SUMMARY_END}\n{BEGIN}\n{END}\n')
+    write_page(page, tmp_path / 'results')
+    line = (
+        '| Training step, DepthFormer Swin-L, 2 x 352x704 | GPU | `backend=triton` | 4.00 | 0.25 |'
+    )
+    assert line in page.read_text()
+    assert page.read_text().rstrip().endswith(END)
 
 
 def test_a_page_without_marks_is_not_touched(tmp_path):

@@ -39,11 +39,17 @@ def parse_args() -> argparse.Namespace:
         help='measure the published setting: eager, float32, deformable attention by grid_sample, the published loader',
     )
     parser.add_argument(
+        '--setting',
+        metavar='"K=V ..."',
+        help='measure this first instead of the default, in the words of --vs',
+    )
+    parser.add_argument(
         '--vs',
         action='append',
         default=[],
         metavar='"K=V ..."',
-        help='compare with these config values, or with: default, published, backend=reference|torch|triton, '
+        help='compare with these config values, or with: default, published, published_tf32 (TF32 as older PyTorch), '
+        'backend=reference|torch|triton, launch=TILExWARPS, '
         'flip=True|False, autocast=bf16|fp16 (inference), packed (mode data); may be repeated',
     )
     parser.add_argument(
@@ -79,9 +85,14 @@ def parse_args() -> argparse.Namespace:
         help='mode data: decoded beside every sample',
     )
     parser.add_argument('--sizes', nargs='+', help='mode ops: which sizes, all by default')
+    parser.add_argument(
+        '--scan', action='store_true', help='mode ops: only Triton, with every tile and warps'
+    )
     parser.add_argument('--out', type=Path, help='also write the numbers as JSON')
     add_cfg_options(parser)
     args = parser.parse_args()
+    if args.setting and args.published:
+        parser.error('give --setting or --published, not both')
     if args.config is None and args.mode not in ('ops', 'startup'):
         parser.error(f'mode {args.mode} needs a config')
     return args
@@ -137,13 +148,15 @@ def measure(args: argparse.Namespace, device: str) -> dict:
         workers=args.workers,
     )
     first = replace(Setting('published' if args.published else 'default'), published=args.published)
+    if args.setting:
+        first = parse_setting(args.setting)
     settings = [first, *(parse_setting(text) for text in args.vs)]
     repeats, memory = args.repeats or REPEATS[args.mode], not args.no_memory
     if args.mode == 'data':
         fixed = args.fixed_image if args.fixed_image.is_file() else None
         return data.run(spec, settings, repeats, fixed, progress)
     if args.mode == 'ops':
-        return ops.run(spec, args.sizes or list(ops.SIZES), repeats, memory, progress)
+        return ops.run(spec, args.sizes or list(ops.SIZES), repeats, memory, args.scan, progress)
     if args.mode == 'metrics':
         return metrics.run(spec, first, repeats, progress)
     if args.mode == 'startup':

@@ -2,15 +2,20 @@
 
 python tools/analysis_tools/benchmark_all.py                 # on a GPU machine, or an idle CPU machine
 python tools/analysis_tools/benchmark_all.py --only data_kitti data_nyu
+python tools/analysis_tools/benchmark_all.py --step 2 --results OUT --no-page      # one part of the plan for a GPU
 python tools/analysis_tools/benchmark_all.py --page-only     # write the page again from the results that are there
 
-Each measurement is a process of benchmark.py or compare_presets.py; one that fails or takes too long keeps the result
-it had, and is named.
+Each measurement is a process of benchmark.py or compare_presets.py, on a GPU each setting of it; one that fails or
+takes too long is named, and keeps the result it had. Results are written as they come, with --step into one file.
 """
 
 import argparse
+import json
+import shlex
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 from depth.cli import run_tool
@@ -31,13 +36,19 @@ def parse_args() -> argparse.Namespace:
         default=[],
         help='further arguments of benchmark.py, last',
     )
-    parser.add_argument('--timeout', type=int, default=3600, help='seconds for one measurement')
+    parser.add_argument(
+        '--step', type=int, help='only the measurements of this step of gpu_check.sh'
+    )
+    parser.add_argument(
+        '--timeout', type=int, help='seconds for one process (default: that of the measurement)'
+    )
     parser.add_argument(
         '--results', type=Path, default=ROOT / 'docs/benchmarks', help='folder of the JSON files'
     )
     parser.add_argument(
         '--page', type=Path, default=ROOT / 'docs/benchmarks.md', help='page to fill'
     )
+    parser.add_argument('--no-page', action='store_true', help='write no page')
     parser.add_argument('--page-only', action='store_true', help='measure nothing')
     return parser.parse_args()
 
@@ -61,29 +72,75 @@ def main() -> int:
             raise ValueError(
                 f'--only: there is no {", ".join(sorted(unknown))}, only {", ".join(PLAN[device])}'
             )
-        for name in args.only or PLAN[device]:
+        for name in names_of(args, PLAN[device]):
             print(f'{name} on {device}', flush=True)
             if not measure(args, device, name, PLAN[device][name]):
                 failed.append(name)
-    write_page(args.page, args.results)
-    print(f'{args.page} is written; failed: {", ".join(failed) or "none"}')
+    if not args.no_page:
+        write_page(args.page, args.results)
+        print(f'{args.page} is written')
+    print(f'failed: {", ".join(failed) or "none"}')
     return int(bool(failed))
 
 
+def names_of(args: argparse.Namespace, plan: dict) -> list[str]:
+    """Return the names of the measurements to make."""
+    if args.only:
+        return args.only
+    return [name for name in plan if args.step is None or plan[name].step == args.step]
+
+
 def measure(args: argparse.Namespace, device: str, name: str, measurement) -> bool:
-    """Run one command; True if it gave a result."""
-    out = args.results / device / f'{name}.json'
-    command = [*measurement.command(), '--device', device]
+    """Run the processes of a measurement and write what they measure; True if none failed."""
+    from benchmarks.results import join_results, write_result
+
+    folder = args.results / device
+    parts = []
+    complete = True
+    for command in measurement.commands():
+        with tempfile.TemporaryDirectory() as temporary:
+            out = Path(temporary, f'{name}.json')
+            timeout = args.timeout or measurement.timeout
+            command = [*command, '--device', device]
+            complete &= run_command(command, out, timeout, args.extra)
+            if out.is_file():
+                parts.append(json.loads(out.read_text(encoding='utf-8')))
+                parts[-1]['environment']['command'] = shlex.join(['python', *command, *args.extra])
+            for path in Path(temporary).glob(f'{name}_*.json'):  # curves of the presets
+                write_result(json.loads(path.read_text(encoding='utf-8')), folder / path.name)
+        if parts:
+            result = join_results(parts)
+            if measurement.settings:
+                whole = ['python', 'tools/analysis_tools/benchmark_all.py', '--device', device]
+                result['environment']['command'] = shlex.join([*whole, '--only', name])
+            path = folder / f'{name}.json'
+            if args.step is not None:
+                path = folder / f'step{args.step}.json'
+                result = dict(results=read_bundle(path) | {name: result})
+            write_result(result, path)
+    return complete
+
+
+def read_bundle(path: Path) -> dict:
+    """Return the results by name that a step has written before."""
+    if not path.is_file():
+        return {}
+    return json.loads(path.read_text(encoding='utf-8'))['results']
+
+
+def run_command(command: list[str], out: Path, timeout: int, extra: list[str]) -> bool:
+    """Run one process; True if it gave a result."""
+    started = time.monotonic()
     try:
-        process = subprocess.run(
-            [sys.executable, *command, '--out', str(out), *args.extra],
-            cwd=ROOT,
-            timeout=args.timeout,
+        done = subprocess.run(
+            [sys.executable, *command, '--out', str(out), *extra], cwd=ROOT, timeout=timeout
         )
     except subprocess.TimeoutExpired:
-        print(f'{name}: stopped after {args.timeout} s')
+        print(f'stopped after {timeout} s: {shlex.join(command)}', flush=True)
         return False
-    return process.returncode == 0
+    seconds = time.monotonic() - started
+    print(f'{seconds:.0f} s, exit code {done.returncode}: {shlex.join(command)}', flush=True)
+    return done.returncode == 0
 
 
 if __name__ == '__main__':

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from depth.device_constants import device_constant
-from depth.ops import ms_deform_attn
+from depth.ops import deformable_attention
 
 from .position_encoding import SinePositionEncoding
 from .transformer import FeedForward
@@ -69,6 +68,7 @@ class MultiScaleDeformableAttention(nn.Module):
                 f'deformable attention: num_heads={num_heads} does not divide embed_dims={embed_dims}'
             )
         self.num_heads, self.num_levels, self.num_points = num_heads, num_levels, num_points
+        self.backend = 'auto'  # see depth.ops.select_backend; set for a model by the runner
         samples = num_heads * num_levels * num_points
         self.sampling_offsets = nn.Linear(embed_dims, samples * 2)
         self.attention_weights = nn.Linear(embed_dims, samples)
@@ -114,17 +114,14 @@ class MultiScaleDeformableAttention(nn.Module):
         batch, num_queries = query.shape[:2]
         placed = query if query_pos is None else query + query_pos
         shape = (batch, num_queries, self.num_heads, self.num_levels, self.num_points)
-        offsets = self.sampling_offsets(placed).view(*shape, 2).to(reference_points.dtype)
-        weights = self.attention_weights(placed).view(*shape[:3], -1).softmax(dim=-1).view(shape)
-        # Offsets are in pixels of a level, locations in shares of its sides. In bfloat16, which has
-        # eight bits, a location in a map of 304 columns would be off by up to half a column.
-        sides = tuple((int(width), int(height)) for height, width in spatial_shapes)
-        sizes = device_constant(sides, offsets.device, offsets.dtype)
-        locations = reference_points[:, :, None, :, None, :] + offsets / sizes[:, None, :]
+        offsets = self.sampling_offsets(placed).view(*shape, 2)
+        logits = self.attention_weights(placed).view(shape)
         values = self.value_proj(value).view(
             batch, value.shape[1], self.num_heads, -1
         )  # (N, S, H, E / H)
-        attended = ms_deform_attn(values, spatial_shapes, locations, weights)  # (N, Q, E)
+        attended = deformable_attention(
+            values, spatial_shapes, reference_points, offsets, logits, self.backend
+        )  # (N, Q, E)
         return query + self.dropout(self.output_proj(attended))
 
 
