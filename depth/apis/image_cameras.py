@@ -5,13 +5,45 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from depth.cameras import check_camera, pinhole_matrix
 from depth.datasets.folder import OtherCamerasError, read_cameras
 
+# Numbers of the block of EXIF data and of its entry, see the EXIF standard 2.3, section 4.6.
+EXIF_BLOCK, FOCAL_LENGTH_35MM = 0x8769, 0xA405
+FILM_DIAGONAL = math.hypot(36, 24)  # mm
+
+
+def camera_from_exif(path: str | Path) -> np.ndarray | None:
+    """Return K (3, 3) in pixels of the stored image from the focal length in its EXIF data.
+
+    The focal length is the one for 35 mm film; its ratio to the diagonal is that of the image. The
+    principal point is the centre.
+
+    Args:
+        path: Image file.
+
+    Returns:
+        None if the file states no such focal length.
+
+    Reference: the reader of Depth Pro, https://github.com/apple/ml-depth-pro.
+    """
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            focal_mm = float(image.getexif().get_ifd(EXIF_BLOCK).get(FOCAL_LENGTH_35MM, 0))
+    # No image of Pillow's, one of too many pixels, or damaged data.
+    except (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError):
+        return None
+    if not 0 < focal_mm < math.inf:
+        return None
+    focal = focal_mm * math.hypot(width, height) / FILM_DIAGONAL
+    return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
+
 
 class ImageCameras:
-    """Camera of each image: from the caller, from ``intrinsics.json`` or from the config.
+    """Camera of each image: from the caller, ``intrinsics.json``, the config or EXIF data.
 
     Args:
         intrinsics: fx, fy, cx, cy in pixels, for all images.
@@ -73,7 +105,9 @@ class ImageCameras:
         if camera is not None:
             file = self._file_of_folder[Path(path).resolve().parent]
             return check_camera(camera, str(file), size)
-        return self.default
+        if self.default is not None or path is None:
+            return self.default
+        return camera_from_exif(path)
 
     def _camera_from_file(self, path: str) -> list[list[float]] | None:
         """Return K of an image from the nearest ``intrinsics.json``, None if there is none.

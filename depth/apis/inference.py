@@ -22,6 +22,8 @@ from depth.integrity import check_predictions
 from depth.registry import MODELS, TRANSFORMS
 from depth.structures import DepthDataSample
 
+from .image_cameras import camera_from_exif
+
 Image = str | Path | np.ndarray
 CHECKPOINT_SUFFIXES = ('.pth', '.pt', '.ckpt')
 
@@ -121,7 +123,7 @@ def inference_model(
         model: From :func:`init_model`.
         images: Path or BGR uint8 array (H, W, 3), one or a list.
         intrinsics: K (3, 3) of the images, in pixels, for methods that use the camera; by default
-            ``default_intrinsics`` of the config.
+            ``default_intrinsics`` of the config, or the focal length in the EXIF data of a file.
         name: Name of an image given as an array, for messages.
 
     Returns:
@@ -160,7 +162,8 @@ def prepare_image(
         model: From :func:`init_model`.
         image: Path or BGR uint8 array (H, W, 3).
         pipeline: From :func:`inference_pipeline`, to build it once for many images.
-        intrinsics: K (3, 3) in pixels; by default ``default_intrinsics`` of the config.
+        intrinsics: K (3, 3) in pixels; by default ``default_intrinsics`` of the config, or the focal
+            length in the EXIF data of a file.
 
     Raises:
         FileNotFoundError: If the image does not exist.
@@ -172,6 +175,10 @@ def prepare_image(
         results['cam_intrinsic'] = check_camera(intrinsics, 'intrinsics')
     elif default is not None:
         results['cam_intrinsic'] = check_camera(default, 'default_intrinsics of the config')
+    elif not isinstance(image, np.ndarray):
+        camera = camera_from_exif(image)
+        if camera is not None:
+            results['cam_intrinsic'] = camera
     data = (pipeline or inference_pipeline(model.cfg))(results)
     return model.data_preprocessor(
         dict(inputs=[data['inputs']], data_samples=[data['data_samples']])

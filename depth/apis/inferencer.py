@@ -203,6 +203,10 @@ def _write(
 ) -> None:
     """Write the results of one image and list them in its entry and in ``result``."""
     depth = sample.pred_depth.numpy()
+    # Pixels that the method masks, such as sky, have no depth in pictures and point clouds.
+    visible = depth
+    if 'pred_mask' in sample:
+        visible = np.where(sample.pred_mask.numpy() > 0.5, depth, np.float32(0))
     quantity = get_prediction_type(sample.metainfo.get('prediction_type', 'metric'))
     unit = ' m' if quantity is PredictionType.METRIC else ''
     top, left, cropped = 0, 0, img
@@ -210,6 +214,11 @@ def _write(
     if 'crop_box' in sample.metainfo:
         top, left, height, width = sample.metainfo['crop_box']
         cropped = img[top : top + height, left : left + width]
+    if camera is not None:
+        # The principal point moves with the crop.
+        camera = camera - [[0, 0, left], [0, 0, top], [0, 0, 0]]
+    elif 'pred_intrinsics' in sample:
+        camera = sample.pred_intrinsics.numpy()
     for kind in OUTPUTS:
         if kind not in outputs:
             continue
@@ -225,14 +234,13 @@ def _write(
         elif kind == 'npy':
             write_array(path, depth)
         elif kind == 'color':
-            write_image(path, draw_color_map(depth, quantity.is_inverse, unit))
+            write_image(path, draw_color_map(visible, quantity.is_inverse, unit))
         elif kind == 'panel':
-            write_image(path, draw_panel(cropped, depth, inverse=quantity.is_inverse, unit=unit))
+            write_image(path, draw_panel(cropped, visible, inverse=quantity.is_inverse, unit=unit))
         else:
             if quantity.is_inverse:  # no point where the inverse depth is zero
-                depth = np.divide(1, depth, out=np.zeros_like(depth), where=depth > 0)
-            # The principal point moves with the crop.
-            write_ply(path, depth, camera - [[0, 0, left], [0, 0, top], [0, 0, 0]], cropped)
+                visible = np.divide(1, visible, out=np.zeros_like(visible), where=visible > 0)
+            write_ply(path, visible, camera, cropped)
             if quantity.ambiguity == 1 and UNSCALED_CLOUDS not in result['notes']:
                 result['notes'].append(UNSCALED_CLOUDS)
         entry['files'].append(relative_path)
@@ -241,7 +249,8 @@ def _write(
 
 NO_CLOUDS = (
     'no point clouds: they need the camera; give --intrinsics FX FY CX CY or --fov DEGREES, an '
-    'intrinsics.json beside images/, or default_intrinsics in the config'
+    'intrinsics.json beside images/, default_intrinsics in the config, a focal length in the EXIF data, '
+    'or a model that estimates the camera'
 )
 NO_RELATIVE_CLOUDS = (
     'no point clouds: the model predicts depth or inverse depth up to a factor and an offset, and the unknown offset '
@@ -342,12 +351,13 @@ def draw_color_map(depth: np.ndarray, inverse: bool = False, unit: str = ' m') -
     """Return a map (H, W) as BGR uint8 with a colour bar at its right.
 
     Args:
-        depth: Metres, or inverse depth.
+        depth: Metres, 0 = none; or inverse depth.
         inverse: Whether it is inverse depth.
         unit: Unit of the bar.
     """
+    values = depth if inverse or not (depth > 0).any() else depth[depth > 0]
     # Percentiles: a single far pixel would leave all others one colour.
-    low, high = np.percentile(depth, (1, 99)).tolist()
+    low, high = np.percentile(values, (1, 99)).tolist()
     height, width = depth.shape
     factor = max(1, min(round(240 / height), MAX_COLOR_WIDTH // width))
     colors = cv2.resize(

@@ -30,7 +30,7 @@ def draw_panel(
 
     Args:
         img: BGR uint8, (H, W, 3).
-        pred_depth: Predicted depth in metres, (H, W).
+        pred_depth: Predicted depth in metres, (H, W), 0 = none.
         gt_depth: Ground truth in metres, (H, W), 0 = none; without it only image and prediction are
             drawn.
         min_depth: Metres of the near end of the bar; from the maps by default.
@@ -39,6 +39,8 @@ def draw_panel(
         unit: Unit of the bar, '' for a prediction without one.
     """
     values = pred_depth
+    if not inverse and (pred_depth > 0).any():
+        values = pred_depth[pred_depth > 0]
     if gt_depth is not None and (gt_depth > 0).any():
         values = gt_depth[gt_depth > 0]
     # Percentiles: a single far pixel would leave all others one colour.

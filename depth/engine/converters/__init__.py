@@ -19,7 +19,9 @@ from .depth_anything import (
     convert_dinov2,
     convert_dpt_decoder,
 )
+from .depth_pro import convert_depth_pro
 from .metric3d import convert_metric3d
+from .moge import convert_moge2
 from .query_heads import (
     MASK2FORMER_RULES,
     convert_binsformer,
@@ -39,6 +41,7 @@ __all__ = [
     'convert_bts',
     'convert_depth_anything_3',
     'convert_depth_anything_v2',
+    'convert_depth_pro',
     'convert_depthformer',
     'convert_dinov2',
     'convert_dpt',
@@ -46,6 +49,7 @@ __all__ = [
     'convert_mask_head',
     'convert_metric3d',
     'convert_mmdepth_binsformer',
+    'convert_moge2',
     'convert_newcrfs',
     'convert_official',
     'convert_simipu',

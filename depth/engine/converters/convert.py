@@ -92,17 +92,20 @@ def write_converted(
     root = Path(root) if root else Path.cwd()
     import_project_converters(root)
     find_converter(method)
-    state = convert_official(method, published_weights(load_checkpoint_file(source)), str(source))
+    checkpoint = load_checkpoint_file(source)
+    options = find_source(method).stated_options(checkpoint)
+    state = convert_official(method, published_weights(checkpoint), str(source))
     if config is not None:
-        problems = find_problems(state, load_config(config), lenient=True)
+        problems = find_problems(state, _config_with(config, options), lenient=True)
         if problems:
             raise ValueError(f'{source} does not fill the model of {config}: {problems}')
         fitting = [Path(config)]
     else:
-        fitting = find_fitting(method, state, source, root)
+        fitting = find_fitting(method, state, source, root, options)
     if is_encoder(state):
         fitting = []
-    save_atomically(dict(meta=_checkpoint_meta(method, source, fitting), state_dict=state), target)
+    meta = _checkpoint_meta(method, source, fitting, options)
+    save_atomically(dict(meta=meta, state_dict=state), target)
     return fitting
 
 
@@ -184,19 +187,24 @@ def find_problems(state: Mapping[str, Tensor], cfg: Config, lenient: bool = Fals
 
 
 def find_fitting(
-    method: str, state: Mapping[str, Tensor], source: str | Path, root: Path
+    method: str,
+    state: Mapping[str, Tensor],
+    source: str | Path,
+    root: Path,
+    options: Mapping | None = None,
 ) -> list[Path]:
     """Return the shipped configs of a method whose model the weights fill.
 
     Several can fit, because a data set changes no shape; if the converter names one for the file, or
     one has the name of the file, it is chosen. If no config takes all weights, the optional ones need not fit.
+    ``options`` are those of the model that the file states itself.
 
     Raises:
         ValueError: If none fits; the message gives the reason for the nearest one.
     """
     configs = {}
     for path in shipped_configs(method, root):
-        cfg = load_config(path)
+        cfg = _config_with(path, options)
         # Methods may share a folder; a config can say to which one it belongs.
         if (cfg.get('load_published') or {}).get('method', method) == method:
             configs[path] = cfg
@@ -242,7 +250,16 @@ def import_project_converters(root: Path) -> None:
             raise ConfigError(f'{path} cannot be imported: {error}') from error
 
 
-def _checkpoint_meta(method: str, source: str | Path, fitting: list[Path]) -> dict:
+def _config_with(path: str | Path, options: Mapping | None) -> Config:
+    """Read a config and replace the options that a published file states itself."""
+    cfg = load_config(path)
+    cfg.merge_from_dict(dict(options or {}))
+    return cfg
+
+
+def _checkpoint_meta(
+    method: str, source: str | Path, fitting: list[Path], options: Mapping
+) -> dict:
     meta = dict(
         converted_from=Path(source).name,
         method=method,
@@ -250,7 +267,7 @@ def _checkpoint_meta(method: str, source: str | Path, fitting: list[Path]) -> di
         **find_source(method).licences(),
     )
     if len(fitting) == 1:
-        cfg = load_config(fitting[0])
+        cfg = _config_with(fitting[0], options)
         head = cfg.model.get('decode_head') or {}
         meta |= dict(
             cfg=config_to_data(cfg), depth_range=[head.get('min_depth'), head.get('max_depth')]

@@ -20,6 +20,8 @@ class Source:
         url: Place where the checkpoints are published; '' likewise.
         files: Config name by the published file's name without suffix, for files of equal shapes
             that belong to different configs.
+        stated_options: Function from a published checkpoint to the options of its model, by dotted
+            key, that the file states itself; they replace those of a config.
     """
 
     config_folder: str
@@ -27,6 +29,7 @@ class Source:
     weights_licence: str = ''
     url: str = ''
     files: Mapping[str, str] = field(default_factory=dict)
+    stated_options: Callable[[Mapping], dict] = lambda checkpoint: {}
 
     def licences(self) -> dict[str, str]:
         """Return what a converted file has to carry along, without the entries that are not known."""
@@ -109,6 +112,7 @@ def register_converter(
     weights_licence: str = '',
     url: str = '',
     files: Mapping[str, str] | None = None,
+    stated_options: Callable[[Mapping], dict] = lambda checkpoint: {},
 ) -> Callable:
     """Register a converter: a function from :class:`PublishedState` to this toolbox's weights.
 
@@ -121,9 +125,15 @@ def register_converter(
         weights_licence: Licence of the published weights; all of them, where they differ by size.
         url: Place where the checkpoints are published.
         files: Config name by the published file's name without suffix, see :class:`Source`.
+        stated_options: Options that a published file states itself, see :class:`Source`.
     """
     SOURCES[method] = Source(
-        config_folder or method, code_licence, weights_licence, url, dict(files or {})
+        config_folder or method,
+        code_licence,
+        weights_licence,
+        url,
+        dict(files or {}),
+        stated_options,
     )
     return CONVERTERS.register_module(name=method)
 

@@ -163,13 +163,8 @@ class DepthEstimator(BaseModel):
         Raises:
             ValueError: If a sample has no ground truth.
         """
-        for sample in data_samples:
-            if 'gt_depth' not in sample:
-                raise ValueError(
-                    f'{sample.get("img_path", "a sample")} has no gt_depth, it cannot be trained on'
-                )
+        gt_depth = stack_gt_depth(data_samples)
         self._check_labels(data_samples)
-        gt_depth = torch.stack([sample.gt_depth for sample in data_samples]).unsqueeze(1)
         outputs = self.decode_head(self.extract_feat(inputs), data_samples)
         losses = self.decode_head.loss(outputs, gt_depth, data_samples)
         if self.extra_losses:
@@ -340,6 +335,20 @@ class DepthEstimator(BaseModel):
             return values
         corners = self.test_cfg.get('align_corners', False)
         return F.interpolate(values, size=tuple(size), mode='bilinear', align_corners=corners)
+
+
+def stack_gt_depth(data_samples: Sequence[DepthDataSample]) -> Tensor:
+    """Return the ground truth (N, 1, H, W) of a batch in metres, 0 = none.
+
+    Raises:
+        ValueError: If a sample has none.
+    """
+    for sample in data_samples:
+        if 'gt_depth' not in sample:
+            raise ValueError(
+                f'{sample.get("img_path", "a sample")} has no gt_depth, it cannot be trained on'
+            )
+    return torch.stack([sample.gt_depth for sample in data_samples]).unsqueeze(1)
 
 
 def _neck_configs(neck: dict | Sequence[dict] | None) -> dict[str, dict]:

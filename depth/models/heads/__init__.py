@@ -8,10 +8,12 @@ from .bts_head import BTSHead
 from .densedepth_head import DenseDepthHead
 from .depth_anything3_head import DepthAnything3Head, DepthAnything3MetricHead
 from .depth_anything_head import DepthAnythingMetricHead, DepthAnythingRelativeHead
+from .depth_pro_head import DepthProHead
 from .dpt_head import DPTHead
 from .light_depth_head import LightDepthHead
 from .metric3d_head import Metric3DHead
 from .metric3d_v1_head import Metric3DV1Head
+from .moge_head import MoGeHead
 from .monodepth_head import MonodepthHead
 from .newcrfs_head import NeWCRFsHead
 from .query_depth_head import QueryDepthHead
@@ -31,9 +33,11 @@ __all__ = [
     'DepthAnything3MetricHead',
     'DepthAnythingMetricHead',
     'DepthAnythingRelativeHead',
+    'DepthProHead',
     'LightDepthHead',
     'Metric3DHead',
     'Metric3DV1Head',
+    'MoGeHead',
     'MonodepthHead',
     'NeWCRFsHead',
     'QueryDepthHead',

@@ -3,7 +3,9 @@
 from .chamfer_loss import BinsChamferLoss, chamfer_loss
 from .combined_loss import CombinedLoss
 from .iteration import FollowsIteration, current_iteration
+from .l1_alignment import align_points, align_scale, align_scale_and_shift
 from .metric3d_loss import LogGradientLoss
+from .moge_loss import MoGeLoss
 from .optimal_transport_loss import (
     OptimalTransportDepthLoss,
     optimal_transport_loss,
@@ -20,6 +22,7 @@ from .sample_losses import NormalLoss, RelativeLabelLoss, SampleLoss
 from .scene_class_loss import SceneClassLoss, class_accuracy, scene_labels
 from .silog_loss import SILogLoss, silog_loss
 from .smoothness_loss import edge_aware_smoothness
+from .trimmed_l1_loss import TrimmedL1Loss, trimmed_l1_loss
 from .view_synthesis_loss import ViewSynthesisLoss
 
 __all__ = [
@@ -28,6 +31,7 @@ __all__ = [
     'FollowsIteration',
     'GradientMatchingLoss',
     'LogGradientLoss',
+    'MoGeLoss',
     'NormalLoss',
     'OptimalTransportDepthLoss',
     'RelativeLabelLoss',
@@ -35,7 +39,11 @@ __all__ = [
     'SampleLoss',
     'ScaleShiftInvariantLoss',
     'SceneClassLoss',
+    'TrimmedL1Loss',
     'ViewSynthesisLoss',
+    'align_points',
+    'align_scale',
+    'align_scale_and_shift',
     'chamfer_loss',
     'class_accuracy',
     'current_iteration',
@@ -48,4 +56,5 @@ __all__ = [
     'silog_loss',
     'sinkhorn_divergence',
     'ssim_error',
+    'trimmed_l1_loss',
 ]
