@@ -44,9 +44,11 @@ class _Switch:
         """Return the preset of this name."""
         training = inference = None
         if self.training is not None:
-            training = Setting(name, self.training, self.published, self.backend)
+            training = Setting(name, self.training, published=self.published, backend=self.backend)
         if self.inference is not None:
-            inference = Setting(name, self.inference, self.published, self.backend)
+            inference = Setting(
+                name, self.inference, published=self.published, backend=self.backend
+            )
         return Preset(training, inference, cuda=self.cuda)
 
 

@@ -249,7 +249,9 @@ FULL_DISK = [
 
 
 @pytest.mark.parametrize(
-    ('name', 'command', 'number', 'place', 'writes'), FULL_DISK, ids=lambda value: str(value)[:12]
+    ('name', 'command', 'number', 'relative_path', 'writes'),
+    FULL_DISK,
+    ids=lambda value: str(value)[:12],
 )
 def test_a_full_disk_is_named_and_leaves_nothing_half_written(
     bench, monkeypatch, name, command, number, relative_path, writes
