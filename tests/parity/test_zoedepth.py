@@ -134,7 +134,7 @@ def network_input(case):
     return (resize_corners(pixels, (384, 512)) - 0.5) / 0.5
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_published_outputs_are_reproduced():
     case, expected = load_case('zoedepth_n_beitb'), load_arrays('zoedepth_n_beitb')
     model = build_without_weights(shipped_config('zoedepth/zoedepth_n_beitb.py')).eval()
