@@ -14,7 +14,7 @@ from tests.shared import REPO, SAMPLES, SEED, needs_samples
 pytestmark = [needs_samples, pytest.mark.slow]
 
 
-def small(cfg, work_dir, root, split, crop, **prefix):
+def small(cfg, work_dir, root, split, size, **prefix):
     """Point a shipped config at the samples, shrink the model and train it for 20 iterations."""
     cfg.merge_from_dict(
         {
@@ -34,10 +34,15 @@ def small(cfg, work_dir, root, split, crop, **prefix):
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         loader.update(num_workers=0, persistent_workers=False)
         loader.dataset.update(data_root=str(root), ann_file=str(split), **prefix)
-    cfg.train_dataloader.batch_size = 2
-    for step in cfg.train_dataloader.dataset.pipeline:
-        if step['type'] == 'RandomCrop':
-            step['crop_size'] = crop
+    # All frames in each step, whole and without augmentation: what is left of the loss's course is
+    # learning. With two random parts a step it rose as often as it fell within 20 iterations.
+    cfg.train_dataloader.batch_size = len(Path(split).read_text().splitlines())
+    pipeline = cfg.train_dataloader.dataset.pipeline
+    steps = [dict(step, prob=0.0) if 'prob' in step else step for step in pipeline]
+    resize = dict(type='Resize', scale=size)
+    cfg.train_dataloader.dataset.pipeline = [
+        resize if step['type'] == 'RandomCrop' else step for step in steps
+    ]
     cfg.optim_wrapper.optimizer.lr = 1e-3
     cfg.param_scheduler = []
     return cfg
@@ -67,9 +72,10 @@ def test_indoor_pairs_train_and_are_scored_as_nyu(tmp_path):
     lines = [f'/rgb/{stem}.jpg /depth/{stem}.png 518.8579' for stem in stems]
     (tmp_path / 'split.txt').write_text('\n'.join(lines) + '\n')
     cfg = load_config(REPO / 'configs/densedepth/densedepth_r50_nyu.py')
-    cfg = small(cfg, tmp_path / 'work', SAMPLES / 'indoor_rgbd', tmp_path / 'split.txt', (224, 288))
+    cfg = small(cfg, tmp_path / 'work', SAMPLES / 'indoor_rgbd', tmp_path / 'split.txt', (192, 144))
     _, losses, metrics = train(cfg)
-    assert np.mean(losses[10:]) < np.mean(losses[:10])
+    # 0.40 to 0.72 over four seeds
+    assert np.mean(losses[10:]) < 0.9 * np.mean(losses[:10])
     assert 0 < metrics['abs_rel'] < 0.6
     checkpoint = tmp_path / 'work/iter_20.pth'
     sample = inference_model(init_model(checkpoint), SAMPLES / 'indoor_rgbd/rgb/nyu_00050.jpg')
@@ -81,9 +87,10 @@ def test_kitti_frames_train_and_are_scored_as_eigen_garg(tmp_path):
     cfg = load_config(REPO / 'configs/densedepth/densedepth_r50_kitti.py')
     split = SAMPLES / 'kitti/split.txt'
     prefix = dict(data_prefix=dict(img_path='', depth_path=''))
-    cfg = small(cfg, tmp_path / 'work', SAMPLES / 'kitti', split, (256, 640), **prefix)
+    cfg = small(cfg, tmp_path / 'work', SAMPLES / 'kitti', split, (384, 128), **prefix)
     _, losses, metrics = train(cfg)
-    assert np.mean(losses[10:]) < np.mean(losses[:10])
+    # 0.40 to 0.72 over four seeds
+    assert np.mean(losses[10:]) < 0.9 * np.mean(losses[:10])
     assert 0 < metrics['abs_rel'] < 0.8
     sample = inference_model(
         init_model(tmp_path / 'work/iter_20.pth'), SAMPLES / 'kitti/image_02/0000000005.png'
