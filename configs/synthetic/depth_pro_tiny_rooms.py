@@ -26,7 +26,7 @@ model = dict(
         fov_grid=8,
         channels=16,
         # Rendered labels are exact: all pixels count.
-        loss_decode=dict(type='TrimmedL1Loss', kept=1.0),
+        loss_decode=dict(type='TrimmedL1Loss', trim=0.0),
     ),
 )
 train_dataloader = dict(num_workers=1, dataset=dict(num_scenes=800, cache=True))

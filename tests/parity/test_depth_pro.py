@@ -317,6 +317,6 @@ def test_the_trimmed_error_leaves_the_largest_ones_out():
     pred = torch.tensor([1.0, 2, 3, 100, 7]).view(1, 1, 1, 5)
     mask = torch.tensor([True, True, True, True, False]).view(1, 1, 1, 5)
     target = torch.zeros(1, 1, 1, 5)
-    assert trimmed_l1_loss(pred, target, mask, kept=0.8).item() == pytest.approx(2)  # 1, 2, 3
-    assert trimmed_l1_loss(pred, target, mask, kept=1.0).item() == pytest.approx(106 / 4)
-    assert trimmed_l1_loss(pred, target, mask & False, kept=0.8).item() == 0
+    assert trimmed_l1_loss(pred, target, mask, trim=0.2).item() == pytest.approx(2)  # 1, 2, 3
+    assert trimmed_l1_loss(pred, target, mask, trim=0.0).item() == pytest.approx(106 / 4)
+    assert trimmed_l1_loss(pred, target, mask & False, trim=0.2).item() == 0

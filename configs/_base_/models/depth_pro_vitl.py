@@ -21,7 +21,7 @@ model = dict(
         fov_channels=1024,
         fov_grid=24,
         channels=256,
-        loss_decode=dict(type='TrimmedL1Loss', kept=0.8),
+        loss_decode=dict(type='TrimmedL1Loss', trim=0.2),
     ),
     test_cfg=dict(use_camera=True),
 )

@@ -33,10 +33,9 @@ class Source:
 
     def licences(self) -> dict[str, str]:
         """Return what a converted file has to carry along, without the entries that are not known."""
-        known = asdict(self)
-        return {
-            name: known[name] for name in ('code_licence', 'weights_licence', 'url') if known[name]
-        }
+        facts = asdict(self)
+        names = ('code_licence', 'weights_licence', 'url')
+        return {name: facts[name] for name in names if facts[name]}
 
 
 SOURCES: dict[str, Source] = {}

@@ -6,14 +6,14 @@ from torch import Tensor, nn
 from depth.registry import MODELS
 
 
-def trimmed_l1_loss(pred: Tensor, target: Tensor, mask: Tensor, kept: float = 0.8) -> Tensor:
+def trimmed_l1_loss(pred: Tensor, target: Tensor, mask: Tensor, trim: float = 0.2) -> Tensor:
     """Return the mean over images of the mean absolute error of their best pixels.
 
     Args:
         pred: Prediction, (N, 1, H, W).
         target: Label, same shape; ignored where masked out.
         mask: Boolean, same shape; True where ``target`` counts.
-        kept: Share of the valid pixels of an image that count, those of the smallest errors.
+        trim: Share of the valid pixels of an image that is left out, those of the largest errors.
 
     Returns:
         Scalar; an image without valid pixels counts as 0.
@@ -24,10 +24,10 @@ def trimmed_l1_loss(pred: Tensor, target: Tensor, mask: Tensor, kept: float = 0.
     error = torch.where(mask, (pred - target).abs(), 0).flatten(1)  # (N, L)
     mask = mask.flatten(1)
     count = mask.sum(1)
-    if kept < 1:
+    if trim > 0:
         order = torch.where(mask, error, torch.inf).detach().argsort(dim=1)
         # At least one pixel of an image that has any.
-        count = torch.maximum((count * kept).floor(), count.clamp(max=1))
+        count = torch.maximum((count * (1 - trim)).floor(), count.clamp(max=1))
         chosen = torch.arange(error.shape[1], device=error.device) < count[:, None]
         error = torch.where(chosen, error.gather(1, order), 0)
     return (error.sum(1) / count.clamp(min=1)).mean()
@@ -39,18 +39,18 @@ class TrimmedL1Loss(nn.Module):
 
     Args:
         loss_weight: Factor of the loss.
-        kept: Share of the valid pixels that count; 1 for exact labels, such as rendered ones.
+        trim: Share of the valid pixels that is left out; 0 for exact labels, such as rendered ones.
 
     Raises:
-        ValueError: If ``kept`` is no share.
+        ValueError: If ``trim`` is no share.
     """
 
-    def __init__(self, loss_weight: float = 1.0, kept: float = 1.0) -> None:
+    def __init__(self, loss_weight: float = 1.0, trim: float = 0.0) -> None:
         super().__init__()
-        if not 0 < kept <= 1:
-            raise ValueError(f'TrimmedL1Loss: kept is a share, above 0 and up to 1, got {kept}')
-        self.loss_weight, self.kept = loss_weight, kept
+        if not 0 <= trim < 1:
+            raise ValueError(f'TrimmedL1Loss: trim is a share, from 0 to below 1, got {trim}')
+        self.loss_weight, self.trim = loss_weight, trim
 
     def forward(self, pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         """Return the weighted loss, all (N, 1, H, W)."""
-        return self.loss_weight * trimmed_l1_loss(pred, target, mask, self.kept)
+        return self.loss_weight * trimmed_l1_loss(pred, target, mask, self.trim)
