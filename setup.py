@@ -30,6 +30,7 @@ setup(
     python_requires='>=3.10',
     install_requires=read_requirements('runtime'),
     extras_require=extras,
+    entry_points={'console_scripts': ['depth = depth.cli.main:main']},
     classifiers=[
         'Programming Language :: Python :: 3',
         'Topic :: Scientific/Engineering :: Artificial Intelligence',

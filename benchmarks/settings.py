@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from mmengine.config import Config
 
-from depth.cli import parse_cfg_options
+from depth.cli.common import parse_cfg_options
 from depth.engine.config import load_config, skip_pretrained
 from depth.ops import use_backend
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from depth.cli import (
+from depth.cli.common import (
     add_backend_option,
     add_cfg_options,
     add_launch_options,

@@ -6,7 +6,7 @@ import torch
 from mmengine.config import Config
 
 from depth import apis
-from depth.cli import parse_cfg_options
+from depth.cli.common import parse_cfg_options
 from depth.engine.config import load_config
 from tests.engine.conftest import CONFIG, TINY
 from tests.shared import REPO

@@ -8,7 +8,7 @@ from tests.shared import REPO
 
 PAGES = sorted([REPO / 'README.md', REPO / 'CONTRIBUTING.md', *(REPO / 'docs').glob('*.md')])
 # Options that several tools share are added here.
-SHARED_OPTIONS = (REPO / 'depth/cli.py').read_text(encoding='utf-8')
+SHARED_OPTIONS = (REPO / 'depth/cli/common.py').read_text(encoding='utf-8')
 
 
 def commands(page):
@@ -32,6 +32,9 @@ def test_tools_and_options_of_the_pages_exist(page):
         path = REPO / script
         assert path.is_file(), script
         source = path.read_text(encoding='utf-8') + SHARED_OPTIONS
+        subcommand = REPO / 'depth/cli' / path.name
+        if subcommand.is_file():  # the script only calls it
+            source += subcommand.read_text(encoding='utf-8')
         if script.endswith('.sh'):  # the launchers hand their arguments on
             continue
         for option in options:

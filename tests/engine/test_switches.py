@@ -9,7 +9,7 @@ import torch
 
 from benchmarks import Setting, Spec, train
 from depth.apis import inference_model, init_model
-from depth.cli import parse_cfg_options
+from depth.cli.common import parse_cfg_options
 from depth.engine.config_references import CONFIG_KEYS
 from tests.shared import REPO
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from depth.apis import inference_model, init_model
-from depth.cli import parse_cfg_options
+from depth.cli.common import parse_cfg_options
 
 from .shared import CONFIG, DEVICE, GPU, METHODS, SMALL, config_path, run, train_command
 

@@ -9,7 +9,7 @@ import torch
 
 from benchmarks import Setting, Spec, train
 from benchmarks.memory import count_synchronizations
-from depth.cli import parse_cfg_options
+from depth.cli.common import parse_cfg_options
 from depth.engine.checkpoint import find_latest_checkpoint
 from depth.engine.runner import DepthRunner
 from tests.shared import REPO

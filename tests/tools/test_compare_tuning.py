@@ -25,7 +25,7 @@ def _trained(way):
     """Return the number of trained parameters."""
     import torch
 
-    from depth.cli import parse_cfg_options
+    from depth.cli.common import parse_cfg_options
     from depth.engine.config import load_config
     from depth.engine.deployment import build_from_stored
 

@@ -1,11 +1,9 @@
 """Mixed precision on the command line: with a value, without one, and in front of the config."""
 
-import runpy
-import sys
-
 import pytest
 
 from depth.apis import launch
+from depth.cli.train import parse_args
 from tests.shared import REPO
 
 CONFIG = 'configs/synthetic/dpt_tiny_rooms.py'
@@ -23,10 +21,8 @@ CONFIG = 'configs/synthetic/dpt_tiny_rooms.py'
         (['--amp', 'bf16', CONFIG], 'bf16'),
     ],
 )
-def test_amp_takes_a_value_or_none(words, expected, monkeypatch):
-    tool = runpy.run_path(str(REPO / 'tools/train.py'))
-    monkeypatch.setattr(sys, 'argv', ['train.py', *words])
-    args = tool['parse_args']()
+def test_amp_takes_a_value_or_none(words, expected):
+    args = parse_args(words)
     assert (args.config, args.amp) == (CONFIG, expected)
 
 

@@ -16,7 +16,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from depth.cli import add_cfg_options, parse_cfg_options, run_tool
+from depth.cli.common import add_cfg_options, parse_cfg_options, run_tool
 
 MODES = ('train', 'infer', 'data', 'ops', 'metrics', 'startup', 'graphs')
 REPEATS = dict(train=10, infer=10, data=100, ops=10, metrics=20, startup=5, graphs=1)

@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from depth.cli import run_tool
+from depth.cli.common import run_tool
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -5,7 +5,7 @@ import statistics
 import time
 from collections.abc import Callable
 
-from depth.cli import add_cfg_options, parse_cfg_options, run_tool
+from depth.cli.common import add_cfg_options, parse_cfg_options, run_tool
 
 
 def parse_args() -> argparse.Namespace:

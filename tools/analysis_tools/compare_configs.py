@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 from depth.atomic_write import write_atomically
-from depth.cli import run_tool
+from depth.cli.common import run_tool
 
 TOOLS = Path(__file__).resolve().parents[1]
 METRICS = ['abs_rel', 'rmse', 'd1']

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from depth.atomic_write import write_atomically
-from depth.cli import run_tool
+from depth.cli.common import run_tool
 
 METRICS = ['abs_rel', 'rmse', 'silog', 'd1']
 

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from depth.atomic_write import write_atomically
-from depth.cli import parse_cfg_options, run_tool
+from depth.cli.common import parse_cfg_options, run_tool
 
 TRAIN = Path(__file__).resolve().parents[1] / 'train.py'
 WAYS = ('full', 'frozen', 'lora')

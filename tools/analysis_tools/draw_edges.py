@@ -10,7 +10,7 @@ be dense.
 import argparse
 from pathlib import Path
 
-from depth.cli import run_tool
+from depth.cli.common import run_tool
 
 HEIGHT = 192  # of a row, pixels
 SHARED, FALSE, MISSED, NONE = (60, 160, 60), (40, 40, 220), (190, 190, 190), (255, 255, 255)

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from depth.atomic_write import write_atomically
-from depth.cli import add_cfg_options, parse_cfg_options, run_tool
+from depth.cli.common import add_cfg_options, parse_cfg_options, run_tool
 
 
 def parse_args() -> argparse.Namespace:

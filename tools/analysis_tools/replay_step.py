@@ -2,7 +2,7 @@
 
 import argparse
 
-from depth.cli import run_tool
+from depth.cli.common import run_tool
 
 
 def parse_args() -> argparse.Namespace:

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from depth.atomic_write import write_atomically
-from depth.cli import run_tool
+from depth.cli.common import run_tool
 
 TRAIN = Path(__file__).resolve().parents[1] / 'train.py'
 
@@ -114,7 +114,7 @@ def constant_abs_rel(config: str, options: list[str]) -> float:
     """Return abs_rel of the constant that is best on the validation scenes."""
     import numpy as np
 
-    from depth.cli import parse_cfg_options
+    from depth.cli.common import parse_cfg_options
     from depth.engine.config import load_config
     from depth.evaluation.baselines import best_constant, mean_abs_rel
     from depth.registry import DATASETS

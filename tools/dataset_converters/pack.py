@@ -12,7 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from depth.cli import add_cfg_options, parse_cfg_options, run_tool
+from depth.cli.common import add_cfg_options, parse_cfg_options, run_tool
 
 
 def parse_args() -> argparse.Namespace:

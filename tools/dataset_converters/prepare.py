@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from depth.cli import run_tool
+from depth.cli.common import run_tool
 
 
 def parse_args() -> argparse.Namespace:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from depth.cli import run_tool
+from depth.cli.common import run_tool
 
 ROOTS = {
     'folder': 'data/folder',

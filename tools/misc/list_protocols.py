@@ -6,7 +6,7 @@ import argparse
 import math
 from typing import TYPE_CHECKING
 
-from depth.cli import run_tool
+from depth.cli.common import run_tool
 
 if TYPE_CHECKING:
     from depth.evaluation import Protocol

@@ -2,7 +2,7 @@
 
 import argparse
 
-from depth.cli import add_cfg_options, parse_cfg_options, run_tool
+from depth.cli.common import add_cfg_options, parse_cfg_options, run_tool
 
 
 def parse_args() -> argparse.Namespace:

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from depth.atomic_write import write_atomically
-from depth.cli import run_tool
+from depth.cli.common import run_tool
 
 
 def parse_args() -> argparse.Namespace:

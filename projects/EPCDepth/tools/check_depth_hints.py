@@ -4,7 +4,7 @@ import argparse
 import time
 from pathlib import Path
 
-from depth.cli import run_tool
+from depth.cli.common import run_tool
 
 
 def parse_args() -> argparse.Namespace:

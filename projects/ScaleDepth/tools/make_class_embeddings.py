@@ -7,7 +7,7 @@ The published prompt is not known: by default an ensemble of plain templates is 
 import argparse
 from pathlib import Path
 
-from depth.cli import run_tool
+from depth.cli.common import run_tool
 
 
 def parse_args() -> argparse.Namespace:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from depth.atomic_write import write_atomically
-from depth.cli import run_tool
+from depth.cli.common import run_tool
 
 REPO = Path(__file__).resolve().parents[3]
 MODELS = dict(
