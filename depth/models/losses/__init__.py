@@ -3,9 +3,10 @@
 from .chamfer_loss import BinsChamferLoss, chamfer_loss
 from .combined_loss import CombinedLoss
 from .iteration import FollowsIteration, current_iteration
-from .l1_alignment import align_points, align_scale, align_scale_and_shift
+from .l1_alignment import align_points, align_points_freely, align_scale, align_scale_and_shift
 from .metric3d_loss import LogGradientLoss
 from .moge_loss import MoGeLoss
+from .moge_patch_loss import patch_point_loss
 from .optimal_transport_loss import (
     OptimalTransportDepthLoss,
     optimal_transport_loss,
@@ -42,6 +43,7 @@ __all__ = [
     'TrimmedL1Loss',
     'ViewSynthesisLoss',
     'align_points',
+    'align_points_freely',
     'align_scale',
     'align_scale_and_shift',
     'chamfer_loss',
@@ -50,6 +52,7 @@ __all__ = [
     'edge_aware_smoothness',
     'gradient_matching_loss',
     'optimal_transport_loss',
+    'patch_point_loss',
     'photometric_error',
     'scale_shift_invariant_loss',
     'scene_labels',
