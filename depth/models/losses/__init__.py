@@ -1,7 +1,8 @@
 """Losses on depth: pure functions and the registered modules that hold their weights."""
 
 from .chamfer_loss import BinsChamferLoss, chamfer_loss
-from .combined_loss import CombinedLoss
+from .combined_loss import CombinedLoss, loss_terms
+from .derivative_loss import MultiScaleDerivativeLoss, multi_scale_derivative_loss
 from .iteration import FollowsIteration, current_iteration
 from .l1_alignment import align_points, align_points_freely, align_scale, align_scale_and_shift
 from .metric3d_loss import LogGradientLoss
@@ -33,6 +34,7 @@ __all__ = [
     'GradientMatchingLoss',
     'LogGradientLoss',
     'MoGeLoss',
+    'MultiScaleDerivativeLoss',
     'NormalLoss',
     'OptimalTransportDepthLoss',
     'RelativeLabelLoss',
@@ -51,6 +53,8 @@ __all__ = [
     'current_iteration',
     'edge_aware_smoothness',
     'gradient_matching_loss',
+    'loss_terms',
+    'multi_scale_derivative_loss',
     'optimal_transport_loss',
     'patch_point_loss',
     'photometric_error',
