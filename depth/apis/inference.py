@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from torch import nn
 
+from depth.calibration import stored_calibration
 from depth.cameras import check_camera
 from depth.engine.acceleration import (
     set_attention_backend,
@@ -86,6 +87,7 @@ def init_model(
         weights = weights_for_model(state, options, model.state_dict(), str(checkpoint))
         load_model_state(model, weights, checkpoint)
     model.cfg = cfg
+    model.calibration = None if state is None else stored_calibration(state, str(checkpoint))
     model.source = 'random weights' if checkpoint is None else str(checkpoint)
     model = model.to(device).eval()
     backend = set_attention_backend(model, cfg, device)

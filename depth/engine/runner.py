@@ -25,6 +25,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from depth.atomic_write import write_atomically
+from depth.calibration import stored_calibration
 from depth.registry import RUNNERS
 
 from .acceleration import (
@@ -263,6 +264,13 @@ class DepthRunner(Runner):
             self._write_config()
         speed_up_inference(unwrap_model(self), self.cfg.get('inference'))
         source = str(self._load_from or 'the trained model')
+        if self._load_from and not self._has_loaded:
+            # mmengine's test() would load the weights only; a calibration comes with them.
+            self.load_or_resume()
+            calibration = stored_calibration(self._loaded, source)
+            unwrap_model(self).calibration = calibration
+            if calibration is not None:
+                self.logger.info(calibration.describe())
         self.register_hook(FinitePredictionsHook(source), priority='VERY_HIGH')
         return super().test()
 
