@@ -20,7 +20,7 @@ EXAMPLES = (
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = command_parser(EXAMPLES, description=__doc__)
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config: a path, or the name of a shipped one (depth list)')
     parser.add_argument('--full', action='store_true', help='decode every image and depth map')
     parser.add_argument(
         '--decode', type=int, default=200, help='pairs to decode in each split without --full'

@@ -23,7 +23,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('dst', type=Path, help='file of the converted checkpoint')
     parser.add_argument(
         '--config',
-        type=Path,
         help='config whose model the weights have to fill (default: the shipped configs)',
     )
     return parser
@@ -34,8 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     from depth.engine.converters import find_source, write_converted
 
-    root = Path(__file__).resolve().parents[2]
-    fitting = write_converted(args.method, args.src, args.dst, config=args.config, root=root)
+    fitting = write_converted(args.method, args.src, args.dst, config=args.config)
     print(f'wrote {args.dst}')
     for name, text in find_source(args.method).licences().items():
         print(f'{name.replace("_", " ")}: {text}')

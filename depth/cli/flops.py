@@ -17,7 +17,7 @@ EXAMPLES = (
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = command_parser(EXAMPLES, description=__doc__)
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config: a path, or the name of a shipped one (depth list)')
     parser.add_argument(
         '--shape',
         nargs=2,

@@ -17,7 +17,9 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = command_parser(EXAMPLES, description='Predict depth for images', allow_abbrev=False)
     parser.add_argument('input', help='image, folder or glob (in quotes)')
-    parser.add_argument('--config', help='config file (default: the config inside the checkpoint)')
+    parser.add_argument(
+        '--config', help='config, a path or a name (default: the config inside the checkpoint)'
+    )
     parser.add_argument('--checkpoint', required=True, help='checkpoint file')
     parser.add_argument(
         '--trust-module',

@@ -28,7 +28,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--every', type=int, default=1, help='of a video, label every n-th frame')
     parser.add_argument('--checkpoint', required=True, help="the teacher's checkpoint file")
-    parser.add_argument('--config', help='config file (default: the config inside the checkpoint)')
+    parser.add_argument(
+        '--config', help='config, a path or a name (default: the config inside the checkpoint)'
+    )
     parser.add_argument(
         '--trust-module',
         action='append',

@@ -19,6 +19,8 @@ COMMANDS = {
     'score': 'score prediction files of any program',
     'compare': 'compare two test results image by image',
     'label': 'label images with a teacher, for training',
+    'list': 'list the shipped configs and their facts',
+    'doctor': 'check the installation, or a config with its data',
     'check': 'check the data sets of a config: files, scale, pairs, leakage',
     'browse': 'draw samples of a data set before and after augmentation',
     'prepare': 'download and arrange a data set',

@@ -16,7 +16,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = command_parser(
         EXAMPLES, description='Print a config with all inherited values', allow_abbrev=False
     )
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config: a path, or the name of a shipped one (depth list)')
     parser.add_argument(
         '--check',
         action='store_true',

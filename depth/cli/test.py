@@ -22,7 +22,7 @@ EXAMPLES = (
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = command_parser(EXAMPLES, description='Test a depth model', allow_abbrev=False)
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config: a path, or the name of a shipped one (depth list)')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
         '--work-dir',
