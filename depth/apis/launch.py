@@ -30,7 +30,7 @@ def train(
     An option that is left at its default keeps what the config says.
 
     Args:
-        config: Config file or object; an object is copied.
+        config: Config file, the name of a shipped one, or object; an object is copied.
         work_dir: Folder of logs and checkpoints; by default that of the config, or else
             ``work_dirs/<config name>``.
         resume: Checkpoint to continue from; True or ``'auto'`` takes the newest of the work dir, if
@@ -104,7 +104,7 @@ def test(
     The weights have to fit the model completely. The metrics are also written to the work dir.
 
     Args:
-        config: Config file or object; an object is copied.
+        config: Config file, the name of a shipped one, or object; an object is copied.
         checkpoint: Checkpoint file.
         work_dir: Folder of the metrics; by default that of the config, or else
             ``work_dirs/<config name>``.

@@ -7,7 +7,8 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 
 def run_tool(main: Callable[[], int | None]) -> None:
@@ -59,6 +60,35 @@ def describe(error: BaseException) -> str:
     return text
 
 
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Help text with the default of every option that has a value, and descriptions as written."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text = action.help or ''
+        default = action.default
+        # Switches are off and lists empty unless the text says otherwise.
+        is_plain = default is None or isinstance(default, bool) or default in ('', [], ())
+        if is_plain or default is argparse.SUPPRESS or '%(default)' in text:
+            return text
+        values = default if isinstance(default, list | tuple) else [default]
+        return f'{text} (default: {" ".join(map(str, values))})'
+
+
+def command_parser(examples: Sequence[str], **options: Any) -> argparse.ArgumentParser:
+    """Return a parser whose help ends with examples.
+
+    Args:
+        examples: Command lines, each starting with ``depth COMMAND``.
+        **options: Of ``argparse.ArgumentParser``.
+    """
+    lines = ['examples:']
+    for example in examples:
+        lines.append(f'  {example}')
+    return argparse.ArgumentParser(
+        formatter_class=HelpFormatter, epilog='\n'.join(lines), **options
+    )
+
+
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--cfg-options``, read with :func:`parse_cfg_options`."""
     parser.add_argument(
@@ -93,7 +123,7 @@ def add_launch_options(parser: argparse.ArgumentParser) -> None:
         '--launcher',
         choices=['none', 'pytorch', 'slurm'],
         default='none',
-        help='job launcher (default: none)',
+        help='job launcher',
     )
     parser.add_argument(
         '--local_rank',
