@@ -27,10 +27,27 @@ def run_tool(main: Callable[[], int | None]) -> None:
         print(f'error: {describe(error)}', file=sys.stderr)
         print('(DEPTH_DEBUG=1 shows where it happened)', file=sys.stderr)
         code = 1
+    else:
+        _leave_process_group()
     sys.stdout.flush()
     sys.stderr.flush()
     if code:
         sys.exit(code)
+
+
+def _leave_process_group() -> None:
+    """End the process group of a training or test that ran in several processes.
+
+    At the exit of the interpreter its threads may still run, and then the process aborts (SIGABRT),
+    which torchrun reports as a failed training.
+    """
+    torch = sys.modules.get('torch')  # not imported by the tools that start no group
+    if (
+        torch is not None
+        and torch.distributed.is_available()
+        and torch.distributed.is_initialized()
+    ):
+        torch.distributed.destroy_process_group()
 
 
 def describe(error: BaseException) -> str:
