@@ -19,7 +19,6 @@ def run_tool(main: Callable[[], int | None]) -> None:
     """
     try:
         code = main() or 0
-        _leave_process_group()
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         code = 130
@@ -29,6 +28,8 @@ def run_tool(main: Callable[[], int | None]) -> None:
         print(f'error: {describe(error)}', file=sys.stderr)
         print('(DEPTH_DEBUG=1 shows where it happened)', file=sys.stderr)
         code = 1
+    else:
+        _leave_process_group()
     sys.stdout.flush()
     sys.stderr.flush()
     if code:
