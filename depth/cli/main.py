@@ -12,6 +12,7 @@ from depth.cli.common import run_tool
 
 # Name of the subcommand, which is that of its module, and its line in the help text.
 COMMANDS = {
+    'serve': 'serve a model as a page and an HTTP endpoint',
     'train': 'train a model from a config',
 }
 
