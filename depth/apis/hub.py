@@ -23,11 +23,10 @@ from depth.atomic_write import atomic_open, write_atomically
 from depth.datasets.optional_imports import import_optional
 from depth.engine.errors import ConfigError
 from depth.engine.stored_config import config_from_data, config_to_data
-from depth.evaluation.protocols import PROTOCOLS
 from depth.integrity import sha256_of
 
 from .inference import init_model
-from .model_card import licence_facts, write_card
+from .model_card import depth_range, licence_facts, protocol_facts, write_card
 from .published_files import fetch_published, list_published, record_published
 
 FORMAT = 'depth-toolbox model 1'
@@ -85,9 +84,9 @@ def save_pretrained(
         version=depth.__version__,
         name=name or folder.resolve().name,
         prediction_type=model.prediction_type,
-        depth_range=_depth_range(model),
+        depth_range=depth_range(model),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        protocols=_protocols(data),
+        protocols=protocol_facts(data),
         metrics=_read_metrics(metrics),
         licence=licence,
         training_data=training_data,
@@ -336,36 +335,6 @@ def _separate_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         addresses.add(value.data_ptr())
         separate[name] = value
     return separate
-
-
-def _depth_range(model: nn.Module) -> list[float] | None:
-    head = getattr(model, 'decode_head', None)
-    near, far = getattr(head, 'min_depth', None), getattr(head, 'max_depth', None)
-    if near is None or far is None:
-        return None
-    return [float(near), float(far)]
-
-
-def _protocols(data: Mapping) -> list[dict]:
-    """Return name, version and fingerprint of the protocols under which a config is tested."""
-    evaluators = data.get('test_evaluator') or []
-    if isinstance(evaluators, Mapping):
-        evaluators = [evaluators]
-    protocols = {}
-    for evaluator in evaluators:
-        names = [evaluator.get('protocol')]
-        further = evaluator.get('protocols') or []
-        if isinstance(further, Mapping):
-            names += list(further.values())
-        elif not isinstance(further, str):
-            names += list(further)
-        changes = {key: evaluator.get(key) for key in ('min_depth', 'max_depth', 'crop', 'resize')}
-        for name in names:
-            if name in PROTOCOLS:
-                definition = PROTOCOLS[name].modified(**changes).describe()
-                facts = {key: definition[key] for key in ('name', 'fingerprint', 'description')}
-                protocols[definition['name']] = facts
-    return list(protocols.values())
 
 
 def _read_metrics(metrics: Mapping[str, float] | str | Path | None) -> dict[str, float]:

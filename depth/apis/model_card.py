@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 
+from torch import nn
+
 from depth.engine.converters import SOURCES
+from depth.evaluation.protocols import PROTOCOLS
 
 # SPDX identifiers as the Hugging Face Hub spells them; any other licence is `other` there.
 HUB_LICENCES = ('apache-2.0', 'mit', 'bsd-2-clause', 'bsd-3-clause', 'cc-by-4.0', 'cc-by-nc-4.0')
@@ -10,6 +13,37 @@ UNKNOWN_LICENCE = (
     'not stated. Without a licence nobody but the authors may use the weights; the one of the code '
     'does not cover them'
 )
+
+
+def depth_range(model: nn.Module) -> list[float] | None:
+    """Return near and far end of a model's depth in metres, None if its head states none."""
+    head = getattr(model, 'decode_head', None)
+    near, far = getattr(head, 'min_depth', None), getattr(head, 'max_depth', None)
+    if near is None or far is None:
+        return None
+    return [float(near), float(far)]
+
+
+def protocol_facts(data: Mapping) -> list[dict]:
+    """Return name, version and fingerprint of the protocols under which a config is tested."""
+    evaluators = data.get('test_evaluator') or []
+    if isinstance(evaluators, Mapping):
+        evaluators = [evaluators]
+    protocols = {}
+    for evaluator in evaluators:
+        names = [evaluator.get('protocol')]
+        further = evaluator.get('protocols') or []
+        if isinstance(further, Mapping):
+            names += list(further.values())
+        elif not isinstance(further, str):
+            names += list(further)
+        changes = {key: evaluator.get(key) for key in ('min_depth', 'max_depth', 'crop', 'resize')}
+        for name in names:
+            if name in PROTOCOLS:
+                definition = PROTOCOLS[name].modified(**changes).describe()
+                facts = {key: definition[key] for key in ('name', 'fingerprint', 'description')}
+                protocols[definition['name']] = facts
+    return list(protocols.values())
 
 
 def licence_facts(data: Mapping) -> dict[str, str]:

@@ -13,6 +13,7 @@ from depth.cli.common import run_tool
 
 # Name of the subcommand, which is that of its module (with - for _), and its line in the help text.
 COMMANDS = {
+    'serve': 'serve a model as a page and an HTTP endpoint',
     'train': 'train a model from a config',
     'test': 'test a checkpoint and write its metrics',
     'infer': 'predict depth for images',
