@@ -166,8 +166,8 @@ def fit_calibration(
         no calibration.
 
     Raises:
-        ValueError: If the images are too few, an image has no valid pixel, or no function of the
-            kind fits.
+        ValueError: If the images are too few, an image has no valid pixel, no function of the kind
+            fits, or none is better than no calibration.
     """
     if kind != 'auto' and kind not in KINDS:
         raise ValueError(f'unknown calibration {kind!r}, there are auto, {", ".join(KINDS)}')
@@ -208,6 +208,12 @@ def fit_calibration(
     limit = errors[best].mean() + errors[best].std() / math.sqrt(count)
     # KINDS has the kind of one number first.
     chosen = next(name for name in fitted if errors[name].mean() <= limit)
+    before, after = float(errors['none'].mean()), float(errors[chosen].mean())
+    if after >= before:
+        raise ValueError(
+            f'no calibration helps: cross-validated abs_rel is {before:.4f} without and {after:.4f} with the best '
+            'one; the scale is right, or the errors differ too much from image to image'
+        )
 
     moments = _moments(chosen, pred, gt_depth, valid)
     slope, offset = _solve(chosen, moments.sum(dim=0))
