@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from .depth_anything import convert_dinov2
-from .state import PublishedState, register_converter
+from .state import PublishedFile, PublishedState, register_converter
 
 _CONV_STACK_NAMES = (
     (r'\.input_blocks\.', '.inputs.'),
@@ -68,6 +68,9 @@ def moge2_options(checkpoint: Mapping) -> dict:
     }
 
 
+_HUB = 'https://huggingface.co/Ruicheng'
+
+
 @register_converter(
     'moge2',
     config_folder='moge',
@@ -80,6 +83,11 @@ def moge2_options(checkpoint: Mapping) -> dict:
         'moge-2-vitl-normal': 'moge2_vitl',
     },
     stated_options=moge2_options,
+    downloads={
+        'moge2_vits': PublishedFile(f'{_HUB}/moge-2-vits-normal/resolve/main/model.pt'),
+        'moge2_vitb': PublishedFile(f'{_HUB}/moge-2-vitb-normal/resolve/main/model.pt'),
+        'moge2_vitl': PublishedFile(f'{_HUB}/moge-2-vitl-normal/resolve/main/model.pt'),
+    },
 )
 def convert_moge2(state: PublishedState) -> dict[str, Tensor]:
     """Rename the encoder to timm's names, and the convolution stacks.
