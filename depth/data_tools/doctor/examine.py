@@ -60,7 +60,6 @@ def examine(
         for split in splits:
             results = pool.map(lambda job: edges.edge_scores(*job), edges.edge_jobs(split.samples))
             scores[split.name] = [score for score in results if score is not None]
-    # The jobs of all splits went through one pool, in the order of the splits.
     records: dict[str, list[Record]] = {}
     start = 0
     for split in splits:
@@ -73,7 +72,6 @@ def examine(
     for split in splits:
         for check in FILE_CHECKS:
             findings += check(split, records[split.name])
-    # The checks below compare splits with each other, or need more than the records.
     for split in splits:
         findings += edges.wrong_pairs(split, scores[split.name])
     findings += values.different_scales(splits, records)
@@ -136,7 +134,6 @@ def _summarise(split: Split, records: list[Record], scores: list[edges.EdgeScore
         edges=edges.describe_edges(scores),
         sizes=size_text,
     )
-    # `class` is no keyword argument.
     summary['class'] = split.class_name
     summary['unchecked'] = split.missing_facts()
     return summary

@@ -104,7 +104,6 @@ def format_report(report: Report) -> str:
         lines.append(
             f'{finding.severity.upper():8}{finding.kind:11}{finding.split:13}{finding.description}'
         )
-        # 8 + 11 + 13 columns stand before the description; what belongs to it is set below it.
         lines += [f'{"":32}{example}' for example in finding.examples]
         lines += textwrap.wrap(
             finding.advice, WIDTH, initial_indent=f'{"":32}-> ', subsequent_indent=f'{"":35}'

@@ -111,6 +111,7 @@ class DepthProEncoder(BaseModule):
         num_images = len(images)
         half = F.interpolate(images, scale_factor=0.5, mode='bilinear', align_corners=False)
         quarter = F.interpolate(images, scale_factor=0.25, mode='bilinear', align_corners=False)
+        # All windows of the three scales go through the patch encoder as one batch.
         windows = [
             split_windows(images, self.window, FINE_STEP),
             split_windows(half, self.window, HALF_STEP),
@@ -120,6 +121,7 @@ class DepthProEncoder(BaseModule):
             torch.cat(windows), indices=self.hook_blocks, norm=False, output_fmt='NCHW'
         )
         fine, medium, coarse = self._to_map(tokens).split([len(batch) for batch in windows])
+        # Inner blocks are read at the finest scale alone, whose windows come first in the batch.
         latents = [
             merge_windows(maps[: len(fine)], num_images, FINE_WINDOWS, FINE_STEP) for maps in hooked
         ]
@@ -138,6 +140,7 @@ class DepthProEncoder(BaseModule):
 
     def _to_map(self, tokens: Tensor) -> Tensor:
         """Return the patch tokens of (N, P + g^2, C) as maps (N, C, g, g)."""
+        # Class and register tokens stand before those of the patches.
         patches = tokens[:, -self.grid * self.grid :]
         return patches.transpose(1, 2).unflatten(2, (self.grid, self.grid))
 
