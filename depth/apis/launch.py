@@ -4,9 +4,11 @@ import os
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 
 from depth.engine.config import open_config, skip_pretrained
 from depth.engine.config_check import check_testing, check_training
+from depth.engine.console import heartbeat
 from depth.engine.runner import DepthRunner, build_runner
 from depth.engine.work_dir_lock import check_free
 
@@ -85,8 +87,20 @@ def train(
     rank = os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0'))
     if int(rank) == 0:
         check_free(cfg.work_dir)
-    runner = build_runner(cfg)
-    runner.train()
+    state = dict(runner=None)
+
+    def describe() -> str:
+        runner = state['runner']
+        if runner is None:
+            return 'building the model; weights that are not in the cache are fetched'
+        return (
+            f'waiting for iteration {runner.iter + 1} of {runner.max_iters}: data, or a slow step'
+        )
+
+    with heartbeat(describe, MMLogger.get_current_instance):
+        runner = build_runner(cfg)
+        state['runner'] = runner
+        runner.train()
     return runner
 
 
@@ -142,7 +156,8 @@ def test(
         writer = dict(type='PredictionWriterHook', out_dir=str(out_dir))
         cfg.custom_hooks = list(cfg.get('custom_hooks', []))
         cfg.custom_hooks.append(writer)
-    return build_runner(cfg).test()
+    with heartbeat(lambda: f'testing {checkpoint}', MMLogger.get_current_instance):
+        return build_runner(cfg).test()
 
 
 def _set_launch(cfg: Config, work_dir: str | Path | None, launcher: str) -> None:

@@ -9,6 +9,7 @@ from depth.cli.common import (
     add_backend_option,
     add_cfg_options,
     add_launch_options,
+    add_verbosity_options,
     command_parser,
     parse_cfg_options,
     set_local_rank,
@@ -61,6 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
         action='store_true',
         help='scale learning rate and length of the published recipe to the batch size of this launch (docs/train.md)',
     )
+    add_verbosity_options(parser)
     add_launch_options(parser)
     add_backend_option(parser)
     add_cfg_options(parser)

@@ -271,9 +271,9 @@ class DepthMetric(BaseMetric):
                 f'm, crop {self.protocol.crop})'
             )
         logger = MMLogger.get_current_instance()
-        logger.info(table(first))
+        logger.info(table(first), extra=dict(is_result=True))
         if len(self.outcome) > 1 or self.left_out:
-            logger.info(side_by_side(self.outcome, self.left_out))
+            logger.info(side_by_side(self.outcome, self.left_out), extra=dict(is_result=True))
         metrics = dict(first.metrics)
         for result in self.outcome[1:]:
             for name, value in result.metrics.items():
