@@ -13,6 +13,7 @@ from depth.cli.common import run_tool
 # Name of the subcommand, which is that of its module, and its line in the help text.
 COMMANDS = {
     'train': 'train a model from a config',
+    'export': 'write a model as ONNX, torch.export or TorchScript, with a parity report',
 }
 
 

@@ -1,11 +1,11 @@
-"""Libraries that only some data sets need."""
+"""Libraries that only some data sets and tools need."""
 
 import importlib
 from types import ModuleType
 
 
-def import_optional(name: str, needed_for: str) -> ModuleType:
-    """Import a library of the ``optional`` extra.
+def import_optional(name: str, needed_for: str, extra: str = 'optional') -> ModuleType:
+    """Import a library of an extra, ``optional`` by default.
 
     Raises:
         ImportError: If it is missing; the message says how to install it.
@@ -16,5 +16,5 @@ def import_optional(name: str, needed_for: str) -> ModuleType:
         library = name.partition('.')[0]
         raise ImportError(
             f'{needed_for} needs {library}, which is not installed: pip install '
-            '"depth-toolbox[optional]"'
+            f'"depth-toolbox[{extra}]"'
         ) from error
