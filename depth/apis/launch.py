@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.logging import MMLogger
 
 from depth.engine.config import open_config, skip_pretrained
@@ -11,6 +12,8 @@ from depth.engine.config_check import check_testing, check_training
 from depth.engine.console import heartbeat
 from depth.engine.runner import DepthRunner, build_runner
 from depth.engine.work_dir_lock import check_free
+
+from .exported_model import is_exported, model_config
 
 _AMP_DTYPES = dict(bf16='bfloat16', fp16='float16')
 
@@ -120,7 +123,7 @@ def test(
 
     Args:
         config: Config file, the name of a shipped one, or object; an object is copied.
-        checkpoint: Checkpoint file.
+        checkpoint: Checkpoint file, or an exported one (``.onnx``), which then predicts.
         work_dir: Folder of the metrics; by default that of the config, or else
             ``work_dirs/<config name>``.
         out_dir: Folder for every prediction as 16-bit PNG; None writes none.
@@ -148,6 +151,10 @@ def test(
     if cfg.get('load_published'):  # parts are for the start of a training
         cfg.load_published = dict(cfg.load_published, parts=[])
     skip_pretrained(cfg)
+    if is_exported(checkpoint):
+        cfg.load_from = None
+        cfg.pop('load_published', None)
+        cfg.model = model_config(checkpoint, cfg.model, get_device())
     if tta is not None:
         cfg.model.test_cfg = dict(cfg.model.get('test_cfg') or {}, flip=tta)
     if all_protocols:

@@ -21,6 +21,7 @@ COMMANDS = {
     'score': 'score prediction files of any program',
     'compare': 'compare two test results image by image',
     'label': 'label images with a teacher, for training',
+    'export': 'write a model as ONNX, torch.export or TorchScript, with a parity report',
     'list': 'list the shipped configs and their facts',
     'doctor': 'check the installation, or a config with its data',
     'check': 'check the data sets of a config: files, scale, pairs, leakage',

@@ -154,8 +154,13 @@ def split_windows(images: Tensor, window: int, step: float) -> Tensor:
         step: Distance of neighbouring windows as a share of the window.
     """
     stride = int(window * step)
-    windows = images.unfold(2, window, stride).unfold(3, window, stride)  # (N, C, K, K, w, w)
-    return windows.permute(2, 3, 0, 1, 4, 5).flatten(0, 2)
+    # Slices rather than `unfold`, which other runtimes do not have.
+    starts = range(0, int(images.shape[-1]) - window + 1, stride)
+    windows = []
+    for top in starts:
+        for left in starts:
+            windows.append(images[..., top : top + window, left : left + window])
+    return torch.cat(windows)
 
 
 def merge_windows(maps: Tensor, num_images: int, windows: int, step: float) -> Tensor:
@@ -169,7 +174,7 @@ def merge_windows(maps: Tensor, num_images: int, windows: int, step: float) -> T
         windows: Windows K a side.
         step: Distance of neighbouring windows as a share of the window.
     """
-    side = maps.shape[-1]
+    side = int(maps.shape[-1])  # the same for every image
     cut = round(side * (1 - step) / 2)
     maps = maps.unflatten(0, (windows, windows, num_images))
     rows = []
