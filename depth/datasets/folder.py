@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from depth.cameras import pinhole_matrix
 from depth.registry import DATASETS
@@ -38,7 +39,7 @@ class FolderDepthDataset(BaseDepthDataset):
     METAINFO = dict(dataset_name='folder', min_depth=1e-3, max_depth=10.0)
     PREPARE_HINT = 'it should hold images/ and depth/ with equal stems'
 
-    def __init__(self, data_root: str, data_prefix: dict | None = None, **kwargs) -> None:
+    def __init__(self, data_root: str, data_prefix: dict | None = None, **kwargs: Any) -> None:
         prefix = dict(img_path='images', depth_path='depth') | dict(data_prefix or {})
         super().__init__(data_root=data_root, data_prefix=prefix, **kwargs)
 
