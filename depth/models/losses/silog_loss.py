@@ -74,7 +74,7 @@ class SILogLoss(nn.Module, FollowsIteration):
             heads whose output becomes constant at the start. It follows the runner's iteration,
             also after a resume.
         warm_iter: Number of warm-up iterations.
-        variance_focus: Weight of the squared mean error, see :func:`silog_loss`. Depth Anything V2
+        variance_focus: 1 forgives a global scale error, see :func:`silog_loss`. Depth Anything V2
             trains with ``variance_focus=0.5, eps=0.0, unbiased=False``.
         eps: Added to depths before the logarithm.
         unbiased: Divide the variance by one less than the number of pixels.
