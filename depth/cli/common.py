@@ -28,10 +28,24 @@ def run_tool(main: Callable[[], int | None]) -> None:
         print(f'error: {describe(error)}', file=sys.stderr)
         print('(DEPTH_DEBUG=1 shows where it happened)', file=sys.stderr)
         code = 1
+    else:
+        _leave_process_group()
     sys.stdout.flush()
     sys.stderr.flush()
     if code:
         sys.exit(code)
+
+
+def _leave_process_group() -> None:
+    """End the process group of a distributed run, if there is one.
+
+    The threads of a group that is still open when the interpreter exits can abort the process, so that
+    a complete training would end with exit code 134.
+    """
+    # Not imported: a tool without torch has no group.
+    distributed = sys.modules.get('torch.distributed')
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def describe(error: BaseException) -> str:

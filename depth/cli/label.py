@@ -94,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f'{count} frames of {args.input} in {images}')
     result = labeler.label(images, lambda pending: track(pending, description='labels'))
     print(
-        f'{result["labelled"]} images labelled, {result["kept"]} had a label, '
+        f'{result["labelled"]} images labelled, {result["already_labelled"]} had a label, '
         f'{len(result["errors"])} failed; labels of type {labeler.type.value} in {args.out_dir}'
     )
     for message in result['errors'].values():

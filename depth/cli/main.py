@@ -13,12 +13,15 @@ from depth.cli.common import run_tool
 
 # Name of the subcommand, which is that of its module (with - for _), and its line in the help text.
 COMMANDS = {
+    'serve': 'serve a model as a page and an HTTP endpoint',
     'train': 'train a model from a config',
     'test': 'test a checkpoint and write its metrics',
+    'calibrate': 'fit the depth scale to a few labelled images',
     'infer': 'predict depth for images',
     'score': 'score prediction files of any program',
     'compare': 'compare two test results image by image',
     'label': 'label images with a teacher, for training',
+    'export': 'write a model as ONNX, torch.export or TorchScript, with a parity report',
     'list': 'list the shipped configs and their facts',
     'doctor': 'check the installation, or a config with its data',
     'check': 'check the data sets of a config: files, scale, pairs, leakage',

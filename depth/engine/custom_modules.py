@@ -23,9 +23,14 @@ def import_custom_modules(cfg: Config, folders: Sequence[Path] = ()) -> None:
     Raises:
         ConfigError: If a module cannot be imported, or another one of its name was imported before.
     """
-    names = (cfg.get('custom_imports') or {}).get('imports', [])
+    entry = cfg.get('custom_imports') or {}
+    names = None
+    if isinstance(entry, dict):
+        names = entry.get('imports', [])
     if isinstance(names, str):
         names = [names]
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f'custom_imports is {entry!r}; it is dict(imports=[module, ...])')
     for name in names:
         file = _module_file(name, folders)
         # At the end of the path: nothing else in that folder may hide an installed module.

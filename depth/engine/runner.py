@@ -26,6 +26,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from depth.atomic_write import write_atomically
+from depth.calibration import stored_calibration
 from depth.registry import RUNNERS
 
 from .acceleration import (
@@ -235,6 +236,10 @@ class DepthRunner(Runner):
             host=socket.gethostname(),
             starts=[self.timestamp],
         )
+        # Weights for the first start of a run, which every later start finds in its checkpoints.
+        initial_weights = None
+        if self._resume == 'auto':
+            initial_weights, self._load_from = self._load_from, None
         outcome: list = [None]
         error: Exception | None = None
         if is_main_process():
@@ -254,7 +259,9 @@ class DepthRunner(Runner):
             raise RuntimeError(outcome[0])
         self.training_run, self._load_from = outcome[0]
         self.training_run.writable = is_main_process()
-        self._resume = self._resume and self._load_from is not None
+        self._resume = bool(self._resume) and self._load_from is not None
+        if not self._resume and initial_weights is not None:
+            self._load_from = initial_weights
         self._write_config()
 
     def dump_config(self) -> None:
@@ -273,6 +280,13 @@ class DepthRunner(Runner):
             self._write_config()
         speed_up_inference(unwrap_model(self), self.cfg.get('inference'))
         source = str(self._load_from or 'the trained model')
+        if self._load_from and not self._has_loaded:
+            # mmengine's test() would load the weights only; a calibration comes with them.
+            self.load_or_resume()
+            calibration = stored_calibration(self._loaded, source)
+            unwrap_model(self).calibration = calibration
+            if calibration is not None:
+                self.logger.info(calibration.describe())
         self.register_hook(FinitePredictionsHook(source), priority='VERY_HIGH')
         return super().test()
 

@@ -193,6 +193,7 @@ class DepthMetric(BaseMetric):
                 name=str(sample.get('img_path', sample.get('sample_idx', len(self.results)))),
                 kind=kind.value,
                 tta=sample.get('tta', 'unknown'),
+                calibration=sample.get('calibration', ''),
                 view=scored_view(
                     sample['gt_depth'].shape, sample.get('crop_box'), sample.get('frame_shape')
                 ),
