@@ -134,7 +134,7 @@ def build_page(server: DepthServer, examples: str | Path | None = None) -> 'Bloc
                 with gradio.Tabs():
                     with gradio.Tab('Depth'):
                         view = gradio.HTML(_placeholder(), elem_id='depth-view-box')
-                    with gradio.Tab('3-D view', render_children=True):
+                    with gradio.Tab('3-D view'):
                         surface = gradio.Model3D(
                             label='Drag to turn, wheel to zoom',
                             height=460,
