@@ -22,7 +22,7 @@ import depth
 from depth.atomic_write import atomic_open, write_atomically
 from depth.datasets.optional_imports import import_optional
 from depth.engine.errors import ConfigError
-from depth.engine.stored_config import TOOLBOX, config_from_data, config_to_data
+from depth.engine.stored_config import config_from_data, config_to_data
 from depth.integrity import sha256_of
 
 from .inference import init_model
@@ -157,7 +157,7 @@ def from_pretrained(
     name = str(source)
     if name in list_published():
         path = fetch_published(name, cache_dir, accept_licence, local_files_only, show_progress)
-        model = init_model(_config_path(name), path, device, cfg_options, trusted_modules)
+        model = init_model(name, path, device, cfg_options, trusted_modules)
         digest = record_published(name, cache_dir)
         if digest is not None:
             print_log(
@@ -270,13 +270,6 @@ def _load_folder(
     model = init_model(cfg, weights, device, cfg_options, trusted_modules)
     model.card = {key: description.get(key) for key in _STATED if description.get(key)}
     return model
-
-
-def _config_path(name: str) -> Path:
-    """Return the file of a shipped config by its name."""
-    for path in sorted(TOOLBOX.glob(f'configs/*/{name}.py')):
-        return path
-    raise FileNotFoundError(f'there is no config {name!r} below {TOOLBOX / "configs"}')
 
 
 def _read_description(folder: Path) -> dict:

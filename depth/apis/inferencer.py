@@ -126,6 +126,8 @@ class DepthInferencer:
         cameras = ImageCameras(intrinsics, fov, self.model.cfg.get('default_intrinsics'))
         cameras.check([image.path for image in images if image.path is not None])
         notes += cameras.notes
+        if self.model.calibration is not None:
+            notes.append(self.model.calibration.describe())
         result = dict(predictions=[], files=[], errors={}, notes=notes, images=[])
         report = None
         if out_dir is None:

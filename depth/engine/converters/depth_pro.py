@@ -49,8 +49,10 @@ def convert_depth_pro(state: PublishedState) -> dict[str, Tensor]:
         ..., None, None
     ]
     converted['decode_head.fov_projection.bias'] = state.take('fov.encoder.1.bias')
-    for part in ('weight', 'bias'):
-        converted[f'decode_head.fov_downsample.{part}'] = state.take(f'fov.downsample.0.{part}')
+    for tensor_name in ('weight', 'bias'):
+        converted[f'decode_head.fov_downsample.{tensor_name}'] = state.take(
+            f'fov.downsample.0.{tensor_name}'
+        )
     return converted | state.take_all(
         'fov.head.', lambda name: name.replace('fov.head.', 'decode_head.fov_head.')
     )

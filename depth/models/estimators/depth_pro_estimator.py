@@ -36,6 +36,7 @@ class DepthProEstimator(DepthEstimator):
     """
 
     TEST_OPTIONS = ('mode', 'flip', 'use_camera')
+    takes_camera = True
 
     def __init__(
         self,
@@ -77,6 +78,17 @@ class DepthProEstimator(DepthEstimator):
         """Return canonical inverse depth (N, 1, H, W) at the size of ``inputs``."""
         inverse_depth = self.decode_head(self.extract_feat(inputs))['inverse_depth']
         return _resize(inverse_depth, tuple(inputs.shape[-2:]))
+
+    def predict_outputs(
+        self, inputs: Tensor, data_samples: list[DepthDataSample] | None = None
+    ) -> dict[str, Tensor]:
+        """Return metric ``depth`` and ``intrinsics``."""
+        samples = data_samples or [DepthDataSample() for _ in range(len(inputs))]
+        self._predict_equal(inputs, samples)
+        return dict(
+            depth=torch.stack([sample.pred_depth for sample in samples]).unsqueeze(1),
+            intrinsics=torch.stack([sample.pred_intrinsics for sample in samples]),
+        )
 
     def _predict_equal(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> None:
         """Set the predictions of images of one size."""

@@ -90,6 +90,13 @@ class ZoeDepthEstimator(DepthEstimator):
         height, width = inputs.shape[-2:]
         return self.decode_head.clamp(depth[..., pad_y : pad_y + height, pad_x : pad_x + width])
 
+    def fixed_size_reason(self) -> str | None:
+        """Return the option of ``test_cfg`` that computes sizes in Python, if one is set."""
+        for option in ('keep_ratio', 'pad_input'):
+            if self.test_cfg[option]:
+                return f'test_cfg.{option} derives sizes from that of the image by rounding'
+        return None
+
     def network_depth(self, inputs: Tensor, data_samples: list[DepthDataSample] | None) -> Tensor:
         """Return the head's depth (N, 1, h, w) in metres, h and w the network's size."""
         size = tuple(self.test_cfg['network_size'])
