@@ -18,7 +18,7 @@ from benchmarks import (
 )
 from benchmarks.memory import process_peak
 from benchmarks.results import format_result
-from benchmarks.scenes import BenchmarkScenes, image_size
+from benchmarks.scenes import BenchmarkScenes, image_size, network_size_steps, scene_batch
 from benchmarks.timing import paired_ratio, summary
 from depth.engine.config import load_config
 from depth.ops import use_backend
@@ -104,6 +104,18 @@ def test_the_backend_is_the_one_asked_for(monkeypatch):
 )
 def test_image_sizes_are_the_pipelines(config, loader, size):
     assert image_size(load_config(REPO / config), loader) == size
+
+
+def test_images_have_the_size_that_the_network_asks_for():
+    path = REPO / 'configs/depth_anything/depth_anything_v2_vits_relative.py'
+    cfg = load_config(path, {'input_size': 56})
+    batch = scene_batch(cfg, (48, 64), 1, resizing=network_size_steps(cfg))
+    assert batch['inputs'][0].shape == (3, 56, 70)  # 74.7 in whole patches of 14
+    assert batch['inputs'][0].dtype == torch.float32
+    tiny = load_config(TINY)
+    assert scene_batch(tiny, (48, 64), 1, resizing=network_size_steps(tiny))['inputs'][0].shape == (
+        (3, 48, 64)
+    )
 
 
 def test_scenes_are_long_realistic_and_independent():
