@@ -100,9 +100,7 @@ class ExportedNetwork(nn.Module):
         """Return the normalised batch (1, 3, h, w) of a uint8 image (1, H, W, 3)."""
         images = image.permute(0, 3, 1, 2).float()
         if self.resize is not None:
-            images = F.interpolate(
-                images, size=self.resize, mode='bilinear', align_corners=False
-            )
+            images = F.interpolate(images, size=self.resize, mode='bilinear', align_corners=False)
         preprocessor = self.model.data_preprocessor
         if preprocessor.bgr_to_rgb == (self.inputs == 'bgr'):
             images = images.flip(1)
@@ -230,9 +228,7 @@ def export_model(
     if file_format == 'onnx':
         import_optional('onnx', 'export to ONNX', extra='export')
         import_optional('onnxruntime', 'the parity report of an ONNX file', extra='export')
-    model = init_model(
-        config, checkpoint, cfg_options=cfg_options, trusted_modules=trusted_modules
-    )
+    model = init_model(config, checkpoint, cfg_options=cfg_options, trusted_modules=trusted_modules)
     model.requires_grad_(False)
     _check_method(model, file_format, dynamic, clamp, intrinsics)
     pictures = load_frames(model, frames)
@@ -252,16 +248,12 @@ def export_model(
         content = _EXPORTERS[file_format](network, arguments, is_dynamic, opset, metadata)
         run = _RUNNERS[file_format](content, network)
         report = parity_report(network, run, pictures, sizes)
-    report |= dict(
-        file=out.name, file_format=file_format, bytes=len(content), metadata=metadata
-    )
+    report |= dict(file=out.name, file_format=file_format, bytes=len(content), metadata=metadata)
     target = out if report['passed'] else out.with_name(f'{out.name}.failed')
     if not report['passed'] and out.exists():
         out.unlink()  # an earlier file under this name would pass for this one
     write_atomically(target, content)
-    write_atomically(
-        out.with_name(f'{out.name}.parity.json'), json.dumps(report, indent=1) + '\n'
-    )
+    write_atomically(out.with_name(f'{out.name}.parity.json'), json.dumps(report, indent=1) + '\n')
     write_atomically(out.with_name(f'{out.name}.parity.txt'), format_report(report))
     return report
 
@@ -358,10 +350,20 @@ def test_sizes(
 
     Networks have bounds of their own, so sizes that PyTorch refuses are left out.
     """
-    factors = [(0.75, 0.75), (1.25, 1.25), (1, 0.75), (1.25, 1), (0.9, 1.1), (1.1, 0.9), (1.15, 1.3)]
+    factors = [
+        (0.75, 0.75),
+        (1.25, 1.25),
+        (1, 0.75),
+        (1.25, 1),
+        (0.9, 1.1),
+        (1.1, 0.9),
+        (1.15, 1.3),
+    ]
     sizes = [size]
     for factor in factors:
-        sides = [_round_to(side * scale, multiple) for side, scale in zip(size, factor, strict=True)]
+        sides = [
+            _round_to(side * scale, multiple) for side, scale in zip(size, factor, strict=True)
+        ]
         candidate = (sides[0], sides[1])
         if len(sizes) == 5 or candidate in sizes:
             continue
@@ -373,9 +375,7 @@ def test_sizes(
     return sizes
 
 
-def _fitting_size(
-    size: tuple[int, int] | None, multiple: int, frame: Frame
-) -> tuple[int, int]:
+def _fitting_size(size: tuple[int, int] | None, multiple: int, frame: Frame) -> tuple[int, int]:
     """Return the size asked for, or the frame's, rounded to what the network takes.
 
     Raises:
@@ -655,9 +655,7 @@ def _run_module(module: Callable[..., tuple[Tensor, ...]]) -> Run:
     return run
 
 
-_EXPORTERS = dict(
-    onnx=_export_onnx, torchscript=_export_torchscript, torch_export=_export_program
-)
+_EXPORTERS = dict(onnx=_export_onnx, torchscript=_export_torchscript, torch_export=_export_program)
 _RUNNERS = dict(onnx=_run_onnx, torchscript=_run_torchscript, torch_export=_run_program)
 
 

@@ -68,7 +68,9 @@ def build_parser() -> argparse.ArgumentParser:
         action='store_true',
         help='make the camera an input of methods that can do without; where they cannot, it always is one',
     )
-    parser.add_argument('--opset', type=int, default=17, help='ONNX operator set, 16 to 20 (default: 17)')
+    parser.add_argument(
+        '--opset', type=int, default=17, help='ONNX operator set, 16 to 20 (default: 17)'
+    )
     parser.add_argument(
         '--frames',
         nargs='+',

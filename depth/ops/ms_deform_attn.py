@@ -223,9 +223,7 @@ def _exported_attention(
         y = reference[..., 1] + offset[..., 1] / height
         locations.append(torch.stack([x, y], dim=-1))
     weights = logits.flatten(3).softmax(dim=-1).unflatten(3, logits.shape[3:])
-    return ms_deform_attn_reference(
-        value, spatial_shapes, torch.stack(locations, dim=3), weights
-    )
+    return ms_deform_attn_reference(value, spatial_shapes, torch.stack(locations, dim=3), weights)
 
 
 def check_backend(backend: str) -> None:
