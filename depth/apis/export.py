@@ -241,7 +241,7 @@ def export_model(
         size = _fitting_size(size, multiple, pictures[0])
         sizes = [size]
         if is_dynamic:
-            sizes = test_sizes(network, pictures[0], size, multiple)
+            sizes = parity_sizes(network, pictures[0], size, multiple)
         arguments = network_inputs(network, pictures[0].at_size(size))
         network(*arguments)  # sets the names of the outputs
         metadata = file_metadata(model, network, checkpoint, size, is_dynamic, multiple)
@@ -343,7 +343,7 @@ def size_multiple(network: ExportedNetwork, frame: Frame, size: tuple[int, int])
     raise ConfigError(f'--size {size[0]} {size[1]}: the network does not take it: {problem}')
 
 
-def test_sizes(
+def parity_sizes(
     network: ExportedNetwork, frame: Frame, size: tuple[int, int], multiple: int
 ) -> list[tuple[int, int]]:
     """Return five sizes that the network takes: the given one first, then smaller and larger ones.
@@ -534,8 +534,8 @@ def _licence(cfg: Config, checkpoint: str | Path | None) -> str:
     """Return the licence of the weights, as far as checkpoint or config know it."""
     if checkpoint is None:
         return 'random weights'
-    meta = load_checkpoint_file(checkpoint).get('meta') or {}
-    licence = meta.get('weights_licence', '')
+    meta = load_checkpoint_file(checkpoint).get('meta')
+    licence = meta.get('weights_licence', '') if isinstance(meta, dict) else ''
     if not licence and cfg.get('load_published'):
         licence = find_source(cfg.load_published['method']).weights_licence
     return licence or 'not stated in the checkpoint'
