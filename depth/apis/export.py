@@ -590,11 +590,11 @@ def _export_torchscript(
     metadata: dict[str, Any],
 ) -> bytes:
     """Return a TorchScript file, by tracing."""
-    buffer = io.BytesIO()
+    file = io.BytesIO()
     with _quiet_tracing(), exporting():
         traced = torch.jit.trace(network, arguments, check_trace=False)
-        torch.jit.save(traced, buffer, _extra_files={'depth.json': json.dumps(metadata)})
-    return buffer.getvalue()
+        torch.jit.save(traced, file, _extra_files={'depth.json': json.dumps(metadata)})
+    return file.getvalue()
 
 
 def _export_program(
@@ -605,11 +605,11 @@ def _export_program(
     metadata: dict[str, Any],
 ) -> bytes:
     """Return a file of torch.export, of one size."""
-    buffer = io.BytesIO()
+    file = io.BytesIO()
     with _quiet_tracing(), exporting():
         program = torch.export.export(network, arguments, strict=False)
-        torch.export.save(program, buffer, extra_files={'depth.json': json.dumps(metadata)})
-    return buffer.getvalue()
+        torch.export.save(program, file, extra_files={'depth.json': json.dumps(metadata)})
+    return file.getvalue()
 
 
 @contextlib.contextmanager
