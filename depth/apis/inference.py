@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from torch import nn
 
+from depth.calibration import stored_calibration
 from depth.cameras import check_camera
 from depth.engine.acceleration import (
     set_attention_backend,
@@ -44,9 +45,9 @@ def init_model(
     """Build a model, load its weights strictly, and put it into eval mode.
 
     Args:
-        config: Config file (executed as Python) or object; or a checkpoint of this toolbox, which
-            carries its config. None takes the config of ``checkpoint``. A config inside a
-            checkpoint is read as data and never executed.
+        config: Config file (executed as Python), the name of a shipped one, or object; or a
+            checkpoint of this toolbox, which carries its config. None takes the config of
+            ``checkpoint``. A config inside a checkpoint is read as data and never executed.
         checkpoint: Weights; random ones without it. An exported file (``.onnx``) runs in place of
             a network, through ONNX Runtime. A published file of the method that the
             config's ``load_published`` names is converted. Pretrained weights that a config names are for
@@ -91,6 +92,7 @@ def init_model(
         weights = weights_for_model(state, options, model.state_dict(), str(checkpoint))
         load_model_state(model, weights, checkpoint)
     model.cfg = cfg
+    model.calibration = None if state is None else stored_calibration(state, str(checkpoint))
     model.source = 'random weights' if checkpoint is None else str(checkpoint)
     model = model.to(device).eval()
     backend = set_attention_backend(model, cfg, device)

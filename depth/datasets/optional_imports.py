@@ -5,7 +5,12 @@ from types import ModuleType
 
 
 def import_optional(name: str, needed_for: str, extra: str = 'optional') -> ModuleType:
-    """Import a library of an extra, ``optional`` by default.
+    """Import a library of an extra.
+
+    Args:
+        name: Module.
+        needed_for: Subject of the message: what needs it.
+        extra: Name in ``requirements/`` of the extra that installs it.
 
     Raises:
         ImportError: If it is missing; the message says how to install it.

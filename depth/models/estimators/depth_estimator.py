@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from depth.calibration import DepthCalibration
 from depth.registry import MODELS
 from depth.structures import RELATIVE_FIELDS, DepthDataSample
 
@@ -47,6 +48,8 @@ class DepthEstimator(BaseModel):
     TRAIN_OPTIONS: tuple[str, ...] = ()
     needs_depth = True  # a training without any ground truth is an error
     prediction_type = 'metric'  # the head's, see depth.evaluation.PredictionType
+    # Applied to what mode='predict' returns; that of the checkpoint in inference and tests.
+    calibration: DepthCalibration | None = None
     # Whether predictions use the camera of a sample, and whether they cannot do without.
     takes_camera = False
     needs_camera = False
@@ -142,11 +145,14 @@ class DepthEstimator(BaseModel):
             raise ValueError(
                 f'mode {mode!r} needs one data sample an image: {len(inputs)} images, {count} samples'
             )
-        return (
-            self.loss(inputs, data_samples)
-            if mode == 'loss'
-            else self.predict(inputs, data_samples)
-        )
+        if mode == 'loss':
+            return self.loss(inputs, data_samples)
+        samples = self.predict(inputs, data_samples)
+        if self.calibration is not None:
+            for sample in samples:
+                sample.pred_depth = self.calibration(sample.pred_depth)
+                sample.set_metainfo(dict(calibration=self.calibration.describe()))
+        return samples
 
     def train(self, mode: bool = True) -> 'DepthEstimator':
         """Switch to training mode; frozen layers of the backbone stay in eval mode."""

@@ -127,6 +127,7 @@ class MultiScaleDeformableAttention(nn.Module):
         values = self.value_proj(value).view(
             batch, value.shape[1], self.num_heads, -1
         )  # (N, S, H, E / H)
+        # The softmax over levels and points is part of the operator, so kernels need not store weights.
         attended = deformable_attention(
             values, spatial_shapes, reference_points, offsets, logits, self.backend
         )  # (N, Q, E)
@@ -228,6 +229,7 @@ class DeformableEncoder(nn.Module):
         codes = []
         centers = []
         for shape, embed in zip(shapes, self.level_embed, strict=True):
+            # The sine code is the same on every level; the learned embedding tells levels apart.
             code = self.position_encoding(shape, tokens.device, tokens.dtype)  # (1, E, h, w)
             codes.append(code + embed[:, None, None])
             centers.append(pixel_centers(shape, tokens.device))
