@@ -108,7 +108,9 @@ def test_offline_the_message_says_what_to_put_where(publish, server, monkeypatch
 
 def test_licences_that_restrict_are_asked_for(publish, server, tmp_path):
     publish(licence='CC-BY-NC-4.0')
-    with pytest.raises(PermissionError, match=r"give accept_licence='CC-BY-NC-4\.0', or fetch http"):
+    with pytest.raises(
+        PermissionError, match=r"give accept_licence='CC-BY-NC-4\.0', or fetch http"
+    ):
         fetch_published(NAME, tmp_path)
     publish(licence='')
     with pytest.raises(PermissionError, match='its authors state no licence'):
