@@ -13,7 +13,7 @@ from depth.apis import score_predictions
 from depth.apis.scoring import compare_scale, cut_like, is_reduced_frame, suspicions
 from depth.datasets.scenes import render_scene
 from depth.engine.config import load_config
-from depth.evaluation import PredictionType, depth_metrics
+from depth.evaluation import DepthMetric, PredictionType, depth_metrics
 from depth.visualization import save_depth_png
 from depth.visualization.output_files import write_image
 from tests.shared import REPO, SAMPLES, needs_samples
@@ -62,6 +62,29 @@ def test_the_numbers_are_those_of_the_maps(scenes, tmp_path):
         )
     assert score.notes == []
     assert score.metric.outcome[0].names[0].endswith('a/0.png')
+
+
+def test_metrics_are_computed_where_asked_for(scenes, tmp_path, monkeypatch):
+    cfg, truth = scenes
+    devices = []
+
+    def process(self, batch, samples):
+        devices.append(samples[0]['pred_depth'].device.type)
+
+    monkeypatch.setattr(DepthMetric, 'process', process)
+    monkeypatch.setattr(DepthMetric, 'evaluate', lambda self, size: {})
+    score_predictions(predictions(tmp_path, truth), cfg, device='meta')
+    assert devices == ['meta'] * len(truth)
+
+
+@pytest.mark.parametrize(
+    ('device', 'message'),
+    [('gpu', r"device is 'cpu', 'cuda' or 'cuda:N', got 'gpu'"), ('cuda:99', 'CUDA devices are')],
+)
+def test_a_device_that_is_not_there_is_named(scenes, tmp_path, device, message):
+    cfg, truth = scenes
+    with pytest.raises(ValueError, match=message):
+        score_predictions(predictions(tmp_path, truth), cfg, device=device)
 
 
 def test_another_protocol_keeps_the_further_metrics_of_the_config(scenes, tmp_path):
