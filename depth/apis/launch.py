@@ -4,11 +4,16 @@ import os
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.logging import MMLogger
 
 from depth.engine.config import open_config, skip_pretrained
 from depth.engine.config_check import check_testing, check_training
+from depth.engine.console import heartbeat
 from depth.engine.runner import DepthRunner, build_runner
 from depth.engine.work_dir_lock import check_free
+
+from .exported_model import is_exported, model_config
 
 _AMP_DTYPES = dict(bf16='bfloat16', fp16='float16')
 
@@ -30,11 +35,11 @@ def train(
     An option that is left at its default keeps what the config says.
 
     Args:
-        config: Config file or object; an object is copied.
+        config: Config file, the name of a shipped one, or object; an object is copied.
         work_dir: Folder of logs and checkpoints; by default that of the config, or else
             ``work_dirs/<config name>``.
-        resume: Checkpoint to continue from; True or ``'auto'`` takes the newest of the work dir, if
-            it has one.
+        resume: Checkpoint to continue from; True or ``'auto'`` takes the newest of the work dir.
+            If it has none, a new run starts, from the weights of ``load_from`` if there are any.
         amp: Train in mixed precision: ``'bf16'``, ``'fp16'``, or True for float16 on CUDA and
             bfloat16 on CPU, unless the config gives ``optim_wrapper.dtype``.
         compile_step: Compile the training step with ``torch.compile``.
@@ -56,13 +61,14 @@ def train(
     if not isinstance(amp, bool) and amp not in _AMP_DTYPES:
         raise ValueError(f"amp is 'bf16', 'fp16', True or False, got {amp!r}")
     cfg = open_config(config)
-    check_training(cfg)
+    check_training(cfg, resume=bool(resume))
     _set_launch(cfg, work_dir, launcher)
     if resume:
-        cfg.resume = True
-        # mmengine looks for the newest checkpoint where it is told to resume from none.
         takes_newest = resume is True or resume == 'auto'
-        cfg.load_from = None if takes_newest else str(resume)
+        cfg.resume = 'auto' if takes_newest else True
+        # Of a config's own ``load_from`` the newest checkpoint takes the place only once there is one.
+        if not takes_newest:
+            cfg.load_from = str(resume)
     # The file brings the encoder, so timm's need not be fetched.
     if cfg.get('load_from') and cfg.get('load_published'):
         skip_pretrained(cfg)
@@ -84,8 +90,20 @@ def train(
     rank = os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0'))
     if int(rank) == 0:
         check_free(cfg.work_dir)
-    runner = build_runner(cfg)
-    runner.train()
+    state = dict(runner=None)
+
+    def describe() -> str:
+        runner = state['runner']
+        if runner is None:
+            return 'building the model; weights that are not in the cache are fetched'
+        return (
+            f'waiting for iteration {runner.iter + 1} of {runner.max_iters}: data, or a slow step'
+        )
+
+    with heartbeat(describe, MMLogger.get_current_instance):
+        runner = build_runner(cfg)
+        state['runner'] = runner
+        runner.train()
     return runner
 
 
@@ -104,8 +122,8 @@ def test(
     The weights have to fit the model completely. The metrics are also written to the work dir.
 
     Args:
-        config: Config file or object; an object is copied.
-        checkpoint: Checkpoint file.
+        config: Config file, the name of a shipped one, or object; an object is copied.
+        checkpoint: Checkpoint file, or an exported one (``.onnx``), which then predicts.
         work_dir: Folder of the metrics; by default that of the config, or else
             ``work_dirs/<config name>``.
         out_dir: Folder for every prediction as 16-bit PNG; None writes none.
@@ -133,6 +151,10 @@ def test(
     if cfg.get('load_published'):  # parts are for the start of a training
         cfg.load_published = dict(cfg.load_published, parts=[])
     skip_pretrained(cfg)
+    if is_exported(checkpoint):
+        cfg.load_from = None
+        cfg.pop('load_published', None)
+        cfg.model = model_config(checkpoint, cfg.model, get_device())
     if tta is not None:
         cfg.model.test_cfg = dict(cfg.model.get('test_cfg') or {}, flip=tta)
     if all_protocols:
@@ -141,7 +163,8 @@ def test(
         writer = dict(type='PredictionWriterHook', out_dir=str(out_dir))
         cfg.custom_hooks = list(cfg.get('custom_hooks', []))
         cfg.custom_hooks.append(writer)
-    return build_runner(cfg).test()
+    with heartbeat(lambda: f'testing {checkpoint}', MMLogger.get_current_instance):
+        return build_runner(cfg).test()
 
 
 def _set_launch(cfg: Config, work_dir: str | Path | None, launcher: str) -> None:

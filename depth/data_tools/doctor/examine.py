@@ -61,7 +61,6 @@ def examine(
         for split in splits:
             results = pool.map(lambda job: edges.edge_scores(*job), edges.edge_jobs(split.samples))
             scores[split.name] = [score for score in results if score is not None]
-    # The jobs of all splits went through one pool, in the order of the splits.
     records: dict[str, list[Record]] = {}
     start = 0
     for split in splits:
@@ -74,7 +73,6 @@ def examine(
     for split in splits:
         for check in FILE_CHECKS:
             findings += check(split, records[split.name])
-    # The checks below compare splits with each other, or need more than the records.
     for split in splits:
         findings += edges.wrong_pairs(split, scores[split.name])
     findings += values.different_scales(splits, records)
@@ -140,7 +138,6 @@ def _summarise(split: Split, records: list[Record], scores: list[edges.EdgeScore
     summary['unit'] = UNITS.get(split.label_type, '')
     if split.label_type != 'metric':
         summary['beyond'] = None
-    # `class` is no keyword argument.
     summary['class'] = split.class_name
     summary['unchecked'] = split.missing_facts()
     return summary

@@ -115,7 +115,6 @@ def list_splits(cfg: dict) -> list[Split]:
     """
     configs = {}
     for name, loader in LOADERS.items():
-        # mmengine's configs say `test_dataloader = None` where there is none.
         configs[name] = (cfg.get(loader) or {}).get('dataset')
     if configs['val'] is not None and _key(configs['val']) == _key(configs['test']):
         del configs['val']

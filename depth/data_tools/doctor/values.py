@@ -183,7 +183,6 @@ def _scale_factors(measured: list[Record]) -> tuple[np.ndarray, np.ndarray]:
     columns = []
     for name in ('low', 'median', 'high', 'camera_height'):
         values = _list_values(measured, name)
-        # The camera's height is used where every map shows a road.
         if len(values) == len(measured):
             columns.append(values)
     logs = np.log(np.array(columns, np.float64).T)  # (maps, features)
@@ -220,7 +219,6 @@ def _floor_factors(measured: list[Record]) -> tuple[np.ndarray, np.ndarray]:
     shifts = np.log(distances) - np.nanmedian(np.log(distances))
     spread = max(float(_spread(shifts[np.isfinite(shifts), None])[0]), LEAST_SPREAD)
     limit = max(np.log(ODD_FACTOR), ODD_SIGMA * spread)
-    # NaN, a map without a floor, becomes a shift of 0.
     return np.exp(shifts), np.nan_to_num(np.abs(shifts)) > limit
 
 

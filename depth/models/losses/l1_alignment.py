@@ -205,8 +205,8 @@ def _best_ratio(
         order = ratio.argsort(dim=-1)
         rising = slope.gather(-1, order).cumsum(-1)
         # Weighted median: the first ratio at which the slope of the sum is no longer negative.
-        place = (2 * rising < rising[..., -1:]).sum(-1).clamp(max=pred.shape[-1] - 1)
-        index = _at(order, place)
+        rank = (2 * rising < rising[..., -1:]).sum(-1).clamp(max=pred.shape[-1] - 1)
+        index = _at(order, rank)
         scale = _quotient(_at(target, index), _at(pred, index))
         return index, (weight * (scale[..., None] * pred - target).abs()).sum(-1)
     return _best_truncated_ratio(ratio, slope, weight * target.abs(), usable, truncation)
@@ -229,18 +229,18 @@ def _best_truncated_ratio(
     """
     half_width = truncation / slope.clamp(min=1e-30)
     # Where a value is left out, the infinite ratio sorts its places to the end.
-    places = torch.cat([ratio - half_width, ratio, ratio + half_width], dim=-1)
+    breakpoints = torch.cat([ratio - half_width, ratio, ratio + half_width], dim=-1)
     changes = torch.cat([-slope, 2 * slope, -slope], dim=-1)
-    sorted_places, order = places.sort(dim=-1)
-    gaps = (sorted_places[..., 1:] - sorted_places[..., :-1]).nan_to_num(0, 0, 0)
+    sorted_breakpoints, order = breakpoints.sort(dim=-1)
+    gaps = (sorted_breakpoints[..., 1:] - sorted_breakpoints[..., :-1]).nan_to_num(0, 0, 0)
     slopes = changes.gather(-1, order).cumsum(-1)[..., :-1]
     relative = F.pad((slopes * gaps).cumsum(-1), (1, 0))
     # Left of all places every usable error is at its limit.
     num_points = ratio.shape[-1]
     constant = torch.where(usable, truncation, level.clamp(max=truncation)).sum(-1)
-    is_turn = (order // num_points == 1) & sorted_places.isfinite()
-    error, place = torch.where(is_turn, relative, torch.inf).min(-1)
-    return _at(order, place) % num_points, error + constant
+    is_turn = (order // num_points == 1) & sorted_breakpoints.isfinite()
+    error, rank = torch.where(is_turn, relative, torch.inf).min(-1)
+    return _at(order, rank) % num_points, error + constant
 
 
 def _quotient(numerator: Tensor, denominator: Tensor) -> Tensor:

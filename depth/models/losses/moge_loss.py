@@ -148,9 +148,9 @@ def metric_scale_loss(pred: Tensor, target: Tensor) -> Tensor:
         target: Scale that aligns the points with metric labels, (N,); not positive where there is
             none, which gives 0.
     """
-    known = target > 0
-    error = torch.log(pred) - torch.log(torch.where(known, target, 1))
-    return torch.where(known, error, 0).square()
+    has_target = target > 0
+    error = torch.log(pred) - torch.log(torch.where(has_target, target, 1))
+    return torch.where(has_target, error, 0).square()
 
 
 @MODELS.register_module()

@@ -92,8 +92,8 @@ def test_losses_and_gradients_are_the_recorded_ones():
     check('moge/normal', lambda x: normal_loss(x, target, mask), maps('pred_points'))
     scale = global_point_loss(maps('pred_points'), target, mask, 16)[1]
     assert scale.item() == pytest.approx(CASES['moge/global']['scale'], rel=1e-6)
-    normals, known = labelled('gt_normal')
-    check('moge/normal_map', lambda x: normal_map_loss(x, normals, known), maps('pred_normal'))
+    normals, has_normal = labelled('gt_normal')
+    check('moge/normal_map', lambda x: normal_map_loss(x, normals, has_normal), maps('pred_normal'))
     finite, infinite = array('mask')[:1], array('mask_infinite')[None]
     check(
         'moge/mask_bce',
