@@ -1,6 +1,7 @@
 """ZoeDepth, BEiT-L, Hypersim up to 20 m: the recipe of NYU on other data, ours. Not trained yet.
 
-Images are cropped as everywhere on Hypersim, then stretched to the network's size. It starts from BEiT of timm or from a file of MiDaS or ZoeDepth: load_from.
+Images are cropped as everywhere on Hypersim, then stretched to the network's size. It starts from
+BEiT of timm or from a file of MiDaS or ZoeDepth: load_from.
 """
 
 _base_ = [
