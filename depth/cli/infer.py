@@ -80,9 +80,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         fov=args.fov,
         show_progress=True,
     )
-    print(
-        f'{len(result["predictions"])} images done, {len(result["files"])} files in {args.out_dir}'
-    )
+    # An image that was predicted but could not be written is not done.
+    num_done = sum(entry['error'] is None for entry in result['images'])
+    print(f'{num_done} images done, {len(result["files"])} files in {args.out_dir}')
     for note in result['notes']:
         print(f'note: {note}')
     for message in result['errors'].values():
