@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from depth.apis import export_model, inference_model, init_model
 from depth.apis import export as export_module
+from depth.apis import export_model, inference_model, init_model
 from depth.apis.export import ExportedNetwork, format_report, output_error
 from depth.apis.launch import test as run_test
 from depth.calibration import DepthCalibration
