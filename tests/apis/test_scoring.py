@@ -1,7 +1,6 @@
 """Anybody's predictions on a folder data set that the test renders."""
 
 import json
-import subprocess
 import sys
 
 import cv2
@@ -18,6 +17,7 @@ from depth.evaluation import DepthMetric, PredictionType, depth_metrics
 from depth.visualization import save_depth_png
 from depth.visualization.output_files import write_image
 from tests.shared import REPO, SAMPLES, needs_samples
+from tests.shared_process import run_python
 
 FACTORS = (1.1, 1.25, 0.9, 1.05)
 PROTOCOL = 'kitti_eigen_garg_80'
@@ -334,19 +334,15 @@ def test_the_commands(scenes, tmp_path):
             '--out',
             tmp_path / f'{model}.json',
         ]
-        process = subprocess.run(
-            [sys.executable, *map(str, command)], cwd=REPO, capture_output=True, text=True
-        )
+        process = run_python([sys.executable, *map(str, command)], cwd=REPO)
         assert process.returncode == 0, process.stderr
         assert 'protocol folder v1' in process.stdout
     metrics = json.loads((tmp_path / 'b.json').read_text())
     assert all(isinstance(value, float) for value in metrics.values())
     command = ['tools/analysis_tools/compare_results.py', tmp_path / 'a.json', tmp_path / 'b.json']
-    process = subprocess.run(
+    process = run_python(
         [sys.executable, *map(str, command), '--out', str(tmp_path / 'ab.json')],
         cwd=REPO,
-        capture_output=True,
-        text=True,
     )
     assert process.returncode == 0, process.stderr
     compared = json.loads((tmp_path / 'ab.json').read_text())['metrics']['abs_rel']

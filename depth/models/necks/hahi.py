@@ -136,4 +136,4 @@ class HAHINeck(BaseModule):
             shapes,
             query_pos=position.to(query.dtype),
         )
-        return attended.transpose(1, 2).unflatten(2, size)
+        return attended.transpose(1, 2).reshape(*attended.shape[::2], *size)
