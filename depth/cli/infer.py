@@ -62,7 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse the command line; an exported model may stand first, in place of ``--checkpoint``."""
+    """Parse the command line; ``argv`` is that of the process by default."""
     words = sys.argv[1:] if argv is None else list(argv)
     if words and words[0].endswith('.onnx'):  # depth infer MODEL.onnx INPUT
         words.insert(0, '--checkpoint')

@@ -14,6 +14,8 @@ from depth.cli.main import COMMANDS, dispatch, import_command
 def test_help_has_examples_that_parse_and_defaults(name):
     command = import_command(name)
     parser = command.build_parser()
+    # These two accept an order of words that argparse alone would not.
+    parse = command.parse_args if name in ('train', 'infer') else parser.parse_args
     text = parser.format_help()
     _, _, section = text.partition('examples:\n')
     # The section ends at an empty line; other programs may stand in it, such as curl.
@@ -22,8 +24,6 @@ def test_help_has_examples_that_parse_and_defaults(name):
         if line.strip().startswith(f'depth {name}'):
             examples.append(line.partition(' > ')[0].partition(' >> ')[0])
     assert examples
-    # Some commands check which arguments go together.
-    parse = vars(command).get('parse_args', parser.parse_args)
     for example in examples:
         parse(shlex.split(example, comments=True)[2:])
     flat = ' '.join(text.split())
