@@ -7,7 +7,8 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 
 def run_tool(main: Callable[[], int | None]) -> None:
@@ -36,18 +37,15 @@ def run_tool(main: Callable[[], int | None]) -> None:
 
 
 def _leave_process_group() -> None:
-    """End the process group of a training or test that ran in several processes.
+    """End the process group of a distributed run, if there is one.
 
-    At the exit of the interpreter its threads may still run, and then the process aborts (SIGABRT),
-    which torchrun reports as a failed training.
+    The threads of a group that is still open when the interpreter exits can abort the process, so that
+    a complete training would end with exit code 134.
     """
-    torch = sys.modules.get('torch')  # not imported by the tools that start no group
-    if (
-        torch is not None
-        and torch.distributed.is_available()
-        and torch.distributed.is_initialized()
-    ):
-        torch.distributed.destroy_process_group()
+    # Not imported: a tool without torch has no group.
+    distributed = sys.modules.get('torch.distributed')
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def describe(error: BaseException) -> str:
@@ -61,6 +59,35 @@ def describe(error: BaseException) -> str:
     if isinstance(error, KeyError | IndexError | AttributeError | TypeError | AssertionError):
         text = f'{type(error).__name__}: {text}'
     return text
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Help text with the default of every option that has a value, and descriptions as written."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text = action.help or ''
+        default = action.default
+        # Switches are off and lists empty unless the text says otherwise.
+        is_plain = default is None or isinstance(default, bool) or default in ('', [], ())
+        if is_plain or default is argparse.SUPPRESS or '%(default)' in text:
+            return text
+        values = default if isinstance(default, list | tuple) else [default]
+        return f'{text} (default: {" ".join(map(str, values))})'
+
+
+def command_parser(examples: Sequence[str], **options: Any) -> argparse.ArgumentParser:
+    """Return a parser whose help ends with examples.
+
+    Args:
+        examples: Command lines, each starting with ``depth COMMAND``.
+        **options: Of ``argparse.ArgumentParser``.
+    """
+    lines = ['examples:']
+    for example in examples:
+        lines.append(f'  {example}')
+    return argparse.ArgumentParser(
+        formatter_class=HelpFormatter, epilog='\n'.join(lines), **options
+    )
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
@@ -91,13 +118,36 @@ class _SetBackend(argparse.Action):
         setattr(namespace, self.dest, value)
 
 
+def add_verbosity_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--quiet`` and ``--verbose``, which set ``DEPTH_VERBOSITY`` when they are parsed."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        '--quiet',
+        action=_SetVerbosity,
+        nargs=0,
+        help='print warnings, errors and the tables of metrics only',
+    )
+    group.add_argument(
+        '--verbose',
+        action=_SetVerbosity,
+        nargs=0,
+        help='also print environment, config and hooks, which the log file has anyway',
+    )
+
+
+class _SetVerbosity(argparse.Action):
+    def __call__(self, parser, namespace, value, option_string=None) -> None:
+        os.environ['DEPTH_VERBOSITY'] = self.dest
+        setattr(namespace, self.dest, True)
+
+
 def add_launch_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--launcher`` and ``--local_rank``, which :func:`set_local_rank` passes on."""
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm'],
         default='none',
-        help='job launcher (default: none)',
+        help='job launcher',
     )
     parser.add_argument(
         '--local_rank',

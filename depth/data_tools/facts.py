@@ -17,7 +17,6 @@ def list_datasets() -> list[type[BaseDepthDataset]]:
     """Return the registered data set classes on disk: the shipped ones by name, then others."""
     shipped_classes, project_classes = [], []
     for dataset in DATASETS.module_dict.values():
-        # The registry also holds wrappers, which have samples but no folder of their own.
         if not isinstance(dataset, type) or not issubclass(dataset, BaseDepthDataset):
             continue
         if _is_shipped(dataset):
@@ -75,8 +74,8 @@ def format_table() -> str:
 def update_page(path: str | Path) -> bool:
     """Write the table between the two marks of a page and return whether that changed it."""
     text = Path(path).read_text(encoding='utf-8')
-    before, _, rest = text.partition(TABLE_START)
-    _, _, after = rest.partition(TABLE_END)
+    before, _, from_table = text.partition(TABLE_START)
+    _, _, after = from_table.partition(TABLE_END)
     updated = before + TABLE_START + format_table() + TABLE_END + after
     if updated != text:
         write_atomically(Path(path), updated)

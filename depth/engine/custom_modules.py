@@ -7,6 +7,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from depth.shipped_configs import shipped_root
+
 from .errors import ConfigError
 
 
@@ -61,9 +63,15 @@ def _module_file(name: str, folders: Sequence[Path]) -> Path | None:
 
 
 def make_projects_importable(config: Path) -> None:
-    """Put the nearest folder above ``config`` that holds ``projects/`` onto the import path."""
+    """Put the nearest folder above ``config`` that holds ``projects/`` onto the import path.
+
+    The shipped projects follow at the end of the path: ``projects`` is a namespace package, so a config
+    of one's own that inherits from a shipped one uses both.
+    """
     for folder in config.resolve().parents:
         if (folder / 'projects').is_dir():
             if str(folder) not in sys.path:
                 sys.path.insert(0, str(folder))
-            return
+            break
+    if str(shipped_root()) not in sys.path:
+        sys.path.append(str(shipped_root()))

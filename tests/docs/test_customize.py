@@ -1,7 +1,6 @@
 """The parts that docs/customize.md tells a user to write, built and used from the page's own text."""
 
 import re
-import subprocess
 import sys
 
 import cv2
@@ -17,6 +16,7 @@ from depth.engine.config_check import check_config
 from depth.engine.converters import write_converted
 from depth.registry import CONVERTERS, DATASETS, MODELS, TRANSFORMS
 from tests.shared import REPO
+from tests.shared_process import run_python
 
 PAGE = (REPO / 'docs/customize.md').read_text(encoding='utf-8')
 FILES = dict(re.findall(r'```python\n# file: (\S+)\n(.*?)```', PAGE, flags=re.DOTALL))
@@ -50,7 +50,7 @@ def checkout(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def parts(checkout):
+def page_config(checkout):
     """Return the config that uses the page's loss, backbone, neck, head and transform, and its training samples."""
     cfg = load_config(checkout / PARTS_CONFIG, {'train_dataloader.dataset.num_scenes': 2})
     check_config(cfg)
@@ -75,8 +75,8 @@ def test_every_parameter_of_the_head_config_is_trained(checkout):
     assert unused_parameters(model) == []
 
 
-def test_loss_backbone_neck_and_head_of_the_docs_learn_together(parts):
-    cfg, samples = parts
+def test_loss_backbone_neck_and_head_of_the_docs_learn_together(page_config):
+    cfg, samples = page_config
     model = init_model(cfg).train()
     assert [
         type(module).__name__
@@ -100,8 +100,8 @@ def test_loss_backbone_neck_and_head_of_the_docs_learn_together(parts):
     assert unused_parameters(model) == []
 
 
-def test_the_backbone_of_the_docs_tells_channels_and_strides(parts):
-    cfg, _ = parts
+def test_the_backbone_of_the_docs_tells_channels_and_strides(page_config):
+    cfg, _ = page_config
     backbone = MODELS.build(cfg.model.backbone.to_dict())
     feats = backbone(torch.zeros(1, 3, 64, 96))
     assert backbone.out_channels == [feat.shape[1] for feat in feats]
@@ -112,8 +112,8 @@ def test_the_backbone_of_the_docs_tells_channels_and_strides(parts):
     )
 
 
-def test_the_loss_of_the_docs_is_finite_without_ground_truth(parts):
-    cfg, _ = parts
+def test_the_loss_of_the_docs_is_finite_without_ground_truth(page_config):
+    cfg, _ = page_config
     loss = MODELS.build(cfg.model.decode_head.loss_decode.to_dict())
     pred = torch.tensor([[[[0.0, 2.0]]]], requires_grad=True)
     target = torch.tensor([[[[0.0, 4.0]]]])
@@ -124,8 +124,8 @@ def test_the_loss_of_the_docs_is_finite_without_ground_truth(parts):
     assert not pred.grad.any()
 
 
-def test_the_transform_of_the_docs_moves_everything(parts):
-    _, samples = parts
+def test_the_transform_of_the_docs_moves_everything(page_config):
+    _, samples = page_config
     assert samples[0]['inputs'].shape == (3, 64, 128)
     assert samples[0]['data_samples'].gt_depth.shape == (64, 128)
     crop = TRANSFORMS.build(dict(type='RandomRows', height=3))
@@ -211,11 +211,9 @@ def test_the_head_of_the_docs_trains(tmp_path):
         'val_dataloader.persistent_workers=False',
         'val_dataloader.dataset.num_scenes=2',
     ]
-    training = subprocess.run(
+    training = run_python(
         [sys.executable, str(REPO / 'tools/train.py'), str(config), '--cfg-options', *options],
         cwd=tmp_path,  # elsewhere: projects are found from the place of the config
-        capture_output=True,
-        text=True,
     )
     assert training.returncode == 0, training.stderr
     assert (tmp_path / 'work_dirs/inverse_depth_rooms/iter_2.pth').is_file()

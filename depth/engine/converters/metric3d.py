@@ -4,7 +4,7 @@ import re
 
 from torch import Tensor
 
-from .state import PublishedState, register_converter
+from .state import PublishedFile, PublishedState, register_converter
 
 _ENCODER_RULES = (
     (r'^blocks\.0\.', 'blocks.'),  # all blocks are in one chunk
@@ -69,6 +69,7 @@ _HOURGLASS_RULES = (
     (r'^depth_regressor_2\.', 'bin_logits.'),
     (r'^conv_up_2\.', 'residual.'),
 )
+_FILES = 'https://huggingface.co/JUGGHM/Metric3D/resolve/main'
 
 
 @register_converter(
@@ -83,15 +84,23 @@ _HOURGLASS_RULES = (
         convtiny_hourglass_v1='metric3dv1_convtiny',
     )
     | {'convlarge_hourglass_0.3_150_step750k_v1.1': 'metric3dv1_convlarge'},
+    downloads=dict(
+        metric3dv2_vits=PublishedFile(f'{_FILES}/metric_depth_vit_small_800k.pth'),
+        metric3dv2_vitl=PublishedFile(f'{_FILES}/metric_depth_vit_large_800k.pth'),
+        metric3dv2_vitg=PublishedFile(f'{_FILES}/metric_depth_vit_giant2_800k.pth'),
+        metric3dv1_convtiny=PublishedFile(f'{_FILES}/convtiny_hourglass_v1.pth'),
+        metric3dv1_convlarge=PublishedFile(
+            f'{_FILES}/convlarge_hourglass_0.3_150_step750k_v1.1.pth'
+        ),
+    ),
 )
 def convert_metric3d(state: PublishedState) -> dict[str, Tensor]:
     """Rename encoder and decoder of a ViT (v2) or a ConvNeXt (v1)."""
     encoder, decoder = 'depth_model.encoder.', 'depth_model.decoder.'
     if state.names(f'{encoder}downsample_layers.'):
-        return {
-            **state.take_all(encoder, lambda name: _renamed(name, encoder, _CONVNEXT_RULES)),
-            **state.take_all(decoder, lambda name: _renamed(name, decoder, _HOURGLASS_RULES)),
-        }
+        converted = state.take_all(encoder, lambda name: _renamed(name, encoder, _CONVNEXT_RULES))
+        converted |= state.take_all(decoder, lambda name: _renamed(name, decoder, _HOURGLASS_RULES))
+        return converted
     return _convert_v2(state, encoder, decoder)
 
 
@@ -109,12 +118,13 @@ def _convert_v2(state: PublishedState, encoder: str, decoder: str) -> dict[str, 
         state.drop(rf'^{re.escape(encoder)}norm\.')
     position = state.take(f'{encoder}pos_embed')
     class_token = state.take(f'{encoder}cls_token')
-    return {
+    converted = {
         'backbone.net.cls_token': class_token + position[:, :1],
         'backbone.net.pos_embed': position[:, 1:],
-        **state.take_all(encoder, lambda name: _renamed(name, encoder, _ENCODER_RULES)),
-        **state.take_all(decoder, lambda name: _renamed(name, decoder, _DECODER_RULES)),
     }
+    converted |= state.take_all(encoder, lambda name: _renamed(name, encoder, _ENCODER_RULES))
+    converted |= state.take_all(decoder, lambda name: _renamed(name, decoder, _DECODER_RULES))
+    return converted
 
 
 _PREFIXES = {'depth_model.encoder.': 'backbone.net.', 'depth_model.decoder.': 'decode_head.'}

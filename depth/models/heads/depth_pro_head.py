@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from depth.registry import MODELS
 from depth.structures import DepthDataSample
 
+from ..losses.combined_loss import loss_terms
+
 TYPICAL_FOV = 55.0  # degrees; where a training from scratch starts
 
 
@@ -112,6 +114,7 @@ class DepthProHead(BaseModule):
             nn.ReLU(),
             nn.Conv2d(channels // 8, 1, fov_grid // 4),
         )
+        # The regression in degrees starts from a usual camera, not from a field of view of 0.
         nn.init.constant_(self.fov_head[-1].bias, TYPICAL_FOV)
         self.fov_weight = fov_weight
         self.loss_decode = MODELS.build(loss_decode or dict(type='TrimmedL1Loss'))
@@ -177,13 +180,14 @@ class DepthProHead(BaseModule):
         height, width = gt_depth.shape[-2:]
         focal = torch.stack([sample.intrinsics[0, 0] for sample in data_samples]) / width  # (N,)
         mask = gt_depth > 0
+        # f / (W D), the canonical inverse depth; a masked pixel gets a finite value.
         target = focal.view(-1, 1, 1, 1) / torch.where(mask, gt_depth, 1)
         inverse_depth = F.interpolate(
             outputs['inverse_depth'], size=(height, width), mode='bilinear', align_corners=False
         )
         fov = 2 * torch.atan(0.5 / focal)
         fov_error = (outputs['fov'] * (math.pi / 180) - fov).square().mean()
-        return dict(
-            loss_depth=self.loss_decode(inverse_depth, target, mask),
-            loss_fov=self.fov_weight * fov_error,
-        )
+        terms = loss_terms(self.loss_decode, inverse_depth, target, mask)
+        losses = {f'loss_{name}': value for name, value in terms.items()}
+        losses['loss_fov'] = self.fov_weight * fov_error
+        return losses

@@ -1,6 +1,5 @@
 import json
 import shutil
-import subprocess
 import sys
 import zlib
 
@@ -23,6 +22,7 @@ from depth.integrity import sha256_of
 from depth.registry import DATASETS
 from tests.data_tools.prepare.test_preparers import write_labeled
 from tests.shared import REFERENCE, REPO, needs_reference
+from tests.shared_process import run_python
 
 
 @pytest.fixture(scope='module')
@@ -90,6 +90,30 @@ def test_a_clean_nyu_layout_has_no_findings(rendered):
     )
     assert report.findings == []
     assert report.summaries[0]['dataset'] == 'nyu (rendered)'
+
+
+@pytest.mark.parametrize(
+    ('label_type', 'unit'), [('affine_invariant_disparity', ''), ('inverse_depth', '1/m')]
+)
+def test_relative_labels_have_no_range_and_no_typical_depth(folder, label_type, unit):
+    for path in (folder / 'train/depth').iterdir():
+        depth = cv2.imread(str(path), cv2.IMREAD_UNCHANGED).astype(np.float64)
+        # Near the largest integer: beyond any range, if it were metres.
+        inverse = np.where(depth > 0, 3e7 / depth.clip(min=500), 0)
+        cv2.imwrite(str(path), inverse.astype(np.uint16))
+    as_metric = examine(folder_config(folder), full=True)
+    assert ('error', 'scale', 'train', 6) in findings_of(as_metric)
+    cfg = folder_config(folder)
+    cfg['train_dataloader']['dataset']['label_type'] = label_type
+    report = examine(cfg, full=True)
+    assert findings_of(report) == {('note', 'labels', 'train', 6)}
+    assert report.summaries[0]['beyond'] is None
+    assert 'TYPICAL_DEPTH' not in report.summaries[0]['unchecked']
+    text = format_report(report)
+    assert f'label_type is {label_type!r}' in text
+    row = text.splitlines()[1].split('  ')
+    values = [cell.strip() for cell in row if cell.strip()][4:9]
+    assert all(value.endswith(unit) and not value.endswith(' m') for value in values)
 
 
 def missing_depth(root):
@@ -225,7 +249,7 @@ def test_a_missing_root_is_one_finding(tmp_path):
     assert {(finding.severity, finding.kind) for finding in report.findings} == {
         ('error', 'listing')
     }
-    assert 'does not exist' in report.findings[0].what
+    assert 'does not exist' in report.findings[0].description
 
 
 def test_missing_files_of_a_list_are_counted(rendered, tmp_path):
@@ -296,7 +320,7 @@ def test_the_same_file_in_two_lists_is_found(tmp_path):
     report = examine(kitti_config(tmp_path, train='a.txt', test='a.txt'))
     assert {finding.kind for finding in report.findings} == {'leak'}
     assert any(
-        'in both lists' in finding.what and '.png' in finding.examples[0]
+        'in both lists' in finding.description and '.png' in finding.examples[0]
         for finding in report.findings
     )
 
@@ -305,7 +329,7 @@ def test_a_published_name_with_another_count_is_found(tmp_path):
     write_kitti(tmp_path, 'kitti_eigen_test.txt', ['2011_09_26_drive_0002'], frames=1)
     report = examine(kitti_config(tmp_path, test='kitti_eigen_test.txt'))
     assert findings_of(report) == {('error', 'count', 'test', 651)}
-    assert '652' in report.findings[0].what
+    assert '652' in report.findings[0].description
     (tmp_path / MARKER).write_text('{}')  # which does not make a real drive a rendered one
     said = examine(kitti_config(tmp_path, test='kitti_eigen_test.txt'))
     assert findings_of(said) == {('error', 'count', 'test', 651), ('warning', 'listing', 'test', 1)}
@@ -318,9 +342,9 @@ def test_a_published_name_with_another_count_is_found(tmp_path):
 def test_data_sets_of_a_mixture_are_checked_one_by_one(folder, rendered):
     truncated_png(folder)
     nyu = dict(type='NYUDataset', data_root=str(rendered / 'nyu'), ann_file='nyu_train.txt')
-    parts = [nyu, folder_config(folder)['train_dataloader']['dataset']]
+    datasets = [nyu, folder_config(folder)['train_dataloader']['dataset']]
     report = examine(
-        dict(train_dataloader=dict(dataset=dict(type='MixedDepthDataset', datasets=parts)))
+        dict(train_dataloader=dict(dataset=dict(type='MixedDepthDataset', datasets=datasets)))
     )
     assert findings_of(report) == {('error', 'truncated', 'train[1]', 1)}
 
@@ -389,9 +413,7 @@ def test_the_tool_fails_on_errors_and_writes_its_report(folder, tmp_path):
     )
     command = [sys.executable, str(REPO / 'tools/analysis_tools/check_dataset.py'), str(config)]
     camera_of_a_larger_image(folder)
-    process = subprocess.run(
-        [*command, '--out', str(tmp_path / 'report.json')], capture_output=True, text=True, cwd=REPO
-    )
+    process = run_python([*command, '--out', str(tmp_path / 'report.json')], cwd=REPO)
     assert process.returncode == 1, process.stderr
     assert 'ERROR' in process.stdout
     assert json.loads((tmp_path / 'report.json').read_text())['findings'][0]['kind'] == 'camera'
@@ -415,7 +437,9 @@ def test_what_self_supervised_sets_need_besides_is_looked_at_where_it_is_needed(
         b''
     )
     report = examine(config(hint_root='depth_hints'))
-    said = {(f.kind, f.split, f.count): f.what for f in report.findings if f.kind != 'camera'}
+    said = {
+        (f.kind, f.split, f.count): f.description for f in report.findings if f.kind != 'camera'
+    }
     assert set(said) == {('empty', 'train', 1), ('missing', 'train', 2), ('missing', 'test', 1)}
     assert 'depth hints do not exist' in said['missing', 'train', 2]
     assert 'laser scans do not exist' in said['missing', 'test', 1]

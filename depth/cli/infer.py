@@ -1,0 +1,99 @@
+"""Predict depth for images: ``depth infer INPUT --checkpoint CHECKPOINT --out-dir DIR``."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from depth.cli.common import add_backend_option, add_cfg_options, command_parser, parse_cfg_options
+
+EXAMPLES = (
+    'depth infer photos --checkpoint model.pth --out-dir depth_maps',
+    'depth infer room.jpg --checkpoint model.pth --out-dir out --outputs png ply --fov 60',
+    'depth infer model.onnx photos --out-dir depth_maps',
+    "depth infer 'frames/*.png' --config CONFIG.py --checkpoint model.pth --out-dir out --device cuda",
+)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = command_parser(EXAMPLES, description='Predict depth for images', allow_abbrev=False)
+    parser.add_argument('input', help='image, folder or glob (in quotes)')
+    parser.add_argument(
+        '--config', help='config, a path or a name (default: the config inside the checkpoint)'
+    )
+    parser.add_argument('--checkpoint', required=True, help='checkpoint file')
+    parser.add_argument(
+        '--trust-module',
+        action='append',
+        default=[],
+        metavar='MODULE',
+        help="module or package outside the toolbox that the checkpoint's config may import (repeatable)",
+    )
+    parser.add_argument('--out-dir', required=True, help='folder of the results')
+    parser.add_argument(
+        '--device',
+        default='auto',
+        help="'cuda', 'cpu' or 'auto': a GPU if there is one",
+    )
+    parser.add_argument(
+        '--outputs',
+        nargs='+',
+        default=['png', 'npy', 'color', 'panel', 'ply'],
+        choices=['png', 'npy', 'color', 'panel', 'ply'],
+        help='kinds of results to write',
+    )
+    camera = parser.add_mutually_exclusive_group()
+    camera.add_argument(
+        '--intrinsics',
+        nargs=4,
+        type=float,
+        metavar=('FX', 'FY', 'CX', 'CY'),
+        help='camera of the images in pixels, for point clouds and methods that use the camera',
+    )
+    camera.add_argument(
+        '--fov',
+        type=float,
+        metavar='DEGREES',
+        help='horizontal field of view, instead',
+    )
+    add_backend_option(parser)
+    add_cfg_options(parser)
+    return parser
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line; ``argv`` is that of the process by default."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words and words[0].endswith('.onnx'):  # depth infer MODEL.onnx INPUT
+        words.insert(0, '--checkpoint')
+    return build_parser().parse_args(words)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Predict and write the results; return 1 if an input could not be processed."""
+    args = parse_args(argv)
+    from depth.apis import DepthInferencer
+
+    inferencer = DepthInferencer(
+        model=args.config,
+        weights=args.checkpoint,
+        device=args.device,
+        cfg_options=parse_cfg_options(args.cfg_options),
+        trusted_modules=args.trust_module,
+    )
+    result = inferencer(
+        args.input,
+        out_dir=args.out_dir,
+        outputs=args.outputs,
+        intrinsics=args.intrinsics,
+        fov=args.fov,
+        show_progress=True,
+    )
+    # An image that was predicted but could not be written is not done.
+    num_done = sum(entry['error'] is None for entry in result['images'])
+    print(f'{num_done} images done, {len(result["files"])} files in {args.out_dir}')
+    for note in result['notes']:
+        print(f'note: {note}')
+    for message in result['errors'].values():
+        print(f'error: {message}', file=sys.stderr)
+    return 1 if result['errors'] else 0
