@@ -269,9 +269,7 @@ class _Points:
     def _corners(self) -> Tensor:
         """Return the table rows of the four corners, (bags, 4 * K)."""
         shifts = self.shifts.to(self.index_dtype)
-        corners = self.cells.unsqueeze(3) + (
-            self._starts(self.index_dtype).unsqueeze(3) + shifts
-        )
+        corners = self.cells.unsqueeze(3) + (self._starts(self.index_dtype).unsqueeze(3) + shifts)
         return corners.view(-1, self.shifts.numel())
 
     def sample(self, table: Tensor) -> Tensor:
