@@ -35,6 +35,14 @@ def is_exporting() -> bool:
     return _is_exporting
 
 
+def has_size(maps: Tensor, size: Sequence[int]) -> bool:
+    """Return whether a resize of (..., h, w) to ``size`` can be left out.
+
+    Never while exporting: a tracer would leave it out at other sizes, too.
+    """
+    return not is_exporting() and tuple(maps.shape[-2:]) == tuple(size)
+
+
 def bicubic_matrix(before: int, after: int, scale: float) -> Tensor:
     """Return the matrix (after, before) of a bicubic resize of one axis without antialiasing.
 

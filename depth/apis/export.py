@@ -127,8 +127,11 @@ class ExportedNetwork(nn.Module):
                 values = F.normalize(values, dim=1)
         else:
             values = values[..., : size[0], : size[1]]
-        if name == 'depth' and self.clamp_range is not None:
-            values = values.clamp(*self.clamp_range)
+        if name == 'depth':
+            if self.clamp_range is not None:
+                values = values.clamp(*self.clamp_range)
+            if self.model.calibration is not None:
+                values = self.model.calibration(values)
         return values
 
 
@@ -241,7 +244,7 @@ def export_model(
         size = _fitting_size(size, multiple, pictures[0])
         sizes = [size]
         if is_dynamic:
-            sizes = test_sizes(network, pictures[0], size, multiple)
+            sizes = parity_sizes(network, pictures[0], size, multiple)
         arguments = network_inputs(network, pictures[0].at_size(size))
         network(*arguments)  # sets the names of the outputs
         metadata = file_metadata(model, network, checkpoint, size, is_dynamic, multiple)
@@ -343,7 +346,7 @@ def size_multiple(network: ExportedNetwork, frame: Frame, size: tuple[int, int])
     raise ConfigError(f'--size {size[0]} {size[1]}: the network does not take it: {problem}')
 
 
-def test_sizes(
+def parity_sizes(
     network: ExportedNetwork, frame: Frame, size: tuple[int, int], multiple: int
 ) -> list[tuple[int, int]]:
     """Return five sizes that the network takes: the given one first, then smaller and larger ones.
@@ -494,6 +497,7 @@ def file_metadata(
         min_depth=getattr(head, 'min_depth', None),
         max_depth=getattr(head, 'max_depth', None),
         protocol=_protocol(cfg),
+        calibration=None if model.calibration is None else model.calibration.describe(),
         weights_licence=_licence(cfg, checkpoint),
         checkpoint_sha256=None if checkpoint is None else sha256_of(checkpoint),
         input=network.inputs,
@@ -534,8 +538,8 @@ def _licence(cfg: Config, checkpoint: str | Path | None) -> str:
     """Return the licence of the weights, as far as checkpoint or config know it."""
     if checkpoint is None:
         return 'random weights'
-    meta = load_checkpoint_file(checkpoint).get('meta') or {}
-    licence = meta.get('weights_licence', '')
+    meta = load_checkpoint_file(checkpoint).get('meta')
+    licence = meta.get('weights_licence', '') if isinstance(meta, dict) else ''
     if not licence and cfg.get('load_published'):
         licence = find_source(cfg.load_published['method']).weights_licence
     return licence or 'not stated in the checkpoint'
@@ -590,11 +594,11 @@ def _export_torchscript(
     metadata: dict[str, Any],
 ) -> bytes:
     """Return a TorchScript file, by tracing."""
-    buffer = io.BytesIO()
+    file = io.BytesIO()
     with _quiet_tracing(), exporting():
         traced = torch.jit.trace(network, arguments, check_trace=False)
-        torch.jit.save(traced, buffer, _extra_files={'depth.json': json.dumps(metadata)})
-    return buffer.getvalue()
+        torch.jit.save(traced, file, _extra_files={'depth.json': json.dumps(metadata)})
+    return file.getvalue()
 
 
 def _export_program(
@@ -605,11 +609,11 @@ def _export_program(
     metadata: dict[str, Any],
 ) -> bytes:
     """Return a file of torch.export, of one size."""
-    buffer = io.BytesIO()
+    file = io.BytesIO()
     with _quiet_tracing(), exporting():
         program = torch.export.export(network, arguments, strict=False)
-        torch.export.save(program, buffer, extra_files={'depth.json': json.dumps(metadata)})
-    return buffer.getvalue()
+        torch.export.save(program, file, extra_files={'depth.json': json.dumps(metadata)})
+    return file.getvalue()
 
 
 @contextlib.contextmanager

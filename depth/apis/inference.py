@@ -243,7 +243,7 @@ def _load_results(image: Image) -> dict:
     """Return the input of the pipeline for a path or an array."""
     if not isinstance(image, np.ndarray):
         return dict(img_path=str(image))
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
         raise ValueError(
             f'an image array must be BGR uint8 of shape (H, W, 3), got {image.dtype} {image.shape}'
         )

@@ -1,5 +1,6 @@
 """Depth inference on files and folders, with results written as images, arrays and point clouds."""
 
+import errno
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -179,9 +180,11 @@ class DepthInferencer:
             return
         try:
             _write(sample, img, out_dir, outputs, matrix, entry, result)
-        except OSError:
-            # A full or read-only disk fails for the next image too.
-            raise
+        except OSError as error:
+            # A full or read-only disk fails for the next image too, unlike a name that is too long.
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            _record_error(image, error, entry, result)
         except Exception as error:
             _record_error(image, error, entry, result)
 

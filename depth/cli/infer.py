@@ -9,6 +9,7 @@ from depth.cli.common import add_backend_option, add_cfg_options, command_parser
 EXAMPLES = (
     'depth infer photos --checkpoint model.pth --out-dir depth_maps',
     'depth infer room.jpg --checkpoint model.pth --out-dir out --outputs png ply --fov 60',
+    'depth infer model.onnx photos --out-dir depth_maps',
     "depth infer 'frames/*.png' --config CONFIG.py --checkpoint model.pth --out-dir out --device cuda",
 )
 
@@ -62,7 +63,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Predict and write the results; return 1 if an input could not be processed."""
-    args = build_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words and words[0].endswith('.onnx'):  # depth infer MODEL.onnx INPUT
+        words.insert(0, '--checkpoint')
+    args = build_parser().parse_args(words)
     from depth.apis import DepthInferencer
 
     inferencer = DepthInferencer(
@@ -80,9 +84,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         fov=args.fov,
         show_progress=True,
     )
-    print(
-        f'{len(result["predictions"])} images done, {len(result["files"])} files in {args.out_dir}'
-    )
+    # An image that was predicted but could not be written is not done.
+    num_done = sum(entry['error'] is None for entry in result['images'])
+    print(f'{num_done} images done, {len(result["files"])} files in {args.out_dir}')
     for note in result['notes']:
         print(f'note: {note}')
     for message in result['errors'].values():

@@ -69,7 +69,7 @@ def features_with_class_token(net: nn.Module, images: Tensor) -> list[tuple[Tens
 
 def resize_position(position: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
     """Resize position embeddings (1, h * w, C) from grid ``old`` (h, w) to ``new``, bicubic."""
-    if tuple(old) == tuple(new):
+    if not is_exporting() and tuple(old) == tuple(new):
         return position
     grid = position.transpose(1, 2).unflatten(2, tuple(old))
     resized = F.interpolate(

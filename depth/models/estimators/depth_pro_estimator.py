@@ -1,9 +1,12 @@
 """Estimator of Depth Pro: metric depth by a given or estimated focal length."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from depth.export_mode import has_size
 from depth.registry import MODELS
 from depth.structures import DepthDataSample
 
@@ -68,7 +71,7 @@ class DepthProEstimator(DepthEstimator):
     def extract_feat(self, inputs: Tensor) -> tuple[list[Tensor], Tensor]:
         """Return the encoder's features of the images stretched to its size."""
         size = (self.backbone.image_size, self.backbone.image_size)
-        if tuple(inputs.shape[-2:]) != size:
+        if not has_size(inputs, size):
             inputs = F.interpolate(inputs, size=size, mode='bilinear', align_corners=False)
         return self.backbone(inputs)
 
@@ -107,7 +110,7 @@ class DepthProEstimator(DepthEstimator):
 
 def focal_from_fov(fov: Tensor) -> Tensor:
     """Return the focal length as a share of the width, of a horizontal field of view in degrees."""
-    return 0.5 / torch.tan(torch.deg2rad(fov.clamp(*FOV_RANGE)) / 2)
+    return 0.5 / torch.tan(fov.clamp(*FOV_RANGE) * (math.pi / 180) / 2)
 
 
 def to_metric(inverse_depth: Tensor, focal: Tensor, size: tuple[int, int]) -> Tensor:
@@ -132,6 +135,6 @@ def _centered_camera(focal: Tensor, size: tuple[int, int]) -> Tensor:
 
 def _resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize (N, 1, h, w) with half-pixel centres, as pipelines resize images."""
-    if tuple(maps.shape[-2:]) == size:
+    if has_size(maps, size):
         return maps
     return F.interpolate(maps, size=size, mode='bilinear', align_corners=False)

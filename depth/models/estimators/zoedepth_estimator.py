@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
+from depth.export_mode import has_size
 from depth.registry import MODELS
 from depth.structures import DepthDataSample
 
@@ -85,7 +86,7 @@ class ZoeDepthEstimator(DepthEstimator):
         depth = self.network_depth(padded, data_samples)
         if self.test_cfg['depth_resize'] == 'bilinear':
             depth = resize_corners(depth, padded.shape[-2:])
-        elif depth.shape[-2:] != padded.shape[-2:]:
+        elif not has_size(depth, padded.shape[-2:]):
             depth = F.interpolate(depth, size=padded.shape[-2:], mode='bicubic')
         height, width = inputs.shape[-2:]
         return self.decode_head.clamp(depth[..., pad_y : pad_y + height, pad_x : pad_x + width])

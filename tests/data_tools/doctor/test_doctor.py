@@ -1,6 +1,5 @@
 import json
 import shutil
-import subprocess
 import sys
 import zlib
 
@@ -23,6 +22,7 @@ from depth.integrity import sha256_of
 from depth.registry import DATASETS
 from tests.data_tools.prepare.test_preparers import write_labeled
 from tests.shared import REFERENCE, REPO, needs_reference
+from tests.shared_process import run_python
 
 
 @pytest.fixture(scope='module')
@@ -413,9 +413,7 @@ def test_the_tool_fails_on_errors_and_writes_its_report(folder, tmp_path):
     )
     command = [sys.executable, str(REPO / 'tools/analysis_tools/check_dataset.py'), str(config)]
     camera_of_a_larger_image(folder)
-    process = subprocess.run(
-        [*command, '--out', str(tmp_path / 'report.json')], capture_output=True, text=True, cwd=REPO
-    )
+    process = run_python([*command, '--out', str(tmp_path / 'report.json')], cwd=REPO)
     assert process.returncode == 1, process.stderr
     assert 'ERROR' in process.stdout
     assert json.loads((tmp_path / 'report.json').read_text())['findings'][0]['kind'] == 'camera'
