@@ -1,12 +1,49 @@
-"""Point clouds: back-projection of depth by a pinhole camera, and PLY files."""
+"""Point clouds: back-projection of depth by a pinhole camera, PLY and GLB files."""
 
+import json
+import struct
+from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from depth.atomic_write import write_atomically
 
 COLORS = ('red', 'green', 'blue')  # in the order of the vertices' properties
+# Numbers of the glTF 2.0 specification, sections 3.6 and 4.4.
+GLB_MAGIC, GLB_VERSION, JSON_CHUNK, BINARY_CHUNK = b'glTF', 2, b'JSON', b'BIN\0'
+FLOAT32, UINT8, ARRAY_BUFFER, POINTS = 5126, 5121, 34962, 0
+
+
+@dataclass(frozen=True)
+class CloudOptions:
+    """Choice of the points of a cloud and their axes.
+
+    Args:
+        edge_cut: Leaves out pixels at depth edges, whose depth is often between that of the two
+            surfaces: those around which depth varies by more than this share of itself within 3x3
+            pixels. None leaves out none.
+        max_distance: Largest distance from the camera, in metres.
+        max_points: Largest number of points; a random choice of fixed seed is kept.
+        y_up: Whether y points up and z backwards, as in OpenGL, instead of down and forward.
+
+    Raises:
+        ValueError: If a limit is not positive.
+
+    Reference: the edge test is that of MoGe's ``depth_map_edge``, https://arxiv.org/abs/2410.19115
+    """
+
+    edge_cut: float | None = None
+    max_distance: float | None = None
+    max_points: int | None = None
+    y_up: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ('edge_cut', 'max_distance', 'max_points'):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f'{name} of a point cloud must be above 0, got {value}')
 
 
 def depth_to_points(depth: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
@@ -25,30 +62,150 @@ def depth_to_points(depth: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
     return (rays * depth[..., None]).astype(np.float32)
 
 
-def write_ply(path: str | Path, depth: np.ndarray, intrinsics: np.ndarray, img: np.ndarray) -> int:
-    """Write the coloured points of all pixels with depth as binary PLY.
+def depth_edges(depth: np.ndarray, ratio: float) -> np.ndarray:
+    """Return the pixels (H, W), bool, around which depth varies by more than ``ratio`` of itself.
+
+    Pixels without depth are no neighbours.
+
+    Args:
+        depth: (H, W), 0 = none.
+        ratio: Largest minus smallest depth within 3x3 pixels, as a share of the pixel's own.
+    """
+    window = np.ones((3, 3), np.uint8)
+    valid = depth > 0
+    values = depth.astype(np.float32)
+    farthest = cv2.dilate(np.where(valid, values, 0), window)
+    nearest = cv2.erode(np.where(valid, values, np.float32(np.inf)), window)
+    return valid & (farthest - np.where(valid, nearest, 0) > ratio * values)
+
+
+def select_points(
+    depth: np.ndarray, intrinsics: np.ndarray, img: np.ndarray, options: CloudOptions
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the points (N, 3) float32 of a depth map and their RGB colours (N, 3) uint8.
+
+    Args:
+        depth: Metres, (H, W), 0 = none.
+        intrinsics: (3, 3), pixels, of this depth map.
+        img: BGR uint8, (H, W, 3).
+        options: Points and axes.
+    """
+    mask = depth > 0
+    points = depth_to_points(depth, intrinsics)
+    if options.edge_cut is not None:
+        mask &= ~depth_edges(depth, options.edge_cut)
+    if options.max_distance is not None:
+        mask &= np.linalg.norm(points, axis=2) <= options.max_distance
+    indices = np.flatnonzero(mask)
+    if options.max_points is not None and len(indices) > options.max_points:
+        generator = np.random.default_rng(0)
+        indices = np.sort(generator.choice(indices, options.max_points, replace=False))
+    points, colors = points.reshape(-1, 3)[indices], img.reshape(-1, 3)[indices, ::-1]
+    if options.y_up:
+        points = points * np.float32([1, -1, -1])
+    return points, colors
+
+
+def write_ply(
+    path: str | Path,
+    depth: np.ndarray,
+    intrinsics: np.ndarray,
+    img: np.ndarray,
+    options: CloudOptions | None = None,
+) -> int:
+    """Write the coloured points of a depth map as binary PLY.
 
     Args:
         path: ``NAME.ply``.
         depth: Metres, (H, W), 0 = none.
         intrinsics: (3, 3), pixels, of this depth map.
         img: BGR uint8, (H, W, 3).
+        options: Points and axes; by default all pixels with depth, in camera axes.
 
     Returns:
         Number of points.
     """
-    valid = depth > 0
+    points, colors = select_points(depth, intrinsics, img, options or CloudOptions())
     fields = [(name, '<f4') for name in 'xyz'] + [(name, 'u1') for name in COLORS]
-    vertices = np.empty(int(valid.sum()), dtype=fields)
-    points = depth_to_points(depth, intrinsics)[valid]
+    vertices = np.empty(len(points), dtype=fields)
     for axis, name in enumerate('xyz'):
         vertices[name] = points[:, axis]
-    # Images are BGR.
-    for channel, name in enumerate(reversed(COLORS)):
-        vertices[name] = img[valid][:, channel]
+    for channel, name in enumerate(COLORS):
+        vertices[name] = colors[:, channel]
     header = ['ply', 'format binary_little_endian 1.0', f'element vertex {len(vertices)}']
     header += [f'property float {name}' for name in 'xyz']
     header += [f'property uchar {name}' for name in COLORS]
     header.append('end_header')
     write_atomically(path, ('\n'.join(header) + '\n').encode('ascii') + vertices.tobytes())
     return len(vertices)
+
+
+def write_glb(
+    path: str | Path,
+    depth: np.ndarray,
+    intrinsics: np.ndarray,
+    img: np.ndarray,
+    options: CloudOptions | None = None,
+) -> int:
+    """Write the coloured points of a depth map as binary glTF 2.0 (GLB).
+
+    y points up, whatever ``options.y_up`` says, because glTF has no other axes.
+
+    Args:
+        path: ``NAME.glb``.
+        depth: Metres, (H, W), 0 = none.
+        intrinsics: (3, 3), pixels, of this depth map.
+        img: BGR uint8, (H, W, 3).
+        options: Points; by default all pixels with depth.
+
+    Returns:
+        Number of points.
+
+    Raises:
+        ValueError: If there is no point, because glTF has no empty meshes.
+
+    Reference: https://registry.khronos.org/glTF/specs/2.0/glTF-2.0.html
+    """
+    points, colors = select_points(depth, intrinsics, img, options or CloudOptions())
+    if not (options or CloudOptions()).y_up:
+        points = points * np.float32([1, -1, -1])
+    count = len(points)
+    if count == 0:
+        raise ValueError(f'{path}: no pixel is left for the cloud, and GLB holds no empty one')
+    # Each vertex begins at a multiple of four bytes, so a fourth byte follows the colours.
+    rgba = np.full((count, 4), 255, np.uint8)
+    rgba[:, :3] = colors
+    # Colours of vertices are linear in glTF, those of images have the sRGB curve.
+    shares = rgba[:, :3] / 255
+    linear = np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
+    rgba[:, :3] = np.rint(255 * linear)
+    positions = np.ascontiguousarray(points, '<f4').tobytes()
+    content = positions + rgba.tobytes()
+    views = [
+        dict(buffer=0, byteOffset=0, byteLength=12 * count, target=ARRAY_BUFFER),
+        dict(buffer=0, byteOffset=12 * count, byteLength=4 * count, target=ARRAY_BUFFER),
+    ]
+    position = dict(bufferView=0, componentType=FLOAT32, count=count, type='VEC3')
+    position.update(min=points.min(axis=0).tolist(), max=points.max(axis=0).tolist())
+    color = dict(bufferView=1, componentType=UINT8, normalized=True, count=count, type='VEC4')
+    primitive = dict(attributes=dict(POSITION=0, COLOR_0=1), mode=POINTS, material=0)
+    document = dict(
+        asset=dict(version='2.0', generator='depth-toolbox'),
+        scene=0,
+        scenes=[dict(nodes=[0])],
+        nodes=[dict(mesh=0)],
+        meshes=[dict(primitives=[primitive])],
+        # Shown in its own colours, without lights.
+        materials=[dict(extensions=dict(KHR_materials_unlit={}))],
+        extensionsUsed=['KHR_materials_unlit'],
+        accessors=[position, color],
+        bufferViews=views,
+        buffers=[dict(byteLength=len(content))],
+    )
+    text = json.dumps(document, separators=(',', ':')).encode('utf-8')
+    text += b' ' * (-len(text) % 4)
+    chunks = struct.pack('<I4s', len(text), JSON_CHUNK) + text
+    chunks += struct.pack('<I4s', len(content), BINARY_CHUNK) + content
+    header = struct.pack('<4sII', GLB_MAGIC, GLB_VERSION, 12 + len(chunks))
+    write_atomically(path, header + chunks)
+    return count
