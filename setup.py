@@ -14,7 +14,7 @@ def read_requirements(name: str) -> list[str]:
     return [line.strip() for line in lines if line.strip() and not line.startswith('#')]
 
 
-extras = {name: read_requirements(name) for name in ('optional', 'tests', 'docs')}
+extras = {name: read_requirements(name) for name in ('optional', 'tests', 'docs', 'video')}
 extras['all'] = sorted(set().union(*extras.values()))
 
 setup(

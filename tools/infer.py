@@ -1,15 +1,17 @@
 """Predict depth for images: python tools/infer.py INPUT --checkpoint CHECKPOINT --out-dir DIR."""
 
 import argparse
-import sys
 
 from depth.cli.common import add_backend_option, add_cfg_options, parse_cfg_options, run_tool
+from depth.cli.picture_options import add_picture_options, add_video_options, run_inference
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description='Predict depth for images', allow_abbrev=False)
-    parser.add_argument('input', help='image, folder or glob (in quotes)')
+    parser.add_argument(
+        'input', help='image, folder, glob (in quotes), video file or index of a camera'
+    )
     parser.add_argument('--config', help='config file (default: the config inside the checkpoint)')
     parser.add_argument('--checkpoint', required=True, help='checkpoint file')
     parser.add_argument(
@@ -25,13 +27,6 @@ def parse_args() -> argparse.Namespace:
         default='auto',
         help="'cuda', 'cpu' or 'auto': a GPU if there is one (default)",
     )
-    parser.add_argument(
-        '--outputs',
-        nargs='+',
-        default=['png', 'npy', 'color', 'panel', 'ply'],
-        choices=['png', 'npy', 'color', 'panel', 'ply'],
-        help='kinds of results to write (default: all)',
-    )
     camera = parser.add_mutually_exclusive_group()
     camera.add_argument(
         '--intrinsics',
@@ -46,6 +41,8 @@ def parse_args() -> argparse.Namespace:
         metavar='DEGREES',
         help='horizontal field of view, instead',
     )
+    add_picture_options(parser)
+    add_video_options(parser)
     add_backend_option(parser)
     add_cfg_options(parser)
     return parser.parse_args()
@@ -63,22 +60,7 @@ def main() -> int:
         cfg_options=parse_cfg_options(args.cfg_options),
         trusted_modules=args.trust_module,
     )
-    result = inferencer(
-        args.input,
-        out_dir=args.out_dir,
-        outputs=args.outputs,
-        intrinsics=args.intrinsics,
-        fov=args.fov,
-        show_progress=True,
-    )
-    print(
-        f'{len(result["predictions"])} images done, {len(result["files"])} files in {args.out_dir}'
-    )
-    for note in result['notes']:
-        print(f'note: {note}')
-    for message in result['errors'].values():
-        print(f'error: {message}', file=sys.stderr)
-    return 1 if result['errors'] else 0
+    return run_inference(inferencer, args)
 
 
 if __name__ == '__main__':

@@ -52,9 +52,7 @@ def to_bgr_array(
 def _tensor_to_array(image: torch.Tensor) -> np.ndarray:
     """Return a tensor (3, H, W) as uint8 (H, W, 3) in the same colour order."""
     if image.ndim != 3 or image.shape[0] != 3 or not image.numel():
-        raise ValueError(
-            f'an image tensor must have the shape (3, H, W), got {tuple(image.shape)}'
-        )
+        raise ValueError(f'an image tensor must have the shape (3, H, W), got {tuple(image.shape)}')
     if image.is_floating_point():
         low, high = (value.item() for value in torch.aminmax(image))
         # Comparisons with NaN are false.

@@ -30,7 +30,7 @@ class StreamScaleAligner:
         on Aerospace and Electronic Systems 20(2), 1984.
     """
 
-    def __init__(self, smoothing: float = 0.15) -> None:
+    def __init__(self, smoothing: float = 0.2) -> None:
         if not 0 < smoothing <= 1:
             raise ValueError(f'smoothing is above 0 and at most 1, got {smoothing}')
         self.smoothing = smoothing

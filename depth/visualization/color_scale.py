@@ -122,9 +122,7 @@ class ColorScale:
         if last <= first:
             # No two round values on the bar: its ends, with as many digits as distinguish them.
             decimals = max(0, 1 - math.floor(math.log10(self.high - self.low)))
-            return [
-                (value, f'{value:.{decimals}f}{self.unit}') for value in (self.low, self.high)
-            ]
+            return [(value, f'{value:.{decimals}f}{self.unit}') for value in (self.low, self.high)]
         ticks = []
         for number in range(first, last + 1):
             ticks.append((number * step, f'{_format(number * step, step)}{self.unit}'))
