@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 # Names are repeated here so that --help imports nothing; a test compares them with the library's.
 OUTPUTS = ('png', 'npy', 'color', 'panel', 'ply', 'glb')
 DEFAULT_OUTPUTS = ('png', 'npy', 'color', 'panel', 'ply')
-COLOR_MAPS = ('turbo', 'viridis', 'magma', 'inferno', 'plasma', 'cividis', 'bone')
+COLOR_MAPS = ('turbo', 'viridis', 'magma', 'inferno', 'plasma', 'cividis')
 
 
 def add_picture_options(parser: argparse.ArgumentParser) -> None:

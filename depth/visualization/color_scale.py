@@ -16,7 +16,6 @@ COLOR_MAPS = dict(
     inferno=cv2.COLORMAP_INFERNO,
     plasma=cv2.COLORMAP_PLASMA,
     cividis=cv2.COLORMAP_CIVIDIS,
-    bone=cv2.COLORMAP_BONE,
 )
 # BGR of pixels without a value, and of values beyond either end of the bar. No colour map has them.
 NO_DEPTH_COLOR = (40, 40, 40)
