@@ -38,7 +38,7 @@ def kernel_rows(
     forms: tuple[bool, ...] = (False, True),
 ) -> list[dict]:
     """Compile every kernel and return a row for each: registers, spills, barriers, atomics."""
-    from depth.ops import ms_deform_attn_triton as kernels
+    from depth.ops import triton_backward, triton_forward, triton_launch
 
     rows = []
     for arch in arches:
@@ -48,9 +48,11 @@ def kernel_rows(
                     for tile, warps in launches:
                         options = dict(FUSED=fused, TILE=tile, **_shape_options(size))
                         signature = _signature(dtype)
-                        forward = _compile(kernels._forward_kernel, signature, options, arch, warps)
+                        forward = _compile(
+                            triton_forward._forward_kernel, signature, options, arch, warps
+                        )
                         backward = _compile(
-                            kernels._backward_kernel,
+                            triton_backward._backward_kernel,
                             signature,
                             options | dict(FIXED=False),
                             arch,
@@ -64,15 +66,17 @@ def kernel_rows(
                     FUSED=True,
                     FIXED=False,
                     POINTS_PAD=POINTS,
-                    PIXELS=kernels.TILE_PIXELS,
-                    BLOCK=kernels.TILE_QUERIES,
-                    SPAN=kernels.TILE_SPAN,
+                    PIXELS=triton_launch.TILE_PIXELS,
+                    BLOCK=triton_launch.TILE_QUERIES,
+                    SPAN=triton_launch.TILE_SPAN,
                     **_shape_options(size),
                 )
-                kernel = _compile(kernels._tiled_kernel, _signature(dtype), options, arch, 4)
+                kernel = _compile(
+                    triton_backward._tiled_kernel, _signature(dtype), options, arch, 4
+                )
                 row = dict(kernel='backward, coarse levels', form=_form(True), tile=None)
                 # One addition a pixel for all points of a span: per point of a query.
-                points = kernels.TILE_SPAN * POINTS
+                points = triton_launch.TILE_SPAN * POINTS
                 rows.append(_row(row, kernel, arch, dtype, size, 4, points))
     return rows
 
@@ -147,12 +151,12 @@ def _assembler_report(ptx: str, arch: int) -> dict[str, int]:
         write_atomically(path, ptx)
         target = f'sm_{arch}a' if arch >= 90 else f'sm_{arch}'
         command = [get_ptxas(arch).path, '-v', f'--gpu-name={target}', str(path), '-o', os.devnull]
-        done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f'{" ".join(command)}: {done.stderr.strip()}')
+        process = subprocess.run(command, capture_output=True, text=True)
+    if process.returncode:
+        raise RuntimeError(f'{" ".join(command)}: {process.stderr.strip()}')
     return dict(
-        registers=int(re.search(r'Used (\d+) registers', done.stderr)[1]),
-        spilled_bytes=int(re.search(r'(\d+) bytes spill stores', done.stderr)[1]),
+        registers=int(re.search(r'Used (\d+) registers', process.stderr)[1]),
+        spilled_bytes=int(re.search(r'(\d+) bytes spill stores', process.stderr)[1]),
     )
 
 
@@ -167,7 +171,7 @@ def main() -> None:
     args = parser.parse_args()
     launches = LAUNCHES
     if args.scan:
-        from depth.ops.ms_deform_attn_triton import LAUNCHES as scanned
+        from depth.ops.triton_launch import LAUNCHES as scanned
 
         launches = scanned
     rows = kernel_rows(args.arch, launches)

@@ -201,10 +201,10 @@ def _atomics(
     for height, width in levels:
         by_atomics = owners * size.heads * size.points * 4 * size.head_channels
         if setting.backend == 'triton':
-            from depth.ops import ms_deform_attn_triton as kernels
+            from depth.ops import triton_launch
 
-            if kernels.is_tiled(height * width, queries * size.points):
-                spans = -(-queries // kernels.TILE_SPAN) * (owners // queries)
+            if triton_launch.is_tiled(height * width, queries * size.points):
+                spans = -(-queries // triton_launch.TILE_SPAN) * (owners // queries)
                 by_atomics = spans * height * width * size.heads * size.head_channels
         additions += by_atomics
     return additions

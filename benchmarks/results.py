@@ -24,17 +24,17 @@ def write_result(result: dict, path: Path) -> None:
     write_atomically(path, json.dumps(result, indent=2) + '\n')
 
 
-def join_results(parts: list[dict]) -> dict:
+def join_results(results: list[dict]) -> dict:
     """Return the results of several processes as one, with ratios to the first row of the first.
 
     The ratio of two processes is that of their medians, its range that of their extremes.
     """
-    if len(parts) == 1:
-        return parts[0]
-    joined = dict(parts[0], rows=[], ratios=[], kernels={})
-    for part in parts:
-        joined['rows'] += part['rows']
-        joined['kernels'] |= part.get('kernels', {})
+    if len(results) == 1:
+        return results[0]
+    joined = dict(results[0], rows=[], ratios=[], kernels={})
+    for result in results:
+        joined['rows'] += result['rows']
+        joined['kernels'] |= result.get('kernels', {})
     base = joined['rows'][0]
     for row in joined['rows'][1:]:
         speed = dict(

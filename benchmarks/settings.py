@@ -94,7 +94,7 @@ class Setting:
     def _launch(self) -> AbstractContextManager:
         if self.launch is None:
             return nullcontext()
-        from depth.ops.ms_deform_attn_triton import use_launches
+        from depth.ops.triton_launch import use_launches
 
         tile, _, warps = self.launch.partition('x')
         return use_launches([(int(tile), int(warps))])

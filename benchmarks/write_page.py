@@ -43,8 +43,8 @@ def write_page(page: Path, results: Path) -> None:
 
 def _replaced(page: Path, text: str, marks: tuple[str, str], content: str) -> str:
     """Return a text with other content between two marks."""
-    before, begin, rest = text.partition(marks[0])
-    _, end, after = rest.partition(marks[1])
+    before, begin, from_mark = text.partition(marks[0])
+    _, end, after = from_mark.partition(marks[1])
     if not begin or not end:
         raise ValueError(f'{page} needs the lines {marks[0]} and {marks[1]}')
     return f'{before}{begin}\n\n{content}\n{end}{after}'

@@ -1,69 +1,7 @@
-"""Test a model: python tools/test.py CONFIG CHECKPOINT."""
+"""Test a model; the same as ``depth test``."""
 
-import argparse
-
-from depth.cli.common import (
-    add_backend_option,
-    add_cfg_options,
-    add_launch_options,
-    parse_cfg_options,
-    run_tool,
-    set_local_rank,
-)
-
-
-def parse_args() -> argparse.Namespace:
-    """Parse the command line."""
-    parser = argparse.ArgumentParser(description='Test a depth model', allow_abbrev=False)
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument(
-        '--work-dir',
-        help='folder of the metrics (default: work_dir of the config, or work_dirs/<config name>)',
-    )
-    parser.add_argument(
-        '--out',
-        help='folder into which every prediction is written as 16-bit PNG (default: none is written)',
-    )
-    parser.add_argument(
-        '--data',
-        metavar='CONFIG',
-        help='config that gives test set and metric instead, such as configs/_base_/datasets/ibims.py (zero-shot)',
-    )
-    parser.add_argument(
-        '--tta',
-        action=argparse.BooleanOptionalAction,
-        help='average with the prediction of the mirrored image, as published numbers do (default: as in the config)',
-    )
-    parser.add_argument(
-        '--all-protocols',
-        action='store_true',
-        help='also score the predictions under every other protocol that applies to the data set',
-    )
-    add_launch_options(parser)
-    add_backend_option(parser)
-    add_cfg_options(parser)
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Test, and write the metrics into the work dir."""
-    args = parse_args()
-    set_local_rank(args)
-    # Imported late, so that --help and wrong arguments answer at once.
-    from depth.apis import test
-    from depth.engine.config import load_config
-
-    test(
-        load_config(args.config, parse_cfg_options(args.cfg_options), test_data=args.data),
-        args.checkpoint,
-        work_dir=args.work_dir,
-        out_dir=args.out,
-        tta=args.tta,
-        all_protocols=args.all_protocols,
-        launcher=args.launcher,
-    )
-
+from depth.cli.common import run_tool
+from depth.cli.test import main
 
 if __name__ == '__main__':
     run_tool(main)

@@ -1,4 +1,4 @@
-"""Train a model: python tools/train.py CONFIG."""
+"""Train a model; the same as ``depth train``."""
 
 from depth.cli.common import run_tool
 from depth.cli.train import main

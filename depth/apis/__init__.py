@@ -1,5 +1,6 @@
 """Training, testing and inference from Python."""
 
+from .hub import from_pretrained, push_to_hub, save_pretrained
 from .inference import inference_model, init_model
 from .inferencer import DepthInferencer
 from .launch import test, train
@@ -8,8 +9,11 @@ from .scoring import Score, score_predictions
 __all__ = [
     'DepthInferencer',
     'Score',
+    'from_pretrained',
     'inference_model',
     'init_model',
+    'push_to_hub',
+    'save_pretrained',
     'score_predictions',
     'test',
     'train',

@@ -43,9 +43,9 @@ def init_model(
     """Build a model, load its weights strictly, and put it into eval mode.
 
     Args:
-        config: Config file (executed as Python) or object; or a checkpoint of this toolbox, which
-            carries its config. None takes the config of ``checkpoint``. A config inside a
-            checkpoint is read as data and never executed.
+        config: Config file (executed as Python), the name of a shipped one, or object; or a
+            checkpoint of this toolbox, which carries its config. None takes the config of
+            ``checkpoint``. A config inside a checkpoint is read as data and never executed.
         checkpoint: Weights; random ones without it. A published file of the method that the
             config's ``load_published`` names is converted. Pretrained weights that a config names are for
             the start of a training and are not fetched here.

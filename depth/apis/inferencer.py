@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmengine.config import Config
+from torch import nn
 
 from depth.atomic_write import remove_leftovers, write_atomically
 from depth.datasets.transforms.loading import read_image
@@ -47,7 +48,8 @@ class DepthInferencer:
 
     Args:
         model: Config file or object, or a checkpoint that carries its config; None takes the config
-            of ``weights``.
+            of ``weights``; or a model of ``init_model`` or ``from_pretrained``, which stays where
+            it is.
         weights: Checkpoint; needed if ``model`` is a config or None.
         device: Where the model runs; ``'auto'`` takes a GPU if there is one.
         cfg_options: Values by dotted key that replace those of the config.
@@ -57,12 +59,15 @@ class DepthInferencer:
 
     def __init__(
         self,
-        model: str | Path | Config | None,
+        model: str | Path | Config | nn.Module | None,
         weights: str | Path | None = None,
         device: str = 'auto',
         cfg_options: dict | None = None,
         trusted_modules: Sequence[str] = (),
     ) -> None:
+        if isinstance(model, nn.Module):
+            self.model = model
+            return
         if device == 'auto':
             device = 'cuda' if torch.cuda.is_available() else 'cpu'
         self.model = init_model(model, weights, device, cfg_options, trusted_modules)

@@ -133,13 +133,13 @@ def assign_names(images: Sequence[InputImage], earlier: dict[str, str] | None = 
             level[index] += 1
     for image, names, chosen in zip(images, candidates, level, strict=True):
         image.name = names[chosen]
-    taken = set(owner_of)
+    used_names = set(owner_of)
     for key, members in groups.items():
         if not set(members) & set(disputed):
-            taken.add(key)
+            used_names.add(key)
     # By label, so that the numbers do not depend on the order of the images either.
     for index in sorted(disputed, key=lambda index: images[index].label):
-        images[index].name = _append_number(images[index].name, taken)
+        images[index].name = _append_number(images[index].name, used_names)
 
 
 def folded(name: str) -> str:
@@ -148,14 +148,14 @@ def folded(name: str) -> str:
     return unicodedata.normalize('NFC', unicodedata.normalize('NFC', name).casefold())
 
 
-def _append_number(name: str, taken: set[str]) -> str:
+def _append_number(name: str, used_names: set[str]) -> str:
     """Return the name with the first number that makes it unique, and add it to ``taken``."""
     number = 0
     unique = name
-    while folded(unique) in taken:
+    while folded(unique) in used_names:
         number += 1
         unique = f'{name}_{number}'
-    taken.add(folded(unique))
+    used_names.add(folded(unique))
     return unique
 
 
@@ -164,10 +164,10 @@ def _names_with_parents(image: InputImage, tail: str) -> list[str]:
     if image.path is None:
         return [image.name]
     # Without the root, "/" or a drive.
-    parts = Path(os.path.splitext(image.label)[0]).parts[1:]
+    folders_and_name = Path(os.path.splitext(image.label)[0]).parts[1:]
     shortest = image.name.count('/') + 1
-    longest = max(shortest, len(parts))
-    return ['/'.join(parts[-length:]) + tail for length in range(shortest, longest + 1)]
+    longest = max(shortest, len(folders_and_name))
+    return ['/'.join(folders_and_name[-length:]) + tail for length in range(shortest, longest + 1)]
 
 
 def _distinguishing_tails(files: Sequence[InputImage]) -> dict[int, str]:

@@ -30,11 +30,11 @@ def train(
     An option that is left at its default keeps what the config says.
 
     Args:
-        config: Config file or object; an object is copied.
+        config: Config file, the name of a shipped one, or object; an object is copied.
         work_dir: Folder of logs and checkpoints; by default that of the config, or else
             ``work_dirs/<config name>``.
-        resume: Checkpoint to continue from; True or ``'auto'`` takes the newest of the work dir, if
-            it has one.
+        resume: Checkpoint to continue from; True or ``'auto'`` takes the newest of the work dir.
+            If it has none, a new run starts, from the weights of ``load_from`` if there are any.
         amp: Train in mixed precision: ``'bf16'``, ``'fp16'``, or True for float16 on CUDA and
             bfloat16 on CPU, unless the config gives ``optim_wrapper.dtype``.
         compile_step: Compile the training step with ``torch.compile``.
@@ -56,13 +56,14 @@ def train(
     if not isinstance(amp, bool) and amp not in _AMP_DTYPES:
         raise ValueError(f"amp is 'bf16', 'fp16', True or False, got {amp!r}")
     cfg = open_config(config)
-    check_training(cfg)
+    check_training(cfg, resume=bool(resume))
     _set_launch(cfg, work_dir, launcher)
     if resume:
-        cfg.resume = True
-        # mmengine looks for the newest checkpoint where it is told to resume from none.
         takes_newest = resume is True or resume == 'auto'
-        cfg.load_from = None if takes_newest else str(resume)
+        cfg.resume = 'auto' if takes_newest else True
+        # Of a config's own ``load_from`` the newest checkpoint takes the place only once there is one.
+        if not takes_newest:
+            cfg.load_from = str(resume)
     # The file brings the encoder, so timm's need not be fetched.
     if cfg.get('load_from') and cfg.get('load_published'):
         skip_pretrained(cfg)
@@ -104,7 +105,7 @@ def test(
     The weights have to fit the model completely. The metrics are also written to the work dir.
 
     Args:
-        config: Config file or object; an object is copied.
+        config: Config file, the name of a shipped one, or object; an object is copied.
         checkpoint: Checkpoint file.
         work_dir: Folder of the metrics; by default that of the config, or else
             ``work_dirs/<config name>``.

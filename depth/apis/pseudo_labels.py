@@ -86,8 +86,8 @@ class PseudoLabeler:
             track: Wrapper of the list of images to do, such as a progress bar.
 
         Returns:
-            A dict of ``labelled``: number of labels written, ``kept``: number of earlier ones,
-            ``errors``: message by image that could not be labelled.
+            A dict of ``labelled``: number of labels written, ``already_labelled``: number of
+            images that had one, ``errors``: message by image that could not be labelled.
 
         Raises:
             FileNotFoundError: If there is no such folder.
@@ -104,7 +104,7 @@ class PseudoLabeler:
         for folder in ('depth', 'confidence'):
             remove_leftovers(self.out_dir / folder)
         pending = [image for image in images if not self._is_done(image)]
-        result = dict(labelled=0, kept=len(images) - len(pending), errors={})
+        result = dict(labelled=0, already_labelled=len(images) - len(pending), errors={})
         for image in track(pending) if track else pending:
             # An unusual image can fail anywhere, as in inference; the others go on.
             try:
@@ -185,11 +185,13 @@ class PseudoLabeler:
             mirrored_img = np.ascontiguousarray(img[:, ::-1])
             mirrored, _, _ = self._values(mirrored_img, mirrored_matrix, path)
             agreement = flip_agreement(values, mirrored[:, ::-1], valid, self.type.ambiguity < 2)
-            confidence = _place(np.rint(agreement * CONFIDENCE_SCALE).astype(np.uint8), corner, img)
+            confidence = _paste_into_frame(
+                np.rint(agreement * CONFIDENCE_SCALE).astype(np.uint8), corner, img
+            )
         if not self.is_metric:
             values = scale_to_unit(values, valid)
         label = encode_uint16(np.where(valid, values, 0), self.depth_scale)
-        return _place(label, corner, img), confidence
+        return _paste_into_frame(label, corner, img), confidence
 
     def _values(
         self, img: np.ndarray, matrix: np.ndarray | None, path: str
@@ -237,7 +239,7 @@ def _mask(sample: DepthDataSample) -> np.ndarray | bool:
     return (sample.pred_mask > 0.5).numpy()
 
 
-def _place(values: np.ndarray, corner: tuple[int, int], img: np.ndarray) -> np.ndarray:
+def _paste_into_frame(values: np.ndarray, corner: tuple[int, int], img: np.ndarray) -> np.ndarray:
     """Put a map of a crop into the frame of the image, 0 outside."""
     height, width = values.shape
     if (height, width) == img.shape[:2]:

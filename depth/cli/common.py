@@ -7,7 +7,8 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 
 def run_tool(main: Callable[[], int | None]) -> None:
@@ -27,10 +28,24 @@ def run_tool(main: Callable[[], int | None]) -> None:
         print(f'error: {describe(error)}', file=sys.stderr)
         print('(DEPTH_DEBUG=1 shows where it happened)', file=sys.stderr)
         code = 1
+    else:
+        _leave_process_group()
     sys.stdout.flush()
     sys.stderr.flush()
     if code:
         sys.exit(code)
+
+
+def _leave_process_group() -> None:
+    """End the process group of a distributed run, if there is one.
+
+    The threads of a group that is still open when the interpreter exits can abort the process, so that
+    a complete training would end with exit code 134.
+    """
+    # Not imported: a tool without torch has no group.
+    distributed = sys.modules.get('torch.distributed')
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def describe(error: BaseException) -> str:
@@ -44,6 +59,35 @@ def describe(error: BaseException) -> str:
     if isinstance(error, KeyError | IndexError | AttributeError | TypeError | AssertionError):
         text = f'{type(error).__name__}: {text}'
     return text
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Help text with the default of every option that has a value, and descriptions as written."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text = action.help or ''
+        default = action.default
+        # Switches are off and lists empty unless the text says otherwise.
+        is_plain = default is None or isinstance(default, bool) or default in ('', [], ())
+        if is_plain or default is argparse.SUPPRESS or '%(default)' in text:
+            return text
+        values = default if isinstance(default, list | tuple) else [default]
+        return f'{text} (default: {" ".join(map(str, values))})'
+
+
+def command_parser(examples: Sequence[str], **options: Any) -> argparse.ArgumentParser:
+    """Return a parser whose help ends with examples.
+
+    Args:
+        examples: Command lines, each starting with ``depth COMMAND``.
+        **options: Of ``argparse.ArgumentParser``.
+    """
+    lines = ['examples:']
+    for example in examples:
+        lines.append(f'  {example}')
+    return argparse.ArgumentParser(
+        formatter_class=HelpFormatter, epilog='\n'.join(lines), **options
+    )
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
@@ -80,7 +124,7 @@ def add_launch_options(parser: argparse.ArgumentParser) -> None:
         '--launcher',
         choices=['none', 'pytorch', 'slurm'],
         default='none',
-        help='job launcher (default: none)',
+        help='job launcher',
     )
     parser.add_argument(
         '--local_rank',

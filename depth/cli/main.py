@@ -7,12 +7,35 @@ The scripts of ``tools/`` call the same ``main``.
 import importlib
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 from depth.cli.common import run_tool
 
-# Name of the subcommand, which is that of its module, and its line in the help text.
+# Name of the subcommand, which is that of its module (with - for _), and its line in the help text.
 COMMANDS = {
+    'serve': 'serve a model as a page and an HTTP endpoint',
     'train': 'train a model from a config',
+    'test': 'test a checkpoint and write its metrics',
+    'infer': 'predict depth for images',
+    'score': 'score prediction files of any program',
+    'compare': 'compare two test results image by image',
+    'label': 'label images with a teacher, for training',
+    'list': 'list the shipped configs and their facts',
+    'doctor': 'check the installation, or a config with its data',
+    'check': 'check the data sets of a config: files, scale, pairs, leakage',
+    'browse': 'draw samples of a data set before and after augmentation',
+    'prepare': 'download and arrange a data set',
+    'pack': 'put a data set into few files that decode faster',
+    'render': 'render synthetic scenes in the layout of a data set',
+    'fill-depth': 'fill the holes of depth maps along their images',
+    'convert': 'convert a published checkpoint',
+    'publish': 'write a training checkpoint for deployment',
+    'print-config': 'print a config with all inherited values',
+    'flops': 'count parameters and multiply-adds of a model',
+    'protocols': 'print the evaluation protocols as a table',
+    'kitti-submission': 'pack predictions for the KITTI server',
+    'replay': 'repeat a training step that was not finite',
+    'completion': 'print the completion of this command for a shell',
 }
 
 
@@ -32,6 +55,11 @@ def usage() -> str:
     )
 
 
+def import_command(name: str) -> ModuleType:
+    """Return the module of a subcommand."""
+    return importlib.import_module(f'depth.cli.{name.replace("-", "_")}')
+
+
 def dispatch(argv: Sequence[str]) -> int:
     """Run the subcommand that ``argv`` names and return its exit code: 2 for a command that does not exist."""
     if not argv or argv[0] in ('-h', '--help', 'help'):
@@ -44,7 +72,7 @@ def dispatch(argv: Sequence[str]) -> int:
         return 2
     # argparse names the program by its first word: "depth train" in place of "depth".
     sys.argv[0] = f'depth {name}'
-    command = importlib.import_module(f'depth.cli.{name}')
+    command = import_command(name)
     return command.main(arguments) or 0
 
 

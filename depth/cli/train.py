@@ -3,22 +3,30 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from depth.cli.common import (
     add_backend_option,
     add_cfg_options,
     add_launch_options,
+    command_parser,
     parse_cfg_options,
     set_local_rank,
 )
 
 AMP = ('auto', 'bf16', 'fp16')
 
+EXAMPLES = (
+    'depth train depthformer_swint_w7_nyu',
+    'depth train depthformer_swint_w7_nyu --work-dir work_dirs/first --amp bf16 --resume',
+    'depth train depthformer_tiny_rooms --cfg-options max_iters=200 train_dataloader.batch_size=4',
+)
+
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(description='Train a depth model', allow_abbrev=False)
-    parser.add_argument('config', help='config file')
+    parser = command_parser(EXAMPLES, description='Train a depth model', allow_abbrev=False)
+    parser.add_argument('config', help='config: a path, or the name of a shipped one (depth list)')
     parser.add_argument(
         '--work-dir',
         help='folder of logs and checkpoints (default: work_dir of the config, or work_dirs/<config name>)',
@@ -71,7 +79,7 @@ def _with_amp_value(words: Sequence[str]) -> list[str]:
     argparse would take the config of ``train.py --amp CONFIG`` for the value.
     """
     completed = []
-    for word, following in zip(words, [*words[1:], ''], strict=True):
+    for word, following in zip_longest(words, words[1:], fillvalue=''):
         is_bare = word == '--amp' and following not in AMP
         completed.append('--amp=auto' if is_bare else word)
     return completed

@@ -75,8 +75,8 @@ def format_table() -> str:
 def update_page(path: str | Path) -> bool:
     """Write the table between the two marks of a page and return whether that changed it."""
     text = Path(path).read_text(encoding='utf-8')
-    before, _, rest = text.partition(TABLE_START)
-    _, _, after = rest.partition(TABLE_END)
+    before, _, from_table = text.partition(TABLE_START)
+    _, _, after = from_table.partition(TABLE_END)
     updated = before + TABLE_START + format_table() + TABLE_END + after
     if updated != text:
         write_atomically(Path(path), updated)

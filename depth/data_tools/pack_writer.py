@@ -107,7 +107,7 @@ def _write_files(
         dataset=type(dataset).__name__,
         list=list_of(dataset),
         samples=samples,
-        shards=shards.done,
+        shards=shards.complete,
     )
     write_atomically(folder / INDEX, json.dumps(index))
     return index
@@ -121,13 +121,13 @@ class _Shards:
         limit: A new one is begun where one would become larger, in bytes.
 
     Attributes:
-        done: Name, size and hash of the files that are complete: all of them after the ``with``
+        complete: Name, size and hash of the files that are complete: all of them after the ``with``
             block.
     """
 
     def __init__(self, folder: Path, limit: int) -> None:
         self.folder, self.limit = folder, limit
-        self.done: list[dict] = []
+        self.complete: list[dict] = []
         self.records: dict[tuple, Record] = {}
 
     def __enter__(self) -> '_Shards':
@@ -146,7 +146,7 @@ class _Shards:
     # Not through `atomic_open`: what is atomic here is the folder, and an error of a sample is not
     # one of the shard.
     def _begin(self) -> None:
-        self.path = self.folder / shard_name(len(self.done))
+        self.path = self.folder / shard_name(len(self.complete))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.file, self.hash, self.size = self.path.open('wb'), hashlib.sha256(), 0
@@ -160,7 +160,9 @@ class _Shards:
             self.file.close()
         except OSError as error:
             raise write_error(self.path, error) from error
-        self.done.append(dict(name=self.path.name, size=self.size, sha256=self.hash.hexdigest()))
+        self.complete.append(
+            dict(name=self.path.name, size=self.size, sha256=self.hash.hexdigest())
+        )
 
     def add(self, path: str, content: bytes, entry: dict) -> Record:
         """Return the record of a file's content, written now or for an earlier sample."""
@@ -171,7 +173,7 @@ class _Shards:
                 self._end()
                 self._begin()
             self.records[key] = Record(
-                shard=len(self.done), offset=self.size, size=len(content), **entry
+                shard=len(self.complete), offset=self.size, size=len(content), **entry
             )
             try:
                 self.file.write(content)

@@ -114,8 +114,13 @@ class KITTIRawDataset(BaseDepthDataset):
 
     def parse_line(self, fields: Sequence[str], where: str) -> dict:
         """Return the sample of a line ``DATE/DRIVE FRAME SIDE``."""
-        parts = Path(fields[0]).parts if fields else ()
-        if len(fields) < 3 or len(parts) != 2 or not fields[1].isdigit() or fields[2] not in SIDES:
+        folders = Path(fields[0]).parts if fields else ()
+        if (
+            len(fields) < 3
+            or len(folders) != 2
+            or not fields[1].isdigit()
+            or fields[2] not in SIDES
+        ):
             raise ValueError(
                 f'{type(self).__name__}: {where} should read "DATE/DRIVE FRAME l|r", it is '
                 f'{" ".join(fields)!r}'
@@ -126,13 +131,13 @@ class KITTIRawDataset(BaseDepthDataset):
             img_path=self._image(drive, side, frame),
             side=side,
             velodyne_path=str(drive / 'velodyne_points' / 'data' / f'{frame}.bin'),
-            calib_dir=str(root / parts[0]),
-            cam_intrinsic=self._intrinsic(parts[0]),
+            calib_dir=str(root / folders[0]),
+            cam_intrinsic=self._intrinsic(folders[0]),
         )
         if self.stereo:
             other = 'right' if side == 'left' else 'left'
             sample['other_img_path'] = self._image(drive, other, frame)
-            sample['baseline'] = self._baseline(root / parts[0])
+            sample['baseline'] = self._baseline(root / folders[0])
         if self.hint_root is not None:
             sample['depth_hint_path'] = str(
                 root / self.hint_root / fields[0] / FOLDERS[side] / f'{frame}.npy'

@@ -4,8 +4,13 @@ import importlib
 from types import ModuleType
 
 
-def import_optional(name: str, needed_for: str) -> ModuleType:
-    """Import a library of the ``optional`` extra.
+def import_optional(name: str, needed_for: str, extra: str = 'optional') -> ModuleType:
+    """Import a library of an extra.
+
+    Args:
+        name: Module.
+        needed_for: Subject of the message: what needs it.
+        extra: Name in ``requirements/`` of the extra that installs it.
 
     Raises:
         ImportError: If it is missing; the message says how to install it.
@@ -16,5 +21,5 @@ def import_optional(name: str, needed_for: str) -> ModuleType:
         library = name.partition('.')[0]
         raise ImportError(
             f'{needed_for} needs {library}, which is not installed: pip install '
-            '"depth-toolbox[optional]"'
+            f'"depth-toolbox[{extra}]"'
         ) from error

@@ -68,7 +68,7 @@ def set_attention_backend(model: nn.Module, cfg: Config, device: str | torch.dev
     value = weight.new_empty(1, 1, heads, len(weight) // heads, device=device)
     backend, reason = select_backend(value, choice)
     if backend == 'triton' and choice != 'auto':
-        from depth.ops.ms_deform_attn_triton import unsupported_reason
+        from depth.ops.triton_launch import unsupported_reason
 
         obstacle = unsupported_reason(value)
         if obstacle:

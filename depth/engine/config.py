@@ -10,6 +10,8 @@ import yaml
 from mmengine.config import Config
 from mmengine.fileio import YamlHandler, register_handler
 
+from depth.shipped_configs import find_paths, shipped_root, similar_names
+
 from .config_references import (
     CONFIG_KEYS,
     explain_unread,
@@ -40,7 +42,7 @@ def load_config(
     directory, and a module in the folder of the config or of one of its bases by its plain name.
 
     Args:
-        path: A ``.py`` config.
+        path: A ``.py`` config, or the name of a shipped one.
         cfg_options: Values by dotted key, as ``--cfg-options`` gives them.
         test_data: Another config whose test set and metric take the place of this one's.
 
@@ -49,9 +51,7 @@ def load_config(
             executed, its bases are a circle, a variable or an option would change nothing, a
             reference has no value, or ``test_data`` has no test set.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ConfigError(_missing_config(path))
+    path = find_config(path)
     if path.suffix != '.py':
         raise ConfigError(
             f'{path} is no config, those are .py files; a checkpoint that carries its config is '
@@ -59,8 +59,8 @@ def load_config(
         )
     make_projects_importable(path)
     files = read_sources(path)
-    # Imported below instead, with the folders of the config on the path and errors in words.
     try:
+        # Imported below instead, with the folders of the config on the path and errors in words.
         cfg = Config.fromfile(str(path), import_custom_modules=False)
     except FileNotFoundError as error:
         raise ConfigError(
@@ -72,6 +72,7 @@ def load_config(
         ) from error
     except Exception as error:
         raise ConfigError(f'{path} cannot be read: {type(error).__name__}: {error}') from error
+    cfg = _without_formatter(cfg)
     check_assignments(cfg, files)
     if test_data:
         _take_test_data(cfg, load_config(test_data), test_data)
@@ -80,10 +81,61 @@ def load_config(
     return cfg
 
 
+def _without_formatter(cfg: Config) -> Config:
+    """Return the config with a text that yapf does not format.
+
+    Each run writes the text of its config four times, and yapf took 0.5 s each time. ``fromfile`` of
+    mmengine 0.10.7 drops its argument ``format_python_code`` unless a config uses ``read_base``.
+    """
+    return Config(
+        cfg.to_dict(),
+        cfg_text=cfg.text,
+        filename=cfg.filename,
+        env_variables=cfg.env_variables,
+        format_python_code=False,
+    )
+
+
+def find_config(config: str | Path) -> Path:
+    """Return the path of a config that is named by its path or as a shipped one.
+
+    Args:
+        config: A path; the name of a shipped config or data set (``depthformer_swint_w7_nyu``,
+            ``kitti_eigen``); or a path below the shipped ``configs/`` and ``projects/``, from any
+            directory.
+
+    Raises:
+        ConfigError: If there is no such config, or the name stands for several.
+    """
+    path = Path(config)
+    if path.is_file():
+        return path
+    if path.suffix != '.py' and path.name == str(config):
+        paths = find_paths(path.name)
+        if len(paths) == 1:
+            return paths[0]
+        if paths:
+            raise ConfigError(
+                f'config {config} stands for several, give the path of one: '
+                f'{", ".join(map(str, paths))}'
+            )
+        near = similar_names(path.name)
+        hint = f'did you mean {", ".join(near)}?' if near else 'depth list prints the names'
+        raise ConfigError(
+            f'config {config} is neither a file nor the name of a shipped config; {hint}'
+        )
+    shipped = shipped_root() / path
+    if path.parts[:1] in (('configs',), ('projects',)) and shipped.is_file():
+        return shipped
+    raise ConfigError(_missing_config(path))
+
+
 def _missing_config(path: Path) -> str:
     """Return the message for a config that does not exist, with similar names."""
     folder = path.parent
-    if folder.is_dir():
+    if find_paths(path.stem):
+        hint = f'there is a shipped config of that name: give {path.stem} alone'
+    elif folder.is_dir():
         names = [item.name for item in folder.glob('*.py')]
         near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5)
         hint = f'the folder {folder.resolve()} has no config of a similar name'

@@ -41,6 +41,9 @@ _REGISTRY_OF = {
     'test_cfg': 'LOOPS',
     'log_processor': 'LOG_PROCESSORS',
 }
+# Whose components are built from their config alone. The runner gives arguments to others, and an
+# estimator to its parts.
+_SELF_CONTAINED = ('transform', 'dataset', 'hook', 'metric')
 # Entries that builders remove before they call the constructor with the others.
 _TAKEN_BEFORE = frozenset({'type', '_scope_', '_delete_', 'constructor', 'paramwise_cfg'})
 # Entries of every backbone, which ``build_backbone`` takes before it calls the constructor.
@@ -66,8 +69,12 @@ def check_config(cfg: Config) -> None:
     check_depth_range(cfg)
 
 
-def check_training(cfg: Config) -> None:
+def check_training(cfg: Config, resume: bool = False) -> None:
     """Check a config for a training, including its data, before anything is built.
+
+    Args:
+        cfg: The config.
+        resume: Whether a run is continued, for which the file of ``load_from`` may be gone.
 
     Raises:
         ConfigError: At the first error; the message names the key.
@@ -76,6 +83,12 @@ def check_training(cfg: Config) -> None:
     check_training_parts(cfg)
     check_config(cfg)
     check_data_paths(cfg, ['train_dataloader', 'val_dataloader'])
+    weights = cfg.get('load_from')
+    if weights and not resume and not Path(weights).is_file():
+        raise ConfigError(
+            f'load_from: checkpoint {weights} does not exist; name a file that does, or leave it out '
+            'to start from the weights that the model is built with'
+        )
 
 
 def check_testing(cfg: Config) -> None:
@@ -191,6 +204,20 @@ def _check_node(path: str, node: dict, registry: Registry | None) -> None:
                 f'{path}.{argument}: {type_name} has no argument {argument!r}; did you mean '
                 f'{", ".join(near)}?'
             )
+    if path == 'model' or registry.name in _SELF_CONTAINED:
+        for name, parameter in _required_parameters(component).items():
+            if node.get(name) is None and 'None' not in str(parameter.annotation):
+                raise ConfigError(f'{path} has no {name}, which {type_name} needs')
+
+
+def _required_parameters(component: object) -> dict[str, inspect.Parameter]:
+    """Return the parameters without a default of a class or function, by their names."""
+    required = {}
+    for name, parameter in inspect.signature(component).parameters.items():
+        by_name = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        if by_name and parameter.default is parameter.empty:
+            required[name] = parameter
+    return required
 
 
 def _names(registry: Registry) -> list[str]:

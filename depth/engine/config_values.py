@@ -1,4 +1,4 @@
-"""Checks of a config's numbers, of missing keys, and of the metric of the best checkpoint."""
+"""Checks of the values of a config, of missing keys, and of the metric of the best checkpoint."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ from mmengine.config import Config
 
 from depth.evaluation.metric import metric_directions
 
-from .config_ranges import LOADERS, evaluators_of
+from .config_ranges import LOADERS, evaluators_of, parts_of_dataset
 from .errors import ConfigError
 
 _DICTS = (
@@ -20,8 +20,13 @@ _DICTS = (
     'optim_wrapper',
     'default_hooks',
     'auto_scale_lr',
+    'env_cfg',
+    'inference',
+    'log_processor',
+    'randomness',
+    'visualizer',
 )
-_TYPED = ('model', 'optim_wrapper')
+_TYPED = ('model', 'optim_wrapper', 'visualizer')
 _METRIC_OPTIONS = ('distance_bins', 'boundary_ratio', 'pixel_metrics', 'protocols')
 _TRAINING = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
 _HINTS = dict(
@@ -51,13 +56,38 @@ def _is_positive(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
 
 
+def _is_not_negative(value: Any) -> bool:
+    return _is_positive(value) or (value == 0 and not isinstance(value, bool))
+
+
+def _is_far_end(value: Any) -> bool:
+    return _is_positive(value) or value == math.inf
+
+
+def _is_dict(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_switch(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
 _COUNT = (_is_count, 'a whole number of at least 1')
 _COUNT_OR_ZERO = (_is_count_or_zero, 'a whole number of at least 0')
 _POSITIVE = (_is_positive, 'a number above 0')
+_DICT = (_is_dict, 'a dict of arguments')
+_SWITCH = (_is_switch, 'True or False')
+_COMPONENT = (_is_dict, 'a dict of a type and arguments')
 _Rule = tuple[Callable[[Any], bool], str]
 
-# '*' stands for every index of a list; a dict in the place of the list counts as its one item.
-_NUMBERS: dict[str, _Rule] = {
+# '*' stands for every index of a list; anything else in the place of the list counts as its one item.
+_RULES: dict[str, _Rule] = {
+    **{f'{loader}.dataset': _COMPONENT for loader in LOADERS},
+    **{f'{loader}.sampler': _COMPONENT for loader in LOADERS},
     **{f'{loader}.batch_size': _COUNT for loader in LOADERS},
     **{f'{loader}.num_workers': _COUNT_OR_ZERO for loader in LOADERS},
     'train_cfg.max_iters': _COUNT,
@@ -91,11 +121,78 @@ _NUMBERS: dict[str, _Rule] = {
     'auto_scale_lr.base_batch_size': _COUNT,
     'log_processor.window_size': _COUNT,
     'randomness.seed': _COUNT_OR_ZERO,
+    'randomness.deterministic': _SWITCH,
+    'randomness.diff_rank_seed': _SWITCH,
+    'auto_scale_lr.enable': _SWITCH,
+    'channels_last': _SWITCH,
+    'find_unused_parameters': _SWITCH,
+    'load_strict': _SWITCH,
+    'env_cfg.cudnn_benchmark': _SWITCH,
+    'env_cfg.mp_cfg': _DICT,
+    'env_cfg.dist_cfg': _DICT,
+    'sync_bn': (lambda value: value == 'torch', "'torch' or None"),
+    'log_level': (
+        lambda value: value in ('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL'),
+        'DEBUG, INFO, WARNING, ERROR or CRITICAL',
+    ),
+    'compile': (
+        lambda value: isinstance(value, bool | dict),
+        'True, False or a dict of arguments of torch.compile',
+    ),
+    'model.backbone': _COMPONENT,
+    'model.decode_head': _COMPONENT,
+    'model.decode_head.min_depth': (_is_not_negative, 'a number of metres, at least 0'),
+    'model.decode_head.max_depth': (_is_positive, 'a number of metres above 0'),
+    'model.train_cfg': _DICT,
+    'model.test_cfg': _DICT,
+    'optim_wrapper.optimizer': _COMPONENT,
+    'param_scheduler.*': _COMPONENT,
+    'val_evaluator.*': _COMPONENT,
+    'test_evaluator.*': _COMPONENT,
+    'val_evaluator.*.max_depth': (_is_far_end, 'a number of metres above 0'),
+    'test_evaluator.*.max_depth': (_is_far_end, 'a number of metres above 0'),
+    'custom_hooks.*': _COMPONENT,
+    'visualizer.vis_backends.*': _COMPONENT,
+    'work_dir': (_is_text, 'the path of a folder'),
+    'load_from': (_is_text, 'the path of a checkpoint'),
+    'resume': (
+        lambda value: isinstance(value, bool) or value == 'auto',
+        "True, False or 'auto'; --resume FILE names the checkpoint to continue from",
+    ),
+    'launcher': (
+        lambda value: value in ('none', 'pytorch', 'slurm'),
+        "'none', 'pytorch' or 'slurm', given by --launcher",
+    ),
+    'default_scope': (
+        lambda value: value == 'depth',
+        "'depth': the registries in which types are looked up",
+    ),
+}
+# Accepted keys of dicts whose readers ignore others, or read them only in a test.
+_KEYS = dict(
+    inference=('autocast', 'compile', 'cuda_graph', 'validation'),
+    env_cfg=('cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit', 'tf32'),
+)
+# Of every data set below a loader, inside repetitions and mixtures too.
+_DATASET_RULES: dict[str, _Rule] = {
+    'depth_scale': (
+        _is_positive,
+        'the number of stored integers per metre (1000 for millimetres, 256 for KITTI), above 0',
+    ),
+    'min_depth': (_is_not_negative, 'a number of metres, at least 0'),
+    'max_depth': (_is_positive, 'a number of metres above 0'),
+    'pipeline': (
+        lambda value: isinstance(value, list | tuple) and len(value) > 0,
+        'a list of transforms, of which the first loads the image',
+    ),
+    'pipeline.*': _COMPONENT,
+    'dataset': _COMPONENT,
+    'datasets.*': _COMPONENT,
 }
 
 
 def check_values(cfg: Config) -> None:
-    """Check that the components of a config are dicts and its numbers are in their ranges.
+    """Check that the components of a config are dicts and its values are of their kinds and ranges.
 
     Raises:
         ConfigError: At the first error, with the key, its value and the accepted values.
@@ -110,10 +207,41 @@ def check_values(cfg: Config) -> None:
         node = cfg.get(key)
         if node is not None and not isinstance(node.get('type'), str | type):
             raise ConfigError(f'{key}.type is {node.get("type")!r}; it names what is built')
-    for pattern, (accepts, accepted) in _NUMBERS.items():
-        for key, value in _values(cfg, pattern.split('.'), ''):
+    _check_rules(cfg, _RULES, '')
+    for name, hook in (cfg.get('default_hooks') or {}).items():
+        if hook is not None and not isinstance(hook, dict):
+            raise ConfigError(f'default_hooks.{name} is {hook!r}; it is {_COMPONENT[1]}, or None')
+    for key, accepted_names in _KEYS.items():
+        for name in cfg.get(key) or {}:
+            if name not in accepted_names:
+                raise ConfigError(
+                    f'{key}.{name}: there is no such option; it is one of {", ".join(accepted_names)}'
+                )
+    for loader in LOADERS:
+        for key, dataset in _datasets(cfg, loader):
+            _check_rules(dataset, _DATASET_RULES, key)
+
+
+def _check_rules(node: Any, rules: dict[str, _Rule], prefix: str) -> None:
+    """Check the values below a node, whose own key is ``prefix``."""
+    for pattern, (accepts, accepted) in rules.items():
+        for key, value in _values(node, pattern.split('.'), prefix):
             if not accepts(value):
                 raise ConfigError(f'{key} is {value!r}; it is {accepted}')
+
+
+def _datasets(cfg: Config, loader: str) -> Iterator[tuple[str, dict]]:
+    """Yield (key, config) of a loader's data set and of those inside it."""
+    key = f'{loader}.dataset'
+    dataset = (cfg.get(loader) or {}).get('dataset')
+    while isinstance(dataset, dict):
+        yield key, dataset
+        inner = dataset.get('dataset')
+        if inner is None:
+            for member_key, member in parts_of_dataset(key, dataset):
+                if member is not dataset:
+                    yield member_key, member
+        key, dataset = f'{key}.dataset', inner
 
 
 def _values(node: Any, names: list[str], key: str) -> Iterator[tuple[str, Any]]:
@@ -143,9 +271,15 @@ def check_training_parts(cfg: Config) -> None:
             raise ConfigError(
                 f'the config has no {key}, which training needs; {_HINTS[key]} has some'
             )
+    if not cfg.optim_wrapper.get('optimizer') and 'constructor' not in cfg.optim_wrapper:
+        raise ConfigError(
+            'the config has no optim_wrapper.optimizer, which training needs; '
+            f'{_HINTS["optim_wrapper"]} has some'
+        )
     if 'max_iters' not in cfg.train_cfg and 'max_epochs' not in cfg.train_cfg:
         raise ConfigError('train_cfg has no max_iters; configs/_base_/schedules/ has some')
     _check_all_or_none(cfg, 'val')
+    _check_all_or_none(cfg, 'test')
     _check_best(cfg)
 
 

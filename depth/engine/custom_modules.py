@@ -7,6 +7,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from depth.shipped_configs import shipped_root
+
 from .errors import ConfigError
 
 
@@ -21,9 +23,14 @@ def import_custom_modules(cfg: Config, folders: Sequence[Path] = ()) -> None:
     Raises:
         ConfigError: If a module cannot be imported, or another one of its name was imported before.
     """
-    names = (cfg.get('custom_imports') or {}).get('imports', [])
+    entry = cfg.get('custom_imports') or {}
+    names = None
+    if isinstance(entry, dict):
+        names = entry.get('imports', [])
     if isinstance(names, str):
         names = [names]
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f'custom_imports is {entry!r}; it is dict(imports=[module, ...])')
     for name in names:
         file = _module_file(name, folders)
         # At the end of the path: nothing else in that folder may hide an installed module.
@@ -56,9 +63,15 @@ def _module_file(name: str, folders: Sequence[Path]) -> Path | None:
 
 
 def make_projects_importable(config: Path) -> None:
-    """Put the nearest folder above ``config`` that holds ``projects/`` onto the import path."""
+    """Put the nearest folder above ``config`` that holds ``projects/`` onto the import path.
+
+    The shipped projects follow at the end of the path: ``projects`` is a namespace package, so a config
+    of one's own that inherits from a shipped one uses both.
+    """
     for folder in config.resolve().parents:
         if (folder / 'projects').is_dir():
             if str(folder) not in sys.path:
                 sys.path.insert(0, str(folder))
-            return
+            break
+    if str(shipped_root()) not in sys.path:
+        sys.path.append(str(shipped_root()))

@@ -53,21 +53,27 @@ def weights_for_model(
             f'{source} was converted as a file of {method}; licence of its weights: {licence}',
             logger='current',
         )
-    parts = tuple(options.get('parts') or ())
-    return _only_parts(state, parts, initial, source) if parts else state
+    prefixes = tuple(options.get('parts') or ())
+    return _select_weights(state, prefixes, initial, source) if prefixes else state
 
 
-def _only_parts(
-    state: Mapping[str, Tensor], parts: tuple[str, ...], initial: Mapping[str, Tensor], source: str
+def _select_weights(
+    state: Mapping[str, Tensor],
+    prefixes: tuple[str, ...],
+    initial: Mapping[str, Tensor],
+    source: str,
 ) -> dict[str, Tensor]:
-    for part in parts:
-        if not any(name.startswith(part) for name in initial):
-            raise ConfigError(f'load_published.parts: no weight of the model begins with {part!r}')
-    taken = {name: value for name, value in state.items() if name.startswith(parts)}
-    kept = {name: value for name, value in initial.items() if not name.startswith(parts)}
+    """Return the weights of ``state`` below ``prefixes`` and the initial ones of everything else."""
+    for prefix in prefixes:
+        if not any(name.startswith(prefix) for name in initial):
+            raise ConfigError(
+                f'load_published.parts: no weight of the model begins with {prefix!r}'
+            )
+    published = {name: value for name, value in state.items() if name.startswith(prefixes)}
+    untouched = {name: value for name, value in initial.items() if not name.startswith(prefixes)}
     print_log(
-        f'{len(taken)} weights below {", ".join(parts)} come from {source}; {len(kept)} others keep '
+        f'{len(published)} weights below {", ".join(prefixes)} come from {source}; {len(untouched)} others keep '
         'their start',
         logger='current',
     )
-    return kept | taken
+    return untouched | published

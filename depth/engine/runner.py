@@ -225,6 +225,10 @@ class DepthRunner(Runner):
             host=socket.gethostname(),
             starts=[self.timestamp],
         )
+        # Weights for the first start of a run, which every later start finds in its checkpoints.
+        initial_weights = None
+        if self._resume == 'auto':
+            initial_weights, self._load_from = self._load_from, None
         outcome: list = [None]
         error: Exception | None = None
         if is_main_process():
@@ -244,7 +248,9 @@ class DepthRunner(Runner):
             raise RuntimeError(outcome[0])
         self.training_run, self._load_from = outcome[0]
         self.training_run.writable = is_main_process()
-        self._resume = self._resume and self._load_from is not None
+        self._resume = bool(self._resume) and self._load_from is not None
+        if not self._resume and initial_weights is not None:
+            self._load_from = initial_weights
         self._write_config()
 
     def dump_config(self) -> None:

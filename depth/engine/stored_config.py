@@ -19,13 +19,14 @@ from mmengine.config import Config
 from mmengine.registry import FUNCTIONS, WEIGHT_INITIALIZERS
 from mmengine.registry import Registry as MMEngineRegistry
 
-import depth
 from depth import registry as registries
+from depth.shipped_configs import PACKAGE, shipped_root
 
 from .custom_modules import make_projects_importable
 from .errors import ConfigError
 
-TOOLBOX = Path(depth.__file__).resolve().parents[1]
+# Code that a checkpoint may import: the package and the shipped projects, wherever they are installed.
+_OWN_FOLDERS = (PACKAGE, shipped_root() / 'projects')
 _OWN_PACKAGES = ('depth', 'projects')
 _OWN_SCOPES = ('depth', 'mmengine')
 # Keys whose values mmengine looks up in a registry.
@@ -238,12 +239,12 @@ def _import_modules(data: dict, path: str | Path, trusted: Sequence[str]) -> Non
             f'{path}: custom_imports of its config is {entry!r}, expected dict(imports=[module, '
             '...])'
         )
-    make_projects_importable(TOOLBOX / 'config.py')
+    make_projects_importable(shipped_root() / 'config.py')
     for name in names:
         if not _is_trusted(name, trusted) and not _belongs_to_toolbox(name):
             raise ConfigError(
                 f'{path}: its config imports {name!r} (custom_imports), which belongs neither to '
-                f'the toolbox nor to the projects in {TOOLBOX / "projects"}; nothing of it was '
+                f'the toolbox nor to the projects in {_OWN_FOLDERS[1]}; nothing of it was '
                 'imported. If you trust that module, allow '
                 f"it: --trust-module {name} (tools/infer.py), trusted_modules=['{name}'] "
                 '(init_model, DepthInferencer)'
@@ -277,8 +278,10 @@ def _belongs_to_toolbox(name: str) -> bool:
         spec = PathFinder.find_spec(full_name, search_path) if module is None else module.__spec__
         if spec is None:
             return False
-        if spec.has_location and not Path(spec.origin).resolve().is_relative_to(TOOLBOX):
-            return False
+        if spec.has_location:
+            origin = Path(spec.origin).resolve()
+            if not any(origin.is_relative_to(folder) for folder in _OWN_FOLDERS):
+                return False
         search_path = list(spec.submodule_search_locations or [])
     return True
 

@@ -57,7 +57,7 @@ def select_backend(value: Tensor, backend: str = 'auto') -> tuple[str, str]:
         return _auto_backend, 'set by use_backend'
     if not value.is_cuda:
         return 'torch', f'on {value.device.type}'
-    from .ms_deform_attn_triton import unsupported_reason
+    from .triton_launch import unsupported_reason
 
     reason = unsupported_reason(value)
     if reason is None:

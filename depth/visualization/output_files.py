@@ -72,24 +72,7 @@ def save_depth_png(
         depth below the smallest step becomes that step, because a stored 0 means none.
     """
     path = Path(path)
-    is_metric = prediction_type == 'metric'
-    if depth_scale is None and not is_metric:
-        largest = float(depth.max(initial=0))
-        depth_scale = 65535 / largest if largest > 0 else 1.0
-    elif depth_scale is None:
-        fits_millimetres = float(depth.max(initial=0)) <= MAX_MILLIMETRE_DEPTH
-        depth_scale = 1000.0 if fits_millimetres else 256.0
-    saturated = int((np.rint(depth.astype(np.float64) * depth_scale) > 65535).sum())
-    image = encode_image(path, encode_uint16(depth, depth_scale))
-    content = dict(
-        depth_scale=depth_scale,
-        unit='metres = value / depth_scale, 0 = none',
-        saturated_pixels=saturated,
-    )
-    if not is_metric:
-        content.update(
-            prediction_type=prediction_type, unit=f'{prediction_type} = value / depth_scale'
-        )
+    image, content = encode_depth_png(depth, depth_scale, prediction_type)
     # Both files are written before either is renamed into place: a PNG without its scale, or with
     # the scale of an earlier run, cannot be read back.
     with (
@@ -99,4 +82,39 @@ def save_depth_png(
         file.write(image)
         file.flush()
         side_car.write(json.dumps(content, indent=2) + '\n')
-    return depth_scale
+    return content['depth_scale']
+
+
+def encode_depth_png(
+    depth: np.ndarray, depth_scale: float | None = None, prediction_type: str = 'metric'
+) -> tuple[bytes, dict]:
+    """Return a depth map as a 16-bit PNG file, and the facts that its side-car states.
+
+    Args:
+        depth: (H, W), see :func:`save_depth_png`.
+        depth_scale: Stored integers per unit; by default chosen as there.
+        prediction_type: Quantity.
+
+    Returns:
+        The file; and ``depth_scale``, ``unit``, ``saturated_pixels``, and ``prediction_type`` where
+        it is not ``'metric'``.
+    """
+    is_metric = prediction_type == 'metric'
+    if depth_scale is None and not is_metric:
+        largest = float(depth.max(initial=0))
+        depth_scale = 65535 / largest if largest > 0 else 1.0
+    elif depth_scale is None:
+        fits_millimetres = float(depth.max(initial=0)) <= MAX_MILLIMETRE_DEPTH
+        depth_scale = 1000.0 if fits_millimetres else 256.0
+    saturated = int((np.rint(depth.astype(np.float64) * depth_scale) > 65535).sum())
+    image = encode_image('depth.png', encode_uint16(depth, depth_scale))
+    content = dict(
+        depth_scale=depth_scale,
+        unit='metres = value / depth_scale, 0 = none',
+        saturated_pixels=saturated,
+    )
+    if not is_metric:
+        content.update(
+            prediction_type=prediction_type, unit=f'{prediction_type} = value / depth_scale'
+        )
+    return image, content

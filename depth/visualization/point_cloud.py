@@ -1,7 +1,5 @@
 """Point clouds: back-projection of depth by a pinhole camera, PLY and GLB files."""
 
-import json
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +8,9 @@ import numpy as np
 
 from depth.atomic_write import write_atomically
 
+from .glb import encode_glb
+
 COLORS = ('red', 'green', 'blue')  # in the order of the vertices' properties
-# Numbers of the glTF 2.0 specification, sections 3.6 and 4.4.
-GLB_MAGIC, GLB_VERSION, JSON_CHUNK, BINARY_CHUNK = b'glTF', 2, b'JSON', b'BIN\0'
-FLOAT32, UINT8, ARRAY_BUFFER, POINTS = 5126, 5121, 34962, 0
 
 
 @dataclass(frozen=True)
@@ -172,40 +169,5 @@ def write_glb(
     count = len(points)
     if count == 0:
         raise ValueError(f'{path}: no pixel is left for the cloud, and GLB holds no empty one')
-    # Each vertex begins at a multiple of four bytes, so a fourth byte follows the colours.
-    rgba = np.full((count, 4), 255, np.uint8)
-    rgba[:, :3] = colors
-    # Colours of vertices are linear in glTF, those of images have the sRGB curve.
-    shares = rgba[:, :3] / 255
-    linear = np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
-    rgba[:, :3] = np.rint(255 * linear)
-    positions = np.ascontiguousarray(points, '<f4').tobytes()
-    content = positions + rgba.tobytes()
-    views = [
-        dict(buffer=0, byteOffset=0, byteLength=12 * count, target=ARRAY_BUFFER),
-        dict(buffer=0, byteOffset=12 * count, byteLength=4 * count, target=ARRAY_BUFFER),
-    ]
-    position = dict(bufferView=0, componentType=FLOAT32, count=count, type='VEC3')
-    position.update(min=points.min(axis=0).tolist(), max=points.max(axis=0).tolist())
-    color = dict(bufferView=1, componentType=UINT8, normalized=True, count=count, type='VEC4')
-    primitive = dict(attributes=dict(POSITION=0, COLOR_0=1), mode=POINTS, material=0)
-    document = dict(
-        asset=dict(version='2.0', generator='depth-toolbox'),
-        scene=0,
-        scenes=[dict(nodes=[0])],
-        nodes=[dict(mesh=0)],
-        meshes=[dict(primitives=[primitive])],
-        # Shown in its own colours, without lights.
-        materials=[dict(extensions=dict(KHR_materials_unlit={}))],
-        extensionsUsed=['KHR_materials_unlit'],
-        accessors=[position, color],
-        bufferViews=views,
-        buffers=[dict(byteLength=len(content))],
-    )
-    text = json.dumps(document, separators=(',', ':')).encode('utf-8')
-    text += b' ' * (-len(text) % 4)
-    chunks = struct.pack('<I4s', len(text), JSON_CHUNK) + text
-    chunks += struct.pack('<I4s', len(content), BINARY_CHUNK) + content
-    header = struct.pack('<4sII', GLB_MAGIC, GLB_VERSION, 12 + len(chunks))
-    write_atomically(path, header + chunks)
+    write_atomically(path, encode_glb(points, colors))
     return count

@@ -53,20 +53,20 @@ def _numbered(name: str) -> str | None:
 
     The direction, coarse to fine or fine to coarse, differs between modules.
     """
-    module, number, rest = re.match(r'^(?:backbone\.)?(\D+?)(\d)\.(.*)$', name).groups()
+    module, number, suffix = re.match(r'^(?:backbone\.)?(\D+?)(\d)\.(.*)$', name).groups()
     index = int(number) - 1
     if module == 'latlayer':  # 1 is the second coarsest
-        return f'decode_head.pyramid.laterals.{2 - index}.{rest}'
+        return f'decode_head.pyramid.laterals.{2 - index}.{suffix}'
     if module == 'smooth':
-        return f'decode_head.pyramid.smooths.{2 - index}.{rest}'
+        return f'decode_head.pyramid.smooths.{2 - index}.{suffix}'
     if module == 'up':
-        return f'decode_head.ups.{2 - index}.{rest}'
+        return f'decode_head.ups.{2 - index}.{suffix}'
     if module == 'agg':  # the high branch applies number 1 to the finest level
-        return f'decode_head.conv_aggregations.{index}.{rest}'
+        return f'decode_head.conv_aggregations.{index}.{suffix}'
     if module == 'aggs':
-        return f'decode_head.transformer_aggregations.{index}.{rest}'
+        return f'decode_head.transformer_aggregations.{index}.{suffix}'
     stage = f'backbone.transformer.net.stages_{index}'
     if module == 'patch_embed':
-        return f'{stage}.downsample.{rest}'
-    rest = rest.replace('mlp.dwconv.dwconv.', 'mlp.dwconv.')
-    return f'{stage}.blocks.{rest}' if module == 'block' else f'{stage}.norm.{rest}'
+        return f'{stage}.downsample.{suffix}'
+    suffix = suffix.replace('mlp.dwconv.dwconv.', 'mlp.dwconv.')
+    return f'{stage}.blocks.{suffix}' if module == 'block' else f'{stage}.norm.{suffix}'

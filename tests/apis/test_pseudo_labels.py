@@ -66,7 +66,7 @@ def samples_of(labels, **options):
 
 def test_metric_labels_are_the_teachers_depth_inside_of_its_range(images, tmp_path):
     result = PseudoLabeler(BrightnessTeacher(), tmp_path / 'labels').label(images)
-    assert result == dict(labelled=3, kept=0, errors={})
+    assert result == dict(labelled=3, already_labelled=0, errors={})
     manifest = json.loads((tmp_path / 'labels/pseudo_labels.json').read_text())
     assert manifest['teacher']['checkpoint'] == 'brightness'
     assert (manifest['min_depth'], manifest['max_depth'], manifest['label_type']) == (
@@ -100,7 +100,7 @@ def test_a_stopped_run_goes_on_where_it_was(images, tmp_path):
     written = first.stat().st_mtime_ns
     (tmp_path / 'labels/depth/.b.png.999999999.tmp').write_bytes(b'cut')
     result = PseudoLabeler(teacher, tmp_path / 'labels').label(images)
-    assert result == dict(labelled=2, kept=1, errors={})
+    assert result == dict(labelled=2, already_labelled=1, errors={})
     assert teacher.calls == 2 * 3  # image and mirror image
     assert first.stat().st_mtime_ns == written
     assert not list(tmp_path.rglob('*.tmp'))

@@ -165,17 +165,17 @@ def test_the_tool_prints_a_table_and_writes_json(tmp_path):
         '64',
     ]
     command += ['64', '--repeats', '2', '--no-memory', '--device', 'cpu', '--out', str(out)]
-    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=120)
+    assert process.returncode == 0, process.stderr
     result = json.loads(out.read_text())
     assert len(result['rows']) == 4
     assert result['environment']['versions']['torch'] == torch.__version__
     assert 'benchmark.py ops' in result['environment']['command']
-    assert format_result(result) in done.stdout
+    assert format_result(result) in process.stdout
 
 
 def test_a_mode_that_needs_a_config_says_so():
     command = [sys.executable, 'tools/analysis_tools/benchmark.py', 'train']
-    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2
-    assert 'needs a config' in done.stderr
+    process = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=60)
+    assert process.returncode == 2
+    assert 'needs a config' in process.stderr

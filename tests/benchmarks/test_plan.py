@@ -38,9 +38,9 @@ def test_the_plan_for_a_gpu_is_in_four_steps_of_single_settings():
 
 def test_the_check_on_a_gpu_names_steps_and_tests_that_exist():
     script = REPO / 'benchmarks/gpu_check.sh'
-    done = subprocess.run(['bash', script, '5', 'out'], capture_output=True, text=True)
-    assert done.returncode == 2
-    assert 'STEP is 1, 2, 3 or 4' in done.stderr
+    process = subprocess.run(['bash', script, '5', 'out'], capture_output=True, text=True)
+    assert process.returncode == 2
+    assert 'STEP is 1, 2, 3 or 4' in process.stderr
     for word in script.read_text().split():
         if word.startswith(('tests/', 'tools/')):
             assert (REPO / word).exists(), word
@@ -75,13 +75,13 @@ def test_the_page_holds_what_was_measured_alone(tmp_path):
 
 
 def test_processes_of_single_settings_are_joined_and_read_from_a_bundle(tmp_path):
-    parts = []
+    results = []
     for setting, milliseconds in (('published', 8.0), ('backend=triton', 2.0)):
         row = dict(setting=setting, median_ms=milliseconds, peak_memory_mb=milliseconds * 50)
         row |= dict(min_ms=milliseconds - 1, max_ms=milliseconds + 1, launches=7)
         kernels = {setting: [dict(name='gemm', calls=1, ms=1.0)]}
-        parts.append(dict(rows=[row], ratios=[], kernels=kernels, environment=environment('cpu')))
-    joined = join_results(parts)
+        results.append(dict(rows=[row], ratios=[], kernels=kernels, environment=environment('cpu')))
+    joined = join_results(results)
     (ratio,) = joined['ratios']
     assert ratio['speed'] == dict(median=4.0, min=7 / 3, max=9.0)
     assert ratio['memory'] == 4.0

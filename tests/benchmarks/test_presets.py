@@ -38,10 +38,10 @@ def test_the_final_loss_is_that_of_the_last_iterations():
 def test_depth_is_compared_scene_by_scene():
     truth = torch.tensor([[[1.0, 2.0]], [[4.0, 4.0]]])
     other = torch.tensor([[[1.01, 2.0]], [[4.0, 4.0]]])
-    found = quality.difference([truth, truth], [other, truth])
-    assert found['mean_abs_rel_to_fp32'] == pytest.approx(0.00125)  # 0.5 % of one scene of four
-    assert found['worst_scene_abs_rel_to_fp32'] == pytest.approx(0.005, rel=1e-4)
-    assert found['below_half_a_percent'] == 'yes'
+    figures = quality.difference([truth, truth], [other, truth])
+    assert figures['mean_abs_rel_to_fp32'] == pytest.approx(0.00125)  # 0.5 % of one scene of four
+    assert figures['worst_scene_abs_rel_to_fp32'] == pytest.approx(0.005, rel=1e-4)
+    assert figures['below_half_a_percent'] == 'yes'
     assert quality.difference([truth], [truth * 1.01])['below_half_a_percent'] == 'no'
 
 
@@ -70,14 +70,14 @@ def test_tf32_is_as_before_afterwards():
 
 def test_bf16_sees_new_weights_inside_of_the_surroundings():
     layer = torch.nn.Linear(1, 1, bias=False)
-    seen = []
+    outputs = []
     with Setting().surroundings('cpu'):
         for weight in (1.0, 2.0):
             with torch.no_grad():
                 layer.weight.fill_(weight)
             with torch.autocast('cpu', torch.bfloat16):  # as in a step of training
-                seen.append(layer(torch.ones(1, 1)).item())
-    assert seen == [1.0, 2.0]
+                outputs.append(layer(torch.ones(1, 1)).item())
+    assert outputs == [1.0, 2.0]
 
 
 def test_curves_are_drawn(tmp_path):

@@ -19,11 +19,11 @@ def error(actual, name):
     if name in arrays:
         return np.linalg.norm(actual - arrays[name]) / np.linalg.norm(arrays[name])
     assert actual.shape == tuple(arrays[f'{name}/shape'])
-    places = np.linspace(0, actual.size - 1, 64).astype(int)
+    indices = np.linspace(0, actual.size - 1, 64).astype(int)
     stats = np.array([actual.mean(), actual.std(), actual.min(), actual.max()])
-    pairs = [(actual.ravel()[places], f'{name}/samples'), (stats, f'{name}/stats')]
+    pairs = [(actual.ravel()[indices], f'{name}/samples'), (stats, f'{name}/stats')]
     return max(
-        np.linalg.norm(found - arrays[key]) / np.linalg.norm(arrays[key]) for found, key in pairs
+        np.linalg.norm(values - arrays[key]) / np.linalg.norm(arrays[key]) for values, key in pairs
     )
 
 

@@ -47,22 +47,22 @@ def test_without_weights_every_image_comes_once_in_a_pass():
     dataset = MixedDepthDataset([Numbers('a', 5), Numbers('b', 8)])
     assert len(dataset) == 13
     everything = {(0, index) for index in range(5)} | {(1, index) for index in range(8)}
-    seen = draw(dataset, 26)
-    assert set(seen[:13]) == set(seen[13:]) == everything
+    drawn = draw(dataset, 26)
+    assert set(drawn[:13]) == set(drawn[13:]) == everything
     assert [dataset.locate(index) for index in (0, 4, 5, 12)] == [(0, 0), (0, 4), (1, 0), (1, 7)]
 
 
 def test_weights_give_each_set_its_share_and_spread_it_over_its_images():
     dataset = MixedDepthDataset([Numbers('a', 4), Numbers('b', 36)], weights=[3, 1])
     assert dataset.counts == [30, 10]
-    seen = draw(dataset, 40 * 36)
-    for first in range(0, len(seen), 40):
-        assert Counter(which for which, _ in seen[first : first + 40]) == {0: 30, 1: 10}
-    times = Counter(seen)
+    drawn = draw(dataset, 40 * 36)
+    for first in range(0, len(drawn), 40):
+        assert Counter(which for which, _ in drawn[first : first + 40]) == {0: 30, 1: 10}
+    times = Counter(drawn)
     assert {times[0, index] for index in range(4)} == {30 * 36 // 4}
     assert {times[1, index] for index in range(36)} == {10}
     # No image of the large set comes again before the others came.
-    large = [image for which, image in seen[: 40 * 3] if which == 1]
+    large = [image for which, image in drawn[: 40 * 3] if which == 1]
     assert len(set(large)) == 30
 
 
@@ -121,14 +121,14 @@ def test_samples_carry_their_set_range_and_scene():
 
 
 def test_sizes_that_differ_after_the_pipelines_are_refused_in_training():
-    parts = [synthetic('rooms'), synthetic('streets', size=(32, 64))]
-    dataset = MixedDepthDataset(parts)
+    datasets = [synthetic('rooms'), synthetic('streets', size=(32, 64))]
+    dataset = MixedDepthDataset(datasets)
     dataset[0]
     with pytest.raises(
         ValueError, match=r'synthetic_streets \(datasets\[1\]\) are 32x64.*synthetic_rooms.* 32x48'
     ):
         dataset[4]
-    assert len(list(MixedDepthDataset(parts, test_mode=True))) == 6
+    assert len(list(MixedDepthDataset(datasets, test_mode=True))) == 6
 
 
 def scored(dataset, factor, seed):
@@ -190,10 +190,10 @@ def test_a_set_without_protocol_or_without_samples_is_named():
 
 def test_paths_of_mixed_sets_are_checked_before_the_start(tmp_path):
     cfg = load_config(str(REPO / 'configs/_base_/datasets/nyu_kitti_mixed.py'))
-    parts = cfg.train_dataloader.dataset.datasets
-    parts[0].data_root = str(tmp_path)
+    datasets = cfg.train_dataloader.dataset.datasets
+    datasets[0].data_root = str(tmp_path)
     (tmp_path / 'nyu_train.txt').write_text('')
-    parts[1].data_root = str(tmp_path / 'nowhere')
+    datasets[1].data_root = str(tmp_path / 'nowhere')
     with pytest.raises(
         ConfigError, match=r'train_dataloader\.dataset\.datasets\.1\.data_root: .*nowhere'
     ):

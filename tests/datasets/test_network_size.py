@@ -29,10 +29,10 @@ def test_image_depth_and_camera_move_together(rule, size):
     assert results['img'].shape[:2] == results['gt_depth'].shape == size
     assert results['img_shape'] == results['ori_shape'] == size
     # Column j of the result shows column (j + 0.5) * 50 / width - 0.5 of the scene.
-    places = (np.arange(size[1]) + 0.5) * 50 / size[1] - 0.5
+    columns = (np.arange(size[1]) + 0.5) * 50 / size[1] - 0.5
     inner = slice(6, size[1] - 6)
-    np.testing.assert_allclose(results['img'][0, inner, 0] / 4, places[inner], atol=0.6)
-    np.testing.assert_allclose(results['gt_depth'][0] - 1, places, atol=0.51)
+    np.testing.assert_allclose(results['img'][0, inner, 0] / 4, columns[inner], atol=0.6)
+    np.testing.assert_allclose(results['gt_depth'][0] - 1, columns, atol=0.51)
     # A camera in the middle stays there, and its field of view stays.
     camera = results['cam_intrinsic']
     np.testing.assert_allclose(camera[:2, 2], [(size[1] - 1) / 2, (size[0] - 1) / 2])

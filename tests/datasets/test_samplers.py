@@ -88,7 +88,7 @@ def test_batches_come_from_the_sets_in_turn_and_the_shorter_set_is_repeated(monk
     for number, batch in enumerate(batches):
         located = [mixed.locate(index) for index in batch]
         assert {which for which, _ in located} == {number % 2}
-        (short if number % 2 else long).extend(place for _, place in located)
+        (short if number % 2 else long).extend(position for _, position in located)
     assert len(long) == len(short) == 42
     assert all(sorted(long[start : start + 7]) == list(range(7)) for start in range(0, 42, 7))
     assert all(sorted(short[start : start + 3]) == [0, 1, 2] for start in range(0, 42, 3))

@@ -34,9 +34,8 @@ def test_tools_and_options_of_the_pages_exist(page):
         path = REPO / script
         assert path.is_file(), script
         source = path.read_text(encoding='utf-8') + SHARED_OPTIONS
-        subcommand = REPO / 'depth/cli' / path.name
-        if subcommand.is_file():  # the script only calls it
-            source += subcommand.read_text(encoding='utf-8')
+        for name in re.findall(r'^from depth\.cli\.(\w+) import main$', source, re.MULTILINE):
+            source += (REPO / f'depth/cli/{name}.py').read_text(encoding='utf-8')
         if script.endswith('.sh'):  # the launchers hand their arguments on
             continue
         for option in options:

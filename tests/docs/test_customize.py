@@ -50,7 +50,7 @@ def checkout(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def parts(checkout):
+def page_config(checkout):
     """Return the config that uses the page's loss, backbone, neck, head and transform, and its training samples."""
     cfg = load_config(checkout / PARTS_CONFIG, {'train_dataloader.dataset.num_scenes': 2})
     check_config(cfg)
@@ -75,8 +75,8 @@ def test_every_parameter_of_the_head_config_is_trained(checkout):
     assert unused_parameters(model) == []
 
 
-def test_loss_backbone_neck_and_head_of_the_docs_learn_together(parts):
-    cfg, samples = parts
+def test_loss_backbone_neck_and_head_of_the_docs_learn_together(page_config):
+    cfg, samples = page_config
     model = init_model(cfg).train()
     assert [
         type(module).__name__
@@ -100,8 +100,8 @@ def test_loss_backbone_neck_and_head_of_the_docs_learn_together(parts):
     assert unused_parameters(model) == []
 
 
-def test_the_backbone_of_the_docs_tells_channels_and_strides(parts):
-    cfg, _ = parts
+def test_the_backbone_of_the_docs_tells_channels_and_strides(page_config):
+    cfg, _ = page_config
     backbone = MODELS.build(cfg.model.backbone.to_dict())
     feats = backbone(torch.zeros(1, 3, 64, 96))
     assert backbone.out_channels == [feat.shape[1] for feat in feats]
@@ -112,8 +112,8 @@ def test_the_backbone_of_the_docs_tells_channels_and_strides(parts):
     )
 
 
-def test_the_loss_of_the_docs_is_finite_without_ground_truth(parts):
-    cfg, _ = parts
+def test_the_loss_of_the_docs_is_finite_without_ground_truth(page_config):
+    cfg, _ = page_config
     loss = MODELS.build(cfg.model.decode_head.loss_decode.to_dict())
     pred = torch.tensor([[[[0.0, 2.0]]]], requires_grad=True)
     target = torch.tensor([[[[0.0, 4.0]]]])
@@ -124,8 +124,8 @@ def test_the_loss_of_the_docs_is_finite_without_ground_truth(parts):
     assert not pred.grad.any()
 
 
-def test_the_transform_of_the_docs_moves_everything(parts):
-    _, samples = parts
+def test_the_transform_of_the_docs_moves_everything(page_config):
+    _, samples = page_config
     assert samples[0]['inputs'].shape == (3, 64, 128)
     assert samples[0]['data_samples'].gt_depth.shape == (64, 128)
     crop = TRANSFORMS.build(dict(type='RandomRows', height=3))

@@ -17,6 +17,10 @@ CONFIGS = {
     for path in sorted((REPO / 'configs').glob('*/*.py'))
     if path.parent.name not in ('_base_', 'synthetic')
 }
+# Of a project, the configs of the folder named like it; tiny ones are described on its page.
+for path in sorted(REPO.glob('projects/*/configs/*/*.py')):
+    if path.parent.name == path.parts[-4] and '_tiny_rooms' not in path.stem:
+        CONFIGS[path.stem] = path
 
 
 def test_every_config_has_a_row():

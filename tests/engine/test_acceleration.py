@@ -130,14 +130,14 @@ def test_a_warm_up_is_one_graph_before_and_one_after():
         return graph
 
     compile_losses(compiled, dict(backend=backend, fullgraph=True))
-    found, expected = [], []
+    losses, expected = [], []
     for iteration in range(5):
         hub.update_info('iter', iteration)
-        found.append(compiled.loss(images()).item())
+        losses.append(compiled.loss(images()).item())
         expected.append(plain.loss(images()).item())
     hub.update_info('iter', 0)
     torch.compiler.reset()
-    assert found == pytest.approx(expected)
+    assert losses == pytest.approx(expected)
     assert expected[2] != expected[3]
     assert len(graphs) == 2
 

@@ -243,12 +243,12 @@ def test_the_range_of_a_shipped_config_is_one_key(config):
         return
     cfg = load_config(config, dict(max_depth=33.0))
     head = cfg.model.decode_head
-    places = [head, head.get('loss_decode') or {}]
+    nodes = [head, head.get('loss_decode') or {}]
     if 'benchmark' not in config.stem:  # scored beyond what is predicted, as published
-        places.append(cfg.val_dataloader.dataset)
+        nodes.append(cfg.val_dataloader.dataset)
     actual = [
         node['max_depth']
-        for node in [*places, cfg.train_dataloader.dataset]
+        for node in [*nodes, cfg.train_dataloader.dataset]
         if node.get('max_depth')
     ]
     assert set(actual) == {33.0}

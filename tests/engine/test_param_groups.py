@@ -97,14 +97,14 @@ def test_shipped_recipes_have_few_groups_of_the_same_options(config, before, aft
     cfg = load_config(REPO / 'configs' / config)
     with torch.device('meta'):
         model = build_without_weights(cfg)
-    found = []
+    results = []
     for constructor in (DefaultOptimWrapperConstructor, GroupingOptimWrapperConstructor):
         wrapper_cfg = copy.deepcopy(cfg.optim_wrapper.to_dict())
         paramwise = wrapper_cfg.pop('paramwise_cfg')
         wrapper = constructor(wrapper_cfg, paramwise)(model)
-        found.append((len(wrapper.optimizer.param_groups), options_by_name(model, wrapper)))
-    assert [count for count, _ in found] == [before, after]
-    assert found[0][1] == found[1][1]
+        results.append((len(wrapper.optimizer.param_groups), options_by_name(model, wrapper)))
+    assert [count for count, _ in results] == [before, after]
+    assert results[0][1] == results[1][1]
 
 
 @pytest.mark.parametrize('layout', CONSTRUCTORS)

@@ -167,10 +167,10 @@ def test_a_package_that_shadows_a_project_is_not_imported(tmp_path, monkeypatch)
         ),
     ],
 )
-def test_a_name_that_is_not_registered_is_refused(node, place):
+def test_a_name_that_is_not_registered_is_refused(node, key):
     with pytest.raises(ConfigError) as caught:
         config_from_data(dict(dict(model=dict(type='SILogLoss')), **node), 'a.pth')
-    assert f'a.pth: {place} of its config' in str(caught.value)
+    assert f'a.pth: {key} of its config' in str(caught.value)
 
 
 def test_a_name_of_a_trusted_package_is_accepted():

@@ -10,7 +10,7 @@ from tests.shared import REPO
 CONFIGS = sorted((REPO / 'configs/_base_/datasets').glob('*.py'))
 
 
-def parts(cfg):
+def named_datasets(cfg):
     """Yield each test data set's config with its protocol's name."""
     evaluator, dataset = cfg.test_evaluator, cfg.test_dataloader.dataset
     if evaluator.type == 'DepthMetric':
@@ -26,7 +26,7 @@ def test_a_config_names_a_protocol_made_for_its_data_set(path):
         assert 'test' in path.stem  # a list without ground truth
         return
     checked = 0
-    for dataset, name in parts(cfg):
+    for dataset, name in named_datasets(cfg):
         protocol = get_protocol(name)
         DATASETS.import_from_location()
         info = getattr(DATASETS.get(dataset.type), 'METAINFO', {})

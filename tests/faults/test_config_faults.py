@@ -117,6 +117,44 @@ OPTIONS = {
         'crop_size=(9,9)',
         ('--cfg-options crop_size', 'changes nothing', '{{crop_size}}'),
     ),
+    'visualizer_number': ('visualizer=3', ('visualizer is 3', 'a dict of a type')),
+    'hook_number': ('default_hooks.logger=5', ('default_hooks.logger is 5', 'or None')),
+    'dataset_number': ('train_dataloader.dataset=5', ('train_dataloader.dataset is 5',)),
+    'pipeline_empty': (
+        'train_dataloader.dataset.pipeline=[]',
+        ('train_dataloader.dataset.pipeline is []', 'a list of transforms'),
+    ),
+    'argument_missing': (
+        'train_dataloader.dataset.pipeline.3.crop_size=None',
+        ('train_dataloader.dataset.pipeline[3] has no crop_size', 'RandomCrop'),
+    ),
+    'head_missing': ('model.decode_head=None', ('model has no decode_head', 'DepthEstimator')),
+    'optimizer_missing': (
+        'optim_wrapper.optimizer=None',
+        ('no optim_wrapper.optimizer', 'configs/_base_/schedules/'),
+    ),
+    'test_evaluator_missing': (
+        'test_evaluator=None',
+        ('test_dataloader but no test_evaluator', 'not at all'),
+    ),
+    'depth_scale_zero': (
+        'val_dataloader.dataset.depth_scale=0',
+        ('val_dataloader.dataset.depth_scale is 0', '1000 for millimetres'),
+    ),
+    'far_end_text': ('max_depth=far', ("max_depth is 'far'", 'metres above 0')),
+    'start_missing': (
+        'load_from=/nowhere/start.pth',
+        ('load_from: checkpoint /nowhere/start.pth does not exist', 'leave it out'),
+    ),
+    'start_number': ('load_from=5', ('load_from is 5', 'the path of a checkpoint')),
+    'resume_unknown': ('resume=maybe', ("resume is 'maybe'", '--resume FILE')),
+    'launcher_unknown': ('launcher=mpi', ("launcher is 'mpi'", 'slurm', '--launcher')),
+    'scope_unknown': ('default_scope=mmseg', ("default_scope is 'mmseg'", "'depth'")),
+    'log_level_unknown': ('log_level=LOUD', ("log_level is 'LOUD'", 'WARNING')),
+    'switch_text': ('channels_last=yes', ("channels_last is 'yes'", 'True or False')),
+    'environment_option_unknown': ('env_cfg.tf23=True', ('env_cfg.tf23', 'no such option', 'tf32')),
+    'inference_option_unknown': ('inference.amp=True', ('inference.amp', 'autocast')),
+    'imports_number': ('custom_imports=5', ('custom_imports is 5', 'dict(imports=[module, ...])')),
     'option_index': (
         'custom_hooks.9.type=X',
         ('--cfg-options custom_hooks.9.type', 'Index 9 exceeds'),
@@ -135,7 +173,13 @@ CASES += [
     )
     for name, (option, says) in OPTIONS.items()
     if name
-    in ('max_keep_ckpts_zero', 'best_unknown', 'train_dataloader_missing', 'evaluator_range')
+    in (
+        'max_keep_ckpts_zero',
+        'best_unknown',
+        'train_dataloader_missing',
+        'evaluator_range',
+        'start_missing',
+    )
 ]
 CASES += [
     Fault(
@@ -207,6 +251,17 @@ def test_minus_one_keeps_every_checkpoint(bench):
     assert sorted(path.name for path in bench.out.glob('iter_*.pth')) == [
         f'iter_{step}.pth' for step in range(1, 5)
     ]
+
+
+def test_a_run_that_is_to_resume_what_is_not_there_yet_starts_from_the_weights_it_is_given(bench):
+    # As a job that slurm may requeue: the same command for the first start and for every later one.
+    command = 'train {config} --work-dir {out} --resume auto --cfg-options train_cfg.max_iters=2 '
+    first = bench.call(command + 'load_from={checkpoint}')
+    assert first.code == 0, first.text
+    assert f'loaded {bench.checkpoint}' in first.text
+    later = bench.call(command + 'load_from=/nowhere/start.pth')
+    assert later.code == 0, later.text
+    assert f'loaded {bench.out}/iter_2.pth' in later.text
 
 
 def test_training_says_its_batch_and_fits_the_recipe_to_it(bench):

@@ -353,14 +353,14 @@ def test_a_lock_that_was_left_behind_is_taken_over(bench, monkeypatch, reason, a
     monkeypatch.setenv('SLURM_JOB_ID', '7')
     monkeypatch.setenv('SLURM_RESTART_COUNT', '1')
     lock(bench, age=age, **entries)
-    taken = WorkDirLock(bench.run)
-    assert reason in abandonment(read_holder(taken.path), taken.path)
-    taken.acquire()
-    assert read_holder(taken.path)['token'] == taken.owner['token']
+    work_dir_lock = WorkDirLock(bench.run)
+    assert reason in abandonment(read_holder(work_dir_lock.path), work_dir_lock.path)
+    work_dir_lock.acquire()
+    assert read_holder(work_dir_lock.path)['token'] == work_dir_lock.owner['token']
     with pytest.raises(WorkDirInUseError, match=f'process {os.getpid()} on host'):
         WorkDirLock(bench.run).acquire()
-    taken.release()
-    assert not taken.path.exists()
+    work_dir_lock.release()
+    assert not work_dir_lock.path.exists()
 
 
 def test_a_run_whose_lock_was_taken_over_does_not_save(bench):

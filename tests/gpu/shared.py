@@ -65,7 +65,7 @@ def start(*command: str, **kwargs) -> subprocess.Popen:
     """Start a command in the repository; it sees the GPU."""
     environment = dict(os.environ, PYTHONPATH=str(REPO), CUBLAS_WORKSPACE_CONFIG=':4096:8')
     return subprocess.Popen(
-        [str(part) for part in command],
+        [str(argument) for argument in command],
         cwd=REPO,
         env=environment,
         stdout=subprocess.PIPE,
@@ -114,8 +114,8 @@ def weights(work_dir: Path, iteration: int) -> dict:
     return torch.load(path, weights_only=True, map_location='cpu')
 
 
-def relative_difference(found: list[torch.Tensor], expected: list[torch.Tensor]) -> float:
+def relative_difference(actual: list[torch.Tensor], expected: list[torch.Tensor]) -> float:
     """Return the norm of the difference by the norm of the expected tensors, on the CPU."""
-    found = torch.cat([tensor.detach().cpu().double().flatten() for tensor in found])
+    actual = torch.cat([tensor.detach().cpu().double().flatten() for tensor in actual])
     expected = torch.cat([tensor.detach().cpu().double().flatten() for tensor in expected])
-    return float((found - expected).norm() / expected.norm())
+    return float((actual - expected).norm() / expected.norm())

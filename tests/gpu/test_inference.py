@@ -32,8 +32,8 @@ def test_cuda_graphs_give_the_depth_of_eager_code_at_two_sizes(method):
     """Each size twice: the first image records, the second replays."""
     pictures = images((64, 64), (64, 64), (64, 96), (64, 96))
     expected = predictions(config_path(method), pictures)
-    found = predictions(config_path(method), pictures, **{'inference.cuda_graph': True})
-    for one, other in zip(found, expected, strict=True):
+    actual = predictions(config_path(method), pictures, **{'inference.cuda_graph': True})
+    for one, other in zip(actual, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
 
 
@@ -50,9 +50,9 @@ def test_switches_change_the_depth_by_rounding(option, tolerance):
     pictures = images((64, 64))
     expected = predictions(config_path('depthformer'), pictures)
     options = parse_cfg_options([option])
-    found = predictions(config_path('depthformer'), pictures, **options)
+    actual = predictions(config_path('depthformer'), pictures, **options)
     torch.compiler.reset()
-    torch.testing.assert_close(found[0], expected[0], rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(actual[0], expected[0], rtol=tolerance, atol=tolerance)
 
 
 def test_infer_and_test_run_on_the_gpu(tmp_path):

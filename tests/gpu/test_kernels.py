@@ -11,8 +11,8 @@ from depth.models.layers import MultiScaleDeformableAttention
 from depth.ops import (
     deformable_attention,
     ms_deform_attn,
-    ms_deform_attn_triton,
     select_backend,
+    triton_launch,
     use_backend,
 )
 from tests.shared import REPO
@@ -52,12 +52,12 @@ def run(backend, tensors, levels=LEVELS, dtype=None, call=deformable_attention):
     return [output, *torch.autograd.grad(output, tensors, grad)]
 
 
-def assert_close(found_all, expected_all, tolerance, names=FUSED):
+def assert_close(actual_all, expected_all, tolerance, names=FUSED):
     """Compare norms. Gradients of locations jump where a point enters another cell."""
-    for name, found, expected in zip(names, found_all, expected_all, strict=True):
-        found, expected = found.detach().double(), expected.detach().double()
+    for name, actual, expected in zip(names, actual_all, expected_all, strict=True):
+        actual, expected = actual.detach().double(), expected.detach().double()
         allowed = max(tolerance, 2e-2) if name in LOCATIONS else tolerance
-        error = float((found - expected).norm() / expected.norm())
+        error = float((actual - expected).norm() / expected.norm())
         assert error < allowed, f'{name}: relative error {error}'
 
 
@@ -94,9 +94,9 @@ def test_locations_and_weights_form_is_the_reference():
     locations = references[:, :, None, :, None] + offsets / sizes
     weights = logits.flatten(3).softmax(-1).view(logits.shape)
     tensors = (value, locations, weights)
-    found = run('triton', tensors, call=ms_deform_attn)
+    actual = run('triton', tensors, call=ms_deform_attn)
     expected = run('reference', tensors, dtype=torch.double, call=ms_deform_attn)
-    assert_close(found, expected, 1e-5, ('output', 'value', 'locations', 'weights'))
+    assert_close(actual, expected, 1e-5, ('output', 'value', 'locations', 'weights'))
 
 
 def test_stem_sized_hot_spot_in_tiles_and_by_atomics():
@@ -104,12 +104,12 @@ def test_stem_sized_hot_spot_in_tiles_and_by_atomics():
     value, references, offsets, logits = make_inputs(torch.float32, queries=30000, spread=0.5)
     tensors = (value, torch.full_like(references, 0.5013), offsets, logits)
     tiled = run('triton', tensors)
-    threshold = ms_deform_attn_triton.TILED_PIXELS
-    ms_deform_attn_triton.TILED_PIXELS = 0
+    threshold = triton_launch.TILED_PIXELS
+    triton_launch.TILED_PIXELS = 0
     try:
         by_atomics = run('triton', tensors)
     finally:
-        ms_deform_attn_triton.TILED_PIXELS = threshold
+        triton_launch.TILED_PIXELS = threshold
     assert_close(tiled, by_atomics, 1e-5)
 
 
@@ -125,11 +125,11 @@ def test_deterministic_gradients_repeat_to_the_bit():
     assert_close(first, expected, 1e-5)
 
 
-@pytest.mark.parametrize('launch', [*ms_deform_attn_triton.LAUNCHES, (1024, 4)], ids=str)
+@pytest.mark.parametrize('launch', [*triton_launch.LAUNCHES, (1024, 4)], ids=str)
 def test_every_launch_shape_gives_the_same(launch):
     tensors = make_inputs(torch.bfloat16, queries=500)
     expected = run('reference', tensors, dtype=torch.double)
-    with ms_deform_attn_triton.use_launches([launch]):
+    with triton_launch.use_launches([launch]):
         assert_close(run('triton', tensors), expected, 2e-2)
 
 
@@ -143,16 +143,16 @@ def test_two_streams_do_not_disturb_each_other():
         with torch.cuda.stream(stream):
             results.append(run('triton', tensors))
     torch.cuda.synchronize()
-    for found in results:
-        assert_close(found, expected, 1e-5)
+    for actual in results:
+        assert_close(actual, expected, 1e-5)
 
 
 def test_inductor_compiles_around_the_kernels():
     tensors = make_inputs(torch.float32, queries=500)
 
     def attend(value, levels, references, offsets, logits, backend):
-        found = deformable_attention(value * 2, levels, references, offsets, logits, backend)
-        return found.sin()
+        actual = deformable_attention(value * 2, levels, references, offsets, logits, backend)
+        return actual.sin()
 
     expected = run('triton', tensors, call=attend)
     compiled = torch.compile(attend, fullgraph=True)
@@ -174,9 +174,9 @@ def test_places_stay_float32_under_bf16_autocast():
     with torch.no_grad():
         expected = layer(query, value, references, [(rows, columns)])
         with torch.autocast(DEVICE, torch.bfloat16):
-            found = layer(query, value, references, [(rows, columns)])
+            actual = layer(query, value, references, [(rows, columns)])
     # Locations in bfloat16 would turn the ramp into steps of up to 4 columns.
-    error = (found.float() - expected).abs().max() / expected.abs().max()
+    error = (actual.float() - expected).abs().max() / expected.abs().max()
     assert float(error) < 2e-2
 
 
@@ -196,12 +196,12 @@ def test_automatic_choice_is_triton_and_takes_less_memory_than_the_reference():
 
 
 def test_small_cases_against_float64_in_a_fresh_process():
-    done = subprocess.run(
+    finished = subprocess.run(
         [sys.executable, '-m', 'tests.ops.triton_check', DEVICE],
         cwd=REPO,
         capture_output=True,
         text=True,
         timeout=300,
     )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert 'checked' in done.stdout
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    assert 'checked' in finished.stdout

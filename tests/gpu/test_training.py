@@ -93,8 +93,8 @@ def stepped(text, config=CONFIG, steps=3, batch_size=2):
 )
 def test_switches_change_losses_by_rounding(text, tolerance):
     expected, _, _ = stepped('')
-    found, _, _ = stepped(text)
-    assert found == pytest.approx(expected, rel=tolerance)
+    actual, _, _ = stepped(text)
+    assert actual == pytest.approx(expected, rel=tolerance)
 
 
 @pytest.mark.parametrize('config', [*(str(config_path(name)) for name in METHODS), SCALEDEPTH])
@@ -137,9 +137,9 @@ def test_a_killed_deterministic_run_resumes_to_the_bit(tmp_path):
     process.kill()
     process.wait()
     run(*train_command(cut, '--deterministic', '--resume', 'auto'))
-    expected, found = weights(whole, 6)['state_dict'], weights(cut, 6)['state_dict']
+    expected, actual = weights(whole, 6)['state_dict'], weights(cut, 6)['state_dict']
     for name in expected:
-        torch.testing.assert_close(found[name], expected[name], rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(actual[name], expected[name], rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize('dtype', ['bfloat16', 'float16'])

@@ -92,7 +92,11 @@ def test_sliding_windows_of_a_pixelwise_model_are_the_whole_image(size, window_b
     image = torch.rand(2, 3, *size) * 2
     model = brightness_model()
     actual = slide_inference(
-        lambda window, places: model.predict_depth(window), image, (24, 32), (16, 20), window_batch
+        lambda window, positions: model.predict_depth(window),
+        image,
+        (24, 32),
+        (16, 20),
+        window_batch,
     )
     assert torch.allclose(actual, model.predict_depth(image), atol=1e-6)
 
@@ -149,9 +153,9 @@ def test_images_of_unequal_size_are_predicted_as_if_alone(test_cfg):
 )
 def test_cameras_follow_windows_and_mirror_images(flip, window):
     preprocessor = dict(type='DepthDataPreprocessor', mean=(0, 0, 0), std=(1, 1, 1))
-    parts = dict(type='PixelBackbone'), dict(type='RayHead', max_depth=100.0)
+    modules = dict(type='PixelBackbone'), dict(type='RayHead', max_depth=100.0)
     model = DepthEstimator(
-        *parts, data_preprocessor=preprocessor, test_cfg=dict(window, flip=flip)
+        *modules, data_preprocessor=preprocessor, test_cfg=dict(window, flip=flip)
     ).eval()
     samples = []
     for width, center_x in ((24, 7.3), (19, 12.1)):

@@ -168,9 +168,9 @@ def test_frozen_layers_do_not_move_and_the_others_do(name, freeze):
             frozen.append(key)
     assert frozen
     assert all(torch.equal(after[key], before[key]) for key in frozen)
-    others = [key for key in before if key not in frozen]
-    moved = [key for key in others if not torch.equal(after[key], before[key])]
-    assert bool(moved) == bool(others)
+    trained = [key for key in before if key not in frozen]
+    moved = [key for key in trained if not torch.equal(after[key], before[key])]
+    assert bool(moved) == bool(trained)
 
 
 def _estimator(backbone, **kwargs):

@@ -127,13 +127,13 @@ def test_rotary_embeddings_are_kept_and_those_of_timm():
     model = build_without_weights(config).eval()
     images = torch.rand(1, 3, 64, 96)
     with torch.inference_mode():
-        found = [model(images) for _ in range(2)]
+        depths = [model(images) for _ in range(2)]
         (rope,) = [module for module in model.modules() if hasattr(module, 'kept_embeddings')]
         assert len(rope.kept_embeddings) == 1
         copied = copy.deepcopy(model)(images)
         del rope._create_embed  # timm's own again
         expected = model(images)
-    for depth in (*found, copied):
+    for depth in (*depths, copied):
         assert torch.equal(depth, expected)
     model = build_without_weights(config)
     with torch.inference_mode():

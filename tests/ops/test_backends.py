@@ -17,8 +17,8 @@ from depth.models.layers import MultiScaleDeformableAttention
 from depth.ops import (
     deformable_attention,
     ms_deform_attn,
-    ms_deform_attn_triton,
     select_backend,
+    triton_launch,
     use_backend,
 )
 from tests.shared import REPO
@@ -35,7 +35,7 @@ def cuda_value():
 
 @pytest.fixture
 def compiler(monkeypatch):
-    monkeypatch.setattr(ms_deform_attn_triton, '_has_compiler', lambda: True)
+    monkeypatch.setattr(triton_launch, '_has_compiler', lambda: True)
 
 
 def test_triton_runs_on_cuda_and_torch_elsewhere(cuda_value, compiler):
@@ -58,7 +58,7 @@ def test_triton_runs_on_cuda_and_torch_elsewhere(cuda_value, compiler):
 )
 def test_without_triton_cuda_takes_the_reference(cuda_value, compiler, monkeypatch, change, reason):
     for name, changed in change.items():
-        monkeypatch.setattr(ms_deform_attn_triton, name, changed)
+        monkeypatch.setattr(triton_launch, name, changed)
     backend, words = select_backend(cuda_value)
     assert backend == 'reference'
     assert reason in words
@@ -80,8 +80,8 @@ def test_the_fused_form_is_the_attention_at_its_locations_and_weights():
     weights = logits.exp() / logits.exp().sum(dim=(3, 4), keepdim=True)
     expected = ms_deform_attn(value, SHAPES, locations, weights, backend='reference')
     for backend in ('reference', 'torch'):
-        found = deformable_attention(value, SHAPES, references, offsets, logits, backend=backend)
-        torch.testing.assert_close(found, expected)
+        actual = deformable_attention(value, SHAPES, references, offsets, logits, backend=backend)
+        torch.testing.assert_close(actual, expected)
 
 
 def test_locations_are_float32_whatever_the_dtype_of_offsets():
@@ -91,8 +91,8 @@ def test_locations_are_float32_whatever_the_dtype_of_offsets():
     references = torch.cat([references, torch.full_like(references, 0.5)], dim=-1)
     offsets = torch.zeros(1, 1200, 1, 1, 1, 2, dtype=torch.bfloat16)
     logits = torch.zeros(1, 1200, 1, 1, 1, dtype=torch.bfloat16)
-    found = deformable_attention(value, [(1, 1200)], references, offsets, logits)
-    torch.testing.assert_close(found[0, :, 0], torch.arange(1200.0), rtol=0, atol=1e-3)
+    actual = deformable_attention(value, [(1, 1200)], references, offsets, logits)
+    torch.testing.assert_close(actual[0, :, 0], torch.arange(1200.0), rtol=0, atol=1e-3)
 
 
 def test_references_that_do_not_fit_are_named():
@@ -155,8 +155,8 @@ def test_the_flag_sets_the_environment(tool):
         f'"--deform-attn-backend", "torch"]; import {tool}; {tool}.parse_args(); '
         f'print(os.environ["{BACKEND_VARIABLE}"])'
     )
-    done = subprocess.run([sys.executable, '-c', code], cwd=REPO, capture_output=True, text=True)
-    assert done.stdout.strip() == 'torch', done.stderr
+    process = subprocess.run([sys.executable, '-c', code], cwd=REPO, capture_output=True, text=True)
+    assert process.stdout.strip() == 'torch', process.stderr
 
 
 ARGUMENTS = dict(
@@ -178,11 +178,11 @@ def test_kernels_compile_without_spills_and_coarse_levels_save_atomics(arch, tmp
         f'print(json.dumps(kernel_rows([{arch}], [(128, 1)], (64,), ("bf16",), (True,))))'
     )
     environment = dict(os.environ, TRITON_CACHE_DIR=str(tmp_path), PYTHONPATH=str(REPO))
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, '-c', code], cwd=REPO, env=environment, capture_output=True, text=True
     )
-    assert done.returncode == 0, done.stderr[-3000:]
-    rows = json.loads(done.stdout.splitlines()[-1])
+    assert process.returncode == 0, process.stderr[-3000:]
+    rows = json.loads(process.stdout.splitlines()[-1])
     assert len(rows) == 3
     assert {row['spilled_bytes'] for row in rows} == {0}
     atomics = {row['kernel']: row['atomics_per_point'] for row in rows}

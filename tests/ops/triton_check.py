@@ -6,7 +6,7 @@ import sys
 
 import torch
 
-from depth.ops import deformable_attention, ms_deform_attn, ms_deform_attn_triton
+from depth.ops import deformable_attention, ms_deform_attn, ms_deform_attn_triton, triton_launch
 
 SHAPES = [(5, 7), (0, 3), (3, 4)]
 NAMES = ('output', 'value', 'locations', 'weights')
@@ -49,20 +49,20 @@ def run(call, tensors: tuple[torch.Tensor, ...], dtype: torch.dtype) -> list[tor
     return [output.detach(), *torch.autograd.grad(output, tensors, grad)]
 
 
-def largest_error(call, names, tensors, dtype, what: str) -> float:
+def largest_error(call, names, tensors, dtype, case: str) -> float:
     """Compare Triton in ``dtype`` with the reference in float64; return the error in roundings."""
     exact_all = run(
         lambda *arguments: call(*arguments, backend='reference'),
         tuple(tensor.double() for tensor in tensors),
         dtype,
     )
-    found_all = run(lambda *arguments: call(*arguments, backend='triton'), tensors, dtype)
+    actual_all = run(lambda *arguments: call(*arguments, backend='triton'), tensors, dtype)
     worst = 0.0
-    for name, found, exact in zip(names, found_all, exact_all, strict=True):
+    for name, actual, exact in zip(names, actual_all, exact_all, strict=True):
         # Gradients of half precision round the output that they start from, and are sums of that.
-        rounding = max(torch.finfo(found.dtype).eps, torch.finfo(dtype).eps)
-        error = float((found.double() - exact).abs().max() / exact.abs().max()) / rounding
-        assert math.isfinite(error) and error < 40, f'{name}, {what}: {error} roundings'
+        rounding = max(torch.finfo(actual.dtype).eps, torch.finfo(dtype).eps)
+        error = float((actual.double() - exact).abs().max() / exact.abs().max()) / rounding
+        assert math.isfinite(error) and error < 40, f'{name}, {case}: {error} roundings'
         worst = max(worst, error)
     return worst
 
@@ -80,9 +80,9 @@ def check_values(device: str) -> float:
     for (size, points), dtype in ((CASES[0], torch.float32), (CASES[2], torch.bfloat16)):
         for images, levels in ((1, 1), (2, len(SHAPES))):
             tensors = make_fused_inputs(size, points, dtype, device, images, levels)
-            what = f'fused, head size {size}, {dtype}, references {images} x {levels}'
+            case = f'fused, head size {size}, {dtype}, references {images} x {levels}'
             worst = max(
-                worst, largest_error(deformable_attention, FUSED_NAMES, tensors, dtype, what)
+                worst, largest_error(deformable_attention, FUSED_NAMES, tensors, dtype, case)
             )
     return worst
 
@@ -96,16 +96,16 @@ def check_tiles(device: str) -> None:
         return run(call, tensors, torch.float32)[1]
 
     expected = gradient()
-    threshold = ms_deform_attn_triton.TILED_POINTS_PER_PIXEL
-    ms_deform_attn_triton.TILED_POINTS_PER_PIXEL = 0
+    threshold = triton_launch.TILED_POINTS_PER_PIXEL
+    triton_launch.TILED_POINTS_PER_PIXEL = 0
     tiled = gradient()
     torch.use_deterministic_algorithms(True)
     fixed, again = gradient(), gradient()
     torch.use_deterministic_algorithms(False)
-    ms_deform_attn_triton.TILED_POINTS_PER_PIXEL = threshold
+    triton_launch.TILED_POINTS_PER_PIXEL = threshold
     assert torch.equal(fixed, again), 'deterministic gradients differ'
-    for name, found in (('tiles', tiled), ('fixed', fixed)):
-        error = float((found - expected).abs().max() / expected.abs().max())
+    for name, actual in (('tiles', tiled), ('fixed', fixed)):
+        error = float((actual - expected).abs().max() / expected.abs().max())
         assert error < 1e-5, f'{name}: relative error {error}'
 
 
@@ -117,9 +117,9 @@ def check_not_finite(device: str) -> None:
     output = ms_deform_attn(value, SHAPES, locations, weights, backend='triton')
     grad = torch.ones_like(output)
     grad[0, 0, 0] = math.inf
-    (found,) = torch.autograd.grad(output, value, grad)
+    (actual,) = torch.autograd.grad(output, value, grad)
     torch.use_deterministic_algorithms(False)
-    assert found.isnan().any(), 'an infinite gradient was lost'
+    assert actual.isnan().any(), 'an infinite gradient was lost'
 
 
 def check_operators(device: str) -> None:
@@ -131,8 +131,8 @@ def check_operators(device: str) -> None:
         (ms_deform_attn_triton._fused_forward_op, make_fused_inputs, (1, 1)),
     ):
         tensors = make(16, 1, torch.float32, device, *form)
-        value, *others = (tensor.detach().requires_grad_() for tensor in tensors)
-        torch.library.opcheck(operator, (value, sides, *others), test_utils=tests)
+        value, *arguments = (tensor.detach().requires_grad_() for tensor in tensors)
+        torch.library.opcheck(operator, (value, sides, *arguments), test_utils=tests)
     compiled = torch.compile(deformable_attention, backend='aot_eager', fullgraph=True)
     call = lambda *arguments: compiled(*arguments, backend='triton')  # noqa: E731
     tensors = make_fused_inputs(16, 1, torch.float32, device, 1, 1)
@@ -141,13 +141,13 @@ def check_operators(device: str) -> None:
         tensors,
         torch.float32,
     )
-    for found, expected in zip(run(call, tensors, torch.float32), eager, strict=True):
-        torch.testing.assert_close(found, expected)
+    for actual, expected in zip(run(call, tensors, torch.float32), eager, strict=True):
+        torch.testing.assert_close(actual, expected)
 
 
 def main(device: str) -> None:
     # The interpreter takes as long for a program of many queries as for one of a few.
-    with ms_deform_attn_triton.use_launches([(1024, 4)] if device == 'cpu' else [(128, 1)]):
+    with triton_launch.use_launches([(1024, 4)] if device == 'cpu' else [(128, 1)]):
         print(f'largest error: {check_values(device):.1f} roundings')
     check_tiles(device)
     check_not_finite(device)

@@ -48,10 +48,10 @@ def stage_errors(stages: dict[str, Tensor], expected: Mapping[str, np.ndarray]) 
     for name, value in stages.items():
         actual = value.detach().numpy()
         assert actual.shape == tuple(expected[f'stage/{name}/shape']), name
-        places = np.linspace(0, actual.size - 1, 64).astype(int)
+        indices = np.linspace(0, actual.size - 1, 64).astype(int)
         stats = np.array([actual.mean(), actual.std(), actual.min(), actual.max()])
         errors[name] = max(
-            relative_error(actual.ravel()[places], expected[f'stage/{name}/samples']),
+            relative_error(actual.ravel()[indices], expected[f'stage/{name}/samples']),
             relative_error(stats, expected[f'stage/{name}/stats']),
         )
     return errors

@@ -102,8 +102,8 @@ def test_published_outputs_are_reproduced(case, state):
     for name, value in stages.items():
         actual = value.numpy()
         assert actual.shape == tuple(expected[f'stage/{name}/shape']), name
-        places = np.linspace(0, actual.size - 1, 64).astype(int)
-        assert relative_error(actual.ravel()[places], expected[f'stage/{name}/samples']) < 1e-4, (
+        indices = np.linspace(0, actual.size - 1, 64).astype(int)
+        assert relative_error(actual.ravel()[indices], expected[f'stage/{name}/samples']) < 1e-4, (
             name
         )
         stats = np.array([actual.mean(), actual.std(), actual.min(), actual.max()])

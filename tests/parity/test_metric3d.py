@@ -129,8 +129,8 @@ def test_rates_and_decays_of_encoder_and_decoder_are_the_published_ones(config, 
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     for group in wrapper.optimizer.param_groups:
-        part = encoder if names[id(group['params'][0])].startswith('backbone.') else decoder
-        assert (group['lr'], group['weight_decay'], group['eps']) == pytest.approx(part)
+        options = encoder if names[id(group['params'][0])].startswith('backbone.') else decoder
+        assert (group['lr'], group['weight_decay'], group['eps']) == pytest.approx(options)
 
 
 def straight_line_v1(s, images):

@@ -93,8 +93,8 @@ def test_a_published_file_is_converted_and_carries_its_config_and_licences(tmp_p
     case = load_case(NAME)
     model_config = case['settings']
     channels = (64, 32, 16, 16, 8)
-    for part in ('neck', 'points_head', 'normal_head', 'mask_head'):
-        model_config[part]['dim_res_blocks'] = list(channels)
+    for module in ('neck', 'points_head', 'normal_head', 'mask_head'):
+        model_config[module]['dim_res_blocks'] = list(channels)
     model_config['encoder'].update(dim_out=64, intermediate_layers=[4, 6, 8, 11])
     model_config['scale_head']['dims'] = [384, 64, 64, 1]
     cfg = shipped_config('moge/moge2_vits.py')
@@ -131,9 +131,9 @@ def test_the_encoder_gets_the_published_input(name, tiny_model):
     if f'{name}/network_input' in arrays:
         assert relative_error(resized, arrays[f'{name}/network_input']) < 1e-4
         return
-    places = np.linspace(0, resized.size - 1, 64).astype(int)
+    indices = np.linspace(0, resized.size - 1, 64).astype(int)
     expected = arrays[f'{name}/network_input/samples']
-    assert relative_error(resized.ravel()[places], expected) < 1e-4
+    assert relative_error(resized.ravel()[indices], expected) < 1e-4
 
 
 @pytest.mark.parametrize('name', list(PRE_POST['infer']['cases']))
@@ -166,8 +166,8 @@ def test_camera_depth_and_points_are_the_published_ones(name, tiny_model, monkey
     assert share[0, 0].item() == pytest.approx(case['intrinsics'][0][0], rel=1e-4)
     assert share[1, 1].item() == pytest.approx(case['intrinsics'][1][1], rel=1e-4)
     assert (sample.pred_intrinsics[0, 2].item() + 0.5) / width == pytest.approx(0.5)
-    places = np.linspace(0, points.numel() - 1, 64).astype(int)
-    samples = sample.pred_points.permute(1, 2, 0).reshape(-1).numpy()[places]
+    indices = np.linspace(0, points.numel() - 1, 64).astype(int)
+    samples = sample.pred_points.permute(1, 2, 0).reshape(-1).numpy()[indices]
     published = arrays[f'{name}/points/samples']
     finite = np.isfinite(published)
     assert relative_error(samples[finite], published[finite]) < 1e-4

@@ -50,13 +50,13 @@ def pool(s, x):
 
 def potentials(rows, columns, shift):
     """For pairs of pixels of a padded map: the row of the bias table, and what is added (-inf: other window)."""
-    places = []
+    indices = []
     for length in (rows, columns):
         moved = (torch.arange(length) - shift) % length
-        places.append((moved // WINDOW, moved % WINDOW, torch.arange(length) < shift))
+        indices.append((moved // WINDOW, moved % WINDOW, torch.arange(length) < shift))
     grid = [
         torch.meshgrid(of_row, of_column, indexing='ij')
-        for of_row, of_column in zip(places[0], places[1], strict=True)
+        for of_row, of_column in zip(indices[0], indices[1], strict=True)
     ]
     (window_y, window_x), (y, x), (wrapped_y, wrapped_x) = [
         (a.flatten(), b.flatten()) for a, b in grid

@@ -95,7 +95,7 @@ def measure(args: argparse.Namespace, device: str, name: str, measurement) -> bo
     from benchmarks.results import join_results, write_result
 
     folder = args.results / device
-    parts = []
+    results = []
     complete = True
     for command in measurement.commands():
         with tempfile.TemporaryDirectory() as temporary:
@@ -104,12 +104,14 @@ def measure(args: argparse.Namespace, device: str, name: str, measurement) -> bo
             command = [*command, '--device', device]
             complete &= run_command(command, out, timeout, args.extra)
             if out.is_file():
-                parts.append(json.loads(out.read_text(encoding='utf-8')))
-                parts[-1]['environment']['command'] = shlex.join(['python', *command, *args.extra])
+                results.append(json.loads(out.read_text(encoding='utf-8')))
+                results[-1]['environment']['command'] = shlex.join(
+                    ['python', *command, *args.extra]
+                )
             for path in Path(temporary).glob(f'{name}_*.json'):  # curves of the presets
                 write_result(json.loads(path.read_text(encoding='utf-8')), folder / path.name)
-        if parts:
-            result = join_results(parts)
+        if results:
+            result = join_results(results)
             if measurement.settings:
                 whole = ['python', 'tools/analysis_tools/benchmark_all.py', '--device', device]
                 result['environment']['command'] = shlex.join([*whole, '--only', name])
@@ -132,15 +134,15 @@ def run_command(command: list[str], out: Path, timeout: int, extra: list[str]) -
     """Run one process; True if it gave a result."""
     started = time.monotonic()
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, *command, '--out', str(out), *extra], cwd=ROOT, timeout=timeout
         )
     except subprocess.TimeoutExpired:
         print(f'stopped after {timeout} s: {shlex.join(command)}', flush=True)
         return False
     seconds = time.monotonic() - started
-    print(f'{seconds:.0f} s, exit code {done.returncode}: {shlex.join(command)}', flush=True)
-    return done.returncode == 0
+    print(f'{seconds:.0f} s, exit code {process.returncode}: {shlex.join(command)}', flush=True)
+    return process.returncode == 0
 
 
 if __name__ == '__main__':

@@ -1,72 +1,7 @@
-"""Draw samples of a config's data set before and after augmentation, with the ground truth over the image."""
+"""Draw samples of a data set; the same as ``depth browse``."""
 
-import argparse
-from pathlib import Path
-
-from depth.cli.common import add_cfg_options, parse_cfg_options, run_tool
-
-
-def parse_args() -> argparse.Namespace:
-    """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file')
-    parser.add_argument(
-        '--split',
-        choices=['train', 'val', 'test'],
-        default='train',
-        help='data loader (default: train)',
-    )
-    parser.add_argument(
-        '--num',
-        type=int,
-        default=8,
-        help='number of samples, evenly spread (default: 8)',
-    )
-    parser.add_argument(
-        '--indices',
-        type=int,
-        nargs='+',
-        help='indices of the samples, instead of --num',
-    )
-    parser.add_argument(
-        '--repeats',
-        type=int,
-        default=1,
-        help='augmented copies per sample (default: 1)',
-    )
-    parser.add_argument(
-        '--seed',
-        type=int,
-        default=0,
-        help='random seed of the augmentation (default: 0)',
-    )
-    parser.add_argument(
-        '--out-dir',
-        type=Path,
-        default=Path('work_dirs/browse'),
-        help='folder of the pictures (default: work_dirs/browse)',
-    )
-    add_cfg_options(parser)
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Write the pictures and print their paths."""
-    args = parse_args()
-    from depth.apis.browse import browse_dataset
-    from depth.engine.config import load_config
-    from depth.engine.config_check import check_data_paths
-
-    cfg = load_config(args.config, parse_cfg_options(args.cfg_options))
-    loader = f'{args.split}_dataloader'
-    if not cfg.get(loader):
-        raise ValueError(f'{args.config} has no {loader}')
-    check_data_paths(cfg, [loader])
-    for path in browse_dataset(
-        cfg[loader].dataset, args.out_dir, args.indices, args.num, args.repeats, args.seed
-    ):
-        print(path)
-
+from depth.cli.browse import main
+from depth.cli.common import run_tool
 
 if __name__ == '__main__':
     run_tool(main)

@@ -1,52 +1,7 @@
-"""Check the data sets of a config: files, sizes, scale, pairs, duplicates, leakage, counts, cameras."""
+"""Check the data sets of a config; the same as ``depth check``."""
 
-import argparse
-import json
-from pathlib import Path
-
-from depth.atomic_write import write_atomically
-from depth.cli.common import add_cfg_options, parse_cfg_options, run_tool
-
-
-def parse_args() -> argparse.Namespace:
-    """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog='The exit code is 1 if there is an error.'
-    )
-    parser.add_argument('config', help='config file')
-    parser.add_argument('--full', action='store_true', help='decode every image and depth map')
-    parser.add_argument(
-        '--decode', type=int, default=200, help='pairs to decode in each split without --full'
-    )
-    parser.add_argument('--workers', type=int, help='threads, four a core by default')
-    parser.add_argument('--out', type=Path, help='also write the report as JSON')
-    add_cfg_options(parser)
-    return parser.parse_args()
-
-
-def main() -> int:
-    """Examine, print the report."""
-    args = parse_args()
-    from mmengine.utils import ProgressBar
-
-    from depth.data_tools.doctor import examine, format_report
-    from depth.engine.config import load_config
-
-    cfg = load_config(args.config, parse_cfg_options(args.cfg_options))
-
-    def show(records, total):
-        bar = ProgressBar(total) if total else None
-        for record in records:
-            bar.update()
-            yield record
-        print('\n')
-
-    report = examine(cfg, args.full, args.decode, args.workers, show)
-    print(format_report(report))
-    if args.out:
-        write_atomically(args.out, json.dumps(report.as_dict(), indent=2) + '\n')
-    return int(report.failed)
-
+from depth.cli.check import main
+from depth.cli.common import run_tool
 
 if __name__ == '__main__':
     run_tool(main)

@@ -1,49 +1,7 @@
-"""Convert a published checkpoint to the names of this toolbox; every weight has to fit."""
-
-import argparse
-from pathlib import Path
+"""Convert a published checkpoint; the same as ``depth convert``."""
 
 from depth.cli.common import run_tool
-
-
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        'method',
-        help='method of the checkpoint, such as depthformer; an unknown name prints the list',
-    )
-    parser.add_argument('src', type=Path, help='published checkpoint; nothing in it is executed')
-    parser.add_argument('dst', type=Path, help='file of the converted checkpoint')
-    parser.add_argument(
-        '--config',
-        type=Path,
-        help='config whose model the weights have to fill (default: the shipped configs)',
-    )
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Convert, and print the configs that the result fits."""
-    args = parse_args()
-    from depth.engine.converters import find_source, write_converted
-
-    root = Path(__file__).resolve().parents[2]
-    fitting = write_converted(args.method, args.src, args.dst, config=args.config, root=root)
-    print(f'wrote {args.dst}')
-    for name, text in find_source(args.method).licences().items():
-        print(f'{name.replace("_", " ")}: {text}')
-    if not fitting:
-        print(
-            'it is an encoder without a head; start a training from it with '
-            'model.backbone.checkpoint=FILE'
-        )
-    elif len(fitting) == 1:
-        print(f'it fills, and carries, {fitting[0]}')
-    else:
-        names = '\n  '.join(map(str, fitting))
-        print(f'it fills these configs; name one with --config to store it in the file:\n  {names}')
-
+from depth.cli.convert import main
 
 if __name__ == '__main__':
     run_tool(main)

@@ -1,38 +1,7 @@
-"""Write a training checkpoint for deployment: weights alone, LoRA merged, under plain names."""
-
-import argparse
-from pathlib import Path
+"""Write a checkpoint for deployment; the same as ``depth publish``."""
 
 from depth.cli.common import run_tool
-
-
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('src', type=Path, help='checkpoint of a training, such as iter_N.pth')
-    parser.add_argument('dst', type=Path, help='file of the result')
-    parser.add_argument(
-        '--trust-module',
-        action='append',
-        default=[],
-        metavar='MODULE',
-        help="module or package outside the toolbox that the checkpoint's config may import (repeatable)",
-    )
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Write the file and print its size."""
-    args = parse_args()
-    from mmengine.registry import init_default_scope
-
-    from depth.engine.deployment import write_deployment_checkpoint
-
-    init_default_scope('depth')
-    count = write_deployment_checkpoint(args.src, args.dst, tuple(args.trust_module))
-    size = args.dst.stat().st_size / 1e6
-    print(f'wrote {args.dst}: {count} weights and buffers, {size:.1f} MB')
-
+from depth.cli.publish import main
 
 if __name__ == '__main__':
     run_tool(main)

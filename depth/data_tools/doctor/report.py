@@ -21,7 +21,7 @@ class Finding:
             ``note``.
         kind: Short fixed name of the fault, the first column of docs/dataset_tools.md.
         split: ``train``, ``val``, ``test``, or two of them.
-        what: Description with numbers.
+        description: Description with numbers.
         advice: Remedy.
         count: Number of samples concerned.
         examples: A few of them.
@@ -30,7 +30,7 @@ class Finding:
     severity: str
     kind: str
     split: str
-    what: str
+    description: str
     advice: str
     count: int = 1
     examples: list[str] = field(default_factory=list)
@@ -43,9 +43,9 @@ class Finding:
 def shorten(items: Sequence[str]) -> list[str]:
     """Return the first few items, and the number of the others in words."""
     examples = [str(item) for item in items[:MAX_EXAMPLES]]
-    rest = len(items) - len(examples)
-    if rest:
-        examples.append(f'... and {rest} more')
+    num_unlisted = len(items) - len(examples)
+    if num_unlisted:
+        examples.append(f'... and {num_unlisted} more')
     return examples
 
 
@@ -102,7 +102,7 @@ def format_report(report: Report) -> str:
         return '\n'.join(lines)
     for finding in report.findings:
         lines.append(
-            f'{finding.severity.upper():8}{finding.kind:11}{finding.split:13}{finding.what}'
+            f'{finding.severity.upper():8}{finding.kind:11}{finding.split:13}{finding.description}'
         )
         # 8 + 11 + 13 columns stand before the description; what belongs to it is set below it.
         lines += [f'{"":32}{example}' for example in finding.examples]

@@ -47,7 +47,19 @@ def read_image(path: str | Path) -> np.ndarray:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'image {path} does not exist')
-    content = np.fromfile(path, np.uint8)
+    return decode_image(np.fromfile(path, np.uint8), path)
+
+
+def decode_image(content: np.ndarray, path: str | Path) -> np.ndarray:
+    """Decode the content of an image file as BGR uint8 (H, W, 3), see :func:`read_image`.
+
+    Args:
+        content: The file, uint8 (N,).
+        path: Its name, for messages.
+
+    Raises:
+        ValueError: If it is no readable image, or a JPEG file whose damage shows.
+    """
     if is_jpeg(content[:3].tobytes()):
         return decode_jpeg(content.tobytes(), path)
     img = _decode(content, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)

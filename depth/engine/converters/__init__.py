@@ -28,12 +28,14 @@ from .query_heads import (
     convert_mask_head,
     convert_mmdepth_binsformer,
 )
-from .state import PublishedState, Source, find_source, register_converter
+from .state import SOURCES, PublishedFile, PublishedState, Source, find_source, register_converter
 from .swin import convert_swin
 from .zoedepth import convert_zoedepth
 
 __all__ = [
     'MASK2FORMER_RULES',
+    'SOURCES',
+    'PublishedFile',
     'PublishedState',
     'Source',
     'convert_adabins',

@@ -15,11 +15,12 @@ from torch import Tensor, nn
 
 import depth
 from depth.engine.checkpoint import load_checkpoint_file, optional_names, save_atomically
-from depth.engine.config import load_config, without_pretrained
+from depth.engine.config import find_config, load_config, without_pretrained
 from depth.engine.custom_modules import make_projects_importable
 from depth.engine.errors import ConfigError
 from depth.engine.stored_config import config_to_data
 from depth.registry import CONVERTERS, MODELS
+from depth.shipped_configs import shipped_root
 
 from .state import PublishedState, find_source, list_names
 
@@ -79,7 +80,7 @@ def write_converted(
         target: File of the converted checkpoint.
         config: Config whose model the weights must fill; by default one of the method's shipped
             configs has to fit.
-        root: Repository with ``configs/`` and ``projects/``; by default the working directory.
+        root: Folder with ``configs/`` and ``projects/``; by default that of the shipped ones.
 
     Returns:
         The configs that fit. If there is exactly one, the file carries it. An empty list for the
@@ -89,7 +90,7 @@ def write_converted(
         FileNotFoundError: If a file is missing.
         ValueError: If names or shapes do not fit; the message lists them.
     """
-    root = Path(root) if root else Path.cwd()
+    root = Path(root) if root else shipped_root()
     import_project_converters(root)
     find_converter(method)
     checkpoint = load_checkpoint_file(source)
@@ -99,7 +100,7 @@ def write_converted(
         problems = find_problems(state, _config_with(config, options), lenient=True)
         if problems:
             raise ValueError(f'{source} does not fill the model of {config}: {problems}')
-        fitting = [Path(config)]
+        fitting = [find_config(config)]
     else:
         fitting = find_fitting(method, state, source, root, options)
     if is_encoder(state):

@@ -7,7 +7,7 @@ import re
 
 from torch import Tensor
 
-from .state import PublishedState, register_converter
+from .state import PublishedFile, PublishedState, register_converter
 
 _WEIGHTS_V2 = (
     'Small: Apache-2.0; Base, Large, Giant: CC-BY-NC-4.0 (non-commercial); no statement of their own '
@@ -20,6 +20,25 @@ for _size in ('vits', 'vitb', 'vitl'):
     # The far end of the range, 20 or 80 m, is in the name of the file alone.
     _FILES_V2[f'depth_anything_v2_metric_hypersim_{_size}'] = f'depth_anything_v2_{_size}_hypersim'
     _FILES_V2[f'depth_anything_v2_metric_vkitti_{_size}'] = f'depth_anything_v2_{_size}_vkitti2'
+_HUB = 'https://huggingface.co/depth-anything'
+# No address is recorded for the giant's file.
+_DOWNLOADS_V2 = {
+    'depth_anything_v2_vits_relative': PublishedFile(
+        f'{_HUB}/Depth-Anything-V2-Small/resolve/main/depth_anything_v2_vits.pth', 'Apache-2.0'
+    ),
+    'depth_anything_v2_vitb_relative': PublishedFile(
+        f'{_HUB}/Depth-Anything-V2-Base/resolve/main/depth_anything_v2_vitb.pth', 'CC-BY-NC-4.0'
+    ),
+    'depth_anything_v2_vitl_relative': PublishedFile(
+        f'{_HUB}/Depth-Anything-V2-Large/resolve/main/depth_anything_v2_vitl.pth', 'CC-BY-NC-4.0'
+    ),
+}
+for _size, _name in dict(vits='Small', vitb='Base', vitl='Large').items():
+    for _data, _published in dict(hypersim='Hypersim', vkitti2='VKITTI').items():
+        _file = f'depth_anything_v2_metric_{_published.lower()}_{_size}.pth'
+        _DOWNLOADS_V2[f'depth_anything_v2_{_size}_{_data}'] = PublishedFile(
+            f'{_HUB}/Depth-Anything-V2-Metric-{_published}-{_name}/resolve/main/{_file}'
+        )
 
 
 @register_converter(
@@ -29,6 +48,7 @@ for _size in ('vits', 'vitb', 'vitl'):
     weights_licence=_WEIGHTS_V2,
     url='https://github.com/DepthAnything/Depth-Anything-V2',
     files=_FILES_V2,
+    downloads=_DOWNLOADS_V2,
 )
 def convert_depth_anything_v2(state: PublishedState) -> dict[str, Tensor]:
     """Rename encoder and decoder; two parts that the published network never uses are dropped."""
@@ -49,6 +69,14 @@ def convert_depth_anything_v2(state: PublishedState) -> dict[str, Tensor]:
     files={
         'DA3MONO-LARGE': 'depth_anything_3_mono_vitl',
         'DA3METRIC-LARGE': 'depth_anything_3_metric_vitl',
+    },
+    downloads={
+        'depth_anything_3_mono_vitl': PublishedFile(
+            f'{_HUB}/DA3MONO-LARGE/resolve/main/model.safetensors', 'Apache-2.0'
+        ),
+        'depth_anything_3_metric_vitl': PublishedFile(
+            f'{_HUB}/DA3METRIC-LARGE/resolve/main/model.safetensors', 'Apache-2.0'
+        ),
     },
 )
 def convert_depth_anything_3(state: PublishedState) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ import re
 
 from torch import Tensor
 
-from .state import PublishedState, register_converter
+from .state import PublishedFile, PublishedState, register_converter
 
 _ENCODER_NAMES = (
     ('upsample_lowres.', 'upsample_global.'),
@@ -25,6 +25,12 @@ _FUSION_NAMES = (
     code_licence='Apple sample code licence: use, modify, redistribute; no patent grant',
     weights_licence='that of the code, as the README says',
     url='https://github.com/apple/ml-depth-pro',
+    downloads=dict(
+        depth_pro_vitl=PublishedFile(
+            'https://ml-site.cdn-apple.com/models/depth-pro/depth_pro.pt',
+            'Apple sample code licence',
+        )
+    ),
 )
 def convert_depth_pro(state: PublishedState) -> dict[str, Tensor]:
     """Rename the three ViTs, the decoder and the field-of-view branch.
@@ -43,8 +49,10 @@ def convert_depth_pro(state: PublishedState) -> dict[str, Tensor]:
         ..., None, None
     ]
     converted['decode_head.fov_projection.bias'] = state.take('fov.encoder.1.bias')
-    for part in ('weight', 'bias'):
-        converted[f'decode_head.fov_downsample.{part}'] = state.take(f'fov.downsample.0.{part}')
+    for tensor_name in ('weight', 'bias'):
+        converted[f'decode_head.fov_downsample.{tensor_name}'] = state.take(
+            f'fov.downsample.0.{tensor_name}'
+        )
     return converted | state.take_all(
         'fov.head.', lambda name: name.replace('fov.head.', 'decode_head.fov_head.')
     )

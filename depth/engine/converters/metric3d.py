@@ -4,7 +4,7 @@ import re
 
 from torch import Tensor
 
-from .state import PublishedState, register_converter
+from .state import PublishedFile, PublishedState, register_converter
 
 _ENCODER_RULES = (
     (r'^blocks\.0\.', 'blocks.'),  # all blocks are in one chunk
@@ -69,6 +69,7 @@ _HOURGLASS_RULES = (
     (r'^depth_regressor_2\.', 'bin_logits.'),
     (r'^conv_up_2\.', 'residual.'),
 )
+_FILES = 'https://huggingface.co/JUGGHM/Metric3D/resolve/main'
 
 
 @register_converter(
@@ -83,6 +84,15 @@ _HOURGLASS_RULES = (
         convtiny_hourglass_v1='metric3dv1_convtiny',
     )
     | {'convlarge_hourglass_0.3_150_step750k_v1.1': 'metric3dv1_convlarge'},
+    downloads=dict(
+        metric3dv2_vits=PublishedFile(f'{_FILES}/metric_depth_vit_small_800k.pth'),
+        metric3dv2_vitl=PublishedFile(f'{_FILES}/metric_depth_vit_large_800k.pth'),
+        metric3dv2_vitg=PublishedFile(f'{_FILES}/metric_depth_vit_giant2_800k.pth'),
+        metric3dv1_convtiny=PublishedFile(f'{_FILES}/convtiny_hourglass_v1.pth'),
+        metric3dv1_convlarge=PublishedFile(
+            f'{_FILES}/convlarge_hourglass_0.3_150_step750k_v1.1.pth'
+        ),
+    ),
 )
 def convert_metric3d(state: PublishedState) -> dict[str, Tensor]:
     """Rename encoder and decoder of a ViT (v2) or a ConvNeXt (v1)."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from .depth_anything import convert_dinov2
-from .state import PublishedState, register_converter
+from .state import PublishedFile, PublishedState, register_converter
 
 _CONV_STACK_NAMES = (
     (r'\.input_blocks\.', '.inputs.'),
@@ -38,17 +38,20 @@ def moge2_options(checkpoint: Mapping) -> dict:
         'encoder.dim_out': (stated['encoder']['dim_out'], channels[0]),
         'scale_head.dims': (list(stated['scale_head']['dims'][1:]), [channels[0], channels[0], 1]),
     }
-    for part in _NECK_AND_HEADS:
-        options = stated[part]
+    for module in _NECK_AND_HEADS:
+        options = stated[module]
         expected |= {
-            f'{part}.dim_res_blocks': (list(options['dim_res_blocks']), channels),
-            f'{part}.resamplers': (list(options['resamplers']), _RESAMPLERS),
-            f'{part}.res_block_in_norm': (options.get('res_block_in_norm', 'none'), 'none'),
-            f'{part}.res_block_hidden_norm': (options.get('res_block_hidden_norm', 'none'), 'none'),
+            f'{module}.dim_res_blocks': (list(options['dim_res_blocks']), channels),
+            f'{module}.resamplers': (list(options['resamplers']), _RESAMPLERS),
+            f'{module}.res_block_in_norm': (options.get('res_block_in_norm', 'none'), 'none'),
+            f'{module}.res_block_hidden_norm': (
+                options.get('res_block_hidden_norm', 'none'),
+                'none',
+            ),
         }
-        if part != 'neck':
+        if module != 'neck':
             blocks = stated['points_head']['num_res_blocks']
-            expected[f'{part}.num_res_blocks'] = (options['num_res_blocks'], blocks)
+            expected[f'{module}.num_res_blocks'] = (options['num_res_blocks'], blocks)
     for key, (value, supported) in expected.items():
         if value != supported:
             raise ValueError(
@@ -65,6 +68,9 @@ def moge2_options(checkpoint: Mapping) -> dict:
     }
 
 
+_HUB = 'https://huggingface.co/Ruicheng'
+
+
 @register_converter(
     'moge2',
     config_folder='moge',
@@ -77,6 +83,11 @@ def moge2_options(checkpoint: Mapping) -> dict:
         'moge-2-vitl-normal': 'moge2_vitl',
     },
     stated_options=moge2_options,
+    downloads={
+        'moge2_vits': PublishedFile(f'{_HUB}/moge-2-vits-normal/resolve/main/model.pt'),
+        'moge2_vitb': PublishedFile(f'{_HUB}/moge-2-vitb-normal/resolve/main/model.pt'),
+        'moge2_vitl': PublishedFile(f'{_HUB}/moge-2-vitl-normal/resolve/main/model.pt'),
+    },
 )
 def convert_moge2(state: PublishedState) -> dict[str, Tensor]:
     """Rename the encoder to timm's names, and the convolution stacks.

@@ -2,11 +2,29 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from depth.registry import CONVERTERS
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """One published checkpoint that can be fetched under the name of its config.
+
+    Attributes:
+        url: Address of the file itself.
+        licence: SPDX identifier or name of the licence of these weights; '' if their authors state
+            none.
+        size: Bytes, None if not published.
+        sha256: Hexadecimal, None if not published.
+    """
+
+    url: str
+    licence: str = ''
+    size: int | None = None
+    sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -22,6 +40,7 @@ class Source:
             that belong to different configs.
         stated_options: Function from a published checkpoint to the options of its model, by dotted
             key, that the file states itself; they replace those of a config.
+        downloads: Published file by config name, see :class:`PublishedFile`.
     """
 
     config_folder: str
@@ -30,12 +49,14 @@ class Source:
     url: str = ''
     files: Mapping[str, str] = field(default_factory=dict)
     stated_options: Callable[[Mapping], dict] = lambda checkpoint: {}
+    downloads: Mapping[str, PublishedFile] = field(default_factory=dict)
 
     def licences(self) -> dict[str, str]:
         """Return what a converted file has to carry along, without the entries that are not known."""
-        facts = asdict(self)
-        names = ('code_licence', 'weights_licence', 'url')
-        return {name: facts[name] for name in names if facts[name]}
+        facts = dict(
+            code_licence=self.code_licence, weights_licence=self.weights_licence, url=self.url
+        )
+        return {name: fact for name, fact in facts.items() if fact}
 
 
 SOURCES: dict[str, Source] = {}
@@ -112,6 +133,7 @@ def register_converter(
     url: str = '',
     files: Mapping[str, str] | None = None,
     stated_options: Callable[[Mapping], dict] = lambda checkpoint: {},
+    downloads: Mapping[str, PublishedFile] | None = None,
 ) -> Callable:
     """Register a converter: a function from :class:`PublishedState` to this toolbox's weights.
 
@@ -125,6 +147,7 @@ def register_converter(
         url: Place where the checkpoints are published.
         files: Config name by the published file's name without suffix, see :class:`Source`.
         stated_options: Options that a published file states itself, see :class:`Source`.
+        downloads: Published file by config name, for ``from_pretrained``.
     """
     SOURCES[method] = Source(
         config_folder or method,
@@ -133,6 +156,7 @@ def register_converter(
         url,
         dict(files or {}),
         stated_options,
+        dict(downloads or {}),
     )
     return CONVERTERS.register_module(name=method)
 

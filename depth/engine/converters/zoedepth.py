@@ -5,9 +5,10 @@ https://github.com/isl-org/ZoeDepth and https://github.com/isl-org/MiDaS, MIT li
 
 from torch import Tensor
 
-from .state import PublishedState, register_converter
+from .state import PublishedFile, PublishedState, register_converter
 
 HEAD = 'decode_head.'
+_RELEASE = 'https://github.com/isl-org/ZoeDepth/releases/download/v1.0'
 
 
 @register_converter(
@@ -15,6 +16,11 @@ HEAD = 'decode_head.'
     code_licence='MIT (ZoeDepth and MiDaS)',
     weights_licence='MIT, that of the repository, which states no other',
     url='https://github.com/isl-org/ZoeDepth/releases/tag/v1.0',
+    downloads=dict(
+        zoedepth_n_beitl=PublishedFile(f'{_RELEASE}/ZoeD_M12_N.pt', 'MIT'),
+        zoedepth_k_beitl=PublishedFile(f'{_RELEASE}/ZoeD_M12_K.pt', 'MIT'),
+        zoedepth_nk_beitl=PublishedFile(f'{_RELEASE}/ZoeD_M12_NK.pt', 'MIT'),
+    ),
 )
 def convert_zoedepth(state: PublishedState) -> dict[str, Tensor]:
     """Rename the BEiT, the decoder of MiDaS and the metric bins of ZoeD-N, -K or -NK.

@@ -57,5 +57,5 @@ def unique_name(img_path: str) -> str:
 
     Virtual KITTI 2 needs all five: ``Scene01/clone/frames/rgb/Camera_0/rgb_00000``.
     """
-    parts = [part for part in Path(img_path).with_suffix('').parts if part not in ('/', '..', '.')]
-    return '_'.join(parts[-6:])
+    names = [name for name in Path(img_path).with_suffix('').parts if name not in ('/', '..', '.')]
+    return '_'.join(names[-6:])

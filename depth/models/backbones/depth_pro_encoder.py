@@ -119,7 +119,7 @@ class DepthProEncoder(BaseModule):
         tokens, hooked = self.patch_encoder.forward_intermediates(
             torch.cat(windows), indices=self.hook_blocks, norm=False, output_fmt='NCHW'
         )
-        fine, medium, coarse = self._to_map(tokens).split([len(part) for part in windows])
+        fine, medium, coarse = self._to_map(tokens).split([len(batch) for batch in windows])
         latents = [
             merge_windows(maps[: len(fine)], num_images, FINE_WINDOWS, FINE_STEP) for maps in hooked
         ]
@@ -171,16 +171,16 @@ def merge_windows(maps: Tensor, num_images: int, windows: int, step: float) -> T
     maps = maps.unflatten(0, (windows, windows, num_images))
     rows = []
     for row in range(windows):
-        vertical = _kept(row, windows, side, cut)
-        parts = []
+        vertical = _inner_slice(row, windows, side, cut)
+        cells = []
         for column in range(windows):
-            parts.append(maps[row, column][..., vertical, _kept(column, windows, side, cut)])
-        rows.append(torch.cat(parts, dim=-1))
+            cells.append(maps[row, column][..., vertical, _inner_slice(column, windows, side, cut)])
+        rows.append(torch.cat(cells, dim=-1))
     return torch.cat(rows, dim=-2)
 
 
-def _kept(index: int, windows: int, side: int, cut: int) -> slice:
-    """Return what is kept of a window along one axis: border windows are cut at one side only."""
+def _inner_slice(index: int, windows: int, side: int, cut: int) -> slice:
+    """Return the rows of a window that overlap no neighbour; the image border is not cut."""
     return slice(cut if index > 0 else 0, side - cut if index < windows - 1 else side)
 
 

@@ -125,7 +125,7 @@ class ViTBackbone(BaseModule):
         # A block that is asked for twice runs once; timm returns blocks in ascending order.
         blocks = sorted(set(self.out_indices))
         if isinstance(self.net, Beit):
-            taken = self._run_beit(images, blocks)
+            feats_by_block = self._run_beit(images, blocks)
         else:
             feats = self.net.forward_intermediates(
                 images,
@@ -134,20 +134,20 @@ class ViTBackbone(BaseModule):
                 return_prefix_tokens=self.prefix_tokens,
                 intermediates_only=True,
             )
-            taken = dict(zip(blocks, feats, strict=True))
-        return [taken[index] for index in self.out_indices]
+            feats_by_block = dict(zip(blocks, feats, strict=True))
+        return [feats_by_block[index] for index in self.out_indices]
 
     def _run_beit(
         self, images: Tensor, blocks: Sequence[int]
     ) -> dict[int, Tensor | tuple[Tensor, Tensor]]:
         """Return the map, or the pair with prefix tokens, of each of ``blocks`` of a BEiT."""
         grid = self.net.patch_embed.dynamic_feat_size(images.shape[-2:])
-        taken = {}
+        feats_by_block = {}
         for index, tokens in beit_blocks(self.net, images, blocks).items():
             tokens = self.net.norm(tokens)  # the identity without ``final_norm``
             feat = tokens[:, 1:].transpose(1, 2).unflatten(2, grid).contiguous()
-            taken[index] = (feat, tokens[:, :1]) if self.prefix_tokens else feat
-        return taken
+            feats_by_block[index] = (feat, tokens[:, :1]) if self.prefix_tokens else feat
+        return feats_by_block
 
 
 def _create_vit(model_name: str, pretrained: bool, model_args: dict) -> nn.Module:

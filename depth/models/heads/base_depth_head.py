@@ -10,7 +10,7 @@ from torch import Tensor
 from depth.registry import MODELS
 from depth.structures import DepthDataSample
 
-from ..losses.combined_loss import CombinedLoss
+from ..losses.combined_loss import loss_terms
 
 
 class BaseDepthHead(BaseModule, metaclass=ABCMeta):
@@ -93,10 +93,7 @@ class BaseDepthHead(BaseModule, metaclass=ABCMeta):
             gt_depth: Same shape, metres.
             mask: Boolean, same shape; True where ``gt_depth`` counts.
         """
-        if not isinstance(self.loss_decode, CombinedLoss):
-            return dict(depth=self.loss_decode(depth, gt_depth, mask))
-        terms = self.loss_decode.weighted_terms(depth, gt_depth, mask)
-        return {f'depth_{name}': value for name, value in terms.items()}
+        return loss_terms(self.loss_decode, depth, gt_depth, mask)
 
     def clamp(self, depth: Tensor) -> Tensor:
         """Clamp depth in metres to the depth range."""

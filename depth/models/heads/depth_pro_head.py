@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from depth.registry import MODELS
 from depth.structures import DepthDataSample
 
+from ..losses.combined_loss import loss_terms
+
 TYPICAL_FOV = 55.0  # degrees; where a training from scratch starts
 
 
@@ -183,7 +185,7 @@ class DepthProHead(BaseModule):
         )
         fov = 2 * torch.atan(0.5 / focal)
         fov_error = (outputs['fov'] * (math.pi / 180) - fov).square().mean()
-        return dict(
-            loss_depth=self.loss_decode(inverse_depth, target, mask),
-            loss_fov=self.fov_weight * fov_error,
-        )
+        terms = loss_terms(self.loss_decode, inverse_depth, target, mask)
+        losses = {f'loss_{name}': value for name, value in terms.items()}
+        losses['loss_fov'] = self.fov_weight * fov_error
+        return losses

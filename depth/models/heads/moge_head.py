@@ -208,7 +208,7 @@ class MoGeHead(BaseModule):
         # Zero means no label, and keeps the normals' branch part of the loss's graph.
         no_normals = torch.zeros_like(points[0])
         normals = torch.stack([sample.get('normals', no_normals) for sample in data_samples])
-        return self.loss_decode(outputs, points, gt_depth[:, 0] > 0, normals)
+        return self.loss_decode(outputs, points, gt_depth[:, 0] > 0, normals, intrinsics)
 
 
 def _resize(maps: Tensor, size: tuple[int, int]) -> Tensor:

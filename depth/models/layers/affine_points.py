@@ -99,17 +99,17 @@ def recover_focal_and_shift(
     if focal is None:
         focal = torch.full_like(points[:, 0, 0, 0], torch.nan)
     focal = focal.double()
-    known = focal.isfinite()
+    is_given = focal.isfinite()
 
     def residuals(shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return residuals and their derivative, (N, 2 L) each, and the focal length (N,)."""
         rays = xy / (z + shift[:, None, None])
         slopes = -rays / (z + shift[:, None, None])
         square = _dot(rays, rays).clamp(min=1e-30)
-        best = torch.where(known, focal, _dot(rays, target) / square)
+        best = torch.where(is_given, focal, _dot(rays, target) / square)
         # The best focal length moves with the shift (variable projection).
         best_slope = (_dot(slopes, target) - 2 * best * _dot(rays, slopes)) / square
-        best_slope = torch.where(known, 0, best_slope)
+        best_slope = torch.where(is_given, 0, best_slope)
         error = best[:, None, None] * rays - target
         derivative = best_slope[:, None, None] * rays + best[:, None, None] * slopes
         return error.flatten(1), derivative.flatten(1), best
@@ -131,7 +131,7 @@ def recover_focal_and_shift(
         damping = torch.where(better, damping / 10, damping * 10)
     enough = valid.sum((1, 2)) >= 2
     shift = torch.where(enough, shift, 0)
-    best = torch.where(enough | known, best, 1).clamp(min=SMALLEST_FOCAL)
+    best = torch.where(enough | is_given, best, 1).clamp(min=SMALLEST_FOCAL)
     return best.to(points.dtype), shift.to(points.dtype)
 
 

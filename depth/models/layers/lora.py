@@ -136,15 +136,15 @@ def match_names(
     matched: set[str] = set()
     for pattern in patterns:
         try:
-            found = {name for name in names if re.search(pattern, name)}
+            matches = {name for name in names if re.search(pattern, name)}
         except re.error as error:
             raise ValueError(f'{option}: {pattern!r} is no regular expression: {error}') from error
-        if not found:
+        if not matches:
             raise ValueError(
                 f'{option}: {pattern!r} is found in the name of no {kind} of the network; its '
                 f'names are like {", ".join(_examples(list(names)))}'
             )
-        matched |= found
+        matched |= matches
     return [name for name in names if name in matched]
 
 

@@ -1,11 +1,13 @@
 """Losses on depth: pure functions and the registered modules that hold their weights."""
 
 from .chamfer_loss import BinsChamferLoss, chamfer_loss
-from .combined_loss import CombinedLoss
+from .combined_loss import CombinedLoss, loss_terms
+from .derivative_loss import MultiScaleDerivativeLoss, multi_scale_derivative_loss
 from .iteration import FollowsIteration, current_iteration
-from .l1_alignment import align_points, align_scale, align_scale_and_shift
+from .l1_alignment import align_points, align_points_freely, align_scale, align_scale_and_shift
 from .metric3d_loss import LogGradientLoss
 from .moge_loss import MoGeLoss
+from .moge_patch_loss import patch_point_loss
 from .optimal_transport_loss import (
     OptimalTransportDepthLoss,
     optimal_transport_loss,
@@ -32,6 +34,7 @@ __all__ = [
     'GradientMatchingLoss',
     'LogGradientLoss',
     'MoGeLoss',
+    'MultiScaleDerivativeLoss',
     'NormalLoss',
     'OptimalTransportDepthLoss',
     'RelativeLabelLoss',
@@ -42,6 +45,7 @@ __all__ = [
     'TrimmedL1Loss',
     'ViewSynthesisLoss',
     'align_points',
+    'align_points_freely',
     'align_scale',
     'align_scale_and_shift',
     'chamfer_loss',
@@ -49,7 +53,10 @@ __all__ = [
     'current_iteration',
     'edge_aware_smoothness',
     'gradient_matching_loss',
+    'loss_terms',
+    'multi_scale_derivative_loss',
     'optimal_transport_loss',
+    'patch_point_loss',
     'photometric_error',
     'scale_shift_invariant_loss',
     'scene_labels',

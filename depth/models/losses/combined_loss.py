@@ -43,3 +43,18 @@ class CombinedLoss(nn.Module):
         for name, loss in zip(self.names, self.losses, strict=True):
             terms[name] = loss(pred, target, mask)
         return terms
+
+
+def loss_terms(loss: nn.Module, pred: Tensor, target: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    """Return the value of a loss as ``depth``, or the terms of a combined one as ``depth_<name>``.
+
+    Args:
+        loss: Loss that takes ``(pred, target, mask)``.
+        pred: Prediction (N, 1, H, W).
+        target: Labels, same shape.
+        mask: Boolean, same shape; True where ``target`` counts.
+    """
+    if not isinstance(loss, CombinedLoss):
+        return dict(depth=loss(pred, target, mask))
+    terms = loss.weighted_terms(pred, target, mask)
+    return {f'depth_{name}': value for name, value in terms.items()}

@@ -2,10 +2,12 @@
 
 Every problem here minimises a piecewise linear function. Its minimum is where the error of a point
 (two points, with a shift) is zero, so it is found among finitely many candidates, and the gradient
-flows through the points selected.
+flows through the points selected. Maps are aligned on a sample: a grid of their valid pixels.
 
 Reference: MoGe, https://arxiv.org/abs/2410.19115, appendix on the alignment solvers.
 """
+
+import math
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +16,35 @@ from torch import Tensor
 EPS = 1e-7
 # Anchors times points whose ratios are sorted at once.
 MAX_PAIRS = 1 << 21
+
+
+def nearest_valid_pixels(mask: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Return for each cell of a square grid the valid pixel nearest to the cell's centre.
+
+    Candidates are the pixels of the window of the cell's size, rounded up, at the cell's rounded
+    corner.
+
+    Args:
+        mask: (N, H, W), boolean.
+        side: Rows and columns of the grid.
+
+    Returns:
+        Flat index of the pixel (N, side^2), and whether the window holds a valid one.
+    """
+    height, width = mask.shape[-2:]
+    rows, row_offsets = _windows(height, side, mask.device)  # (side, window)
+    columns, column_offsets = _windows(width, side, mask.device)
+    inside = ((rows >= 0) & (rows < height))[:, None, :, None] & (
+        (columns >= 0) & (columns < width)
+    )[None, :, None, :]  # (side, side, window, window)
+    rows, columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
+    index = rows[:, None, :, None] * width + columns[None, :, None, :]
+    distance = row_offsets.square()[:, None, :, None] + column_offsets.square()[None, :, None, :]
+    index, inside = index.flatten(2).flatten(0, 1), inside.flatten(2).flatten(0, 1)
+    valid = mask.flatten(1)[:, index] & inside  # (N, side^2, window^2)
+    distance = torch.where(valid, distance.flatten(2).flatten(0, 1), torch.inf)
+    nearest = distance.argmin(dim=-1, keepdim=True)
+    return index.expand(len(mask), -1, -1).gather(2, nearest).squeeze(2), valid.any(dim=-1)
 
 
 def align_scale(
@@ -47,7 +78,8 @@ def align_scale_and_shift(
     Raises:
         ValueError: If the shapes differ.
     """
-    return _align_to_anchors(pred[:, None], target[:, None], weight, truncation)
+    scale, shift = _align_to_anchors(pred[:, None], target[:, None], weight, truncation, 1)
+    return scale, shift[:, 0]
 
 
 def align_points(
@@ -66,16 +98,39 @@ def align_points(
     Raises:
         ValueError: If the shapes differ.
     """
-    return _align_to_anchors(pred, target, weight, truncation)
+    scale, shift = _align_to_anchors(pred, target, weight, truncation, 1)
+    return scale, shift[:, 0]
+
+
+def align_points_freely(
+    pred: Tensor, target: Tensor, weight: Tensor, truncation: float | None = 1.0
+) -> tuple[Tensor, Tensor]:
+    """Return the scale s (N,) and the shift b (N, 3) that bring points closest to a target.
+
+    The sum of min(truncation, w |s p + b - t|) runs over the three coordinates one by one. As
+    published, one of the points is met exactly by the shift; among these candidates the result is
+    the best. Three points, one for each axis, could be better, and would take L^3 candidates.
+
+    Args:
+        pred: (N, 3, L).
+        target: Same shape.
+        weight: (N, L), not negative; 0 leaves a point out.
+        truncation: Largest error of a coordinate; None for no limit.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    return _align_to_anchors(pred, target, weight, truncation, 3)
 
 
 def _align_to_anchors(
-    pred: Tensor, target: Tensor, weight: Tensor, truncation: float | None
+    pred: Tensor, target: Tensor, weight: Tensor, truncation: float | None, num_shifted: int
 ) -> tuple[Tensor, Tensor]:
-    """Return scale and shift (N,) of the last of D coordinates (N, D, L); the others keep no shift.
+    """Return scale (N,) and shift (N, S) of the last S of D coordinates (N, D, L).
 
-    For the best scale the best shift makes the error of one value zero. With each value as this
-    anchor the shift is eliminated, and the scale is a problem of one unknown.
+    The other coordinates keep no shift. For the best scale the best shift makes the error of one
+    value zero. With each point as this anchor the shift is eliminated, and the scale is a problem
+    of one unknown.
     """
     if pred.shape != target.shape or weight.shape != pred.shape[::2]:
         raise ValueError(
@@ -92,28 +147,39 @@ def _align_to_anchors(
         step = max(1, MAX_PAIRS // (num_images * num_coords * num_points))
         for first in range(0, num_points, step):
             anchors = slice(first, min(first + step, num_points))
-            ratios = _subtract_anchors(pred, anchors), _subtract_anchors(target, anchors)
-            index, error = _best_ratio(*ratios, weights.expand_as(ratios[0]), truncation)
+            relative_pred = _subtract_anchors(pred, anchors, num_shifted)
+            relative_target = _subtract_anchors(target, anchors, num_shifted)
+            index, error = _best_ratio(
+                relative_pred, relative_target, weights.expand_as(relative_pred), truncation
+            )
             error = torch.where(weight[:, anchors] > 0, error, torch.inf)
             chunk_best, chunk_anchor = error.min(dim=1)
             better = chunk_best < best
             best = torch.where(better, chunk_best, best)
             best_anchor = torch.where(better, chunk_anchor + first, best_anchor)
             best_index = torch.where(better, _at(index, chunk_anchor), best_index)
-    anchor_pred, anchor_target = _at(pred[:, -1], best_anchor), _at(target[:, -1], best_anchor)
-    # Only the shifted coordinate is relative to the anchor.
-    shifted = best_index >= (num_coords - 1) * num_points
-    run = _at(pred.flatten(1), best_index) - torch.where(shifted, anchor_pred, 0)
-    rise = _at(target.flatten(1), best_index) - torch.where(shifted, anchor_target, 0)
+    anchor_index = best_anchor[:, None, None].expand(-1, num_coords, 1)
+    anchor_pred = pred.gather(2, anchor_index)[..., 0]  # (N, D)
+    anchor_target = target.gather(2, anchor_index)[..., 0]
+    # Only shifted coordinates are relative to the anchor.
+    coordinate = best_index // num_points
+    shifted = coordinate >= num_coords - num_shifted
+    run = _at(pred.flatten(1), best_index)
+    run = run - torch.where(shifted, _at(anchor_pred, coordinate), 0)
+    rise = _at(target.flatten(1), best_index)
+    rise = rise - torch.where(shifted, _at(anchor_target, coordinate), 0)
     scale = _quotient(rise, run)
-    return scale, anchor_target - scale * anchor_pred
+    shift = anchor_target - scale[:, None] * anchor_pred
+    return scale, shift[:, -num_shifted:]
 
 
-def _subtract_anchors(values: Tensor, anchors: slice) -> Tensor:
-    """Return (N, A, D * L): the coordinates, the last one relative to each of A anchors."""
-    last = values[:, None, -1] - values[:, -1, anchors, None]  # (N, A, L)
-    others = values[:, None, :-1].expand(-1, last.shape[1], -1, -1).flatten(2)
-    return torch.cat([others, last], dim=2)
+def _subtract_anchors(values: Tensor, anchors: slice, num_shifted: int) -> Tensor:
+    """Return (N, A, D * L): the coordinates, the last S of them relative to each of A anchors."""
+    num_fixed = values.shape[1] - num_shifted
+    anchor_values = values[:, num_fixed:, anchors].transpose(1, 2)  # (N, A, S)
+    relative = values[:, None, num_fixed:] - anchor_values[..., None]  # (N, A, S, L)
+    fixed = values[:, None, :num_fixed].expand(-1, relative.shape[1], -1, -1)
+    return torch.cat([fixed, relative], dim=2).flatten(2)
 
 
 def _best_ratio(
@@ -139,8 +205,8 @@ def _best_ratio(
         order = ratio.argsort(dim=-1)
         rising = slope.gather(-1, order).cumsum(-1)
         # Weighted median: the first ratio at which the slope of the sum is no longer negative.
-        place = (2 * rising < rising[..., -1:]).sum(-1).clamp(max=pred.shape[-1] - 1)
-        index = _at(order, place)
+        rank = (2 * rising < rising[..., -1:]).sum(-1).clamp(max=pred.shape[-1] - 1)
+        index = _at(order, rank)
         scale = _quotient(_at(target, index), _at(pred, index))
         return index, (weight * (scale[..., None] * pred - target).abs()).sum(-1)
     return _best_truncated_ratio(ratio, slope, weight * target.abs(), usable, truncation)
@@ -163,18 +229,18 @@ def _best_truncated_ratio(
     """
     half_width = truncation / slope.clamp(min=1e-30)
     # Where a value is left out, the infinite ratio sorts its places to the end.
-    places = torch.cat([ratio - half_width, ratio, ratio + half_width], dim=-1)
+    breakpoints = torch.cat([ratio - half_width, ratio, ratio + half_width], dim=-1)
     changes = torch.cat([-slope, 2 * slope, -slope], dim=-1)
-    sorted_places, order = places.sort(dim=-1)
-    gaps = (sorted_places[..., 1:] - sorted_places[..., :-1]).nan_to_num(0, 0, 0)
+    sorted_breakpoints, order = breakpoints.sort(dim=-1)
+    gaps = (sorted_breakpoints[..., 1:] - sorted_breakpoints[..., :-1]).nan_to_num(0, 0, 0)
     slopes = changes.gather(-1, order).cumsum(-1)[..., :-1]
     relative = F.pad((slopes * gaps).cumsum(-1), (1, 0))
     # Left of all places every usable error is at its limit.
     num_points = ratio.shape[-1]
     constant = torch.where(usable, truncation, level.clamp(max=truncation)).sum(-1)
-    is_turn = (order // num_points == 1) & sorted_places.isfinite()
-    error, place = torch.where(is_turn, relative, torch.inf).min(-1)
-    return _at(order, place) % num_points, error + constant
+    is_turn = (order // num_points == 1) & sorted_breakpoints.isfinite()
+    error, rank = torch.where(is_turn, relative, torch.inf).min(-1)
+    return _at(order, rank) % num_points, error + constant
 
 
 def _quotient(numerator: Tensor, denominator: Tensor) -> Tensor:
@@ -186,3 +252,12 @@ def _quotient(numerator: Tensor, denominator: Tensor) -> Tensor:
 def _at(values: Tensor, index: Tensor) -> Tensor:
     """Return the entry of the last dimension at each index (...)."""
     return values.gather(-1, index.unsqueeze(-1)).squeeze(-1)
+
+
+def _windows(length: int, cells: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the pixels (cells, window) of each cell's window and their distances to its centre."""
+    size = length / cells
+    centers = (torch.arange(cells, device=device) + 0.5) * size
+    starts = torch.round(centers - size / 2).long()
+    pixels = starts[:, None] + torch.arange(math.ceil(size), device=device)
+    return pixels, pixels + 0.5 - centers[:, None]

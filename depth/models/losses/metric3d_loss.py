@@ -156,8 +156,8 @@ def virtual_normal_loss(
     ordered = torch.where(usable, error, torch.inf).flatten().sort().values
     count = usable.sum()
     rank = torch.arange(len(ordered), device=ordered.device)
-    kept = (rank >= (count * dropped).floor()) & (rank < count)
-    return _mean(ordered, kept)
+    in_range = (rank >= (count * dropped).floor()) & (rank < count)
+    return _mean(ordered, in_range)
 
 
 def _random_corners(flat_mask: Tensor, count: int) -> list[Tensor]:

@@ -4,18 +4,20 @@ Point maps are (N, 3, H, W), masks (N, H, W) boolean, True where a label counts.
 returns one value per image (N,); none of them needs the points' true scale or shift along z.
 
 Reference: MoGe, https://arxiv.org/abs/2410.19115; MoGe-2, https://arxiv.org/abs/2507.02546; weights
-of ``configs/train/v2.json`` of https://github.com/microsoft/MoGe. The local patch losses of that
-file, which draw random anchors, are not built.
+of ``configs/train/v2.json`` of https://github.com/microsoft/MoGe. The losses on local patches are in
+``moge_patch_loss.py``.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from depth.registry import MODELS
 
-from .l1_alignment import align_points
+from .l1_alignment import align_points, nearest_valid_pixels
+from .moge_patch_loss import patch_point_loss
 
 SMALLEST_EDGE_ANGLE = math.radians(0.1)
 SMALLEST_NORMAL_ANGLE = math.radians(1)
@@ -146,9 +148,9 @@ def metric_scale_loss(pred: Tensor, target: Tensor) -> Tensor:
         target: Scale that aligns the points with metric labels, (N,); not positive where there is
             none, which gives 0.
     """
-    known = target > 0
-    error = torch.log(pred) - torch.log(torch.where(known, target, 1))
-    return torch.where(known, error, 0).square()
+    has_target = target > 0
+    error = torch.log(pred) - torch.log(torch.where(has_target, target, 1))
+    return torch.where(has_target, error, 0).square()
 
 
 @MODELS.register_module()
@@ -157,17 +159,25 @@ class MoGeLoss(nn.Module):
 
     Args:
         global_weight: Weight of the globally aligned points.
+        patch_weight: Weight of the points of each level of patches, aligned patch by patch.
+        patch_levels: Levels of patches, see :func:`patch_point_loss`. Published are 4, 16 and 64 for
+            rendered labels, 4 and 16, or 4 alone, for measured ones.
         edge_weight: Weight of the directions between neighbouring points.
         normal_map_weight: Weight of the predicted normals, where samples have labels.
         mask_weight: Weight of the mask.
         scale_weight: Weight of the metric scale; 0 for labels in an unknown unit.
         align_resolution: Side of the sample on which points are aligned; cost grows with its fourth
-            power.
+            power. The sample of a patch of level l has 1 / sqrt(l) of it.
+
+    Raises:
+        ValueError: If a level is below 1.
     """
 
     def __init__(
         self,
         global_weight: float = 1.0,
+        patch_weight: float = 1.0,
+        patch_levels: Sequence[int] = (4, 16),
         edge_weight: float = 1.0,
         normal_map_weight: float = 0.1,
         mask_weight: float = 0.1,
@@ -175,7 +185,13 @@ class MoGeLoss(nn.Module):
         align_resolution: int = 48,
     ) -> None:
         super().__init__()
+        if any(level < 1 for level in patch_levels):
+            raise ValueError(
+                f'MoGeLoss: patch_levels are whole numbers from 1 on, got {list(patch_levels)}'
+            )
         self.global_weight = global_weight
+        self.patch_weight = patch_weight
+        self.patch_levels = tuple(patch_levels)
         self.edge_weight = edge_weight
         self.normal_map_weight = normal_map_weight
         self.mask_weight = mask_weight
@@ -188,6 +204,7 @@ class MoGeLoss(nn.Module):
         points: Tensor,
         mask: Tensor,
         normals: Tensor,
+        intrinsics: Tensor,
     ) -> dict[str, Tensor]:
         """Return the weighted losses by name, means over the images.
 
@@ -196,6 +213,7 @@ class MoGeLoss(nn.Module):
             points: Labelled points (N, 3, H, W), metres.
             mask: (N, H, W), True where they count.
             normals: Labelled unit normals (N, 3, H, W), 0 = none.
+            intrinsics: K (N, 3, 3) of the labelled points, pixels.
         """
         global_error, scale = global_point_loss(
             outputs['points'], points, mask, self.align_resolution
@@ -211,45 +229,18 @@ class MoGeLoss(nn.Module):
             loss_scale=self.scale_weight * metric_scale_loss(outputs['metric_scale'], scale),
             loss_normal_map=self.normal_map_weight * normal_map,
         )
+        for level in self.patch_levels:
+            error = patch_point_loss(
+                outputs['points'],
+                points,
+                mask,
+                intrinsics,
+                scale,
+                level,
+                max(round(self.align_resolution / math.sqrt(level)), 1),
+            )
+            losses[f'loss_patch_{level}'] = self.patch_weight * error
         return {name: value.mean() for name, value in losses.items()}
-
-
-def nearest_valid_pixels(mask: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """Return for each cell of a square grid the valid pixel nearest to the cell's centre.
-
-    Candidates are the pixels of the window of the cell's size, rounded up, at the cell's rounded
-    corner.
-
-    Args:
-        mask: (N, H, W), boolean.
-        side: Rows and columns of the grid.
-
-    Returns:
-        Flat index of the pixel (N, side^2), and whether the window holds a valid one.
-    """
-    height, width = mask.shape[-2:]
-    rows, row_offsets = _windows(height, side, mask.device)  # (side, window)
-    columns, column_offsets = _windows(width, side, mask.device)
-    inside = ((rows >= 0) & (rows < height))[:, None, :, None] & (
-        (columns >= 0) & (columns < width)
-    )[None, :, None, :]  # (side, side, window, window)
-    rows, columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
-    index = rows[:, None, :, None] * width + columns[None, :, None, :]
-    distance = row_offsets.square()[:, None, :, None] + column_offsets.square()[None, :, None, :]
-    index, inside = index.flatten(2).flatten(0, 1), inside.flatten(2).flatten(0, 1)
-    valid = mask.flatten(1)[:, index] & inside  # (N, side^2, window^2)
-    distance = torch.where(valid, distance.flatten(2).flatten(0, 1), torch.inf)
-    nearest = distance.argmin(dim=-1, keepdim=True)
-    return index.expand(len(mask), -1, -1).gather(2, nearest).squeeze(2), valid.any(dim=-1)
-
-
-def _windows(length: int, cells: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the pixels (cells, window) of each cell's window and their distances to its centre."""
-    size = length / cells
-    centers = (torch.arange(cells, device=device) + 0.5) * size
-    starts = torch.round(centers - size / 2).long()
-    pixels = starts[:, None] + torch.arange(math.ceil(size), device=device)
-    return pixels, pixels + 0.5 - centers[:, None]
 
 
 def _corners(maps: Tensor) -> list[Tensor]:

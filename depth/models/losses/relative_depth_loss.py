@@ -122,9 +122,9 @@ def trimmed_sum(errors: Tensor, mask: Tensor, trim: float) -> Tensor:
     """
     ordered = torch.where(mask, errors, torch.inf).sort(dim=1).values
     # In double precision, as int(0.8 * M) of Python.
-    kept = ((1 - trim) * mask.sum(dim=1, keepdim=True).double()).long()
-    is_kept = torch.arange(errors.shape[1], device=errors.device) < kept
-    return torch.where(is_kept, ordered, 0).sum(dim=1)
+    num_counted = ((1 - trim) * mask.sum(dim=1, keepdim=True).double()).long()
+    is_counted = torch.arange(errors.shape[1], device=errors.device) < num_counted
+    return torch.where(is_counted, ordered, 0).sum(dim=1)
 
 
 def scale_shift_invariant_loss(

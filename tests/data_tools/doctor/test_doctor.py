@@ -225,7 +225,7 @@ def test_a_missing_root_is_one_finding(tmp_path):
     assert {(finding.severity, finding.kind) for finding in report.findings} == {
         ('error', 'listing')
     }
-    assert 'does not exist' in report.findings[0].what
+    assert 'does not exist' in report.findings[0].description
 
 
 def test_missing_files_of_a_list_are_counted(rendered, tmp_path):
@@ -296,7 +296,7 @@ def test_the_same_file_in_two_lists_is_found(tmp_path):
     report = examine(kitti_config(tmp_path, train='a.txt', test='a.txt'))
     assert {finding.kind for finding in report.findings} == {'leak'}
     assert any(
-        'in both lists' in finding.what and '.png' in finding.examples[0]
+        'in both lists' in finding.description and '.png' in finding.examples[0]
         for finding in report.findings
     )
 
@@ -305,7 +305,7 @@ def test_a_published_name_with_another_count_is_found(tmp_path):
     write_kitti(tmp_path, 'kitti_eigen_test.txt', ['2011_09_26_drive_0002'], frames=1)
     report = examine(kitti_config(tmp_path, test='kitti_eigen_test.txt'))
     assert findings_of(report) == {('error', 'count', 'test', 651)}
-    assert '652' in report.findings[0].what
+    assert '652' in report.findings[0].description
     (tmp_path / MARKER).write_text('{}')  # which does not make a real drive a rendered one
     said = examine(kitti_config(tmp_path, test='kitti_eigen_test.txt'))
     assert findings_of(said) == {('error', 'count', 'test', 651), ('warning', 'listing', 'test', 1)}
@@ -318,9 +318,9 @@ def test_a_published_name_with_another_count_is_found(tmp_path):
 def test_data_sets_of_a_mixture_are_checked_one_by_one(folder, rendered):
     truncated_png(folder)
     nyu = dict(type='NYUDataset', data_root=str(rendered / 'nyu'), ann_file='nyu_train.txt')
-    parts = [nyu, folder_config(folder)['train_dataloader']['dataset']]
+    datasets = [nyu, folder_config(folder)['train_dataloader']['dataset']]
     report = examine(
-        dict(train_dataloader=dict(dataset=dict(type='MixedDepthDataset', datasets=parts)))
+        dict(train_dataloader=dict(dataset=dict(type='MixedDepthDataset', datasets=datasets)))
     )
     assert findings_of(report) == {('error', 'truncated', 'train[1]', 1)}
 
@@ -415,7 +415,9 @@ def test_what_self_supervised_sets_need_besides_is_looked_at_where_it_is_needed(
         b''
     )
     report = examine(config(hint_root='depth_hints'))
-    said = {(f.kind, f.split, f.count): f.what for f in report.findings if f.kind != 'camera'}
+    said = {
+        (f.kind, f.split, f.count): f.description for f in report.findings if f.kind != 'camera'
+    }
     assert set(said) == {('empty', 'train', 1), ('missing', 'train', 2), ('missing', 'test', 1)}
     assert 'depth hints do not exist' in said['missing', 'train', 2]
     assert 'laser scans do not exist' in said['missing', 'test', 1]

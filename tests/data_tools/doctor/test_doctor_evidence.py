@@ -86,7 +86,7 @@ def test_depth_of_a_neighbouring_frame_is_found(world, by, words):
     shift_depth(root, by)
     report = examine(config(name, root))
     assert findings_of(report) == {('error', 'pair', 'train')}
-    assert words in report.findings[0].what
+    assert words in report.findings[0].description
 
 
 def test_mirrored_depth_is_found(world):
@@ -94,7 +94,7 @@ def test_mirrored_depth_is_found(world):
     change_depth(root, lambda stored: stored[:, ::-1])
     report = examine(config(name, root))
     assert findings_of(report) == {('error', 'pair', 'train')}
-    assert 'left and right are exchanged' in report.findings[0].what
+    assert 'left and right are exchanged' in report.findings[0].description
 
 
 def test_shuffled_depth_is_found(world):
@@ -163,7 +163,7 @@ def test_a_reencoded_training_image_in_the_test_list_is_found(world):
     shutil.copy(root / 'train/depth/00003.png', root / 'val/depth/00001.png')
     report = examine(config(name, root))
     assert findings_of(report) == {('error', 'leak', 'train, test')}
-    assert 'depth maps of equal content: 1 images' in report.findings[0].what
+    assert 'depth maps of equal content: 1 images' in report.findings[0].description
 
 
 def test_two_training_sets_that_share_an_image_are_no_leak(rendered, tmp_path):
@@ -173,9 +173,9 @@ def test_two_training_sets_that_share_an_image_are_no_leak(rendered, tmp_path):
             (root / kind).mkdir(parents=True)
             for number in numbers:
                 shutil.copy(rendered / f'rooms/train/{kind}/{number:05d}.png', root / kind)
-    parts = [dict(type='FolderDepthDataset', data_root=str(root)) for root in roots]
+    datasets = [dict(type='FolderDepthDataset', data_root=str(root)) for root in roots]
     report = examine(
-        dict(train_dataloader=dict(dataset=dict(type='MixedDepthDataset', datasets=parts)))
+        dict(train_dataloader=dict(dataset=dict(type='MixedDepthDataset', datasets=datasets)))
     )
     assert findings_of(report) == {('warning', 'duplicate', 'train[0], train[1]')}
     assert not report.failed

@@ -135,9 +135,11 @@ def test_laser_points_of_the_raw_layout_project_onto_the_rendered_depth(tmp_path
     for view, depth in (('02', scene['gt_depth']), ('03', scene['gt_depth_right'])):
         projection = camera[f'P_rect_{view}'].reshape(3, 4)
         shifted = in_camera_0 + np.array([projection[0, 3] / projection[0, 0], 0, 0])
-        seen = project_points(shifted, projection[:, :3], depth.shape)
-        hit = seen > 0
-        assert np.median(np.abs(seen - depth)[hit] / seen[hit]) < (1e-5 if view == '02' else 0.02)
+        rendered = project_points(shifted, projection[:, :3], depth.shape)
+        hit = rendered > 0
+        assert np.median(np.abs(rendered - depth)[hit] / rendered[hit]) < (
+            1e-5 if view == '02' else 0.02
+        )
     shift = [camera[f'P_rect_{view}'][3] / camera[f'P_rect_{view}'][0] for view in ('02', '03')]
     assert shift[0] - shift[1] == pytest.approx(0.54)
 

@@ -93,15 +93,17 @@ def test_the_pyramid_repeats_coarse_pixels():
     """With an identity pyramid, a coarse value covers its 2x2 block exactly: nearest, not bilinear."""
     torch.manual_seed(0)
     decoder = FPNPixelDecoder([32, 32], 32)
-    seen = {}
+    outputs_of = {}
     decoder.output_convs[0].register_forward_hook(
-        lambda module, inputs, output: seen.update(joined=inputs[0])
+        lambda module, inputs, output: outputs_of.update(joined=inputs[0])
     )
     decoder.last_feat_conv.register_forward_hook(
-        lambda module, inputs, output: seen.update(coarse=output)
+        lambda module, inputs, output: outputs_of.update(coarse=output)
     )
     with torch.no_grad():
         decoder.lateral_convs[0].gn.weight.zero_()
         decoder([torch.randn(1, 32, 6, 8), torch.randn(1, 32, 3, 4)])
-    assert torch.equal(seen['joined'], torch.kron(seen['coarse'], torch.ones(1, 1, 2, 2)))
-    assert F.relu(seen['coarse']).equal(seen['coarse'])
+    assert torch.equal(
+        outputs_of['joined'], torch.kron(outputs_of['coarse'], torch.ones(1, 1, 2, 2))
+    )
+    assert F.relu(outputs_of['coarse']).equal(outputs_of['coarse'])

@@ -60,12 +60,12 @@ def test_padding_is_zeros_at_the_right_and_bottom(shift):
 def test_both_blocks_take_the_same_value_and_the_result_is_normalised():
     torch.manual_seed(0)
     level = WindowCRF(6, 3, dim=8, num_heads=2, window_size=4)
-    seen = []
+    masks = []
     for block in level.crf_layer['blocks']:
-        block.register_forward_hook(lambda module, inputs, output: seen.append(inputs[1]))
+        block.register_forward_hook(lambda module, inputs, output: masks.append(inputs[1]))
     result = level(torch.rand(1, 6, 5, 9), torch.rand(1, 3, 5, 9))
-    assert len(seen) == 2
-    assert seen[0] is seen[1]
+    assert len(masks) == 2
+    assert masks[0] is masks[1]
     assert [block.shift for block in level.crf_layer['blocks']] == [0, 2]
     assert result.shape == (1, 8, 5, 9)
     torch.testing.assert_close(result.mean(dim=1), torch.zeros(1, 5, 9), atol=1e-5, rtol=0)

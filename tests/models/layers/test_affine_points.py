@@ -25,8 +25,8 @@ def test_focal_and_shift_of_a_back_projected_map_are_found():
     focal, shift = recover_focal_and_shift(points, mask)
     torch.testing.assert_close(focal, focals)
     torch.testing.assert_close(shift, shifts, atol=1e-5, rtol=1e-5)
-    known = torch.tensor([0.7, torch.nan, 2.5])
-    focal, shift = recover_focal_and_shift(points, mask, known)
+    given_focal = torch.tensor([0.7, torch.nan, 2.5])
+    focal, shift = recover_focal_and_shift(points, mask, given_focal)
     torch.testing.assert_close(focal, focals)
     torch.testing.assert_close(shift, shifts, atol=1e-5, rtol=1e-5)
 

@@ -38,7 +38,7 @@ def test_a_rectified_pair_shifts_columns_by_the_disparity(baseline):
 
 def test_corners_are_pixel_centres():
     image = torch.arange(HEIGHT * WIDTH).float().view(1, 1, HEIGHT, WIDTH)
-    places = torch.tensor(
+    pixels = torch.tensor(
         [
             [
                 [
@@ -54,7 +54,7 @@ def test_corners_are_pixel_centres():
     )
     corners = [0, WIDTH - 1, (HEIGHT - 1) * WIDTH, HEIGHT * WIDTH - 1, 3.5, (HEIGHT - 1) * WIDTH]
     torch.testing.assert_close(
-        sample_pixels(image, places)[0, 0, 0], torch.tensor(corners), rtol=0, atol=1e-3
+        sample_pixels(image, pixels)[0, 0, 0], torch.tensor(corners), rtol=0, atol=1e-3
     )
 
 

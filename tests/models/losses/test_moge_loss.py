@@ -92,8 +92,8 @@ def test_losses_and_gradients_are_the_recorded_ones():
     check('moge/normal', lambda x: normal_loss(x, target, mask), maps('pred_points'))
     scale = global_point_loss(maps('pred_points'), target, mask, 16)[1]
     assert scale.item() == pytest.approx(CASES['moge/global']['scale'], rel=1e-6)
-    normals, known = labelled('gt_normal')
-    check('moge/normal_map', lambda x: normal_map_loss(x, normals, known), maps('pred_normal'))
+    normals, has_normal = labelled('gt_normal')
+    check('moge/normal_map', lambda x: normal_map_loss(x, normals, has_normal), maps('pred_normal'))
     finite, infinite = array('mask')[:1], array('mask_infinite')[None]
     check(
         'moge/mask_bce',
@@ -128,7 +128,9 @@ def test_an_image_without_labels_gives_finite_losses_without_gradient():
     )
     nothing = torch.zeros(1, 3, 12, 16)
     loss = MoGeLoss(align_resolution=4)
-    losses = loss(outputs, nothing, torch.zeros(1, 12, 16, dtype=torch.bool), nothing)
+    mask = torch.zeros(1, 12, 16, dtype=torch.bool)
+    losses = loss(outputs, nothing, mask, nothing, torch.eye(3)[None])
+    assert {'loss_patch_4', 'loss_patch_16'} <= losses.keys()
     assert all(value.item() == 0 for value in losses.values())
     sum(losses.values()).backward()
     assert not outputs['points'].grad.any()

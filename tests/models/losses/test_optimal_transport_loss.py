@@ -34,8 +34,8 @@ def distributions(height, width, count=2):
 
 
 def squared_distances(rows, columns):
-    places = torch.stack(torch.meshgrid(rows, columns, indexing='ij'), dim=-1).flatten(0, 1)
-    return (places[:, None] - places[None]).square().sum(-1)
+    pixels = torch.stack(torch.meshgrid(rows, columns, indexing='ij'), dim=-1).flatten(0, 1)
+    return (pixels[:, None] - pixels[None]).square().sum(-1)
 
 
 def linear_programme(first, second, cost):
@@ -191,13 +191,13 @@ def test_stays_in_float32_under_autocast():
 def test_losses_add_up():
     pred, target = torch.rand(1, 1, 8, 8) + 1, torch.rand(1, 1, 8, 8) + 1
     mask = torch.ones_like(pred, dtype=torch.bool)
-    parts = (
+    terms = (
         dict(type='SILogLoss', loss_weight=10.0),
         dict(type='OptimalTransportDepthLoss', loss_weight=0.5),
     )
     expected = 10 * CombinedLoss(losses=[dict(type='SILogLoss')])(pred, target, mask)
     expected = expected + OptimalTransportDepthLoss(0.5)(pred, target, mask)
-    assert CombinedLoss(parts)(pred, target, mask).item() == pytest.approx(
+    assert CombinedLoss(terms)(pred, target, mask).item() == pytest.approx(
         expected.item(), rel=1e-6
     )
     with pytest.raises(ValueError, match='at least one'):
@@ -231,12 +231,12 @@ def test_each_part_of_a_combined_loss_is_logged():
     pred, target = torch.rand(1, 1, 8, 8) + 1, torch.rand(1, 1, 8, 8) + 1
     combined = CombinedLoss(losses)
     mask = torch.ones_like(pred, dtype=torch.bool)
-    parts = combined.weighted_terms(pred, target, mask)
-    assert list(parts) == ['SILogLoss', 'OptimalTransportDepthLoss', 'SILogLoss_1']
-    assert parts['SILogLoss_1'] == 2 * parts['SILogLoss']
+    terms = combined.weighted_terms(pred, target, mask)
+    assert list(terms) == ['SILogLoss', 'OptimalTransportDepthLoss', 'SILogLoss_1']
+    assert terms['SILogLoss_1'] == 2 * terms['SILogLoss']
     head = DenseDepthHead(
         [8, 8, 8, 8, 8], channels=8, loss_decode=dict(type='CombinedLoss', losses=losses)
     )
     logged = head.loss(dict(depth=pred), target)
-    assert list(logged) == [f'loss_depth_{name}' for name in parts]
+    assert list(logged) == [f'loss_depth_{name}' for name in terms]
     assert sum(logged.values()) == combined(pred, target, mask)

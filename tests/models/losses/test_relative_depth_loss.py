@@ -26,11 +26,11 @@ def arrays_of(prediction, target):
     return tensors[0].requires_grad_(), tensors[1], mask
 
 
-def assert_recorded(case, pred, value, parts=None):
+def assert_recorded(case, pred, value, terms=None):
     value.backward()
     assert value.item() == pytest.approx(CASES[case]['value'], rel=2e-6)
-    if parts is not None:
-        assert [part.item() for part in parts] == pytest.approx(CASES[case]['parts'], rel=5e-6)
+    if terms is not None:
+        assert [term.item() for term in terms] == pytest.approx(CASES[case]['parts'], rel=5e-6)
     expected = load_arrays('relative_losses')[f'{case}/grad']
     error = np.linalg.norm(pred.grad[:, 0].numpy() - expected) / np.linalg.norm(expected)
     assert error < 1e-5
@@ -47,8 +47,8 @@ RECORDED = {
 @pytest.mark.parametrize('case', RECORDED)
 def test_values_parts_and_gradients_are_the_recorded_ones(case):
     pred, target, mask = arrays_of('relative_prediction', 'inverse_target')
-    parts = scale_shift_invariant_loss(pred, target, mask, **RECORDED[case])
-    assert_recorded(case, pred, sum(parts), parts)
+    terms = scale_shift_invariant_loss(pred, target, mask, **RECORDED[case])
+    assert_recorded(case, pred, sum(terms), terms)
 
 
 def test_the_accidents_of_the_robust_gist_explain_its_values():
@@ -61,8 +61,8 @@ def test_the_accidents_of_the_robust_gist_explain_its_values():
         normalized.append((values - median) / masked_mean((values - median).abs(), mask))
     residual = torch.where(mask, normalized[0] - normalized[1], 0)
     data = reduce_pixels(residual.abs().sum(dim=(1, 2, 3)), mask.sum(dim=(1, 2, 3)), 'batch') / 2
-    parts = [data, 0.5 * gradient_matching_loss(residual, mask)]
-    assert_recorded('midas/robust_as_published', pred, sum(parts), parts)
+    terms = [data, 0.5 * gradient_matching_loss(residual, mask)]
+    assert_recorded('midas/robust_as_published', pred, sum(terms), terms)
 
 
 def test_silog_of_depth_anything_v2():

@@ -70,6 +70,6 @@ def test_places_are_exact_in_mixed_precision():
     with torch.inference_mode():
         expected = neck(feats)
         with torch.autocast('cpu', torch.bfloat16):
-            found = neck(feats)
-    for value, reference in zip(found, expected, strict=True):
+            outputs = neck(feats)
+    for value, reference in zip(outputs, expected, strict=True):
         assert (value - reference).norm() < 0.008 * reference.norm()

@@ -37,12 +37,12 @@ def published_synthesis(source, depth, intrinsics, transform, source_intrinsics=
     rays = torch.from_numpy(np.linalg.pinv(square.numpy()))[:, :3, :3] @ pixels
     points = torch.cat([depth.flatten(2) * rays, torch.ones(len(depth), 1, height * width)], dim=1)
     projected = (square @ transform)[:, :3] @ points
-    places = (
+    indices = (
         (projected[:, :2] / (projected[:, 2:] + 1e-7))
         .view(-1, 2, height, width)
         .permute(0, 2, 3, 1)
     )
-    return sample_pixels(source, places)
+    return sample_pixels(source, indices)
 
 
 def scene_views(hints=True, unit=1.0):

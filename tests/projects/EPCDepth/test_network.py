@@ -76,8 +76,8 @@ def test_published_outputs_are_reproduced_at_all_scales(reproduced):
         stage = {key: expected[f'stage/{name}/{key}'] for key in ('shape', 'stats', 'samples')}
         actual = actual.numpy()
         assert actual.shape == tuple(stage['shape'])
-        places = np.linspace(0, actual.size - 1, len(stage['samples'])).astype(int)
-        assert relative_error(actual.ravel()[places], stage['samples']) < 1e-4, name
+        indices = np.linspace(0, actual.size - 1, len(stage['samples'])).astype(int)
+        assert relative_error(actual.ravel()[indices], stage['samples']) < 1e-4, name
         stats = np.array([actual.mean(), actual.std(), actual.min(), actual.max()])
         assert relative_error(stats, stage['stats']) < 1e-4, name
 
@@ -140,14 +140,14 @@ def test_plain_decoder_has_the_published_size(backbone, expected):
 @pytest.mark.slow
 def test_a_published_file_with_two_dicts_is_converted(tmp_path):
     state = published_state(load_case('epcdepth_resnet18'))
-    parts = {'encoder': {}, 'depth_decoder': {}}
+    states = {'encoder': {}, 'depth_decoder': {}}
     for name, value in state.items():
-        module_name, _, rest = name.partition('.')
-        parts[module_name][rest] = value
+        module_name, _, suffix = name.partition('.')
+        states[module_name][suffix] = value
     optimizer = dict(state={0: dict(step=3, exp_avg=torch.zeros(2))}, param_groups=[dict(lr=1e-4)])
     path = tmp_path / 'epcdepth_r18_kitti_192x640_published.pth'
     torch.save(
-        dict(parts, epoch=19, abs_rel=0.1, optimizer=optimizer, lr_scheduler=dict(last_epoch=19)),
+        dict(states, epoch=19, abs_rel=0.1, optimizer=optimizer, lr_scheduler=dict(last_epoch=19)),
         path,
     )
     fitting = write_converted('epcdepth', path, tmp_path / 'ours.pth', root=REPO)

@@ -197,8 +197,8 @@ def test_matching_and_fused_hints(side):
     recorded_depths = (
         values()[f'sgbm/depths_{side}_samples'].reshape(3, 4, -1)[[0, 2]].reshape(8, -1)
     )
-    places = np.linspace(0, height * width - 1, 256).astype(int)
-    agree = np.isclose(depths.reshape(len(depths), -1)[:, places], recorded_depths, rtol=1e-4)
+    indices = np.linspace(0, height * width - 1, 256).astype(int)
+    agree = np.isclose(depths.reshape(len(depths), -1)[:, indices], recorded_depths, rtol=1e-4)
     assert agree.mean() > 0.99  # matching may differ between OpenCV's versions
     images = (
         torch.from_numpy(view.transpose(2, 0, 1).copy()).float() / 255 for view in (target, other)

@@ -282,10 +282,10 @@ def test_normals_of_the_data_set_go_before_fitted_ones():
     batch = rooms(2, with_normals=True)['data_samples']
     gt_depth = torch.stack([one.gt_depth for one in batch]).unsqueeze(1)
     intrinsics = torch.stack([one.intrinsics for one in batch])
-    given, valid = head.target_normals(gt_depth, intrinsics, batch)
-    assert torch.equal(given, torch.stack([one.normals for one in batch])) and valid.all()
+    targets, valid = head.target_normals(gt_depth, intrinsics, batch)
+    assert torch.equal(targets, torch.stack([one.normals for one in batch])) and valid.all()
     fitted, fits = head.target_normals(gt_depth, intrinsics, [sample(), *batch[1:]])
-    cosine = (given * fitted).sum(dim=1, keepdim=True)[fits]
+    cosine = (targets * fitted).sum(dim=1, keepdim=True)[fits]
     assert 0.5 < fits.float().mean() < 1
     assert cosine.median() > 0.9999 and cosine.mean() > 0.98
 

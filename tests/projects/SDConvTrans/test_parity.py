@@ -105,9 +105,9 @@ def test_published_outputs_are_reproduced(model, case):
     assert recorded - set(stages) == {'low/resnet_0', 'high/resnet_0'}
     assert set(stages) <= recorded
     for name, actual in stages.items():
-        places = np.linspace(0, actual.size - 1, 64).astype(int)
+        indices = np.linspace(0, actual.size - 1, 64).astype(int)
         assert actual.shape == tuple(expected[f'stage/{name}/shape']), name
-        assert relative_error(actual.ravel()[places], expected[f'stage/{name}/samples']) < 1e-4, (
+        assert relative_error(actual.ravel()[indices], expected[f'stage/{name}/samples']) < 1e-4, (
             name
         )
         stats = np.array([actual.mean(), actual.std(), actual.min(), actual.max()])

@@ -1,0 +1,438 @@
+"""Page of a depth server: an image in, depth with the value under the pointer, 3-D view, downloads.
+
+Built with Gradio. It loads nothing from the internet. The depth is drawn in the browser from 16-bit
+values, so that the range sliders and the value under the pointer need no request.
+"""
+
+import base64
+import html
+import itertools
+import os
+import tempfile
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from depth.atomic_write import write_atomically
+from depth.datasets.optional_imports import import_optional
+from depth.datasets.scenes import camera_matrix, render_scene
+from depth.evaluation import PredictionType
+from depth.visualization import colorize_depth, encode_depth_png, write_mesh, write_ply
+from depth.visualization.output_files import write_array, write_image
+
+from .inputs import list_inputs
+from .serving import CameraOptions, DepthServer, ServedDepth, ServeError
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from gradio import Blocks
+
+MAX_VIEW = 1600  # pixels of the longer side of the depth that the browser draws
+MAX_EXAMPLES = 8
+# Folders of results that exist at the same time. Gradio copies each file before the next request of
+# its visitor, so that a few are enough.
+_NUM_SLOTS = 16
+NO_CAMERA = (
+    'The 3-D view and the point cloud need the camera: enter the horizontal field of view and press '
+    'Enter.'
+)
+NO_RELATIVE_CLOUD = (
+    'No 3-D view: this model predicts depth up to a factor and an offset, and the unknown offset would '
+    'bend the scene.'
+)
+
+
+def mount_page(
+    app: 'FastAPI', server: DepthServer, examples: str | Path | None = None
+) -> 'FastAPI':
+    """Return the application with the page of a server at ``/``.
+
+    Args:
+        app: Of :func:`depth.apis.serving.build_app`; its endpoints keep their paths.
+        server: The model.
+        examples: Folder of example frames; by default rendered ones.
+
+    Raises:
+        ImportError: If Gradio is missing.
+        ValueError: If the folder has no image.
+    """
+    # Before the import: Gradio reads them when it is loaded.
+    os.environ.setdefault('GRADIO_ANALYTICS_ENABLED', 'False')
+    os.environ.setdefault('GRADIO_SSR_MODE', 'False')
+    gradio = import_optional('gradio', 'the page of depth serve', 'serve')
+    page = build_page(server, examples)
+    return gradio.mount_gradio_app(
+        app,
+        page,
+        path='/',
+        max_file_size=server.limits.max_bytes,
+        ssr_mode=False,
+        footer_links=[],
+        show_error=True,
+        theme=gradio.themes.Default(primary_hue='blue', radius_size='sm'),
+        css=_CSS,
+        head=f'<script>{_VIEWER}</script>',
+    )
+
+
+def build_page(server: DepthServer, examples: str | Path | None = None) -> 'Blocks':
+    """Return the page of a server as Gradio blocks; see :func:`mount_page`."""
+    gradio = import_optional('gradio', 'the page of depth serve', 'serve')
+    facts = server.describe()
+    folder = tempfile.TemporaryDirectory(prefix='depth-page-')
+    root = Path(folder.name)
+    if examples is None:
+        frames = _render_examples(root / 'examples')
+    else:
+        frames = []
+        for image in list_inputs(examples)[0][:MAX_EXAMPLES]:
+            frames.append([image.path, None])
+    slots = itertools.cycle(range(_NUM_SLOTS))
+
+    def predict(path: str | None, fov: float | None) -> list[Any]:
+        if path is None:
+            return _empty_outputs(gradio)
+        try:
+            result = _predict(server, Path(path).read_bytes(), fov)
+        except ServeError as error:
+            raise gradio.Error(error.message, duration=None, print_exception=False) from error
+        return _outputs(gradio, result, root / f'{next(slots)}')
+
+    with gradio.Blocks(
+        title=f'Depth: {server.name}', analytics_enabled=False, delete_cache=(600, 3600)
+    ) as page:
+        # The folder lives as long as the page.
+        page.depth_files = folder
+        gradio.Markdown(_title(facts))
+        with gradio.Row(equal_height=False):
+            with gradio.Column(scale=2, min_width=300):
+                image = gradio.Image(
+                    label='Image',
+                    type='filepath',
+                    sources=['upload', 'webcam', 'clipboard'],
+                    height=300,
+                    elem_id='depth-image',
+                )
+                fov = gradio.Number(
+                    label='Horizontal field of view (degrees)',
+                    info='For the 3-D view, if neither the file nor the model knows the camera',
+                    value=None,
+                    minimum=1,
+                    maximum=179,
+                    elem_id='depth-fov',
+                )
+                gradio.Examples(frames, [image, fov], label='Example frames', cache_examples=False)
+            with gradio.Column(scale=3, min_width=300):
+                with gradio.Tabs():
+                    with gradio.Tab('Depth'):
+                        view = gradio.HTML(_placeholder(), elem_id='depth-view-box')
+                    with gradio.Tab('3-D view', render_children=True):
+                        surface = gradio.Model3D(
+                            label='Drag to turn, wheel to zoom',
+                            height=460,
+                            clear_color=(0.93, 0.94, 0.96, 1.0),
+                            elem_id='depth-surface',
+                        )
+                        note = gradio.Markdown(visible=False)
+                with gradio.Row(elem_id='depth-downloads'):
+                    downloads = []
+                    for label in ('16-bit PNG', 'NumPy', 'Colours', 'Point cloud'):
+                        downloads.append(
+                            gradio.DownloadButton(label, interactive=False, size='sm', min_width=90)
+                        )
+        gradio.Markdown(_facts(facts), elem_id='depth-facts')
+        outputs = [view, surface, note, *downloads]
+        gradio.on([image.change, fov.submit], predict, [image, fov], outputs, api_name=False)
+    # Waiting visitors beyond the queue of the server are told so at once.
+    page.queue(max_size=server.limits.max_queue, default_concurrency_limit=8)
+    return page
+
+
+def _predict(server: DepthServer, content: bytes, fov: float | None) -> ServedDepth:
+    """Predict one image file through the queue of the server."""
+    query = {} if fov is None else dict(fov=str(fov))
+    camera = CameraOptions.from_query(query)
+    future = server.submit(lambda: server.predict_file(content, camera))
+    try:
+        return future.result(server.limits.timeout)
+    except FutureTimeoutError as error:
+        future.cancel()
+        raise ServeError(504, f'no depth within {server.limits.timeout:g} s') from error
+
+
+def _outputs(gradio: Any, result: ServedDepth, folder: Path) -> list[Any]:
+    """Write the files of a result and return the values of view, 3-D view, note and downloads."""
+    quantity = result.prediction_type
+    near, far = _value_range(result)
+    png, stored = encode_depth_png(result.depth, prediction_type=quantity.value)
+    write_atomically(folder / 'depth.png', png)
+    write_array(folder / 'depth.npy', result.depth)
+    colors = colorize_depth(result.visible, near, far, quantity.is_inverse)
+    write_image(folder / 'depth_colors.png', colors)
+    files = [folder / 'depth.png', folder / 'depth.npy', folder / 'depth_colors.png']
+    downloads = [gradio.DownloadButton(value=str(path), interactive=True) for path in files]
+    cloud, surface, message = None, None, ''
+    if quantity.ambiguity == 2:
+        message = NO_RELATIVE_CLOUD
+    elif result.camera is None:
+        message = NO_CAMERA
+    else:
+        values = result.visible
+        if quantity.is_inverse:
+            values = np.divide(1, values, out=np.zeros_like(values), where=values > 0)
+        cloud = str(folder / 'cloud.ply')
+        write_ply(cloud, values, result.camera, result.img)
+        try:
+            surface = str(folder / 'surface.glb')
+            write_mesh(surface, values, result.camera, result.img)
+        except ValueError:
+            surface, message = None, 'No 3-D view: no neighbouring pixels have depth.'
+        if quantity.ambiguity == 1:
+            message = (
+                'The unit of the 3-D view is unknown: the model predicts depth up to a factor.'
+            )
+    return [
+        _view(result, stored, near, far),
+        surface,
+        gradio.Markdown(message, visible=bool(message)),
+        *downloads,
+        gradio.DownloadButton(value=cloud, interactive=cloud is not None),
+    ]
+
+
+def _empty_outputs(gradio: Any) -> list[Any]:
+    downloads = [gradio.DownloadButton(value=None, interactive=False) for _ in range(4)]
+    return [_placeholder(), None, gradio.Markdown(visible=False), *downloads]
+
+
+def _value_range(result: ServedDepth) -> tuple[float, float]:
+    """Return the values between which most of the map lies, for the first colours."""
+    values = result.visible
+    if not result.prediction_type.is_inverse and (values > 0).any():
+        values = values[values > 0]
+    # Percentiles: a single far pixel would leave all others one colour.
+    near, far = np.percentile(values, (1, 99)).tolist()
+    return near, max(far, near + 1e-3)
+
+
+def _view(result: ServedDepth, stored: dict, near: float, far: float) -> str:
+    """Return the HTML of the depth view: values, colours and ranges, drawn by ``_VIEWER``."""
+    step = -(-max(result.depth.shape) // MAX_VIEW)
+    # Thinned out, not averaged: the value under the pointer is one that was predicted.
+    values = result.visible[::step, ::step]
+    scale = stored['depth_scale']
+    codes = np.rint(np.clip(values * scale, 0, 65535)).astype('<u2')
+    lut = colorize_depth(
+        np.linspace(1, 2, 256, dtype=np.float32)[None], 1, 2, result.prediction_type.is_inverse
+    )
+    height, width = codes.shape
+    attributes = dict(
+        width=width,
+        height=height,
+        step=step,
+        scale=scale,
+        near=near,
+        far=far,
+        low=float(values.min()),
+        high=float(values.max()),
+        unit='m' if result.prediction_type is PredictionType.METRIC else '',
+        lut=base64.b64encode(np.ascontiguousarray(lut[0, :, ::-1]).tobytes()).decode(),
+        codes=base64.b64encode(codes.tobytes()).decode(),
+    )
+    data = ' '.join(f'data-{key}="{html.escape(str(item))}"' for key, item in attributes.items())
+    seconds = f'{width * step}x{height * step} pixels, {result.seconds:.2f} s'
+    return _VIEW_TEMPLATE.format(data=data, seconds=seconds)
+
+
+def _placeholder() -> str:
+    return (
+        '<div class="depth-placeholder">Upload an image, take one with the camera, or choose an '
+        'example: its depth is drawn here.</div>'
+    )
+
+
+def _title(facts: dict) -> str:
+    """Return the head line of the page."""
+    quantity = facts['prediction_type'].replace('_', ' ')
+    text = f'{facts["parameters"] / 1e6:.1f} M parameters, predicts {quantity} depth'
+    if facts['prediction_type'] == 'metric' and facts['depth_range']:
+        near, far = facts['depth_range']
+        text += f' from {near:g} to {far:g} m'
+    return f'# {facts["name"]}\n{text}'
+
+
+def _facts(facts: dict) -> str:
+    """Return protocol, licence and endpoint as a table."""
+    protocols = []
+    for protocol in facts['protocols']:
+        protocols.append(
+            f'`{protocol["name"]}` ({protocol["fingerprint"]}): {protocol["description"]}'
+        )
+    rows = [
+        ('Protocol of its scores', '<br>'.join(protocols) or 'the config names none'),
+        ('Licence of the weights', facts['licence']),
+        ('Weights', f'`{facts["source"]}`'),
+        (
+            'Endpoint',
+            "`curl --data-binary @image.jpg 'http://HOST:PORT/predict?format=npy' -o depth.npy`, "
+            'facts of the model: [/info](/info)',
+        ),
+    ]
+    lines = ['| | |', '| --- | --- |']
+    return '\n'.join([*lines, *(f'| **{key}** | {value} |' for key, value in rows)])
+
+
+def _render_examples(folder: Path) -> list[list[Any]]:
+    """Render four example frames and return path and field of view of each."""
+    frames = []
+    for world, index in (('rooms', 0), ('rooms', 3), ('streets', 1), ('streets', 2)):
+        size = (240, 320)
+        frame = render_scene(world, 0, index, 'test', size)
+        path = folder / f'{world}_{index}.png'
+        write_image(path, frame['img'])
+        focal = camera_matrix(world, size)[0][0]
+        fov = 2 * np.degrees(np.arctan(size[1] / 2 / focal))
+        frames.append([str(path), round(float(fov), 1)])
+    return frames
+
+
+_VIEW_TEMPLATE = """
+<div class="depth-view" {data}>
+  <div class="depth-stage"><canvas></canvas><div class="depth-tip" hidden></div></div>
+  <div class="depth-bar"><canvas></canvas><div class="depth-ticks"></div></div>
+  <div class="depth-sliders">
+    <label>near <input type="range" class="depth-near" min="0" max="1000" step="1"
+      aria-label="near end of the colours"></label>
+    <label>far <input type="range" class="depth-far" min="0" max="1000" step="1"
+      aria-label="far end of the colours"></label>
+    <button type="button" class="depth-reset">reset</button>
+  </div>
+  <div class="depth-status"><span class="depth-value">Move the pointer over the picture</span>
+    <span>{seconds}</span></div>
+</div>
+"""
+
+_CSS = """
+.depth-placeholder { padding: 5rem 1rem; text-align: center; opacity: .7;
+  border: 1px dashed var(--border-color-primary); border-radius: 6px; }
+.depth-stage { position: relative; line-height: 0; }
+.depth-stage canvas { width: 100%; max-height: 65vh; object-fit: contain; cursor: crosshair;
+  image-rendering: auto; border-radius: 6px; touch-action: pan-y; }
+.depth-tip { position: absolute; transform: translate(12px, -130%); padding: 2px 8px;
+  background: rgba(20, 20, 20, .85); color: #fff; border-radius: 4px; font-size: 15px;
+  line-height: 1.5; pointer-events: none; white-space: nowrap; z-index: 5; }
+.depth-bar { margin-top: 10px; }
+.depth-bar canvas { width: 100%; height: 14px; border-radius: 3px; display: block; }
+.depth-ticks { display: flex; justify-content: space-between; font-size: 13px; }
+.depth-sliders { display: flex; gap: 14px; align-items: center; margin-top: 6px; flex-wrap: wrap; }
+.depth-sliders label { flex: 1 1 130px; display: flex; gap: 8px; align-items: center; }
+.depth-sliders input { flex: 1; min-width: 80px; }
+.depth-reset { padding: 2px 10px; border: 1px solid var(--border-color-primary);
+  border-radius: 4px; }
+.depth-status { display: flex; justify-content: space-between; flex-wrap: wrap; gap: 4px 14px;
+  margin-top: 6px; font-size: 14px; font-variant-numeric: tabular-nums; }
+#depth-facts table { width: 100%; display: table; }
+#depth-facts thead { display: none; }
+#depth-facts td { overflow-wrap: anywhere; }
+#depth-facts td:first-child { white-space: nowrap; vertical-align: top; }
+@media (max-width: 640px) {
+  #depth-facts td { display: block; border: 0; padding: 2px 6px; }
+}
+"""
+
+# Draws every `.depth-view` that appears. Plain functions, because Gradio replaces the element with
+# each new result.
+_VIEWER = """
+(() => {
+  const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const format = (value, unit) => {
+    const digits = value >= 100 ? 1 : value >= 1 || value === 0 ? 2 : 3;
+    return value.toFixed(digits) + (unit ? ' ' + unit : '');
+  };
+  const start = (view) => {
+    const d = view.dataset, width = +d.width, height = +d.height, scale = +d.scale;
+    const codes = new Uint16Array(bytes(d.codes).buffer), lut = bytes(d.lut);
+    const find = (name) => view.querySelector(name);
+    const canvas = find('.depth-stage canvas'), tip = find('.depth-tip');
+    const near = find('.depth-near'), far = find('.depth-far'), text = find('.depth-value');
+    const low = +d.low, high = Math.max(+d.high, low + 1e-6), idle = text.textContent;
+    const position = (value) => Math.round((value - low) / (high - low) * 1000);
+    const value = (slider) => low + slider.value / 1000 * (high - low);
+    canvas.width = width;
+    canvas.height = height;
+    const context = canvas.getContext('2d'), picture = context.createImageData(width, height);
+    const bar = find('.depth-bar canvas');
+    bar.width = 256;
+    bar.height = 1;
+    const draw = () => {
+      const from = value(near), to = Math.max(value(far), from + 1e-6), factor = 255 / (to - from);
+      for (let i = 0; i < codes.length; i++) {
+        const share = Math.round((codes[i] / scale - from) * factor);
+        const entry = 3 * Math.max(0, Math.min(255, share));
+        const none = codes[i] === 0;
+        for (let c = 0; c < 3; c++) picture.data[4 * i + c] = none ? 40 : lut[entry + c];
+        picture.data[4 * i + 3] = 255;
+      }
+      context.putImageData(picture, 0, 0);
+      const ticks = [0, 1, 2, 3, 4].map((i) => from + i / 4 * (to - from));
+      find('.depth-ticks').innerHTML = ticks.map((t) => `<span>${format(t, d.unit)}</span>`).join('');
+    };
+    const strip = bar.getContext('2d').createImageData(256, 1);
+    for (let i = 0; i < 256; i++) {
+      for (let c = 0; c < 3; c++) strip.data[4 * i + c] = lut[3 * i + c];
+      strip.data[4 * i + 3] = 255;
+    }
+    bar.getContext('2d').putImageData(strip, 0, 0);
+    const reset = () => {
+      near.value = position(+d.near);
+      far.value = position(+d.far);
+      draw();
+    };
+    near.addEventListener('input', () => {
+      if (+near.value > +far.value - 5) near.value = +far.value - 5;
+      draw();
+    });
+    far.addEventListener('input', () => {
+      if (+far.value < +near.value + 5) far.value = +near.value + 5;
+      draw();
+    });
+    find('.depth-reset').addEventListener('click', reset);
+    const show = (event) => {
+      const box = canvas.getBoundingClientRect();
+      // The picture is fitted into the canvas, with margins at two sides.
+      const zoom = Math.min(box.width / width, box.height / height);
+      const left = (box.width - width * zoom) / 2, top = (box.height - height * zoom) / 2;
+      const x = Math.floor((event.clientX - box.left - left) / zoom);
+      const y = Math.floor((event.clientY - box.top - top) / zoom);
+      if (x < 0 || y < 0 || x >= width || y >= height) return hide();
+      const code = codes[y * width + x];
+      const label = code === 0 ? 'no depth' : format(code / scale, d.unit);
+      tip.hidden = false;
+      tip.textContent = label;
+      tip.style.left = Math.min(event.clientX - box.left, box.width - 90) + 'px';
+      tip.style.top = Math.max(event.clientY - box.top, 40) + 'px';
+      text.textContent = `${label} at x ${x * d.step}, y ${y * d.step}`;
+    };
+    const hide = () => {
+      tip.hidden = true;
+      text.textContent = idle;
+    };
+    canvas.addEventListener('pointermove', show);
+    canvas.addEventListener('pointerdown', show);
+    canvas.addEventListener('pointerleave', hide);
+    reset();
+  };
+  const search = () => document.querySelectorAll('.depth-view:not([data-ready])').forEach((view) => {
+    view.dataset.ready = '1';
+    start(view);
+  });
+  const observe = () => {
+    new MutationObserver(search).observe(document.body, { childList: true, subtree: true });
+    search();
+  };
+  if (document.body) observe();
+  else document.addEventListener('DOMContentLoaded', observe);
+})();
+"""

@@ -1,0 +1,73 @@
+"""Predict depth for images: ``depth infer INPUT --checkpoint CHECKPOINT --out-dir DIR``."""
+
+import argparse
+from collections.abc import Sequence
+
+from depth.cli.common import add_backend_option, add_cfg_options, command_parser, parse_cfg_options
+from depth.cli.picture_options import add_picture_options, add_video_options, run_inference
+
+EXAMPLES = (
+    'depth infer photos --checkpoint model.pth --out-dir depth_maps',
+    'depth infer room.jpg --checkpoint model.pth --out-dir out --outputs png ply --fov 60',
+    "depth infer 'frames/*.png' --config CONFIG.py --checkpoint model.pth --out-dir out --device cuda",
+    'depth infer ride.mp4 --checkpoint model.pth --out-dir out --align-scale --batch-size 8',
+)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = command_parser(EXAMPLES, description='Predict depth for images', allow_abbrev=False)
+    parser.add_argument(
+        'input', help='image, folder, glob (in quotes), video file or index of a camera'
+    )
+    parser.add_argument(
+        '--config', help='config, a path or a name (default: the config inside the checkpoint)'
+    )
+    parser.add_argument('--checkpoint', required=True, help='checkpoint file')
+    parser.add_argument(
+        '--trust-module',
+        action='append',
+        default=[],
+        metavar='MODULE',
+        help="module or package outside the toolbox that the checkpoint's config may import (repeatable)",
+    )
+    parser.add_argument('--out-dir', required=True, help='folder of the results')
+    parser.add_argument(
+        '--device',
+        default='auto',
+        help="'cuda', 'cpu' or 'auto': a GPU if there is one",
+    )
+    camera = parser.add_mutually_exclusive_group()
+    camera.add_argument(
+        '--intrinsics',
+        nargs=4,
+        type=float,
+        metavar=('FX', 'FY', 'CX', 'CY'),
+        help='camera of the images in pixels, for point clouds and methods that use the camera',
+    )
+    camera.add_argument(
+        '--fov',
+        type=float,
+        metavar='DEGREES',
+        help='horizontal field of view, instead',
+    )
+    add_picture_options(parser)
+    add_video_options(parser)
+    add_backend_option(parser)
+    add_cfg_options(parser)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Predict and write the results; return 1 if an input could not be processed."""
+    args = build_parser().parse_args(argv)
+    from depth.apis import DepthInferencer
+
+    inferencer = DepthInferencer(
+        model=args.config,
+        weights=args.checkpoint,
+        device=args.device,
+        cfg_options=parse_cfg_options(args.cfg_options),
+        trusted_modules=args.trust_module,
+    )
+    return run_inference(inferencer, args)
