@@ -27,18 +27,16 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         default=['protocol'],
         metavar='NEAR FAR',
-        help='near and far end of the colours, the same for all images; or protocol (default): the range of the '
+        help='near and far end of the colours, the same for all images; or protocol: the range of the '
         "config's test protocol; first: that of the first image; image: each image its own",
     )
-    group.add_argument(
-        '--colormap', choices=COLOR_MAPS, default='turbo', help='colours (default: turbo)'
-    )
+    group.add_argument('--colormap', choices=COLOR_MAPS, default='turbo', help='colours')
     group.add_argument(
         '--color-by',
         choices=['depth', 'inverse_depth'],
         default='depth',
         help='quantity of which equal steps are equal steps of colour; inverse_depth shows near things in more '
-        'colours (default: depth)',
+        'colours',
     )
     group = parser.add_argument_group('point clouds')
     group.add_argument(
@@ -68,7 +66,7 @@ def add_video_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=1,
         metavar='N',
-        help='largest number of images of one size that the model sees at once (default: 1)',
+        help='largest number of images of one size that the model sees at once',
     )
     group = parser.add_argument_group('videos (INPUT is a video file or the index of a camera)')
     group.add_argument(
@@ -79,9 +77,7 @@ def add_video_options(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='remove the flicker of the scale from frame to frame, from past frames only',
     )
-    group.add_argument(
-        '--every', type=int, default=1, metavar='N', help='use each N-th frame (default: 1)'
-    )
+    group.add_argument('--every', type=int, default=1, metavar='N', help='use each N-th frame')
     group.add_argument('--max-frames', type=int, metavar='N', help='stop after N frames')
     group.add_argument(
         '--fps', type=float, help='frames a second, where the video does not say (default: 30)'
