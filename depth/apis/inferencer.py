@@ -267,7 +267,7 @@ class DepthInferencer:
         _check_options(outputs, intrinsics, fov, batch_size)
         out_dir = Path(out_dir)
         video = open_frames(source, every, max_frames, fps, out_dir)
-        image = InputImage(video.label, video.label, video.name)
+        image = InputImage(None if video.is_live else video.label, video.label, video.name)
         report = _Report(out_dir, [image])
         targets = _video_targets(image.name, outputs)
         report.check_result_paths({image.name: list(targets.values())})

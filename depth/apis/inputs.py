@@ -25,13 +25,13 @@ class InputImage:
 
     Args:
         source: Path as text, or an image in memory, see
-            :func:`~depth.apis.image_types.to_bgr_array`.
+            :func:`~depth.apis.image_types.to_bgr_array`; None for a camera.
         label: Name in messages and reports: the absolute path of a file, ``inputs[2]`` for an
             array.
         name: Path of its results below each result folder, without suffix, separated by ``/``.
     """
 
-    source: ImageInput
+    source: ImageInput | None
     label: str
     name: str
 

@@ -96,11 +96,9 @@ def open_frames(
 
 def _open_folder(folder: Path, out_dir: str | Path | None) -> FrameSource:
     images, _ = list_inputs(str(folder), out_dir)
-    name = folder.resolve().name if folder.is_dir() else folder.parent.resolve().name
+    folder = (folder if folder.is_dir() else folder.parent).resolve()
     frames = (read_image(image.path) for image in images)
-    return FrameSource(
-        name or 'sequence', os.path.abspath(folder), frames, DEFAULT_FPS, len(images)
-    )
+    return FrameSource(folder.name or 'sequence', str(folder), frames, DEFAULT_FPS, len(images))
 
 
 def _open_camera(index: int) -> FrameSource:

@@ -1,7 +1,8 @@
 """Videos, sequences and streams: frames in, results out as they come."""
 
 import json
-import tracemalloc
+import os
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -47,7 +48,7 @@ def inferencer():
 
 def gray_frames(count, size=(24, 32)):
     for number in range(count):
-        yield np.full((*size, 3), 10 + number % 80, np.uint8)
+        yield np.full((*size, 3), 20 + 20 * number % 200, np.uint8)
 
 
 def write_video(path, count, size=(24, 32), fps=10):
@@ -68,7 +69,7 @@ def test_a_written_video_is_read_back(tmp_path, monkeypatch, library):
     assert (video.name, video.count, video.fps) == ('a', 4, 5)
     assert [frame.shape for frame in frames] == [(26, 34, 3)] * 4
     means = [frame[:24, :32].mean() for frame in frames]
-    assert means == pytest.approx([10, 12, 14, 16], abs=3)
+    assert means == pytest.approx([20, 60, 100, 140], abs=5)
     assert not list(tmp_path.glob('.*'))
 
 
@@ -110,7 +111,7 @@ def test_a_video_becomes_a_video_and_files_of_its_frames(inferencer, tmp_path):
         f'{number:06d}.npy' for number in range(5)
     ]
     depth = np.load(tmp_path / 'out/npy/ride/000003.npy')
-    assert depth == pytest.approx(1.3, abs=0.3)
+    assert depth == pytest.approx(8, abs=0.5)
     video = open_frames(tmp_path / 'out/color/ride.mp4')
     assert (video.count, video.fps) == (5, 10)
     listed = json.loads((tmp_path / 'out/report.json').read_text())['images'][0]
@@ -159,20 +160,22 @@ def test_ctrl_c_ends_a_camera_and_keeps_its_video(inferencer, tmp_path, monkeypa
     assert (tmp_path / 'color/camera_0.mp4').is_file()
 
 
+def resident_bytes():
+    return int(Path('/proc/self/statm').read_text().split()[1]) * os.sysconf('SC_PAGE_SIZE')
+
+
+@pytest.mark.skipif(not Path('/proc/self/statm').is_file(), reason='there is no /proc')
 def test_memory_is_flat_over_ten_thousand_frames(inferencer):
-    stream = inferencer.stream(gray_frames(10_000, (8, 8)), batch_size=50)
-    inferencer.model.batches = dict  # nothing is counted
     inferencer.model.forward = lambda inputs, data_samples, mode: [
         _with_depth(sample, image) for sample, image in zip(data_samples, inputs, strict=True)
     ]
-    tracemalloc.start()
     sizes = []
+    stream = inferencer.stream(gray_frames(10_000, (32, 32)), batch_size=50)
     for number, (_, sample) in enumerate(stream):
-        assert sample.pred_depth.shape == (8, 8)
+        assert sample.pred_depth.shape == (32, 32)
         if number in (1999, 9999):
-            sizes.append(tracemalloc.get_traced_memory()[0])
-    tracemalloc.stop()
-    assert sizes[1] - sizes[0] < 100_000  # bytes; 8000 predictions alone would be 2 MB
+            sizes.append(resident_bytes())
+    assert sizes[1] - sizes[0] < 15e6  # 8000 frames and predictions are 57 MB
 
 
 def _with_depth(sample, image):

