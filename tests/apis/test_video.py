@@ -2,6 +2,7 @@
 
 import json
 import os
+import weakref
 from pathlib import Path
 
 import cv2
@@ -164,6 +165,7 @@ def resident_bytes():
     return int(Path('/proc/self/statm').read_text().split()[1]) * os.sysconf('SC_PAGE_SIZE')
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path('/proc/self/statm').is_file(), reason='there is no /proc')
 def test_memory_is_flat_over_ten_thousand_frames(inferencer):
     inferencer.model.forward = lambda inputs, data_samples, mode: [
@@ -176,6 +178,22 @@ def test_memory_is_flat_over_ten_thousand_frames(inferencer):
         if number in (1999, 9999):
             sizes.append(resident_bytes())
     assert sizes[1] - sizes[0] < 15e6  # 8000 frames and predictions are 57 MB
+
+
+def test_a_stream_reads_a_frame_only_when_its_turn_comes(inferencer):
+    """Neither frames nor predictions pile up: a batch is read when the one before was taken."""
+    read = []
+
+    def frames():
+        for number, frame in enumerate(gray_frames(40)):
+            read.append(number)
+            yield frame
+
+    alive = []
+    for number, (_, sample) in enumerate(inferencer.stream(frames(), batch_size=4)):
+        assert len(read) == 4 * (number // 4 + 1)
+        alive.append(weakref.ref(sample))
+        assert sum(reference() is not None for reference in alive) <= 8
 
 
 def _with_depth(sample, image):

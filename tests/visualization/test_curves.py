@@ -1,16 +1,20 @@
 """Curves of trainings in TensorBoard, trackio and MLflow."""
 
 import json
+import sqlite3
+import sys
 
 import numpy as np
 import pytest
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 
 from depth.registry import VISUALIZERS
 from depth.visualization.visualizer import TENSORBOARD_FOLDER
 
 
 def build(tmp_path, name, *backends):
+    init_default_scope('depth')
     start = tmp_path / 'run' / name
     return VISUALIZERS.build(
         dict(
@@ -68,17 +72,25 @@ def test_the_local_file_keeps_plain_names(tmp_path):
 
 
 def test_trackio_stores_the_curves_on_this_machine(tmp_path, monkeypatch):
-    trackio = pytest.importorskip('trackio', reason='trackio is not installed')
-    for module in ('trackio.utils', 'trackio.sqlite_storage', 'trackio.media.utils'):
-        monkeypatch.setattr(f'{module}.TRACKIO_DIR', tmp_path / 'trackio', raising=False)
+    if 'trackio' in sys.modules:
+        pytest.skip('trackio was imported before, and has read its folder')
+    monkeypatch.setenv('TRACKIO_DIR', str(tmp_path / 'trackio'))
+    pytest.importorskip('trackio', reason='trackio is not installed')
     options = dict(type='TrackioVisBackend', project='test', init_kwargs=dict(auto_log_cpu=False))
-    visualizer = build(tmp_path, 'only', options)
-    visualizer.add_config(Config(dict(a=1)))
-    log(visualizer, [3.0, 2.0])
-    visualizer.close()
-    run = next(iter(trackio.Api().runs('test')))
-    assert run.name == 'run'
-    assert [entry['value'] for entry in run.history('train/loss')] == [3.0, 2.0]
+    for number, losses in enumerate(([3.0, 2.0], [1.0])):  # the second start resumes the first
+        visualizer = build(tmp_path, f'start{number}', dict(options))
+        visualizer.add_config(Config(dict(a=1)))
+        log(visualizer, losses, first_step=1 + 2 * number)
+        visualizer.close()
+    with sqlite3.connect(tmp_path / 'trackio/test.db') as database:
+        rows = list(database.execute('SELECT run_name, step, metrics FROM metrics ORDER BY id'))
+    losses = []
+    for name, step, metrics in rows:
+        assert name == 'run'
+        if 'train/loss' in json.loads(metrics):
+            losses.append((step, json.loads(metrics)['train/loss']))
+    assert losses == [(1, 3.0), (2, 2.0), (3, 1.0)]
+    assert any('val/abs_rel' in json.loads(metrics) for _, _, metrics in rows)
 
 
 def test_mlflow_stores_the_curves_in_a_local_folder(tmp_path):
