@@ -5,7 +5,7 @@ import torch
 from depth.engine.acceleration import speed_up_inference, use_channels_last
 from depth.registry import MODELS
 
-from .scenes import image_size, scene_batch
+from .scenes import image_size, network_size_steps, scene_batch
 from .settings import Setting, Spec
 from .timing import Case
 
@@ -21,7 +21,8 @@ def build(spec: Spec, setting: Setting) -> Case:
         use_channels_last(model)
     speed_up_inference(model, cfg.get('inference'))
     batch_size = spec.batch_size or 1
-    batch = scene_batch(cfg, spec.shape or image_size(cfg, 'test_dataloader'), batch_size)
+    shape = spec.shape or image_size(cfg, 'test_dataloader')
+    batch = scene_batch(cfg, shape, batch_size, resizing=network_size_steps(cfg))
 
     def step() -> None:
         with torch.inference_mode():

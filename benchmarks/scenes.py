@@ -8,6 +8,8 @@ from mmengine.dataset import pseudo_collate
 from depth.datasets.synthetic import SyntheticDataset
 from depth.registry import DATASETS
 
+# Steps of a test pipeline that give the network its own size; the model expects their result.
+NETWORK_SIZE_RULES = ('ResizeShortSide', 'ResizeThenSnap', 'FitToCanvas')
 FULL_SIZE = (480, 640)  # of a frame, where the pipeline does not say
 
 
@@ -21,6 +23,7 @@ class BenchmarkScenes(SyntheticDataset):
             ground truth.
         scene_class: Class number that every sample carries.
         num_scenes: How many different scenes.
+        resizing: Steps of a pipeline that the images pass.
         **kwargs: See :class:`~depth.datasets.SyntheticDataset`.
     """
 
@@ -30,6 +33,7 @@ class BenchmarkScenes(SyntheticDataset):
         max_depth: float = 10.0,
         scene_class: int = 0,
         num_scenes: int = 2,
+        resizing: Sequence[dict] = (),
         **kwargs,
     ) -> None:
         outdoors = max_depth > 20
@@ -38,7 +42,7 @@ class BenchmarkScenes(SyntheticDataset):
             lidar=outdoors,
             image_size=image_size,
         )
-        pipeline = [dict(type='PackDepthInputs')]
+        pipeline = [*resizing, dict(type='PackDepthInputs')]
         super().__init__(num_scenes=num_scenes, max_depth=max_depth, pipeline=pipeline, **kwargs)
         self.scene_class = scene_class
         self.packed: dict[int, dict] = {}
@@ -56,10 +60,26 @@ class BenchmarkScenes(SyntheticDataset):
         return dict(inputs=packed['inputs'], data_samples=packed['data_samples'].clone())
 
 
-def scene_batch(cfg: Config, shape: tuple[int, int], batch_size: int, scene_class: int = 0) -> dict:
-    """Return a batch as a data loader gives it: uint8 images and samples with ground truth."""
-    dataset = BenchmarkScenes(shape, max_depth(cfg), scene_class)
+def scene_batch(
+    cfg: Config,
+    shape: tuple[int, int],
+    batch_size: int,
+    scene_class: int = 0,
+    resizing: Sequence[dict] = (),
+) -> dict:
+    """Return a batch as a data loader gives it: images and samples with ground truth."""
+    dataset = BenchmarkScenes(shape, max_depth(cfg), scene_class, resizing=resizing)
     return pseudo_collate([dataset[index] for index in range(batch_size)])
+
+
+def network_size_steps(cfg: Config) -> list[dict]:
+    """Return the steps of a config's test pipeline that give the network its own size."""
+    dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
+    steps = []
+    for step in dataset.get('pipeline') or []:
+        if step['type'] in NETWORK_SIZE_RULES:
+            steps.append(dict(step))
+    return steps
 
 
 def max_depth(cfg: Config) -> float:

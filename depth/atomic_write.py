@@ -1,6 +1,7 @@
 """Atomic file output: a file is replaced as a whole or not at all."""
 
 import contextlib
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -8,7 +9,11 @@ from pathlib import Path
 from typing import IO
 
 _SUFFIX = '.tmp'
-_MAX_NAME = 200  # bytes of the name that are repeated in a temporary one; file systems allow 255
+_MAX_NAME = 200  # bytes of the name in a temporary one; file systems allow 255
+
+
+class WriteError(OSError):
+    """A file that could not be written; the message names it, and ``errno`` is that of the system."""
 
 
 @contextlib.contextmanager
@@ -24,12 +29,11 @@ def atomic_open(path: str | Path, mode: str = 'wb', **options) -> Iterator[IO]:
         The open file.
 
     Raises:
-        OSError: If the file cannot be written. The message names the path and the free space; the
-            temporary file is removed.
+        WriteError: If the file cannot be written. The message names the path and the free space;
+            the temporary file is removed.
     """
     path = Path(path)
-    name = path.name.encode()[:_MAX_NAME].decode(errors='ignore')
-    temporary = path.with_name(f'.{name}.{os.getpid()}{_SUFFIX}')
+    temporary = path.with_name(f'.{_short_name(path.name)}.{os.getpid()}{_SUFFIX}')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open(mode, **options) as file:
@@ -37,12 +41,25 @@ def atomic_open(path: str | Path, mode: str = 'wb', **options) -> Iterator[IO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except WriteError:  # of another file that was to be written inside the block
+        _remove(temporary)
+        raise
     except OSError as error:
         _remove(temporary)
         raise write_error(path, error) from error
     except BaseException:
         _remove(temporary)
         raise
+
+
+def _short_name(name: str) -> str:
+    """Return a file name, of which a digest stands for the end if it is long."""
+    content = name.encode()
+    if len(content) <= _MAX_NAME:
+        return name
+    # Two long names of one beginning, such as a map and its side-car, may be open at once.
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    return content[: _MAX_NAME - len(digest)].decode(errors='ignore') + digest
 
 
 def write_atomically(path: str | Path, content: bytes | str) -> None:
@@ -52,9 +69,13 @@ def write_atomically(path: str | Path, content: bytes | str) -> None:
         file.write(data)
 
 
-def write_error(path: str | Path, error: OSError) -> OSError:
+def write_error(path: str | Path, error: OSError) -> WriteError:
     """Return an error that names the file that could not be written, the reason and the free space."""
-    return OSError(f'{path} could not be written: {error.strerror or error} ({free_space(path)})')
+    named = WriteError(
+        f'{path} could not be written: {error.strerror or error} ({free_space(path)})'
+    )
+    named.errno = error.errno
+    return named
 
 
 def remove_leftovers(folder: str | Path) -> list[Path]:

@@ -4,6 +4,7 @@ Fake tensors know shape, type and device and hold no values. An operation on ten
 devices is an error as on a GPU, and so is whatever needs a value, which a GPU would be waited for.
 """
 
+import random
 import traceback
 from collections import defaultdict
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from depth.engine.converters.convert import build_without_weights
 from depth.structures import DepthDataSample
 
 CUDA = torch.device('cuda', 0)
+_randint = torch.randint
 # Operators that copy a CPU scalar to the device; others take it as an argument of their kernel.
 COPYING_SCALARS = {
     torch.ops.aten._to_copy.default,
@@ -97,11 +99,19 @@ def fake_cuda(monkeypatch) -> Iterator[None]:
         # Autocast on CUDA asks for the device.
         patch.setattr(torch.cuda.amp.common, 'amp_definitely_not_available', lambda: False)
         patch.setattr(torch.cuda, 'is_bf16_supported', lambda: True)
+        patch.setattr(torch, 'randint', _randint_with_numbers)
         # Constants may stay, as on a GPU: all belong to the one mode of this block.
         patch.setattr(device_constants, 'KEPT_CLASSES', (Tensor, FakeTensor))
         patch.setattr(device_constants, '_constants', {})
         with FakeTensorMode(allow_non_fake_inputs=True):
             yield
+
+
+def _randint_with_numbers(low: int, high: int, size: tuple, **options) -> Tensor | int:
+    """Replace ``torch.randint``: a single number drawn on the host is one, and no fake tensor."""
+    if size == () and 'device' not in options:
+        return random.randrange(low, high)
+    return _randint(low, high, size, **options)
 
 
 @contextmanager
@@ -116,7 +126,9 @@ def fake_model(cfg: Config, monkeypatch) -> Iterator[nn.Module]:
         yield model._apply(lambda value: torch.empty_like(value, device=CUDA))
 
 
-def fake_batch(count: int, height: int, width: int) -> tuple[Tensor, list[DepthDataSample]]:
+def fake_batch(
+    count: int, height: int, width: int, dataset: str = 'nyu'
+) -> tuple[Tensor, list[DepthDataSample]]:
     """Return normalised images and samples with every field that any method reads, on CUDA."""
     samples = []
     for _ in range(count):
@@ -125,7 +137,7 @@ def fake_batch(count: int, height: int, width: int) -> tuple[Tensor, list[DepthD
                 img_path='image.png',
                 img_shape=(height, width),
                 ori_shape=(height, width),
-                dataset='nyu',
+                dataset=dataset,
                 scene='kitchen',
                 scene_class=0,
             )

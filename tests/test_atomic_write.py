@@ -53,3 +53,14 @@ def test_what_a_running_process_writes_stays(tmp_path):
 def test_the_longest_name_of_a_file_system_is_written(tmp_path):
     write_atomically(tmp_path / ('x' * 251 + '.txt'), 'text')
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_two_long_names_of_one_beginning_may_be_written_at_once(tmp_path):
+    with (
+        atomic_open(tmp_path / ('x' * 250 + '.png'), 'w') as image,
+        atomic_open(tmp_path / ('x' * 250 + '.json'), 'w') as side_car,
+    ):
+        image.write('image')
+        side_car.write('side-car')
+    assert (tmp_path / ('x' * 250 + '.png')).read_text() == 'image'
+    assert (tmp_path / ('x' * 250 + '.json')).read_text() == 'side-car'

@@ -39,6 +39,8 @@ METHODS = {
     'dinov3_dpt': 'configs/synthetic/dinov3_dpt_tiny_rooms.py',
     'mixed_labels': 'configs/synthetic/densedepth_r18_mixed_labels.py',
     'metric3d': 'configs/synthetic/metric3d_tiny_rooms.py',
+    'moge': 'configs/synthetic/moge_tiny_rooms.py',
+    'zoedepth': 'configs/synthetic/zoedepth_tiny_rooms_streets.py',
     'densedepth': 'configs/densedepth/densedepth_r18_rooms.py',
     'plane2depth': 'projects/Plane2Depth/configs/Plane2Depth/plane2depth_tiny_rooms.py',
     'sdconvtrans': 'projects/SDConvTrans/configs/SDConvTrans/sdconvtrans_tiny_rooms.py',
@@ -59,7 +61,8 @@ def check_step_and_prediction(config, monkeypatch, dtype=None, with_gradients=Tr
     with fake_model(cfg, monkeypatch) as model:
         # AdaBins' transformer asks for 129 patches and more.
         size = (352, 704) if 'configs/adabins/' in config else (192, 256)
-        images, samples = fake_batch(2, *size)
+        domains = cfg.model.decode_head.get('domains') or ['nyu']
+        images, samples = fake_batch(2, *size, dataset=next(iter(domains)))
         trains = cfg.get('train_cfg') is not None
         model.train(trains)
         if cfg.model.decode_head.get('class_embeddings'):

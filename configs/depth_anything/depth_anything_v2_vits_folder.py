@@ -4,27 +4,10 @@ The start is that of depth_anything_v2_vits_nyu. Set max_depth to the far end of
 """
 
 _base_ = [
-    '../_base_/models/depth_anything_v2_vits.py',
+    '../_base_/models/depth_anything_v2_vits_finetune.py',
     '../_base_/datasets/folder.py',
-    '../_base_/schedules/onecycle_24e_nyu.py',
+    '../_base_/schedules/slow_encoder_10k.py',
     '../_base_/default_runtime.py',
 ]
 crop_size = (420, 560)  # whole patches of 14 pixels
-model = dict(
-    data_preprocessor=dict(float_images=False),
-    backbone=dict(pretrained=True),
-    decode_head=dict(
-        min_depth='${min_depth}', max_depth='${max_depth}', loss_decode=dict(type='SILogLoss')
-    ),
-)
-optim_wrapper = dict(
-    optimizer=dict(lr=1e-4, betas=(0.9, 0.999)),
-    paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.1))),
-    clip_grad=dict(max_norm=1.0),
-)
-max_iters = 10000
-train_cfg = dict(val_interval=1000)
-# Our own recipe: 8 images in one process.
-auto_scale_lr = dict(base_batch_size=8)
 train_dataloader = dict(batch_size=8)
-load_published = dict(method='depth_anything_v2', parts=['backbone.'])

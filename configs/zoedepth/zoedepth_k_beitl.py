@@ -6,6 +6,7 @@ Published result: none for KITTI on the release page. Ours: not trained yet.
 _base_ = [
     '../_base_/models/zoedepth_beitl.py',
     '../_base_/datasets/kitti_eigen.py',
+    '../_base_/pipelines/zoedepth.py',
     '../_base_/default_runtime.py',
     '../_base_/schedules/zoedepth_5e_kitti.py',
 ]
@@ -14,21 +15,7 @@ model = dict(
     # Bin centres are shares of the depth range, unlike those of the other two.
     decode_head=dict(bin_centers='normed', min_depth='${min_depth}', max_depth='${max_depth}')
 )
-train_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='LoadDepth'),
-    dict(type='KBCrop', height=352, width=1216),
-    dict(type='RandomRotate', prob=1.0, degree=1.0),
-    dict(type='RandomFlip', prob=0.5),
-    dict(
-        type='ColorAug',
-        prob=0.5,
-        gamma_range=(0.9, 1.1),
-        brightness_range=(0.9, 1.1),
-        color_range=(0.9, 1.1),
-    ),
-    dict(type='PackDepthInputs'),
-]
+train_pipeline = '${zoedepth_kitti_pipeline}'
 # The published rate is for a batch of 16 in all: 4 images on each of 4 GPUs.
 auto_scale_lr = dict(base_batch_size=16)
 train_dataloader = dict(batch_size=4)

@@ -6,25 +6,12 @@ Published result (release page): abs_rel 0.075 (flip averaged). Ours: not traine
 _base_ = [
     '../_base_/models/zoedepth_beitl.py',
     '../_base_/datasets/nyu.py',
+    '../_base_/pipelines/zoedepth.py',
     '../_base_/default_runtime.py',
     '../_base_/schedules/zoedepth_5e_nyu.py',
 ]
 model = dict(decode_head=dict(min_depth='${min_depth}', max_depth='${max_depth}'))
-# Whole images with NYU's white border, stretched to the network's size on the device.
-train_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='LoadDepth'),
-    dict(type='RandomRotate', prob=1.0, degree=1.0),
-    dict(type='RandomFlip', prob=0.5),
-    dict(
-        type='ColorAug',
-        prob=0.5,
-        gamma_range=(0.9, 1.1),
-        brightness_range=(0.75, 1.25),
-        color_range=(0.9, 1.1),
-    ),
-    dict(type='PackDepthInputs'),
-]
+train_pipeline = '${zoedepth_nyu_pipeline}'
 # The published rate is for a batch of 16 in all: 4 images on each of 4 GPUs.
 auto_scale_lr = dict(base_batch_size=16)
 train_dataloader = dict(batch_size=4)

@@ -7,6 +7,7 @@ NYU (flip averaged). Ours: not trained yet.
 _base_ = [
     '../_base_/models/zoedepth_beitl.py',
     '../_base_/datasets/nyu_kitti_mixed.py',
+    '../_base_/pipelines/zoedepth.py',
     '../_base_/default_runtime.py',
     '../_base_/schedules/zoedepth_5e_nyu_kitti.py',
 ]
@@ -25,35 +26,8 @@ model = dict(
         loss_domain=dict(type='SceneClassLoss', loss_weight=100.0),
     )
 )
-nyu_train_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='LoadDepth'),
-    dict(type='RandomRotate', prob=1.0, degree=1.0),
-    dict(type='RandomFlip', prob=0.5),
-    dict(
-        type='ColorAug',
-        prob=0.5,
-        gamma_range=(0.9, 1.1),
-        brightness_range=(0.75, 1.25),
-        color_range=(0.9, 1.1),
-    ),
-    dict(type='PackDepthInputs'),
-]
-kitti_train_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='LoadDepth'),
-    dict(type='KBCrop', height=352, width=1216),
-    dict(type='RandomRotate', prob=1.0, degree=1.0),
-    dict(type='RandomFlip', prob=0.5),
-    dict(
-        type='ColorAug',
-        prob=0.5,
-        gamma_range=(0.9, 1.1),
-        brightness_range=(0.9, 1.1),
-        color_range=(0.9, 1.1),
-    ),
-    dict(type='PackDepthInputs'),
-]
+nyu_train_pipeline = '${zoedepth_nyu_pipeline}'
+kitti_train_pipeline = '${zoedepth_kitti_pipeline}'
 # The published rate is for a batch of 16 in all: 4 images on each of 4 GPUs.
 auto_scale_lr = dict(base_batch_size=16)
 # A batch holds images of one set, whose size is not that of the other's.

@@ -31,6 +31,8 @@ from .published_files import fetch_published, list_published, record_published
 
 FORMAT = 'depth-toolbox model 1'
 WEIGHTS, CONFIG, CARD = 'model.safetensors', 'config.json', 'README.md'
+# What the author of a folder states; a model keeps it in ``model.card``.
+_STATED = ('name', 'metrics', 'licence', 'training_data')
 # Keys of a config that belong to one machine or one run.
 _OF_A_RUN = ('work_dir', 'load_from', 'resume', 'launcher')
 _MAX_CONFIG = 16 << 20  # bytes of a config.json
@@ -56,9 +58,11 @@ def save_pretrained(
         folder: Folder of the three files, which are replaced.
         name: Name in the card; by default that of the folder.
         metrics: Metrics by name under the protocol of the config, or the JSON file that
-            ``tools/test.py`` wrote; by default the card says that none are known.
+            ``tools/test.py`` wrote; by default those of the folder that the model came from, if it
+            came from one, otherwise the card says that none are known.
         licence: Licence of the weights, as SPDX identifier (``Apache-2.0``) or name. By default the
-            one of the published weights that the config names, if their authors state one.
+            one of the folder that the model came from, or of the published weights that its config
+            names.
         training_data: Data that the weights were trained on, in words, for the card.
 
     Returns:
@@ -76,6 +80,7 @@ def save_pretrained(
     cfg = getattr(model, 'cfg', None)
     if cfg is None:
         raise ValueError('the model has no config (model.cfg); build it with init_model')
+    stated = getattr(model, 'card', {})
     data = config_to_data(cfg)
     for key in _OF_A_RUN:
         data.pop(key, None)
@@ -87,9 +92,9 @@ def save_pretrained(
         depth_range=depth_range(model),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         protocols=protocol_facts(data),
-        metrics=_read_metrics(metrics),
-        licence=licence,
-        training_data=training_data,
+        metrics=_read_metrics(stated.get('metrics') if metrics is None else metrics),
+        licence=licence or stated.get('licence'),
+        training_data=training_data or stated.get('training_data'),
         published=licence_facts(data),
     )
     with atomic_open(folder / WEIGHTS) as file:
@@ -262,7 +267,9 @@ def _load_folder(
     except (ValueError, TypeError) as error:
         raise ConfigError(f'{path}: its config cannot be read: {error}') from error
     cfg = config_from_data(data, path, trusted_modules)
-    return init_model(cfg, weights, device, cfg_options, trusted_modules)
+    model = init_model(cfg, weights, device, cfg_options, trusted_modules)
+    model.card = {key: description.get(key) for key in _STATED if description.get(key)}
+    return model
 
 
 def _read_description(folder: Path) -> dict:

@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from torch import nn
 
+from depth.calibration import stored_calibration
 from depth.cameras import check_camera
 from depth.engine.acceleration import (
     set_attention_backend,
@@ -27,6 +28,7 @@ from depth.integrity import check_predictions
 from depth.registry import MODELS, TRANSFORMS
 from depth.structures import DepthDataSample
 
+from .exported_model import is_exported, model_config, stored_config
 from .image_cameras import camera_from_exif
 from .image_types import ImageInput, to_bgr_array
 
@@ -46,7 +48,8 @@ def init_model(
         config: Config file (executed as Python), the name of a shipped one, or object; or a
             checkpoint of this toolbox, which carries its config. None takes the config of
             ``checkpoint``. A config inside a checkpoint is read as data and never executed.
-        checkpoint: Weights; random ones without it. A published file of the method that the
+        checkpoint: Weights; random ones without it. An exported file (``.onnx``) runs in place of
+            a network, through ONNX Runtime. A published file of the method that the
             config's ``load_published`` names is converted. Pretrained weights that a config names are for
             the start of a training and are not fetched here.
         device: Device of the model.
@@ -63,6 +66,9 @@ def init_model(
     """
     if config is None and checkpoint is None:
         raise ValueError('init_model needs a config, a checkpoint or both')
+    exported = checkpoint if checkpoint is not None else config
+    if is_exported(exported):
+        return _init_exported(exported, config, device, cfg_options, trusted_modules)
     state = None
     is_path = isinstance(config, str | Path)
     if config is None or (is_path and Path(config).suffix in CHECKPOINT_SUFFIXES):
@@ -86,6 +92,7 @@ def init_model(
         weights = weights_for_model(state, options, model.state_dict(), str(checkpoint))
         load_model_state(model, weights, checkpoint)
     model.cfg = cfg
+    model.calibration = None if state is None else stored_calibration(state, str(checkpoint))
     model.source = 'random weights' if checkpoint is None else str(checkpoint)
     model = model.to(device).eval()
     backend = set_attention_backend(model, cfg, device)
@@ -94,6 +101,25 @@ def init_model(
     if cfg.get('channels_last'):
         use_channels_last(model)
     speed_up_inference(model, cfg.get('inference'))
+    return model
+
+
+def _init_exported(
+    path: str | Path,
+    config: str | Path | Config | None,
+    device: str | torch.device,
+    cfg_options: dict | None,
+    trusted_modules: Sequence[str],
+) -> nn.Module:
+    """Return an exported file in place of a model, with the config inside it by default."""
+    if config is None or is_exported(config):
+        config = stored_config(path, trusted_modules)
+    cfg = open_config(config, cfg_options)
+    _use_scope()
+    model = MODELS.build(model_config(path, cfg.model, device)).to(device).eval()
+    model.cfg = cfg
+    model.calibration = None
+    model.source = str(path)
     return model
 
 

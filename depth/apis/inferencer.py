@@ -1,5 +1,6 @@
 """Depth inference on files, folders and videos, with results written as images, arrays and point clouds."""
 
+import errno
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -130,6 +131,8 @@ class DepthInferencer:
         cameras = ImageCameras(intrinsics, fov, self.model.cfg.get('default_intrinsics'))
         cameras.check([image.path for image in images if image.path is not None])
         notes += cameras.notes
+        if self.model.calibration is not None:
+            notes.append(self.model.calibration.describe())
         result = dict(predictions=[], files=[], errors={}, notes=notes, images=[])
         report = writer = None
         if out_dir is None:
@@ -273,6 +276,8 @@ class DepthInferencer:
         report.check_result_paths({image.name: list(targets.values())})
         entry = dict(input=video.label, name=image.name, files=[], error=None, frames=0)
         result = dict(notes=[], images=[entry])
+        if self.model.calibration is not None:
+            result['notes'].append(self.model.calibration.describe())
         writer = self._writer(out_dir, outputs, pictures)
         report.write(result)
         progress = ThroughputLine(video.count) if show_progress else None
@@ -398,9 +403,11 @@ def _write(
     try:
         prediction = Prediction.from_sample(sample, img, matrix)
         writer.write(prediction, entry['name'], entry['files'])
-    except OSError:
-        # A full or read-only disk fails for the next image too.
-        raise
+    except OSError as error:
+        # A full or read-only disk fails for the next image too, unlike a name that is too long.
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        _record_error(image, error, entry, result)
     except Exception as error:
         _record_error(image, error, entry, result)
     finally:

@@ -5,7 +5,7 @@ import json
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -200,9 +200,14 @@ def _flatten(inputs: object) -> Iterator[ImageInput]:
         yield str(inputs)
     elif isinstance(inputs, ImageInput):
         yield inputs
-    else:
+    elif isinstance(inputs, Sequence | Set | Iterator) and not isinstance(inputs, bytes):
         for item in inputs:
             yield from _flatten(item)
+    else:
+        raise ValueError(
+            'inputs are paths, folders, globs, BGR uint8 arrays of shape (H, W, 3), tensors or PIL '
+            f'images, or lists of them; got a {type(inputs).__name__}'
+        )
 
 
 class _Search:

@@ -4,11 +4,16 @@ import os
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.logging import MMLogger
 
 from depth.engine.config import open_config, skip_pretrained
 from depth.engine.config_check import check_testing, check_training
+from depth.engine.console import heartbeat
 from depth.engine.runner import DepthRunner, build_runner
 from depth.engine.work_dir_lock import check_free
+
+from .exported_model import is_exported, model_config
 
 _AMP_DTYPES = dict(bf16='bfloat16', fp16='float16')
 
@@ -85,8 +90,20 @@ def train(
     rank = os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0'))
     if int(rank) == 0:
         check_free(cfg.work_dir)
-    runner = build_runner(cfg)
-    runner.train()
+    state = dict(runner=None)
+
+    def describe() -> str:
+        runner = state['runner']
+        if runner is None:
+            return 'building the model; weights that are not in the cache are fetched'
+        return (
+            f'waiting for iteration {runner.iter + 1} of {runner.max_iters}: data, or a slow step'
+        )
+
+    with heartbeat(describe, MMLogger.get_current_instance):
+        runner = build_runner(cfg)
+        state['runner'] = runner
+        runner.train()
     return runner
 
 
@@ -106,7 +123,7 @@ def test(
 
     Args:
         config: Config file, the name of a shipped one, or object; an object is copied.
-        checkpoint: Checkpoint file.
+        checkpoint: Checkpoint file, or an exported one (``.onnx``), which then predicts.
         work_dir: Folder of the metrics; by default that of the config, or else
             ``work_dirs/<config name>``.
         out_dir: Folder for every prediction as 16-bit PNG; None writes none.
@@ -134,6 +151,10 @@ def test(
     if cfg.get('load_published'):  # parts are for the start of a training
         cfg.load_published = dict(cfg.load_published, parts=[])
     skip_pretrained(cfg)
+    if is_exported(checkpoint):
+        cfg.load_from = None
+        cfg.pop('load_published', None)
+        cfg.model = model_config(checkpoint, cfg.model, get_device())
     if tta is not None:
         cfg.model.test_cfg = dict(cfg.model.get('test_cfg') or {}, flip=tta)
     if all_protocols:
@@ -142,7 +163,8 @@ def test(
         writer = dict(type='PredictionWriterHook', out_dir=str(out_dir))
         cfg.custom_hooks = list(cfg.get('custom_hooks', []))
         cfg.custom_hooks.append(writer)
-    return build_runner(cfg).test()
+    with heartbeat(lambda: f'testing {checkpoint}', MMLogger.get_current_instance):
+        return build_runner(cfg).test()
 
 
 def _set_launch(cfg: Config, work_dir: str | Path | None, launcher: str) -> None:

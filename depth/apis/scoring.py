@@ -59,6 +59,7 @@ def score_predictions(
     report: Callable[[str], None] = print,
     progress: Callable[[Iterable], Iterable] = iter,
     view: str | None = None,
+    device: str | torch.device = 'cpu',
 ) -> Score:
     """Score files of predictions.
 
@@ -77,11 +78,15 @@ def score_predictions(
         report: Called with each note at once, before the numbers.
         progress: Wraps the loop over images.
         view: Another view of the frame than the protocol's, such as ``'any'``; shows in its name.
+        device: Where the metrics are computed, such as ``'cuda'``; reading and checks of the files
+            stay on the CPU.
 
     Raises:
-        FileNotFoundError, ValueError: If files or options do not fit; unless ``force``, if
-            predictions are missing or their values suggest another scale or type.
+        FileNotFoundError, ValueError: If files or options do not fit or there is no such device;
+            unless ``force``, if predictions are missing or their values suggest another scale or
+            type.
     """
+    device = _check_device(device)
     init_default_scope('depth')
     cfg = open_config(dataset_config, cfg_options)
     files = PredictionFiles(predictions, depth_scale)
@@ -89,7 +94,7 @@ def score_predictions(
     metric = _build_metric(cfg, protocol, protocols, kind, resize=resize, view=view)
     metric.protocol.check_type(kind)
     dataset = _build_dataset(cfg)
-    scorer = _Scorer(metric, files, kind, force, report)
+    scorer = _Scorer(metric, files, kind, force, report, device)
     names = scorer.match(_paths_of_images(dataset))
     indices = [index for index, name in enumerate(names) if name is not None]
     scorer.num_probes = min(NUM_PROBES, len(indices))
@@ -109,9 +114,10 @@ class _Scorer:
         kind: PredictionType,
         force: bool,
         report: Callable[[str], None],
+        device: torch.device,
     ) -> None:
         self.metric, self.files, self.kind, self.force = metric, files, kind, force
-        self.report = report
+        self.report, self.device = report, device
         self.notes: list[str] = []
         self.probes = _Probes()
         self.num_probes = NUM_PROBES
@@ -177,7 +183,9 @@ class _Scorer:
         # Images without ground truth tell nothing about the scale: _probe lowers num_probes then.
         if len(self.probes.ratios) < self.num_probes:
             self._probe(cut, gt_depth)
-        scored = dict(sample.to_dict(), pred_depth=cut, prediction_type=self.kind.value)
+        scored = dict(
+            sample.to_dict(), pred_depth=cut.to(self.device), prediction_type=self.kind.value
+        )
         self.metric.process({}, [scored])
 
     def _count_size(self, treatment: str, pred: torch.Tensor, gt_depth: torch.Tensor) -> None:
@@ -320,6 +328,24 @@ def is_reduced_frame(
     crop_aspect = np.log(width / height)
     frame_aspect = np.log((width + 2 * left) / (top + height))
     return abs(aspect - frame_aspect) < abs(aspect - crop_aspect)
+
+
+def _check_device(name: str | torch.device) -> torch.device:
+    """Return the device, which must be there.
+
+    Raises:
+        ValueError: If it is none, or a GPU that is not there.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"device is 'cpu', 'cuda' or 'cuda:N', got {name!r}") from None
+    if device.type == 'cuda' and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f'device {str(device)!r} was asked for, but {torch.cuda.device_count()} CUDA devices are '
+            'there'
+        )
+    return device
 
 
 def _build_metric(

@@ -205,7 +205,8 @@ class DepthServer:
         """Return what the model is, how it was tested, its licence, and the limits; plain data."""
         model = self.inferencer.model
         data = config_to_data(model.cfg)
-        facts = dict(licence=None, published=licence_facts(data))
+        stated = getattr(model, 'card', {})
+        facts = dict(licence=stated.get('licence'), published=licence_facts(data))
         return dict(
             name=self.name,
             source=Path(str(model.source)).name,
@@ -213,6 +214,7 @@ class DepthServer:
             depth_range=depth_range(model),
             parameters=sum(parameter.numel() for parameter in model.parameters()),
             protocols=protocol_facts(data),
+            metrics=stated.get('metrics', {}),
             licence=licence_text(facts),
             published=facts['published'],
             limits=asdict(self.limits),

@@ -35,8 +35,8 @@ MAX_EXAMPLES = 8
 # its visitor, so that a few are enough.
 _NUM_SLOTS = 16
 NO_CAMERA = (
-    'The 3-D view and the point cloud need the camera: enter the horizontal field of view and press '
-    'Enter.'
+    'The 3-D view and the point cloud need the camera: enter the horizontal field of view of the image '
+    'and press Enter.'
 )
 NO_RELATIVE_CLOUD = (
     'No 3-D view: this model predicts depth up to a factor and an offset, and the unknown offset would '
@@ -88,7 +88,7 @@ def build_page(server: DepthServer, examples: str | Path | None = None) -> 'Bloc
     else:
         frames = []
         for image in list_inputs(examples)[0][:MAX_EXAMPLES]:
-            frames.append([image.path, None])
+            frames.append((image.path, 0))
     slots = itertools.cycle(range(_NUM_SLOTS))
 
     def predict(path: str | None, fov: float | None) -> list[Any]:
@@ -117,18 +117,24 @@ def build_page(server: DepthServer, examples: str | Path | None = None) -> 'Bloc
                 )
                 fov = gradio.Number(
                     label='Horizontal field of view (degrees)',
-                    info='For the 3-D view, if neither the file nor the model knows the camera',
-                    value=None,
-                    minimum=1,
+                    info='For the 3-D view; 0 takes the camera that the file or the model knows',
+                    value=0,
+                    minimum=0,
                     maximum=179,
                     elem_id='depth-fov',
                 )
-                gradio.Examples(frames, [image, fov], label='Example frames', cache_examples=False)
+                frames_view = gradio.Dataset(
+                    label='Example frames',
+                    components=[gradio.Image(render=False)],
+                    samples=[[path] for path, _ in frames],
+                    type='index',
+                    elem_id='depth-examples',
+                )
             with gradio.Column(scale=3, min_width=300):
                 with gradio.Tabs():
                     with gradio.Tab('Depth'):
                         view = gradio.HTML(_placeholder(), elem_id='depth-view-box')
-                    with gradio.Tab('3-D view', render_children=True):
+                    with gradio.Tab('3-D view'):
                         surface = gradio.Model3D(
                             label='Drag to turn, wheel to zoom',
                             height=460,
@@ -144,6 +150,16 @@ def build_page(server: DepthServer, examples: str | Path | None = None) -> 'Bloc
                         )
         gradio.Markdown(_facts(facts), elem_id='depth-facts')
         outputs = [view, surface, note, *downloads]
+        # The field of view first: the change of the image starts the prediction.
+        frames_view.click(
+            lambda index: frames[index][1], frames_view, fov, api_name=False, show_progress='hidden'
+        ).then(
+            lambda index: frames[index][0],
+            frames_view,
+            image,
+            api_name=False,
+            show_progress='hidden',
+        )
         gradio.on([image.change, fov.submit], predict, [image, fov], outputs, api_name=False)
     # Waiting visitors beyond the queue of the server are told so at once.
     page.queue(max_size=server.limits.max_queue, default_concurrency_limit=8)
@@ -152,7 +168,8 @@ def build_page(server: DepthServer, examples: str | Path | None = None) -> 'Bloc
 
 def _predict(server: DepthServer, content: bytes, fov: float | None) -> ServedDepth:
     """Predict one image file through the queue of the server."""
-    query = {} if fov is None else dict(fov=str(fov))
+    # An empty field counts as 0.
+    query = dict(fov=str(fov)) if fov else {}
     camera = CameraOptions.from_query(query)
     future = server.submit(lambda: server.predict_file(content, camera))
     try:
@@ -284,7 +301,7 @@ def _facts(facts: dict) -> str:
     return '\n'.join([*lines, *(f'| **{key}** | {value} |' for key, value in rows)])
 
 
-def _render_examples(folder: Path) -> list[list[Any]]:
+def _render_examples(folder: Path) -> list[tuple[str, float]]:
     """Render four example frames and return path and field of view of each."""
     frames = []
     for world, index in (('rooms', 0), ('rooms', 3), ('streets', 1), ('streets', 2)):
@@ -294,7 +311,7 @@ def _render_examples(folder: Path) -> list[list[Any]]:
         write_image(path, frame['img'])
         focal = camera_matrix(world, size)[0][0]
         fov = 2 * np.degrees(np.arctan(size[1] / 2 / focal))
-        frames.append([str(path), round(float(fov), 1)])
+        frames.append((str(path), round(float(fov), 1)))
     return frames
 
 
@@ -329,8 +346,8 @@ _CSS = """
 .depth-sliders { display: flex; gap: 14px; align-items: center; margin-top: 6px; flex-wrap: wrap; }
 .depth-sliders label { flex: 1 1 130px; display: flex; gap: 8px; align-items: center; }
 .depth-sliders input { flex: 1; min-width: 80px; }
-.depth-reset { padding: 2px 10px; border: 1px solid var(--border-color-primary);
-  border-radius: 4px; }
+.depth-view .depth-reset { padding: 1px 10px; font-size: 14px; font-weight: 400;
+  border: 1px solid var(--border-color-primary); border-radius: 4px; background: none; }
 .depth-status { display: flex; justify-content: space-between; flex-wrap: wrap; gap: 4px 14px;
   margin-top: 6px; font-size: 14px; font-variant-numeric: tabular-nums; }
 #depth-facts table { width: 100%; display: table; }

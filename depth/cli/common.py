@@ -118,6 +118,29 @@ class _SetBackend(argparse.Action):
         setattr(namespace, self.dest, value)
 
 
+def add_verbosity_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--quiet`` and ``--verbose``, which set ``DEPTH_VERBOSITY`` when they are parsed."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        '--quiet',
+        action=_SetVerbosity,
+        nargs=0,
+        help='print warnings, errors and the tables of metrics only',
+    )
+    group.add_argument(
+        '--verbose',
+        action=_SetVerbosity,
+        nargs=0,
+        help='also print environment, config and hooks, which the log file has anyway',
+    )
+
+
+class _SetVerbosity(argparse.Action):
+    def __call__(self, parser, namespace, value, option_string=None) -> None:
+        os.environ['DEPTH_VERBOSITY'] = self.dest
+        setattr(namespace, self.dest, True)
+
+
 def add_launch_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--launcher`` and ``--local_rank``, which :func:`set_local_rank` passes on."""
     parser.add_argument(

@@ -18,8 +18,8 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = command_parser(
         EXAMPLES,
-        description='Check the installation: versions, GPU, Triton, optional extras, shipped configs, write access. '
-        'With a config, also run the checks that come before a training, data included. '
+        description='Check the installation: versions, GPU, Triton, optional extras, shipped configs, '
+        'write access. With a config, also run the checks that come before a training, data included. '
         'The exit code is 1 if something is wrong.',
     )
     parser.add_argument(

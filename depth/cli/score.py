@@ -57,6 +57,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="view of the frames to score instead of the protocol's; shows in its name",
     )
     parser.add_argument(
+        '--device', default='cpu', help="where metrics are computed: 'cpu' or 'cuda' (default: cpu)"
+    )
+    parser.add_argument(
         '--force',
         action='store_true',
         help='score even if predictions are missing or their scale or direction is suspicious',
@@ -87,6 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         depth_scale=args.depth_scale,
         resize=args.resize,
         view=args.view,
+        device=args.device,
         force=args.force,
         cfg_options=parse_cfg_options(args.cfg_options),
         report=lambda text: print(f'note: {text}'),

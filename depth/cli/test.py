@@ -7,6 +7,7 @@ from depth.cli.common import (
     add_backend_option,
     add_cfg_options,
     add_launch_options,
+    add_verbosity_options,
     command_parser,
     parse_cfg_options,
     set_local_rank,
@@ -47,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
         action='store_true',
         help='also score the predictions under every other protocol that applies to the data set',
     )
+    add_verbosity_options(parser)
     add_launch_options(parser)
     add_backend_option(parser)
     add_cfg_options(parser)

@@ -9,6 +9,7 @@ from depth.cli.common import (
     add_backend_option,
     add_cfg_options,
     add_launch_options,
+    add_verbosity_options,
     command_parser,
     parse_cfg_options,
     set_local_rank,
@@ -18,6 +19,7 @@ AMP = ('auto', 'bf16', 'fp16')
 
 EXAMPLES = (
     'depth train depthformer_swint_w7_nyu',
+    'depth train --data my_rooms --max-depth 10',
     'depth train depthformer_swint_w7_nyu --work-dir work_dirs/first --amp bf16 --resume',
     'depth train depthformer_tiny_rooms --cfg-options max_iters=200 train_dataloader.batch_size=4',
 )
@@ -26,7 +28,36 @@ EXAMPLES = (
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = command_parser(EXAMPLES, description='Train a depth model', allow_abbrev=False)
-    parser.add_argument('config', help='config: a path, or the name of a shipped one (depth list)')
+    parser.add_argument(
+        'config', nargs='?', help='config: a path, or the name of a shipped one (depth list)'
+    )
+    own = parser.add_argument_group('your own images and depth maps (docs/your_data.md)')
+    own.add_argument(
+        '--data',
+        metavar='FOLDER',
+        help='in place of a config: folder with images/ and depth/, or with train/ and val/ that have them; it is '
+        'examined, split, trained on, tested and drawn',
+    )
+    own.add_argument(
+        '--model',
+        metavar='NAME',
+        help='shipped config for folders (default: densedepth_r18_folder)',
+    )
+    own.add_argument(
+        '--from', dest='start', metavar='CHECKPOINT', help='checkpoint of that model to start from'
+    )
+    own.add_argument(
+        '--max-depth',
+        type=float,
+        metavar='M',
+        help='far end of the depth range in metres (default: from the depth maps)',
+    )
+    own.add_argument(
+        '--depth-scale',
+        type=float,
+        metavar='S',
+        help='stored integers per metre (default: from the files, where they leave no doubt)',
+    )
     parser.add_argument(
         '--work-dir',
         help='folder of logs and checkpoints (default: work_dir of the config, or work_dirs/<config name>)',
@@ -61,6 +92,7 @@ def build_parser() -> argparse.ArgumentParser:
         action='store_true',
         help='scale learning rate and length of the published recipe to the batch size of this launch (docs/train.md)',
     )
+    add_verbosity_options(parser)
     add_launch_options(parser)
     add_backend_option(parser)
     add_cfg_options(parser)
@@ -70,7 +102,14 @@ def build_parser() -> argparse.ArgumentParser:
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line; ``argv`` is that of the process by default."""
     words = sys.argv[1:] if argv is None else argv
-    return build_parser().parse_args(_with_amp_value(words))
+    parser = build_parser()
+    args = parser.parse_args(_with_amp_value(words))
+    if bool(args.config) == bool(args.data):
+        parser.error('give a config, or --data FOLDER in place of it')
+    own_options = (args.model, args.start, args.max_depth, args.depth_scale)
+    if args.config and any(option is not None for option in own_options):
+        parser.error('--model, --from, --max-depth and --depth-scale go with --data')
+    return args
 
 
 def _with_amp_value(words: Sequence[str]) -> list[str]:
@@ -89,12 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Train; the exit code is not 0 if a signal ended an incomplete training."""
     args = parse_args(argv)
     set_local_rank(args)
-    # Imported late, so that --help and wrong arguments answer at once.
-    from depth.apis import train
-    from depth.engine.config import load_config
-
-    runner = train(
-        load_config(args.config, parse_cfg_options(args.cfg_options)),
+    options = dict(
         work_dir=args.work_dir,
         resume=args.resume or False,
         amp=True if args.amp == 'auto' else args.amp or False,
@@ -104,4 +138,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         auto_scale_lr=args.auto_scale_lr,
         launcher=args.launcher,
     )
-    return runner.exit_code
+    # Imported late, so that --help and wrong arguments answer at once.
+    if args.data:
+        from depth.apis.own_data import DEFAULT_MODEL, train_on_folder
+
+        return train_on_folder(
+            args.data,
+            model=args.model or DEFAULT_MODEL,
+            start=args.start,
+            max_depth=args.max_depth,
+            depth_scale=args.depth_scale,
+            cfg_options=parse_cfg_options(args.cfg_options),
+            **options,
+        )
+    from depth.apis import train
+    from depth.engine.config import load_config
+
+    cfg = load_config(args.config, parse_cfg_options(args.cfg_options))
+    return train(cfg, **options).exit_code

@@ -17,7 +17,6 @@ def list_datasets() -> list[type[BaseDepthDataset]]:
     """Return the registered data set classes on disk: the shipped ones by name, then others."""
     shipped_classes, project_classes = [], []
     for dataset in DATASETS.module_dict.values():
-        # The registry also holds wrappers, which have samples but no folder of their own.
         if not isinstance(dataset, type) or not issubclass(dataset, BaseDepthDataset):
             continue
         if _is_shipped(dataset):

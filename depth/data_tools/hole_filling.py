@@ -59,7 +59,6 @@ def fill_depth(gray: np.ndarray, depth: np.ndarray) -> np.ndarray:
     constants = np.where(columns < 0, weights * values, 0).sum(axis=0)
     solved = spsolve(system.tocsc(), constants)
     low, high = depth[has_depth].min(), depth[has_depth].max()
-    # Weighted means stay between the ends; only rounding leaves them.
     filled.flat[unknown] = np.clip(solved, low, high)
     return filled
 

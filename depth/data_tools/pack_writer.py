@@ -168,7 +168,6 @@ class _Shards:
         """Return the record of a file's content, written now or for an earlier sample."""
         key = (path, hashlib.sha256(content).digest())
         if key not in self.records:
-            # A content larger than the limit has a file to itself.
             if self.size and self.size + len(content) > self.limit:
                 self._end()
                 self._begin()

@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import mmcv.transforms
 import numpy as np
@@ -135,7 +136,7 @@ class BaseDepthDataset(BaseDataset):
         depth_scale: float | None = None,
         label_type: str = 'metric',
         pack: str | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         check_label_type(type(self).__name__, label_type)
         self.label_type = label_type

@@ -3,11 +3,13 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from depth.cameras import pinhole_matrix
 from depth.registry import DATASETS
 
 from .base import BaseDepthDataset
+from .text_files import read_text
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
 DEPTH_SUFFIXES = ('.png', '.npy', '.npz', '.tif', '.tiff')
@@ -28,17 +30,19 @@ class FolderDepthDataset(BaseDepthDataset):
     Args:
         data_root: The folder.
         data_prefix: Other names for the two sub-folders: ``img_path``, ``depth_path``.
-        **kwargs: See :class:`BaseDepthDataset`; ``ann_file`` is not used.
+        **kwargs: See :class:`BaseDepthDataset`. ``ann_file`` is a text file with one stem (``sub/name``)
+            a line, for a part of the folder; all pairs without it.
 
     Raises:
         FileNotFoundError: If a folder is missing.
-        ValueError: If there are no images, or an image has no depth map.
+        ValueError: If there are no images, an image has no depth map, or ``ann_file`` names one that
+            does not exist.
     """
 
     METAINFO = dict(dataset_name='folder', min_depth=1e-3, max_depth=10.0)
     PREPARE_HINT = 'it should hold images/ and depth/ with equal stems'
 
-    def __init__(self, data_root: str, data_prefix: dict | None = None, **kwargs) -> None:
+    def __init__(self, data_root: str, data_prefix: dict | None = None, **kwargs: Any) -> None:
         prefix = dict(img_path='images', depth_path='depth') | dict(data_prefix or {})
         super().__init__(data_root=data_root, data_prefix=prefix, **kwargs)
 
@@ -50,6 +54,8 @@ class FolderDepthDataset(BaseDepthDataset):
             raise ValueError(
                 f'{self.data_prefix["img_path"]} holds no image ({", ".join(IMAGE_SUFFIXES)})'
             )
+        if self.ann_file:
+            images = self._listed(images)
         unpaired = [stem for stem in images if stem not in depths]
         if unpaired:
             raise ValueError(
@@ -63,6 +69,20 @@ class FolderDepthDataset(BaseDepthDataset):
             # A file may have one camera for all images, which has the stem ''.
             sample |= cameras.get(stem, cameras.get('', {}))
             yield sample, self.data_root
+
+    def _listed(self, images: dict[str, Path]) -> dict[str, Path]:
+        """Return the images whose stems the split file names, in its order."""
+        lines = read_text(self.ann_file, 'split file').splitlines()
+        stems = [line.strip() for line in lines if line.strip()]
+        absent = [stem for stem in stems if stem not in images]
+        if absent or not stems:
+            what = (
+                f'{len(absent)} stems without an image, the first: {absent[0]}'
+                if absent
+                else 'no stem'
+            )
+            raise ValueError(f'{self.ann_file} names {what}')
+        return {stem: images[stem] for stem in stems}
 
     def _list(self, key: str, suffixes: tuple[str, ...]) -> dict[str, Path]:
         """Return the files below a folder by their stems, ``sub/name``, sorted by path."""

@@ -1,4 +1,4 @@
-"""Libraries that only some data sets need."""
+"""Libraries that only some data sets and tools need."""
 
 import importlib
 from types import ModuleType

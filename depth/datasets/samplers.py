@@ -126,7 +126,10 @@ class AlternatingSetSampler(ResumableInfiniteSampler):
 
     Args:
         dataset: :class:`~depth.datasets.MixedDepthDataset` without weights.
-        batch_size, shuffle, seed, start: See :class:`ResumableInfiniteSampler`.
+        batch_size: Images of one process in an iteration; all come from one set.
+        shuffle: Shuffle each set.
+        seed: Of the permutations.
+        start: Position in the sequence of all processes to begin at.
 
     Raises:
         ValueError: If a set is empty, the sets have weights, or the start splits a batch.

@@ -6,6 +6,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from depth.cameras import check_camera
 from depth.evaluation.metric import metric_directions
 
 from .config_ranges import LOADERS, evaluators_of, parts_of_dataset
@@ -211,6 +212,11 @@ def check_values(cfg: Config) -> None:
     for name, hook in (cfg.get('default_hooks') or {}).items():
         if hook is not None and not isinstance(hook, dict):
             raise ConfigError(f'default_hooks.{name} is {hook!r}; it is {_COMPONENT[1]}, or None')
+    if cfg.get('default_intrinsics') is not None:
+        try:
+            check_camera(cfg.default_intrinsics, 'default_intrinsics')
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
     for key, accepted_names in _KEYS.items():
         for name in cfg.get(key) or {}:
             if name not in accepted_names:

@@ -17,6 +17,7 @@ from mmengine.dist import (
     is_main_process,
     master_only,
 )
+from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
@@ -25,6 +26,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from depth.atomic_write import write_atomically
+from depth.calibration import stored_calibration
 from depth.registry import RUNNERS
 
 from .acceleration import (
@@ -44,6 +46,7 @@ from .checkpoint import (
 )
 from .config_references import resolve_references
 from .config_values import check_values
+from .console import set_console
 from .deployment import deployment_checkpoint
 from .distributed import (
     init_cpu_process_group,
@@ -107,6 +110,14 @@ class DepthRunner(Runner):
     exit_code: int = 0  # for the shell: not 0 if a signal ended an incomplete training
     _lock: WorkDirLock | None = None  # of the main process, while it trains
     _recomputed_modules: str | list[str] | None = None  # between train() and load_or_resume()
+
+    def build_logger(
+        self, log_level: int | str = 'INFO', log_file: str | None = None, **kwargs
+    ) -> MMLogger:
+        """Build the logger; its file gets everything, its console what the verbosity asks for."""
+        logger = super().build_logger(log_level, log_file, **kwargs)
+        set_console(logger)
+        return logger
 
     def setup_env(self, env_cfg: dict) -> None:
         """Start a gloo process group where there is no GPU, set TF32, then do as mmengine.
@@ -269,6 +280,13 @@ class DepthRunner(Runner):
             self._write_config()
         speed_up_inference(unwrap_model(self), self.cfg.get('inference'))
         source = str(self._load_from or 'the trained model')
+        if self._load_from and not self._has_loaded:
+            # mmengine's test() would load the weights only; a calibration comes with them.
+            self.load_or_resume()
+            calibration = stored_calibration(self._loaded, source)
+            unwrap_model(self).calibration = calibration
+            if calibration is not None:
+                self.logger.info(calibration.describe())
         self.register_hook(FinitePredictionsHook(source), priority='VERY_HIGH')
         return super().test()
 

@@ -193,6 +193,7 @@ class DepthMetric(BaseMetric):
                 name=str(sample.get('img_path', sample.get('sample_idx', len(self.results)))),
                 kind=kind.value,
                 tta=sample.get('tta', 'unknown'),
+                calibration=sample.get('calibration', ''),
                 view=scored_view(
                     sample['gt_depth'].shape, sample.get('crop_box'), sample.get('frame_shape')
                 ),
@@ -270,9 +271,9 @@ class DepthMetric(BaseMetric):
                 f'm, crop {self.protocol.crop})'
             )
         logger = MMLogger.get_current_instance()
-        logger.info(table(first))
+        logger.info(table(first), extra=dict(is_result=True))
         if len(self.outcome) > 1 or self.left_out:
-            logger.info(side_by_side(self.outcome, self.left_out))
+            logger.info(side_by_side(self.outcome, self.left_out), extra=dict(is_result=True))
         metrics = dict(first.metrics)
         for result in self.outcome[1:]:
             for name, value in result.metrics.items():

@@ -30,6 +30,7 @@ class ProtocolResult:
         counts: Number of images that have it, for each metric that not every image has.
         view: Scored views other than the full frame, as text, if the protocol takes any view; else
             ''.
+        calibration: Calibration of the predictions, as the model reported it, '' if there is none.
     """
 
     protocol: Protocol
@@ -41,6 +42,7 @@ class ProtocolResult:
     tta: str
     counts: dict[str, int] = field(default_factory=dict)
     view: str = ''
+    calibration: str = ''
 
     def definition(self) -> dict:
         """Return the protocol's definition; a partial view is in its name and its fingerprint."""
@@ -62,6 +64,7 @@ class ProtocolResult:
             num_skipped=len(self.skipped),
             prediction_type=self.prediction_type,
             tta_used=self.tta,
+            calibration=self.calibration,
             images_with=self.counts,
         )
 
@@ -89,6 +92,8 @@ class ProtocolResult:
             text += f' (the published list has {protocol.num_images})'
         if self.prediction_type != 'metric':
             text += f'\npredictions: {self.prediction_type}'
+        if self.calibration:
+            text += f'\n{self.calibration}'
         if protocol.tta not in ('any', self.tta) and self.tta != 'unknown':
             text += f'\npublished numbers have test-time augmentation: {TTAS[protocol.tta]}; here: {self.tta}'
         return text

@@ -75,6 +75,7 @@ def summarize(
         skipped=skipped,
         prediction_type=_join_distinct(results, 'kind'),
         tta=_join_distinct(results, 'tta'),
+        calibration=_join_distinct(results, 'calibration'),
         view=view,
     )
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from depth.device_constants import device_constant
+from depth.export_mode import is_exporting
 
 from .ms_deform_attn_torch import ms_deform_attn_torch
 
@@ -98,6 +99,10 @@ def ms_deform_attn(
         ValueError: If shapes do not fit each other or the backend is unknown.
         RuntimeError: If ``'triton'`` is requested where it cannot run.
     """
+    if is_exporting():
+        return ms_deform_attn_reference(
+            value, spatial_shapes, sampling_locations, attention_weights
+        )
     shapes = [(int(height), int(width)) for height, width in spatial_shapes]
     _check_shapes(value, shapes, sampling_locations, attention_weights)
     selected, _ = select_backend(value, backend)
@@ -140,6 +145,8 @@ def deformable_attention(
         ValueError: If shapes do not fit each other or the backend is unknown.
         RuntimeError: If ``'triton'`` is requested where it cannot run.
     """
+    if is_exporting():
+        return _exported_attention(value, spatial_shapes, reference_points, offsets, logits)
     shapes = [(int(height), int(width)) for height, width in spatial_shapes]
     _check_shapes(value, shapes, offsets, logits)
     _check_references(reference_points, offsets)
@@ -171,7 +178,9 @@ def ms_deform_attn_reference(
     queries, points = sampling_locations.shape[1], sampling_locations.shape[4]
     dtype = torch.promote_types(value.dtype, torch.float32)
     locations = sampling_locations.to(dtype)
-    finite = locations.isfinite().all(dim=-1, keepdim=True)
+    finite = torch.ones_like(locations, dtype=torch.bool)
+    if not is_exporting():  # ONNX has no reduction of booleans, and a file holds finite weights
+        finite = locations.isfinite().all(dim=-1, keepdim=True)
     # grid_sample counts from -1 to 1. Clamping to [-1, 2] keeps far locations outside of the level
     # without overflowing the sampler's integers.
     grids = 2 * torch.where(finite, locations, -1.0).clamp(-1, 2) - 1
@@ -181,7 +190,7 @@ def ms_deform_attn_reference(
     output = value.new_zeros(batch * heads, size, queries, dtype=dtype) + zero
     start = 0
     for level, (height, width) in enumerate(spatial_shapes):
-        if height * width == 0:
+        if not is_exporting() and height * width == 0:
             continue
         rows = value[:, start : start + height * width].to(dtype)  # (N, h * w, H, D)
         start += height * width
@@ -194,6 +203,27 @@ def ms_deform_attn_reference(
         output = output + (sampled * weight).sum(dim=-1)
     output = output.view(batch, heads * size, queries).transpose(1, 2)
     return output.to(value.dtype).contiguous()
+
+
+def _exported_attention(
+    value: Tensor,
+    spatial_shapes: Sequence[tuple[int, int]],
+    reference_points: Tensor,
+    offsets: Tensor,
+    logits: Tensor,
+) -> Tensor:
+    """Compute :func:`deformable_attention` by operators of a graph, whose sizes may be symbols."""
+    locations = []
+    for level, (height, width) in enumerate(spatial_shapes):
+        # One level of references stands for all.
+        reference = reference_points[:, :, min(level, reference_points.shape[2] - 1)]
+        reference = reference[:, :, None, None]  # (N or 1, Q, 1, 1, 2)
+        offset = offsets[:, :, :, level]
+        x = reference[..., 0] + offset[..., 0] / width
+        y = reference[..., 1] + offset[..., 1] / height
+        locations.append(torch.stack([x, y], dim=-1))
+    weights = logits.flatten(3).softmax(dim=-1).unflatten(3, logits.shape[3:])
+    return ms_deform_attn_reference(value, spatial_shapes, torch.stack(locations, dim=3), weights)
 
 
 def check_backend(backend: str) -> None:

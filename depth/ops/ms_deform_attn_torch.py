@@ -11,6 +11,7 @@ that no corner of a cell needs a mask. All sums run in a fixed order: results ar
 every run.
 """
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -216,7 +217,8 @@ class _Points:
     """Sampling points of one chunk: table rows and factors of their four corners.
 
     The last dimension of all arrays holds the K = L * P points of a head of a query, level by
-    level: the longest run of equal treatment, so that torch vectorises its loops over it.
+    level: the longest run of equal treatment, so that torch vectorises its loops over it. Rows are
+    numbered in int32 where that is enough, which halves what is read to find them.
 
     Args:
         geometry: Layout of the table.
@@ -225,23 +227,26 @@ class _Points:
     """
 
     def __init__(self, geometry: _Geometry, locations: Tensor, weights: Tensor) -> None:
-        self.images, _, self.heads, _, points, _ = locations.shape
+        self.images, _, self.heads, levels, points, _ = locations.shape
         self.geometry = geometry
         self.total = geometry.total
+        rows = self.images * self.heads * self.total
+        self.index_dtype = torch.int32 if rows < 1 << 31 else torch.int64
         self.shifts = geometry.corner_shifts(points, locations.device)
         self.sides = geometry.sides(points, locations.device)  # (K, 2): w, h
         self.weights = weights.flatten(3).to(geometry.dtype)
-        pixels = (locations.flatten(3).to(geometry.dtype) * self.sides.flatten()).sub_(
-            0.5
-        )  # (N, Q, H, K * 2)
-        self.inside = (pixels > -1) & (pixels < self.sides.flatten())  # False for NaN
+        # x and y in planes of their own: over every second number loops are not vectorised.
+        shape = (2, *locations.shape[:3], levels * points)
+        pixels = torch.empty(shape, dtype=geometry.dtype, device=locations.device)
+        pixels.copy_(locations.flatten(3, 4).movedim(-1, 0))
+        limits = self.sides.t()[:, None, None, None]
+        pixels.mul_(limits).sub_(0.5)
+        self.inside = (pixels > -1) & (pixels < limits)  # (2, N, Q, H, K), False for NaN
         pixels = torch.where(self.inside, pixels, -1.0)  # the border of zeros
         first = pixels.floor()
-        self.x, self.y = (
-            pixels.sub_(first).unflatten(3, (-1, 2)).unbind(-1)
-        )  # position in the cell, 0 to 1
-        left, top = first.unflatten(3, (-1, 2)).unbind(-1)
-        self.cells = torch.addcmul(left, top, self.sides[:, 0] + 2).long()
+        self.x, self.y = pixels.sub_(first)  # position in the cell, 0 to 1
+        left, top = first
+        self.cells = left.addcmul_(top, limits[0] + 2).to(self.index_dtype)
         self.factors = self._factors()
 
     def _factors(self) -> Tensor:
@@ -256,14 +261,15 @@ class _Points:
         torch.sub(top, top_right, out=top_left)
         return factors
 
-    def _starts(self) -> Tensor:
+    def _starts(self, dtype: torch.dtype) -> Tensor:
         """Return the first table row of each head of each image in the chunk, (N, 1, H, 1)."""
-        starts = torch.arange(self.images * self.heads, device=self.cells.device) * self.total
-        return starts.view(self.images, 1, self.heads, 1)
+        starts = torch.arange(self.images * self.heads, dtype=dtype, device=self.cells.device)
+        return (starts * self.total).view(self.images, 1, self.heads, 1)
 
     def _corners(self) -> Tensor:
         """Return the table rows of the four corners, (bags, 4 * K)."""
-        corners = self.cells.unsqueeze(3) + (self._starts().unsqueeze(3) + self.shifts)
+        shifts = self.shifts.to(self.index_dtype)
+        corners = self.cells.unsqueeze(3) + (self._starts(self.index_dtype).unsqueeze(3) + shifts)
         return corners.view(-1, self.shifts.numel())
 
     def sample(self, table: Tensor) -> Tensor:
@@ -276,49 +282,42 @@ class _Points:
 
     def dots(self, table: Tensor, grad_rows: Tensor) -> Tensor:
         """Return the scalar products of corner rows and query gradients, (N, Q, H, 4, K)."""
-        corners = self._corners()
-        bags, length = corners.shape
-        starts = torch.arange(bags, device=corners.device) * length
-        owners = torch.arange(bags, device=corners.device).repeat_interleave(length)
-        # The operator behind the gradient of embedding_bag for its weights. Through autograd the
-        # sums of the forward pass would be computed again.
-        dots = torch.ops.aten._embedding_bag_per_sample_weights_backward(
-            grad_rows, table, corners.view(-1), starts, owners, 0, -1
-        )
-        return dots.view_as(self.factors)
+        return _products(grad_rows, table, self._corners()).view_as(self.factors)
 
     def point_grads(self, dots: Tensor) -> tuple[Tensor, Tensor]:
         """Return the gradients of locations (N, Q, H, K, 2) and weights (N, Q, H, K)."""
         top_left, top_right, low_left, low_right = dots.unbind(3)
         top_step, low_step = top_right - top_left, low_right - low_left
         top = torch.addcmul(top_left, self.x, top_step)
-        grads = dots.new_empty(*top.shape, 2)
-        by_x, by_y = grads.unbind(-1)
+        grads = dots.new_empty(2, *top.shape)
+        by_x, by_y = grads
         torch.lerp(top_step, low_step, self.y, out=by_x)
         torch.sub(torch.addcmul(low_left, self.x, low_step), top, out=by_y)
         grad_weights = torch.addcmul(top, self.y, by_y)
-        grads.mul_(self.weights.unsqueeze(-1)).mul_(self.sides)
-        return torch.where(self.inside.view_as(grads), grads, 0), grad_weights
+        grads.mul_(self.weights).mul_(self.sides.t()[:, None, None, None])
+        return torch.where(self.inside, grads, 0).movedim(0, -1), grad_weights
 
     def scatter(self, grad_rows: Tensor, grad_table: Tensor) -> None:
         """Add to the gradient of the table: every cell sums its queries, once for each corner."""
-        cells = (self.cells + (self._starts() + self.shifts[0])).flatten()
+        device = self.cells.device
         length = self.cells.shape[-1]
-        # A sort instead of an argsort: the cell in the high bits, the point in the low ones.
-        bits = max(len(cells) - 1, 1).bit_length()
-        codes = _sorted(
-            cells.bitwise_left_shift_(bits).add_(torch.arange(len(cells), device=cells.device))
-        )
-        starts = torch.searchsorted(
-            codes, torch.arange(len(grad_table), device=cells.device) << bits
-        )
-        points = codes.bitwise_and_((1 << bits) - 1)
-        owners = points // length
+        starts = self._starts(torch.int64) + self.shifts[0]
+        cells = (self.cells + starts).view(-1, length)
+        # A sort instead of an argsort: the cell in the high bits, then the query, then the point.
+        point_bits = (length - 1).bit_length()
+        bits = point_bits + max(len(cells) - 1, 1).bit_length()
+        queries = torch.arange(len(cells), device=device)[:, None] << point_bits
+        codes = cells.bitwise_left_shift_(bits).add_(queries)
+        codes = _sorted(codes.add_(torch.arange(length, device=device)).flatten())
+        starts = torch.searchsorted(codes, torch.arange(len(grad_table), device=device) << bits)
+        starts = starts.to(self.index_dtype)
+        points = codes.bitwise_and_((1 << bits) - 1).to(self.index_dtype)
+        owners = points >> point_bits
         # Index of a point's first corner in the flattened factors (bags, 4, K).
-        indices = torch.add(points, owners, alpha=3 * length)
+        indices = torch.add(points, owners, alpha=4 * length - (1 << point_bits))
         factors = self.factors.flatten()
         for corner in range(4):
-            weights = factors[indices + corner * length]
+            weights = factors[corner * length :].index_select(0, indices)
             sums = F.embedding_bag(
                 owners, grad_rows, starts, mode='sum', per_sample_weights=weights
             )
@@ -330,6 +329,33 @@ class _Points:
         grad_table, sums = grad_table.unflatten(0, groups), sums.unflatten(0, groups)
         for start, end, shift in self.geometry.spans(corner):
             grad_table[:, start + shift : end] += sums[:, start : end - shift]
+
+
+def _products(rows: Tensor, table: Tensor, indices: Tensor) -> Tensor:
+    """Return the scalar products (Q, K) of rows (Q, D) with table rows at indices (Q, K)."""
+    count, length = indices.shape
+    starts = torch.arange(count + 1, dtype=indices.dtype, device=indices.device) * length
+    if indices.is_cpu:
+        # More than twice as fast there: one vectorised loop instead of a BLAS call a product.
+        products = table.new_zeros(indices.numel())
+        with warnings.catch_warnings():
+            warnings.filterwarnings('ignore', message='Sparse CSR tensor support is in beta')
+            pattern = torch.sparse_csr_tensor(
+                starts,
+                indices.flatten(),
+                products,
+                size=(count, len(table)),
+                check_invariants=False,
+            )
+        torch.sparse.sampled_addmm(pattern, rows, table.t(), beta=0, out=pattern)
+        return pattern.values().view_as(indices)
+    owners = torch.arange(count, dtype=indices.dtype, device=indices.device)
+    # The operator behind the gradient of embedding_bag for its weights. Through autograd the sums
+    # of the forward pass would be computed again.
+    products = torch.ops.aten._embedding_bag_per_sample_weights_backward(
+        rows, table, indices.flatten(), starts[:-1], owners.repeat_interleave(length), 0, -1
+    )
+    return products.view_as(indices)
 
 
 def _sorted(codes: Tensor) -> Tensor:

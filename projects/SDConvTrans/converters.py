@@ -53,7 +53,10 @@ def _numbered(name: str) -> str | None:
 
     The direction, coarse to fine or fine to coarse, differs between modules.
     """
-    module, number, suffix = re.match(r'^(?:backbone\.)?(\D+?)(\d)\.(.*)$', name).groups()
+    match = re.match(r'^(?:backbone\.)?(\D+?)(\d)\.(.*)$', name)
+    if match is None:
+        raise ValueError(f'SD-ConvTrans has no weight {name!r}; is it a checkpoint of this method?')
+    module, number, suffix = match.groups()
     index = int(number) - 1
     if module == 'latlayer':  # 1 is the second coarsest
         return f'decode_head.pyramid.laterals.{2 - index}.{suffix}'

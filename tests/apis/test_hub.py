@@ -92,10 +92,12 @@ def test_the_card_states_protocol_scores_licence_and_files(saved):
     assert set(load_file(saved / 'model.safetensors')) == set(from_pretrained(saved).state_dict())
 
 
-def test_an_unknown_licence_and_unknown_scores_are_said(model, tmp_path):
+def test_an_unknown_licence_and_unknown_scores_are_said(model, saved, tmp_path):
     card = (save_pretrained(model, tmp_path / 'm') / 'README.md').read_text()
     assert 'Weights: not stated.' in card
     assert 'No scores of these weights are known.' in card
+    again = save_pretrained(from_pretrained(saved), tmp_path / 'again')
+    assert '| abs_rel | 0.25 |' in (again / 'README.md').read_text()  # what its author stated
     with pytest.raises(ValueError, match='abs_rel is nan, expected a finite number'):
         save_pretrained(model, tmp_path / 'm', metrics=dict(abs_rel=float('nan')))
 

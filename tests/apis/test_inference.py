@@ -1,6 +1,5 @@
 import json
 import struct
-import subprocess
 import sys
 import zlib
 from pathlib import Path
@@ -19,6 +18,7 @@ from depth.datasets.transforms import LoadDepth
 from depth.datasets.transforms.loading import read_depth
 from depth.registry import TRANSFORMS
 from tests.shared import REPO
+from tests.shared_process import run_python
 
 CONFIG = REPO / 'configs/synthetic/depthformer_tiny_rooms.py'
 
@@ -313,7 +313,7 @@ def test_the_command(weights, images, tmp_path):
         '--checkpoint',
         str(weights),
     ]
-    process = subprocess.run(
+    process = run_python(
         [
             *command,
             '--out-dir',
@@ -327,16 +327,12 @@ def test_the_command(weights, images, tmp_path):
             '48',
         ],
         cwd=tmp_path,
-        capture_output=True,
-        text=True,
     )
     assert process.returncode == 0, process.stderr
     assert (tmp_path / 'out/ply/a.ply').is_file()
-    failed = subprocess.run(
+    failed = run_python(
         [*command[:2], str(images / 'no.png'), *command[3:], '--out-dir', str(tmp_path / 'o')],
         cwd=tmp_path,
-        capture_output=True,
-        text=True,
     )
     assert failed.returncode == 1
     assert 'no.png does not exist' in failed.stderr

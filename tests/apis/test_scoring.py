@@ -1,7 +1,6 @@
 """Anybody's predictions on a folder data set that the test renders."""
 
 import json
-import subprocess
 import sys
 
 import cv2
@@ -14,10 +13,11 @@ from depth.apis import score_predictions
 from depth.apis.scoring import compare_scale, cut_like, is_reduced_frame, suspicions
 from depth.datasets.scenes import render_scene
 from depth.engine.config import load_config
-from depth.evaluation import PredictionType, depth_metrics
+from depth.evaluation import DepthMetric, PredictionType, depth_metrics
 from depth.visualization import save_depth_png
 from depth.visualization.output_files import write_image
 from tests.shared import REPO, SAMPLES, needs_samples
+from tests.shared_process import run_python
 
 FACTORS = (1.1, 1.25, 0.9, 1.05)
 PROTOCOL = 'kitti_eigen_garg_80'
@@ -62,6 +62,29 @@ def test_the_numbers_are_those_of_the_maps(scenes, tmp_path):
         )
     assert score.notes == []
     assert score.metric.outcome[0].names[0].endswith('a/0.png')
+
+
+def test_metrics_are_computed_where_asked_for(scenes, tmp_path, monkeypatch):
+    cfg, truth = scenes
+    devices = []
+
+    def process(self, batch, samples):
+        devices.append(samples[0]['pred_depth'].device.type)
+
+    monkeypatch.setattr(DepthMetric, 'process', process)
+    monkeypatch.setattr(DepthMetric, 'evaluate', lambda self, size: {})
+    score_predictions(predictions(tmp_path, truth), cfg, device='meta')
+    assert devices == ['meta'] * len(truth)
+
+
+@pytest.mark.parametrize(
+    ('device', 'message'),
+    [('gpu', r"device is 'cpu', 'cuda' or 'cuda:N', got 'gpu'"), ('cuda:99', 'CUDA devices are')],
+)
+def test_a_device_that_is_not_there_is_named(scenes, tmp_path, device, message):
+    cfg, truth = scenes
+    with pytest.raises(ValueError, match=message):
+        score_predictions(predictions(tmp_path, truth), cfg, device=device)
 
 
 def test_another_protocol_keeps_the_further_metrics_of_the_config(scenes, tmp_path):
@@ -311,19 +334,15 @@ def test_the_commands(scenes, tmp_path):
             '--out',
             tmp_path / f'{model}.json',
         ]
-        process = subprocess.run(
-            [sys.executable, *map(str, command)], cwd=REPO, capture_output=True, text=True
-        )
+        process = run_python([sys.executable, *map(str, command)], cwd=REPO)
         assert process.returncode == 0, process.stderr
         assert 'protocol folder v1' in process.stdout
     metrics = json.loads((tmp_path / 'b.json').read_text())
     assert all(isinstance(value, float) for value in metrics.values())
     command = ['tools/analysis_tools/compare_results.py', tmp_path / 'a.json', tmp_path / 'b.json']
-    process = subprocess.run(
+    process = run_python(
         [sys.executable, *map(str, command), '--out', str(tmp_path / 'ab.json')],
         cwd=REPO,
-        capture_output=True,
-        text=True,
     )
     assert process.returncode == 0, process.stderr
     compared = json.loads((tmp_path / 'ab.json').read_text())['metrics']['abs_rel']

@@ -30,6 +30,7 @@ class GrayModel(nn.Module):
         super().__init__()
         self.cfg = Config(dict(test_evaluator=dict(protocol='rooms_10')))
         self.source = 'stub'
+        self.calibration = None
         self.data_preprocessor = DepthDataPreprocessor(mean=[0, 0, 0], std=[1, 1, 1])
         self.batches = []
 

@@ -1,7 +1,6 @@
 """The measuring itself: order, ratios, what settings change, memory; on a tiny model."""
 
 import json
-import subprocess
 import sys
 
 import pytest
@@ -19,11 +18,12 @@ from benchmarks import (
 )
 from benchmarks.memory import process_peak
 from benchmarks.results import format_result
-from benchmarks.scenes import BenchmarkScenes, image_size
+from benchmarks.scenes import BenchmarkScenes, image_size, network_size_steps, scene_batch
 from benchmarks.timing import paired_ratio, summary
 from depth.engine.config import load_config
 from depth.ops import use_backend
 from tests.shared import REPO
+from tests.shared_process import run_python
 
 TINY = str(REPO / 'configs/synthetic/depthformer_tiny_rooms.py')
 SPEC = Spec(config=TINY, shape=(32, 64), options={'train_dataloader.batch_size': 2})
@@ -106,6 +106,18 @@ def test_image_sizes_are_the_pipelines(config, loader, size):
     assert image_size(load_config(REPO / config), loader) == size
 
 
+def test_images_have_the_size_that_the_network_asks_for():
+    path = REPO / 'configs/depth_anything/depth_anything_v2_vits_relative.py'
+    cfg = load_config(path, {'input_size': 56})
+    batch = scene_batch(cfg, (48, 64), 1, resizing=network_size_steps(cfg))
+    assert batch['inputs'][0].shape == (3, 56, 70)  # 74.7 in whole patches of 14
+    assert batch['inputs'][0].dtype == torch.float32
+    tiny = load_config(TINY)
+    assert scene_batch(tiny, (48, 64), 1, resizing=network_size_steps(tiny))['inputs'][0].shape == (
+        (3, 48, 64)
+    )
+
+
 def test_scenes_are_long_realistic_and_independent():
     dataset = BenchmarkScenes((32, 48), max_depth=80.0, scene_class=1)
     first, again = dataset[0], dataset[2]
@@ -165,7 +177,7 @@ def test_the_tool_prints_a_table_and_writes_json(tmp_path):
         '64',
     ]
     command += ['64', '--repeats', '2', '--no-memory', '--device', 'cpu', '--out', str(out)]
-    process = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=120)
+    process = run_python(command, cwd=REPO, timeout=120)
     assert process.returncode == 0, process.stderr
     result = json.loads(out.read_text())
     assert len(result['rows']) == 4
@@ -176,6 +188,6 @@ def test_the_tool_prints_a_table_and_writes_json(tmp_path):
 
 def test_a_mode_that_needs_a_config_says_so():
     command = [sys.executable, 'tools/analysis_tools/benchmark.py', 'train']
-    process = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=60)
+    process = run_python(command, cwd=REPO, timeout=60)
     assert process.returncode == 2
     assert 'needs a config' in process.stderr

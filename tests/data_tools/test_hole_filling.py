@@ -1,6 +1,5 @@
 """Hole filling against a dense solve of its definition and on a real frame."""
 
-import subprocess
 import sys
 
 import cv2
@@ -11,6 +10,7 @@ from depth.data_tools.hole_filling import fill_depth
 from depth.datasets.transforms.loading import read_depth
 from depth.visualization import save_depth_png
 from tests.shared import REPO, SAMPLES, needs_samples
+from tests.shared_process import run_python
 
 
 def dense_solve(gray, depth):
@@ -102,7 +102,7 @@ def run_tool(*arguments):
         str(REPO / 'tools/dataset_converters/fill_depth.py'),
         *map(str, arguments),
     ]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return run_python(command, timeout=120)
 
 
 def test_the_tool_fills_a_folder_and_names_a_missing_image(tmp_path):

@@ -1,5 +1,4 @@
 import json
-import subprocess
 import sys
 
 import cv2
@@ -11,6 +10,7 @@ from depth.apis import inference_model, init_model
 from depth.datasets import KITTIBenchmarkDataset
 from depth.datasets.scenes import render_scene
 from tests.shared import REPO
+from tests.shared_process import run_python
 
 TEST = dict(img_path='benchmark_test', cam_path='benchmark_test_cam')
 
@@ -103,7 +103,7 @@ def test_the_test_tool_writes_predictions_and_says_that_none_is_scored(benchmark
             'test_dataloader.num_workers=0',
         ),
     ]
-    process = subprocess.run(command, cwd=REPO, capture_output=True, text=True)
+    process = run_python(command, cwd=REPO)
     assert process.returncode == 0, process.stderr
     assert (
         '3 predictions, not scored: this list has no ground truth'

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from depth.engine.config import load_config
 from depth.engine.config_check import check_data_paths
 from depth.engine.errors import ConfigError
 from tests.shared import REPO, SAMPLES, needs_samples
+from tests.shared_process import run_python
 
 pytest.importorskip('zstandard', reason='packs need zstandard')
 PIPELINE = [dict(type='LoadImage'), dict(type='LoadDepth'), dict(type='PackDepthInputs')]
@@ -281,19 +281,15 @@ def test_the_tool_writes_checks_and_says_how_to_go_on(folder, tmp_path):
     tool = [sys.executable, 'tools/dataset_converters/pack.py']
     options = ['--cfg-options', f'train_dataloader.dataset.data_root={folder}']
     config = 'configs/_base_/datasets/folder.py'
-    counts = subprocess.run(
+    counts = run_python(
         [*tool, config, '--out', str(tmp_path / 'pack'), *options],
         cwd=REPO,
-        capture_output=True,
-        text=True,
     )
     assert counts.returncode == 0, counts.stderr
     assert f'train_dataloader.dataset.pack={tmp_path / "pack"}' in counts.stdout
     (tmp_path / 'pack/shard-0000.bin').write_bytes(
         bytes(len((tmp_path / 'pack/shard-0000.bin').read_bytes()))
     )
-    checked = subprocess.run(
-        [*tool, '--verify', str(tmp_path / 'pack')], cwd=REPO, capture_output=True, text=True
-    )
+    checked = run_python([*tool, '--verify', str(tmp_path / 'pack')], cwd=REPO)
     assert checked.returncode == 1
     assert 'SHA-256' in checked.stdout

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from depth.cli.main import COMMANDS, import_command
 from tests.shared import REPO
 
 PAGES = sorted([REPO / 'README.md', REPO / 'CONTRIBUTING.md', *(REPO / 'docs').glob('*.md')])
@@ -46,3 +47,13 @@ def test_tools_and_options_of_the_pages_exist(page):
 def test_the_search_for_commands_finds_them():
     scripts = {script for page in PAGES for script, _ in commands(page)}
     assert {'tools/train.py', 'tools/quickstart.sh', 'tests/faults/write_page.py'} <= scripts
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda path: path.stem)
+def test_subcommands_and_their_options_exist(page):
+    text = page.read_text(encoding='utf-8').replace('\\\n', ' ')
+    for name, rest in re.findall(r'^    depth ([a-z][a-z-]*)(.*)$', text, flags=re.MULTILINE):
+        assert name in COMMANDS, f'{page.name}: depth {name}'
+        options = import_command(name).build_parser()._option_string_actions
+        for option in re.findall(r'--[a-z][a-z-]+', rest.split(' # ')[0]):
+            assert option in options, f'{page.name}: depth {name} has no {option}'

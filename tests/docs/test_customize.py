@@ -1,7 +1,6 @@
 """The parts that docs/customize.md tells a user to write, built and used from the page's own text."""
 
 import re
-import subprocess
 import sys
 
 import cv2
@@ -17,6 +16,7 @@ from depth.engine.config_check import check_config
 from depth.engine.converters import write_converted
 from depth.registry import CONVERTERS, DATASETS, MODELS, TRANSFORMS
 from tests.shared import REPO
+from tests.shared_process import run_python
 
 PAGE = (REPO / 'docs/customize.md').read_text(encoding='utf-8')
 FILES = dict(re.findall(r'```python\n# file: (\S+)\n(.*?)```', PAGE, flags=re.DOTALL))
@@ -211,11 +211,9 @@ def test_the_head_of_the_docs_trains(tmp_path):
         'val_dataloader.persistent_workers=False',
         'val_dataloader.dataset.num_scenes=2',
     ]
-    training = subprocess.run(
+    training = run_python(
         [sys.executable, str(REPO / 'tools/train.py'), str(config), '--cfg-options', *options],
         cwd=tmp_path,  # elsewhere: projects are found from the place of the config
-        capture_output=True,
-        text=True,
     )
     assert training.returncode == 0, training.stderr
     assert (tmp_path / 'work_dirs/inverse_depth_rooms/iter_2.pth').is_file()

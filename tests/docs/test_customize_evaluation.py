@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shlex
-import subprocess
 import sys
 
 import numpy as np
@@ -20,6 +19,7 @@ from depth.evaluation import PROTOCOLS, depth_metrics
 from depth.registry import METRICS
 from depth.visualization.output_files import write_image
 from tests.shared import REPO
+from tests.shared_process import run_python
 
 TEXT = (REPO / 'docs/customize.md').read_text(encoding='utf-8')
 
@@ -105,7 +105,7 @@ def test_the_metric_of_the_docs_chooses_the_best_checkpoint(metric_config, tmp_p
         '--cfg-options',
         *options,
     ]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    result = run_python(command, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert list((tmp_path / 'work_dirs/absolute_error_rooms').glob('best_mae_*.pth'))
 
@@ -129,7 +129,7 @@ def test_the_protocol_of_the_docs_is_known_by_its_name(tmp_path):
     )
     command[:2] = [sys.executable, str(REPO / 'tools/score.py')]
     environment = dict(os.environ, PYTHONPATH=str(REPO))
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    result = run_python(command, cwd=tmp_path, env=environment)
     assert result.returncode == 0, result.stderr
     assert 'protocol attic_5 v1' in result.stdout + result.stderr
     scores = json.loads((tmp_path / 'scores.json').read_text())

@@ -1,10 +1,10 @@
 import re
-import subprocess
 import sys
 
 import pytest
 
 from tests.shared import REPO, SAMPLES, needs_samples
+from tests.shared_process import run_python
 
 TEXT = (REPO / 'docs/evaluation.md').read_text(encoding='utf-8')
 
@@ -14,9 +14,7 @@ def test_the_table_of_protocols_is_up_to_date():
         r'<!-- protocols -->\n(.*)<!-- end of protocols -->', TEXT, flags=re.DOTALL
     ).group(1)
     tool = REPO / 'tools/misc/list_protocols.py'
-    printed = subprocess.run(
-        [sys.executable, str(tool)], capture_output=True, text=True, check=True
-    ).stdout
+    printed = run_python([sys.executable, str(tool)]).stdout
     assert table == printed, (
         'run tools/misc/list_protocols.py and put its output into docs/evaluation.md'
     )

@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 from depth.engine.config import load_config
 from depth.engine.converters.convert import build_without_weights
@@ -23,6 +24,27 @@ for path in sorted(REPO.glob('projects/*/configs/*/*.py')):
         CONFIGS[path.stem] = path
 
 
+INITIALISERS = {
+    torch.Tensor.add_,
+    torch.Tensor.clamp_,
+    torch.Tensor.erfinv_,
+    torch.Tensor.fill_,
+    torch.Tensor.mul_,
+    torch.Tensor.normal_,
+    torch.Tensor.uniform_,
+    torch.Tensor.zero_,
+}
+
+
+class WithoutInitialisation(TorchFunctionMode):
+    """Mode in which tensors without values are not initialised: on ``meta`` that took half the time."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func in INITIALISERS and args[0].is_meta:
+            return args[0]
+        return func(*args, **(kwargs or {}))
+
+
 def test_every_config_has_a_row():
     assert set(ROWS) == set(CONFIGS)
 
@@ -31,7 +53,7 @@ def test_every_config_has_a_row():
 def test_parameters_are_right():
     actual = {}
     for name, path in CONFIGS.items():
-        with torch.device('meta'):
+        with torch.device('meta'), WithoutInitialisation():
             model = build_without_weights(load_config(path))
         actual[name] = f'{sum(parameter.numel() for parameter in model.parameters()) / 1e6:.1f}'
     assert actual == ROWS

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tests.shared import REPO
+from tests.shared_process import run_python
 
 CONFIG = 'configs/synthetic/depthformer_tiny_rooms.py'
 # Dropout and stochastic depth are on, so that a wrong random state would show.
@@ -46,6 +47,10 @@ def start(*command, **kwargs):
 
 def run(*command):
     """Run a command to its end; its output is shown if it fails."""
+    if command[0] == sys.executable and command[1].endswith('.py'):
+        ended = run_python(command, cwd=REPO, env=ENV)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout + ended.stderr
     process = start(*command)
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output

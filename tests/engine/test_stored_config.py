@@ -149,7 +149,7 @@ def test_a_package_that_shadows_a_project_is_not_imported(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    ('node', 'place'),
+    ('node', 'key'),
     [
         (dict(model=dict(type='os.system')), 'model.type'),
         (dict(model=dict(type='mmengine.fileio.load')), 'model.type'),

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -198,6 +199,19 @@ CASES = [
         code=0,
         says=('2 images done', '6 images below {images}/out were left out'),
         writes=('images/out/report.json',),
+    ),
+    Fault(
+        'name_too_long_for_its_side_car',
+        lambda bench: shutil.copy(bench.images / '000.png', bench.images / f'{"x" * 251}.png'),
+        INFER,
+        says=(f'out/depth/{"x" * 251}.json could not be written', 'too long', '2 images done'),
+        writes=('out/**/*',),
+    ),
+    Fault(
+        'inputs_of_another_kind',
+        nothing,
+        lambda bench: DepthInferencer(bench.checkpoint, device='cpu')(None),
+        says=('inputs are paths, folders, globs', 'got a NoneType'),
     ),
     Fault(
         'two_images_of_one_prediction_name',

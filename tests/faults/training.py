@@ -6,7 +6,6 @@ The server that starts them has everything imported, so a start takes a tenth of
 import contextlib
 import io
 import json
-import multiprocessing
 import os
 import resource
 import runpy
@@ -16,14 +15,10 @@ import time
 
 import torch
 
-import depth.apis
 import depth.engine
-import depth.evaluation
-import depth.models
 from tests.shared import REPO
+from tests.shared_process import SERVER
 
-SERVER = multiprocessing.get_context('forkserver')
-SERVER.set_forkserver_preload(['tests.faults.training'])
 OPTIONS = (
     'train_cfg.max_iters=12',
     'train_cfg.val_interval=4',

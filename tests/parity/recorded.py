@@ -20,7 +20,7 @@ REPO = Path(__file__).resolve().parents[2]
 REFERENCE = REPO.parent / 'shared' / 'reference'
 DATA = REPO / 'tests' / 'data' / 'parity'
 NUM_SAMPLES = 64
-# Larger arrays of these cases are outputs of networks; all other cases also hold inputs and are kept whole.
+# Larger arrays of these cases are outputs of networks; VALUES also hold inputs and are kept whole.
 LARGEST_WHOLE = 1024
 NETWORKS = (
     'adabins_efnetb5ap_nyu',
@@ -56,7 +56,6 @@ NAMES_ONLY = (
 )
 VALUES = (
     'epcdepth_values',
-    'foundation_pre_post',
     'losses',
     'metrics',
     'relative_losses',
@@ -64,6 +63,9 @@ VALUES = (
     'sdconvtrans_values',
     'transforms',
 )
+# Frames and point maps from which the tests start; everything else of the case is an output.
+PRE_POST = 'foundation_pre_post'
+PRE_POST_INPUTS = ('input/nyu', 'input/kitti', 'points_in', 'mask_in', 'depth_in', 'sky_in')
 
 
 @dataclass(frozen=True)
@@ -81,11 +83,16 @@ class Sampled:
     stats: np.ndarray
 
 
+def draw_samples(array: np.ndarray) -> np.ndarray:
+    """Return 64 values at even distances through the flattened array."""
+    return array.ravel()[np.linspace(0, array.size - 1, NUM_SAMPLES).astype(int)]
+
+
 def sample(array: np.ndarray) -> Sampled:
-    """Return shape, samples and statistics of an array."""
-    indices = np.linspace(0, array.size - 1, NUM_SAMPLES).astype(int)
-    stats = np.array([array.mean(), array.std(), array.min(), array.max()])
-    return Sampled(array.shape, array.ravel()[indices], stats)
+    """Return shape, samples and statistics of an array; the latter are those of its finite values."""
+    finite = array[np.isfinite(array)]
+    stats = np.array([finite.mean(), finite.std(), finite.min(), finite.max()])
+    return Sampled(array.shape, draw_samples(array), stats)
 
 
 def relative_error(actual: np.ndarray, expected: np.ndarray | Sampled) -> float:
@@ -129,11 +136,17 @@ def read_small(path: Path) -> dict[str, np.ndarray | Sampled]:
     return arrays
 
 
-def write_small(arrays: Mapping[str, np.ndarray], path: Path) -> None:
-    """Write arrays, those above 1024 values as shape, samples and statistics."""
+def write_small(arrays: Mapping[str, np.ndarray], path: Path, inputs: tuple[str, ...] = ()) -> None:
+    """Write arrays, those above 1024 values as shape, samples and statistics.
+
+    Args:
+        arrays: Arrays by name.
+        path: File to write.
+        inputs: Ends of the names of arrays that are stored whole.
+    """
     stored = {}
     for name, array in arrays.items():
-        if array.size <= LARGEST_WHOLE:
+        if array.size <= LARGEST_WHOLE or name.endswith(inputs):
             stored[name] = array
             continue
         sampled = sample(array)
@@ -194,12 +207,13 @@ def main() -> None:
     if not REFERENCE.is_dir():
         sys.exit(f'{REFERENCE} with the full arrays is not there')
     DATA.mkdir(parents=True, exist_ok=True)
-    for name in (*NETWORKS, *NAMES_ONLY, *VALUES, 'schedules'):
+    for name in (*NETWORKS, *NAMES_ONLY, *VALUES, PRE_POST, 'schedules'):
         case = json.loads((REFERENCE / f'{name}.json').read_text(encoding='utf-8'))
         text = json.dumps(case, separators=(',', ':'))
         (DATA / f'{name}.json').write_text(text + '\n', encoding='utf-8')
     for name in NETWORKS:
         write_small(np.load(REFERENCE / f'{name}.npz'), DATA / f'{name}.npz')
+    write_small(np.load(REFERENCE / f'{PRE_POST}.npz'), DATA / f'{PRE_POST}.npz', PRE_POST_INPUTS)
     for name in VALUES:
         np.savez_compressed(DATA / f'{name}.npz', **np.load(REFERENCE / f'{name}.npz'))
 

@@ -407,7 +407,7 @@ def recorded_error(found, name):
     """Return the relative L2 distance of ``found`` to what is recorded of an array."""
     arrays = load_arrays(PRE_POST)
     if name in arrays:
-        return relative_error(found, np.asarray(arrays[name]))
+        return relative_error(found, arrays[name])
     assert found.shape == tuple(arrays[f'{name}/shape'])
     places = np.linspace(0, found.size - 1, 64).astype(int)
     stats = np.array([found.mean(), found.std(), found.min(), found.max()])

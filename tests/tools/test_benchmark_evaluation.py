@@ -1,10 +1,10 @@
 import re
-import subprocess
 import sys
 
 import pytest
 
 from tests.shared import REPO
+from tests.shared_process import run_python
 
 
 @pytest.mark.slow
@@ -19,7 +19,7 @@ def test_times_and_shares_are_printed():
         '2',
     ]
     command += ['--protocol', 'rooms_10', '--dataset', 'synthetic_rooms']
-    process = subprocess.run(command, cwd=REPO, capture_output=True, text=True)
+    process = run_python(command, cwd=REPO)
     assert process.returncode == 0, process.stderr
     forward = float(
         re.search(r'forward pass at 64x96, cpu, torch \S+: ([\d.]+) ms', process.stdout).group(1)

@@ -1,8 +1,8 @@
 import json
-import subprocess
 import sys
 
 from tests.shared import REPO
+from tests.shared_process import run_python
 
 
 def _write_test(work_dir, name, seed, **metrics):
@@ -19,7 +19,7 @@ def _compare(work_dir, *arguments):
         '--work-dir',
         str(work_dir),
     ]
-    return subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=300)
+    return run_python(command, cwd=REPO, timeout=300)
 
 
 def test_changes_are_paired_by_seed(tmp_path):

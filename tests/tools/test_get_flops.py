@@ -1,8 +1,8 @@
 import json
-import subprocess
 import sys
 
 from tests.shared import REPO
+from tests.shared_process import run_python
 
 
 def test_it_prints_a_table_and_writes_json(tmp_path):
@@ -13,9 +13,7 @@ def test_it_prints_a_table_and_writes_json(tmp_path):
     ]
     options = ['--shape', '64', '96', '--out', str(tmp_path / 'out/flops.json')]
     options += ['--cfg-options', 'model.decode_head.channels=8']
-    process = subprocess.run(
-        [*command, *options], cwd=REPO, capture_output=True, text=True, timeout=120
-    )
+    process = run_python([*command, *options], cwd=REPO, timeout=120)
     assert process.returncode == 0, process.stderr
     written = json.loads((tmp_path / 'out/flops.json').read_text())
     assert written['shape'] == [1, 3, 64, 96]

@@ -1,12 +1,12 @@
 """The study of the head's initial bias, on two iterations of two scenes."""
 
 import json
-import subprocess
 import sys
 
 import pytest
 
 from tests.shared import REPO
+from tests.shared_process import run_python
 
 
 @pytest.mark.slow
@@ -28,7 +28,7 @@ def test_the_study_trains_with_and_without_the_initial_bias(tmp_path):
         str(REPO / 'configs/densedepth/densedepth_r18_rooms.py'),
         *('--seeds', '1', '--iters', '2', '--work-dir', str(tmp_path)),
     ]
-    study = subprocess.run([*command, '--cfg-options', *options], capture_output=True, text=True)
+    study = run_python([*command, '--cfg-options', *options])
     assert study.returncode == 0, study.stderr
     results = json.loads((tmp_path / 'start_study.json').read_text())
     assert len(results['guard']) == len(results['no guard']) == 1

@@ -1,9 +1,10 @@
 """Cityscapes, 2975 training images, 500 validation images as test set.
 
-Images are halved; predictions are scored at the full 2048x1024.
+Images are halved; predictions are scored at the full 2048x1024. Dataloaders are those of ddad.py.
 """
 
-min_depth, max_depth = 1e-3, 200.0
+_base_ = './ddad.py'
+max_depth = 200.0
 dataset_type = 'CityscapesDataset'
 data_root = 'data/cityscapes'
 image_size = (1024, 512)  # width, height, of training and test
@@ -23,34 +24,5 @@ test_pipeline = [
     dict(type='Resize', scale='${image_size}', resize_depth=False),
     dict(type='PackDepthInputs'),
 ]
-train_dataloader = dict(
-    batch_size=2,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='ResumableInfiniteSampler', shuffle=True),
-    dataset=dict(
-        type='${dataset_type}',
-        data_root='${data_root}',
-        split='train',
-        min_depth='${min_depth}',
-        max_depth='${max_depth}',
-        pipeline='${train_pipeline}',
-    ),
-)
-# A test set states no range, so that a model of any range can be tested on it.
-test_dataloader = dict(
-    batch_size=1,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='${dataset_type}',
-        data_root='${data_root}',
-        split='val',
-        test_mode=True,
-        pipeline='${test_pipeline}',
-    ),
-)
-val_dataloader = test_dataloader
-test_evaluator = dict(type='DepthMetric', protocol='cityscapes_200')
-val_evaluator = test_evaluator
+val_evaluator = dict(protocol='cityscapes_200')
+test_evaluator = dict(protocol='cityscapes_200')

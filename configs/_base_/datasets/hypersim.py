@@ -1,6 +1,6 @@
-"""Hypersim, official split; 7690 test images."""
+"""Hypersim, official split; 7690 test images. Dataloaders are those of ddad.py."""
 
-min_depth, max_depth = 1e-3, 80.0
+_base_ = './ddad.py'
 dataset_type = 'HypersimDataset'
 data_root = 'data/hypersim'
 image_size = (640, 480)  # at most: width, height, of training and test
@@ -20,34 +20,7 @@ test_pipeline = [
     dict(type='Resize', scale='${image_size}', keep_ratio=True, resize_depth=False),
     dict(type='PackDepthInputs'),
 ]
-train_dataloader = dict(
-    batch_size=2,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='ResumableInfiniteSampler', shuffle=True),
-    dataset=dict(
-        type='${dataset_type}',
-        data_root='${data_root}',
-        split='train',
-        min_depth='${min_depth}',
-        max_depth='${max_depth}',
-        pipeline='${train_pipeline}',
-    ),
-)
-# A test set states no range, so that a model of any range can be tested on it.
-test_dataloader = dict(
-    batch_size=1,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='${dataset_type}',
-        data_root='${data_root}',
-        split='test',
-        test_mode=True,
-        pipeline='${test_pipeline}',
-    ),
-)
-val_dataloader = test_dataloader
-test_evaluator = dict(type='DepthMetric', protocol='zoedepth_hypersim')
-val_evaluator = test_evaluator
+val_dataloader = dict(dataset=dict(split='test'))
+test_dataloader = dict(dataset=dict(split='test'))
+val_evaluator = dict(protocol='zoedepth_hypersim')
+test_evaluator = dict(protocol='zoedepth_hypersim')

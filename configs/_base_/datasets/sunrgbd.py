@@ -4,27 +4,10 @@ The data set states no depth range, so a model of any range can be tested. ``max
 NYU models.
 """
 
-min_depth, max_depth = 1e-3, 10.0
+_base_ = './ibims.py'
 dataset_type = 'SUNRGBDDataset'
 data_root = 'data/sunrgbd'
-test_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='LoadDepth'),
-    dict(type='PackDepthInputs'),
-]
-test_dataloader = dict(
-    batch_size=1,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='${dataset_type}',
-        data_root='${data_root}',
-        ann_file='SUNRGBD_val_splits.txt',
-        test_mode=True,
-        pipeline='${test_pipeline}',
-    ),
-)
-val_dataloader = test_dataloader
-test_evaluator = dict(type='DepthMetric', protocol='sunrgbd_8')
-val_evaluator = test_evaluator
+val_dataloader = dict(dataset=dict(ann_file='SUNRGBD_val_splits.txt'))
+test_dataloader = dict(dataset=dict(ann_file='SUNRGBD_val_splits.txt'))
+val_evaluator = dict(protocol='sunrgbd_8')
+test_evaluator = dict(protocol='sunrgbd_8')

@@ -18,7 +18,8 @@ model = dict(
         channels=(1024, 256, 128, 64, 32),
         neck_blocks=(0, 2, 2, 2, 0),
         head_blocks=(0, 1, 1, 1, 0),
-        loss_decode=dict(type='MoGeLoss'),
+        # The finest patches, of level 64, are for rendered labels.
+        loss_decode=dict(type='MoGeLoss', patch_levels=(4, 16)),
     ),
     train_cfg=dict(num_tokens_range=(1200, 3600)),
     test_cfg=dict(num_tokens=3600, use_camera=True),

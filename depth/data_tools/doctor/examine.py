@@ -11,7 +11,7 @@ from .listing import Split, list_splits
 from .probe import DepthValues, Record, probe_sample
 from .report import SEVERITIES, Report
 
-LIST_CHECKS = (listing.nothing_listed, listing.split_count)
+LIST_CHECKS = (listing.nothing_listed, listing.labels_without_metres, listing.split_count)
 FILE_CHECKS = (
     files.missing_files,
     files.damaged_files,
@@ -26,6 +26,7 @@ FILE_CHECKS = (
     leaks.listed_twice,
     files.implausible_intrinsics,
 )
+UNITS = dict(metric='m', inverse_depth='1/m')  # by type of labels; the others have none
 Progress = Callable[[Iterator[Record], int], Iterator[Record]]
 
 
@@ -60,7 +61,6 @@ def examine(
         for split in splits:
             results = pool.map(lambda job: edges.edge_scores(*job), edges.edge_jobs(split.samples))
             scores[split.name] = [score for score in results if score is not None]
-    # The jobs of all splits went through one pool, in the order of the splits.
     records: dict[str, list[Record]] = {}
     start = 0
     for split in splits:
@@ -73,7 +73,6 @@ def examine(
     for split in splits:
         for check in FILE_CHECKS:
             findings += check(split, records[split.name])
-    # The checks below compare splits with each other, or need more than the records.
     for split in splits:
         findings += edges.wrong_pairs(split, scores[split.name])
     findings += values.different_scales(splits, records)
@@ -136,7 +135,9 @@ def _summarise(split: Split, records: list[Record], scores: list[edges.EdgeScore
         edges=edges.describe_edges(scores),
         sizes=size_text,
     )
-    # `class` is no keyword argument.
+    summary['unit'] = UNITS.get(split.label_type, '')
+    if split.label_type != 'metric':
+        summary['beyond'] = None
     summary['class'] = split.class_name
     summary['unchecked'] = split.missing_facts()
     return summary

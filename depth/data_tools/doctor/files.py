@@ -19,7 +19,6 @@ def missing_files(split: Split, records: list[Record]) -> Iterator[Finding]:
         missing = [probe.path for probe in probes if probe.fault == 'missing']
         if missing:
             message = f'{len(missing)} of {len(probes)} {role.name}s do not exist'
-            # Single files are missing from the disk, all of them from the config.
             if len(missing) == len(probes):
                 message += ' (every one: is data_root or data_prefix right?)'
             yield Finding(

@@ -80,7 +80,6 @@ def _shared_paths(splits: list[Split], records: dict[str, list[Record]]) -> Iter
     roles = {split.name: split.role for split in splits}
     paths: dict[str, set[str]] = {}
     for split in splits:
-        # Resolved, as one folder may be reached through links and through `..`.
         images = [Path(record.image.path).resolve() for record in records[split.name]]
         paths[split.name] = set(map(str, images))
     for one, two in combinations(paths, 2):

@@ -67,6 +67,11 @@ class Split:
         return '' if self.source is None else self.source.metainfo['dataset_name']
 
     @property
+    def label_type(self) -> str:
+        """Meaning of the labels, see ``BaseDepthDataset``."""
+        return 'metric' if self.source is None else self.source.label_type
+
+    @property
     def class_name(self) -> str:
         """Name of the data set's class."""
         return type(self.source).__name__
@@ -88,6 +93,9 @@ class Split:
                 missing['SPLIT_COUNTS'] += f' of {split_name}'
         if self.source.SCENE_OF is None:
             missing['SCENE_OF'] = 'drives or scenes in two splits'
+        if self.label_type != 'metric':
+            # What follows is about metres.
+            return missing
         if self.typical is None:
             missing['TYPICAL_DEPTH'] = 'median depth, beyond what max_depth allows'
         if self.camera_height is None and self.max_depth >= FAR_RANGE:
@@ -107,7 +115,6 @@ def list_splits(cfg: dict) -> list[Split]:
     """
     configs = {}
     for name, loader in LOADERS.items():
-        # mmengine's configs say `test_dataloader = None` where there is none.
         configs[name] = (cfg.get(loader) or {}).get('dataset')
     if configs['val'] is not None and _key(configs['val']) == _key(configs['test']):
         del configs['val']
@@ -221,6 +228,23 @@ def nothing_listed(split: Split) -> Iterator[Finding]:
     else:
         advice = 'put it right first, the other checks of this split need it'
         yield Finding('error', 'listing', split.name, split.problem, advice)
+
+
+def labels_without_metres(split: Split) -> Iterator[Finding]:
+    """Say that labels are not metres, and which checks that leaves out."""
+    if split.label_type == 'metric' or not split.samples:
+        return
+    meaning = 'have no unit'
+    if split.label_type == 'inverse_depth':
+        meaning = 'are 1/m'
+    yield Finding(
+        'note',
+        'labels',
+        split.name,
+        f'label_type is {split.label_type!r}: the labels {meaning}, the values above are as stored',
+        'scale, depth range, typical depth and height of the camera do not apply and are not checked',
+        len(split.samples),
+    )
 
 
 def split_count(split: Split) -> Iterator[Finding]:

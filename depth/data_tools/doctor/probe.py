@@ -144,7 +144,6 @@ def probe_sample(sample: dict, contents: bool, pixels: bool) -> Record:
         contents: Decode the depth map.
         pixels: Decode the image.
     """
-    # The files of a packed sample need not be there.
     probe = FileProbe if sample.get('pack') else probe_file
     record = Record(sample, probe(sample['img_path']))
     if sample.get('depth_path'):
@@ -174,7 +173,6 @@ def probe_file(path: str | Path) -> FileProbe:
     try:
         length = path.stat().st_size
     except NotADirectoryError:
-        # A frame inside an archive such as NYU's .mat, which its reader opens.
         return probe
     except OSError:
         # Frames of a file that holds many are called FILE/NAME; their reader finds out whether they
@@ -222,7 +220,6 @@ def _read_header(probe: FileProbe, path: Path, tail: bytes) -> None:
         with Image.open(path) as image:
             probe.size, kind = image.size, image.format
             probe.orientation = _orientation(image)
-            # Pillow's modes: `I` and `I;16` are 16-bit files, `F` is float32, all others are 8-bit.
             probe.bits = 8
             if image.mode.startswith('I'):
                 probe.bits = 16
@@ -355,7 +352,6 @@ def floor_distance(depth: np.ndarray, intrinsics: np.ndarray) -> float | None:
     y = (rows - intrinsics[1, 2]) / intrinsics[1, 1] * z
     points = np.stack([x, y, z], axis=1)  # (M, 3)
     corners = points[rng.randint(len(points), size=(FLOOR_TRIALS, 3))]  # (T, 3, 3)
-    # The cross product of two sides is the plane's normal; three points in a line give length 0.
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     lengths = np.linalg.norm(normals, axis=1)
     is_level = np.abs(normals[:, 1]) > np.cos(FLOOR_TILT) * lengths

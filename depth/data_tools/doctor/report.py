@@ -57,8 +57,8 @@ class Report:
         findings: Errors first.
         summaries: Per split: ``split``, ``dataset``, ``images``, ``decoded`` depth maps, their
             ``min``, ``low`` (1 %), ``median``, ``high`` (99 %) and ``max`` (metres; min and max
-            over all maps, the others of the middle map), share ``beyond`` the range, ``valid``
-            share, ``edges`` (text), ``sizes`` (text) and ``unchecked``: name of a missing attribute
+            over all maps, the others of the middle map) with their ``unit``, share ``beyond`` the
+            range, ``valid`` share, ``edges`` (text), ``sizes`` (text) and ``unchecked``: name of a missing attribute
             of the data set class -> check that needs it.
     """
 
@@ -84,7 +84,7 @@ def format_report(report: Report) -> str:
     for summary in report.summaries:
         row = [summary[name] for name in ('split', 'dataset', 'images', 'decoded')]
         for name in ('min', 'low', 'median', 'high', 'max'):
-            row.append(_format(summary[name], '{:.2f} m'))
+            row.append(_format(summary[name], f'{{:.2f}} {summary["unit"]}').strip())
         for name in ('beyond', 'valid'):
             row.append(_format(summary[name], '{:.1%}'))
         rows.append([str(cell) for cell in row])
@@ -104,7 +104,6 @@ def format_report(report: Report) -> str:
         lines.append(
             f'{finding.severity.upper():8}{finding.kind:11}{finding.split:13}{finding.description}'
         )
-        # 8 + 11 + 13 columns stand before the description; what belongs to it is set below it.
         lines += [f'{"":32}{example}' for example in finding.examples]
         lines += textwrap.wrap(
             finding.advice, WIDTH, initial_indent=f'{"":32}-> ', subsequent_indent=f'{"":35}'

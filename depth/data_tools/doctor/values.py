@@ -31,6 +31,8 @@ COMMON_SCALES = (1.0, 100.0, 256.0, 1000.0, 5000.0, 10000.0)
 
 def wrong_scale(split: Split, records: list[Record]) -> Iterator[Finding]:
     """Find a split whose depth cannot be in metres with this scale and range, and single maps of another unit."""
+    if split.label_type != 'metric':
+        return
     measured = [record for record in records if record.values and record.values.median > 0]
     if not measured:
         return
@@ -58,6 +60,8 @@ def different_scales(splits: list[Split], records: dict[str, list[Record]]) -> I
     """Find two splits of one data set whose depths differ by a factor, more than their spread allows."""
     logs = {}
     for split in splits:
+        if split.label_type != 'metric':
+            continue
         medians = []
         for record in records[split.name]:
             if record.values and record.values.median:
@@ -179,7 +183,6 @@ def _scale_factors(measured: list[Record]) -> tuple[np.ndarray, np.ndarray]:
     columns = []
     for name in ('low', 'median', 'high', 'camera_height'):
         values = _list_values(measured, name)
-        # The camera's height is used where every map shows a road.
         if len(values) == len(measured):
             columns.append(values)
     logs = np.log(np.array(columns, np.float64).T)  # (maps, features)
@@ -216,7 +219,6 @@ def _floor_factors(measured: list[Record]) -> tuple[np.ndarray, np.ndarray]:
     shifts = np.log(distances) - np.nanmedian(np.log(distances))
     spread = max(float(_spread(shifts[np.isfinite(shifts), None])[0]), LEAST_SPREAD)
     limit = max(np.log(ODD_FACTOR), ODD_SIGMA * spread)
-    # NaN, a map without a floor, becomes a shift of 0.
     return np.exp(shifts), np.nan_to_num(np.abs(shifts)) > limit
 
 
@@ -228,6 +230,8 @@ def _spread(deviations: np.ndarray) -> np.ndarray:
 
 def beyond_range(split: Split, records: list[Record]) -> Iterator[Finding]:
     """Find a split with much ground truth beyond the range, which does not count."""
+    if split.label_type != 'metric':
+        return
     shares = []
     for record in records:
         if record.values and record.values.valid > 0:

@@ -63,7 +63,6 @@ class HypersimPreparer(Preparer):
         if path.is_file():
             with path.open(newline='', encoding='utf-8') as file:
                 for row in csv.DictReader(file):
-                    # One row per image: a scene is needed as soon as one of its images was released.
                     is_chosen = not self.parts or row['split_partition_name'] in self.parts
                     if is_chosen and row['included_in_public_release'] == 'True':
                         scenes.add(row['scene_name'])

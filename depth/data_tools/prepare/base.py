@@ -100,7 +100,6 @@ class Preparer:
         """Return the needed archives."""
         archives = []
         for archive in self.dataset.ARCHIVES:
-            # An archive without a part is needed for all of them.
             if not archive.part or archive.part in self.parts:
                 archives.append(archive)
         return archives

@@ -68,7 +68,6 @@ def download(
 
 def remote_size(url: str, timeout: float = 20.0) -> int | None:
     """Return how many bytes the server announces, None if it does not say."""
-    # HEAD: the headers of the file without the file.
     request = urllib.request.Request(url, method='HEAD', headers={'User-Agent': AGENT})
     try:
         with urllib.request.urlopen(request, timeout=timeout) as answer:

@@ -202,7 +202,6 @@ class KITTIRawPreparer(Preparer):
 
     def archives(self) -> list[Archive]:
         """Return the drives that the lists name, and the calibration of their days."""
-        # A line is `DATE/DATE_drive_NNNN_sync FRAME SIDE`.
         drives = sorted({line.split()[0].split('/')[1] for line in self.list_lines()})
         days = sorted({drive[:10] for drive in drives})
         archives = list(map(calibration_archive, days))

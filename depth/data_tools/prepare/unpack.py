@@ -90,7 +90,6 @@ def _members(archive: Path, target_path: TargetPath) -> Iterator[tuple[str, Bina
         with zipfile.ZipFile(archive) as opened:
             for info in opened.infolist():
                 if not info.is_dir() and target_path(info.filename):
-                    # Reading a member to its end checks its CRC.
                     with opened.open(info) as stream:
                         yield info.filename, stream
     elif archive.suffix in ('.tar', '.gz', '.tgz'):

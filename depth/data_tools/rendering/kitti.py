@@ -55,7 +55,6 @@ class KITTILayout(Layout):
             self._write_benchmark_image(root, index, scene['img'])
 
     def _write_benchmark_image(self, root: Path, index: int, img: np.ndarray) -> None:
-        # The benchmark's window: at the bottom, in the middle. The principal point moves with it.
         height, width = min(CROP[0], img.shape[0]), min(CROP[1], img.shape[1])
         top, left = img.shape[0] - height, (img.shape[1] - width) // 2
         write_picture(root / 'benchmark_test' / f'{index:010d}.png', img[top:, left : left + width])

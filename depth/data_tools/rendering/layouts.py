@@ -171,7 +171,6 @@ class FolderLayout(Layout):
     def __init__(self, only: str | None = None, **kwargs) -> None:
         super().__init__(**kwargs)
         self.only = only
-        # 16 bits of millimetres end at 65 m.
         self.depth_scale = 1000.0 if self.world == 'rooms' else 256.0
 
     def _folder(self, root: Path, split: str) -> Path:

@@ -14,24 +14,20 @@ from .swin import convert_swin
 @register_converter('depthformer')
 def convert_depthformer(state: PublishedState) -> dict[str, Tensor]:
     """Rename the Swin; stem, neck and head have the published names."""
-    return {
-        **convert_swin(state, 'backbone.', 'backbone.transformer.'),
-        **state.take_all('backbone.conv1.'),
-        **state.take_all('backbone.bn1.'),
-        **state.take_all('neck.'),
-        **state.take_all('decode_head.'),
-    }
+    converted = convert_swin(state, 'backbone.', 'backbone.transformer.')
+    for prefix in ('backbone.conv1.', 'backbone.bn1.', 'neck.', 'decode_head.'):
+        converted |= state.take_all(prefix)
+    return converted
 
 
 @register_converter('newcrfs')
 def convert_newcrfs(state: PublishedState) -> dict[str, Tensor]:
     """Rename the Swin; neck and head have the published names. Position indices follow from the window."""
     state.drop(r'^decode_head\..*\.relative_position_index$')
-    return {
-        **convert_swin(state, 'backbone.', 'backbone.'),
-        **state.take_all('neck.'),
-        **state.take_all('decode_head.'),
-    }
+    converted = convert_swin(state, 'backbone.', 'backbone.')
+    converted |= state.take_all('neck.')
+    converted |= state.take_all('decode_head.')
+    return converted
 
 
 _BTS_DILATIONS = (3, 6, 12, 18, 24)
@@ -54,7 +50,8 @@ def convert_bts(state: PublishedState) -> dict[str, Tensor]:
     converted = state.take_all(
         'backbone.', lambda name: f'backbone.net.{name.removeprefix("backbone.")}'
     )
-    for old, new in {**_BTS_CELLS, 'reduc1x1.': 'reduce.'}.items():
+    chains = _BTS_CELLS | {'reduc1x1.': 'reduce.'}
+    for old, new in chains.items():
         for index, name in enumerate(state.names(f'decode_head.{old}')):
             converted[f'decode_head.{new}{2 * index}.weight'] = state.take(name)
     return converted | state.take_all('decode_head.', _bts_head_name)
@@ -93,10 +90,8 @@ def convert_adabins(state: PublishedState) -> dict[str, Tensor]:
     state.drop(r'^backbone\.original_model\.(bn2|global_pool|classifier)\.')
     state.drop(r'^decode_head\.conv_depth\.')
     prefix = 'backbone.original_model.' if state.names('backbone.original_model.') else 'backbone.'
-    return {
-        **state.take_all(prefix, lambda name: f'backbone.net.{name.removeprefix(prefix)}'),
-        **state.take_all('decode_head.'),
-    }
+    converted = state.take_all(prefix, lambda name: f'backbone.net.{name.removeprefix(prefix)}')
+    return converted | state.take_all('decode_head.')
 
 
 _DPT_RULES = (
@@ -113,7 +108,7 @@ _DPT_RULES = (
 @register_converter('dpt')
 def convert_dpt(state: PublishedState) -> dict[str, Tensor]:
     """Rename the vision transformer; the head has the published names."""
-    return {**state.take_all('backbone.', _dpt_backbone_name), **state.take_all('decode_head.')}
+    return state.take_all('backbone.', _dpt_backbone_name) | state.take_all('decode_head.')
 
 
 def _dpt_backbone_name(name: str) -> str:
@@ -133,9 +128,7 @@ def convert_simipu(state: PublishedState) -> dict[str, Tensor]:
     if state.names('img_backbone.'):
         state.drop(r'^(?!img_backbone\.)')
         return state.take_all('img_backbone.', lambda name: name.removeprefix('img_backbone.'))
-    return {
-        **state.take_all(
-            'backbone.', lambda name: f'backbone.net.{name.removeprefix("backbone.")}'
-        ),
-        **state.take_all('decode_head.'),
-    }
+    converted = state.take_all(
+        'backbone.', lambda name: f'backbone.net.{name.removeprefix("backbone.")}'
+    )
+    return converted | state.take_all('decode_head.')

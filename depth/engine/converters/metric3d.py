@@ -98,10 +98,9 @@ def convert_metric3d(state: PublishedState) -> dict[str, Tensor]:
     """Rename encoder and decoder of a ViT (v2) or a ConvNeXt (v1)."""
     encoder, decoder = 'depth_model.encoder.', 'depth_model.decoder.'
     if state.names(f'{encoder}downsample_layers.'):
-        return {
-            **state.take_all(encoder, lambda name: _renamed(name, encoder, _CONVNEXT_RULES)),
-            **state.take_all(decoder, lambda name: _renamed(name, decoder, _HOURGLASS_RULES)),
-        }
+        converted = state.take_all(encoder, lambda name: _renamed(name, encoder, _CONVNEXT_RULES))
+        converted |= state.take_all(decoder, lambda name: _renamed(name, decoder, _HOURGLASS_RULES))
+        return converted
     return _convert_v2(state, encoder, decoder)
 
 
@@ -119,12 +118,13 @@ def _convert_v2(state: PublishedState, encoder: str, decoder: str) -> dict[str, 
         state.drop(rf'^{re.escape(encoder)}norm\.')
     position = state.take(f'{encoder}pos_embed')
     class_token = state.take(f'{encoder}cls_token')
-    return {
+    converted = {
         'backbone.net.cls_token': class_token + position[:, :1],
         'backbone.net.pos_embed': position[:, 1:],
-        **state.take_all(encoder, lambda name: _renamed(name, encoder, _ENCODER_RULES)),
-        **state.take_all(decoder, lambda name: _renamed(name, decoder, _DECODER_RULES)),
     }
+    converted |= state.take_all(encoder, lambda name: _renamed(name, encoder, _ENCODER_RULES))
+    converted |= state.take_all(decoder, lambda name: _renamed(name, decoder, _DECODER_RULES))
+    return converted
 
 
 _PREFIXES = {'depth_model.encoder.': 'backbone.net.', 'depth_model.decoder.': 'decode_head.'}

@@ -96,18 +96,14 @@ def convert_moge2(state: PublishedState) -> dict[str, Tensor]:
     preprocessor's.
     """
     state.drop(r'^encoder\.(image_mean|image_std|backbone\.mask_token)$')
-    return {
-        **convert_dinov2(state, 'encoder.backbone.'),
-        **state.take_all(
-            'encoder.output_projections.',
-            lambda name: name.replace('encoder.output_projections.', 'decode_head.projections.'),
-        ),
-        **state.take_all('neck.', _stack_name),
-        **state.take_all('points_head.', _stack_name),
-        **state.take_all('normal_head.', _stack_name),
-        **state.take_all('mask_head.', _stack_name),
-        **state.take_all('scale_head.', _stack_name),
-    }
+    converted = convert_dinov2(state, 'encoder.backbone.')
+    converted |= state.take_all(
+        'encoder.output_projections.',
+        lambda name: name.replace('encoder.output_projections.', 'decode_head.projections.'),
+    )
+    for stack in ('neck', 'points_head', 'normal_head', 'mask_head', 'scale_head'):
+        converted |= state.take_all(f'{stack}.', _stack_name)
+    return converted
 
 
 def _stack_name(name: str) -> str:

@@ -96,7 +96,5 @@ _MMDEPTH_BINSFORMER_RULES = (
 @register_converter('mmdepth_binsformer', config_folder='binsformer')
 def convert_mmdepth_binsformer(state: PublishedState) -> dict[str, Tensor]:
     """Rename Swin and head."""
-    return {
-        **convert_swin(state, 'backbone.', 'backbone.'),
-        **convert_mask_head(state, _MMDEPTH_BINSFORMER_RULES),
-    }
+    converted = convert_swin(state, 'backbone.', 'backbone.')
+    return converted | convert_mask_head(state, _MMDEPTH_BINSFORMER_RULES)

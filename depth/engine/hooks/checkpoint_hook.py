@@ -1,5 +1,6 @@
 """Checkpoint hook that removes an old checkpoint only after the new one is saved."""
 
+import logging
 from collections import deque
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
 from mmengine.runner import Runner
 
 from depth.atomic_write import write_atomically
+from depth.engine.console import file_only
 from depth.engine.norm_statistics import synchronize_norm_statistics
 from depth.registry import HOOKS
 
@@ -65,7 +67,9 @@ class CheckpointHook(MMEngineCheckpointHook):
         # The parent would remove surplus checkpoints here, before there is a new one.
         max_keep_ckpts = self.max_keep_ckpts
         self.max_keep_ckpts = -1
-        super().before_train(runner)
+        # It warns of a class of its own that it still uses.
+        with file_only(runner.logger, logging.ERROR):
+            super().before_train(runner)
         self.max_keep_ckpts = max_keep_ckpts
         self.keep_ckpt_ids = deque(runner.message_hub.get_info('keep_ckpt_ids', []))
 

@@ -111,6 +111,7 @@ class DepthProEncoder(BaseModule):
         num_images = len(images)
         half = F.interpolate(images, scale_factor=0.5, mode='bilinear', align_corners=False)
         quarter = F.interpolate(images, scale_factor=0.25, mode='bilinear', align_corners=False)
+        # All windows of the three scales go through the patch encoder as one batch.
         windows = [
             split_windows(images, self.window, FINE_STEP),
             split_windows(half, self.window, HALF_STEP),
@@ -120,6 +121,7 @@ class DepthProEncoder(BaseModule):
             torch.cat(windows), indices=self.hook_blocks, norm=False, output_fmt='NCHW'
         )
         fine, medium, coarse = self._to_map(tokens).split([len(batch) for batch in windows])
+        # Inner blocks are read at the finest scale alone, whose windows come first in the batch.
         latents = [
             merge_windows(maps[: len(fine)], num_images, FINE_WINDOWS, FINE_STEP) for maps in hooked
         ]
@@ -138,6 +140,7 @@ class DepthProEncoder(BaseModule):
 
     def _to_map(self, tokens: Tensor) -> Tensor:
         """Return the patch tokens of (N, P + g^2, C) as maps (N, C, g, g)."""
+        # Class and register tokens stand before those of the patches.
         patches = tokens[:, -self.grid * self.grid :]
         return patches.transpose(1, 2).unflatten(2, (self.grid, self.grid))
 
@@ -151,8 +154,13 @@ def split_windows(images: Tensor, window: int, step: float) -> Tensor:
         step: Distance of neighbouring windows as a share of the window.
     """
     stride = int(window * step)
-    windows = images.unfold(2, window, stride).unfold(3, window, stride)  # (N, C, K, K, w, w)
-    return windows.permute(2, 3, 0, 1, 4, 5).flatten(0, 2)
+    # Slices rather than `unfold`, which other runtimes do not have.
+    starts = range(0, int(images.shape[-1]) - window + 1, stride)
+    windows = []
+    for top in starts:
+        for left in starts:
+            windows.append(images[..., top : top + window, left : left + window])
+    return torch.cat(windows)
 
 
 def merge_windows(maps: Tensor, num_images: int, windows: int, step: float) -> Tensor:
@@ -166,7 +174,7 @@ def merge_windows(maps: Tensor, num_images: int, windows: int, step: float) -> T
         windows: Windows K a side.
         step: Distance of neighbouring windows as a share of the window.
     """
-    side = maps.shape[-1]
+    side = int(maps.shape[-1])  # the same for every image
     cut = round(side * (1 - step) / 2)
     maps = maps.unflatten(0, (windows, windows, num_images))
     rows = []

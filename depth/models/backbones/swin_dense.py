@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from timm.models.swin_transformer import SwinTransformerBlock, window_partition, window_reverse
 from torch import Tensor, nn
 
+from depth.export_mode import is_exporting, shifted_window_mask
+
 
 def make_swin_dense(model: nn.Module) -> None:
     """Make every Swin block of ``model`` pad before it shifts, in place.
@@ -76,6 +78,8 @@ def _padded_window_attention(self: SwinTransformerBlock, x: Tensor) -> Tensor:
 
 def _shift_mask(block: SwinTransformerBlock, x: Tensor) -> Tensor:
     """Return the additive mask (windows, L, L) of a shifted map, cached by size and device."""
+    if is_exporting():
+        return shifted_window_mask(*x.shape[1:3], block.window_size, block.shift_size)
     if torch.compiler.is_compiling() or (x.is_cuda and torch.cuda.is_current_stream_capturing()):
         # A compiled or captured graph computes its own mask: a look-up would compile every size
         # twice, and a captured graph would go on reading a mask that left the cache.

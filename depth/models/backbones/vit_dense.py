@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from depth.export_mode import bicubic_matrix, is_exporting
+
 
 def find_vit(net: nn.Module, option: str) -> VisionTransformer:
     """Return the transformer inside timm's feature getter.
@@ -67,7 +69,7 @@ def features_with_class_token(net: nn.Module, images: Tensor) -> list[tuple[Tens
 
 def resize_position(position: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
     """Resize position embeddings (1, h * w, C) from grid ``old`` (h, w) to ``new``, bicubic."""
-    if tuple(old) == tuple(new):
+    if not is_exporting() and tuple(old) == tuple(new):
         return position
     grid = position.transpose(1, 2).unflatten(2, tuple(old))
     resized = F.interpolate(
@@ -84,6 +86,8 @@ def resize_position_with_offset(
     The published code guards against rounding by asking for (n + 0.1) / old times as many rows. The
     grid gets n rows, but the sampling step is old / (n + 0.1) instead of old / n.
     """
+    if is_exporting():
+        return _resize_exported(position, old, new)
     if tuple(old) == tuple(new):
         return position
     grid = position.transpose(1, 2).unflatten(2, tuple(old))
@@ -92,6 +96,19 @@ def resize_position_with_offset(
         grid.float(), scale_factor=scale, mode='bicubic', align_corners=False, antialias=False
     )
     return resized.to(position.dtype).flatten(2).transpose(1, 2)
+
+
+def _resize_exported(position: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
+    """Compute :func:`resize_position_with_offset` for a grid ``new`` that may be symbols."""
+    grid = position.unflatten(1, tuple(old)).float()  # (1, h, w, C)
+    # The grid of the weights stays as it is: without the offset, the matrices are the identity.
+    height, width = (torch.as_tensor(after) for after in new)
+    differs = (height != old[0]) | (width != old[1])
+    offset = 0.1 * differs.float()
+    rows = bicubic_matrix(old[0], new[0], (height + offset) / old[0])
+    columns = bicubic_matrix(old[1], new[1], (width + offset) / old[1])
+    resized = torch.einsum('ih,jw,nhwc->nijc', rows, columns, grid)
+    return resized.to(position.dtype).flatten(1, 2)
 
 
 def _add_plain_position(self: VisionTransformer, x: Tensor) -> Tensor:

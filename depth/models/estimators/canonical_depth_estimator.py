@@ -26,6 +26,8 @@ class CanonicalDepthEstimator(DepthEstimator):
     Reference: Metric3D, https://arxiv.org/abs/2307.10984
     """
 
+    takes_camera = needs_camera = True
+
     def __init__(self, **kwargs) -> None:
         super().__init__(**kwargs)
         if self.neck is None:

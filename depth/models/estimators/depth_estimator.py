@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from depth.calibration import DepthCalibration
 from depth.registry import MODELS
 from depth.structures import RELATIVE_FIELDS, DepthDataSample
 
@@ -47,6 +48,11 @@ class DepthEstimator(BaseModel):
     TRAIN_OPTIONS: tuple[str, ...] = ()
     needs_depth = True  # a training without any ground truth is an error
     prediction_type = 'metric'  # the head's, see depth.evaluation.PredictionType
+    # Applied to what mode='predict' returns; that of the checkpoint in inference and tests.
+    calibration: DepthCalibration | None = None
+    # Whether predictions use the camera of a sample, and whether they cannot do without.
+    takes_camera = False
+    needs_camera = False
     TEST_OPTIONS: tuple[str, ...] = (
         'mode',
         'crop_size',
@@ -76,6 +82,8 @@ class DepthEstimator(BaseModel):
         self.neck = necks[-1] if necks else None
         self.decode_head = self.build_head(decode_head)
         self.prediction_type = getattr(self.decode_head, 'prediction_type', self.prediction_type)
+        if getattr(self.decode_head, 'needs_camera', False):
+            self.takes_camera = self.needs_camera = True
         # A subclass with an ``extract_feat`` of its own may change the channels on the way.
         if type(self).extract_feat is DepthEstimator.extract_feat:
             check_feature_channels(
@@ -137,11 +145,14 @@ class DepthEstimator(BaseModel):
             raise ValueError(
                 f'mode {mode!r} needs one data sample an image: {len(inputs)} images, {count} samples'
             )
-        return (
-            self.loss(inputs, data_samples)
-            if mode == 'loss'
-            else self.predict(inputs, data_samples)
-        )
+        if mode == 'loss':
+            return self.loss(inputs, data_samples)
+        samples = self.predict(inputs, data_samples)
+        if self.calibration is not None:
+            for sample in samples:
+                sample.pred_depth = self.calibration(sample.pred_depth)
+                sample.set_metainfo(dict(calibration=self.calibration.describe()))
+        return samples
 
     def train(self, mode: bool = True) -> 'DepthEstimator':
         """Switch to training mode; frozen layers of the backbone stay in eval mode."""
@@ -213,6 +224,22 @@ class DepthEstimator(BaseModel):
         return dict(
             depth=self._depth_of(outputs, size), **self.decode_head.further_maps(outputs, size)
         )
+
+    def predict_outputs(
+        self, inputs: Tensor, data_samples: list[DepthDataSample] | None = None
+    ) -> dict[str, Tensor]:
+        """Return all that an exported file predicts, at the size of ``inputs``.
+
+        That is ``depth`` (N, 1, H, W) as tests score it, and the method's further predictions, of
+        whole images that are not mirrored.
+        """
+        if getattr(self.decode_head, 'map_names', ()):
+            return self.predict_maps(inputs, data_samples)
+        return dict(depth=self.predict_depth(inputs, data_samples))
+
+    def fixed_size_reason(self) -> str | None:
+        """Return why an exported file has one size, None if its size is free."""
+        return None
 
     def _depth_of(self, outputs: dict[str, Tensor], size: Sequence[int]) -> Tensor:
         """Return the depth (N, 1, H, W) of a head's outputs at ``size``."""

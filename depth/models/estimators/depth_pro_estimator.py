@@ -1,9 +1,12 @@
 """Estimator of Depth Pro: metric depth by a given or estimated focal length."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from depth.export_mode import has_size
 from depth.registry import MODELS
 from depth.structures import DepthDataSample
 
@@ -36,6 +39,7 @@ class DepthProEstimator(DepthEstimator):
     """
 
     TEST_OPTIONS = ('mode', 'flip', 'use_camera')
+    takes_camera = True
 
     def __init__(
         self,
@@ -67,7 +71,7 @@ class DepthProEstimator(DepthEstimator):
     def extract_feat(self, inputs: Tensor) -> tuple[list[Tensor], Tensor]:
         """Return the encoder's features of the images stretched to its size."""
         size = (self.backbone.image_size, self.backbone.image_size)
-        if tuple(inputs.shape[-2:]) != size:
+        if not has_size(inputs, size):
             inputs = F.interpolate(inputs, size=size, mode='bilinear', align_corners=False)
         return self.backbone(inputs)
 
@@ -77,6 +81,17 @@ class DepthProEstimator(DepthEstimator):
         """Return canonical inverse depth (N, 1, H, W) at the size of ``inputs``."""
         inverse_depth = self.decode_head(self.extract_feat(inputs))['inverse_depth']
         return _resize(inverse_depth, tuple(inputs.shape[-2:]))
+
+    def predict_outputs(
+        self, inputs: Tensor, data_samples: list[DepthDataSample] | None = None
+    ) -> dict[str, Tensor]:
+        """Return metric ``depth`` and ``intrinsics``."""
+        samples = data_samples or [DepthDataSample() for _ in range(len(inputs))]
+        self._predict_equal(inputs, samples)
+        return dict(
+            depth=torch.stack([sample.pred_depth for sample in samples]).unsqueeze(1),
+            intrinsics=torch.stack([sample.pred_intrinsics for sample in samples]),
+        )
 
     def _predict_equal(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> None:
         """Set the predictions of images of one size."""
@@ -95,7 +110,7 @@ class DepthProEstimator(DepthEstimator):
 
 def focal_from_fov(fov: Tensor) -> Tensor:
     """Return the focal length as a share of the width, of a horizontal field of view in degrees."""
-    return 0.5 / torch.tan(torch.deg2rad(fov.clamp(*FOV_RANGE)) / 2)
+    return 0.5 / torch.tan(fov.clamp(*FOV_RANGE) * (math.pi / 180) / 2)
 
 
 def to_metric(inverse_depth: Tensor, focal: Tensor, size: tuple[int, int]) -> Tensor:
@@ -120,6 +135,6 @@ def _centered_camera(focal: Tensor, size: tuple[int, int]) -> Tensor:
 
 def _resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize (N, 1, h, w) with half-pixel centres, as pipelines resize images."""
-    if tuple(maps.shape[-2:]) == size:
+    if has_size(maps, size):
         return maps
     return F.interpolate(maps, size=size, mode='bilinear', align_corners=False)

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from depth.export_mode import resize_antialiased
 from depth.registry import MODELS
 from depth.structures import DepthDataSample
 
@@ -50,6 +51,7 @@ class MoGeEstimator(DepthEstimator):
 
     TRAIN_OPTIONS = ('num_tokens_range',)
     TEST_OPTIONS = ('mode', 'flip', 'num_tokens', 'use_camera')
+    takes_camera = True
 
     def __init__(
         self,
@@ -94,13 +96,7 @@ class MoGeEstimator(DepthEstimator):
         rows, columns = token_grid(num_tokens, width / height)
         patch_height, patch_width = self.backbone.patch_size
         # Normalisation before the resize gives the same pixels: weights of the kernel sum to one.
-        return F.interpolate(
-            inputs,
-            size=(patch_height * rows, patch_width * columns),
-            mode='bilinear',
-            align_corners=False,
-            antialias=True,
-        )
+        return resize_antialiased(inputs, (patch_height * rows, patch_width * columns))
 
     def loss(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> dict[str, Tensor]:
         """Return the head's losses against points of the ground truth."""
@@ -118,6 +114,23 @@ class MoGeEstimator(DepthEstimator):
     ) -> Tensor:
         """Return z (N, 1, H, W) of the affine point map: depth without scale and shift."""
         return self.predict_geometry(inputs)['points'][:, 2:]
+
+    def predict_outputs(
+        self, inputs: Tensor, data_samples: list[DepthDataSample] | None = None
+    ) -> dict[str, Tensor]:
+        """Return metric ``depth``, ``mask``, ``normals`` and ``intrinsics``."""
+        samples = data_samples or [DepthDataSample() for _ in range(len(inputs))]
+        self._predict_equal(inputs, samples)
+        return dict(
+            depth=torch.stack([sample.pred_depth for sample in samples]).unsqueeze(1),
+            mask=torch.stack([sample.pred_mask for sample in samples]).unsqueeze(1),
+            normals=torch.stack([sample.pred_normals for sample in samples]),
+            intrinsics=torch.stack([sample.pred_intrinsics for sample in samples]),
+        )
+
+    def fixed_size_reason(self) -> str | None:
+        """Return why an exported file has one size."""
+        return 'the rows and columns of the patch grid follow from the aspect ratio by rounding'
 
     def _predict_equal(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> None:
         """Set the predictions of images of one size."""

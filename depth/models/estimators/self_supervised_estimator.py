@@ -163,6 +163,13 @@ class SelfSupervisedEstimator(DepthEstimator):
             sample.set_metainfo(dict(prediction_type=self.prediction_type, tta=tta))
         return data_samples
 
+    def predict_outputs(
+        self, inputs: Tensor, data_samples: list[DepthDataSample] | None = None
+    ) -> dict[str, Tensor]:
+        """Return ``depth`` of the output that ``test_cfg`` chooses."""
+        inverse = self.predict_inverse_depth(inputs)
+        return dict(depth=self._resize_to_depth(inverse, inputs.shape[-2:]))
+
     def predict_inverse_depth(self, inputs: Tensor) -> Tensor:
         """Return inverse depth (N, 1, h, w) in 1/m of the output that ``test_cfg`` chooses."""
         sigmoids = self.decode_head(self.extract_feat(inputs))['sigmoids']

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
+from depth.export_mode import has_size
 from depth.registry import MODELS
 from depth.structures import DepthDataSample
 
@@ -85,10 +86,17 @@ class ZoeDepthEstimator(DepthEstimator):
         depth = self.network_depth(padded, data_samples)
         if self.test_cfg['depth_resize'] == 'bilinear':
             depth = resize_corners(depth, padded.shape[-2:])
-        elif depth.shape[-2:] != padded.shape[-2:]:
+        elif not has_size(depth, padded.shape[-2:]):
             depth = F.interpolate(depth, size=padded.shape[-2:], mode='bicubic')
         height, width = inputs.shape[-2:]
         return self.decode_head.clamp(depth[..., pad_y : pad_y + height, pad_x : pad_x + width])
+
+    def fixed_size_reason(self) -> str | None:
+        """Return the option of ``test_cfg`` that computes sizes in Python, if one is set."""
+        for option in ('keep_ratio', 'pad_input'):
+            if self.test_cfg[option]:
+                return f'test_cfg.{option} derives sizes from that of the image by rounding'
+        return None
 
     def network_depth(self, inputs: Tensor, data_samples: list[DepthDataSample] | None) -> Tensor:
         """Return the head's depth (N, 1, h, w) in metres, h and w the network's size."""

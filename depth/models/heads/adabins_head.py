@@ -9,11 +9,13 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from depth.export_mode import is_exporting
 from depth.registry import MODELS
 from depth.structures import DepthDataSample
 
 from ..layers.bins import bin_centers_from_edges, bin_edges_from_widths, depth_from_bins
 from ..layers.densedepth import DenseDepthDecoder
+from ..layers.transformer import attend_exported
 from .base_depth_head import BaseDepthHead
 
 
@@ -62,7 +64,15 @@ class PatchTransformer(nn.Module):
         tokens = self.embedding_convPxP(feat).flatten(2).transpose(1, 2)  # (N, L, E)
         # As published, the table is cut to L rows: a position code belongs to a token's number,
         # not to its place, so that a map of another width reads the codes differently.
-        return self.transformer_encoder(tokens + self.positional_encodings[: tokens.shape[1]])
+        tokens = tokens + self.positional_encodings[: tokens.shape[1]]
+        if not is_exporting():
+            return self.transformer_encoder(tokens)
+        for layer in self.transformer_encoder.layers:
+            # Post-norm, as `nn.TransformerEncoderLayer` computes it.
+            attended = attend_exported(layer.self_attn, tokens, tokens, tokens, None)
+            tokens = layer.norm1(tokens + attended)
+            tokens = layer.norm2(tokens + layer.linear2(layer.linear1(tokens).relu()))
+        return tokens
 
 
 class MiniViT(nn.Module):

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from depth.export_mode import has_size
 from depth.registry import MODELS
 from depth.structures import DepthDataSample
 
@@ -101,7 +102,7 @@ class BaseDepthHead(BaseModule, metaclass=ABCMeta):
 
     def resize(self, depth: Tensor, size: Sequence[int]) -> Tensor:
         """Resize depth (N, 1, h, w) bilinearly to ``size`` (H, W)."""
-        if tuple(depth.shape[-2:]) == tuple(size):
+        if has_size(depth, size):
             return depth
         return F.interpolate(
             depth, size=tuple(size), mode='bilinear', align_corners=self.align_corners

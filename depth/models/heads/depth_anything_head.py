@@ -140,6 +140,14 @@ class DepthAnythingRelativeHead(DepthAnythingDecoder):
         """Map four maps (N, E, h, w) to relative inverse depth ``depth`` (N, 1, p h, p w)."""
         return dict(depth=self.output(self.decode(feats)).float().relu())
 
+    @torch.no_grad()
+    def init_depth_bias(self, depth: float) -> None:
+        """Initialise the last convolution so that the head predicts about 1 / ``depth``.
+
+        The ReLU behind it is then positive, and trained, at most pixels.
+        """
+        self.output[-1].bias.fill_(1 / depth)
+
     def loss(
         self,
         outputs: dict[str, Tensor],

@@ -114,6 +114,7 @@ class DepthProHead(BaseModule):
             nn.ReLU(),
             nn.Conv2d(channels // 8, 1, fov_grid // 4),
         )
+        # The regression in degrees starts from a usual camera, not from a field of view of 0.
         nn.init.constant_(self.fov_head[-1].bias, TYPICAL_FOV)
         self.fov_weight = fov_weight
         self.loss_decode = MODELS.build(loss_decode or dict(type='TrimmedL1Loss'))
@@ -179,6 +180,7 @@ class DepthProHead(BaseModule):
         height, width = gt_depth.shape[-2:]
         focal = torch.stack([sample.intrinsics[0, 0] for sample in data_samples]) / width  # (N,)
         mask = gt_depth > 0
+        # f / (W D), the canonical inverse depth; a masked pixel gets a finite value.
         target = focal.view(-1, 1, 1, 1) / torch.where(mask, gt_depth, 1)
         inverse_depth = F.interpolate(
             outputs['inverse_depth'], size=(height, width), mode='bilinear', align_corners=False

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
+from depth.export_mode import has_size
 from depth.registry import MODELS
 
 from .regression_head import RegressionHead
@@ -123,7 +124,7 @@ class FusionBlock(nn.Module):
     def forward(self, feat: Tensor, skip: Tensor | None = None) -> Tensor:
         """Map ``feat`` (N, C, h, w) and ``skip``, resized where it differs, to (N, C, 2 h, 2 w)."""
         if skip is not None:
-            if skip.shape != feat.shape:
+            if not has_size(skip, feat.shape[-2:]):
                 skip = F.interpolate(
                     skip, size=feat.shape[-2:], mode='bilinear', align_corners=False
                 )

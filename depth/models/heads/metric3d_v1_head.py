@@ -201,6 +201,7 @@ class Metric3DV1Head(BaseDepthHead):
         probs = self.bin_logits(feat).float().softmax(dim=1)
         depth = (probs * self.bin_centers).sum(dim=1, keepdim=True)
         count, _, height, width = depth.shape
+        # Counted in pixels of the feature map, not scaled to [0, 1]: the published weights expect it.
         columns = torch.arange(width, device=depth.device, dtype=depth.dtype)
         rows = torch.arange(height, device=depth.device, dtype=depth.dtype)
         columns = columns.expand(count, 1, height, width)
@@ -242,6 +243,7 @@ class Metric3DV1Head(BaseDepthHead):
         intrinsics = self.camera.intrinsics(data_samples, gt_depth, self.training)
         target = self.camera.to_canonical(gt_depth, intrinsics)
         mask = (gt_depth > 0) & (gt_depth <= self.max_depth)
+        # No expectation over the bins reaches canonical depth outside of their range.
         mask = mask & (target >= self.near) & (target <= self.far)
         terms = self.decode_losses(depth, target, mask)
         losses = {f'loss_{name}': value for name, value in terms.items()}

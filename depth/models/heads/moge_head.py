@@ -73,6 +73,7 @@ class ConvStack(nn.Module):
             self.blocks.append(nn.Sequential(*(PlainResidualBlock(width) for _ in range(count))))
         self.resamplers = nn.ModuleList()
         for level, (width, next_width) in enumerate(pairwise(channels)):
+            # Deconvolutions up to the last step, which interpolates, as published.
             if level < NUM_LEVELS - 2:
                 upsampling = nn.ConvTranspose2d(width, next_width, 2, stride=2)
                 smoothing = ReplicatePaddedConv(next_width, next_width)
@@ -161,6 +162,7 @@ class MoGeHead(BaseModule):
         ]
         summed = torch.stack(maps, dim=1).sum(dim=1)  # (N, C, h, w)
         rows, columns = summed.shape[-2:]
+        # Every level is told where its pixels lie in the image plane, and with it the aspect ratio.
         levels = []
         for level in range(NUM_LEVELS):
             plane = image_plane_coordinates(
@@ -173,6 +175,7 @@ class MoGeHead(BaseModule):
         normals = _resize(self.normal_head(features), image_size)
         mask = _resize(self.mask_head(features), image_size)
         class_token = feats[-1][1][:, 0]  # (N, C)
+        # The branch gives x / z, y / z and log z: a change of depth moves a point along its ray.
         depth = points[:, 2:].exp()
         return dict(
             points=torch.cat([points[:, :2] * depth, depth], dim=1),

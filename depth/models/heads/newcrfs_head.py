@@ -61,7 +61,7 @@ class WindowCRFAttention(nn.Module):
             self.relative_position_index
         ].permute(2, 0, 1)
         if mask is not None:
-            per_image = potential.view(-1, len(mask), self.num_heads, length, length)
+            per_image = potential.view(-1, mask.shape[0], self.num_heads, length, length)
             potential = (per_image + mask.unsqueeze(1)).view_as(potential)
         message = potential.softmax(dim=-1).to(value.dtype) @ value
         return self.proj(message.transpose(1, 2).reshape(count, length, dim))

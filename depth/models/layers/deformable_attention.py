@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from depth.export_mode import is_exporting
 from depth.ops import deformable_attention
 
 from .position_encoding import SinePositionEncoding
@@ -25,6 +26,13 @@ def split_levels(tokens: Tensor, shapes: Sequence[tuple[int, int]]) -> list[Tens
     """Return the maps (N, E, h, w) of tokens (N, S, E); inverse of :func:`flatten_levels`."""
     sizes = [height * width for height, width in shapes]
     maps = []
+    if is_exporting():  # a tracer stores the numbers of `split`
+        start = 0
+        for (height, width), size in zip(shapes, sizes, strict=True):
+            level = tokens[:, start : start + size].transpose(1, 2)
+            maps.append(level.reshape(*level.shape[:2], height, width))
+            start = start + size
+        return maps
     for level, shape in zip(tokens.split(sizes, dim=1), shapes, strict=True):
         maps.append(level.transpose(1, 2).unflatten(2, shape))
     return maps
@@ -119,6 +127,7 @@ class MultiScaleDeformableAttention(nn.Module):
         values = self.value_proj(value).view(
             batch, value.shape[1], self.num_heads, -1
         )  # (N, S, H, E / H)
+        # The softmax over levels and points is part of the operator, so kernels need not store weights.
         attended = deformable_attention(
             values, spatial_shapes, reference_points, offsets, logits, self.backend
         )  # (N, Q, E)
@@ -220,6 +229,7 @@ class DeformableEncoder(nn.Module):
         codes = []
         centers = []
         for shape, embed in zip(shapes, self.level_embed, strict=True):
+            # The sine code is the same on every level; the learned embedding tells levels apart.
             code = self.position_encoding(shape, tokens.device, tokens.dtype)  # (1, E, h, w)
             codes.append(code + embed[:, None, None])
             centers.append(pixel_centers(shape, tokens.device))

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
+from depth.export_mode import has_size
+
 
 def resize_map(values: Tensor, size: Sequence[int]) -> Tensor:
     """Resize (N, C, h, w) bilinearly to ``size``, with ``align_corners=False`` as in OpenCV."""
-    if tuple(values.shape[-2:]) == tuple(size):
+    if has_size(values, size):
         return values
     return F.interpolate(values, size=tuple(size), mode='bilinear', align_corners=False)
 

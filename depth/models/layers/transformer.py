@@ -2,7 +2,11 @@
 
 from itertools import pairwise
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from depth.export_mode import is_exporting
 
 
 class MLP(nn.Sequential):
@@ -120,11 +124,15 @@ class QueryDecoderLayer(nn.Module):
         memory_pos: Tensor,
         hidden: Tensor | None,
     ) -> Tensor:
-        if hidden is not None:
+        if hidden is not None and not is_exporting():
             # PyTorch takes one mask per image and head, heads of an image next to each other.
             hidden = hidden.repeat_interleave(self.cross_attn.num_heads, dim=0)
         # The position goes into keys and queries, not into the values.
         keys = memory + memory_pos
+        if is_exporting():
+            return queries + attend_exported(
+                self.cross_attn, queries + query_pos, keys, memory, hidden
+            )
         attended, _ = self.cross_attn(
             queries + query_pos, keys, memory, attn_mask=hidden, need_weights=False
         )
@@ -134,3 +142,37 @@ class QueryDecoderLayer(nn.Module):
         keys = queries + query_pos
         attended, _ = self.self_attn(keys, keys, queries, need_weights=False)
         return queries + self.dropout(attended)
+
+
+def attend_exported(
+    attention: nn.MultiheadAttention,
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    hidden: Tensor | None,
+) -> Tensor:
+    """Compute an attention by operators whose number of keys may be a symbol.
+
+    Args:
+        attention: Its weights, without dropout.
+        queries: (N, Q, E).
+        keys: (N, S, E).
+        values: (N, S, E).
+        hidden: Boolean (N, Q, S); True where a query must not attend.
+
+    Returns:
+        (N, Q, E).
+    """
+    weights = attention.in_proj_weight.chunk(3)
+    biases = attention.in_proj_bias.chunk(3)
+    heads = []
+    for tokens, weight, bias in zip((queries, keys, values), weights, biases, strict=True):
+        projected = F.linear(tokens, weight, bias)
+        split = projected.reshape(*tokens.shape[:2], attention.num_heads, attention.head_dim)
+        heads.append(split.transpose(1, 2))  # (N, heads, L, E / heads)
+    query, key, value = heads
+    logits = query * attention.head_dim**-0.5 @ key.transpose(-2, -1)
+    if hidden is not None:
+        logits = logits.masked_fill(hidden[:, None], -torch.inf)
+    attended = (logits.softmax(dim=-1) @ value).transpose(1, 2).flatten(2)
+    return attention.out_proj(attended)

@@ -136,6 +136,7 @@ def virtual_normal_loss(
     """
     flat_mask = mask.flatten(1)  # (N, L)
     corners = _random_corners(flat_mask, max(int(flat_mask.shape[1] * sample_ratio), 1))
+    # One back-projection for both; a masked target gets 1 m, so that its points stay finite.
     depth_pair = torch.cat([pred, torch.where(mask, target, 1)])
     points = back_project(depth_pair, intrinsics.repeat(2, 1, 1)).flatten(2)  # (2 N, 3, L)
     triangles = [
@@ -164,6 +165,7 @@ def _random_corners(flat_mask: Tensor, count: int) -> list[Tensor]:
     """Return three lists (N, count) of random distinct pixels, labelled ones (N, L) first."""
     corners = []
     for _ in range(3):
+        # Keys of labelled pixels are in [1, 2), all others in [0, 1): the largest are labelled ones.
         keys = torch.rand(flat_mask.shape, device=flat_mask.device) + flat_mask
         corners.append(keys.topk(count, dim=1).indices)
     return corners
@@ -227,6 +229,7 @@ def random_depth_ranges(target: Tensor, mask: Tensor, num_ranges: int) -> Iterat
     for _ in range(num_ranges):
         low, high = torch.rand(2, *nearest.shape, device=target.device)
         low = 0.75 * low
+        # Between a tenth of the range above the near end and the far end of the image.
         high = low + 0.1 + (0.9 - low) * high
         extent = farthest - nearest
         near, far = nearest + low * extent, nearest + high * extent
@@ -244,6 +247,7 @@ def random_rectangles(mask: Tensor, num_rectangles: int) -> Iterator[Tensor]:
         for length, shape in ((height, (1, 1, -1, 1)), (width, (1, 1, 1, -1))):
             start, side = torch.rand(2, count, 1, 1, 1, device=mask.device)
             start, side = 0.875 * start * length, (0.125 + 0.375 * side) * length
+            # Comparisons with start and end; slices of random length would wait for the device.
             position = torch.arange(length, device=mask.device).view(shape)
             inside = inside & (position >= start) & (position < start + side)
         yield inside

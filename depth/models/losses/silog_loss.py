@@ -74,8 +74,11 @@ class SILogLoss(nn.Module, FollowsIteration):
             heads whose output becomes constant at the start. It follows the runner's iteration,
             also after a resume.
         warm_iter: Number of warm-up iterations.
-        variance_focus, eps, unbiased, reduction: See :func:`silog_loss`. Depth Anything V2 trains
-            with ``variance_focus=0.5, eps=0.0, unbiased=False``.
+        variance_focus: 1 forgives a global scale error, see :func:`silog_loss`. Depth Anything V2
+            trains with ``variance_focus=0.5, eps=0.0, unbiased=False``.
+        eps: Added to depths before the logarithm.
+        unbiased: Divide the variance by one less than the number of pixels.
+        reduction: Over all pixels of the batch (``'batch'``), or mean over images (``'image'``).
 
     Raises:
         ValueError: If the reduction is unknown.

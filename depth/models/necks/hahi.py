@@ -128,11 +128,12 @@ class HAHINeck(BaseModule):
         with without_autocast(query.device):  # in half precision a place would be off by pixels
             points = self.reference_points(position.to(self.reference_points.weight.dtype))
         reference = points.float().sigmoid().unsqueeze(2)  # (1, Q, 1, 2)
+        # Sums of tokens that lie in memory by channel with others that lie by pixel are slow.
         attended = self.multi_att(
-            query.flatten(2).transpose(1, 2),
+            query.flatten(2).transpose(1, 2).contiguous(),
             memory,
             reference,
             shapes,
             query_pos=position.to(query.dtype),
         )
-        return attended.transpose(1, 2).unflatten(2, size)
+        return attended.transpose(1, 2).reshape(*attended.shape[::2], *size)

@@ -11,6 +11,7 @@ from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from depth.export_mode import average_matrix, is_exporting
 from depth.registry import MODELS
 
 
@@ -63,10 +64,19 @@ class PyramidPoolingNeck(BaseModule):
         coarsest = feats[-1]
         maps = [coarsest]
         for branch in self.psp_modules:
-            pooled = branch(coarsest)  # (N, channels, scale, scale)
+            if is_exporting():
+                pooled = branch[1](pool_by_matrices(coarsest, branch[0].output_size))
+            else:
+                pooled = branch(coarsest)  # (N, channels, scale, scale)
             maps.append(
                 F.interpolate(
                     pooled, size=coarsest.shape[-2:], mode='bilinear', align_corners=False
                 )
             )
         return [*feats, self.bottleneck(torch.cat(maps, dim=1))]
+
+
+def pool_by_matrices(feat: Tensor, scale: int) -> Tensor:
+    """Average (N, C, h, w) to (N, C, scale, scale) by matrix products, h and w may be symbols."""
+    rows, columns = (average_matrix(length, scale) for length in feat.shape[-2:])
+    return torch.einsum('ih,jw,nchw->ncij', rows, columns, feat)

@@ -56,6 +56,7 @@ class Plane2DepthHead(QueryDepthHead):
     """
 
     STRIDE = 4
+    needs_camera = True
 
     def __init__(
         self,

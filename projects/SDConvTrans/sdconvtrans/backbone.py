@@ -1,9 +1,9 @@
 """SD-ConvTrans backbone: convolutional and transformer features of an image at two resolutions."""
 
-import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from depth.export_mode import resize_antialiased, round_side
 from depth.registry import MODELS
 
 Features = dict[str, list[Tensor]]
@@ -56,14 +56,8 @@ class SDConvTransBackbone(BaseModule):
 
     def make_low(self, inputs: Tensor) -> Tensor:
         """Return the low-resolution view, resized bilinearly with anti-aliasing."""
-        size = [max(round(side * self.low_scale), 1) for side in inputs.shape[-2:]]
-        return F.interpolate(
-            inputs,
-            size=size,
-            mode='bilinear',
-            align_corners=False,
-            antialias=True,
-        )
+        size = [max(round_side(side, self.low_scale), 1) for side in inputs.shape[-2:]]
+        return resize_antialiased(inputs, size)
 
     def encode(self, low: Tensor, high: Tensor) -> Features:
         """Return ``low`` and ``high`` (convolutional) and ``transformer`` (of ``high``), each finest first."""

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from depth.export_mode import has_size
+
 
 class BoundaryDiffusion(nn.Module):
     """Diffuse high-resolution features along boundaries that the guidance confirms.
@@ -31,7 +33,7 @@ class BoundaryDiffusion(nn.Module):
 
         Also returns the guided differences (N, C, h, w).
         """
-        if guidance.shape[-2:] != feat.shape[-2:]:
+        if not has_size(guidance, feat.shape[-2:]):
             guidance = F.interpolate(
                 guidance,
                 size=feat.shape[-2:],

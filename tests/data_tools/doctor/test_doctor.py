@@ -1,6 +1,5 @@
 import json
 import shutil
-import subprocess
 import sys
 import zlib
 
@@ -23,6 +22,7 @@ from depth.integrity import sha256_of
 from depth.registry import DATASETS
 from tests.data_tools.prepare.test_preparers import write_labeled
 from tests.shared import REFERENCE, REPO, needs_reference
+from tests.shared_process import run_python
 
 
 @pytest.fixture(scope='module')
@@ -90,6 +90,30 @@ def test_a_clean_nyu_layout_has_no_findings(rendered):
     )
     assert report.findings == []
     assert report.summaries[0]['dataset'] == 'nyu (rendered)'
+
+
+@pytest.mark.parametrize(
+    ('label_type', 'unit'), [('affine_invariant_disparity', ''), ('inverse_depth', '1/m')]
+)
+def test_relative_labels_have_no_range_and_no_typical_depth(folder, label_type, unit):
+    for path in (folder / 'train/depth').iterdir():
+        depth = cv2.imread(str(path), cv2.IMREAD_UNCHANGED).astype(np.float64)
+        # Near the largest integer: beyond any range, if it were metres.
+        inverse = np.where(depth > 0, 3e7 / depth.clip(min=500), 0)
+        cv2.imwrite(str(path), inverse.astype(np.uint16))
+    as_metric = examine(folder_config(folder), full=True)
+    assert ('error', 'scale', 'train', 6) in findings_of(as_metric)
+    cfg = folder_config(folder)
+    cfg['train_dataloader']['dataset']['label_type'] = label_type
+    report = examine(cfg, full=True)
+    assert findings_of(report) == {('note', 'labels', 'train', 6)}
+    assert report.summaries[0]['beyond'] is None
+    assert 'TYPICAL_DEPTH' not in report.summaries[0]['unchecked']
+    text = format_report(report)
+    assert f'label_type is {label_type!r}' in text
+    row = text.splitlines()[1].split('  ')
+    values = [cell.strip() for cell in row if cell.strip()][4:9]
+    assert all(value.endswith(unit) and not value.endswith(' m') for value in values)
 
 
 def missing_depth(root):
@@ -389,9 +413,7 @@ def test_the_tool_fails_on_errors_and_writes_its_report(folder, tmp_path):
     )
     command = [sys.executable, str(REPO / 'tools/analysis_tools/check_dataset.py'), str(config)]
     camera_of_a_larger_image(folder)
-    process = subprocess.run(
-        [*command, '--out', str(tmp_path / 'report.json')], capture_output=True, text=True, cwd=REPO
-    )
+    process = run_python([*command, '--out', str(tmp_path / 'report.json')], cwd=REPO)
     assert process.returncode == 1, process.stderr
     assert 'ERROR' in process.stdout
     assert json.loads((tmp_path / 'report.json').read_text())['findings'][0]['kind'] == 'camera'

@@ -2,7 +2,6 @@ import csv
 import dataclasses
 import hashlib
 import re
-import subprocess
 import sys
 
 import cv2
@@ -30,6 +29,7 @@ from depth.datasets import (
 from depth.datasets.base import BaseDepthDataset
 from depth.datasets.published import SplitFile
 from tests.shared import REFERENCE, REPO, needs_reference
+from tests.shared_process import run_python
 
 from .test_download import make_tar, make_zip
 
@@ -567,9 +567,7 @@ def test_the_tool_knows_every_data_set_and_shows_a_plan(tmp_path):
         'diode',
         '--dry-run',
     ]
-    process = subprocess.run(
-        [*command, '--root', str(tmp_path / 'x')], capture_output=True, text=True, cwd=REPO
-    )
+    process = run_python([*command, '--root', str(tmp_path / 'x')], cwd=REPO)
     assert process.returncode == 0, process.stderr
     assert 'diode-dataset.s3.amazonaws.com/val.tar.gz' in process.stdout
     assert not (tmp_path / 'x').exists()

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from depth.engine.config import load_config
 from depth.models.losses import MultiScaleDerivativeLoss, multi_scale_derivative_loss
 from depth.registry import MODELS
+from depth.structures import DepthDataSample
+from tests.shared import REPO
 
 U = torch.arange(64.0).expand(1, 1, 48, 64)
 V = torch.arange(48.0).view(-1, 1).expand(1, 1, 48, 64)
@@ -93,3 +96,33 @@ def test_without_labels_it_is_zero_and_has_no_gradient(normalize):
 def test_options_are_checked(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         MODELS.build(dict(type='MultiScaleDerivativeLoss', **options))
+
+
+def test_depth_pros_second_stage_has_a_term_for_each_loss():
+    """Canonical inverse depth that is off by a plane has the closed forms above in its terms."""
+    cfg = load_config(REPO / 'configs/depth_pro/depth_pro_vitl_hypersim.py')
+    head = MODELS.build(
+        dict(
+            type='DepthProHead',
+            in_channels=(8, 8, 8, 8, 8),
+            fov_channels=8,
+            fov_grid=4,
+            channels=8,
+            loss_decode=cfg.model.decode_head.loss_decode.to_dict(),
+        )
+    )
+    camera = torch.tensor([[64.0, 0, 31.5], [0, 64.0, 23.5], [0, 0, 1]])  # f / W is 1
+    depth = 2 + 0.01 * U
+    outputs = dict(inverse_depth=1 / depth + 0.1 * U, fov=torch.tensor([53.130102]))
+    losses = head.loss(outputs, depth, [DepthDataSample(intrinsics=camera)])
+    slopes = [0.1 * 2**k for k in range(5)]  # 48 rows: 3 are left at the fifth scale
+    expected = {
+        'loss_depth_TrimmedL1Loss': 0.1 * 31.5,
+        'loss_depth_MultiScaleDerivativeLoss': sum(slopes) / 6,
+        'loss_depth_MultiScaleDerivativeLoss_1': 0,
+        'loss_depth_MultiScaleDerivativeLoss_2': sum(slope**2 for slope in slopes) / 6,
+        'loss_fov': 0,
+    }
+    assert losses.keys() == expected.keys()
+    for name, value in expected.items():
+        assert losses[name].item() == pytest.approx(value, rel=1e-3, abs=1e-4), name

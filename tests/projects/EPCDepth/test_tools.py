@@ -1,6 +1,5 @@
 import json
 import os
-import subprocess
 import sys
 
 import numpy as np
@@ -8,6 +7,7 @@ import pytest
 
 from depth.engine.config import load_config
 from tests.shared import REPO, SAMPLES, needs_samples
+from tests.shared_process import run_python
 
 TOOLS = 'projects/EPCDepth/tools'
 STREETS = 'projects/EPCDepth/configs/synthetic/epcdepth_r18_plain_streets_96x320_hints.py'
@@ -29,7 +29,7 @@ ENV = {**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': '', 'PYTHON
 def run(cwd, script, *arguments):
     """Run a tool from another directory; its output is shown if it fails."""
     command = [sys.executable, str(REPO / script), *map(str, arguments)]
-    process = subprocess.run(command, cwd=cwd, env=ENV, capture_output=True, text=True, timeout=300)
+    process = run_python(command, cwd=cwd, env=ENV, timeout=300)
     assert process.returncode == 0, process.stdout + process.stderr
     return process.stdout + process.stderr
 

@@ -1,7 +1,6 @@
 """Mask networks against depth models whose answer is known."""
 
 import json
-import subprocess
 import sys
 from itertools import repeat
 
@@ -19,6 +18,7 @@ from projects.SparsePixelStudy.sparse_pixels import (
     train_mask_network,
 )
 from tests.shared import REPO
+from tests.shared_process import run_python
 
 
 class LooksLeft(nn.Module):
@@ -137,9 +137,7 @@ def test_the_tool_writes_numbers_and_pictures(tmp_path):
         '4',
     ]
     tool = REPO / 'projects/SparsePixelStudy/tools/run_study.py'
-    process = subprocess.run(
-        [sys.executable, str(tool), *arguments], capture_output=True, text=True, timeout=300
-    )
+    process = run_python([sys.executable, str(tool), *arguments], timeout=300)
     assert process.returncode == 0, process.stderr
     results = json.loads((tmp_path / 'study.json').read_text())
     assert set(results) == set(configs)

@@ -1,0 +1,13 @@
+"""Depth Anything 3, DINOv2-L, metric from the focal length, Virtual KITTI 2.
+
+Our own fine-tuning; the start is that of depth_anything_3_metric_vitl_nyu. Ours: not trained yet.
+"""
+
+_base_ = [
+    '../_base_/models/depth_anything_3_metric_vitl_finetune.py',
+    '../_base_/datasets/vkitti2.py',
+    '../_base_/schedules/slow_encoder_24e_nyu.py',
+    '../_base_/default_runtime.py',
+]
+crop_size = (350, 700)  # whole patches of 14 pixels
+train_dataloader = dict(batch_size=4)
