@@ -467,7 +467,7 @@ _VIEWER = """
     canvas.addEventListener('pointerleave', hide);
     reset();
   };
-  // Points in camera axes: x right, y down, z forward. The first view is that of the photograph.
+  // Points in camera axes: x right, y down, z forward. Without a turn the view is the photograph's.
   const VERTEX = `
     attribute vec3 position, color;
     uniform vec3 center; uniform vec4 angles; uniform vec2 zoom; uniform float distance, size;
@@ -548,7 +548,7 @@ _VIEWER = """
       gl.drawArrays(gl.POINTS, 0, position.length / 3);
     };
     const reset = () => {
-      [yaw, pitch, distance] = [0, 0, middle];
+      [yaw, pitch, distance] = [0.3, 0.15, 1.15 * middle];
       draw();
     };
     const fingers = new Map();
