@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import logging
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -485,12 +486,13 @@ def file_metadata(
 ) -> dict[str, Any]:
     """Return what a file says about itself, plain values by name."""
     cfg = model.cfg
+    meta = None if checkpoint is None else _checkpoint_meta(checkpoint)
     head = model.decode_head
     quantity = get_prediction_type(model.prediction_type)
     return dict(
         format=FORMAT,
         toolbox_version=depth.__version__,
-        config_name=Path(cfg.filename).stem if cfg.filename else '',
+        config_name=_config_name(cfg, meta),
         method=type(model).__name__,
         prediction_type=quantity.value,
         unit=quantity.meaning,
@@ -498,7 +500,7 @@ def file_metadata(
         max_depth=getattr(head, 'max_depth', None),
         protocol=_protocol(cfg),
         calibration=None if model.calibration is None else model.calibration.describe(),
-        weights_licence=_licence(cfg, checkpoint),
+        weights_licence=_licence(cfg, meta),
         checkpoint_sha256=None if checkpoint is None else sha256_of(checkpoint),
         input=network.inputs,
         input_layout=_input_layout(network),
@@ -534,12 +536,25 @@ def _protocol(cfg: Config) -> dict[str, str] | None:
     return dict(name=name, fingerprint=get_protocol(name).describe()['fingerprint'])
 
 
-def _licence(cfg: Config, checkpoint: str | Path | None) -> str:
-    """Return the licence of the weights, as far as checkpoint or config know it."""
-    if checkpoint is None:
-        return 'random weights'
+def _checkpoint_meta(checkpoint: str | Path) -> dict:
+    """Return the meta information of a checkpoint; published ones have none."""
     meta = load_checkpoint_file(checkpoint).get('meta')
-    licence = meta.get('weights_licence', '') if isinstance(meta, dict) else ''
+    return meta if isinstance(meta, dict) else {}
+
+
+def _config_name(cfg: Config, meta: dict | None) -> str:
+    """Return the name of a config's file; one inside a checkpoint is that of its training."""
+    if cfg.filename:
+        return Path(cfg.filename).stem
+    # mmengine appends the time of the start.
+    return re.sub(r'_\d{8}_\d{6}$', '', str((meta or {}).get('experiment_name') or ''))
+
+
+def _licence(cfg: Config, meta: dict | None) -> str:
+    """Return the licence of the weights, as far as checkpoint or config know it."""
+    if meta is None:
+        return 'random weights'
+    licence = meta.get('weights_licence', '')
     if not licence and cfg.get('load_published'):
         licence = find_source(cfg.load_published['method']).weights_licence
     return licence or 'not stated in the checkpoint'

@@ -1,6 +1,7 @@
 """Exported files compute what PyTorch does, for a tiny variant of every shipped architecture."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -92,7 +93,11 @@ def tiny_checkpoint(method, folder):
         # Otherwise a ReLU or the depth range may give one depth for all pixels.
         model.decode_head.init_depth_bias(3.0)
     path = folder / f'{method}.pth'
-    meta = dict(cfg=config_to_data(cfg), weights_licence='CC0-1.0')
+    meta = dict(
+        cfg=config_to_data(cfg),
+        weights_licence='CC0-1.0',
+        experiment_name=f'{Path(METHODS[method][0]).stem}_20260101_120000',
+    )
     torch.save(dict(state_dict=model.state_dict(), meta=meta), path)
     return path
 
