@@ -187,7 +187,6 @@ def test_a_visitor_gets_depth_values_ranges_points_and_files(address, tmp_path):
         page.locator('.depth-view .depth-reset').click()
         assert last_tick.inner_text() == before
         page.get_by_label('Horizontal field of view').fill('60')
-        page.keyboard.press('Enter')
         page.wait_for_selector('.depth-cloud[data-ready]', state='attached')
         page.get_by_role('tab', name='3-D view').click()
         assert int(page.locator('.depth-cloud').get_attribute('data-points')) > 10_000
