@@ -61,12 +61,17 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Predict and write the results; return 1 if an input could not be processed."""
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line; ``argv`` is that of the process by default."""
     words = sys.argv[1:] if argv is None else list(argv)
     if words and words[0].endswith('.onnx'):  # depth infer MODEL.onnx INPUT
         words.insert(0, '--checkpoint')
-    args = build_parser().parse_args(words)
+    return build_parser().parse_args(words)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Predict and write the results; return 1 if an input could not be processed."""
+    args = parse_args(argv)
     from depth.apis import DepthInferencer
 
     inferencer = DepthInferencer(
