@@ -37,8 +37,8 @@ DOWNLOADS = ('16-bit PNG', 'NumPy', 'Colours', 'Points (PLY)', 'Surface (GLB)')
 # its visitor, so that a few are enough.
 _NUM_SLOTS = 16
 NO_CAMERA = (
-    'The 3-D view and the point cloud need the camera: enter the horizontal field of view of the image '
-    'and press Enter.'
+    'The 3-D view and the point cloud need the camera: enter the horizontal field of view of the '
+    'image.'
 )
 NO_RELATIVE_CLOUD = (
     'No 3-D view: this model predicts depth up to a factor and an offset, and the unknown offset would '
@@ -157,7 +157,15 @@ def build_page(server: DepthServer, examples: str | Path | None = None) -> 'Bloc
             api_name=False,
             show_progress='hidden',
         )
-        gradio.on([image.change, fov.submit], predict, [image, fov], outputs, api_name=False)
+        # Of the numbers typed one after the other only the last one counts.
+        gradio.on(
+            [image.change, fov.input, fov.submit],
+            predict,
+            [image, fov],
+            outputs,
+            api_name=False,
+            trigger_mode='always_last',
+        )
     # Waiting visitors beyond the queue of the server are told so at once.
     page.queue(max_size=server.limits.max_queue, default_concurrency_limit=8)
     return page
@@ -297,10 +305,13 @@ def _placeholder() -> str:
 def _title(facts: dict) -> str:
     """Return the head line of the page."""
     quantity = facts['prediction_type'].replace('_', ' ')
-    text = f'{facts["parameters"] / 1e6:.1f} M parameters, predicts {quantity} depth'
+    text = f'Predicts {quantity} depth'
     if facts['prediction_type'] == 'metric' and facts['depth_range']:
         near, far = facts['depth_range']
         text += f' from {near:g} to {far:g} m'
+    # An exported file does not tell its parameters.
+    if facts['parameters']:
+        text += f', {facts["parameters"] / 1e6:.1f} M parameters'
     return f'# {facts["name"]}\n{text}'
 
 

@@ -160,7 +160,7 @@ def test_a_visitor_gets_depth_values_ranges_points_and_files(address, tmp_path):
             tmp_path / 'profile', executable_path=CHROMIUM, args=FLAGS.split()
         )
         page = context.pages[0]
-        page.set_default_timeout(90_000)
+        page.set_default_timeout(45_000)
         page.on('pageerror', lambda error: errors.append(str(error)))
 
         def note_request(request):
@@ -187,9 +187,9 @@ def test_a_visitor_gets_depth_values_ranges_points_and_files(address, tmp_path):
         page.locator('.depth-view .depth-reset').click()
         assert last_tick.inner_text() == before
         page.get_by_label('Horizontal field of view').fill('60')
-        page.keyboard.press('Enter')
-        page.wait_for_selector('.depth-cloud[data-ready]', state='attached')
+        # Its content exists only once the tab was opened.
         page.get_by_role('tab', name='3-D view').click()
+        page.wait_for_selector('.depth-cloud[data-ready]')
         assert int(page.locator('.depth-cloud').get_attribute('data-points')) > 10_000
         shot = page.locator('.depth-cloud canvas').screenshot()
         drawn = cv2.imdecode(np.frombuffer(shot, np.uint8), cv2.IMREAD_COLOR)
