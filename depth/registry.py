@@ -59,13 +59,16 @@ DATA_SAMPLERS = Registry(
 )
 METRICS = Registry('metric', parent=MMENGINE_METRICS, scope='depth', locations=['depth.evaluation'])
 VISUALIZERS = Registry(
-    'visualizer', parent=MMENGINE_VISUALIZERS, scope='depth', locations=['depth.visualization']
+    'visualizer',
+    parent=MMENGINE_VISUALIZERS,
+    scope='depth',
+    locations=['depth.visualization.visualizer'],
 )
 VISBACKENDS = Registry(
     'vis_backend',
     parent=MMENGINE_VISBACKENDS,
     scope='depth',
-    locations=['depth.visualization.local_backend'],
+    locations=['depth.visualization.visualizer'],
 )
 HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='depth', locations=['depth.engine'])
 LOOPS = Registry('loop', parent=MMENGINE_LOOPS, scope='depth', locations=['depth.engine'])

@@ -10,9 +10,10 @@ import numpy as np
 from depth.datasets.samplers import SampleIndex
 from depth.datasets.transforms import PackDepthInputs
 from depth.registry import DATASETS
-from depth.visualization import colorize_depth, draw_color_bar, overlay_depth
+from depth.visualization import colorize_depth, draw_color_bar, fit_scale, overlay_depth
 from depth.visualization.output_files import write_image
 from depth.visualization.panel import join_tiles
+from depth.visualization.text import draw_text, legible_digit_height, wrap_text
 
 MIN_HEIGHT = 240  # smaller images are enlarged by whole factors, so that a pixel stays a square
 
@@ -128,10 +129,8 @@ def draw_states(states: Sequence[tuple[str, dict]], title: str) -> np.ndarray:
         if 'gt_depth' in state:
             depths.append(state['gt_depth'][state['gt_depth'] > 0])
     valid_depths = np.concatenate(depths) if depths else np.zeros(0)
-    span = (0.0, 1.0)
-    if valid_depths.size:
-        near, far = np.percentile(valid_depths, (1, 99))
-        span = (float(near), float(far) + 1e-3)
+    fitted = fit_scale(valid_depths)
+    span = (fitted.low, fitted.high)
     rows = [_draw_state(name, state, span) for name, state in states]
     width = max(row.shape[1] for row in rows)
     padded = []
@@ -140,10 +139,12 @@ def draw_states(states: Sequence[tuple[str, dict]], title: str) -> np.ndarray:
         padded.append(
             cv2.copyMakeBorder(row, 0, 8, 0, right, cv2.BORDER_CONSTANT, value=(255, 255, 255))
         )
-    header = np.full((20, width, 3), 255, np.uint8)
-    # A letter is about 7 pixels wide; of a path that is too long the end tells more.
-    text, font = title[-width // 7 :], cv2.FONT_HERSHEY_SIMPLEX
-    cv2.putText(header, text, (2, 14), font, 0.42, (30, 30, 30), 1, cv2.LINE_AA)
+    digit_height = legible_digit_height(sum(row.shape[0] for row in padded), width)
+    lines = wrap_text(title.replace('/', '/ '), width, digit_height)
+    header = np.full((round(1.5 * digit_height) * len(lines), width, 3), 255, np.uint8)
+    for number, line in enumerate(lines):
+        middle = round((number + 0.5) * 1.5 * digit_height)
+        draw_text(header, line.replace('/ ', '/'), 2, middle, digit_height)
     padded.insert(0, header)
     return np.vstack(padded)
 

@@ -30,8 +30,8 @@ from depth.structures import DepthDataSample
 
 from .exported_model import is_exported, model_config, stored_config
 from .image_cameras import camera_from_exif
+from .image_types import ImageInput, to_bgr_array
 
-Image = str | Path | np.ndarray
 CHECKPOINT_SUFFIXES = ('.pth', '.pt', '.ckpt')
 
 
@@ -118,6 +118,7 @@ def _init_exported(
     _use_scope()
     model = MODELS.build(model_config(path, cfg.model, device)).to(device).eval()
     model.cfg = cfg
+    model.calibration = None
     model.source = str(path)
     return model
 
@@ -146,18 +147,21 @@ def config_from_checkpoint(
 
 def inference_model(
     model: nn.Module,
-    images: Image | Sequence[Image],
+    images: ImageInput | Sequence[ImageInput],
     intrinsics: np.ndarray | Sequence | None = None,
     name: str | None = None,
+    color_order: str | None = None,
 ) -> DepthDataSample | list[DepthDataSample]:
     """Predict depth through the config's test pipeline.
 
     Args:
         model: From :func:`init_model`.
-        images: Path or BGR uint8 array (H, W, 3), one or a list.
+        images: Path, uint8 array (H, W, 3), tensor (3, H, W) or PIL image, one or a list.
         intrinsics: K (3, 3) of the images, in pixels, for methods that use the camera; by default
             ``default_intrinsics`` of the config, or the focal length in the EXIF data of a file.
         name: Name of an image given as an array, for messages.
+        color_order: ``'bgr'`` or ``'rgb'``, of arrays and tensors; arrays are BGR by default, a
+            tensor needs it (:func:`~depth.apis.image_types.to_bgr_array`).
 
     Returns:
         One sample per image, with ``pred_depth`` (H, W) float32 in metres on the CPU, at the size
@@ -169,23 +173,68 @@ def inference_model(
         ValueError: If an image cannot be read or has another type, or the predicted depth is not
             finite.
     """
-    is_single = isinstance(images, str | Path | np.ndarray)
+    is_single = isinstance(images, ImageInput)
     pipeline = inference_pipeline(model.cfg)
     samples = []
-    # One by one: images of a call may differ in size, and a model must not see padding.
+    # One by one, so that a list of any length needs the memory of one image.
     for image in [images] if is_single else images:
-        batch = prepare_image(model, image, pipeline, intrinsics)
-        with torch.inference_mode():
-            sample = model(batch['inputs'], batch['data_samples'], mode='predict')[0]
-        sample = sample.to('cpu')
-        check_predictions([sample], model.source, [name or sample.metainfo['img_path']])
-        samples.append(sample)
+        if not isinstance(image, str | Path):
+            image = to_bgr_array(image, color_order)
+        names = None if name is None else [name]
+        samples += predict_batch(model, [image], pipeline, [intrinsics], names)
     return samples[0] if is_single else samples
+
+
+def predict_batch(
+    model: nn.Module,
+    images: Sequence[str | Path | np.ndarray],
+    pipeline: Compose,
+    intrinsics: Sequence[np.ndarray | Sequence | None],
+    names: Sequence[str] | None = None,
+) -> list[DepthDataSample]:
+    """Predict depth of several images; those of one size at the network are run as one batch.
+
+    Images of different sizes are never padded to each other, because a model must not see padding.
+
+    Args:
+        model: From :func:`init_model`.
+        images: Path or BGR uint8 array (H, W, 3) each.
+        pipeline: From :func:`inference_pipeline`.
+        intrinsics: K (3, 3) in pixels of each image, None as in :func:`prepare_image`.
+        names: Names of the images for messages; by default their paths.
+
+    Returns:
+        Samples on the CPU, in the order of the images.
+
+    Raises:
+        FileNotFoundError: If an image does not exist.
+        ValueError: If an image cannot be read, or a predicted depth is not finite.
+    """
+    groups: dict[tuple[int, ...], list[int]] = {}
+    items = []
+    for index, (image, matrix) in enumerate(zip(images, intrinsics, strict=True)):
+        items.append(_pipeline_output(model, image, pipeline, matrix))
+        groups.setdefault(tuple(items[index]['inputs'].shape), []).append(index)
+    samples: list[DepthDataSample | None] = [None] * len(items)
+    for members in groups.values():
+        data = dict(
+            inputs=[items[index]['inputs'] for index in members],
+            data_samples=[items[index]['data_samples'] for index in members],
+        )
+        batch = model.data_preprocessor(data)
+        with torch.inference_mode():
+            predicted = model(batch['inputs'], batch['data_samples'], mode='predict')
+        for index, sample in zip(members, predicted, strict=True):
+            samples[index] = sample.to('cpu')
+    if names is None:
+        names = [sample.metainfo['img_path'] for sample in samples]
+    check_predictions(samples, model.source, names)
+    return samples
 
 
 def prepare_image(
     model: nn.Module,
-    image: Image,
+    image: str | Path | np.ndarray,
     pipeline: Compose | None = None,
     intrinsics: np.ndarray | Sequence | None = None,
 ) -> dict:
@@ -202,6 +251,19 @@ def prepare_image(
         FileNotFoundError: If the image does not exist.
         ValueError: If the image cannot be read, or the camera is impossible.
     """
+    data = _pipeline_output(model, image, pipeline or inference_pipeline(model.cfg), intrinsics)
+    return model.data_preprocessor(
+        dict(inputs=[data['inputs']], data_samples=[data['data_samples']])
+    )
+
+
+def _pipeline_output(
+    model: nn.Module,
+    image: str | Path | np.ndarray,
+    pipeline: Compose,
+    intrinsics: np.ndarray | Sequence | None,
+) -> dict:
+    """Return ``inputs`` (3, H, W) uint8 and ``data_samples`` of an image and its camera."""
     results = _load_results(image)
     default = model.cfg.get('default_intrinsics')
     if intrinsics is not None:
@@ -212,10 +274,7 @@ def prepare_image(
         camera = camera_from_exif(image)
         if camera is not None:
             results['cam_intrinsic'] = camera
-    data = (pipeline or inference_pipeline(model.cfg))(results)
-    return model.data_preprocessor(
-        dict(inputs=[data['inputs']], data_samples=[data['data_samples']])
-    )
+    return pipeline(results)
 
 
 def inference_pipeline(cfg: Config) -> Compose:
@@ -239,15 +298,11 @@ def inference_pipeline(cfg: Config) -> Compose:
     return Compose(transforms)
 
 
-def _load_results(image: Image) -> dict:
-    """Return the input of the pipeline for a path or an array."""
+def _load_results(image: str | Path | np.ndarray) -> dict:
+    """Return the input of the pipeline for a path or a BGR array."""
     if not isinstance(image, np.ndarray):
         return dict(img_path=str(image))
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-        raise ValueError(
-            f'an image array must be BGR uint8 of shape (H, W, 3), got {image.dtype} {image.shape}'
-        )
-    return dict(img=image, img_path='array')
+    return dict(img=to_bgr_array(image), img_path='array')
 
 
 def _use_scope() -> None:

@@ -1,12 +1,13 @@
-"""Depth inference on files and folders, with results written as images, arrays and point clouds."""
+"""Depth inference on files, folders and videos, with results written as images, arrays and point clouds."""
 
 import errno
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -14,19 +15,11 @@ from torch import nn
 
 from depth.atomic_write import remove_leftovers, write_atomically
 from depth.datasets.transforms.loading import read_image
-from depth.evaluation import PredictionType, get_prediction_type
 from depth.structures import DepthDataSample
-from depth.visualization import (
-    colorize_depth,
-    draw_color_bar,
-    draw_panel,
-    save_depth_png,
-    write_ply,
-)
-from depth.visualization.output_files import write_array, write_image
 
 from .image_cameras import ImageCameras
-from .inference import inference_model, init_model
+from .image_types import ImageInput, check_color_order, to_bgr_array
+from .inference import inference_pipeline, init_model, predict_batch
 from .inputs import (
     REPORT,
     REPORT_FORMAT,
@@ -36,24 +29,23 @@ from .inputs import (
     list_inputs,
     read_report,
 )
-
-# Folder and suffix of each kind of result.
-_RESULT_FILES = dict(
-    png=('depth', '.png'),
-    npy=('npy', '.npy'),
-    color=('color', '.png'),
-    panel=('panel', '.png'),
-    ply=('ply', '.ply'),
+from .progress import ThroughputLine
+from .results import (
+    DEFAULT_OUTPUTS,
+    OUTPUTS,
+    PICTURES,
+    PictureOptions,
+    Prediction,
+    ResultWriter,
+    ScaleChooser,
+    result_path,
 )
-OUTPUTS = tuple(_RESULT_FILES)
-# Colour maps: small ones are enlarged to about 240 pixels of height, but not beyond this width,
-# and padded to the height that the legend needs.
-MAX_COLOR_WIDTH = 4096
-MIN_COLOR_HEIGHT = 100
+from .scale_alignment import StreamScaleAligner
+from .video import FrameSource, VideoWriter, open_frames
 
 
 class DepthInferencer:
-    """Depth predictor for images, folders and globs, which writes the results to files.
+    """Depth predictor for images, folders, globs and videos, which writes the results to files.
 
     Args:
         model: Config file or object, or a checkpoint that carries its config; None takes the config
@@ -83,12 +75,16 @@ class DepthInferencer:
 
     def __call__(
         self,
-        inputs: str | Path | np.ndarray | Sequence,
+        inputs: ImageInput | Sequence,
         out_dir: str | Path | None = None,
-        outputs: Sequence[str] = OUTPUTS,
+        outputs: Sequence[str] = DEFAULT_OUTPUTS,
         intrinsics: Sequence[float] | None = None,
         fov: float | None = None,
         show_progress: bool = False,
+        pictures: PictureOptions | None = None,
+        batch_size: int = 1,
+        color_order: str | None = None,
+        return_predictions: bool = True,
     ) -> dict:
         """Predict depth, and write the results to ``out_dir`` if it is given.
 
@@ -97,17 +93,24 @@ class DepthInferencer:
         file in the place of a result) are raised before anything is written.
 
         Args:
-            inputs: Image file, folder, glob or BGR uint8 array (H, W, 3), one or a list. Results of
-                an earlier inference are left out, so ``out_dir`` may lie among the images.
+            inputs: Image file, folder, glob, uint8 array (H, W, 3), tensor (3, H, W) or PIL image,
+                one or a list. Results of an earlier inference are left out, so ``out_dir`` may lie
+                among the images.
             out_dir: Folder of the results: ``depth/NAME.png`` (16 bit, with a side-car JSON),
-                ``npy/``, ``color/``, ``panel/``, ``ply/``; ``report.json`` maps each NAME to its
-                image.
-            outputs: Kinds of results to write, of ``png npy color panel ply``.
+                ``npy/``, ``color/``, ``panel/``, ``ply/``, ``glb/``; ``report.json`` maps each NAME
+                to its image.
+            outputs: Kinds of results to write, of ``png npy color panel ply glb``.
             intrinsics: fx, fy, cx, cy in pixels of the images, for point clouds and for methods
                 that use the camera.
             fov: Horizontal field of view in degrees, instead of ``intrinsics``; the principal point
                 is the centre of the image.
-            show_progress: Print a progress bar with the remaining time.
+            show_progress: Write a line with rate and remaining time to standard error.
+            pictures: Colours and points of clouds.
+            batch_size: Largest number of images that the model sees at once; only images of one
+                size form a batch.
+            color_order: ``'bgr'`` or ``'rgb'``, of arrays and tensors; arrays are BGR by default, a
+                tensor needs it.
+            return_predictions: Keep the predictions in memory and return them.
 
         Returns:
             A dict of ``predictions``: samples with ``pred_depth``; ``files``: paths written;
@@ -122,7 +125,8 @@ class DepthInferencer:
             FileExistsError: If a result would replace a file that no inference wrote.
             OSError: If a file cannot be written; the message names it and the free space.
         """
-        _check_options(outputs, intrinsics, fov)
+        _check_options(outputs, intrinsics, fov, batch_size)
+        check_color_order(color_order)
         images, notes = list_inputs(inputs, out_dir)
         cameras = ImageCameras(intrinsics, fov, self.model.cfg.get('default_intrinsics'))
         cameras.check([image.path for image in images if image.path is not None])
@@ -130,63 +134,297 @@ class DepthInferencer:
         if self.model.calibration is not None:
             notes.append(self.model.calibration.describe())
         result = dict(predictions=[], files=[], errors={}, notes=notes, images=[])
-        report = None
+        report = writer = None
         if out_dir is None:
             assign_names(images)
         else:
             out_dir = Path(out_dir)
             report = _Report(out_dir, images)
+            writer = self._writer(out_dir, outputs, pictures)
         for image in images:
             result['images'].append(dict(input=image.label, name=image.name, files=[], error=None))
         if report is not None:
-            report.check_result_paths(outputs)
-            report.remove_leftovers(outputs)
+            paths = {image.name: _result_paths(image.name, outputs) for image in images}
+            report.check_result_paths(paths)
+            report.remove_leftovers(paths)
             # Written before the first result: if the process is killed, the next inference knows
             # which files are results.
             report.write(result)
-        pairs = list(zip(images, result['images'], strict=True))
-        if show_progress:
-            pairs = _track_progress(pairs)
+        pipeline = inference_pipeline(self.model.cfg)
+        progress = ThroughputLine(len(images)) if show_progress else None
+        pairs = zip(images, result['images'], strict=True)
         try:
-            for image, entry in pairs:
-                self._process(image, entry, cameras, out_dir, outputs, result)
+            while batch := list(islice(pairs, batch_size)):
+                loaded = _load(batch, cameras, color_order, result)
+                for image, entry, img, matrix, sample in self._predict(loaded, pipeline, result):
+                    if return_predictions:
+                        result['predictions'].append(sample)
+                    if writer is not None:
+                        _write(writer, image, entry, img, matrix, sample, result)
+                if progress is not None:
+                    progress.add(len(batch))
         finally:
+            if writer is not None:
+                result['notes'] += writer.notes
             if report is not None:
                 report.write(result)
+        if progress is not None:
+            progress.close()
         return result
 
-    def _process(
+    def stream(
         self,
-        image: InputImage,
-        entry: dict,
+        frames: Iterable[ImageInput],
+        intrinsics: Sequence[float] | None = None,
+        fov: float | None = None,
+        batch_size: int = 1,
+        color_order: str | None = None,
+        align_scale: bool = False,
+    ) -> Iterator[tuple[np.ndarray, DepthDataSample]]:
+        """Predict depth of frames as they come; only one batch is in memory.
+
+        Args:
+            frames: Any iterable, also an endless one, of paths, arrays, tensors or PIL images.
+            intrinsics: As in ``__call__``.
+            fov: As in ``__call__``.
+            batch_size: Number of frames predicted at once; a live source waits for as many.
+            color_order: As in ``__call__``.
+            align_scale: Remove the flicker of the scale, see
+                :class:`~depth.apis.scale_alignment.StreamScaleAligner`. Frame t is changed by what
+                is known at t, and never again.
+
+        Yields:
+            The frame as BGR uint8 (H, W, 3), and its sample.
+
+        Raises:
+            ValueError: If an option is impossible, or a frame cannot be read or predicted.
+        """
+        _check_options((), intrinsics, fov, batch_size)
+        check_color_order(color_order)
+        cameras = ImageCameras(intrinsics, fov, self.model.cfg.get('default_intrinsics'))
+        pipeline = inference_pipeline(self.model.cfg)
+        aligner = StreamScaleAligner() if align_scale else None
+        frames = iter(frames)
+        number = 0
+        while batch := list(islice(frames, batch_size)):
+            images, names = [], []
+            for frame in batch:
+                images.append(_read(frame, color_order))
+                names.append(f'frame {number}')
+                number += 1
+            matrices = [cameras.matrix(img.shape[:2], None) for img in images]
+            samples = predict_batch(self.model, images, pipeline, matrices, names)
+            for img, sample in zip(images, samples, strict=True):
+                if aligner is not None:
+                    cropped = Prediction.from_sample(sample, img, None)
+                    factor = aligner.factor(cropped.img, cropped.visible)
+                    sample.pred_depth = sample.pred_depth * factor
+                yield img, sample
+
+    def process_video(
+        self,
+        source: str | Path | int,
+        out_dir: str | Path,
+        outputs: Sequence[str] = ('color',),
+        intrinsics: Sequence[float] | None = None,
+        fov: float | None = None,
+        show_progress: bool = False,
+        pictures: PictureOptions | None = None,
+        batch_size: int = 1,
+        align_scale: bool = False,
+        every: int = 1,
+        max_frames: int | None = None,
+        fps: float | None = None,
+    ) -> dict:
+        """Predict a video file, a camera, or a folder of images as a sequence.
+
+        Results are written frame by frame, so memory does not grow with the length. A camera is
+        processed until Ctrl-C, ``max_frames``, or its end. One colour range holds for all frames.
+
+        Args:
+            source: Video file, index of a camera, folder or glob.
+            out_dir: Folder of the results: ``color/NAME.mp4`` and ``panel/NAME.mp4`` are videos, of
+                other kinds there is a file a frame, ``npy/NAME/000012.npy``.
+            outputs: As in ``__call__``.
+            intrinsics: As in ``__call__``.
+            fov: As in ``__call__``.
+            show_progress: As in ``__call__``.
+            pictures: As in ``__call__``; a range of ``'image'`` is that of each frame.
+            batch_size: As in :meth:`stream`.
+            align_scale: As in :meth:`stream`.
+            every: Distance of the frames that are used.
+            max_frames: Largest number of frames.
+            fps: Frames a second of the source, where it does not say.
+
+        Returns:
+            A dict of ``frames``: their number; ``files``: video files and folders written;
+            ``notes``: outputs left out, with the reason.
+
+        Raises:
+            FileNotFoundError: If the source does not exist.
+            FileExistsError: If a result would replace a file that no inference wrote.
+            ValueError: If the source or a frame cannot be decoded, frames differ in size, or an
+                option is impossible.
+            OSError: If the camera cannot be opened or a file cannot be written.
+        """
+        _check_options(outputs, intrinsics, fov, batch_size)
+        out_dir = Path(out_dir)
+        video = open_frames(source, every, max_frames, fps, out_dir)
+        image = InputImage(None if video.is_live else video.label, video.label, video.name)
+        report = _Report(out_dir, [image])
+        targets = _video_targets(image.name, outputs)
+        report.check_result_paths({image.name: list(targets.values())})
+        entry = dict(input=video.label, name=image.name, files=[], error=None, frames=0)
+        result = dict(notes=[], images=[entry])
+        if self.model.calibration is not None:
+            result['notes'].append(self.model.calibration.describe())
+        writer = self._writer(out_dir, outputs, pictures)
+        report.write(result)
+        progress = ThroughputLine(video.count) if show_progress else None
+        samples = self.stream(video.frames, intrinsics, fov, batch_size, None, align_scale)
+        cameras = ImageCameras(intrinsics, fov, self.model.cfg.get('default_intrinsics'))
+        try:
+            self._write_video(video, samples, writer, targets, cameras, entry, progress)
+        except Exception as error:
+            entry['error'] = f'{video.label}: {error}'
+            raise
+        finally:
+            for path in targets.values():
+                if (out_dir / path).exists():
+                    entry['files'].append(path)
+            result['notes'] += writer.notes
+            report.write(result)
+        if progress is not None:
+            progress.close()
+        files = [str(out_dir / path) for path in entry['files']]
+        return dict(frames=entry['frames'], files=files, notes=result['notes'])
+
+    @staticmethod
+    def _write_video(
+        video: FrameSource,
+        samples: Iterator[tuple[np.ndarray, DepthDataSample]],
+        writer: ResultWriter,
+        targets: dict[str, str],
         cameras: ImageCameras,
-        out_dir: Path | None,
-        outputs: Sequence[str],
-        result: dict,
+        entry: dict,
+        progress: ThroughputLine | None,
     ) -> None:
-        """Predict and write one image; an exception becomes the ``error`` of its entry."""
-        # An unusual image can fail anywhere: in OpenCV, in a layer that pools one row to none, for
-        # lack of memory. So every exception is caught.
+        """Write the results of each frame; Ctrl-C ends a camera's recording."""
+        with ExitStack() as stack:
+            videos = {}
+            for kind in set(targets) & set(PICTURES):
+                path = writer.out_dir / targets[kind]
+                videos[kind] = stack.enter_context(VideoWriter(path, video.fps))
+            try:
+                for img, sample in samples:
+                    camera = cameras.matrix(img.shape[:2], None)
+                    prediction = Prediction.from_sample(sample, img, camera)
+                    for kind, file in videos.items():
+                        file.add(writer.draw(prediction, kind))
+                    name = f'{entry["name"]}/{entry["frames"]:06d}'
+                    writer.write(prediction, name, [], skip=PICTURES)
+                    entry['frames'] += 1
+                    if progress is not None:
+                        progress.add()
+            except KeyboardInterrupt:
+                if not video.is_live:
+                    raise
+
+    def _writer(
+        self, out_dir: Path, outputs: Sequence[str], pictures: PictureOptions | None
+    ) -> ResultWriter:
+        pictures = pictures or PictureOptions()
+        scales = ScaleChooser(pictures, self.model.cfg)
+        return ResultWriter(out_dir, outputs, scales, pictures.cloud)
+
+    def _predict(self, loaded: list[tuple], pipeline: object, result: dict) -> Iterator[tuple]:
+        """Yield image, entry, array, camera and sample of a batch; exceptions become errors.
+
+        A batch that fails is predicted again one by one: the others of the batch have a result.
+        """
         try:
-            img = image.source if image.path is None else read_image(image.path)
-            matrix = cameras.matrix(img.shape[:2], image.path)
-            sample = inference_model(self.model, img, matrix, image.label)
+            samples = self._predict_together(loaded, pipeline)
+        except Exception as error:
+            if len(loaded) == 1:
+                _record_error(loaded[0][0], error, loaded[0][1], result)
+                return
+            for item in loaded:
+                yield from self._predict([item], pipeline, result)
+            return
+        for (image, entry, img, matrix), sample in zip(loaded, samples, strict=True):
             sample.set_metainfo(dict(img_path=image.path))
-        except Exception as error:
-            _record_error(image, error, entry, result)
-            return
-        result['predictions'].append(sample)
-        if out_dir is None:
-            return
+            yield image, entry, img, matrix, sample
+
+    def _predict_together(self, loaded: list[tuple], pipeline: object) -> list[DepthDataSample]:
+        if not loaded:
+            return []
+        images = [img for _, _, img, _ in loaded]
+        matrices = [matrix for _, _, _, matrix in loaded]
+        names = [image.label for image, _, _, _ in loaded]
+        return predict_batch(self.model, images, pipeline, matrices, names)
+
+
+def _read(image: ImageInput, color_order: str | None) -> np.ndarray:
+    """Return an image, from a file or in memory, as BGR uint8 (H, W, 3)."""
+    if isinstance(image, str | Path):
+        return read_image(str(image))
+    return to_bgr_array(image, color_order)
+
+
+def _load(
+    batch: list[tuple[InputImage, dict]],
+    cameras: ImageCameras,
+    color_order: str | None,
+    result: dict,
+) -> list[tuple]:
+    """Return image, entry, array and camera of the images that can be read; record the others."""
+    loaded = []
+    for image, entry in batch:
+        # An unusual image can fail anywhere: in a decoder, in a layer that pools one row to none,
+        # for lack of memory. So every exception is caught, here and where it is predicted.
         try:
-            _write(sample, img, out_dir, outputs, matrix, entry, result)
-        except OSError as error:
-            # A full or read-only disk fails for the next image too, unlike a name that is too long.
-            if error.errno != errno.ENAMETOOLONG:
-                raise
-            _record_error(image, error, entry, result)
+            img = _read(image.source, color_order)
+            loaded.append((image, entry, img, cameras.matrix(img.shape[:2], image.path)))
         except Exception as error:
             _record_error(image, error, entry, result)
+    return loaded
+
+
+def _write(
+    writer: ResultWriter,
+    image: InputImage,
+    entry: dict,
+    img: np.ndarray,
+    matrix: np.ndarray | None,
+    sample: DepthDataSample,
+    result: dict,
+) -> None:
+    """Write the results of one image and list them in its entry and in ``result``."""
+    try:
+        prediction = Prediction.from_sample(sample, img, matrix)
+        writer.write(prediction, entry['name'], entry['files'])
+    except OSError as error:
+        # A full or read-only disk fails for the next image too, unlike a name that is too long.
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        _record_error(image, error, entry, result)
+    except Exception as error:
+        _record_error(image, error, entry, result)
+    finally:
+        result['files'] += [str(writer.out_dir / path) for path in entry['files']]
+
+
+def _result_paths(name: str, outputs: Sequence[str]) -> list[str]:
+    return [result_path(name, kind) for kind in outputs]
+
+
+def _video_targets(name: str, outputs: Sequence[str]) -> dict[str, str]:
+    """Return the video file or the folder of each kind of result, below the output folder."""
+    targets = {}
+    for kind in outputs:
+        path = Path(result_path(name, kind)).with_suffix('')
+        targets[kind] = f'{path.as_posix()}.mp4' if kind in PICTURES else path.as_posix()
+    return targets
 
 
 def _record_error(image: InputImage, error: Exception, entry: dict, result: dict) -> None:
@@ -202,82 +440,14 @@ def _record_error(image: InputImage, error: Exception, entry: dict, result: dict
     result['errors'][key] = entry['error']
 
 
-def _write(
-    sample: DepthDataSample,
-    img: np.ndarray,
-    out_dir: Path,
-    outputs: Sequence[str],
-    camera: np.ndarray | None,
-    entry: dict,
-    result: dict,
-) -> None:
-    """Write the results of one image and list them in its entry and in ``result``."""
-    depth = sample.pred_depth.numpy()
-    # Pixels that the method masks, such as sky, have no depth in pictures and point clouds.
-    visible = depth
-    if 'pred_mask' in sample:
-        visible = np.where(sample.pred_mask.numpy() > 0.5, depth, np.float32(0))
-    quantity = get_prediction_type(sample.metainfo.get('prediction_type', 'metric'))
-    unit = ' m' if quantity is PredictionType.METRIC else ''
-    top, left, cropped = 0, 0, img
-    # Test pipelines may crop, as that of KITTI does: the depth is that of the window.
-    if 'crop_box' in sample.metainfo:
-        top, left, height, width = sample.metainfo['crop_box']
-        cropped = img[top : top + height, left : left + width]
-    if camera is not None:
-        # The principal point moves with the crop.
-        camera = camera - [[0, 0, left], [0, 0, top], [0, 0, 0]]
-    elif 'pred_intrinsics' in sample:
-        camera = sample.pred_intrinsics.numpy()
-    for kind in OUTPUTS:
-        if kind not in outputs:
-            continue
-        if kind == 'ply' and (camera is None or quantity.ambiguity == 2):
-            note = NO_CLOUDS if camera is None else NO_RELATIVE_CLOUDS
-            if note not in result['notes']:
-                result['notes'].append(note)
-            continue
-        relative_path = _result_path(entry['name'], kind)
-        path = out_dir / relative_path
-        if kind == 'png':
-            save_depth_png(path, depth, prediction_type=quantity.value)
-        elif kind == 'npy':
-            write_array(path, depth)
-        elif kind == 'color':
-            write_image(path, draw_color_map(visible, quantity.is_inverse, unit))
-        elif kind == 'panel':
-            write_image(path, draw_panel(cropped, visible, inverse=quantity.is_inverse, unit=unit))
-        else:
-            if quantity.is_inverse:  # no point where the inverse depth is zero
-                visible = np.divide(1, visible, out=np.zeros_like(visible), where=visible > 0)
-            write_ply(path, visible, camera, cropped)
-            if quantity.ambiguity == 1 and UNSCALED_CLOUDS not in result['notes']:
-                result['notes'].append(UNSCALED_CLOUDS)
-        entry['files'].append(relative_path)
-        result['files'].append(str(path))
-
-
-NO_CLOUDS = (
-    'no point clouds: they need the camera; give --intrinsics FX FY CX CY or --fov DEGREES, an '
-    'intrinsics.json beside images/, default_intrinsics in the config, a focal length in the EXIF data, '
-    'or a model that estimates the camera'
-)
-NO_RELATIVE_CLOUDS = (
-    'no point clouds: the model predicts depth or inverse depth up to a factor and an offset, and the unknown offset '
-    'would bend the scene'
-)
-UNSCALED_CLOUDS = 'the unit of the point clouds is unknown: the model predicts depth up to a factor'
-
-
-def _result_path(name: str, kind: str) -> str:
-    """Return the path of a result below the output folder."""
-    folder, suffix = _RESULT_FILES[kind]
-    return f'{folder}/{name}{suffix}'
-
-
 def _check_options(
-    outputs: Sequence[str], intrinsics: Sequence[float] | None, fov: float | None
+    outputs: Sequence[str],
+    intrinsics: Sequence[float] | None,
+    fov: float | None,
+    batch_size: int,
 ) -> None:
+    if batch_size < 1:
+        raise ValueError(f'--batch-size is at least 1, got {batch_size}')
     unknown = [name for name in outputs if name not in OUTPUTS]
     if unknown:
         raise ValueError(f'unknown output {unknown[0]!r}, there are {", ".join(OUTPUTS)}')
@@ -319,8 +489,11 @@ class _Report:
             self.earlier_inputs[entry['name']] = entry['input']
         assign_names(images, self.earlier_inputs)
 
-    def check_result_paths(self, outputs: Sequence[str]) -> None:
+    def check_result_paths(self, paths: dict[str, list[str]]) -> None:
         """Check that no result would replace a file that inference did not write.
+
+        Args:
+            paths: Result paths below the folder, by the name of the image.
 
         Raises:
             FileExistsError: If one would.
@@ -329,8 +502,8 @@ class _Report:
         for image in self.images:
             if folded(image.name) in earlier_names:
                 continue
-            for kind in outputs:
-                path = self.out_dir / _result_path(image.name, kind)
+            for result in paths[image.name]:
+                path = self.out_dir / result
                 if path.exists():
                     raise FileExistsError(
                         f'{path} exists and was not written by inference ({self.path} does not list '
@@ -338,12 +511,11 @@ class _Report:
                         '--out-dir or remove it'
                     )
 
-    def remove_leftovers(self, outputs: Sequence[str]) -> None:
+    def remove_leftovers(self, paths: dict[str, list[str]]) -> None:
         """Remove temporary files of a killed inference from the folders that this one writes to."""
         folders = {self.out_dir}
-        for image in self.images:
-            for kind in outputs:
-                folders.add((self.out_dir / _result_path(image.name, kind)).parent)
+        for results in paths.values():
+            folders.update((self.out_dir / result).parent for result in results)
         for folder in folders:
             remove_leftovers(folder)
 
@@ -355,39 +527,3 @@ class _Report:
             entries[entry['name']] = entry
         content = dict(format=REPORT_FORMAT, images=list(entries.values()), notes=result['notes'])
         write_atomically(self.path, json.dumps(content, indent=1, ensure_ascii=False) + '\n')
-
-
-def draw_color_map(depth: np.ndarray, inverse: bool = False, unit: str = ' m') -> np.ndarray:
-    """Return a map (H, W) as BGR uint8 with a colour bar at its right.
-
-    Args:
-        depth: Metres, 0 = none; or inverse depth.
-        inverse: Whether it is inverse depth.
-        unit: Unit of the bar.
-    """
-    values = depth if inverse or not (depth > 0).any() else depth[depth > 0]
-    # Percentiles: a single far pixel would leave all others one colour.
-    low, high = np.percentile(values, (1, 99)).tolist()
-    height, width = depth.shape
-    factor = max(1, min(round(240 / height), MAX_COLOR_WIDTH // width))
-    colors = cv2.resize(
-        colorize_depth(depth, low, high, inverse),
-        None,
-        fx=factor,
-        fy=factor,
-        interpolation=cv2.INTER_NEAREST,
-    )
-    padding = max(0, MIN_COLOR_HEIGHT - colors.shape[0])
-    colors = cv2.copyMakeBorder(
-        colors, 0, padding, 0, 0, cv2.BORDER_CONSTANT, value=(255, 255, 255)
-    )
-    kind = 'inverse_depth' if inverse else 'depth'
-    bar = draw_color_bar(colors.shape[0], low, max(high, low + 1e-3), unit, kind)
-    return np.hstack([colors, bar])
-
-
-def _track_progress(images: list) -> Iterable:
-    """Return an iterator over ``images`` that draws a progress bar."""
-    from rich.progress import track
-
-    return track(images, description='depth')

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import numpy as np
-
 from depth.datasets.folder import IMAGE_SUFFIXES
+
+from .image_types import ImageInput
 
 REPORT = 'report.json'
 REPORT_FORMAT = 'depth inference 1'
-RESULT_FOLDERS = ('depth', 'npy', 'color', 'panel', 'ply')
+RESULT_FOLDERS = ('depth', 'npy', 'color', 'panel', 'ply', 'glb')
 
 
 @dataclass
@@ -24,26 +24,25 @@ class InputImage:
     """One input image of inference.
 
     Args:
-        source: Path, or BGR uint8 array (H, W, 3).
+        source: Path as text, or an image in memory, see
+            :func:`~depth.apis.image_types.to_bgr_array`; None for a camera.
         label: Name in messages and reports: the absolute path of a file, ``inputs[2]`` for an
             array.
         name: Path of its results below each result folder, without suffix, separated by ``/``.
     """
 
-    source: str | np.ndarray
+    source: ImageInput | None
     label: str
     name: str
 
     @property
     def path(self) -> str | None:
-        """The file, None for an array."""
-        if isinstance(self.source, np.ndarray):
-            return None
-        return self.source
+        """The file, None for an image in memory."""
+        return self.source if isinstance(self.source, str) else None
 
 
 def list_inputs(
-    inputs: str | Path | np.ndarray | Sequence, out_dir: str | Path | None = None
+    inputs: ImageInput | Sequence, out_dir: str | Path | None = None
 ) -> tuple[list[InputImage], list[str]]:
     """List the images that ``inputs`` name, without results of inference.
 
@@ -52,7 +51,7 @@ def list_inputs(
     files as well. :func:`assign_names` makes the names unique.
 
     Args:
-        inputs: Image file, folder, glob or BGR uint8 array, one or a list.
+        inputs: Image file, folder, glob, array, tensor or PIL image, one or a list.
         out_dir: Folder of the results. Files in its result folders are no inputs, and neither are
             results of another inference that a folder or glob contains.
 
@@ -69,7 +68,7 @@ def list_inputs(
     search = _Search(out_dir)
     images: list[InputImage] = []
     for index, item in enumerate(items):
-        if isinstance(item, np.ndarray):
+        if not isinstance(item, str):
             name = f'array_{index:06d}' if has_files else f'{index:06d}'
             images.append(InputImage(item, f'inputs[{index}]', name))
         else:
@@ -195,19 +194,19 @@ def _distinguishing_tails(files: Sequence[InputImage]) -> dict[int, str]:
     return tails
 
 
-def _flatten(inputs: object) -> Iterator[str | np.ndarray]:
-    """Yield the items of nested lists: paths as text, and arrays."""
-    if isinstance(inputs, np.ndarray):
-        yield inputs
-    elif isinstance(inputs, str | Path):
+def _flatten(inputs: object) -> Iterator[ImageInput]:
+    """Yield the items of nested lists: paths as text, and images in memory."""
+    if isinstance(inputs, str | Path):
         yield str(inputs)
+    elif isinstance(inputs, ImageInput):
+        yield inputs
     elif isinstance(inputs, Sequence | Set | Iterator) and not isinstance(inputs, bytes):
         for item in inputs:
             yield from _flatten(item)
     else:
         raise ValueError(
-            'inputs are paths, folders, globs or BGR uint8 arrays of shape (H, W, 3), or lists of '
-            f'them; got a {type(inputs).__name__}'
+            'inputs are paths, folders, globs, BGR uint8 arrays of shape (H, W, 3), tensors or PIL '
+            f'images, or lists of them; got a {type(inputs).__name__}'
         )
 
 

@@ -5,18 +5,23 @@ import sys
 from collections.abc import Sequence
 
 from depth.cli.common import add_backend_option, add_cfg_options, command_parser, parse_cfg_options
+from depth.cli.picture_options import add_picture_options, add_video_options, run_inference
 
 EXAMPLES = (
     'depth infer photos --checkpoint model.pth --out-dir depth_maps',
     'depth infer room.jpg --checkpoint model.pth --out-dir out --outputs png ply --fov 60',
+    'depth infer model.onnx photos --out-dir depth_maps',
     "depth infer 'frames/*.png' --config CONFIG.py --checkpoint model.pth --out-dir out --device cuda",
+    'depth infer ride.mp4 --checkpoint model.pth --out-dir out --align-scale --batch-size 8',
 )
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = command_parser(EXAMPLES, description='Predict depth for images', allow_abbrev=False)
-    parser.add_argument('input', help='image, folder or glob (in quotes)')
+    parser.add_argument(
+        'input', help='image, folder, glob (in quotes), video file or index of a camera'
+    )
     parser.add_argument(
         '--config', help='config, a path or a name (default: the config inside the checkpoint)'
     )
@@ -34,13 +39,6 @@ def build_parser() -> argparse.ArgumentParser:
         default='auto',
         help="'cuda', 'cpu' or 'auto': a GPU if there is one",
     )
-    parser.add_argument(
-        '--outputs',
-        nargs='+',
-        default=['png', 'npy', 'color', 'panel', 'ply'],
-        choices=['png', 'npy', 'color', 'panel', 'ply'],
-        help='kinds of results to write',
-    )
     camera = parser.add_mutually_exclusive_group()
     camera.add_argument(
         '--intrinsics',
@@ -55,14 +53,24 @@ def build_parser() -> argparse.ArgumentParser:
         metavar='DEGREES',
         help='horizontal field of view, instead',
     )
+    add_picture_options(parser)
+    add_video_options(parser)
     add_backend_option(parser)
     add_cfg_options(parser)
     return parser
 
 
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line; ``argv`` is that of the process by default."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words and words[0].endswith('.onnx'):  # depth infer MODEL.onnx INPUT
+        words.insert(0, '--checkpoint')
+    return build_parser().parse_args(words)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Predict and write the results; return 1 if an input could not be processed."""
-    args = build_parser().parse_args(argv)
+    args = parse_args(argv)
     from depth.apis import DepthInferencer
 
     inferencer = DepthInferencer(
@@ -72,19 +80,4 @@ def main(argv: Sequence[str] | None = None) -> int:
         cfg_options=parse_cfg_options(args.cfg_options),
         trusted_modules=args.trust_module,
     )
-    result = inferencer(
-        args.input,
-        out_dir=args.out_dir,
-        outputs=args.outputs,
-        intrinsics=args.intrinsics,
-        fov=args.fov,
-        show_progress=True,
-    )
-    print(
-        f'{len(result["predictions"])} images done, {len(result["files"])} files in {args.out_dir}'
-    )
-    for note in result['notes']:
-        print(f'note: {note}')
-    for message in result['errors'].values():
-        print(f'error: {message}', file=sys.stderr)
-    return 1 if result['errors'] else 0
+    return run_inference(inferencer, args)

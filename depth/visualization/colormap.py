@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-NO_DEPTH_COLOR = (40, 40, 40)  # BGR of pixels without depth
-TEXT_COLOR = (30, 30, 30)
+from .color_scale import NO_DEPTH_COLOR, ColorScale, draw_legend
+
 DENSE_SHARE = 0.5  # a map with depth on more of its pixels is dense, and drawn half transparent
 
 
@@ -41,36 +41,20 @@ def draw_color_bar(
     high: float,
     unit: str,
     kind: str = 'depth',
-    width: int = 70,
 ) -> np.ndarray:
-    """Draw a vertical legend, BGR uint8 (height, width, 3), with five ticks.
+    """Draw a vertical legend with round ticks, BGR uint8 (H, W, 3).
 
     Args:
-        height: Pixels.
+        height: Least height in pixels.
         low: Value at the top.
         high: Value at the bottom.
         unit: Written behind each number.
-        kind: ``'depth'``, ``'inverse_depth'`` or ``'error'``: which colour map.
-        width: Pixels.
+        kind: ``'depth'``, ``'inverse_depth'`` or ``'error'``: which colours.
     """
-    bar = np.full((height, width, 3), 255, np.uint8)
-    top, bottom = 8, height - 9
-    values = np.linspace(low, high, bottom - top + 1)[:, None].repeat(14, axis=1)
-    ones = np.ones(values.shape, bool)
-    shares = _share(values, low, high)
-    if kind in ('depth', 'inverse_depth'):
-        nearness = shares if kind == 'inverse_depth' else 1 - shares
-        colors = _colorize(nearness, ones, cv2.COLORMAP_TURBO)
-    else:
-        colors = _colorize(shares, ones, cv2.COLORMAP_MAGMA)
-    bar[top : bottom + 1, 4:18] = colors
-    for share in np.linspace(0, 1, 5):
-        row = round(top + share * (bottom - top))
-        value = low + share * (high - low)
-        cv2.line(bar, (18, row), (21, row), TEXT_COLOR, 1)
-        text, font = f'{value:.3g}{unit}', cv2.FONT_HERSHEY_SIMPLEX
-        cv2.putText(bar, text, (24, row + 4), font, 0.34, TEXT_COLOR, 1, cv2.LINE_AA)
-    return bar
+    colormap = 'magma' if kind == 'error' else 'turbo'
+    # A map of one value has a bar too.
+    high = max(high, low + max(1e-9, 1e-6 * abs(low)))
+    return draw_legend(ColorScale(low, high, kind, unit, colormap), height)
 
 
 def _share(values: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -39,7 +39,9 @@ class LocalVisBackend(MMEngineLocalVisBackend):
             **kwargs: Not used.
         """
         encoded = cv2.imencode('.png', cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1]
-        write_atomically(Path(self._img_save_dir, f'{name}_{step}.png'), encoded.tobytes())
+        # Groups such as `val/` are part of the name, not folders.
+        file_name = f'{name.replace("/", "_")}_{step}.png'
+        write_atomically(Path(self._img_save_dir, file_name), encoded.tobytes())
 
     def _dump(self, value_dict: dict, file_path: str, file_format: str) -> None:
         """Append one line of JSON, whole or not at all."""

@@ -100,7 +100,9 @@ def test_the_picture_shows_the_ground_truth_on_its_pixels():
     depth = np.zeros((60, 80), np.float32)
     depth[10, 30] = 4.0
     picture = draw_states([('as loaded', dict(img=img, gt_depth=depth))], 'x.png')
-    scale, top, gap = 4, 20 + 22, 6  # header and title above, the first tile and a gap on the left
+    scale, gap = 4, 6  # the first tile and a gap on the left
+    # Header and title are above the tile of the image.
+    top = np.flatnonzero((picture[:, : 80 * scale] == 128).all((1, 2)))[0]
     left = 80 * scale + gap
     tile = picture[top : top + 60 * scale, left : left + 80 * scale]
     changed = np.argwhere((tile != 128).any(-1))

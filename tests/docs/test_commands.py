@@ -9,7 +9,9 @@ from tests.shared import REPO
 
 PAGES = sorted([REPO / 'README.md', REPO / 'CONTRIBUTING.md', *(REPO / 'docs').glob('*.md')])
 # Options that several tools share are added here.
-SHARED_OPTIONS = (REPO / 'depth/cli/common.py').read_text(encoding='utf-8')
+SHARED_OPTIONS = ''
+for name in ('common', 'picture_options'):
+    SHARED_OPTIONS += (REPO / f'depth/cli/{name}.py').read_text(encoding='utf-8')
 
 
 def commands(page):

@@ -7,13 +7,20 @@ import numpy as np
 import pytest
 import torch
 
-from depth.apis.inferencer import NO_RELATIVE_CLOUDS, UNSCALED_CLOUDS, _write
 from depth.apis.prediction_files import PredictionFiles
+from depth.apis.results import (
+    NO_RELATIVE_CLOUDS,
+    UNSCALED_CLOUDS,
+    PictureOptions,
+    Prediction,
+    ResultWriter,
+    ScaleChooser,
+)
 from depth.engine.hooks.visualization_hook import _draw_sample
 from depth.evaluation.alignment import fit_to_metres
 from depth.evaluation.prediction_types import PredictionType
 from depth.structures import DepthDataSample
-from depth.visualization import colorize_depth, draw_color_bar, save_depth_png
+from depth.visualization import ColorScale, colorize_depth, save_depth_png
 
 DEPTH = np.array([[1.0, 2.0], [4.0, 8.0]], np.float32)
 
@@ -38,8 +45,9 @@ def test_inverse_depth_has_the_colours_of_its_depth_order():
     colors = colorize_depth(near_to_far, 0.0, 3.0, inverse=True)
     depth_colors = colorize_depth(np.array([[1.0, 2.0, 3.0, 4.0]]), 1.0, 4.0)
     assert np.array_equal(colors, depth_colors)
-    bar = draw_color_bar(100, 0, 3, '', 'inverse_depth')
-    assert np.array_equal(bar[8:92, 10], draw_color_bar(100, 0, 3, '', 'depth')[8:92, 10][::-1])
+    shares = np.linspace(0, 3, 50)[:, None]
+    bar = ColorScale(0, 3, 'inverse_depth').colorize(shares)
+    assert np.array_equal(bar, ColorScale(0, 3, 'depth').colorize(shares, shares >= 0)[::-1])
 
 
 def test_a_file_of_relative_depth_says_so_and_score_reads_it(tmp_path):
@@ -64,13 +72,14 @@ def test_a_file_of_relative_depth_says_so_and_score_reads_it(tmp_path):
 )
 def test_clouds_are_only_written_where_the_shape_is_known(tmp_path, kind, note, has_cloud):
     values = 1 / DEPTH if 'inverse' in kind else DEPTH
-    result = dict(files=[], notes=[])
-    entry = dict(name='a', files=[])
+    files = []
     img = np.zeros((2, 2, 3), np.uint8)
     camera = np.eye(3)
-    _write(sample_of(values, kind), img, tmp_path, ('png', 'color', 'ply'), camera, entry, result)
-    assert result['notes'] == ([note] if note else [])
-    assert ('ply/a.ply' in entry['files']) == has_cloud
+    scales = ScaleChooser(PictureOptions(), {})
+    writer = ResultWriter(tmp_path, ('png', 'color', 'ply'), scales)
+    writer.write(Prediction.from_sample(sample_of(values, kind), img, camera), 'a', files)
+    assert writer.notes == ([note] if note else [])
+    assert ('ply/a.ply' in files) == has_cloud
     if has_cloud:
         content = (tmp_path / 'ply/a.ply').read_bytes().split(b'end_header\n')[1]
         vertices = np.frombuffer(content, np.dtype('<f4, <f4, <f4, u1, u1, u1'))

@@ -1,6 +1,7 @@
 """Logger hook: a summary at the start, progress at least every ten seconds, each metric once."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from mmengine.fileio import dump
@@ -12,6 +13,7 @@ from depth.engine.console import PROGRESS_SECONDS, file_only, seconds_of_silence
 from depth.engine.run_summary import describe_training
 from depth.evaluation import DepthMetric, MixedDepthMetric
 from depth.registry import HOOKS
+from depth.visualization.visualizer import Visualizer
 
 
 @HOOKS.register_module()
@@ -20,11 +22,14 @@ class LoggerHook(MMEngineLoggerHook):
 
     It prints what is trained before the first iteration, and a line of progress when the console has
     been silent for ten seconds, whatever ``interval`` is. The metrics of a test are written to
-    ``<timestamp>/<timestamp>.json`` atomically. Arguments as in mmengine.
+    ``<timestamp>/<timestamp>.json`` atomically. Backends such as TensorBoard get ``train/loss`` and
+    ``val/abs_rel``, and the curves of a resumed training continue. Arguments as in mmengine.
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Print the summary of the training."""
+        """Print the summary of the training, and continue its curves where it starts from."""
+        if isinstance(runner.visualizer, Visualizer):
+            runner.visualizer.start_training(runner.work_dir, runner.iter)
         for line in describe_training(runner):
             runner.logger.info(line)
 
@@ -44,17 +49,18 @@ class LoggerHook(MMEngineLoggerHook):
         if self.every_n_inner_iters(batch_idx, self.interval) or is_last:
             tag, text = runner.log_processor.get_log_after_iter(runner, batch_idx, 'train')
             runner.logger.info(text)
-            runner.visualizer.add_scalars(tag, step=runner.iter + 1, file_path=self.json_log_path)
+            with in_group(runner, 'train'):
+                runner.visualizer.add_scalars(
+                    tag, step=runner.iter + 1, file_path=self.json_log_path
+                )
         elif seconds_of_silence(runner.logger) >= PROGRESS_SECONDS:
             _, text = runner.log_processor.get_log_after_iter(runner, batch_idx, 'train')
             runner.logger.info(text)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Log the metrics; on the console only if no table shows them."""
-        if has_tables(runner.val_evaluator.metrics):
-            with file_only(runner.logger):
-                super().after_val_epoch(runner, metrics)
-        else:
+        has_table = has_tables(runner.val_evaluator.metrics)
+        with in_group(runner, 'val'), file_only(runner.logger) if has_table else nullcontext():
             super().after_val_epoch(runner, metrics)
 
     def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
@@ -75,3 +81,10 @@ class LoggerHook(MMEngineLoggerHook):
 def has_tables(metrics: Sequence) -> bool:
     """Return whether every metric prints a table of its own."""
     return all(isinstance(metric, DepthMetric | MixedDepthMetric) for metric in metrics)
+
+
+def in_group(runner: Runner, name: str) -> AbstractContextManager:
+    """Return a context in which scalars are grouped; those of a foreign visualizer are not."""
+    if isinstance(runner.visualizer, Visualizer):
+        return runner.visualizer.in_group(name)
+    return nullcontext()

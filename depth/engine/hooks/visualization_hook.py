@@ -68,7 +68,7 @@ class DepthVisualizationHook(Hook):
             if self.drawn >= self.num_images:
                 return
             panel = _draw_sample(image, sample)
-            runner.visualizer.add_image(f'{mode}_{self.drawn}', panel[..., ::-1], step=step)
+            runner.visualizer.add_image(f'{mode}/{self.drawn}', panel[..., ::-1], step=step)
             self.drawn += 1
 
 
@@ -83,6 +83,7 @@ def _draw_sample(image: Tensor, sample: DepthDataSample) -> np.ndarray:
         return draw_panel(
             img,
             pred.numpy(),
+            min_depth=0.0 if is_metric and far is not None else None,
             max_depth=far if is_metric else None,
             inverse=kind.is_inverse,
             unit=' m' if is_metric else '',
@@ -90,4 +91,6 @@ def _draw_sample(image: Tensor, sample: DepthDataSample) -> np.ndarray:
     gt_depth = sample.gt_depth.cpu()
     if kind is not PredictionType.METRIC:
         pred = fit_to_metres(pred[None], gt_depth[None], kind)[0]
-    return draw_panel(img, pred.numpy(), gt_depth.numpy(), max_depth=far)
+    # From 0 to the data set's range, so that panels compare between images and validations.
+    near = None if far is None else 0.0
+    return draw_panel(img, pred.numpy(), gt_depth.numpy(), near, far)
