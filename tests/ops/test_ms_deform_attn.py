@@ -128,6 +128,32 @@ def test_half_precision_is_summed_in_float32(backend, dtype):
         assert (ours.double() - theirs).abs().max() <= 4 * eps * theirs.abs().max()
 
 
+def test_gradients_in_float32_are_those_of_grid_sample():
+    """More points than one chunk holds, points of odd number, crowded cells, rows beyond int16."""
+    shapes = [(180, 200), (9, 11), (1, 2)]
+    inputs = make_inputs(1, 700, 4, 8, 9, torch.float32, shapes, seed=3)
+    generator = torch.Generator().manual_seed(4)
+    grad = torch.randn(1, 700, 32, generator=generator)
+    expected, actual = (
+        torch.autograd.grad(ms_deform_attn(inputs[0], shapes, *inputs[1:], backend), inputs, grad)
+        for backend in BACKENDS
+    )
+    for first, second in zip(expected, actual, strict=True):
+        assert (first - second).norm() < 1e-5 * first.norm()
+
+
+def test_products_on_the_cpu_are_those_of_the_operator_elsewhere():
+    generator = torch.Generator().manual_seed(5)
+    rows, table = torch.randn(40, 8, generator=generator), torch.randn(90, 8, generator=generator)
+    indices = torch.randint(90, (40, 12), generator=generator, dtype=torch.int32)
+    starts, owners = torch.arange(40) * 12, torch.arange(40).repeat_interleave(12)
+    expected = torch.ops.aten._embedding_bag_per_sample_weights_backward(
+        rows, table, indices.flatten().long(), starts, owners, 0, -1
+    )
+    products = ms_deform_attn_torch._products(rows, table, indices)
+    torch.testing.assert_close(products.flatten(), expected)
+
+
 def test_two_runs_give_the_same_bits():
     inputs = make_inputs(images=3, queries=200, dtype=torch.float32)
     (first, first_grads), (second, second_grads) = (gradients('torch', inputs) for _ in range(2))
