@@ -8,6 +8,7 @@ from depth.registry import MODELS
 from .scenes import image_size, network_size_steps, scene_batch
 from .settings import Setting, Spec
 from .timing import Case
+from .work import work_columns
 
 
 def build(spec: Spec, setting: Setting) -> Case:
@@ -28,4 +29,9 @@ def build(spec: Spec, setting: Setting) -> Case:
         with torch.inference_mode():
             model.test_step(batch)
 
-    return Case(setting.name, step, batch_size)
+    return Case(
+        setting.name,
+        step,
+        batch_size,
+        details=lambda: work_columns(spec, setting, training=False),
+    )

@@ -20,6 +20,7 @@ from depth.registry import LOOPS
 from .scenes import image_size, max_depth
 from .settings import Setting, Spec
 from .timing import Case
+from .work import work_columns
 
 MEMORY_STEPS = 2
 PROFILED_STEPS = 3
@@ -71,7 +72,8 @@ def build_with_runner(spec: Spec, setting: Setting) -> tuple[Case, Runner]:
 
     def details() -> dict:
         data_ms = statistics.median(loop.data_seconds) * 1e3
-        return dict(data_ms=data_ms, **profile(runner, loop.step, spec.device))
+        shares = profile(runner, loop.step, spec.device)
+        return dict(data_ms=data_ms, **shares, **work_columns(spec, setting, training=True))
 
     return Case(setting.name, loop.step, batch_size, details=details), runner
 

@@ -9,6 +9,8 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from depth.engine.config import load_config
+from depth.engine.converters.convert import build_without_weights
+from depth.engine.hooks.distillation_hook import DistillationLoss
 from depth.engine.message_hub import DeferredMessageHub
 from depth.engine.param_groups import GroupingOptimWrapperConstructor
 from depth.engine.step_guard import StepGuard
@@ -92,6 +94,27 @@ def test_a_step_stays_on_the_device(method, monkeypatch):
     # Gradients take longest and, but for those of our own operators, are PyTorch's.
     with_gradients = method == 'depthformer'
     check_step_and_prediction(METHODS[method], monkeypatch, torch.bfloat16, with_gradients)
+
+
+@pytest.mark.parametrize('teacher', ['depth_anything_3', 'bts'])  # relative and metric depth
+def test_distillation_stays_on_the_device(teacher, monkeypatch):
+    student_cfg, teacher_cfg = (
+        load_config(REPO / METHODS[name]) for name in ('densedepth', teacher)
+    )
+    with torch.device('meta'):
+        teacher = build_without_weights(teacher_cfg).requires_grad_(False).eval()
+    with fake_model(student_cfg, monkeypatch) as student:
+        teacher._apply(lambda value: torch.empty_like(value, device=CUDA))
+        loss = DistillationLoss(teacher, student.data_preprocessor)
+        student.extra_losses['distillation'] = loss
+        images, samples = fake_batch(2, 64, 96)
+        student.train()
+        # The normalisation's constants are buffers of both models, the range is their heads'.
+        with Transfers() as step:
+            losses = student(images, samples, mode='loss')
+            student.parse_losses(losses)
+        assert step.names == []
+        assert any('distillation' in name for name in losses)
 
 
 @pytest.mark.parametrize('method', ['depthformer', 'plane2depth', 'dinov3_dpt'])

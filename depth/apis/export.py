@@ -127,8 +127,11 @@ class ExportedNetwork(nn.Module):
                 values = F.normalize(values, dim=1)
         else:
             values = values[..., : size[0], : size[1]]
-        if name == 'depth' and self.clamp_range is not None:
-            values = values.clamp(*self.clamp_range)
+        if name == 'depth':
+            if self.clamp_range is not None:
+                values = values.clamp(*self.clamp_range)
+            if self.model.calibration is not None:
+                values = self.model.calibration(values)
         return values
 
 
@@ -494,6 +497,7 @@ def file_metadata(
         min_depth=getattr(head, 'min_depth', None),
         max_depth=getattr(head, 'max_depth', None),
         protocol=_protocol(cfg),
+        calibration=None if model.calibration is None else model.calibration.describe(),
         weights_licence=_licence(cfg, checkpoint),
         checkpoint_sha256=None if checkpoint is None else sha256_of(checkpoint),
         input=network.inputs,

@@ -20,11 +20,13 @@ from torch import Tensor, nn
 
 import depth
 from depth.atomic_write import atomic_open, write_atomically
+from depth.calibration import DepthCalibration
 from depth.datasets.optional_imports import import_optional
 from depth.engine.errors import ConfigError
 from depth.engine.stored_config import config_from_data, config_to_data
 from depth.integrity import sha256_of
 
+from .exported_model import is_exported
 from .inference import init_model
 from .model_card import depth_range, licence_facts, protocol_facts, write_card
 from .published_files import fetch_published, list_published, record_published
@@ -77,6 +79,8 @@ def save_pretrained(
     folder = Path(folder)
     if folder.is_file():
         raise FileExistsError(f'{folder} is a file; name a folder')
+    if is_exported(getattr(model, 'source', None)):
+        raise ValueError(f'{model.source} is an exported model, which is one file: copy that')
     cfg = getattr(model, 'cfg', None)
     if cfg is None:
         raise ValueError('the model has no config (model.cfg); build it with init_model')
@@ -96,6 +100,7 @@ def save_pretrained(
         licence=licence or stated.get('licence'),
         training_data=training_data or stated.get('training_data'),
         published=licence_facts(data),
+        calibration=None if model.calibration is None else model.calibration.to_plain(),
     )
     with atomic_open(folder / WEIGHTS) as file:
         save_file(_separate_tensors(model.state_dict()), file.name)
@@ -268,6 +273,9 @@ def _load_folder(
         raise ConfigError(f'{path}: its config cannot be read: {error}') from error
     cfg = config_from_data(data, path, trusted_modules)
     model = init_model(cfg, weights, device, cfg_options, trusted_modules)
+    calibration = description.get('calibration')
+    if calibration is not None:
+        model.calibration = DepthCalibration.from_plain(calibration, str(path))
     model.card = {key: description.get(key) for key in _STATED if description.get(key)}
     return model
 

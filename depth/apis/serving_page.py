@@ -1,7 +1,7 @@
 """Page of a depth server: an image in, depth with the value under the pointer, 3-D view, downloads.
 
-Built with Gradio. It loads nothing from the internet. The depth is drawn in the browser from 16-bit
-values, so that the range sliders and the value under the pointer need no request.
+Built with Gradio. It loads nothing from the internet. Depth and points are drawn in the browser from
+16-bit values, so that the range sliders, the value under the pointer and turning need no request.
 """
 
 import base64
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from gradio import Blocks
 
 MAX_VIEW = 1600  # pixels of the longer side of the depth that the browser draws
+MAX_CLOUD = 480  # likewise of the depth that it draws as points
 MAX_EXAMPLES = 8
+DOWNLOADS = ('16-bit PNG', 'NumPy', 'Colours', 'Points (PLY)', 'Surface (GLB)')
 # Folders of results that exist at the same time. Gradio copies each file before the next request of
 # its visitor, so that a few are enough.
 _NUM_SLOTS = 16
@@ -135,16 +137,11 @@ def build_page(server: DepthServer, examples: str | Path | None = None) -> 'Bloc
                     with gradio.Tab('Depth'):
                         view = gradio.HTML(_placeholder(), elem_id='depth-view-box')
                     with gradio.Tab('3-D view'):
-                        surface = gradio.Model3D(
-                            label='Drag to turn, wheel to zoom',
-                            height=460,
-                            clear_color=(0.93, 0.94, 0.96, 1.0),
-                            elem_id='depth-surface',
-                        )
+                        surface = gradio.HTML(elem_id='depth-cloud-box')
                         note = gradio.Markdown(visible=False)
                 with gradio.Row(elem_id='depth-downloads'):
                     downloads = []
-                    for label in ('16-bit PNG', 'NumPy', 'Colours', 'Point cloud'):
+                    for label in DOWNLOADS:
                         downloads.append(
                             gradio.DownloadButton(label, interactive=False, size='sm', min_width=90)
                         )
@@ -190,7 +187,7 @@ def _outputs(gradio: Any, result: ServedDepth, folder: Path) -> list[Any]:
     write_image(folder / 'depth_colors.png', colors)
     files = [folder / 'depth.png', folder / 'depth.npy', folder / 'depth_colors.png']
     downloads = [gradio.DownloadButton(value=str(path), interactive=True) for path in files]
-    cloud, surface, message = None, None, ''
+    cloud, clouds, message = '', [], ''
     if quantity.ambiguity == 2:
         message = NO_RELATIVE_CLOUD
     elif result.camera is None:
@@ -199,29 +196,32 @@ def _outputs(gradio: Any, result: ServedDepth, folder: Path) -> list[Any]:
         values = result.visible
         if quantity.is_inverse:
             values = np.divide(1, values, out=np.zeros_like(values), where=values > 0)
-        cloud = str(folder / 'cloud.ply')
-        write_ply(cloud, values, result.camera, result.img)
+        write_ply(folder / 'cloud.ply', values, result.camera, result.img)
+        clouds.append(str(folder / 'cloud.ply'))
+        cloud = _cloud(values, result.camera, result.img)
         try:
-            surface = str(folder / 'surface.glb')
-            write_mesh(surface, values, result.camera, result.img)
+            write_mesh(folder / 'surface.glb', values, result.camera, result.img)
+            clouds.append(str(folder / 'surface.glb'))
         except ValueError:
-            surface, message = None, 'No 3-D view: no neighbouring pixels have depth.'
+            message = 'No surface: no neighbouring pixels have depth of one surface.'
         if quantity.ambiguity == 1:
             message = (
                 'The unit of the 3-D view is unknown: the model predicts depth up to a factor.'
             )
+    downloads += [gradio.DownloadButton(value=path, interactive=True) for path in clouds]
+    while len(downloads) < len(DOWNLOADS):
+        downloads.append(gradio.DownloadButton(value=None, interactive=False))
     return [
         _view(result, stored, near, far),
-        surface,
+        cloud,
         gradio.Markdown(message, visible=bool(message)),
         *downloads,
-        gradio.DownloadButton(value=cloud, interactive=cloud is not None),
     ]
 
 
 def _empty_outputs(gradio: Any) -> list[Any]:
-    downloads = [gradio.DownloadButton(value=None, interactive=False) for _ in range(4)]
-    return [_placeholder(), None, gradio.Markdown(visible=False), *downloads]
+    downloads = [gradio.DownloadButton(value=None, interactive=False) for _ in DOWNLOADS]
+    return [_placeholder(), '', gradio.Markdown(visible=False), *downloads]
 
 
 def _value_range(result: ServedDepth) -> tuple[float, float]:
@@ -261,6 +261,30 @@ def _view(result: ServedDepth, stored: dict, near: float, far: float) -> str:
     data = ' '.join(f'data-{key}="{html.escape(str(item))}"' for key, item in attributes.items())
     seconds = f'{width * step}x{height * step} pixels, {result.seconds:.2f} s'
     return _VIEW_TEMPLATE.format(data=data, seconds=seconds)
+
+
+def _cloud(depth: np.ndarray, camera: np.ndarray, img: np.ndarray) -> str:
+    """Return the HTML of the 3-D view: depth, colours and camera, drawn by ``_VIEWER``."""
+    step = -(-max(depth.shape) // MAX_CLOUD)
+    values, colors = depth[::step, ::step], img[::step, ::step]
+    scale = 65535 / max(float(values.max()), 1e-6)
+    codes = np.rint(values * scale).astype('<u2')
+    height, width = codes.shape
+    fx, fy, cx, cy = camera[0, 0], camera[1, 1], camera[0, 2], camera[1, 2]
+    attributes = dict(
+        width=width,
+        height=height,
+        scale=scale,
+        camera=','.join(f'{number / step:.6g}' for number in (fx, fy, cx, cy)),
+        codes=base64.b64encode(codes.tobytes()).decode(),
+        colors=base64.b64encode(np.ascontiguousarray(colors[..., ::-1]).tobytes()).decode(),
+    )
+    data = ' '.join(f'data-{key}="{item}"' for key, item in attributes.items())
+    return (
+        f'<div class="depth-cloud" {data}><canvas></canvas><div class="depth-status">'
+        '<span>Drag to turn, wheel or two fingers to zoom</span>'
+        '<button type="button" class="depth-reset">reset</button></div></div>'
+    )
 
 
 def _placeholder() -> str:
@@ -340,13 +364,15 @@ _CSS = """
 .depth-tip { position: absolute; transform: translate(12px, -130%); padding: 2px 8px;
   background: rgba(20, 20, 20, .85); color: #fff; border-radius: 4px; font-size: 15px;
   line-height: 1.5; pointer-events: none; white-space: nowrap; z-index: 5; }
+.depth-cloud canvas { width: 100%; height: 460px; display: block; border-radius: 6px;
+  background: #eceef2; cursor: grab; touch-action: none; }
 .depth-bar { margin-top: 10px; }
 .depth-bar canvas { width: 100%; height: 14px; border-radius: 3px; display: block; }
 .depth-ticks { display: flex; justify-content: space-between; font-size: 13px; }
 .depth-sliders { display: flex; gap: 14px; align-items: center; margin-top: 6px; flex-wrap: wrap; }
 .depth-sliders label { flex: 1 1 130px; display: flex; gap: 8px; align-items: center; }
 .depth-sliders input { flex: 1; min-width: 80px; }
-.depth-view .depth-reset { padding: 1px 10px; font-size: 14px; font-weight: 400;
+.depth-view .depth-reset, .depth-cloud .depth-reset { padding: 1px 10px; font-size: 14px; font-weight: 400;
   border: 1px solid var(--border-color-primary); border-radius: 4px; background: none; }
 .depth-status { display: flex; justify-content: space-between; flex-wrap: wrap; gap: 4px 14px;
   margin-top: 6px; font-size: 14px; font-variant-numeric: tabular-nums; }
@@ -359,7 +385,7 @@ _CSS = """
 }
 """
 
-# Draws every `.depth-view` that appears. Plain functions, because Gradio replaces the element with
+# Draws every `.depth-view` and `.depth-cloud` that appears. Plain functions, because Gradio replaces the element with
 # each new result.
 _VIEWER = """
 (() => {
@@ -441,9 +467,128 @@ _VIEWER = """
     canvas.addEventListener('pointerleave', hide);
     reset();
   };
-  const search = () => document.querySelectorAll('.depth-view:not([data-ready])').forEach((view) => {
+  // Points in camera axes: x right, y down, z forward. Without a turn the view is the photograph's.
+  const VERTEX = `
+    attribute vec3 position, color;
+    uniform vec3 center; uniform vec4 angles; uniform vec2 zoom; uniform float distance, size;
+    varying vec3 shade;
+    void main() {
+      vec3 p = position - center;
+      p = vec3(angles.x * p.x + angles.y * p.z, p.y, angles.x * p.z - angles.y * p.x);
+      p = vec3(p.x, angles.z * p.y - angles.w * p.z, angles.z * p.z + angles.w * p.y);
+      float z = p.z + distance;
+      gl_Position = vec4(zoom.x * p.x, -zoom.y * p.y, z * (z / (distance * 20.0) * 2.0 - 1.0), z);
+      gl_PointSize = clamp(size * position.z / max(z, 1e-3), 1.0, 32.0);
+      shade = color;
+    }`;
+  const FRAGMENT = `
+    precision mediump float; varying vec3 shade;
+    void main() { gl_FragColor = vec4(shade, 1.0); }`;
+  const points = (d) => {
+    const width = +d.width, height = +d.height, [fx, fy, cx, cy] = d.camera.split(',').map(Number);
+    const codes = new Uint16Array(bytes(d.codes).buffer), rgb = bytes(d.colors);
+    const position = [], color = [];
+    for (let y = 1; y < height; y++) for (let x = 1; x < width; x++) {
+      const i = y * width + x, code = codes[i], near = [codes[i - 1], codes[i - width]];
+      // Pixels at depth edges lie between two surfaces.
+      if (code === 0 || near.some((n) => n > 1.1 * code || code > 1.1 * n)) continue;
+      const z = code / d.scale;
+      position.push((x - cx) / fx * z, (y - cy) / fy * z, z);
+      color.push(rgb[3 * i], rgb[3 * i + 1], rgb[3 * i + 2]);
+    }
+    return [new Float32Array(position), new Uint8Array(color), fy, height, fx, width];
+  };
+  const startCloud = (view) => {
+    const canvas = view.querySelector('canvas');
+    const gl = canvas.getContext('webgl', { antialias: true, preserveDrawingBuffer: true });
+    if (!gl) {
+      view.textContent = 'This browser has no WebGL, which the 3-D view needs.';
+      return;
+    }
+    const [position, color, fy, height, fx, width] = points(view.dataset);
+    view.dataset.points = position.length / 3;
+    const program = gl.createProgram();
+    for (const [kind, source] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]]) {
+      const shader = gl.createShader(kind);
+      gl.shaderSource(shader, source);
+      gl.compileShader(shader);
+      gl.attachShader(program, shader);
+    }
+    gl.linkProgram(program);
+    gl.useProgram(program);
+    const upload = (name, data, type, normalized) => {
+      gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer());
+      gl.bufferData(gl.ARRAY_BUFFER, data, gl.STATIC_DRAW);
+      const index = gl.getAttribLocation(program, name);
+      gl.enableVertexAttribArray(index);
+      gl.vertexAttribPointer(index, 3, type, normalized, 0, 0);
+    };
+    upload('position', position, gl.FLOAT, false);
+    upload('color', color, gl.UNSIGNED_BYTE, true);
+    gl.enable(gl.DEPTH_TEST);
+    const depths = position.filter((_, i) => i % 3 === 2).sort();
+    const middle = depths.length ? depths[depths.length >> 1] : 1;
+    let yaw, pitch, distance;
+    const uniform = (name) => gl.getUniformLocation(program, name);
+    const draw = () => {
+      const ratio = window.devicePixelRatio || 1;
+      canvas.width = canvas.clientWidth * ratio;
+      canvas.height = canvas.clientHeight * ratio;
+      if (!canvas.width || !canvas.height) return;
+      gl.viewport(0, 0, canvas.width, canvas.height);
+      gl.clearColor(0.925, 0.933, 0.949, 1);
+      gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
+      // Pixels of the canvas for one of the photograph, so that all of it fits.
+      const fit = Math.min(canvas.width / width, canvas.height / height);
+      gl.uniform2f(uniform('zoom'), 2 * fx * fit / canvas.width, 2 * fy * fit / canvas.height);
+      gl.uniform3f(uniform('center'), 0, 0, middle);
+      gl.uniform4f(uniform('angles'), Math.cos(yaw), Math.sin(yaw), Math.cos(pitch), Math.sin(pitch));
+      gl.uniform1f(uniform('distance'), distance);
+      gl.uniform1f(uniform('size'), 1.5 * fit);
+      gl.drawArrays(gl.POINTS, 0, position.length / 3);
+    };
+    const reset = () => {
+      [yaw, pitch, distance] = [0.3, 0.15, 1.15 * middle];
+      draw();
+    };
+    const fingers = new Map();
+    const spread = () => {
+      const [a, b] = [...fingers.values()];
+      return Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY);
+    };
+    canvas.addEventListener('pointerdown', (event) => {
+      fingers.set(event.pointerId, event);
+      canvas.setPointerCapture(event.pointerId);
+    });
+    const lift = (event) => fingers.delete(event.pointerId);
+    canvas.addEventListener('pointerup', lift);
+    canvas.addEventListener('pointercancel', lift);
+    canvas.addEventListener('pointermove', (event) => {
+      const last = fingers.get(event.pointerId);
+      if (!last) return;
+      const before = fingers.size === 2 ? spread() : 0;
+      fingers.set(event.pointerId, event);
+      if (fingers.size === 2) distance *= before / Math.max(spread(), 1);
+      else {
+        yaw -= (event.clientX - last.clientX) * 0.006;
+        pitch += (event.clientY - last.clientY) * 0.006;
+      }
+      draw();
+    });
+    canvas.addEventListener('wheel', (event) => {
+      event.preventDefault();
+      distance *= Math.exp(event.deltaY * 0.001);
+      draw();
+    }, { passive: false });
+    view.querySelector('.depth-reset').addEventListener('click', reset);
+    reset();
+    // A canvas of a closed tab has no size.
+    new ResizeObserver(draw).observe(canvas);
+  };
+  const NEW = '.depth-view:not([data-ready]), .depth-cloud:not([data-ready])';
+  const search = () => document.querySelectorAll(NEW).forEach((view) => {
     view.dataset.ready = '1';
-    start(view);
+    (view.classList.contains('depth-view') ? start : startCloud)(view);
   });
   const observe = () => {
     new MutationObserver(search).observe(document.body, { childList: true, subtree: true });

@@ -3,24 +3,22 @@
 import argparse
 from collections.abc import Sequence
 
-from depth.cli.common import add_cfg_options, parse_cfg_options
+from depth.cli.common import add_cfg_options, command_parser, parse_cfg_options
 
 FORMATS = ('onnx', 'torch_export', 'torchscript')
-EPILOG = """examples:
-  depth export iter_38400.pth --out model.onnx
-  depth export iter_38400.pth --out model.onnx --dynamic --frames photos/
-  depth export iter_38400.pth --out model.onnx --input rgb --resize 480 640
-
-exit codes: 0 parity holds, 1 it does not (the file is called FILE.failed) or an error, 2 wrong arguments
-"""
+EXAMPLES = (
+    'depth export iter_38400.pth --out model.onnx',
+    'depth export iter_38400.pth --out model.onnx --dynamic --frames photos/',
+    'depth export iter_38400.pth --out model.onnx --input rgb --resize 480 640',
+)
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description='Write a model for another runtime, and check that it predicts the same',
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = command_parser(
+        EXAMPLES,
+        description='Write a model for another runtime, and check that it predicts the same: exit code 1 and '
+        'FILE.failed if it does not',
         allow_abbrev=False,
     )
     parser.add_argument('checkpoint', help='checkpoint file')
@@ -29,14 +27,14 @@ def build_parser() -> argparse.ArgumentParser:
         '--format',
         choices=FORMATS,
         default='onnx',
-        help='format of the file, with suffix .onnx, .pt2 or .ts (default: onnx)',
+        help='format of the file, with suffix .onnx, .pt2 or .ts',
     )
     parser.add_argument('--out', required=True, help='the file; reports are written beside it')
     parser.add_argument(
         '--input',
         choices=['normalized', 'bgr', 'rgb'],
         default='normalized',
-        help='float32 (1, 3, H, W) as the preprocessor gives it (default), or uint8 (1, H, W, 3) in this channel '
+        help='float32 (1, 3, H, W) as the preprocessor gives it, or uint8 (1, H, W, 3) in this channel '
         'order, normalised inside',
     )
     parser.add_argument(
@@ -68,9 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
         action='store_true',
         help='make the camera an input of methods that can do without; where they cannot, it always is one',
     )
-    parser.add_argument(
-        '--opset', type=int, default=17, help='ONNX operator set, 16 to 20 (default: 17)'
-    )
+    parser.add_argument('--opset', type=int, default=17, help='ONNX operator set, 16 to 20')
     parser.add_argument(
         '--frames',
         nargs='+',

@@ -1,6 +1,7 @@
 """Predict depth for images: ``depth infer INPUT --checkpoint CHECKPOINT --out-dir DIR``."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from depth.cli.common import add_backend_option, add_cfg_options, command_parser, parse_cfg_options
@@ -9,6 +10,7 @@ from depth.cli.picture_options import add_picture_options, add_video_options, ru
 EXAMPLES = (
     'depth infer photos --checkpoint model.pth --out-dir depth_maps',
     'depth infer room.jpg --checkpoint model.pth --out-dir out --outputs png ply --fov 60',
+    'depth infer model.onnx photos --out-dir depth_maps',
     "depth infer 'frames/*.png' --config CONFIG.py --checkpoint model.pth --out-dir out --device cuda",
     'depth infer ride.mp4 --checkpoint model.pth --out-dir out --align-scale --batch-size 8',
 )
@@ -58,9 +60,17 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line; ``argv`` is that of the process by default."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words and words[0].endswith('.onnx'):  # depth infer MODEL.onnx INPUT
+        words.insert(0, '--checkpoint')
+    return build_parser().parse_args(words)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Predict and write the results; return 1 if an input could not be processed."""
-    args = build_parser().parse_args(argv)
+    args = parse_args(argv)
     from depth.apis import DepthInferencer
 
     inferencer = DepthInferencer(

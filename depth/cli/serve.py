@@ -4,35 +4,32 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from depth.cli.common import add_backend_option, add_cfg_options, parse_cfg_options
+from depth.cli.common import add_backend_option, add_cfg_options, command_parser, parse_cfg_options
 
+EXAMPLES = (
+    'depth serve work_dirs/rooms/iter_600.pth',
+    'depth serve my_model/ --port 8000 --no-page',
+    'depth serve model.onnx --examples photos',
+)
 LOOPBACK = ('127.0.0.1', 'localhost', '::1')
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description='Serve a model as a page and as an HTTP endpoint',
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog='examples:\n'
-        '  depth serve work_dirs/rooms/iter_600.pth\n'
-        '  depth serve my_model/ --port 8000 --no-page\n'
-        '  curl --data-binary @image.jpg http://127.0.0.1:7860/predict -o depth.png',
+    parser = command_parser(
+        EXAMPLES, description='Serve a model as a page and an HTTP endpoint', allow_abbrev=False
     )
     parser.add_argument(
         'checkpoint',
-        help='checkpoint file, folder of save_pretrained, or name of published weights',
+        help='checkpoint or exported file, folder of save_pretrained, or name of published weights',
     )
     parser.add_argument('--config', help='config file (default: the config inside the checkpoint)')
     parser.add_argument(
         '--host',
         default='127.0.0.1',
-        help='address to listen on (default: 127.0.0.1, this machine alone; there is no password)',
+        help='address to listen on (127.0.0.1 is this machine alone; there is no password)',
     )
-    parser.add_argument(
-        '--port', type=int, default=7860, help='port (default: 7860; 0 takes a free one)'
-    )
+    parser.add_argument('--port', type=int, default=7860, help='port; 0 takes a free one')
     parser.add_argument('--no-page', action='store_true', help='serve the HTTP endpoint alone')
     parser.add_argument(
         '--examples', help='folder of example frames for the page (default: rendered ones)'
@@ -40,31 +37,31 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--device',
         default='auto',
-        help="'cuda', 'cpu' or 'auto': a GPU if there is one (default)",
+        help="'cuda', 'cpu' or 'auto': a GPU if there is one",
     )
     parser.add_argument(
         '--max-megabytes',
         type=float,
         default=20,
-        help='size of an image file at most, in 10^6 bytes (default: 20)',
+        help='size of an image file at most, in 10^6 bytes',
     )
     parser.add_argument(
         '--max-megapixels',
         type=float,
         default=25,
-        help='size of an image at most, in 10^6 pixels (default: 25)',
+        help='size of an image at most, in 10^6 pixels',
     )
     parser.add_argument(
         '--timeout',
         type=float,
         default=60,
-        help='seconds for one request, with its time in the queue (default: 60)',
+        help='seconds for one request, with its time in the queue',
     )
     parser.add_argument(
         '--queue',
         type=int,
         default=64,
-        help='requests that may wait; further ones are refused with 503 (default: 64)',
+        help='requests that may wait; further ones are refused with 503',
     )
     parser.add_argument(
         '--trust-module',

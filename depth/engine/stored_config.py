@@ -117,7 +117,7 @@ def parse_assignments(text: str, path: str | Path) -> dict:
         statements = ast.parse(text).body
     except SyntaxError as error:
         raise ConfigError(
-            f'{path}: line {error.lineno} of its config is no Python: {error.msg}'
+            f'{path}: line {error.lineno or 1} of its config is no Python: {error.msg}'
         ) from error
     except (ValueError, RecursionError, MemoryError) as error:
         raise ConfigError(f'{path}: its config cannot be parsed: {error}') from error

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from depth.apis import DepthInferencer, export_model, inference_model, init_model
 from depth.apis import export as export_module
-from depth.apis.export import format_report, output_error
+from depth.apis import export_model, inference_model, init_model
+from depth.apis.export import ExportedNetwork, format_report, output_error
 from depth.apis.launch import test as run_test
+from depth.calibration import DepthCalibration
 from depth.cli.export import main
+from depth.cli.infer import main as infer_main
 from depth.engine.config import load_config
 from depth.engine.converters.convert import build_without_weights
 from depth.engine.errors import ConfigError
@@ -132,6 +134,17 @@ def test_a_tiny_variant_has_parity_in_onnx(method, tmp_path, photos):
         assert output_error(values.numpy(), reference.numpy()) < 1e-3
 
 
+def test_a_calibration_is_applied_inside():
+    torch.manual_seed(0)
+    model = build_without_weights(load_config(REPO / METHODS['dpt'][0])).eval()
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        (plain,) = ExportedNetwork(model)(images)
+        model.calibration = DepthCalibration('scale', 2.0, 0.0, (1.9, 2.1), (0.0, 0.0), 3, 1.0, 0.1)
+        (calibrated,) = ExportedNetwork(model)(images)
+    torch.testing.assert_close(calibrated, 2 * plain)
+
+
 def test_matrices_compute_what_the_operators_of_pytorch_do():
     values = torch.rand(1, 1, 7, 5)
 
@@ -210,9 +223,10 @@ def test_an_exported_file_infers_and_tests_as_its_checkpoint(exported_dpt, tmp_p
     checkpoint, path, _ = exported_dpt
     picture = next(iter(sorted(photos.iterdir())))
     expected = inference_model(init_model(None, checkpoint), picture).pred_depth
-    result = DepthInferencer(None, path, device='cpu')(picture, tmp_path / 'out', ['npy'])
-    torch.testing.assert_close(result['predictions'][0].pred_depth, expected, rtol=1e-3, atol=1e-4)
-    assert (tmp_path / 'out/npy' / f'{picture.stem}.npy').is_file()
+    arguments = [str(path), str(picture), '--out-dir', str(tmp_path / 'out'), '--outputs', 'npy']
+    assert infer_main([*arguments, '--device', 'cpu']) == 0
+    depth = np.load(tmp_path / 'out/npy' / f'{picture.stem}.npy')
+    torch.testing.assert_close(torch.from_numpy(depth), expected, rtol=1e-3, atol=1e-4)
     options = dict(num_scenes=3, image_size=(96, 128))
     cfg = load_config(REPO / METHODS['dpt'][0])
     cfg.test_dataloader.dataset.update(options)

@@ -85,17 +85,22 @@ def draw_anchors(
         Flat indices (N, A); of pixels without a label in an image that has none at all.
     """
     height, width = target.shape[-2:]
-    points, flat_mask, flat_radius = target.flatten(2), mask.flatten(1), radius.flatten(1)
+    # Pixels first: a test reads a point of every image, and whether it counts, from one row.
+    flat_mask = mask.flatten(1)
+    table = torch.cat([target.flatten(2), flat_mask[:, None].to(target.dtype)], dim=1)
+    table = table.permute(2, 0, 1).contiguous()  # (H W, N, 4)
+    squared_radius = radius.flatten(1).t().square()  # (H W, N)
     row = torch.arange(height, device=target.device).view(-1, 1)
     column = torch.arange(width, device=target.device)
-    neighbours = torch.zeros_like(flat_radius)
+    neighbours = torch.zeros_like(squared_radius)
     for _ in range(NUM_TESTS):
         offsets = torch.randint(-radius_px, radius_px + 1, (2, height, width), device=target.device)
-        test_row, test_column = row + offsets[0], column + offsets[1]
-        index, inside = _flat_index(test_row, test_column, height, width)
-        index, inside = index.flatten(), inside.flatten()
-        distance = (points[..., index] - points).norm(dim=1)
-        neighbours += (distance <= flat_radius) & flat_mask[:, index] & inside
+        index, inside = _flat_index(row + offsets[0], column + offsets[1], height, width)
+        tested = table.index_select(0, index.flatten())
+        squared_distance = (tested - table)[..., :3].square().sum(dim=-1)
+        is_near = (squared_distance <= squared_radius) & (tested[..., 3] > 0)
+        neighbours += is_near & inside.view(-1, 1)
+    neighbours = neighbours.t()
     weight = flat_mask / neighbours.clamp(min=1)
     # A multinomial draw needs a positive weight, also in an image without labels.
     weight = torch.where(flat_mask.any(dim=1, keepdim=True), weight, 1)

@@ -63,9 +63,23 @@ def test_twenty_iterations_on_kitti_frames(tmp_path):
         **prefix,
     )
     runner, losses, metrics = train(cfg)
-    assert np.mean(losses[-3:]) < 0.8 * losses[0]
-    # Depth is still far too near after 20 iterations from the published start (0.80); none at all would give 1.
-    assert 0 < metrics['abs_rel'] < 0.95
+    # 0.15 to 0.17 over seeds 0 to 4. No bound on abs_rel, which was anywhere from 0.21 to 0.85 over the same
+    # seeds: BatchNorm's running statistics have seen 20 batches only. That it is the error of these very
+    # predictions under the protocol is checked instead.
+    assert np.mean(losses[-3:]) < 0.5 * losses[0]
+    model = runner.model.eval()
+    errors = []
+    for batch in runner.val_dataloader:
+        with torch.no_grad():
+            samples = model.val_step(batch)
+        for sample in samples:
+            pred, gt = sample.pred_depth.numpy(), sample.gt_depth.numpy()
+            rows, columns = np.indices(gt.shape) / np.reshape(gt.shape, (2, 1, 1))
+            # The window of Garg et al.; its bounds are cut to whole rows and columns, hence the tolerance.
+            scored = (rows > 0.40810811) & (rows < 0.99189189)
+            scored &= (columns > 0.03594771) & (columns < 0.96405229) & (gt > 1e-3) & (gt < 80)
+            errors.append(np.mean(np.abs(pred.clip(1e-3, 80) - gt)[scored] / gt[scored]))
+    assert metrics['abs_rel'] == pytest.approx(np.mean(errors), rel=0.01)
     sample = runner.train_dataloader.dataset[0]['data_samples']
     gt_depth, intrinsics = sample.gt_depth[None, None], sample.intrinsics[None]
     head = init_model(tmp_path / 'work/iter_20.pth').decode_head
