@@ -93,9 +93,9 @@ def score_predictions(
     kind = get_prediction_type(prediction_type or files.stated_type() or 'metric')
     metric = _build_metric(cfg, protocol, protocols, kind, resize=resize, view=view)
     metric.protocol.check_type(kind)
-    dataset = _build_dataset(cfg)
+    dataset = build_test_dataset(cfg)
     scorer = _Scorer(metric, files, kind, force, report, device)
-    names = scorer.match(_paths_of_images(dataset))
+    names = scorer.match(list_image_paths(dataset))
     indices = [index for index, name in enumerate(names) if name is not None]
     scorer.num_probes = min(NUM_PROBES, len(indices))
     for index in progress(indices):
@@ -379,7 +379,12 @@ def _build_metric(
     return METRICS.build(options)
 
 
-def _build_dataset(cfg: Config) -> Sequence:
+def build_test_dataset(cfg: Config) -> Sequence:
+    """Return the test data set of a config.
+
+    Raises:
+        ValueError: If the config has none.
+    """
     loader = cfg.get('test_dataloader') or cfg.get('val_dataloader')
     if not loader:
         raise ValueError(
@@ -388,7 +393,7 @@ def _build_dataset(cfg: Config) -> Sequence:
     return DATASETS.build(loader['dataset'])
 
 
-def _paths_of_images(dataset: Sequence) -> list[tuple[str | None, ...]]:
+def list_image_paths(dataset: Sequence) -> list[tuple[str | None, ...]]:
     """Return the paths by which predictions are matched: image and, if it is a file, ground truth."""
     if hasattr(dataset, 'full_init'):
         dataset.full_init()

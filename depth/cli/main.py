@@ -19,6 +19,7 @@ COMMANDS = {
     'calibrate': 'fit the depth scale to a few labelled images',
     'infer': 'predict depth for images',
     'score': 'score prediction files of any program',
+    'report': 'write a report of tests as one HTML file',
     'compare': 'compare two test results image by image',
     'label': 'label images with a teacher, for training',
     'export': 'write a model as ONNX, torch.export or TorchScript, with a parity report',

@@ -1,5 +1,6 @@
 """Detailed metrics: errors by distance, and precision and recall of depth edges."""
 
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -9,12 +10,22 @@ from torch import Tensor
 from .functional import valid_pairs
 
 BIN_METRICS = ('abs_rel', 'rmse', 'd1')
+_BIN_LABEL = re.compile(r'[\d.e+-]+-[\d.e+-]+m')  # as :func:`bin_names` writes it
 BOUNDARY_METRICS = ('boundary_precision', 'boundary_recall', 'boundary_f1')
 
 
 def bin_names(edges: Sequence[float]) -> list[str]:
     """Return the name of each bin of true depth, as it stands in the metrics' names: ``2-5m``."""
     return [f'{near:g}-{far:g}m' for near, far in pairwise(edges)]
+
+
+def split_bin_name(name: str) -> tuple[str, str] | None:
+    """Return metric and bin of a metric by distance, ``('abs_rel', '2-5m')``; None for another."""
+    for metric in BIN_METRICS:
+        label = name.removeprefix(f'{metric}_')
+        if label != name and _BIN_LABEL.fullmatch(label):
+            return metric, label
+    return None
 
 
 def check_bins(edges: Sequence[float]) -> tuple[float, ...]:
