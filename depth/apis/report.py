@@ -138,21 +138,27 @@ def write_report(
     _add_protocols(report, runs)
     sets = _comparable_sets(runs)
     for runs_of_set in sets:
-        suffix = '' if len(sets) == 1 else f': {", ".join(run.label for run in runs_of_set)}'
+        suffix = _suffix(runs_of_set, sets)
         _add_metrics(report, runs_of_set, suffix)
         _add_distances(report, runs_of_set, suffix)
         _add_scenes(report, runs_of_set, suffix, scenes)
     _add_comparisons(report, runs)
     if predictions:
-        readers, errors = [], []
+        readers, errors = {}, {}
         for run, folder in zip(runs, predictions, strict=True):
-            readers.append(
-                PredictionReader(folder, dataset_config, run.result.protocol, cfg_options)
-            )
-            errors.append(readers[-1].measure(progress))
-        _add_breakdowns(report, runs, errors)
-        _add_scales(report, runs, errors)
-        _add_images(report, runs, readers, errors, num_images)
+            reader = PredictionReader(folder, dataset_config, run.result.protocol, cfg_options)
+            readers[run.label] = reader
+            errors[run.label] = reader.measure(progress)
+            _check_same_result(run, errors[run.label])
+        for runs_of_set in sets:
+            suffix = _suffix(runs_of_set, sets)
+            measured = [errors[run.label] for run in runs_of_set]
+            _add_error_curve(report, runs_of_set, measured, suffix)
+            _add_bands(report, runs_of_set, measured, suffix)
+            _add_scales(report, runs_of_set, measured, suffix)
+        for run in runs:
+            suffix = '' if len(runs) == 1 else f': {run.label}'
+            _add_images(report, readers[run.label], errors[run.label], num_images, suffix)
     else:
         for heading in (
             'Error against distance', 'By image gradient', 'Near depth edges', 'Scale per image',
@@ -183,6 +189,11 @@ def _comparable_sets(runs: Sequence[Run]) -> list[list[Run]]:
     return sets
 
 
+def _suffix(runs: Sequence[Run], sets: Sequence[Sequence[Run]]) -> str:
+    """Return the end of a heading that names the runs, '' if there is one set of them."""
+    return '' if len(sets) == 1 else f': {", ".join(run.label for run in runs)}'
+
+
 def _objection(first: Run, second: Run) -> str | None:
     """Return why two results cannot be compared, None if they can."""
     try:
@@ -204,29 +215,25 @@ def _add_protocols(report: _Report, runs: Sequence[Run]) -> None:
                 class_='warning',
             )
         )
+    header = ['result', 'protocol', 'fingerprint', 'images']
+    is_calibrated = any(run.result.protocol.get('calibration') for run in runs)
+    if is_calibrated:
+        header.append('calibration')
     rows = []
     for run in runs:
         described = run.result.protocol
-        rows.append(
-            (
-                run.label,
-                f'{described["name"]} v{described["version"]}',
-                described['fingerprint'],
-                str(len(run.result.images)),
-                described.get('calibration') or 'none',
-            )
-        )
-    content.append(
-        html.table(('result', 'protocol', 'fingerprint', 'images', 'calibration'), rows, [3])
-    )
-    described = {run.fingerprint: run.result.protocol for run in runs}
-    rows = []
-    for key in PROTOCOL_KEYS:
-        rows.append((key, *[_plain_text(protocol.get(key)) for protocol in described.values()]))
-    content.append(html.element('h3', 'Definition'))
-    content.append(html.table(('', *described), rows))
+        version = f'{described["name"]} v{described["version"]}'
+        row = [run.label, version, described['fingerprint'], str(len(run.result.images))]
+        if is_calibrated:
+            row.append(described.get('calibration') or 'none')
+        rows.append(row)
+    content.append(html.table(header, rows, [3]))
+    for fingerprint, described in {run.fingerprint: run.result.protocol for run in runs}.items():
+        pairs = [(key, _plain_text(described.get(key))) for key in PROTOCOL_KEYS]
+        content.append(html.element('h3', f'Definition of {described["name"]} ({fingerprint})'))
+        content.append(html.definitions(pairs))
     report.add('Protocol', *content)
-    if not any(run.result.protocol.get('calibration') for run in runs):
+    if not is_calibrated:
         report.leave_out('Calibration', 'No result was predicted by a calibrated model.')
 
 
@@ -327,6 +334,10 @@ def _number(value: float, digits: int = 4) -> str:
     return f'{value:.{digits}f}' if math.isfinite(value) else '-'
 
 
+def _number_with_interval(bar: html.Bar) -> str:
+    return f'{_number(bar.mean)} ({_number(bar.low)} to {_number(bar.high)})'
+
+
 def _add_scenes(report: _Report, runs: Sequence[Run], suffix: str, pattern: str | None) -> None:
     """Add ``abs_rel`` by scene, worst first."""
     heading = f'By scene{suffix}'
@@ -350,7 +361,7 @@ def _add_scenes(report: _Report, runs: Sequence[Run], suffix: str, pattern: str 
             inside = np.array([scenes_by_image[image] == name for image in run.result.images])
             bar = report.bar(run.result.values['abs_rel'][inside])
             means.append(bar.mean)
-            row.append(f'{_number(bar.mean)} ({_number(bar.low)} to {_number(bar.high)})')
+            row.append(_number_with_interval(bar))
         rows.append((means[0], row))
     rows.sort(key=lambda item: -item[0] if math.isfinite(item[0]) else math.inf)
     note = f'{len(names)} scenes, abs_rel, worst first by {runs[0].label}'
@@ -397,7 +408,7 @@ def _add_comparisons(report: _Report, runs: Sequence[Run]) -> None:
                 )
             )
         header = ('metric', 'A', 'B', 'B \u2212 A', 'p', 'B lower', 'B is')
-        content.append(html.table(header, rows, range(1, 6)))
+        content.append(html.table(header, rows, range(1, 7)))
     content.append(
         html.element(
             'p',
@@ -418,56 +429,90 @@ def _verdict(metric: str, low: float, high: float) -> str:
     return 'better' if is_better else 'worse'
 
 
-def _add_breakdowns(
-    report: _Report, runs: Sequence[Run], errors: Sequence[PredictionErrors]
+def _add_error_curve(
+    report: _Report, runs: Sequence[Run], errors: Sequence[PredictionErrors], suffix: str
 ) -> None:
-    """Add the errors against distance, by image gradient and near depth edges, of every run."""
-    for run, measured in zip(runs, errors, strict=True):
-        _check_same_result(run, measured)
-    labels = html.legend([run.label for run in runs])
+    """Add the signed relative error over the true distance."""
     lines = []
     for run, measured in zip(runs, errors, strict=True):
         edges = np.array(measured.distance_edges)
         centres = (edges[:-1] + edges[1:]) / 2
-        quantiles = []
-        for share in (0.1, 0.5, 0.9):
-            quantiles.append(breakdown.error_quantile(measured.counts, share).numpy())
-        lines.append(html.Series(run.label, centres, quantiles[1], quantiles[0], quantiles[2]))
+        low, median, high = (
+            breakdown.error_quantile(measured.counts, share).numpy() for share in (0.1, 0.5, 0.9)
+        )
+        lines.append(html.Series(run.label, centres, median, low, high))
     chart = html.line_chart(lines, 'true distance in metres', '(prediction \u2212 truth) / truth')
     caption = (
-        'Median and 10 to 90 % range over all pixels of a distance. A line above 0: too far; one '
-        'that falls: near points too far and far points too near.'
+        'Median and 10 to 90 % range over all pixels of a distance; errors beyond '
+        f'{breakdown.ERROR_LIMIT:.0%} count as that. A line above 0: too far. One that falls: near '
+        'points too far and far points too near.'
     )
-    report.add('Error against distance', labels, html.figure(chart, caption))
-    parts = (
-        ('By image gradient', 'by_gradient', breakdown.GRADIENT_BANDS, 'quarters of the image gradient',
-         'Pixels of each image in four equal groups by the gradient of its brightness (Sobel).'),
-        ('Near depth edges', 'by_edge', breakdown.EDGE_BANDS, 'distance to a true depth edge',
-         f'An edge lies between two neighbours of which one is more than {breakdown.EDGE_RATIO:g} '
-         'times as far.'),
-    )  # fmt: skip
-    for heading, attribute, bands, axis, note in parts:
-        bars_of_runs = []
-        for measured in errors:
-            table = np.stack(getattr(measured, attribute))  # (N, bands)
-            bars_of_runs.append([report.bar(column) for column in table.T])
-        shown = [bar.mean for bars in bars_of_runs for bar in bars]
-        if not np.isfinite(shown).any():
-            report.leave_out(heading, 'The ground truth is too sparse to tell where its edges are.')
-            continue
-        chart = html.interval_chart(bands, bars_of_runs, axis, 'abs_rel')
-        rows = []
-        for run, bars in zip(runs, bars_of_runs, strict=True):
-            cells = [
-                f'{_number(bar.mean)} ({_number(bar.low)} to {_number(bar.high)})' for bar in bars
-            ]
-            rows.append((run.label, *cells))
-        report.add(
-            heading,
-            labels,
-            html.figure(chart, f'{note} Mean over images with its {report.level:.0%} interval.'),
-            html.table(('abs_rel', *bands), rows, range(1, len(bands) + 1)),
-        )
+    report.add(
+        f'Error against distance{suffix}',
+        html.legend([run.label for run in runs]),
+        html.figure(chart, caption),
+    )
+
+
+def _add_bands(
+    report: _Report, runs: Sequence[Run], errors: Sequence[PredictionErrors], suffix: str
+) -> None:
+    """Add ``abs_rel`` by image gradient and near depth edges."""
+    _add_bands_of(
+        report,
+        f'By image gradient{suffix}',
+        runs,
+        [measured.by_gradient for measured in errors],
+        breakdown.GRADIENT_BANDS,
+        'quarters of the image gradient',
+        'Pixels of each image in four equal groups by the gradient of its brightness (Sobel).',
+    )
+    _add_bands_of(
+        report,
+        f'Near depth edges{suffix}',
+        runs,
+        [measured.by_edge for measured in errors],
+        breakdown.EDGE_BANDS,
+        'distance to a true depth edge',
+        f'An edge lies between two neighbours of which one is more than {breakdown.EDGE_RATIO:g} '
+        'times as far.',
+    )
+
+
+def _add_bands_of(
+    report: _Report,
+    heading: str,
+    runs: Sequence[Run],
+    values: Sequence[Sequence[np.ndarray]],
+    bands: Sequence[str],
+    axis: str,
+    note: str,
+) -> None:
+    """Add a chart and a table of ``abs_rel`` by band.
+
+    Args:
+        report: Receives the section.
+        heading: Of the section.
+        runs: The runs.
+        values: For each run the values of every image, (bands,).
+        bands: Names of the bands.
+        axis: Label of the axis of bands.
+        note: Definition of the bands.
+    """
+    bars_of_runs = [[report.bar(column) for column in np.stack(rows).T] for rows in values]
+    if not any(math.isfinite(bar.mean) for bars in bars_of_runs for bar in bars):
+        report.leave_out(heading, 'The ground truth is too sparse to tell where its edges are.')
+        return
+    rows = []
+    for index, band in enumerate(bands):
+        cells = [_number_with_interval(bars[index]) for bars in bars_of_runs]
+        rows.append((band, *cells))
+    labels = [run.label for run in runs]
+    chart = html.interval_chart(bands, bars_of_runs, axis, 'abs_rel')
+    caption = f'{note} Mean over images with its {report.level:.0%} interval.'
+    table = html.table(('abs_rel', *labels), rows, range(1, len(labels) + 1))
+    pair = html.join([html.figure(chart, caption), table])
+    report.add(heading, html.legend(labels), html.element('div', pair, class_='charts'))
 
 
 def _check_same_result(run: Run, measured: PredictionErrors) -> None:
@@ -486,7 +531,9 @@ def _check_same_result(run: Run, measured: PredictionErrors) -> None:
         )
 
 
-def _add_scales(report: _Report, runs: Sequence[Run], errors: Sequence[PredictionErrors]) -> None:
+def _add_scales(
+    report: _Report, runs: Sequence[Run], errors: Sequence[PredictionErrors], suffix: str
+) -> None:
     """Add the ratio of prediction and ground truth of each image."""
     scales, rows, labels = [], [], []
     for run, measured in zip(runs, errors, strict=True):
@@ -511,33 +558,29 @@ def _add_scales(report: _Report, runs: Sequence[Run], errors: Sequence[Predictio
         )
     if not scales:
         return
-    together = np.concatenate(scales)
-    reach = max(abs(together.min() - 1), abs(together.max() - 1), 0.05) * 1.02
-    edges = np.linspace(max(1 - reach, 0), 1 + reach, 31)
+    together = np.concatenate([*scales, [1.0]])
+    low, high = together.min(), together.max()
+    room = max(0.03 * (high - low), 0.02)
+    edges = np.linspace(max(low - room, 0), high + room, 31)
     chart = html.histogram(scales, edges, 'median of prediction / truth', marker=1.0)
-    header = (
-        '',
-        'median',
-        '5 to 95 % of the images',
-        'within 10 %',
-        'factor that corrects the median',
-    )
+    header = ('result', 'median', '5 to 95 %', 'within 10 %', '1 / median')
+    caption = 'Images by their scale, before any alignment; the dashed line is the right one.'
+    pair = html.join([html.figure(chart, caption), html.table(header, rows, range(1, 5))])
     report.add(
-        'Scale per image',
+        f'Scale per image{suffix}',
         html.legend(labels),
-        html.figure(chart, 'Images by their scale, before any alignment; the dashed line is a right one.'),
-        html.table(header, rows, range(1, 5)),
-    )  # fmt: skip
+        html.element('div', pair, class_='charts'),
+    )
 
 
 def _add_images(
     report: _Report,
-    runs: Sequence[Run],
-    readers: Sequence[PredictionReader],
-    errors: Sequence[PredictionErrors],
+    reader: PredictionReader,
+    measured: PredictionErrors,
     num_images: int,
+    suffix: str,
 ) -> None:
-    """Add the worst images of every run and those around its median."""
+    """Add the worst images of a run and those around its median."""
     content = [
         _ramp_line(
             'Relative error: 0',
@@ -551,24 +594,19 @@ def _add_images(
             class_='note',
         ),
     ]
-    for run, reader, measured in zip(runs, readers, errors, strict=True):
-        values = np.array(measured.abs_rel)
-        order = np.argsort(-values, kind='stable')
-        middle = max((len(order) - num_images) // 2, 0)
-        choices = (
-            ('Worst images', order[:num_images]),
-            ('Median images', order[middle:][:num_images]),
-        )
-        for heading, chosen in choices:
-            suffix = '' if len(runs) == 1 else f': {run.label}'
-            content.append(html.element('h3', heading + suffix))
-            for position in chosen.tolist():
-                maps = reader.maps(measured.indices[position])
-                label = f'{measured.names[position]}: abs_rel {values[position]:.4f}'
-                if measured.scale:
-                    label += f', scale {measured.scale[position]:.3f}'
-                content.append(_sample(label, maps))
-    report.add('Worst and median images', *content)
+    values = np.array(measured.abs_rel)
+    order = np.argsort(-values, kind='stable')
+    middle = max((len(order) - num_images) // 2, 0)
+    choices = (('Worst', order[:num_images]), ('Median', order[middle:][:num_images]))
+    for heading, chosen in choices:
+        content.append(html.element('h3', heading))
+        for position in chosen.tolist():
+            maps = reader.maps(measured.indices[position])
+            label = f'{measured.names[position]}: abs_rel {values[position]:.4f}'
+            if measured.scale:
+                label += f', scale {measured.scale[position]:.3f}'
+            content.append(_sample(label, maps))
+    report.add(f'Worst and median images{suffix}', *content)
 
 
 def _ramp_line(before: str, colors: np.ndarray, after: str) -> html.Markup:

@@ -49,12 +49,16 @@ th, td { border-bottom: 1px solid var(--line); overflow-wrap: break-word; }
 th { color: var(--soft); font-weight: 600; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 td.code { font-family: ui-monospace, monospace; font-size: 13px; min-width: 12ch; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap: 12px 24px; }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 380px), 1fr)); gap: 12px 24px; }
 figure { margin: 8px 0; max-width: 560px; break-inside: avoid; }
 figcaption { font-size: 14px; color: var(--soft); overflow-wrap: anywhere; }
 svg { width: 100%; height: auto; display: block; font: 12px system-ui, sans-serif; }
 .legend { display: flex; flex-wrap: wrap; gap: 2px 16px; font-size: 14px; margin: 6px 0; }
 .legend span { overflow-wrap: anywhere; }
+dl { columns: 260px; column-gap: 32px; margin: 0; font-size: 14px; }
+dl div { display: flex; gap: 10px; break-inside: avoid; border-bottom: 1px solid var(--line); padding: 3px 0; }
+dt { color: var(--soft); min-width: 120px; }
+dd { margin: 0; overflow-wrap: anywhere; }
 .maps { display: grid; grid-template-columns: repeat(4, 1fr); gap: 8px; }
 .maps figure { margin: 0; }
 .maps img { width: 100%; height: auto; display: block; border-radius: 3px; }
@@ -199,6 +203,14 @@ def table(
     body = [row(cells, 'td') for cells in rows]
     head = element('thead', row(header, 'th'))
     return element('div', element('table', head, element('tbody', join(body))), class_='scroll')
+
+
+def definitions(pairs: Sequence[tuple[str, str]]) -> Markup:
+    """Return terms with their values, in as many columns as there is room for."""
+    entries = []
+    for term, value in pairs:
+        entries.append(element('div', element('dt', term), element('dd', value)))
+    return element('dl', join(entries))
 
 
 def legend(labels: Sequence[str]) -> Markup:
