@@ -322,11 +322,11 @@ def _add_distances(report: _Report, runs: Sequence[Run], suffix: str) -> None:
         charts.append(
             html.figure(chart, f'{metric} by distance, mean over the images that have it')
         )
+    charts.append(html.table(('', *labels), rows, range(1, len(labels) + 1)))
     report.add(
         f'By distance{suffix}',
         html.legend([run.label for run in runs]),
         html.element('div', html.join(charts), class_='charts'),
-        html.table(('', *labels), rows, range(1, len(labels) + 1)),
     )
 
 
@@ -590,7 +590,8 @@ def _add_images(
         html.element(
             'p',
             'Image, ground truth, prediction (both in the colours of the true range: near is red, '
-            'far is blue), and relative error. Grey: no ground truth that counts.',
+            'far is blue, values beyond it have the colour of its end), and relative error. Grey: '
+            'no ground truth that counts.',
             class_='note',
         ),
     ]

@@ -18,7 +18,7 @@ CHART_WIDTH = (
     460  # units of the view box; near the width of a telephone, so that text stays legible
 )
 CHART_HEIGHT = 270
-MARGIN_LEFT, MARGIN_RIGHT, MARGIN_TOP, MARGIN_BOTTOM = 58, 14, 12, 44
+MARGIN_LEFT, MARGIN_RIGHT, MARGIN_TOP, MARGIN_BOTTOM = 66, 14, 12, 44
 MAX_POINTS = 400  # of a line; a longer one is thinned
 JPEG_SIDE = 480  # pixels of the longer side of a picture
 # Distinct also in grey and for the usual colour blindness (Okabe and Ito).
