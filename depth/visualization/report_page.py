@@ -47,7 +47,8 @@ table { border-collapse: collapse; font-size: 14px; }
 th, td { padding: 4px 14px 4px 0; text-align: left; vertical-align: top; }
 th, td { border-bottom: 1px solid var(--line); overflow-wrap: break-word; }
 th { color: var(--soft); font-weight: 600; }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
+td.number { white-space: nowrap; }
 td.code { font-family: ui-monospace, monospace; font-size: 13px; min-width: 12ch; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 380px), 1fr)); gap: 12px 24px; }
 figure { margin: 8px 0; max-width: 560px; break-inside: avoid; }
@@ -77,7 +78,10 @@ dd { margin: 0; overflow-wrap: anywhere; }
   main, header { max-width: none; padding: 0; }
   section { border: 0; border-top: 1px solid var(--line); border-radius: 0; padding: 8px 0; }
   .scroll { overflow: visible; }
-  .charts { grid-template-columns: 1fr 1fr; }
+  .charts { grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); }
+  .charts > .scroll { grid-column: 1 / -1; }
+  table { font-size: 8.5pt; }
+  th, td { padding: 2px 8px 2px 0; overflow-wrap: anywhere; }
   tr { break-inside: avoid; }
   h2, h3 { break-after: avoid; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
