@@ -33,9 +33,9 @@ from .report_data import (
 )
 
 COMPARED_METRICS = ('abs_rel', 'rmse', 'silog', 'd1')
-PROTOCOL_KEYS = (
+DEFINITION_KEYS = (
     'description', 'min_depth', 'max_depth', 'crop', 'alignment', 'clamp', 'resize', 'average',
-    'silog', 'log10', 'view', 'tta', 'tta_used', 'prediction_type', 'num_images', 'num_skipped',
+    'silog', 'log10', 'view', 'tta',
 )  # fmt: skip
 HIGHER_MARK = '\u2191'  # behind metrics of which a higher value is better
 MAX_SCENES = 30  # rows of the table of scenes, worst first
@@ -165,7 +165,8 @@ def write_report(
             'Worst and median images',
         ):  # fmt: skip
             report.leave_out(heading, 'It needs the maps: give --predictions and --dataset-config.')
-    _add_curves(report, runs)
+    for runs_of_set in sets:
+        _add_curves(report, runs_of_set, _suffix(runs_of_set, sets))
     _add_config_difference(report, runs)
     if report.left_out:
         report.add('Not in this report', html.table(('section', 'reason'), report.left_out))
@@ -215,7 +216,7 @@ def _add_protocols(report: _Report, runs: Sequence[Run]) -> None:
                 class_='warning',
             )
         )
-    header = ['result', 'protocol', 'fingerprint', 'images']
+    header = ['result', 'protocol', 'fingerprint', 'images', 'left out', 'predictions', 'TTA used']
     is_calibrated = any(run.result.protocol.get('calibration') for run in runs)
     if is_calibrated:
         header.append('calibration')
@@ -224,12 +225,14 @@ def _add_protocols(report: _Report, runs: Sequence[Run]) -> None:
         described = run.result.protocol
         version = f'{described["name"]} v{described["version"]}'
         row = [run.label, version, described['fingerprint'], str(len(run.result.images))]
+        for key in ('num_skipped', 'prediction_type', 'tta_used'):
+            row.append(_plain_text(described.get(key)))
         if is_calibrated:
             row.append(described.get('calibration') or 'none')
         rows.append(row)
-    content.append(html.table(header, rows, [3]))
+    content.append(html.table(header, rows, [3, 4]))
     for fingerprint, described in {run.fingerprint: run.result.protocol for run in runs}.items():
-        pairs = [(key, _plain_text(described.get(key))) for key in PROTOCOL_KEYS]
+        pairs = [(key, _plain_text(described.get(key))) for key in DEFINITION_KEYS]
         content.append(html.element('h3', f'Definition of {described["name"]} ({fingerprint})'))
         content.append(html.definitions(pairs))
     report.add('Protocol', *content)
@@ -268,8 +271,8 @@ def _add_metrics(report: _Report, runs: Sequence[Run], suffix: str) -> None:
     )
     if average != 'image':
         note += (
-            f' The protocol averages otherwise ({average}): values are those of the protocol, '
-            'intervals those of the mean over images.'
+            f' The protocol averages otherwise ({average}): values are those of the test, '
+            'intervals and everything below those of the mean over images.'
         )
     numbers = list(range(1, len(header)))
     report.add(
@@ -287,10 +290,10 @@ def _interval_cells(report: _Report, run: Run, name: str) -> list[str]:
     # A protocol may weight pixels instead of images: then its own value counts.
     value = bar.mean
     if run.result.protocol['average'] != 'image':
-        value = run.metrics.get(name, bar.mean)
-    if not math.isfinite(value):
+        value = run.metrics.get(name, math.nan)
+    if not math.isfinite(bar.mean):
         return ['-', '-']
-    return [f'{value:.4f}', f'{bar.low:.4f} to {bar.high:.4f}']
+    return [_number(value), f'{bar.low:.4f} to {bar.high:.4f}']
 
 
 def _add_distances(report: _Report, runs: Sequence[Run], suffix: str) -> None:
@@ -648,9 +651,9 @@ def _shrunk(picture: np.ndarray) -> np.ndarray:
     return cv2.resize(picture, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
 
 
-def _add_curves(report: _Report, runs: Sequence[Run]) -> None:
+def _add_curves(report: _Report, runs: Sequence[Run], suffix: str) -> None:
     """Add the training curves of the runs that have logged values."""
-    scalars = [read_scalars(run.folder) for run in runs]
+    scalars = [{} if run.training is None else read_scalars(run.training) for run in runs]
     charts = []
     for name in (*CURVES, *VALIDATION_CURVES):
         lines = []
@@ -665,11 +668,11 @@ def _add_curves(report: _Report, runs: Sequence[Run]) -> None:
     if missing:
         report.leave_out(
             f'Training curves of {", ".join(missing)}',
-            'The folder of the test has no scalars.json; --training WORK_DIR names that of the training.',
+            'There is no scalars.json beside the test; --training WORK_DIR names the folder of the training.',
         )
     if charts:
         report.add(
-            'Training curves',
+            f'Training curves{suffix}',
             html.legend([run.label for run in runs]),
             html.element('div', html.join(charts), class_='charts'),
         )
@@ -681,7 +684,7 @@ def _add_config_difference(report: _Report, runs: Sequence[Run]) -> None:
     if len(runs) < 2:
         report.leave_out(heading, 'It needs two results.')
         return
-    configs = [read_config(run.folder) for run in runs]
+    configs = [read_config(run.config_folder) for run in runs]
     content = []
     for run, config in zip(runs[1:], configs[1:], strict=True):
         labels = f'{runs[0].label} and {run.label}'

@@ -43,13 +43,15 @@ class Run:
         label: Name in the report.
         result: Metrics of every image under the reported protocol.
         metrics: Metrics of the whole test as its JSON file states them, empty if there is none.
-        folder: Of the training, or else of the test: where scalars and config are looked for.
+        training: Work dir of the training, None if it is not known.
+        config_folder: Folder of the config: that of the training if it was named, else of the test.
     """
 
     label: str
     result: PerImage
     metrics: dict[str, float]
-    folder: Path
+    training: Path | None
+    config_folder: Path
 
     @property
     def fingerprint(self) -> str:
@@ -123,36 +125,53 @@ def read_runs(
             raise ValueError(
                 f'{option}: need one a result, got {len(values)} for {len(results)} results'
             )
-    labels = list(names) or relative_names([str(path) for path in results])
-    runs = []
+    labels = list(names) or relative_names([str(Path(path).absolute()) for path in results])
+    runs: list[Run] = []
     for index, (path, label) in enumerate(zip(results, labels, strict=True)):
-        if label in labels[:index]:
+        # One result may be given twice, under two protocols' files for example.
+        while any(run.label == label for run in runs):
             label = f'{label} ({index + 1})'
         result = read_per_image(path, protocol)
         folder = result.path.parent
+        # A training and its tests have folders beside each other in one work dir.
+        work_dir = folder.parent if result.path.name.startswith('per_image') else None
         if training:
-            folder = Path(training[index])
+            work_dir = folder = Path(training[index])
             if not folder.is_dir():
                 raise FileNotFoundError(f'training: {folder} is no folder')
-        runs.append(Run(label, result, _read_metrics(result.path), folder))
+        runs.append(Run(label, result, _read_metrics(result.path, protocol), work_dir, folder))
     return runs
 
 
-def _read_metrics(path: Path) -> dict[str, float]:
-    """Return the metrics that belong to a file of per-image values, empty if there are none."""
-    candidates = (
-        path.parent / f'{path.parent.name}.json',
-        path.with_name(path.name.replace('.per_image.json', '.json')),
-    )
-    for candidate in candidates:
-        if candidate == path or not candidate.is_file():
-            continue
-        try:
-            content = json.loads(candidate.read_text(encoding='utf-8'))
-            return {key: value for key, value in content.items() if isinstance(value, int | float)}
-        except (ValueError, AttributeError) as error:
-            raise ValueError(f'{candidate} holds no metrics: {error}') from error
-    return {}
+def _read_metrics(path: Path, protocol: str | None) -> dict[str, float]:
+    """Return the metrics of a test by plain name, empty if there are none.
+
+    Args:
+        path: File of its per-image values.
+        protocol: Name of a further protocol, None for the main one.
+    """
+    metrics_path = path.parent / f'{path.parent.name}.json'
+    dataset = ''
+    if path.name.endswith('.per_image.json'):
+        metrics_path = path.with_name(path.name.replace('.per_image.json', '.json'))
+    elif path.stem != 'per_image':  # of one data set of a mixed test
+        dataset = path.stem.removeprefix('per_image_') + '/'
+    if not metrics_path.is_file():
+        return {}
+    try:
+        content = json.loads(metrics_path.read_text(encoding='utf-8'))
+        names = list(content)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f'{metrics_path} holds no metrics: {error}') from error
+    # Metrics of a further protocol have its name in front, those of the main one have none.
+    prefix = dataset
+    if protocol is not None and any(name.startswith(f'{dataset}{protocol}/') for name in names):
+        prefix = f'{dataset}{protocol}/'
+    metrics = {}
+    for name in names:
+        if name.startswith(prefix) and isinstance(content[name], int | float):
+            metrics[name.removeprefix(prefix)] = float(content[name])
+    return metrics
 
 
 def read_scalars(folder: Path) -> dict[str, np.ndarray]:
@@ -169,7 +188,6 @@ def read_scalars(folder: Path) -> dict[str, np.ndarray]:
     """
     paths = sorted(folder.glob('vis_data/scalars.json'))
     paths += sorted(folder.glob('*/vis_data/scalars.json'))
-    paths = paths or sorted(folder.parent.glob('*/vis_data/scalars.json'))
     values: dict[str, dict[int, float]] = {}
     for path in paths:
         lines = path.read_text(encoding='utf-8').splitlines()
@@ -367,7 +385,12 @@ class PredictionReader:
             relative = (depth - gt_depth).abs() / gt_depth
             errors.names.append(self.image_paths[index])
             errors.indices.append(index)
-            errors.abs_rel.append(depth_metrics(depth, gt_depth, mask)['abs_rel'])
+            try:
+                errors.abs_rel.append(depth_metrics(depth, gt_depth, mask)['abs_rel'])
+            except ValueError as error:
+                raise ValueError(
+                    f'prediction {self.names[index]} in {self.files.path}: {error}'
+                ) from error
             if has_scale:
                 raw = self.prepare(pred, full_gt_depth, unaligned)[0]
                 errors.scale.append(breakdown.scale_ratio(raw, gt_depth, mask))

@@ -318,7 +318,31 @@ def test_a_calibration_is_shown(tmp_path, truth):
     path.write_text(json.dumps(content))
     write_report([result], tmp_path / 'report.html', num_resamples=50)
     page = parse(tmp_path / 'report.html')
-    assert page.column('Protocol', 4)['a'] == 'calibrated on 20 images: 1.7'
+    assert page.column('Protocol', 7)['a'] == 'calibrated on 20 images: 1.7'
+
+
+def test_a_protocol_that_averages_otherwise_keeps_its_own_values(tmp_path, truth):
+    # The root of the mean of squares over images, not the mean of roots.
+    result = write_result(tmp_path / 'a', truth, FIRST, 'rooms_10', protocols=['sdconvtrans_full'])
+    write_report([result], tmp_path / 'report.html', protocol='sdconvtrans_full', num_resamples=50)
+    page = parse(tmp_path / 'report.html')
+    stored = json.loads((result / '20260101_000000/20260101_000000.json').read_text())
+    squares = []
+    for depth, factor in zip(truth.values(), FIRST, strict=True):
+        inside = depth[depth > 0]
+        squares.append(np.mean(((factor - 1) * inside) ** 2))
+    value = float(page.column('Metrics', 1)['rmse'])
+    assert value == pytest.approx(np.sqrt(np.mean(squares)), abs=6e-5)
+    assert value == pytest.approx(stored['sdconvtrans_full/rmse'], abs=6e-5)
+    assert any('The protocol averages otherwise (image_square)' in text for text in page.texts)
+
+
+def test_results_of_one_name_stay_apart(tmp_path, truth):
+    result = write_result(tmp_path / 'a', truth, FIRST)
+    write_report([result, result], tmp_path / 'report.html', num_resamples=50)
+    page = parse(tmp_path / 'report.html')
+    assert [row[0] for row in page.tables['Protocol'][0][1:]] == ['a', 'a (2)']
+    assert page.column('Paired comparison', 6)['abs_rel'] == 'not told apart'
 
 
 def test_predictions_of_another_test_are_refused(tmp_path, truth, dataset_config):
