@@ -139,11 +139,11 @@ def read_runs(
             work_dir = folder = Path(training[index])
             if not folder.is_dir():
                 raise FileNotFoundError(f'training: {folder} is no folder')
-        runs.append(Run(label, result, _read_metrics(result.path, protocol), work_dir, folder))
+        runs.append(Run(label, result, read_metrics(result.path, protocol), work_dir, folder))
     return runs
 
 
-def _read_metrics(path: Path, protocol: str | None) -> dict[str, float]:
+def read_metrics(path: Path, protocol: str | None) -> dict[str, float]:
     """Return the metrics of a test by plain name, empty if there are none.
 
     Args:

@@ -10,7 +10,13 @@ import torch
 from mmengine.config import Config
 
 from depth.apis.report import write_report
-from depth.apis.report_data import config_difference, read_config, read_scalars, scene_pattern
+from depth.apis.report_data import (
+    config_difference,
+    read_config,
+    read_metrics,
+    read_scalars,
+    scene_pattern,
+)
 from depth.cli.report import main
 from depth.datasets.scenes import render_scene
 from depth.engine.hooks.prediction_writer_hook import unique_name
@@ -410,3 +416,33 @@ def test_scalars_of_a_resumed_training_are_one_curve(tmp_path):
 def test_scenes_of_published_data_sets_are_known():
     assert scene_pattern(get_protocol('nyu_eigen_10').describe()) == r'[^/]+(?=/rgb_)'
     assert scene_pattern(get_protocol('rooms_10').describe()) is None
+
+
+def test_sparse_ground_truth_has_no_edges(tmp_path, truth, dataset_config, monkeypatch):
+    monkeypatch.setattr('depth.evaluation.error_breakdown.DENSE_SHARE', 1.1)
+    result = write_result(tmp_path / 'a', truth, FIRST)
+    left_out = write_report(
+        [result],
+        tmp_path / 'report.html',
+        predictions=[result / 'predictions'],
+        dataset_config=dataset_config,
+        num_images=1,
+        num_resamples=50,
+    )
+    reason = 'The ground truth is too sparse to tell where its edges are.'
+    assert ('Near depth edges', reason) in left_out
+
+
+def test_metrics_of_mixed_tests_and_further_protocols_are_told_apart(tmp_path):
+    metrics = {'rmse': 1, 'nyu/rmse': 2, 'nyu/other/rmse': 3, 'other/rmse': 4}
+    (tmp_path / f'{tmp_path.name}.json').write_text(json.dumps(metrics))
+    cases = (
+        ('per_image.json', None, 1),
+        ('per_image.json', 'other', 4),
+        ('per_image_nyu.json', None, 2),
+        ('per_image_nyu.json', 'other', 3),
+    )
+    for name, protocol, expected in cases:
+        assert read_metrics(tmp_path / name, protocol)['rmse'] == expected
+    (tmp_path / 'score.json').write_text('{"rmse": 5}')
+    assert read_metrics(tmp_path / 'score.per_image.json', None) == {'rmse': 5}
