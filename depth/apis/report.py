@@ -34,12 +34,13 @@ from .report_data import (
 
 COMPARED_METRICS = ('abs_rel', 'rmse', 'silog', 'd1')
 DEFINITION_KEYS = (
-    'description', 'min_depth', 'max_depth', 'crop', 'alignment', 'clamp', 'resize', 'average',
+    'min_depth', 'max_depth', 'crop', 'alignment', 'clamp', 'resize', 'average',
     'silog', 'log10', 'view', 'tta',
 )  # fmt: skip
 HIGHER_MARK = '\u2191'  # behind metrics of which a higher value is better
 MAX_SCENES = 30  # rows of the table of scenes, worst first
 MAX_CONFIG_ROWS = 200
+WIDE_RATIO = 2.2  # wider images, such as KITTI's, stand two in a row in place of four
 ERROR_SHARE = 0.3  # relative error at the bright end of error maps
 CURVES = ('loss', 'lr', 'grad_norm')
 VALIDATION_CURVES = ('val/abs_rel', 'val/rmse', 'val/d1')
@@ -234,6 +235,7 @@ def _add_protocols(report: _Report, runs: Sequence[Run]) -> None:
     for fingerprint, described in {run.fingerprint: run.result.protocol for run in runs}.items():
         pairs = [(key, _plain_text(described.get(key))) for key in DEFINITION_KEYS]
         content.append(html.element('h3', f'Definition of {described["name"]} ({fingerprint})'))
+        content.append(html.element('p', _plain_text(described.get('description')), class_='note'))
         content.append(html.definitions(pairs))
     report.add('Protocol', *content)
     if not is_calibrated:
@@ -639,7 +641,9 @@ def _sample(label: str, maps: Maps) -> html.Markup:
         image = html.element('img', src=uri, alt=f'{name} of {label}')
         cells.append(html.element('figure', image, html.element('figcaption', name)))
     caption = f'{label}; true depth {near:.2f} to {far:.2f} m'
-    row = html.element('div', html.join(cells), class_='maps')
+    height, width = maps.mask.shape
+    layout = 'maps wide' if width > WIDE_RATIO * height else 'maps'
+    row = html.element('div', html.join(cells), class_=layout)
     return html.element('div', row, html.element('p', caption, class_='note'), class_='sample')
 
 

@@ -317,12 +317,14 @@ class PredictionReader:
         self.kind = get_prediction_type(self.files.stated_type() or 'metric')
         self.protocol = described_protocol(protocol)
         self.dataset = build_test_dataset(open_config(dataset_config, cfg_options))
-        self.image_paths = [paths[0] for paths in list_image_paths(self.dataset)]
-        self.names = self.files.match(list_image_paths(self.dataset))
+        paths = list_image_paths(self.dataset)
+        self.names = self.files.match(paths)
+        # As in results, images go by their paths below the folder that all share.
+        self.images = relative_names([image for image, _ in paths])
         if all(name is None for name in self.names):
             raise ValueError(
                 f'none of the {len(self.names)} images of the data set has a prediction in '
-                f'{predictions}; an image is {self.image_paths[0]}, a prediction '
+                f'{predictions}; an image is {paths[0][0]}, a prediction '
                 f'{next(iter(self.files.paths))}'
             )
 
@@ -383,7 +385,7 @@ class PredictionReader:
             if not mask.any():
                 continue
             relative = (depth - gt_depth).abs() / gt_depth
-            errors.names.append(self.image_paths[index])
+            errors.names.append(self.images[index])
             errors.indices.append(index)
             try:
                 errors.abs_rel.append(depth_metrics(depth, gt_depth, mask)['abs_rel'])

@@ -20,7 +20,7 @@ CHART_WIDTH = (
 CHART_HEIGHT = 270
 MARGIN_LEFT, MARGIN_RIGHT, MARGIN_TOP, MARGIN_BOTTOM = 66, 14, 12, 44
 MAX_POINTS = 400  # of a line; a longer one is thinned
-JPEG_SIDE = 480  # pixels of the longer side of a picture
+JPEG_SIDE = 560  # pixels of the longer side of a picture
 # Distinct also in grey and for the usual colour blindness (Okabe and Ito).
 SERIES_COLORS = ('#0072b2', '#d55e00', '#009e73', '#9a4f86', '#7a6a00', '#444444')
 MEDIA_TYPES = {'.jpg': 'image/jpeg', '.png': 'image/png'}
@@ -61,6 +61,7 @@ dl div { display: flex; gap: 10px; break-inside: avoid; border-bottom: 1px solid
 dt { color: var(--soft); min-width: 120px; }
 dd { margin: 0; overflow-wrap: anywhere; }
 .maps { display: grid; grid-template-columns: repeat(4, 1fr); gap: 8px; }
+.maps.wide { grid-template-columns: repeat(2, 1fr); }
 .maps figure { margin: 0; }
 .maps img { width: 100%; height: auto; display: block; border-radius: 3px; }
 .ramp { width: 120px; height: 11px; vertical-align: middle; margin: 0 6px; }
@@ -70,6 +71,7 @@ dd { margin: 0; overflow-wrap: anywhere; }
   header { padding-top: 14px; }
   section { padding: 12px; }
   .maps { grid-template-columns: repeat(2, 1fr); }
+  .maps.wide { grid-template-columns: 1fr; }
   th, td { padding-right: 10px; }
 }
 @media print {
