@@ -114,6 +114,7 @@ def format_markdown(summary: dict, metrics: tuple[str, ...] = DEFAULT_METRICS) -
         for name in row['metrics']:
             if name.rpartition('/')[2] in metrics and name not in columns:
                 columns.append(name)
+    labels, common = _short_labels(summary['settings'])
     directions = summary['higher_is_better'] or {}
     arrows = {True: ' ↑', False: ' ↓'}
     header = [name + arrows.get(directions.get(name), '') for name in columns]
@@ -122,10 +123,12 @@ def format_markdown(summary: dict, metrics: tuple[str, ...] = DEFAULT_METRICS) -
         '',
         f'Mean ± half of the {summary["level"]:.0%} interval over seeds (Student t); best mean bold.',
         '',
-        *_table_head(['setting', 'seeds', *header]),
     ]
+    if common:
+        lines += [f'All settings: {common}', '']
+    lines += _table_head(['setting', 'seeds', *header])
     for row in summary['settings']:
-        cells = [_escape(row['setting']), f'{len(row["seeds"])} of {len(summary["seeds"])}']
+        cells = [labels[row['setting']], f'{len(row["seeds"])} of {len(summary["seeds"])}']
         cells += [_cell(row['metrics'].get(name)) for name in columns]
         lines.append(f'| {" | ".join(cells)} |')
     notes = []
@@ -141,7 +144,7 @@ def format_markdown(summary: dict, metrics: tuple[str, ...] = DEFAULT_METRICS) -
         notes.append('The evaluator does not tell which direction is better, so no best is marked.')
     for note in notes:
         lines += ['', note]
-    lines += _difference_lines(summary, columns)
+    lines += _difference_lines(summary, columns, labels)
     if summary['problems']:
         lines += ['', '## Without a result', '']
         for problem in summary['problems']:
@@ -159,7 +162,7 @@ def write_table(plan: SweepPlan, metrics: tuple[str, ...] = DEFAULT_METRICS) -> 
     return summary, text
 
 
-def _difference_lines(summary: dict, columns: list[str]) -> list[str]:
+def _difference_lines(summary: dict, columns: list[str], labels: dict[str, str]) -> list[str]:
     """Return the table of differences; none if no setting has one."""
     lines = []
     for row in summary['settings']:
@@ -172,9 +175,9 @@ def _difference_lines(summary: dict, columns: list[str]) -> list[str]:
                 is_clear = difference['low'] > 0 or difference['high'] < 0
                 verdict = 'yes' if is_clear else 'no'
             cells = (
-                _escape(row['setting']),
+                labels[row['setting']],
                 name,
-                _escape(difference['best']),
+                labels[difference['best']],
                 _number(difference),
                 str(len(difference['seeds'])),
                 verdict,
@@ -184,6 +187,24 @@ def _difference_lines(summary: dict, columns: list[str]) -> list[str]:
         return []
     names = ['setting', 'metric', 'best', 'setting - best', 'shared seeds', 'interval without 0']
     return ['', '## Differences to the best, paired by seed', '', *_table_head(names), *lines]
+
+
+def _short_labels(rows: list[dict]) -> tuple[dict[str, str], str]:
+    """Return a label of each setting without the overrides that all share, and the shared ones."""
+    shared = set(rows[0]['overrides'])
+    for row in rows:
+        shared &= set(row['overrides'])
+    if len(rows) == 1:
+        shared = set()
+    labels = {}
+    for row in rows:
+        own = [override for override in row['overrides'] if override not in shared]
+        label = row['setting']
+        if shared:
+            label = shlex.join(own) or 'nothing else'
+        labels[row['setting']] = _escape(label)
+    common = [override for override in rows[0]['overrides'] if override in shared]
+    return labels, shlex.join(common)
 
 
 def _table_head(names: list[str]) -> list[str]:

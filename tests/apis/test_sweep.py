@@ -139,7 +139,8 @@ def test_a_wrong_plan_is_refused_before_anything_runs(tmp_path, settings, seeds,
 
 
 def test_means_intervals_best_and_paired_differences(tmp_path, program):
-    plan = make_plan(tmp_path / 'd', 100, 200)
+    settings = [('max_iters=100', 'log_level=INFO'), ('log_level=INFO', 'max_iters=200')]
+    plan = plan_sweep(CONFIG, settings, (0, 1, 2), tmp_path / 'd')
     SweepRunner(jobs=3, gpus=[4, 5]).run(plan.runs)
     assert states(plan) == ['finished'] * 6
     assert {(run.folder / 'gpu').read_text() for run in plan.runs} == {'4', '5'}
@@ -155,6 +156,7 @@ def test_means_intervals_best_and_paired_differences(tmp_path, program):
     difference = second['metrics']['abs_rel']['difference_to_best']
     for end in ('mean', 'low', 'high'):
         assert difference[end] == pytest.approx(0.1)
+    assert 'All settings: log_level=INFO\n' in text
     assert '| max_iters=100 | 3 of 3 | **0.1100 ± 0.0248** | **0.8900 ± 0.0248** |' in text
     assert '| max_iters=200 | abs_rel | max_iters=100 | 0.1000 ± 0.0000 | 3 | yes |' in text
     assert json.loads((tmp_path / 'd/sweep.json').read_text()) == summary
