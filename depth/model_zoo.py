@@ -82,7 +82,7 @@ def zoo_rows() -> dict[str, ZooRow]:
     """
     rows: dict[str, ZooRow] = {}
     method, parity = '', ''
-    for cells in _table('config'):
+    for cells in zoo_table('config'):
         section = _SECTION.match(cells['config'])
         if section:
             method = section[1]
@@ -110,7 +110,7 @@ def expected_result(name: str) -> ExpectedResult | None:
     Raises:
         OSError: If the page cannot be read.
     """
-    for cells in _table('entry'):
+    for cells in zoo_table('entry'):
         if not fnmatchcase(name, cells['entry']):
             continue
         row = zoo_rows().get(name)
@@ -126,7 +126,7 @@ def expected_result(name: str) -> ExpectedResult | None:
 
 
 @cache
-def _table(first_column: str) -> list[dict[str, str]]:
+def zoo_table(first_column: str) -> list[dict[str, str]]:
     """Return the rows of the page's table whose first column has a name, as cells by column."""
     lines = (shipped_root() / 'docs' / 'model_zoo.md').read_text(encoding='utf-8').splitlines()
     header = next(i for i, line in enumerate(lines) if line.startswith(f'| {first_column} |'))

@@ -16,7 +16,7 @@ from mmengine.dist import get_dist_info
 from depth.atomic_write import write_atomically
 from depth.engine.config import load_config
 from depth.engine.config_check import check_data_paths
-from depth.engine.config_ranges import parts_of_dataset
+from depth.engine.config_ranges import evaluators_of, parts_of_dataset
 from depth.engine.errors import ConfigError
 from depth.model_zoo import ExpectedResult, ZooRow, expected_result, zoo_rows
 
@@ -116,6 +116,7 @@ def describe(entry: Entry, work_dir: str | Path) -> Iterator[str]:
         loaders.insert(0, 'train_dataloader')
     for loader in loaders:
         yield f'data, {loader.removesuffix("_dataloader")}: {describe_data(entry.cfg, loader)}'
+    yield f'test: {describe_test(entry.cfg)}'
     yield from _describe_weights(entry)
     if entry.is_trainable:
         yield from _describe_recipe(entry)
@@ -161,6 +162,15 @@ def describe_data(cfg: Config, loader: str) -> str:
     except ConfigError as error:
         return f'{label}, missing: {error}'
     return f'{label} in {", ".join(dict.fromkeys(roots))}, there'
+
+
+def describe_test(cfg: Config) -> str:
+    """Return the protocols of a config's test, and whether it averages with the mirrored image."""
+    names = []
+    for _, node in evaluators_of(cfg, 'test_evaluator'):
+        names.append(str(node.get('protocol')))
+    flip = (cfg.model.get('test_cfg') or {}).get('flip')
+    return f'{", ".join(names)}, {"with" if flip else "without"} the mirrored image'
 
 
 def _describe_weights(entry: Entry) -> Iterator[str]:
@@ -300,8 +310,9 @@ def judge(entry: Entry, metrics: dict[str, float]) -> list[Judgement]:
         ValueError: If a metric with an expected number was not measured.
     """
     judgements = []
-    for remark, expected in entry.expected_numbers().items():
-        metric = _metric_name(remark, metrics)
+    numbers = entry.expected_numbers()
+    for remark, expected in numbers.items():
+        metric = _metric_name(remark, metrics, is_only=len(numbers) == 1)
         value = float(metrics[metric])
         tolerance = entry.expected.allowed_difference(expected)
         verdict = 'reproduced'
@@ -312,13 +323,20 @@ def judge(entry: Entry, metrics: dict[str, float]) -> list[Judgement]:
     return judgements
 
 
-def _metric_name(remark: str, metrics: dict[str, float]) -> str:
-    """Return the metric that a number belongs to; mixed tests name it after the data set."""
+def _metric_name(remark: str, metrics: dict[str, float], is_only: bool) -> str:
+    """Return the metric that a number belongs to; mixed tests name it after the data set.
+
+    Args:
+        remark: Remark of the number.
+        metrics: Measured values.
+        is_only: Whether the entry has no other number.
+    """
     named = f'{remark.lower()}/{METRIC}'
     for name in metrics:
         if name.lower() == named:
             return name
-    if METRIC in metrics:
+    # Of several numbers each has a data set, and the mean over them belongs to none.
+    if is_only and METRIC in metrics:
         return METRIC
     raise ValueError(
         f'the expected {METRIC} ({remark or "no data set named"}) was not measured; the test has '

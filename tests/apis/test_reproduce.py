@@ -8,14 +8,14 @@ from depth.apis import reproduce as reproduction
 from depth.apis.reproduce import describe, find_entry, judge
 from depth.cli.reproduce import main
 from depth.engine.errors import ConfigError
-from depth.model_zoo import ExpectedResult, _table, expected_result, zoo_rows
+from depth.model_zoo import expected_result, zoo_rows, zoo_table
 from depth.shipped_configs import config_paths
 
 NAME = 'depthformer_swint_w7_nyu'
 
 
 def test_every_row_of_the_table_can_be_read_and_fits_its_config():
-    names = [cells['entry'] for cells in _table('entry')]
+    names = [cells['entry'] for cells in zoo_table('entry')]
     assert names[-1] == '*'
     for name in names[:-1]:
         assert name in config_paths()
@@ -48,6 +48,7 @@ def test_facts_of_an_entry(tmp_path):
     assert (
         f'data, train: NYUDataset, missing: train_dataloader.dataset.data_root: {tmp_path}' in text
     )
+    assert 'test: nyu_eigen_10, with the mirrored image' in text
     assert 'recipe: 38400 iterations of 16 images: 2 processes of 8' in text
     assert f'depth train {NAME} --work-dir out --seed 0 --auto-scale-lr' in text
     text = '\n'.join(describe(find_entry('depthformer_swinl_22k_w7_nyu'), 'out'))
@@ -86,6 +87,8 @@ def test_numbers_of_mixed_tests_are_judged_by_data_set():
     metrics = {'nyu/abs_rel': 0.083, 'kitti/abs_rel': 0.06}
     verdicts = {item.metric: item.verdict for item in judge(entry, metrics)}
     assert verdicts == {'nyu/abs_rel': 'reproduced', 'kitti/abs_rel': 'worse'}
+    with pytest.raises(ValueError, match='was not measured'):
+        judge(entry, {'nyu/abs_rel': 0.083, 'abs_rel': 0.05})
 
 
 def test_an_entry_without_a_recipe_needs_a_checkpoint(tmp_path):
@@ -94,16 +97,24 @@ def test_an_entry_without_a_recipe_needs_a_checkpoint(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_synthetic_entry_runs_to_its_end(tmp_path, monkeypatch, capsys):
+def test_a_synthetic_entry_runs_to_its_end(tmp_path, capsys):
     arguments = ['dinov3_dpt_micro_rooms', '--run', '--work-dir', str(tmp_path)]
     assert main(arguments) == 0
     assert 'reproduced: abs_rel 0.' in capsys.readouterr().out
     report = json.loads((tmp_path / 'reproduce.json').read_text())
     assert report['judgements'][0]['value'] == report['metrics']['abs_rel']
-    checkpoint = report['checkpoint']
-    assert checkpoint.endswith('iter_120.pth')
-    # The same weights against a number that they do not have.
-    impossible = ExpectedResult(0.01, 0.03, True, find_entry(arguments[0]).expected.options, 'test')
-    monkeypatch.setattr(reproduction, 'expected_result', lambda name: impossible)
-    assert main([*arguments, '--checkpoint', checkpoint]) == 1
-    assert 'worse: abs_rel 0.' in capsys.readouterr().out
+    assert report['checkpoint'] == str(tmp_path / 'iter_120.pth')
+
+
+def test_a_checkpoint_is_tested_in_place_of_a_training(tmp_path, monkeypatch, capsys):
+    calls = []
+
+    def test(cfg, checkpoint, **options):
+        calls.append((checkpoint.name, options['work_dir']))
+        return dict(abs_rel=0.13)
+
+    monkeypatch.setattr(reproduction, 'test', test)
+    arguments = [NAME, '--run', '--checkpoint', 'weights.pth', '--work-dir', str(tmp_path)]
+    assert main(arguments) == 1
+    assert calls == [('weights.pth', tmp_path / 'test')]
+    assert 'worse: abs_rel 0.1300, expected 0.12 ± 0.0036' in capsys.readouterr().out
