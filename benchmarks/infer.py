@@ -14,8 +14,6 @@ from .work import work_columns
 def build(spec: Spec, setting: Setting) -> Case:
     """Return a case that calls ``test_step`` of a randomly initialised model on one batch."""
     cfg = setting.load(spec)
-    if setting.flip is not None:
-        cfg.model.test_cfg = dict(cfg.model.get('test_cfg') or {}, flip=setting.flip)
     torch.manual_seed(0)
     model = MODELS.build(cfg.model).to(spec.device).eval()
     if cfg.get('channels_last'):

@@ -106,6 +106,8 @@ class Setting:
             skip_pretrained(cfg)
         if self.published:
             make_published(cfg)
+        if self.flip is not None and 'model' in cfg:
+            cfg.model.test_cfg = dict(cfg.model.get('test_cfg') or {}, flip=self.flip)
         return cfg
 
 

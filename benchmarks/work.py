@@ -17,7 +17,7 @@ from depth.engine.converters.convert import build_without_weights
 from depth.registry import MODELS
 
 from .ops import copy_bandwidth
-from .scenes import image_size, scene_batch
+from .scenes import image_size, network_size_steps, scene_batch
 from .settings import Setting, Spec
 
 # They reserve memory or name it anew, but neither read nor write it.
@@ -78,7 +78,8 @@ def model_work(spec: Spec, setting: Setting, training: bool) -> dict[str, float]
     if training and not spec.batch_size:
         batch_size = cfg.train_dataloader.get('batch_size', 1)
     preprocessor = MODELS.build(cfg.model.data_preprocessor)
-    batch = preprocessor(scene_batch(cfg, shape, batch_size), training)
+    resizing = () if training else network_size_steps(cfg)
+    batch = preprocessor(scene_batch(cfg, shape, batch_size, resizing=resizing), training)
     images = batch['inputs'].to('meta')
     samples = [sample.to('meta') for sample in batch['data_samples']]
     with torch.device('meta'):

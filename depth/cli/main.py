@@ -75,9 +75,12 @@ def dispatch(argv: Sequence[str]) -> int:
         print(usage(), file=sys.stderr)
         return 2
     # argparse names the program by its first word: "depth train" in place of "depth".
-    sys.argv[0] = f'depth {name}'
-    command = import_command(name)
-    return command.main(arguments) or 0
+    words = sys.argv
+    sys.argv = [f'depth {name}', *arguments]
+    try:
+        return import_command(name).main(arguments) or 0
+    finally:
+        sys.argv = words
 
 
 def main() -> None:

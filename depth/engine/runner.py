@@ -5,6 +5,7 @@ import functools
 import os
 import socket
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import torch
@@ -65,6 +66,10 @@ from .training_run import RUN_FILE, TrainingRun, new_run_id, section_digests
 from .training_state import accumulated_grads, checkpoint_meta, restore_training_state
 from .work_dir import check_resumable, open_run, remove_leftovers
 from .work_dir_lock import WorkDirLock
+
+_TIMESTAMP_FORMAT = '%Y%m%d_%H%M%S'
+# Timestamps of the runners of this process.
+_used_timestamps: set[str] = set()
 
 RESUMABLE_SAMPLERS = ('ResumableInfiniteSampler', 'AlternatingSetSampler')
 
@@ -138,6 +143,12 @@ class DepthRunner(Runner):
             torch.backends.cuda.matmul.allow_tf32 = tf32
             torch.backends.cudnn.allow_tf32 = tf32
         super().setup_env(env_cfg)
+        # mmengine names logger, message hub and log folder by the second: two runs of one process in one
+        # second would share them. The processes of a run start from one time and count alike.
+        while self._timestamp in _used_timestamps:
+            following = datetime.strptime(self._timestamp, _TIMESTAMP_FORMAT) + timedelta(seconds=1)
+            self._timestamp = following.strftime(_TIMESTAMP_FORMAT)
+        _used_timestamps.add(self._timestamp)
 
     def set_randomness(
         self, seed: int | None, diff_rank_seed: bool = False, deterministic: bool = False

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
+from depth.visualization.visualizer import TENSORBOARD_FOLDER
+
 from .checkpoint import find_latest_checkpoint
 from .training_run import (
     RUN_FILE,
@@ -252,6 +254,9 @@ def _move_run(work_dir: Path) -> dict[Path, Path]:
     files += [work_dir / name for name in run.starts if (work_dir / name).is_dir()]
     if run.config and (work_dir / run.config).is_file():
         files.append(work_dir / run.config)
+    # Curves of another run would go on in it.
+    if (work_dir / TENSORBOARD_FOLDER).is_dir():
+        files.append(work_dir / TENSORBOARD_FOLDER)
     # The record is moved last: if the process is killed in between, the next start moves the
     # remaining files to the same folder.
     files.append(work_dir / RUN_FILE)

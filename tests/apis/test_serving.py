@@ -243,7 +243,7 @@ def test_an_image_that_the_model_cannot_process_is_an_error_of_that_request(serv
     def fail(*args, **kwargs):
         raise RuntimeError('out of memory')
 
-    monkeypatch.setattr('depth.apis.inferencer.inference_model', fail)
+    monkeypatch.setattr(server.inferencer.model, 'forward', fail)
     answer = post(server, GOOD)
     assert answer.status_code == 422
     assert 'out of memory' in answer.json()['error']

@@ -375,14 +375,17 @@ def test_a_run_whose_lock_was_taken_over_does_not_save(bench):
 
 def test_a_new_run_puts_the_earlier_one_aside(bench):
     before = {path.name: path.read_bytes() for path in bench.run.iterdir() if path.is_file()}
-    logs = [path.name for path in bench.run.iterdir() if path.is_dir()]
+    (bench.run / 'tensorboard').mkdir(exist_ok=True)
+    (bench.run / 'tensorboard/events.earlier').write_bytes(b'curves')
+    logs = sorted(path.name for path in bench.run.iterdir() if path.is_dir())
     run_id = json.loads(before['run.json'])['id']
     outcome = bench.call('train {config} --work-dir {run} --cfg-options train_cfg.max_iters=2')
     assert outcome.code == 0, outcome.text
     aside = bench.run / f'previous_{run_id}'
     assert f'moved to {aside}' in outcome.text
     assert {path.name: path.read_bytes() for path in aside.iterdir() if path.is_file()} == before
-    assert [path.name for path in aside.iterdir() if path.is_dir()] == logs
+    assert sorted(path.name for path in aside.iterdir() if path.is_dir()) == logs
+    assert not (bench.run / 'tensorboard/events.earlier').exists()
     assert sorted(path.name for path in bench.run.glob('iter_*.pth')) == ['iter_2.pth']
     assert json.loads((bench.run / 'run.json').read_text())['id'] != run_id
     # Each of the two goes on as itself, although the one put aside has the higher number.

@@ -247,14 +247,14 @@ CASES = [
         'depth_scale_negative',
         lambda bench: None,
         train('train_dataloader.dataset.depth_scale=-1000'),
-        says=('depth_scale', '-1000', 'positive'),
+        says=('train_dataloader.dataset.depth_scale is -1000', 'above 0'),
         writes=OUT,
     ),
     Fault(
         'depth_scale_zero',
         lambda bench: None,
         train('val_dataloader.dataset.depth_scale=0'),
-        says=('depth_scale', 'got 0', 'positive'),
+        says=('val_dataloader.dataset.depth_scale is 0', 'above 0'),
         writes=OUT,
     ),
     Fault(
