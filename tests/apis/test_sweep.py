@@ -84,6 +84,21 @@ def make_plan(folder, *iterations, seeds=(0, 1, 2)):
     return plan_sweep(CONFIG, settings, seeds, folder)
 
 
+def signal_when_there(path, signum):
+    """Send this process a signal as soon as a file exists."""
+    if threading.current_thread() is not threading.main_thread():
+        pytest.skip('signals reach the main thread only')
+
+    def send():
+        deadline = time.monotonic() + 20
+        while not path.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if path.exists():
+            os.kill(os.getpid(), signum)
+
+    threading.Thread(target=send, daemon=True).start()
+
+
 def states(plan):
     return [run.read_manifest().get('state') for run in plan.runs]
 
@@ -193,18 +208,10 @@ def test_finished_runs_are_skipped_and_another_config_is_refused(tmp_path, progr
 def test_a_signal_ends_the_children_and_the_next_call_continues(tmp_path, program, signum):
     plan = make_plan(tmp_path, 14, 100, seeds=[0])
     folder = plan.runs[0].folder
-
-    def send():
-        while not (folder / 'started').exists():
-            time.sleep(0.02)
-        os.kill(os.getpid(), signum)
-
-    thread = threading.Thread(target=send)
-    thread.start()
+    signal_when_there(folder / 'started', signum)
     expected = KeyboardInterrupt if signum == signal.SIGINT else SystemExit
     with pytest.raises(expected):
         SweepRunner(grace=20).run(plan.runs)
-    thread.join()
     assert (folder / 'saved').exists()
     assert states(plan) == ['training', None]
     assert [item['state'] for item in summarise(plan)['problems']] == ['training', 'not started']
@@ -220,18 +227,10 @@ def test_a_child_that_ignores_the_signal_is_killed(tmp_path):
     )
     plan = make_plan(tmp_path / 'd', 100, seeds=[0])
     runner = SweepRunner(program=(sys.executable, '-S', str(path)), grace=0.2)
-
-    def interrupt_when_started():
-        while not (tmp_path / 'pid').exists():
-            time.sleep(0.02)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    thread = threading.Thread(target=interrupt_when_started)
-    thread.start()
+    signal_when_there(tmp_path / 'pid', signal.SIGINT)
     begin = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         runner.run(plan.runs)
-    thread.join()
     assert time.monotonic() - begin < 10
     assert runner.active == []
 
