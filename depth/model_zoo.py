@@ -1,14 +1,18 @@
-"""Recorded facts of the shipped configs: parameters, published numbers, parity.
+"""Recorded facts of the shipped configs: parameters, published numbers, parity, expected results.
 
-Their one home is the table of ``docs/model_zoo.md``, which a wheel carries too.
+Their one home are the tables of ``docs/model_zoo.md``, which a wheel carries too.
 """
 
 import re
+import shlex
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cache
 
 from depth.shipped_configs import shipped_root
 
+PUBLISHED = 'published'
+_NUMBER = re.compile(r'([\d.]+)(?: \(([^)]*)\))?')
 _SECTION = re.compile(r'\*\*\[?([^\]*]+)')
 
 
@@ -22,12 +26,51 @@ class ZooRow:
         abs_rel: Published number, ``none``, or ``ours`` for a recipe that nobody published.
         parity: Relative L2 of the depth after conversion of published weights; ``names`` if only
             their names and shapes are compared, ``builds`` if neither.
+        rmse: Published number, in metres.
+        d1: Published number.
+        training: Published length and cost, in words.
     """
 
     method: str
     parameters: str
     abs_rel: str
     parity: str
+    rmse: str = ''
+    d1: str = ''
+    training: str = ''
+
+    def published_numbers(self) -> dict[str, float]:
+        """Return the published abs_rel by remark: a data set, a condition, or an empty text."""
+        if not self.abs_rel[:1].isdigit():
+            return {}
+        numbers = {}
+        for number, remark in _NUMBER.findall(self.abs_rel.partition(';')[0]):
+            numbers[remark] = float(number)
+        return numbers
+
+
+@dataclass(frozen=True)
+class ExpectedResult:
+    """What ``depth reproduce`` compares the result of an entry with.
+
+    Attributes:
+        abs_rel: Expected value; None for the published one.
+        tolerance: Largest difference that counts as reproduced; a share of the value if
+            ``is_relative``.
+        is_relative: Whether the tolerance is a share.
+        options: Values of the config for training and test, as ``key=value``.
+        source: Where the number comes from, in words.
+    """
+
+    abs_rel: float | None
+    tolerance: float
+    is_relative: bool
+    options: tuple[str, ...]
+    source: str
+
+    def allowed_difference(self, value: float) -> float:
+        """Return the tolerance in the unit of a value."""
+        return self.tolerance * value if self.is_relative else self.tolerance
 
 
 @cache
@@ -37,15 +80,9 @@ def zoo_rows() -> dict[str, ZooRow]:
     Raises:
         OSError: If the page cannot be read.
     """
-    lines = (shipped_root() / 'docs' / 'model_zoo.md').read_text(encoding='utf-8').splitlines()
-    header = next(index for index, line in enumerate(lines) if line.startswith('| config |'))
-    names = _cells(lines[header])
     rows: dict[str, ZooRow] = {}
     method, parity = '', ''
-    for line in lines[header + 2 :]:
-        if not line.startswith('|'):
-            break
-        cells = dict(zip(names, _cells(line), strict=True))
+    for cells in zoo_table('config'):
         section = _SECTION.match(cells['config'])
         if section:
             method = section[1]
@@ -54,8 +91,51 @@ def zoo_rows() -> dict[str, ZooRow]:
         if cells['parity'] != 'as above':
             parity = cells['parity']
         rows[cells['config']] = ZooRow(
-            method, cells['parameters, M'], cells['published abs_rel'], parity
+            method,
+            cells['parameters, M'],
+            cells['published abs_rel'],
+            parity,
+            cells['rmse'],
+            cells['d1'],
+            cells['published training'],
         )
+    return rows
+
+
+def expected_result(name: str) -> ExpectedResult | None:
+    """Return what an entry should reach; None if nothing is known.
+
+    The first row of the table whose pattern matches the name counts.
+
+    Raises:
+        OSError: If the page cannot be read.
+    """
+    for cells in zoo_table('entry'):
+        if not fnmatchcase(name, cells['entry']):
+            continue
+        row = zoo_rows().get(name)
+        if cells['abs_rel'] == PUBLISHED and not (row and row.published_numbers()):
+            return None
+        value = None if cells['abs_rel'] == PUBLISHED else float(cells['abs_rel'])
+        number, _, percent = cells['tolerance'].partition(' ')
+        is_relative = percent == '%'
+        tolerance = float(number) / 100 if is_relative else float(number)
+        options = tuple(shlex.split(cells['options'].strip('`')))
+        return ExpectedResult(value, tolerance, is_relative, options, cells['source'])
+    return None
+
+
+@cache
+def zoo_table(first_column: str) -> list[dict[str, str]]:
+    """Return the rows of the page's table whose first column has a name, as cells by column."""
+    lines = (shipped_root() / 'docs' / 'model_zoo.md').read_text(encoding='utf-8').splitlines()
+    header = next(i for i, line in enumerate(lines) if line.startswith(f'| {first_column} |'))
+    names = _cells(lines[header])
+    rows = []
+    for line in lines[header + 2 :]:
+        if not line.startswith('|'):
+            break
+        rows.append(dict(zip(names, _cells(line), strict=True)))
     return rows
 
 

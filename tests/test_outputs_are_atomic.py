@@ -27,6 +27,7 @@ OPEN_FILES = {
 ALLOWED = {
     'depth/atomic_write.py': 'opens the temporary files',
     'depth/apis/inference.py': 'a temporary folder',
+    'depth/apis/sweep.py': 'the output of a process, appended as it comes',
     'depth/apis/video.py': 'a temporary file that is renamed when the video is complete',
     'depth/data_tools/pack_writer.py': 'a folder that is renamed when it is complete',
     'depth/visualization/local_backend.py': 'a line of a log, appended whole or not at all',

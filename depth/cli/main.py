@@ -16,6 +16,8 @@ COMMANDS = {
     'serve': 'serve a model as a page and an HTTP endpoint',
     'train': 'train a model from a config',
     'test': 'test a checkpoint and write its metrics',
+    'sweep': 'train and test over settings and seeds, with one table',
+    'reproduce': 'say what reproduces a published number, run it, judge the result',
     'calibrate': 'fit the depth scale to a few labelled images',
     'infer': 'predict depth for images',
     'score': 'score prediction files of any program',

@@ -327,7 +327,7 @@ def _check_best(cfg: Config) -> None:
         )
     if cfg.get('val_evaluator') is None:
         return
-    directions = _metric_directions(cfg, 'val_evaluator')
+    directions = evaluator_directions(cfg, 'val_evaluator')
     if directions is None:
         return
     if best != 'auto' and best not in directions:
@@ -342,7 +342,7 @@ def _check_best(cfg: Config) -> None:
         )
 
 
-def _metric_directions(cfg: Config, key: str) -> dict[str, bool] | None:
+def evaluator_directions(cfg: Config, key: str) -> dict[str, bool] | None:
     """Return whether higher is better, by the name of each of an evaluator's metrics; None if one cannot be told."""
     nodes = cfg[key] if isinstance(cfg[key], list | tuple) else [cfg[key]]
     if any(node.get('type') not in ('DepthMetric', 'MixedDepthMetric') for node in nodes):

@@ -1,5 +1,6 @@
-"""Bootstrap intervals of means over images, and a paired comparison of two models."""
+"""Intervals of means, over images by bootstrap and over seeds by Student's t, and a paired comparison."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ CHUNK = 4_000_000  # numbers drawn at once, to bound the memory
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its bootstrap confidence interval."""
+    """A mean with its confidence interval."""
 
     mean: float
     low: float
@@ -119,6 +120,65 @@ def compare_paired(
         p_value=sign_flip_p_value(difference, num_resamples, seed),
         wins=float((difference < 0).mean() + (difference == 0).mean() / 2),
     )
+
+
+def student_interval(values: np.ndarray, level: float = 0.95) -> Interval:
+    """Return the mean of a few repeated runs with the interval of Student's t.
+
+    Unlike the bootstrap, it is meant for few values; it takes them as normally distributed.
+
+    Args:
+        values: One value a run, (N,), N at least 2.
+        level: Coverage of the interval.
+
+    Raises:
+        ValueError: If there are fewer than two values.
+    """
+    values = np.asarray(values, np.float64)
+    if values.ndim != 1 or len(values) < 2:
+        raise ValueError(f'an interval needs two values or more, got shape {values.shape}')
+    mean = float(values.mean())
+    error = float(values.std(ddof=1)) / math.sqrt(len(values))
+    half = student_quantile(level, len(values) - 1) * error
+    return Interval(mean, mean - half, mean + half)
+
+
+def student_quantile(level: float, degrees: int) -> float:
+    """Return t for which ``level`` of Student's distribution lies between -t and t.
+
+    The probability of that range is a finite sum for whole degrees of freedom (Abramowitz and
+    Stegun, Handbook of Mathematical Functions, 26.7.3 and 26.7.4); it is inverted by bisection.
+
+    Args:
+        level: Probability, above 0 and below 1.
+        degrees: Degrees of freedom, at least 1.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+    """
+    if not 0 < level < 1 or degrees < 1:
+        raise ValueError(f'need 0 < level < 1 and degrees >= 1, got {level} and {degrees}')
+    low, high = 0.0, math.pi / 2
+    for _ in range(100):
+        middle = (low + high) / 2
+        if _central_probability(middle, degrees) < level:
+            low = middle
+        else:
+            high = middle
+    return math.sqrt(degrees) * math.tan(low)
+
+
+def _central_probability(angle: float, degrees: int) -> float:
+    """Return the probability of -t to t, for ``t = sqrt(degrees) * tan(angle)``."""
+    sine, cosine = math.sin(angle), math.cos(angle)
+    # Powers of the cosine: even ones for even degrees of freedom, odd ones for odd.
+    first = 2 if degrees % 2 else 1
+    term = cosine if degrees % 2 else 1.0
+    total = 0.0
+    for numerator in range(first, degrees, 2):
+        total += term
+        term *= cosine**2 * numerator / (numerator + 1)
+    return 2 / math.pi * (angle + sine * total) if degrees % 2 else sine * total
 
 
 def _checked(values: np.ndarray) -> np.ndarray:

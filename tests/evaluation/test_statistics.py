@@ -3,7 +3,13 @@ import itertools
 import numpy as np
 import pytest
 
-from depth.evaluation.statistics import bootstrap_mean, compare_paired, sign_flip_p_value
+from depth.evaluation.statistics import (
+    bootstrap_mean,
+    compare_paired,
+    sign_flip_p_value,
+    student_interval,
+    student_quantile,
+)
 
 
 @pytest.fixture
@@ -79,3 +85,22 @@ def test_what_cannot_be_compared_is_refused(values):
         compare_paired(values, values[:-1])
     with pytest.raises(ValueError, match='N above 0'):
         bootstrap_mean(np.array([]))
+
+
+@pytest.mark.parametrize(
+    ('level', 'degrees', 'expected'),
+    # Of printed tables of Student's distribution.
+    [(0.95, 1, 12.706), (0.95, 2, 4.303), (0.95, 9, 2.262), (0.99, 4, 4.604), (0.9, 30, 1.697)],
+)
+def test_quantiles_are_those_of_students_table(level, degrees, expected):
+    assert student_quantile(level, degrees) == pytest.approx(expected, abs=5e-4)
+
+
+def test_the_interval_of_few_values_is_scipys():
+    stats = pytest.importorskip('scipy.stats')
+    values = np.array([0.131, 0.128, 0.140, 0.125])
+    actual = student_interval(values, level=0.9)
+    low, high = stats.t.interval(0.9, 3, loc=values.mean(), scale=stats.sem(values))
+    assert (actual.mean, actual.low, actual.high) == pytest.approx((values.mean(), low, high))
+    with pytest.raises(ValueError, match='two values or more'):
+        student_interval(values[:1])
