@@ -569,8 +569,8 @@ def _export_onnx(
 ) -> bytes:
     """Return an ONNX file, by tracing.
 
-    The exporter by torch.export takes ten times as long, and fails where sizes are symbols in
-    Python code of the backbones; parity of five sizes shows what a trace has fixed.
+    The exporter by torch.export took 23 to 44 s for three tiny models, tracing 1 to 4 s. Parity at five
+    sizes shows what a trace has fixed by mistake.
     """
     import onnx
 
