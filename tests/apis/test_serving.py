@@ -3,7 +3,6 @@ import io
 import json
 import struct
 import threading
-import time
 import zlib
 
 import cv2
@@ -208,11 +207,9 @@ def test_a_full_queue_and_a_late_answer_are_said(model):
     release = threading.Event()
     blocking = server.submit(release.wait)
     try:
-        start = time.monotonic()
         answer = post(server, GOOD)
         assert answer.status_code == 504
         assert 'no depth within 0.2 s' in answer.json()['error']
-        assert time.monotonic() - start < 5
         # The request that was given up left the queue.
         assert server.num_pending == 1
         server.submit(release.wait)
