@@ -84,10 +84,18 @@ def make_plan(folder, *iterations, seeds=(0, 1, 2)):
     return plan_sweep(CONFIG, settings, seeds, folder)
 
 
-def signal_when_there(path, signum):
-    """Send this process a signal as soon as a file exists."""
+@pytest.fixture
+def interruptible():
+    """Let SIGINT interrupt, also where a shell started the tests in the background and ignores it."""
     if threading.current_thread() is not threading.main_thread():
         pytest.skip('signals reach the main thread only')
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, handler)
+
+
+def signal_when_there(path, signum):
+    """Send this process a signal as soon as a file exists."""
 
     def send():
         deadline = time.monotonic() + 20
@@ -205,7 +213,9 @@ def test_finished_runs_are_skipped_and_another_config_is_refused(tmp_path, progr
 
 
 @pytest.mark.parametrize('signum', [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_children_and_the_next_call_continues(tmp_path, program, signum):
+def test_a_signal_ends_the_children_and_the_next_call_continues(
+    tmp_path, program, signum, interruptible
+):
     plan = make_plan(tmp_path, 14, 100, seeds=[0])
     folder = plan.runs[0].folder
     signal_when_there(folder / 'started', signum)
@@ -219,7 +229,7 @@ def test_a_signal_ends_the_children_and_the_next_call_continues(tmp_path, progra
     assert states(plan) == ['finished', 'finished']
 
 
-def test_a_child_that_ignores_the_signal_is_killed(tmp_path):
+def test_a_child_that_ignores_the_signal_is_killed(tmp_path, interruptible):
     path = tmp_path / 'stubborn.py'
     path.write_text(
         'import pathlib, signal, sys, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n'
