@@ -7,9 +7,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source tools/environment.sh
 python -m pip install --quiet -e '.[tests]'
 
-# Three processes of one thread each on two cores: tests of signals, locks and servers mostly wait.
+# Two processes of one thread each: most tests are too small for a second thread. Three on two cores took longer.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" MKL_NUM_THREADS="${MKL_NUM_THREADS:-1}"
 ruff check .
 ruff format --check .
 [ $# -gt 0 ] || set -- -m "not long"
-python -m pytest -n 3 --dist worksteal "$@"
+python -m pytest -n 2 --dist worksteal "$@"
