@@ -164,16 +164,16 @@ def split_by_scene(stems: list[str], notes: list[str]) -> tuple[list[str], list[
         raise ValueError(
             f'{len(stems)} pairs are too few to train and to validate; at least 5 are needed'
         )
-    wanted = max(1, round(VAL_SHARE * len(stems)))
+    num_val = max(1, round(VAL_SHARE * len(stems)))
     scenes: dict[str, list[str]] = {}
     for stem in stems:
         scenes.setdefault(stem.rpartition('/')[0], []).append(stem)
     if len(scenes) < 2:
         notes.append(
-            f'{len(stems)} pairs, no sub-folders: the last {wanted} by name are for validation, so that '
+            f'{len(stems)} pairs, no sub-folders: the last {num_val} by name are for validation, so that '
             'neighbouring frames are not in both'
         )
-        return stems[:-wanted], stems[-wanted:]
+        return stems[:-num_val], stems[-num_val:]
     names = sorted(scenes)
     held_out: list[str] = []
     val_stems: list[str] = []
@@ -181,7 +181,7 @@ def split_by_scene(stems: list[str], notes: list[str]) -> tuple[list[str], list[
     for name in reversed(names[1:]):
         held_out.append(name)
         val_stems = scenes[name] + val_stems
-        if len(val_stems) >= wanted:
+        if len(val_stems) >= num_val:
             break
     train_stems = [stem for stem in stems if stem.rpartition('/')[0] not in held_out]
     notes.append(

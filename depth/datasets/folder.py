@@ -75,13 +75,12 @@ class FolderDepthDataset(BaseDepthDataset):
         lines = read_text(self.ann_file, 'split file').splitlines()
         stems = [line.strip() for line in lines if line.strip()]
         absent = [stem for stem in stems if stem not in images]
-        if absent or not stems:
-            what = (
-                f'{len(absent)} stems without an image, the first: {absent[0]}'
-                if absent
-                else 'no stem'
+        if not stems:
+            raise ValueError(f'{self.ann_file} names no stem')
+        if absent:
+            raise ValueError(
+                f'{self.ann_file} names {len(absent)} stems without an image, the first: {absent[0]}'
             )
-            raise ValueError(f'{self.ann_file} names {what}')
         return {stem: images[stem] for stem in stems}
 
     def _list(self, key: str, suffixes: tuple[str, ...]) -> dict[str, Path]:

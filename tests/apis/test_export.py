@@ -131,11 +131,11 @@ def test_a_tiny_variant_has_parity_in_onnx(method, tmp_path, photos):
     if report['metadata']['takes_intrinsics']:
         camera = np.array([[100, 0, size[1] / 2], [0, 100, size[0] / 2], [0, 0, 1]])
     expected = inference_model(init_model(None, checkpoint), picture, camera)
-    found = inference_model(init_model(None, out), picture, camera)
+    exported = inference_model(init_model(None, out), picture, camera)
     assert expected.pred_depth.std() > 0  # or equality would mean nothing
-    assert output_error(found.pred_depth.numpy(), expected.pred_depth.numpy()) < 1e-3
+    assert output_error(exported.pred_depth.numpy(), expected.pred_depth.numpy()) < 1e-3
     for name in report['metadata']['outputs'][1:]:
-        values, reference = found.get(f'pred_{name}'), expected.get(f'pred_{name}')
+        values, reference = exported.get(f'pred_{name}'), expected.get(f'pred_{name}')
         assert output_error(values.numpy(), reference.numpy()) < 1e-3
 
 

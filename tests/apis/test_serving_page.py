@@ -43,8 +43,8 @@ def glb_content(path):
     arrays = []
     for accessor, kind in ((0, '<f4'), (2, '<u4')):
         view = document['bufferViews'][accessor]
-        part = data[view['byteOffset'] : view['byteOffset'] + view['byteLength']]
-        arrays.append(np.frombuffer(part, kind).reshape(-1, 3))
+        values = data[view['byteOffset'] : view['byteOffset'] + view['byteLength']]
+        arrays.append(np.frombuffer(values, kind).reshape(-1, 3))
     return document, *arrays
 
 
