@@ -89,7 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Export and print the parity report; return 1 if parity does not hold."""
     args = build_parser().parse_args(argv)
     # Imported late, so that --help and wrong arguments answer at once.
-    from depth.apis.export import export_model, format_report
+    from depth.apis.export import export_model
+    from depth.apis.export_parity import format_report
 
     report = export_model(
         args.checkpoint,

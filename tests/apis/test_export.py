@@ -10,7 +10,8 @@ import torch
 
 from depth.apis import export as export_module
 from depth.apis import export_model, inference_model, init_model
-from depth.apis.export import ExportedNetwork, format_report, output_error
+from depth.apis.export_network import ExportedNetwork
+from depth.apis.export_parity import format_report, output_error
 from depth.apis.launch import test as run_test
 from depth.calibration import DepthCalibration
 from depth.cli.export import main
@@ -286,13 +287,13 @@ def test_the_command_fails_without_parity(tmp_path, photos, monkeypatch, capsys)
     checkpoint = tiny_checkpoint('dpt', tmp_path)
     out = tmp_path / 'model.onnx'
     out.write_bytes(b'of an earlier export')
-    run_onnx = export_module._RUNNERS['onnx']
+    open_model = export_module.open_model
 
-    def run_wrongly(content, network):
-        run = run_onnx(content, network)
+    def open_wrongly(*arguments):
+        run = open_model(*arguments)
         return lambda arguments: [values * 1.001 for values in run(arguments)]
 
-    monkeypatch.setitem(export_module._RUNNERS, 'onnx', run_wrongly)
+    monkeypatch.setattr(export_module, 'open_model', open_wrongly)
     arguments = [str(checkpoint), '--out', str(out), '--size', '96', '128']
     assert main([*arguments, '--frames', str(photos)]) == 1
     assert 'PARITY DOES NOT HOLD' in capsys.readouterr().out
