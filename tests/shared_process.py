@@ -10,16 +10,19 @@ states and signals, and may have children. It differs from a started one in this
 - Functions registered with ``atexit`` are not called, as in every process of ``multiprocessing``.
 - Its parent is the server, so that a signal to the group of the tests does not reach it.
 
-Tests of signals and of several processes (DDP) start real ones or set the process up by themselves,
-as ``tests/faults/training.py`` does with the same server.
+Tests of signals to a training set the process up by themselves, as ``tests/faults/training.py`` does
+with the same server. ``tests/engine/test_distributed.py`` and ``tests/faults/test_signals.py`` start
+real processes by the launch scripts; other tests of several processes fork them here.
 """
 
 import multiprocessing
 import os
 import runpy
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -33,6 +36,73 @@ SERVER = multiprocessing.get_context('forkserver')
 SERVER.set_forkserver_preload(['tests.shared_process'])
 
 
+class RunningPython:
+    """Script in a process that was forked from the server; its outputs go to files.
+
+    Args:
+        command: ``sys.executable``, the path of a script, and its arguments.
+        cwd: Working directory; None for that of the tests.
+        env: Environment; None for that of the tests.
+
+    Raises:
+        ValueError: If the command is not a Python script.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        cwd: str | Path | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self.command = [str(word) for word in command]
+        if self.command[0] != sys.executable or not self.command[1].endswith('.py'):
+            raise ValueError(f'a fork takes sys.executable and a script, got {self.command[:2]}')
+        folder = str(cwd or os.getcwd())
+        environment = dict(os.environ if env is None else env)
+        self.outputs = tempfile.TemporaryDirectory()
+        arguments = (self.command[1:], folder, environment, self.outputs.name)
+        self.process = SERVER.Process(target=_run_script, args=arguments)
+        self.process.start()
+
+    def output(self) -> str:
+        """Return what the script has printed so far: standard output, then errors."""
+        paths = [Path(self.outputs.name, name) for name in ('stdout', 'stderr')]
+        return ''.join(path.read_text() for path in paths if path.exists())
+
+    def wait_for(self, text: str, timeout: float = 300) -> None:
+        """Return once the script has printed a text.
+
+        Raises:
+            AssertionError: If it ended, or the time was over, before.
+        """
+        end = time.monotonic() + timeout
+        while text not in self.output():
+            if self.process.exitcode is not None or time.monotonic() > end:
+                raise AssertionError(f'{text!r} was not printed, but:\n{self.output()}')
+            time.sleep(0.02)
+
+    def send_signal(self, signum: int) -> None:
+        """Send a signal to the process."""
+        os.kill(self.process.pid, signum)
+
+    def wait(self, timeout: float = 300) -> subprocess.CompletedProcess:
+        """Return exit code and outputs once the process has ended.
+
+        Raises:
+            subprocess.TimeoutExpired: If the process was killed because the time was over.
+        """
+        self.process.join(timeout)
+        if self.process.exitcode is None:
+            self.process.kill()
+            self.process.join()
+            raise subprocess.TimeoutExpired(self.command, timeout, output=self.output())
+        stdout, stderr = (
+            Path(self.outputs.name, name).read_text() for name in ('stdout', 'stderr')
+        )
+        self.outputs.cleanup()
+        return subprocess.CompletedProcess(self.command, self.process.exitcode, stdout, stderr)
+
+
 def run_python(
     command: Sequence[str],
     cwd: str | Path | None = None,
@@ -41,32 +111,37 @@ def run_python(
 ) -> subprocess.CompletedProcess:
     """Run a script to its end as ``subprocess.run(command, capture_output=True, text=True)`` does.
 
+    Arguments and errors as in :class:`RunningPython`, and ``timeout``: seconds after which the
+    process is killed.
+    """
+    return RunningPython(command, cwd, env).wait(timeout)
+
+
+def start_processes(
+    command: Sequence[str],
+    num_processes: int,
+    cwd: str | Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> list[RunningPython]:
+    """Start the processes of a distributed run as ``torchrun`` does, one for each rank.
+
     Args:
-        command: ``sys.executable``, the path of a script, and its arguments.
+        command: ``sys.executable``, a script and its arguments, with ``--launcher pytorch``.
+        num_processes: Number of ranks.
         cwd: Working directory; None for that of the tests.
         env: Environment; None for that of the tests.
-        timeout: Seconds after which the process is killed.
-
-    Raises:
-        ValueError: If the command is not a Python script.
-        subprocess.TimeoutExpired: If the process was killed.
     """
-    command = [str(word) for word in command]
-    if command[0] != sys.executable or not command[1].endswith('.py'):
-        raise ValueError(f'run_python takes sys.executable and a script, got {command[:2]}')
-    folder = str(cwd or os.getcwd())
-    environment = dict(os.environ if env is None else env)
-    with tempfile.TemporaryDirectory() as outputs:
-        arguments = (command[1:], folder, environment, outputs)
-        process = SERVER.Process(target=_run_script, args=arguments)
-        process.start()
-        process.join(timeout)
-        if process.exitcode is None:
-            process.kill()
-            process.join()
-            raise subprocess.TimeoutExpired(command, timeout)
-        stdout, stderr = (Path(outputs, name).read_text() for name in ('stdout', 'stderr'))
-    return subprocess.CompletedProcess(command, process.exitcode, stdout, stderr)
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        port = probe.getsockname()[1]
+    launch = dict(WORLD_SIZE=num_processes, MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
+    processes = []
+    for rank in range(num_processes):
+        variables = dict(launch, RANK=rank, LOCAL_RANK=rank)
+        environment = dict(os.environ if env is None else env)
+        environment.update({name: str(value) for name, value in variables.items()})
+        processes.append(RunningPython(command, cwd, environment))
+    return processes
 
 
 def _run_script(

@@ -1,5 +1,6 @@
 import json
 import signal
+import sys
 from collections import Counter
 from itertools import islice
 
@@ -221,7 +222,7 @@ def test_a_killed_mixed_training_continues_bit_for_bit(tmp_path):
     def command(work_dir, *extra):
         config = 'configs/densedepth/densedepth_r18_synthetic_mixed.py'
         return [
-            'python',
+            sys.executable,
             'tools/train.py',
             config,
             '--work-dir',
@@ -233,9 +234,7 @@ def test_a_killed_mixed_training_continues_bit_for_bit(tmp_path):
 
     run(*command(tmp_path / 'whole'))
     process = start(*command(tmp_path / 'cut'))
-    for line in process.stdout:
-        if 'Iter(train) [5/9]' in line:
-            break
+    process.wait_for('Iter(train) [5/9]')
     process.send_signal(signal.SIGKILL)
     process.wait()
     run(*command(tmp_path / 'cut', '--resume', 'auto'))

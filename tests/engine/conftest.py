@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.shared import REPO
-from tests.shared_process import run_python
+from tests.shared_process import RunningPython, start_processes
 
 CONFIG = 'configs/synthetic/depthformer_tiny_rooms.py'
 # Dropout and stochastic depth are on, so that a wrong random state would show.
@@ -32,29 +32,40 @@ TINY = [
 ENV = {**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': '', 'PYTHONPATH': str(REPO)}
 
 
-def start(*command, **kwargs):
-    """Start a command in the repository, its output as text."""
-    return subprocess.Popen(
-        command,
-        cwd=REPO,
-        env=ENV,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        **kwargs,
-    )
+def start(*command):
+    """Start a Python script in the repository, in a forked process."""
+    return RunningPython(command, cwd=REPO, env=ENV)
 
 
 def run(*command):
-    """Run a command to its end; its output is shown if it fails."""
+    """Run a command to its end and return its output, which is shown if it fails."""
     if command[0] == sys.executable and command[1].endswith('.py'):
-        ended = run_python(command, cwd=REPO, env=ENV)
-        assert ended.returncode == 0, ended.stdout + ended.stderr
-        return ended.stdout + ended.stderr
-    process = start(*command)
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, output
+        process = start(*command)
+        ended = process.wait()
+        output = ended.stdout + ended.stderr
+    else:
+        ended = subprocess.run(
+            command,
+            cwd=REPO,
+            env=ENV,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+        )
+        output = ended.stdout
+    assert ended.returncode == 0, output
     return output
+
+
+def run_two(*command, env=None):
+    """Run a script as two gloo processes; return their exit codes and what both have printed."""
+    processes = start_processes(
+        [*command, '--launcher', 'pytorch'], 2, cwd=REPO, env={**ENV, **(env or {})}
+    )
+    ended = [process.wait() for process in processes]
+    codes = [process.returncode for process in ended]
+    return codes, ''.join(process.stdout + process.stderr for process in ended)
 
 
 def train_command(work_dir, *extra, options=()):

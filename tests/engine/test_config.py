@@ -1,4 +1,4 @@
-import shutil
+import sys
 
 import pytest
 
@@ -109,9 +109,8 @@ def test_projects_are_found_from_the_place_of_the_config(tmp_path, monkeypatch):
     ],
 )
 def test_a_tool_fails_with_one_message(tmp_path, config, message):
-    python = shutil.which('python')
-    process = start(python, 'tools/train.py', config, '--work-dir', str(tmp_path))
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 1
+    ended = start(sys.executable, 'tools/train.py', config, '--work-dir', str(tmp_path)).wait()
+    output = ended.stdout + ended.stderr
+    assert ended.returncode == 1
     assert message in output
     assert 'Traceback' not in output

@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 import torch
 
@@ -6,7 +8,7 @@ from depth.engine import step_guard
 from depth.engine.step_guard import TensorCopies, gradient_norm
 from tests.shared import REPO
 
-from .conftest import CONFIG, TINY, start
+from .conftest import CONFIG, TINY, run_two
 
 
 @pytest.mark.parametrize('start_iteration', [0, 5])
@@ -63,18 +65,9 @@ def test_two_processes_stop_together_and_name_the_samples_of_the_bad_one(tmp_pat
         f'model = dict(decode_head=dict(loss_decode={loss}))\n'
     )
     options = [*TINY, 'train_dataloader.batch_size=1', 'train_dataloader.num_workers=0']
-    command = [
-        'bash',
-        'tools/dist_train.sh',
-        str(config),
-        '2',
-        '--work-dir',
-        str(tmp_path / 'run'),
-        '--cfg-options',
-    ]
-    process = start(*command, *options)
-    output, _ = process.communicate(timeout=300)
-    assert process.returncode != 0
+    command = [sys.executable, 'tools/train.py', str(config), '--work-dir', str(tmp_path / 'run')]
+    codes, output = run_two(*command, '--cfg-options', *options)
+    assert codes == [1, 1], output
     assert 'loss or gradient of iteration 3 is not finite' in output
     assert 'samples (process 1): rooms_train_' in output
     assert 'loss_depth inf' in output

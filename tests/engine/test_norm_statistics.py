@@ -1,9 +1,13 @@
 """Processes agree on the running statistics of BatchNorms before they validate and save."""
 
+import sys
+
 import pytest
 import torch
 
-from .conftest import TINY, run
+from tests.shared import REPO
+
+from .conftest import TINY, run_two
 
 CONFIG_TEXT = """
 _base_ = ['{base}']
@@ -45,8 +49,6 @@ class StatisticsRecorder(Hook):
 @pytest.mark.slow
 def test_two_processes_validate_and_save_the_mean_of_their_statistics(tmp_path):
     (tmp_path / 'recorder.py').write_text(RECORDER)
-    from tests.shared import REPO
-
     base = REPO / 'configs/densedepth/densedepth_r18_rooms.py'
     config = tmp_path / 'two.py'
     config.write_text(CONFIG_TEXT.format(base=base, out=tmp_path))
@@ -66,20 +68,11 @@ def test_two_processes_validate_and_save_the_mean_of_their_statistics(tmp_path):
         'model.backbone.pretrained=False',
     ]
     work_dir = tmp_path / 'run'
-    run(
-        'env',
-        f'PYTHONPATH={tmp_path}:{REPO}',
-        *(
-            'bash',
-            'tools/dist_train.sh',
-            str(config),
-            '2',
-            '--work-dir',
-            str(work_dir),
-            '--cfg-options',
-            *options,
-        ),
+    command = [sys.executable, 'tools/train.py', str(config), '--work-dir', str(work_dir)]
+    codes, output = run_two(
+        *command, '--cfg-options', *options, env=dict(PYTHONPATH=f'{tmp_path}:{REPO}')
     )
+    assert codes == [0, 0], output
     trained, validated = (
         [torch.load(tmp_path / f'{name}_{rank}.pt') for rank in range(2)]
         for name in ('trained', 'validated')

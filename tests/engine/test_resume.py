@@ -11,18 +11,10 @@ from .conftest import CONFIG, run, scalars, start, train_command
 pytestmark = pytest.mark.slow
 
 
-def wait_for(process, text):
-    """Read the output of a process up to the first line that contains ``text``."""
-    for line in process.stdout:
-        if text in line:
-            return
-    raise AssertionError(f'the process ended before it printed {text!r}')
-
-
 def test_a_killed_run_continues_bit_for_bit(trained, tmp_path):
     process = start(*train_command(tmp_path))
-    wait_for(process, 'Iter(train) [7/9]')  # one iteration after checkpoint 6 and its validation
-    process.kill()
+    process.wait_for('Iter(train) [7/9]')  # one iteration after checkpoint 6 and its validation
+    process.send_signal(signal.SIGKILL)
     process.wait()
     run(*train_command(tmp_path, '--resume', 'auto'))
     expected = torch.load(trained / 'iter_9.pth', weights_only=True)['state_dict']
@@ -51,8 +43,8 @@ def test_averaged_weights_accumulation_and_mixed_precision_resume_too(tmp_path):
 
     run(*command(tmp_path / 'whole', '--amp'))
     process = start(*command(tmp_path / 'cut', '--amp'))
-    wait_for(process, 'Iter(train) [5/8]')  # checkpoint 3 lies inside a window of accumulation
-    process.kill()
+    process.wait_for('Iter(train) [5/8]')  # checkpoint 3 lies inside a window of accumulation
+    process.send_signal(signal.SIGKILL)
     process.wait()
     run(*command(tmp_path / 'cut', '--amp', '--resume', 'auto'))
     expected, actual = (
@@ -71,10 +63,11 @@ def test_sigterm_saves_and_leaves(tmp_path):
             tmp_path, options=['train_cfg.max_iters=1000', 'default_hooks.checkpoint.interval=900']
         )
     )
-    wait_for(process, '2/1000]')
+    process.wait_for('2/1000]')
     process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 143, output
+    ended = process.wait(timeout=60)
+    output = ended.stdout + ended.stderr
+    assert ended.returncode == 143, output
     assert 'continue with --resume auto' in output
     assert find_latest_checkpoint(tmp_path) is not None
 
@@ -82,7 +75,8 @@ def test_sigterm_saves_and_leaves(tmp_path):
 def test_a_resume_of_weights_alone_is_refused(trained, tmp_path):
     best = next(trained.glob('best_abs_rel_iter_*.pth'))
     process = start(*train_command(tmp_path, '--resume', str(best)))
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 1
+    ended = process.wait()
+    output = ended.stdout + ended.stderr
+    assert ended.returncode == 1
     assert 'holds weights only' in output
     assert 'Traceback' not in output

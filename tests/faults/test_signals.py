@@ -3,11 +3,13 @@
 import os
 import signal
 import subprocess
+import sys
 
 import pytest
 import torch
 
 from tests.shared import REPO
+from tests.shared_process import start_processes
 
 from .training import finish, log_of, logged, start, weights
 
@@ -85,27 +87,58 @@ def test_loader_processes_outlive_a_signal_to_the_whole_group(bench, signum):
     assert (bench.out / 'iter_5.pth').exists()
 
 
+def distributed_options(bench, max_iters, val_interval):
+    """Return the options of tools/train.py for two processes that resume what is there."""
+    options = f'train_cfg.max_iters={max_iters} train_cfg.val_interval={val_interval}'
+    interval = 'default_hooks.checkpoint.interval=1000'
+    words = ['--work-dir', str(bench.out), '--resume', 'auto']
+    return [*words, '--cfg-options', *options.split(), interval]
+
+
+def run_environment():
+    """Return the environment of processes that train on the CPU."""
+    variables = dict(OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='', PYTHONPATH=str(REPO))
+    return os.environ | variables
+
+
+def start_two(bench, max_iters, val_interval):
+    """Start a training of two processes."""
+    command = [sys.executable, str(REPO / 'tools/train.py'), str(bench.config)]
+    command += ['--launcher', 'pytorch', *distributed_options(bench, max_iters, val_interval)]
+    return start_processes(command, 2, cwd=bench.root, env=run_environment())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('val_interval', [1, 1000], ids=['in_validations', 'in_training'])
 def test_two_processes_agree_on_stopping(bench, val_interval):
-    options = (f'train_cfg.val_interval={val_interval}', 'default_hooks.checkpoint.interval=1000')
-    command = [
-        'bash',
-        str(REPO / 'tools/dist_train.sh'),
-        str(bench.config),
-        '2',
-        '--work-dir',
-        str(bench.out),
-    ]
-    command += ['--resume', 'auto', '--cfg-options', *options, 'train_cfg.max_iters=']
-    environment = os.environ | dict(
-        OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='', PYTHONPATH=str(REPO)
-    )
-    settings = dict(
-        cwd=bench.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    processes = start_two(bench, 4000, val_interval)
+    processes[0].wait_for('Iter(train) [   5/4000]')
+    for process in processes:
+        process.send_signal(signal.SIGTERM)
+    ended = [process.wait() for process in processes]
+    text = ''.join(process.stdout + process.stderr for process in ended)
+    assert [process.returncode for process in ended] == [143, 143], text
+    assert 'SIGTERM: stopped after iteration' in text
+    last = int(next(bench.out.glob('iter_*.pth')).stem[5:])
+    assert last % 10 == 0 or val_interval == 1
+    assert not (bench.out / 'train.lock').exists()
+    for process in start_two(bench, last + 2, val_interval):
+        completed = process.wait()
+        assert completed.returncode == 0, completed.stdout + completed.stderr
+    assert (bench.out / f'iter_{last + 2}.pth').exists()
+
+
+@pytest.mark.slow
+def test_the_launch_script_passes_a_signal_on(bench):
+    script = ['bash', str(REPO / 'tools/dist_train.sh'), str(bench.config), '2']
     process = subprocess.Popen(
-        [*command[:-1], command[-1] + '4000'], start_new_session=True, **settings
+        [*script, *distributed_options(bench, 4000, 1000)],
+        cwd=bench.root,
+        env=run_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     )
     for line in process.stdout:
         if 'Iter(train) [   5/4000]' in line:
@@ -114,11 +147,5 @@ def test_two_processes_agree_on_stopping(bench, val_interval):
     text, _ = process.communicate(timeout=120)
     assert process.returncode != 0
     assert 'SIGTERM: stopped after iteration' in text
-    last = int(next(bench.out.glob('iter_*.pth')).stem[5:])
-    assert last % 10 == 0 or val_interval == 1
+    assert len(list(bench.out.glob('iter_*.pth'))) == 1
     assert not (bench.out / 'train.lock').exists()
-    completed = subprocess.run(
-        [*command[:-1], f'{command[-1]}{last + 2}'], timeout=120, check=False, **settings
-    )
-    assert completed.returncode == 0, completed.stdout
-    assert (bench.out / f'iter_{last + 2}.pth').exists()
