@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from depth.cli.common import add_cfg_options, command_parser, parse_cfg_options
+from depth.cli.common import add_cfg_options, add_trust_option, command_parser, parse_cfg_options
 
 EXAMPLES = (
     'depth calibrate work_dirs/first/iter_38400.pth --out calibrated.pth',
@@ -40,13 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--device', default='cpu', help="'cuda' or 'cpu'")
     parser.add_argument('--seed', type=int, default=0, help='of the choice of images')
-    parser.add_argument(
-        '--trust-module',
-        action='append',
-        default=[],
-        metavar='MODULE',
-        help="module or package outside the toolbox that the checkpoint's config may import (repeatable)",
-    )
+    add_trust_option(parser)
     add_cfg_options(parser)
     return parser
 

@@ -101,6 +101,25 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_trust_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--trust-module``, the modules that the config inside a checkpoint may import."""
+    parser.add_argument(
+        '--trust-module',
+        action='append',
+        default=[],
+        metavar='MODULE',
+        help="module or package outside the toolbox that the checkpoint's config may import "
+        '(repeatable)',
+    )
+
+
+def add_device_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--device`` of commands that predict."""
+    parser.add_argument(
+        '--device', default='auto', help="'cuda', 'cpu' or 'auto': a GPU if there is one"
+    )
+
+
 def add_backend_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--deform-attn-backend``, which sets ``DEPTH_DEFORM_ATTN_BACKEND`` when it is parsed."""
     parser.add_argument(

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from depth.cli.common import add_cfg_options, command_parser, parse_cfg_options
+from depth.cli.common import add_cfg_options, add_trust_option, command_parser, parse_cfg_options
 
 FORMATS = ('onnx', 'torch_export', 'torchscript')
 EXAMPLES = (
@@ -74,13 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
         help='images, folders or globs for the parity report (default: the first of the test set of the config, '
         'or rendered rooms)',
     )
-    parser.add_argument(
-        '--trust-module',
-        action='append',
-        default=[],
-        metavar='MODULE',
-        help="module or package outside the toolbox that the checkpoint's config may import (repeatable)",
-    )
+    add_trust_option(parser)
     add_cfg_options(parser)
     return parser
 

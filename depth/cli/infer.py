@@ -4,7 +4,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from depth.cli.common import add_backend_option, add_cfg_options, command_parser, parse_cfg_options
+from depth.cli.common import (
+    add_backend_option,
+    add_cfg_options,
+    add_device_option,
+    add_trust_option,
+    command_parser,
+    parse_cfg_options,
+)
 from depth.cli.picture_options import add_picture_options, add_video_options, run_inference
 
 EXAMPLES = (
@@ -26,19 +33,9 @@ def build_parser() -> argparse.ArgumentParser:
         '--config', help='config, a path or a name (default: the config inside the checkpoint)'
     )
     parser.add_argument('--checkpoint', required=True, help='checkpoint file')
-    parser.add_argument(
-        '--trust-module',
-        action='append',
-        default=[],
-        metavar='MODULE',
-        help="module or package outside the toolbox that the checkpoint's config may import (repeatable)",
-    )
+    add_trust_option(parser)
     parser.add_argument('--out-dir', required=True, help='folder of the results')
-    parser.add_argument(
-        '--device',
-        default='auto',
-        help="'cuda', 'cpu' or 'auto': a GPU if there is one",
-    )
+    add_device_option(parser)
     camera = parser.add_mutually_exclusive_group()
     camera.add_argument(
         '--intrinsics',

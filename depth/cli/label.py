@@ -5,7 +5,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from depth.cli.common import add_cfg_options, command_parser, parse_cfg_options
+from depth.cli.common import (
+    add_cfg_options,
+    add_device_option,
+    add_trust_option,
+    command_parser,
+    parse_cfg_options,
+)
 
 EXAMPLES = (
     'depth label photos --checkpoint teacher.pth --out-dir labels',
@@ -31,20 +37,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--config', help='config, a path or a name (default: the config inside the checkpoint)'
     )
-    parser.add_argument(
-        '--trust-module',
-        action='append',
-        default=[],
-        metavar='MODULE',
-        help="module or package outside the toolbox that the checkpoint's config may import "
-        '(repeatable)',
-    )
+    add_trust_option(parser)
     parser.add_argument('--out-dir', required=True, type=Path, help='folder of the labels')
-    parser.add_argument(
-        '--device',
-        default='auto',
-        help="'cuda', 'cpu' or 'auto': a GPU if there is one",
-    )
+    add_device_option(parser)
     parser.add_argument(
         '--confidence',
         default='flip',

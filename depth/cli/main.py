@@ -11,53 +11,64 @@ from types import ModuleType
 
 from depth.cli.common import run_tool
 
-# Name of the subcommand, which is that of its module (with - for _), and its line in the help text.
-COMMANDS = {
-    'serve': 'serve a model as a page and an HTTP endpoint',
-    'train': 'train a model from a config',
-    'test': 'test a checkpoint and write its metrics',
-    'sweep': 'train and test over settings and seeds, with one table',
-    'reproduce': 'say what reproduces a published number, run it, judge the result',
-    'calibrate': 'fit the depth scale to a few labelled images',
-    'infer': 'predict depth for images',
-    'score': 'score prediction files of any program',
-    'report': 'write a report of tests as one HTML file',
-    'compare': 'compare two test results image by image',
-    'label': 'label images with a teacher, for training',
-    'export': 'write a model as ONNX, torch.export or TorchScript, with a parity report',
-    'list': 'list the shipped configs and their facts',
-    'doctor': 'check the installation, or a config with its data',
-    'check': 'check the data sets of a config: files, scale, pairs, leakage',
-    'browse': 'draw samples of a data set before and after augmentation',
-    'prepare': 'download and arrange a data set',
-    'pack': 'put a data set into few files that decode faster',
-    'render': 'render synthetic scenes in the layout of a data set',
-    'fill-depth': 'fill the holes of depth maps along their images',
-    'convert': 'convert a published checkpoint',
-    'publish': 'write a training checkpoint for deployment',
-    'print-config': 'print a config with all inherited values',
-    'flops': 'count parameters and multiply-adds of a model',
-    'protocols': 'print the evaluation protocols as a table',
-    'kitti-submission': 'pack predictions for the KITTI server',
-    'replay': 'repeat a training step that was not finite',
-    'completion': 'print the completion of this command for a shell',
+# Per group: name of the subcommand, which is that of its module (with - for _), and its line in the
+# help text.
+COMMAND_GROUPS = {
+    'training and testing': {
+        'train': 'train a model from a config',
+        'test': 'test a checkpoint and write its metrics',
+        'sweep': 'train and test over settings and seeds, with one table',
+        'reproduce': 'say what reproduces a published number, run it, judge the result',
+        'replay': 'repeat a training step that was not finite',
+    },
+    'using a model': {
+        'infer': 'predict depth for images',
+        'serve': 'serve a model as a page and an HTTP endpoint',
+        'label': 'label images with a teacher, for training',
+        'calibrate': 'fit the depth scale to a few labelled images',
+        'export': 'write a model as ONNX, torch.export or TorchScript, with a parity report',
+        'convert': 'convert a published checkpoint',
+        'publish': 'write a training checkpoint for deployment',
+    },
+    'results': {
+        'score': 'score prediction files of any program',
+        'compare': 'compare two test results image by image',
+        'report': 'write a report of tests as one HTML file',
+        'protocols': 'print the evaluation protocols as a table',
+        'kitti-submission': 'pack predictions for the KITTI server',
+    },
+    'data': {
+        'prepare': 'download and arrange a data set',
+        'check': 'check the data sets of a config: files, scale, pairs, leakage',
+        'browse': 'draw samples of a data set before and after augmentation',
+        'pack': 'put a data set into few files that decode faster',
+        'render': 'render synthetic scenes in the layout of a data set',
+        'fill-depth': 'fill the holes of depth maps along their images',
+    },
+    'configs and installation': {
+        'list': 'list the shipped configs and their facts',
+        'print-config': 'print a config with all inherited values',
+        'flops': 'count parameters and multiply-adds of a model',
+        'doctor': 'check the installation, or a config with its data',
+        'completion': 'print the completion of this command for a shell',
+    },
 }
+COMMANDS: dict[str, str] = {}
+for commands in COMMAND_GROUPS.values():
+    COMMANDS.update(commands)
 
 
 def usage() -> str:
     """Return the help text of ``depth`` itself."""
     width = max(map(len, COMMANDS)) + 2
-    lines = [f'  {name:{width}}{text}' for name, text in COMMANDS.items()]
-    return '\n'.join(
-        [
-            'usage: depth COMMAND [ARGUMENTS]',
-            '',
-            'commands:',
-            *lines,
-            '',
-            'depth COMMAND --help lists the arguments of a command.',
-        ]
-    )
+    lines = ['usage: depth COMMAND [ARGUMENTS]', '']
+    for group, commands in COMMAND_GROUPS.items():
+        lines.append(f'{group}:')
+        for name, text in commands.items():
+            lines.append(f'  {name:{width}}{text}')
+        lines.append('')
+    lines.append('depth COMMAND --help lists the arguments of a command.')
+    return '\n'.join(lines)
 
 
 def import_command(name: str) -> ModuleType:

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from depth.cli.common import command_parser
+from depth.cli.common import add_trust_option, command_parser
 
 EXAMPLES = ('depth publish work_dirs/first/iter_38400.pth model.pth',)
 
@@ -14,13 +14,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = command_parser(EXAMPLES, description=__doc__)
     parser.add_argument('src', type=Path, help='checkpoint of a training, such as iter_N.pth')
     parser.add_argument('dst', type=Path, help='file of the result')
-    parser.add_argument(
-        '--trust-module',
-        action='append',
-        default=[],
-        metavar='MODULE',
-        help="module or package outside the toolbox that the checkpoint's config may import (repeatable)",
-    )
+    add_trust_option(parser)
     return parser
 
 

@@ -4,7 +4,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from depth.cli.common import add_backend_option, add_cfg_options, command_parser, parse_cfg_options
+from depth.cli.common import (
+    add_backend_option,
+    add_cfg_options,
+    add_device_option,
+    add_trust_option,
+    command_parser,
+    parse_cfg_options,
+)
 
 EXAMPLES = (
     'depth serve work_dirs/rooms/iter_600.pth',
@@ -34,11 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--examples', help='folder of example frames for the page (default: rendered ones)'
     )
-    parser.add_argument(
-        '--device',
-        default='auto',
-        help="'cuda', 'cpu' or 'auto': a GPU if there is one",
-    )
+    add_device_option(parser)
     parser.add_argument(
         '--max-megabytes',
         type=float,
@@ -63,13 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
         default=64,
         help='requests that may wait; further ones are refused with 503',
     )
-    parser.add_argument(
-        '--trust-module',
-        action='append',
-        default=[],
-        metavar='MODULE',
-        help="module or package outside the toolbox that the checkpoint's config may import (repeatable)",
-    )
+    add_trust_option(parser)
     add_backend_option(parser)
     add_cfg_options(parser)
     return parser
