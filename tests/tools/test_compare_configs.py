@@ -52,7 +52,7 @@ def test_an_unknown_metric_is_named_with_those_there(tmp_path):
     assert 'has no boundary_f1; it has abs_rel, rmse' in process.stderr
 
 
-def test_missing_runs_are_trained_and_tested_once(tmp_path):
+def test_missing_runs_are_trained_and_tested_once(tmp_path, run_tool):
     config = 'configs/densedepth/densedepth_r18_rooms.py'
     small = ['train_cfg.max_iters=2', 'train_cfg.val_interval=2', 'param_scheduler.total_steps=2']
     for split in ('train', 'val', 'test'):
@@ -64,10 +64,9 @@ def test_missing_runs_are_trained_and_tested_once(tmp_path):
             f'{split}_dataloader.num_workers=0',
             f'{split}_dataloader.persistent_workers=False',
         ]
-    arguments = [config, '--seeds', '3', '--metrics', 'abs_rel', '--cfg-options', *small]
-    process = _compare(tmp_path, *arguments)
-    assert process.returncode == 0, process.stderr
-    assert f'{config}, seed 3' in process.stdout
-    again = _compare(tmp_path, *arguments)
-    assert f'{config}, seed 3' not in again.stdout
-    assert '| densedepth_r18_rooms |' in again.stdout
+    arguments = [config, '--seeds', '3', '--metrics', 'abs_rel', '--work-dir', tmp_path]
+    command = ['tools/analysis_tools/compare_configs.py', *arguments, '--cfg-options', *small]
+    assert f'{config}, seed 3' in run_tool(*command)
+    again = run_tool(*command)
+    assert f'{config}, seed 3' not in again
+    assert '| densedepth_r18_rooms |' in again

@@ -1,16 +1,12 @@
 """The study of the head's initial bias, on two iterations of two scenes."""
 
 import json
-import sys
 
 import pytest
 
-from tests.shared import REPO
-from tests.shared_process import run_python
-
 
 @pytest.mark.slow
-def test_the_study_trains_with_and_without_the_initial_bias(tmp_path):
+def test_the_study_trains_with_and_without_the_initial_bias(tmp_path, run_tool):
     options = [
         'train_dataloader.batch_size=2',
         'train_dataloader.num_workers=0',
@@ -22,14 +18,12 @@ def test_the_study_trains_with_and_without_the_initial_bias(tmp_path):
         'val_dataloader.dataset.num_scenes=2',
         'val_dataloader.dataset.image_size=(32,64)',
     ]
-    command = [
-        sys.executable,
-        str(REPO / 'tools/analysis_tools/start_study.py'),
-        str(REPO / 'configs/densedepth/densedepth_r18_rooms.py'),
+    run_tool(
+        'tools/analysis_tools/start_study.py',
+        'configs/densedepth/densedepth_r18_rooms.py',
         *('--seeds', '1', '--iters', '2', '--work-dir', str(tmp_path)),
-    ]
-    study = run_python([*command, '--cfg-options', *options])
-    assert study.returncode == 0, study.stderr
+        *('--cfg-options', *options),
+    )
     results = json.loads((tmp_path / 'start_study.json').read_text())
     assert len(results['guard']) == len(results['no guard']) == 1
     assert results['guard'] != results['no guard']

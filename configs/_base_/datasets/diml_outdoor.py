@@ -4,27 +4,11 @@ The data set states no depth range, so a model of any range can be tested. ``max
 KITTI models.
 """
 
+_base_ = '../evaluation_only.py'
 min_depth, max_depth = 1e-3, 80.0
 dataset_type = 'DIMLOutdoorDataset'
 data_root = 'data/diml_outdoor'
-test_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='LoadDepth'),
-    dict(type='PackDepthInputs'),
-]
-test_dataloader = dict(
-    batch_size=1,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='${dataset_type}',
-        data_root='${data_root}',
-        folder='test/LR',
-        test_mode=True,
-        pipeline='${test_pipeline}',
-    ),
-)
+test_dataloader = dict(dataset=dict(folder='test/LR'))
 val_dataloader = test_dataloader
 test_evaluator = dict(type='DepthMetric', protocol='zoedepth_diml_outdoor')
 val_evaluator = test_evaluator

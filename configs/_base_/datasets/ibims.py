@@ -4,26 +4,9 @@ The data set states no depth range, so a model of any range can be tested. ``max
 NYU models.
 """
 
+_base_ = '../evaluation_only.py'
 min_depth, max_depth = 1e-3, 10.0
 dataset_type = 'IBimsDataset'
 data_root = 'data/ibims1'
-test_pipeline = [
-    dict(type='LoadImage'),
-    dict(type='LoadDepth'),
-    dict(type='PackDepthInputs'),
-]
-test_dataloader = dict(
-    batch_size=1,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='${dataset_type}',
-        data_root='${data_root}',
-        test_mode=True,
-        pipeline='${test_pipeline}',
-    ),
-)
-val_dataloader = test_dataloader
 test_evaluator = dict(type='DepthMetric', protocol='zoedepth_ibims')
 val_evaluator = test_evaluator

@@ -4,6 +4,7 @@ min_depth, max_depth = 1e-3, 80.0
 dataset_type = 'KITTIDataset'
 data_root = 'data/kitti'
 crop_size = (352, 704)  # height, width
+color_prob = 0.5  # share of images whose colours are changed
 train_pipeline = [
     dict(type='LoadImage'),
     dict(type='LoadDepth'),
@@ -13,7 +14,7 @@ train_pipeline = [
     dict(type='RandomCrop', crop_size='${crop_size}'),
     dict(
         type='ColorAug',
-        prob=0.5,
+        prob='${color_prob}',
         gamma_range=(0.9, 1.1),
         brightness_range=(0.9, 1.1),
         color_range=(0.9, 1.1),
