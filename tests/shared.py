@@ -17,3 +17,12 @@ needs_reference = pytest.mark.skipif(
 needs_samples = pytest.mark.skipif(
     not SAMPLES.is_dir(), reason=f'{SAMPLES} (real frames) is not there'
 )
+
+# Options that make a DenseDepth config a network of 0.3 million parameters.
+TINY_DENSEDEPTH = [
+    'model.backbone.model_name=test_resnet',
+    'model.backbone.pretrained=False',
+    'model.decode_head.in_channels=[32,32,48,192,96]',
+    'model.decode_head.up_sample_channels=[8,8,8,8,8]',
+    'model.decode_head.channels=8',
+]

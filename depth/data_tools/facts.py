@@ -6,7 +6,6 @@ from pathlib import Path
 from depth import datasets as shipped
 from depth.atomic_write import write_atomically
 from depth.datasets.base import BaseDepthDataset
-from depth.datasets.published import SplitFile
 from depth.registry import DATASETS
 
 TABLE_START, TABLE_END = '<!-- data sets: begin -->\n', '<!-- data sets: end -->\n'
@@ -29,14 +28,6 @@ def list_datasets() -> list[type[BaseDepthDataset]]:
 def _is_shipped(dataset: type[BaseDepthDataset]) -> bool:
     """Return whether a class is of this package, not of a project or a user's own file."""
     return dataset.__module__.startswith(f'{shipped.__name__}.')
-
-
-def published_split_files() -> dict[str, SplitFile]:
-    """Return the published split files of all registered data sets by their names."""
-    files: dict[str, SplitFile] = {}
-    for dataset in list_datasets():
-        files |= dataset.SPLIT_FILES
-    return files
 
 
 def describe_counts(dataset: type[BaseDepthDataset]) -> str:

@@ -19,7 +19,7 @@ from depth.engine.config_check import check_data_paths
 from depth.engine.errors import ConfigError
 from depth.evaluation import DepthMetric, MixedDepthMetric
 from tests.engine.conftest import run, scalars, start
-from tests.shared import REPO
+from tests.shared import REPO, TINY_DENSEDEPTH
 
 PACK = [dict(type='PackDepthInputs')]
 
@@ -210,7 +210,7 @@ OPTIONS = [
     *(f'train_dataloader.dataset.datasets.{index}.image_size=(64,64)' for index in (0, 1)),
     *(f'val_dataloader.dataset.datasets.{index}.num_scenes=2' for index in (0, 1)),
     *(f'val_dataloader.dataset.datasets.{index}.image_size=(64,64)' for index in (0, 1)),
-    'model.backbone.pretrained=False',
+    *TINY_DENSEDEPTH,
     'default_hooks.logger.interval=1',
     'default_hooks.checkpoint.interval=2',
     'default_hooks.visualization.num_images=1',

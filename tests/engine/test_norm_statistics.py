@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from tests.shared import REPO
+from tests.shared import REPO, TINY_DENSEDEPTH
 
 from .conftest import TINY, run_two
 
@@ -65,7 +65,7 @@ def test_two_processes_validate_and_save_the_mean_of_their_statistics(tmp_path):
     options += [
         'train_dataloader.num_workers=0',
         'val_dataloader.num_workers=0',
-        'model.backbone.pretrained=False',
+        *TINY_DENSEDEPTH,
     ]
     work_dir = tmp_path / 'run'
     command = [sys.executable, 'tools/train.py', str(config), '--work-dir', str(work_dir)]

@@ -1,5 +1,7 @@
 """The switches of docs/train.md, each through the runner or the inference API on a tiny model."""
 
+import dataclasses
+import functools
 import math
 import re
 
@@ -15,6 +17,8 @@ from tests.shared import REPO
 
 TINY = str(REPO / 'configs/synthetic/depthformer_tiny_rooms.py')
 SPEC = Spec(config=TINY, shape=(32, 64), batch_size=1)
+# Compiled in half the time; that the others compile is shown by tests/benchmarks/test_graphs.py.
+DPT = str(REPO / 'configs/synthetic/dpt_tiny_rooms.py')
 TRAINING = {
     'bf16': 'optim_wrapper.type=AmpOptimWrapper optim_wrapper.dtype=bfloat16',
     'fused': 'optim_wrapper.optimizer.fused=True',
@@ -27,11 +31,11 @@ TRAINING = {
 }
 
 
-def losses(text, steps=2):
+def losses(text, spec=SPEC, steps=2):
     """Return the losses of some iterations, after which every parameter must have been updated."""
     setting = Setting('switch', parse_cfg_options(text.split()))
     with setting.surroundings('cpu'):
-        case, runner = train.build_with_runner(SPEC, setting)
+        case, runner = train.build_with_runner(spec, setting)
         for _ in range(steps):
             case.step()
     torch.compiler.reset()
@@ -43,15 +47,19 @@ def losses(text, steps=2):
     return [float(loss) for loss in history]
 
 
-@pytest.fixture(scope='module')
-def expected():
-    return losses('')
+@functools.cache
+def losses_without_switch(config):
+    """Return the losses of a training without a switch."""
+    return losses('', dataclasses.replace(SPEC, config=config))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', TRAINING)
-def test_training_with_a_switch_gives_the_losses_of_a_training_without(name, expected):
-    assert losses(TRAINING[name]) == pytest.approx(expected, rel=0.02 if name == 'bf16' else 1e-4)
+def test_training_with_a_switch_gives_the_losses_of_a_training_without(name):
+    config = DPT if 'compile' in name else TINY
+    expected = losses_without_switch(config)
+    actual = losses(TRAINING[name], dataclasses.replace(SPEC, config=config))
+    assert actual == pytest.approx(expected, rel=0.02 if name == 'bf16' else 1e-4)
 
 
 @pytest.mark.slow
@@ -66,11 +74,12 @@ def test_training_with_a_switch_gives_the_losses_of_a_training_without(name, exp
     ids=str,
 )
 def test_inference_with_a_switch_gives_the_depth_of_one_without(options, tolerance):
+    config = DPT if 'inference.compile.backend' in options else TINY
     image = np.random.default_rng(0).integers(0, 256, (32, 64, 3), np.uint8)
     depths = []
     for overrides in ({}, options):
         torch.manual_seed(0)
-        depths.append(inference_model(init_model(TINY, cfg_options=overrides), image).pred_depth)
+        depths.append(inference_model(init_model(config, cfg_options=overrides), image).pred_depth)
     torch.compiler.reset()
     torch.testing.assert_close(depths[1], depths[0], rtol=tolerance, atol=tolerance)
     assert math.isfinite(float(depths[1].sum()))

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from depth import evaluation
-from depth.data_tools.facts import published_split_files
 from depth.evaluation import (
     PROTOCOLS,
     DepthMetric,
@@ -19,6 +18,7 @@ from depth.evaluation import (
 )
 from depth.evaluation.crops import nyu_absolute_crop, nyu_relative_crop
 from depth.evaluation.functional import depth_moments, metrics_from_moments
+from tests.data_tools.split_files import published_split_files
 from tests.parity.recorded import load_arrays, load_case
 
 NAMES = """kitti_eigen_garg_80 kitti_eigen_crop_80 kitti_benchmark nyu_eigen_10 sunrgbd_8 cityscapes_200 zoedepth_nyu

@@ -23,7 +23,7 @@ def with_average(bench):
     return bench
 
 
-def same_end(bench, first, second):
+def same_end(first, second):
     """Assert that two work dirs ended with the same weights and logged the same numbers."""
     assert logged(first) == logged(second)
     expected, actual = weights(first / 'iter_12.pth'), weights(second / 'iter_12.pth')
@@ -41,15 +41,22 @@ def test_a_signal_in_training_saves_and_says_so(bench, signum):
     assert not (bench.out / 'train.lock').exists()
 
 
-@pytest.mark.parametrize('signum', CODES)
-def test_a_signal_cuts_a_validation_which_is_done_again(bench, signum):
-    with_average(bench)
+@pytest.fixture(scope='module')
+def averaged(pristine_bench, tmp_path_factory):
+    """Return the work dir of an uninterrupted training that averages its weights."""
+    bench = with_average(pristine_bench.copy(tmp_path_factory.mktemp('averaged') / 'bench'))
     assert finish(start(bench, bench.root / 'whole')) == 0
+    return bench.root / 'whole'
+
+
+@pytest.mark.parametrize('signum', CODES)
+def test_a_signal_cuts_a_validation_which_is_done_again(bench, averaged, signum):
+    with_average(bench)
     assert finish(start(bench, bench.out, signals=[('val', 1, signum, False)])) == CODES[signum]
     assert 'stopped after iteration 4' in log_of(bench)
     assert ('abs_rel', 4) not in logged(bench.out)
     assert finish(start(bench, bench.out)) == 0
-    same_end(bench, bench.root / 'whole', bench.out)
+    same_end(averaged, bench.out)
 
 
 def test_a_signal_in_the_last_validation_leaves_an_incomplete_training(bench):

@@ -9,6 +9,7 @@ from mmengine.optim import OptimWrapper, build_optim_wrapper
 from torch import Tensor
 
 from depth.engine.config import load_config
+from depth.engine.converters.convert import build_without_weights
 from depth.registry import PARAM_SCHEDULERS
 from tests.shared import REPO
 
@@ -21,6 +22,13 @@ __all__ = ['load_arrays', 'load_case', 'relative_error']
 def published_state(case: dict) -> dict[str, Tensor]:
     """Draw the published weights."""
     return {name: torch.from_numpy(value) for name, value in recorded.published_state(case).items()}
+
+
+def model_shapes(cfg: Config) -> dict[str, torch.Size]:
+    """Return name and shape of every weight of a config's model, without allocating it."""
+    with torch.device('meta'):
+        model = build_without_weights(cfg)
+    return {name: value.shape for name, value in model.state_dict().items()}
 
 
 def image(case: dict) -> Tensor:

@@ -5,7 +5,7 @@ import torch
 from mmengine.optim import build_optim_wrapper
 
 from depth.engine.converters import convert_official
-from depth.engine.converters.convert import build_without_weights, compare, model_shapes
+from depth.engine.converters.convert import build_without_weights, compare
 from depth.models.heads import AdaBinsHead
 
 from .cases import (
@@ -13,6 +13,7 @@ from .cases import (
     image,
     load_arrays,
     load_case,
+    model_shapes,
     published_state,
     rates_of_the_recipe,
     relative_error,

@@ -4,13 +4,14 @@ import pytest
 import torch
 
 from depth.engine.converters import convert_official
-from depth.engine.converters.convert import build_without_weights, compare, model_shapes
+from depth.engine.converters.convert import build_without_weights, compare
 from depth.models.heads import bts_head
 
 from .cases import (
     image,
     load_arrays,
     load_case,
+    model_shapes,
     published_state,
     rates_of_the_recipe,
     relative_error,

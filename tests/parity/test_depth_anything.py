@@ -6,7 +6,7 @@ import torch
 
 from depth.datasets.transforms import PackDepthInputs, ResizeShortSide, ResizeThenSnap
 from depth.engine.converters import convert_official
-from depth.engine.converters.convert import build_without_weights, compare, model_shapes
+from depth.engine.converters.convert import build_without_weights, compare
 from depth.engine.published_weights import weights_for_model
 from depth.models.heads.depth_anything3_head import replace_sky
 from depth.registry import MODELS
@@ -15,6 +15,7 @@ from tests.parity.recorded import draw_noise
 from .cases import (
     load_arrays,
     load_case,
+    model_shapes,
     published_state,
     relative_error,
     shipped_config,

@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 
 from depth.engine.converters import convert_official
-from depth.engine.converters.convert import build_without_weights, compare, model_shapes
+from depth.engine.converters.convert import build_without_weights, compare
 from depth.models.backbones.depth_pro_encoder import merge_windows, split_windows
 from depth.structures import DepthDataSample
 from tests.shared import SEED
 
-from .cases import load_arrays, load_case, relative_error, shipped_config
+from .cases import load_arrays, load_case, model_shapes, relative_error, shipped_config
 from .recorded import draw_noise, published_state
 
 PRE_POST = load_case('foundation_pre_post')['depth_pro']

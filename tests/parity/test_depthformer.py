@@ -2,12 +2,13 @@ import pytest
 import torch
 
 from depth.engine.converters import convert_official
-from depth.engine.converters.convert import build_without_weights, compare, model_shapes
+from depth.engine.converters.convert import build_without_weights, compare
 
 from .cases import (
     image,
     load_arrays,
     load_case,
+    model_shapes,
     published_state,
     relative_error,
     shipped_config,

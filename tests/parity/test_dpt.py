@@ -6,13 +6,14 @@ import torch.nn.functional as F
 from mmengine.optim import build_optim_wrapper
 
 from depth.engine.converters import convert_official
-from depth.engine.converters.convert import build_without_weights, compare, model_shapes
+from depth.engine.converters.convert import build_without_weights, compare
 from depth.registry import PARAM_SCHEDULERS
 from tests.parity.recorded import draw_noise
 
 from .cases import (
     image,
     load_case,
+    model_shapes,
     published_state,
     relative_error,
     shipped_config,

@@ -10,12 +10,19 @@ from depth.engine.converters import convert_official, find_source
 from depth.engine.converters.convert import (
     build_without_weights,
     compare,
-    model_shapes,
     write_converted,
 )
 from tests.shared import REPO
 
-from .cases import image, load_arrays, load_case, published_state, relative_error, shipped_config
+from .cases import (
+    image,
+    load_arrays,
+    load_case,
+    model_shapes,
+    published_state,
+    relative_error,
+    shipped_config,
+)
 from .recorded import draw_noise
 
 NAME = 'metric3dv2_vits'

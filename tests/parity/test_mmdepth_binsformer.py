@@ -9,7 +9,6 @@ from depth.engine.converters import convert_official
 from depth.engine.converters.convert import (
     build_without_weights,
     compare,
-    model_shapes,
     shipped_configs,
 )
 from tests.shared import REPO
@@ -18,6 +17,7 @@ from .cases import (
     image,
     load_arrays,
     load_case,
+    model_shapes,
     published_state,
     relative_error,
     shipped_config,

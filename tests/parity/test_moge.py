@@ -8,7 +8,7 @@ import torch
 
 from depth.datasets import SampleIndex
 from depth.engine.converters import convert_official, write_converted
-from depth.engine.converters.convert import build_without_weights, compare, model_shapes
+from depth.engine.converters.convert import build_without_weights, compare
 from depth.models.estimators.moge_estimator import token_grid
 from depth.registry import DATASETS
 from depth.structures import DepthDataSample
@@ -18,6 +18,7 @@ from .cases import (
     image,
     load_arrays,
     load_case,
+    model_shapes,
     published_state,
     relative_error,
     shipped_config,

@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from mmengine.optim import build_optim_wrapper
 
 from depth.engine.converters import convert_official
-from depth.engine.converters.convert import build_without_weights, compare, model_shapes
+from depth.engine.converters.convert import build_without_weights, compare
 from depth.registry import PARAM_SCHEDULERS
 from tests.parity.recorded import draw_noise
 
-from .cases import load_case, published_state, relative_error, shipped_config
+from .cases import load_case, model_shapes, published_state, relative_error, shipped_config
 
 NAME = 'newcrfs_swinl_22k_w7_nyu'
 CONFIGS = ['newcrfs_swinl_22k_w7_nyu', 'newcrfs_swinl_22k_w7_kitti']

@@ -7,12 +7,12 @@ import torch
 import torch.nn.functional as F
 
 from depth.engine.converters import convert_official, write_converted
-from depth.engine.converters.convert import build_without_weights, compare, model_shapes
+from depth.engine.converters.convert import build_without_weights, compare
 from depth.models.backbones import TimmBackbone
 from depth.registry import MODELS
 from tests.shared import REPO
 
-from .cases import load_case, relative_error, shipped_config
+from .cases import load_case, model_shapes, relative_error, shipped_config
 
 STARTS = ['scratch', 'supervise_imagenet', 'kitti', 'waymo']
 

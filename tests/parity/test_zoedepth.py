@@ -12,7 +12,6 @@ from depth.engine.converters import convert_official
 from depth.engine.converters.convert import (
     build_without_weights,
     compare,
-    model_shapes,
     published_weights,
 )
 from depth.engine.published_weights import weights_for_model
@@ -27,6 +26,7 @@ from .cases import (
     image,
     load_arrays,
     load_case,
+    model_shapes,
     published_state,
     rates_of_the_recipe,
     relative_error,

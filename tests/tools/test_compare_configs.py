@@ -1,7 +1,7 @@
 import json
 import sys
 
-from tests.shared import REPO
+from tests.shared import REPO, TINY_DENSEDEPTH
 from tests.shared_process import run_python
 
 
@@ -54,7 +54,12 @@ def test_an_unknown_metric_is_named_with_those_there(tmp_path):
 
 def test_missing_runs_are_trained_and_tested_once(tmp_path, run_tool):
     config = 'configs/densedepth/densedepth_r18_rooms.py'
-    small = ['train_cfg.max_iters=2', 'train_cfg.val_interval=2', 'param_scheduler.total_steps=2']
+    small = [
+        *TINY_DENSEDEPTH,
+        'train_cfg.max_iters=2',
+        'train_cfg.val_interval=2',
+        'param_scheduler.total_steps=2',
+    ]
     for split in ('train', 'val', 'test'):
         small += [
             f'{split}_dataloader.dataset.num_scenes=2',

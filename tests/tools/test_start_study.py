@@ -4,10 +4,13 @@ import json
 
 import pytest
 
+from tests.shared import TINY_DENSEDEPTH
+
 
 @pytest.mark.slow
 def test_the_study_trains_with_and_without_the_initial_bias(tmp_path, run_tool):
     options = [
+        *TINY_DENSEDEPTH,
         'train_dataloader.batch_size=2',
         'train_dataloader.num_workers=0',
         'train_dataloader.persistent_workers=False',

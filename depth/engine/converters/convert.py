@@ -155,13 +155,6 @@ def compare(state: Mapping[str, Tensor], shapes: Shapes) -> str:
     return '; '.join(problems)
 
 
-def model_shapes(cfg: Config) -> Shapes:
-    """Return name and shape of every weight of a config's model, without allocating it."""
-    with torch.device('meta'):
-        model = build_without_weights(cfg)
-    return {name: value.shape for name, value in model.state_dict().items()}
-
-
 def build_without_weights(cfg: Config) -> nn.Module:
     """Build a config's model without fetching pretrained weights."""
     init_default_scope('depth')

@@ -4,7 +4,7 @@ from .chamfer_loss import BinsChamferLoss, chamfer_loss
 from .combined_loss import CombinedLoss, loss_terms
 from .derivative_loss import MultiScaleDerivativeLoss, multi_scale_derivative_loss
 from .iteration import FollowsIteration, current_iteration
-from .l1_alignment import align_points, align_points_freely, align_scale, align_scale_and_shift
+from .l1_alignment import align_points, align_points_freely, align_scale
 from .metric3d_loss import LogGradientLoss
 from .moge_loss import MoGeLoss
 from .moge_patch_loss import patch_point_loss
@@ -47,7 +47,6 @@ __all__ = [
     'align_points',
     'align_points_freely',
     'align_scale',
-    'align_scale_and_shift',
     'chamfer_loss',
     'class_accuracy',
     'current_iteration',

@@ -64,33 +64,15 @@ def align_scale(
     return _quotient(_at(target, index), _at(pred, index))
 
 
-def align_scale_and_shift(
-    pred: Tensor, target: Tensor, weight: Tensor, truncation: float | None = None
-) -> tuple[Tensor, Tensor]:
-    """Return s and b (N,) with the least sum of min(truncation, w |s p + b - t|).
-
-    Args:
-        pred: (N, L).
-        target: Same shape.
-        weight: Same shape, not negative; 0 leaves a value out.
-        truncation: Largest error of a value; None for no limit.
-
-    Raises:
-        ValueError: If the shapes differ.
-    """
-    scale, shift = _align_to_anchors(pred[:, None], target[:, None], weight, truncation, 1)
-    return scale, shift[:, 0]
-
-
 def align_points(
     pred: Tensor, target: Tensor, weight: Tensor, truncation: float | None = 1.0
 ) -> tuple[Tensor, Tensor]:
     """Return the scale s (N,) and the shift along z (N,) that bring points closest to a target.
 
-    The sum of min(truncation, w |s p + (0, 0, b) - t|) runs over the three coordinates one by one.
+    The sum of min(truncation, w |s p + (0, 0, b) - t|) runs over the coordinates one by one.
 
     Args:
-        pred: (N, 3, L).
+        pred: (N, C, L), z last; C is 3 for points and 1 for depths.
         target: Same shape.
         weight: (N, L), not negative; 0 leaves a point out.
         truncation: Largest error of a coordinate; None for no limit.

@@ -9,7 +9,6 @@ import pytest
 
 from depth.data_tools.doctor import examine, format_report
 from depth.data_tools.doctor.files import intrinsics_fault
-from depth.data_tools.facts import published_split_files
 from depth.data_tools.rendering import (
     MARKER,
     FolderLayout,
@@ -21,6 +20,7 @@ from depth.datasets.kitti import EIGEN_TEST_DRIVES
 from depth.integrity import sha256_of
 from depth.registry import DATASETS
 from tests.data_tools.prepare.test_preparers import write_labeled
+from tests.data_tools.split_files import published_split_files
 from tests.shared import REFERENCE, REPO, needs_reference
 from tests.shared_process import run_python
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from depth.data_tools.facts import list_datasets, published_split_files
+from depth.data_tools.facts import list_datasets
 from depth.data_tools.prepare import Archive, Options, Preparer, build_preparer, preparable_datasets
 from depth.data_tools.prepare import base as base_module
 from depth.data_tools.prepare.nyu import SORTED_TEST_LIST
@@ -28,6 +28,7 @@ from depth.datasets import (
 )
 from depth.datasets.base import BaseDepthDataset
 from depth.datasets.published import SplitFile
+from tests.data_tools.split_files import published_split_files
 from tests.shared import REFERENCE, REPO, needs_reference
 from tests.shared_process import run_python
 

@@ -41,7 +41,7 @@ def repository(tmp_path):
 def published(repository):
     """Write a published checkpoint of that project, and return its path and its weights."""
     from depth.engine.config import load_config
-    from depth.engine.converters.convert import model_shapes
+    from tests.parity.cases import model_shapes
 
     shapes = model_shapes(load_config(repository / 'projects/Plain/configs/Plain/plain_nyu.py'))
     weights = {name: torch.rand(shape) for name, shape in shapes.items()}

@@ -10,9 +10,15 @@ from depth.engine.converters.convert import (
     build_without_weights,
     compare,
     import_project_converters,
-    model_shapes,
 )
-from tests.parity.cases import image, load_arrays, load_case, published_state, relative_error
+from tests.parity.cases import (
+    image,
+    load_arrays,
+    load_case,
+    model_shapes,
+    published_state,
+    relative_error,
+)
 from tests.shared import REPO
 
 PROJECT = REPO / 'projects' / 'EPCDepth'

@@ -51,7 +51,7 @@ def test_operations_are_counted_without_memory():
 def test_twenty_iterations_on_indoor_pairs(tmp_path):
     cfg = load_config(CONFIGS / 'sdconvtrans_tiny_rooms.py')
     root, split = SAMPLES / 'indoor_rgbd', indoor_split(tmp_path)
-    cfg = put_on_samples(cfg, 'nyu', tmp_path / 'work', root, split, (128, 96))
+    cfg = put_on_samples(cfg, 'nyu', tmp_path / 'work', root, split, (96, 64))
     cfg.val_evaluator = load_config(CONFIGS / f'{NYU[0]}.py').val_evaluator
     _, losses, metrics = train(cfg)
     assert np.mean(losses[-3:]) < 0.95 * losses[0]

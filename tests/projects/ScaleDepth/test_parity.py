@@ -12,13 +12,13 @@ from depth.engine.converters.convert import (
     compare,
     find_problems,
     import_project_converters,
-    model_shapes,
 )
 from depth.structures import DepthDataSample
 from tests.parity.cases import (
     image,
     load_arrays,
     load_case,
+    model_shapes,
     published_state,
     relative_error,
     stage_errors,
