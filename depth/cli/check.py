@@ -42,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     cfg = load_config(args.config, parse_cfg_options(args.cfg_options))
 
     def show(records, total):
+        # A config without files on disk has nothing to count.
         bar = ProgressBar(total) if total else None
         for record in records:
             bar.update()

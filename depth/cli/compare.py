@@ -57,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         f'{len(first.images)} images, {args.level:.0%} intervals, {args.num_resamples} resamples, '
         f'seed {args.seed}'
     )
+    # Images are what is paired and resampled, whatever the protocol averages over.
     if protocol['average'] != 'image':
         print(
             f'note: compared by means over images, although the protocol averages otherwise '

@@ -107,6 +107,7 @@ def visible_options(name: str) -> list[argparse.Action]:
     """Return the options of a subcommand that its help shows."""
     from depth.cli.main import import_command
 
+    # argparse has no public list of its options.
     actions = import_command(name).build_parser()._actions
     return [
         action

@@ -85,6 +85,7 @@ def device_checks() -> Iterator[tuple[str, str, str]]:
     for index in range(torch.cuda.device_count()):
         device = torch.cuda.get_device_properties(index)
         yield 'GPU', 'ok', f'{index}: {device.name}, {device.total_memory / 2**30:.0f} GiB'
+    # Only asked with a GPU: without one Triton would interpret the kernels, which is for tests.
     try:
         yield 'Triton', 'ok', f'{metadata.version("triton")}: deformable attention by a kernel'
     except metadata.PackageNotFoundError:
@@ -102,6 +103,7 @@ def extra_checks() -> Iterator[tuple[str, str, str]]:
             'not known: the package runs from its folder, pip install -e . records it',
         )
         return
+    # Which package belongs to which extra stands in the markers of the installed metadata.
     requirements = package.get_all('Requires-Dist') or []
     for extra in package.get_all('Provides-Extra') or []:
         missing = []

@@ -41,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from mmengine.utils import track_parallel_progress, track_progress
 
     pairs = find_pairs(args.images, args.depths)
+    # Files that are there already are kept, so that the same call continues an interrupted one.
     left = [pair for pair in pairs if not (args.out / f'{pair[0].stem}.png').is_file()]
     args.out.mkdir(parents=True, exist_ok=True)
     work = partial(fill_file, out=args.out, depth_scale=args.depth_scale)

@@ -49,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     cfg = load_config(args.config, parse_cfg_options(args.cfg_options))
     check_config(cfg)
+    # On the meta device tensors have a shape and no memory, so every model fits.
     with torch.device(args.device):
         model = build_without_weights(cfg)
     measured = measure_complexity(model, tuple(args.shape), args.device)

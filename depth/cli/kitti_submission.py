@@ -55,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from depth.evaluation.kitti_submission import check_archive, pack_submission
 
+    # A zip file is an archive to check; everything else holds predictions to pack.
     if len(args.predictions) == 1 and args.predictions[0].suffix == '.zip':
         problems, notes = check_archive(args.predictions[0])
         print('\n'.join([f'error: {problem}' for problem in problems] + notes))

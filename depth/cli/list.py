@@ -57,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             + (f'; did you mean {", ".join(near)}?' if near else '')
         )
     if args.names:
+        # Completions ask for every name that a command takes, data sets included.
         print('\n'.join([*names, *data_paths()] if args.pattern == '*' else names))
         return 0
     rows = [COLUMNS, *map(facts, names)]
@@ -101,6 +102,7 @@ def dataset_names(node: object) -> Iterator[str]:
         for item in node:
             yield from dataset_names(item)
     elif isinstance(node, dict):
+        # A mixture or a wrapper is described by the data sets that it holds.
         inner = list(dataset_names(node.get('datasets'))) or list(
             dataset_names(node.get('dataset'))
         )

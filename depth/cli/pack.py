@@ -80,6 +80,7 @@ def write(args: argparse.Namespace) -> dict:
         node = node[int(name)] if isinstance(node, list) else node.get(name)
         if node is None:
             raise ValueError(f'--key {args.key}: the config has no {name!r} there')
+    # Samples as the data set lists them; the pack replaces their files, not the pipeline.
     dataset = DATASETS.build(dict(node, pipeline=[]))
     if not isinstance(dataset, BaseDepthDataset):
         raise ValueError(

@@ -78,6 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     preparer = build_preparer(args.name, options, ask=ask, progress=show_bytes)
     dataset = preparer.dataset
+    # Printed before anything is asked, downloaded or written.
     print('\n'.join(preparer.plan()))
     if dataset.PARTS:
         parts = [f'{name} ({description})' for name, description in dataset.PARTS.items()]

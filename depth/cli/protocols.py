@@ -79,6 +79,7 @@ def images_cell(protocol: Protocol) -> str:
 
 def range_cell(protocol: Protocol) -> str:
     """Return which ground truth counts: ``0.001 < gt < 80``."""
+    # Where a bound is strict decides about depth that was clamped to the far end.
     near_sign = '<' if protocol.strict in ('both', 'near') else '<='
     far_sign = '<' if protocol.strict in ('both', 'far') else '<='
     text = f'{protocol.min_depth:g} {near_sign} gt'

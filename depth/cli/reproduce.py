@@ -73,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f'{item.verdict}: {item.metric} {item.value:.4f}, expected {item.expected:g} '
             f'± {item.tolerance:.2g}'
         )
+        # More often a protocol that is easier than the published one than a better model.
         if item.verdict == 'better':
             print('check data and protocol: better than expected by more than the tolerance')
     if not judgements:

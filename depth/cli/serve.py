@@ -93,6 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         tuple(args.trust_module),
     )
     name = Path(args.checkpoint.rstrip('/')).name
+    # Whoever reaches the address can make this machine compute.
     if args.host not in LOOPBACK:
         print(
             f'warning: {args.host} can be reached from other machines, and there is no password',
