@@ -97,10 +97,7 @@ def unreadable(label: str, error: Exception) -> str:
 
 def read_side_car_type(side_car: Path) -> str | None:
     """Return the ``prediction_type`` that the JSON beside a map states, None if it states none."""
-    try:
-        return json.loads(side_car.read_text(encoding='utf-8')).get('prediction_type')
-    except (ValueError, AttributeError) as error:
-        raise ValueError(f'{side_car} should be {{"depth_scale": ...}}: {error}') from error
+    return _read_side_car(side_car).get('prediction_type')
 
 
 def read_side_car(side_car: Path) -> float:
@@ -109,10 +106,32 @@ def read_side_car(side_car: Path) -> float:
     Raises:
         ValueError: If there is none that is positive and finite.
     """
+    content = _read_side_car(side_car)
+    if 'depth_scale' not in content:
+        raise ValueError(f'{side_car} should be {{"depth_scale": ...}}: it has no depth_scale')
+    scale = content['depth_scale']
+    # A bool is an int in Python, and a text may be in any unit ("256 per metre").
+    is_number = isinstance(scale, int | float) and not isinstance(scale, bool)
+    if not is_number or not 0 < scale < math.inf:
+        raise ValueError(
+            f'{side_car}: depth_scale is a number above 0 and finite, the stored integers per metre, '
+            f'got {json.dumps(scale)}'
+        )
+    return float(scale)
+
+
+def _read_side_car(side_car: Path) -> dict:
+    """Return the content of the JSON beside a map.
+
+    Raises:
+        ValueError: If it is no JSON, or no object.
+    """
     try:
-        scale = float(json.loads(side_car.read_text(encoding='utf-8'))['depth_scale'])
-    except (ValueError, KeyError, TypeError) as error:
+        content = json.loads(side_car.read_text(encoding='utf-8'))
+    except ValueError as error:
         raise ValueError(f'{side_car} should be {{"depth_scale": ...}}: {error}') from error
-    if not 0 < scale < math.inf:
-        raise ValueError(f'{side_car}: depth_scale must be above 0 and finite, got {scale}')
-    return scale
+    if not isinstance(content, dict):
+        raise ValueError(
+            f'{side_car} should be {{"depth_scale": ...}}: it holds a {type(content).__name__}'
+        )
+    return content

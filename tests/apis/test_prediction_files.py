@@ -1,4 +1,5 @@
 import json
+import re
 
 import cv2
 import numpy as np
@@ -206,4 +207,23 @@ def test_a_scale_is_positive_and_finite(tmp_path, scale):
         PredictionFiles(tmp_path, depth_scale=scale)
     (tmp_path / 'a.json').write_text(json.dumps(dict(depth_scale=scale)))
     with pytest.raises(ValueError, match=r'a\.json: depth_scale must be above 0 and finite'):
+        PredictionFiles(tmp_path).read('a')
+
+
+@pytest.mark.parametrize(
+    ('content', 'words'),
+    [
+        ('{"depth_scale": "256"}', 'got "256"'),
+        ('{"depth_scale": true}', 'got true'),
+        ('{"depth_scale": [256]}', 'got [256]'),
+        ('{"depth_scale": NaN}', 'got NaN'),
+        ('{"depth_scale": -256}', 'got -256'),
+        ('{}', 'it has no depth_scale'),
+        ('[256]', 'it holds a list'),
+    ],
+)
+def test_a_scale_that_is_no_number_is_refused(tmp_path, content, words):
+    cv2.imwrite(str(tmp_path / 'a.png'), (MAP * 256).astype(np.uint16))
+    (tmp_path / 'a.json').write_text(content)
+    with pytest.raises(ValueError, match=rf'a\.json.*{re.escape(words)}'):
         PredictionFiles(tmp_path).read('a')

@@ -1,6 +1,7 @@
 """Checkpoint hook that removes an old checkpoint only after the new one is saved."""
 
 import logging
+import math
 from collections import deque
 from pathlib import Path
 
@@ -80,19 +81,20 @@ class CheckpointHook(MMEngineCheckpointHook):
         """
         info, run = runner.message_hub.runtime_info, runner.training_run
         own: dict[str, object] = {}
-        own_steps = []
+        own_steps = set()
         steps = info.get('keep_ckpt_ids')
         for step in steps if isinstance(steps, list) else []:
             if isinstance(step, int) and run.owns(self.filename_tmpl.format(step)):
-                own_steps.append(step)
-        own['keep_ckpt_ids'] = own_steps
+                own_steps.add(step)
+        # The first of the list is removed first: the oldest, whatever the order that was read.
+        own['keep_ckpt_ids'] = sorted(own_steps)
         for key, value in info.items():
             if not key.startswith('best_ckpt'):
                 continue
             name, score = Path(str(value)).name, key.replace('best_ckpt', 'best_score', 1)
             # The score of a best checkpoint in another folder is dropped with it; the next
             # validation gives this folder a best checkpoint of its own.
-            if (run.owns(name) or name in run.adopted) and score in info:
+            if (run.owns(name) or name in run.adopted) and _is_score(info.get(score)):
                 own[key] = str(Path(runner.work_dir, name))
                 own[score] = info[score]
         # Saving is collective: processes with different best scores would wait for each other.
@@ -159,3 +161,8 @@ class CheckpointHook(MMEngineCheckpointHook):
             self.best_ckpt_path = paths['']
         else:
             self.best_ckpt_path_dict.update(paths)
+
+
+def _is_score(value: object) -> bool:
+    """Return whether a later score can be compared with a value: no score is better than NaN."""
+    return isinstance(value, int | float) and math.isfinite(value)

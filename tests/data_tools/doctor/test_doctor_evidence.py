@@ -80,7 +80,15 @@ def test_clean_sets_have_no_findings(world):
     assert all(word in text for word in ('1 %', 'median', '99 %', 'beyond range', 'wrong pairs'))
 
 
-@pytest.mark.parametrize(('by', 'words'), [(1, 'one place before'), (-1, 'one place after')])
+@pytest.mark.parametrize(
+    ('by', 'words'),
+    [
+        (1, 'one place before'),
+        (-1, 'one place after'),
+        (2, 'two places before'),
+        (-2, 'two places after'),
+    ],
+)
 def test_depth_of_a_neighbouring_frame_is_found(world, by, words):
     name, root = world
     shift_depth(root, by)
@@ -89,12 +97,21 @@ def test_depth_of_a_neighbouring_frame_is_found(world, by, words):
     assert words in report.findings[0].description
 
 
-def test_mirrored_depth_is_found(world):
+@pytest.mark.parametrize(
+    ('read', 'words'),
+    [
+        (np.s_[:, ::-1], 'left and right are exchanged'),
+        (np.s_[::-1], 'top and bottom are exchanged'),
+        (np.s_[::-1, ::-1], 'turned by 180 degrees'),
+    ],
+)
+def test_mirrored_and_turned_depth_is_found(world, read, words):
     name, root = world
-    change_depth(root, lambda stored: stored[:, ::-1])
+    change_depth(root, lambda stored: stored[read])
     report = examine(config(name, root))
-    assert findings_of(report) == {('error', 'pair', 'train')}
-    assert 'left and right are exchanged' in report.findings[0].description
+    pairs = [finding for finding in report.findings if finding.kind == 'pair']
+    assert [(finding.severity, finding.split) for finding in pairs] == [('error', 'train')]
+    assert words in pairs[0].description
 
 
 def test_shuffled_depth_is_found(world):
