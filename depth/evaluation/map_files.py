@@ -110,13 +110,14 @@ def read_side_car(side_car: Path) -> float:
     if 'depth_scale' not in content:
         raise ValueError(f'{side_car} should be {{"depth_scale": ...}}: it has no depth_scale')
     scale = content['depth_scale']
-    # A bool is an int in Python, and a text may be in any unit ("256 per metre").
-    is_number = isinstance(scale, int | float) and not isinstance(scale, bool)
-    if not is_number or not 0 < scale < math.inf:
+    # A bool is an int in Python.
+    if isinstance(scale, bool) or not isinstance(scale, int | float):
         raise ValueError(
-            f'{side_car}: depth_scale is a number above 0 and finite, the stored integers per metre, '
-            f'got {json.dumps(scale)}'
+            f'{side_car}: depth_scale must be a number, the stored integers per metre, got '
+            f'{json.dumps(scale)}'
         )
+    if not 0 < scale < math.inf:
+        raise ValueError(f'{side_car}: depth_scale must be above 0 and finite, got {scale}')
     return float(scale)
 
 

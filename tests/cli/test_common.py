@@ -12,8 +12,8 @@ from depth.cli.common import command_parser
 def test_a_number_with_a_minus_is_a_value(word):
     parser = command_parser(())
     parser.add_argument('--numbers', nargs=2, type=float)
-    parser.add_argument('-n', '--name')
-    args = parser.parse_args(['--numbers', word, '1', '-n', 'a'])
+    parser.add_argument('-q', '--name')
+    args = parser.parse_args(['--numbers', word, '1', '-q', 'a'])
     assert str(args.numbers[0]) == str(float(word))
     assert args.name == 'a'
 

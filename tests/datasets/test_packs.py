@@ -185,6 +185,20 @@ def test_what_is_wrong_is_said(folder, tmp_path):
         FolderDepthDataset(str(folder), pack=str(pack))
 
 
+def test_what_a_killed_process_left_is_removed_and_nothing_else(folder, tmp_path):
+    unfinished = tmp_path / 'pack.part'
+    unfinished.mkdir()
+    (unfinished / 'shard-0000.bin').write_bytes(b'half a shard')
+    write_pack(FolderDepthDataset(str(folder)), tmp_path / 'pack')
+    assert not unfinished.exists()
+    unfinished = tmp_path / 'other.part'
+    unfinished.mkdir()
+    (unfinished / 'thesis.tex').write_text('somebody wants to keep this')
+    with pytest.raises(FileExistsError, match=r'other\.part/thesis\.tex is no file of a pack'):
+        write_pack(FolderDepthDataset(str(folder)), tmp_path / 'other')
+    assert (unfinished / 'thesis.tex').is_file()
+
+
 def write_lists(root, **lists):
     """Write split files over three frames called a, b and c, and the frames."""
     for index, name in enumerate('abc'):

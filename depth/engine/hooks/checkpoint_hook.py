@@ -3,6 +3,7 @@
 import logging
 import math
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.dist import broadcast_object_list, is_main_process
@@ -31,8 +32,9 @@ class CheckpointHook(MMEngineCheckpointHook):
         save_begin: First step that may be saved.
         save_last: Also save after the last step.
         max_keep_ckpts: Number of regular checkpoints that are kept; -1 keeps all.
-        save_best: Metric whose best checkpoint is kept as well.
-        rule: ``'less'`` or ``'greater'``: which value of the metric is better.
+        save_best: Metric whose best checkpoint is kept as well, or a list of metrics.
+        rule: ``'less'`` or ``'greater'``: which value of the metric is better; a list has one for
+            each metric.
         save_optimizer: Include the optimizer's state, which a resume needs.
         save_param_scheduler: Include the schedulers' state.
     """
@@ -44,8 +46,8 @@ class CheckpointHook(MMEngineCheckpointHook):
         save_begin: int = 0,
         save_last: bool = True,
         max_keep_ckpts: int = -1,
-        save_best: str | None = None,
-        rule: str | None = None,
+        save_best: str | Sequence[str] | None = None,
+        rule: str | Sequence[str] | None = None,
         save_optimizer: bool = True,
         save_param_scheduler: bool = True,
     ) -> None:
