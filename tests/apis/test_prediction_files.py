@@ -225,3 +225,9 @@ def test_a_scale_that_is_no_number_is_refused(tmp_path, content, words):
     (tmp_path / 'a.json').write_text(content)
     with pytest.raises(ValueError, match=rf'a\.json.*{re.escape(words)}'):
         PredictionFiles(tmp_path).read('a')
+
+
+def test_an_image_that_is_listed_twice_is_named(tmp_path):
+    np.save(tmp_path / '1.npy', MAP)
+    with pytest.raises(ValueError, match=r'lists /data/a/1\.jpg twice'):
+        PredictionFiles(tmp_path).match(images('/data/a/1.jpg', '/data/a/1.jpg'))

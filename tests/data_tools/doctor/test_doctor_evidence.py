@@ -133,6 +133,19 @@ def test_some_maps_of_another_scale_are_found(world, factor):
     assert any(f'{index:05d}.png' in named for index in ODD)
 
 
+def test_half_of_the_maps_at_another_scale_are_found_in_a_set_without_facts(rendered, tmp_path):
+    root = tmp_path / 'streets'
+    shutil.copytree(rendered / 'streets', root)
+    for marker in root.rglob(MARKER):
+        marker.unlink()
+    assert examine(config('streets', root)).findings == []
+    change_depth(root, lambda stored: stored * 0.6, range(0, 24, 2))
+    findings = examine(config('streets', root)).findings
+    groups = [finding for finding in findings if 'above the road in 12 maps' in finding.description]
+    assert [(finding.kind, finding.split) for finding in groups] == [('scale', 'train')]
+    assert groups[0].count == 12
+
+
 def test_all_depth_at_half_scale_is_found(world):
     name, root = world
     for split in ('train', 'val'):
