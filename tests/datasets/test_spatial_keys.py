@@ -301,7 +301,8 @@ def test_the_way_to_the_other_view_follows(names):
     from_border = np.minimum(pixels, [width - 1, height - 1] - pixels).min(axis=1)
     inside = (actual[:, 2] > 0.999) & (from_border > 2)  # a resize repeats the outermost pixels
     assert inside.mean() > 0.3
-    assert np.abs(actual[:, :2] - expected)[inside].max() < 0.05
+    # A place that is 0.999 inside is off by up to 0.001 times the width.
+    assert np.abs(actual[:, :2] - expected)[inside].max() < 0.05 + 0.001 * WIDTH
 
 
 def warp_error(sample, sign=1.0):
