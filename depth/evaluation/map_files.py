@@ -11,6 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from .prediction_types import get_prediction_type
+
 PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
 # What NumPy and zipfile raise for files that are cut off, damaged or of another kind.
 NUMPY_ERRORS = (
@@ -96,8 +98,18 @@ def unreadable(label: str, error: Exception) -> str:
 
 
 def read_side_car_type(side_car: Path) -> str | None:
-    """Return the ``prediction_type`` that the JSON beside a map states, None if it states none."""
-    return _read_side_car(side_car).get('prediction_type')
+    """Return the ``prediction_type`` that the JSON beside a map states, None if it states none.
+
+    Raises:
+        ValueError: If there is no such type.
+    """
+    stated = _read_side_car(side_car).get('prediction_type')
+    if stated is None:
+        return None
+    try:
+        return get_prediction_type(stated).value
+    except ValueError as error:
+        raise ValueError(f'{side_car}: {error}') from error
 
 
 def read_side_car(side_car: Path) -> float:

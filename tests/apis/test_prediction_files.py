@@ -231,3 +231,10 @@ def test_an_image_that_is_listed_twice_is_named(tmp_path):
     np.save(tmp_path / '1.npy', MAP)
     with pytest.raises(ValueError, match=r'lists /data/a/1\.jpg twice'):
         PredictionFiles(tmp_path).match(images('/data/a/1.jpg', '/data/a/1.jpg'))
+
+
+def test_a_side_car_with_an_unknown_type_is_named(tmp_path):
+    np.save(tmp_path / 'a.npy', MAP)
+    (tmp_path / 'a.json').write_text('{"prediction_type": "depthish"}')
+    with pytest.raises(ValueError, match=r"a\.json: unknown prediction type 'depthish'"):
+        PredictionFiles(tmp_path).stated_type()
