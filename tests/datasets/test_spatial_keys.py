@@ -302,7 +302,8 @@ def test_the_way_to_the_other_view_follows(names):
     inside = (actual[:, 2] > 0.999) & (from_border > 2)  # a resize repeats the outermost pixels
     assert inside.mean() > 0.3
     positions = actual[inside, :2] / actual[inside, 2:]
-    assert np.abs(positions - expected[inside]).max() < 0.05
+    # OpenCV's rotation cuts each of both positions to 1/32 pixel.
+    assert np.abs(positions - expected[inside]).max() < 2 / 32
 
 
 def warp_error(sample, sign=1.0):
