@@ -12,7 +12,7 @@ from depth.engine.runner import DepthRunner
 from depth.evaluation.per_image import check_comparable, paired_values, read_per_image
 from depth.evaluation.statistics import compare_paired
 
-from .conftest import CONFIG, TINY, run, run_two
+from .conftest import CONFIG, TINY, run
 
 
 def test_jobs_on_one_machine_get_ports_of_their_own(monkeypatch):
@@ -109,12 +109,24 @@ def test_two_processes_train_and_save_one_checkpoint(tmp_path):
         'train_cfg.val_interval=4',
         'train_dataloader.batch_size=1',
     ]
-    command = [sys.executable, 'tools/train.py', CONFIG, '--work-dir', str(tmp_path)]
-    codes, output = run_two(*command, '--cfg-options', *options)
-    assert codes == [0, 0], output
+    temporary = tmp_path / 'temporary'
+    temporary.mkdir()
+    output = run(
+        'env',
+        f'TMPDIR={temporary}',
+        'bash',
+        'tools/dist_train.sh',
+        CONFIG,
+        '2',
+        '--work-dir',
+        str(tmp_path),
+        '--cfg-options',
+        *options,
+    )
     assert '2 processes x 1 = 2 images a step; the published recipe has 8' in output
     assert 'Iter(train) [4/4]' in output
     assert 'deprecated. Use `forward_sync_buffers`' not in output
+    assert list(temporary.iterdir()) == []
     checkpoint = torch.load(tmp_path / 'iter_4.pth', weights_only=True)
     assert len(checkpoint['random_states']) == 2
     assert all(
