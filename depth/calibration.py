@@ -56,7 +56,8 @@ class DepthCalibration:
             raise ValueError(f'unknown calibration {self.kind!r}, there are {", ".join(KINDS)}')
         if not (math.isfinite(self.slope) and math.isfinite(self.offset) and self.slope > 0):
             raise ValueError(
-                f'a calibration has a positive slope and a finite offset, got {self.slope} and {self.offset}'
+                f'a calibration has a positive slope and a finite offset, got {self.slope} and '
+                f'{self.offset}'
             )
 
     def __call__(self, depth: Tensor) -> Tensor:
@@ -177,8 +178,8 @@ def fit_calibration(
     least = MIN_IMAGES['scale' if kind == 'auto' else kind]
     if count < least:
         raise ValueError(
-            f'a calibration of kind {kind!r} needs {least} labelled images, got {count}; more make its '
-            'interval narrower'
+            f'a calibration of kind {kind!r} needs {least} labelled images, got {count}; more make '
+            'its interval narrower'
         )
     empty = torch.nonzero(~valid.any(dim=1)).flatten().tolist()
     if empty:
@@ -211,8 +212,9 @@ def fit_calibration(
     before, after = float(errors['none'].mean()), float(errors[chosen].mean())
     if after >= before:
         raise ValueError(
-            f'no calibration helps: cross-validated abs_rel is {before:.4f} without and {after:.4f} with the best '
-            'one; the scale is right, or the errors differ too much from image to image'
+            f'no calibration helps: cross-validated abs_rel is {before:.4f} without and '
+            f'{after:.4f} with the best one; the scale is right, or the errors differ too much '
+            'from image to image'
         )
 
     moments = _moments(chosen, pred, gt_depth, valid)

@@ -80,12 +80,12 @@ def _check_size(camera: np.ndarray, where: str, size: tuple[int, int]) -> None:
     for name, focal in (('fx', camera[0, 0]), ('fy', camera[1, 1])):
         if focal < SMALLEST_FOCAL * max(width, height):
             raise ValueError(
-                f'{where}: {name} is {focal:g} pixels for an image of {width}x{height}; is it a share of the width? '
-                'give pixels'
+                f'{where}: {name} is {focal:g} pixels for an image of {width}x{height}; is it a '
+                'share of the width? give pixels'
             )
     for name, center, length in (('cx', camera[0, 2], width), ('cy', camera[1, 2], height)):
         if not -FARTHEST_CENTER * length <= center <= (1 + FARTHEST_CENTER) * length:
             raise ValueError(
-                f'{where}: {name} is {center:g} pixels, far outside of an image of {width}x{height}; does the camera '
-                'belong to images of another size?'
+                f'{where}: {name} is {center:g} pixels, far outside of an image of '
+                f'{width}x{height}; does the camera belong to images of another size?'
             )

@@ -54,7 +54,8 @@ def verify_archive(path: str | Path) -> None:
         NotImplementedError,
     ) as error:
         raise ValueError(
-            f'checkpoint {path} is damaged in {record}: {error}; copy it again, or take an earlier checkpoint'
+            f'checkpoint {path} is damaged in {record}: {error}; copy it again, or take an earlier '
+            'checkpoint'
         ) from error
 
 
@@ -96,8 +97,8 @@ def check_weights(
     if problems:
         more = f' and {len(problems) - _LISTED} more' if len(problems) > _LISTED else ''
         raise ValueError(
-            f'{source}: weights are not finite: {", ".join(problems[:_LISTED])}{more}; the training had diverged '
-            'or the file is damaged: take an earlier checkpoint'
+            f'{source}: weights are not finite: {", ".join(problems[:_LISTED])}{more}; the '
+            'training had diverged or the file is damaged: take an earlier checkpoint'
         )
 
 
@@ -129,8 +130,8 @@ def check_predictions(
         if not is_finite(sample.pred_depth):
             bad = int((~torch.isfinite(sample.pred_depth)).sum())
             raise ValueError(
-                f'{name}: {bad} of {sample.pred_depth.numel()} predicted depths are not finite, nothing is written for '
-                f'it; the model ({source}) cannot be used on this image'
+                f'{name}: {bad} of {sample.pred_depth.numel()} predicted depths are not finite, '
+                f'nothing is written for it; the model ({source}) cannot be used on this image'
             )
 
 

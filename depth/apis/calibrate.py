@@ -83,8 +83,8 @@ def calibrate(
     model = init_model(None, checkpoint, device, trusted_modules=trusted_modules)
     if model.prediction_type != 'metric':
         raise ValueError(
-            f'{checkpoint} predicts {model.prediction_type}: its factor differs from image to image, so that no '
-            'calibration holds for all; score it under an aligned protocol'
+            f'{checkpoint} predicts {model.prediction_type}: its factor differs from image to '
+            'image, so that no calibration holds for all; score it under an aligned protocol'
         )
     # The fit is made to what the network says, not to what an earlier calibration made of it.
     model.calibration = None
@@ -101,8 +101,8 @@ def calibrate(
         check_predictions([sample], str(checkpoint), [name])
         if 'gt_depth' not in sample or sample.gt_depth.shape != sample.pred_depth.shape:
             raise ValueError(
-                f'{name}: the test pipeline of the data set gives no ground truth of the size of the prediction '
-                f'{tuple(sample.pred_depth.shape)}'
+                f'{name}: the test pipeline of the data set gives no ground truth of the size of '
+                f'the prediction {tuple(sample.pred_depth.shape)}'
             )
         pred, target = _draw_pixels(sample.pred_depth, sample.gt_depth, generator)
         preds.append(pred)
@@ -126,8 +126,8 @@ def _build_dataset(cfg: Config, split: str) -> Sequence:
         tested = cfg.get('val_dataloader') or cfg.get('test_dataloader')
         if not tested or 'pipeline' not in dataset:
             raise ConfigError(
-                'train_dataloader has no data set that could be read with the pipeline of val_dataloader; '
-                'take another split'
+                'train_dataloader has no data set that could be read with the pipeline of '
+                'val_dataloader; take another split'
             )
         # Its own pipeline augments.
         dataset['pipeline'] = tested['dataset']['pipeline']

@@ -327,8 +327,8 @@ def _fetch_repository(
         # The library raises errors of its HTTP client, whose classes change between versions.
         address = endpoint or hub.constants.ENDPOINT
         raise ConnectionError(
-            f'{name} could not be fetched: {_first_line(error)}. Or fetch {WEIGHTS} and {CONFIG} of '
-            f'{address}/{name} by hand into a folder, and give that folder'
+            f'{name} could not be fetched: {_first_line(error)}. Or fetch {WEIGHTS} and {CONFIG} '
+            f'of {address}/{name} by hand into a folder, and give that folder'
         ) from error
     return Path(folder)
 

@@ -506,8 +506,8 @@ class _Report:
                 path = self.out_dir / result
                 if path.exists():
                     raise FileExistsError(
-                        f'{path} exists and was not written by inference ({self.path} does not list '
-                        f'it), the result of {image.label} would replace it; choose another '
+                        f'{path} exists and was not written by inference ({self.path} does not '
+                        f'list it), the result of {image.label} would replace it; choose another '
                         '--out-dir or remove it'
                     )
 

@@ -66,7 +66,8 @@ def train(
     if resume:
         takes_newest = resume is True or resume == 'auto'
         cfg.resume = 'auto' if takes_newest else True
-        # Of a config's own ``load_from`` the newest checkpoint takes the place only once there is one.
+        # Of a config's own ``load_from`` the newest checkpoint takes the place only once there is
+        # one.
         if not takes_newest:
             cfg.load_from = str(resume)
     # The file brings the encoder, so timm's need not be fetched.

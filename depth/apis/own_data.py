@@ -68,7 +68,8 @@ def train_on_folder(
     DepthInferencer(None, checkpoint)(images, out_dir=work_dir / 'pictures', outputs=['panel'])
     report(f'pictures: {work_dir / "pictures"}')
     report(
-        f'next: depth infer IMAGES --checkpoint {checkpoint} --out-dir depth_maps --outputs panel ply'
+        f'next: depth infer IMAGES --checkpoint {checkpoint} --out-dir depth_maps --outputs panel '
+        'ply'
     )
     return 0
 

@@ -193,13 +193,13 @@ class PredictionFiles:
         """Return the divisor of stored values of a type; ``path`` is the file of a single map."""
         if dtype.kind not in 'fui':
             raise ValueError(
-                f'prediction {where} holds values of type {dtype}, which are no depth; save float32 '
-                'in metres, or integers with --depth-scale'
+                f'prediction {where} holds values of type {dtype}, which are no depth; save '
+                'float32 in metres, or integers with --depth-scale'
             )
         if dtype.kind != 'f' and dtype.itemsize == 1:
             raise ValueError(
-                f'prediction {where} holds 8-bit integers, which cannot hold depth; save float32 in '
-                'metres'
+                f'prediction {where} holds 8-bit integers, which cannot hold depth; save float32 '
+                'in metres'
             )
         if self.depth_scale is not None:
             return self.depth_scale

@@ -167,7 +167,8 @@ class PseudoLabeler:
                 if names.get(entry['image'], entry['name']) != entry['name']:
                     raise ValueError(
                         f'{self.out_dir}: {entry["image"]} was labelled as '
-                        f'{names[entry["image"]]}, a new image makes it {entry["name"]}; choose another --out-dir'
+                        f'{names[entry["image"]]}, a new image makes it {entry["name"]}; choose '
+                        'another --out-dir'
                     )
         write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False) + '\n')
 

@@ -158,8 +158,8 @@ def _check(path: Path, file: PublishedFile) -> None:
     actual = sha256_of(path)
     if actual != digest:
         raise ValueError(
-            f'{path} has SHA-256 {actual}, {digest} is {origin}; remove it and its record, and fetch '
-            'it again'
+            f'{path} has SHA-256 {actual}, {digest} is {origin}; remove it and its record, and '
+            'fetch it again'
         )
 
 

@@ -124,7 +124,8 @@ def write_report(
         raise ValueError('a report needs at least one result')
     if bool(predictions) != (dataset_config is not None):
         raise ValueError(
-            'predictions and dataset_config belong together: maps need the images and the ground truth'
+            'predictions and dataset_config belong together: maps need the images and the ground '
+            'truth'
         )
     if predictions and len(predictions) != len(results):
         raise ValueError(
@@ -212,8 +213,8 @@ def _add_protocols(report: _Report, runs: Sequence[Run]) -> None:
         content.append(
             html.element(
                 'p',
-                'The results were obtained under different protocols. Their numbers stand in tables '
-                'of their own and are not compared.',
+                'The results were obtained under different protocols. Their numbers stand in '
+                'tables of their own and are not compared.',
                 class_='warning',
             )
         )
@@ -417,9 +418,9 @@ def _add_comparisons(report: _Report, runs: Sequence[Run]) -> None:
     content.append(
         html.element(
             'p',
-            'Paired by image: bootstrap interval of the mean difference, two-sided p of the sign-flip '
-            'permutation test, share of images on which B is lower. The p-values are not corrected '
-            'for the number of metrics.',
+            'Paired by image: bootstrap interval of the mean difference, two-sided p of the '
+            'sign-flip permutation test, share of images on which B is lower. The p-values are not '
+            'corrected for the number of metrics.',
             class_='note',
         )
     )
@@ -530,9 +531,9 @@ def _check_same_result(run: Run, measured: PredictionErrors) -> None:
     actual = float(np.mean(measured.abs_rel))
     if abs(actual - stated) > SAME_RESULT * stated + 1e-4:
         raise ValueError(
-            f'predictions of {run.label} have abs_rel {actual:.4f} over {len(measured.names)} images, '
-            f'the result states {stated:.4f} over {len(run.result.images)}; give the predictions of '
-            'the same test and the config of its data set'
+            f'predictions of {run.label} have abs_rel {actual:.4f} over {len(measured.names)} '
+            f'images, the result states {stated:.4f} over {len(run.result.images)}; give the '
+            'predictions of the same test and the config of its data set'
         )
 
 
@@ -672,7 +673,8 @@ def _add_curves(report: _Report, runs: Sequence[Run], suffix: str) -> None:
     if missing:
         report.leave_out(
             f'Training curves of {", ".join(missing)}',
-            'There is no scalars.json beside the test; --training WORK_DIR names the folder of the training.',
+            'There is no scalars.json beside the test; --training WORK_DIR names the folder of the '
+            'training.',
         )
     if charts:
         report.add(

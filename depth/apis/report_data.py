@@ -410,7 +410,8 @@ class PredictionReader:
             errors.counts = errors.counts + breakdown.error_counts(depth, gt_depth, mask, edges)
         if not errors.names:
             raise ValueError(
-                f'{self.files.path}: no image has ground truth that counts under {self.protocol.name}'
+                f'{self.files.path}: no image has ground truth that counts under '
+                f'{self.protocol.name}'
             )
         return errors
 

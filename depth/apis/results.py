@@ -41,12 +41,12 @@ NEAR_SHARE = 0.05
 
 NO_CLOUDS = (
     'no point clouds: they need the camera; give --intrinsics FX FY CX CY or --fov DEGREES, an '
-    'intrinsics.json beside images/, default_intrinsics in the config, a focal length in the EXIF data, '
-    'or a model that estimates the camera'
+    'intrinsics.json beside images/, default_intrinsics in the config, a focal length in the EXIF '
+    'data, or a model that estimates the camera'
 )
 NO_RELATIVE_CLOUDS = (
-    'no point clouds: the model predicts depth or inverse depth up to a factor and an offset, and the unknown offset '
-    'would bend the scene'
+    'no point clouds: the model predicts depth or inverse depth up to a factor and an offset, and '
+    'the unknown offset would bend the scene'
 )
 UNSCALED_CLOUDS = 'the unit of the point clouds is unknown: the model predicts depth up to a factor'
 

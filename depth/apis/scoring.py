@@ -150,8 +150,8 @@ class _Scorer:
             )
         if len(missing) == len(images):
             raise ValueError(
-                f'none of the {len(images)} images has a prediction in {self.files.path}; names are '
-                f'compared without suffix, an image is {images[0][0]}, a prediction '
+                f'none of the {len(images)} images has a prediction in {self.files.path}; names '
+                f'are compared without suffix, an image is {images[0][0]}, a prediction '
                 f'{next(iter(self.files.paths))}'
             )
         if missing:
@@ -197,8 +197,8 @@ class _Scorer:
         """Note how many predictions have another size than the ground truth, and their treatment."""
         for treatment, (count, first) in self.sizes.items():
             self.note(
-                f'{count} predictions have another size than the ground truth and were {treatment}, '
-                f'the first: {first}'
+                f'{count} predictions have another size than the ground truth and were '
+                f'{treatment}, the first: {first}'
             )
 
     def _probe(self, pred: torch.Tensor, gt_depth: torch.Tensor) -> None:
@@ -342,8 +342,8 @@ def _check_device(name: str | torch.device) -> torch.device:
         raise ValueError(f"device is 'cpu', 'cuda' or 'cuda:N', got {name!r}") from None
     if device.type == 'cuda' and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(
-            f'device {str(device)!r} was asked for, but {torch.cuda.device_count()} CUDA devices are '
-            'there'
+            f'device {str(device)!r} was asked for, but {torch.cuda.device_count()} CUDA devices '
+            'are there'
         )
     return device
 

@@ -575,7 +575,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise OSError(
-            f'cannot listen on {host} port {port}: {error.strerror or error}; --port 0 takes a free '
-            'port, --host 127.0.0.1 is this machine'
+            f'cannot listen on {host} port {port}: {error.strerror or error}; --port 0 takes a '
+            'free port, --host 127.0.0.1 is this machine'
         ) from error
     return listener

@@ -41,8 +41,8 @@ NO_CAMERA = (
     'image.'
 )
 NO_RELATIVE_CLOUD = (
-    'No 3-D view: this model predicts depth up to a factor and an offset, and the unknown offset would '
-    'bend the scene.'
+    'No 3-D view: this model predicts depth up to a factor and an offset, and the unknown offset '
+    'would bend the scene.'
 )
 
 
@@ -396,8 +396,8 @@ _CSS = """
 }
 """
 
-# Draws every `.depth-view` and `.depth-cloud` that appears. Plain functions, because Gradio replaces the element with
-# each new result.
+# Draws every `.depth-view` and `.depth-cloud` that appears. Plain functions, because Gradio
+# replaces the element with each new result.
 _VIEWER = """
 (() => {
   const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));

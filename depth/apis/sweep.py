@@ -240,7 +240,8 @@ class SweepRunner:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     job.process.wait(max(deadline - time.monotonic(), 0))
         finally:
-            # A second Ctrl-C ends the waiting. Loader workers belong to the group of their training.
+            # A second Ctrl-C ends the waiting. Loader workers belong to the group of their
+            # training.
             for job in self.active:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(job.process.pid, signal.SIGKILL)

@@ -121,7 +121,8 @@ def format_markdown(summary: dict, metrics: tuple[str, ...] = DEFAULT_METRICS) -
     lines = [
         f'# Sweep of {summary["config"]}',
         '',
-        f'Mean ± half of the {summary["level"]:.0%} interval over seeds (Student t); best mean bold.',
+        f'Mean ± half of the {summary["level"]:.0%} interval over seeds (Student t); best mean '
+        'bold.',
         '',
     ]
     if common:

@@ -15,7 +15,8 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = command_parser(
         EXAMPLES,
-        description='Fit the scale of a metric model to labelled images of a camera and store it in the checkpoint',
+        description='Fit the scale of a metric model to labelled images of a camera and store it '
+        'in the checkpoint',
         allow_abbrev=False,
     )
     parser.add_argument('checkpoint', help='checkpoint file of a metric model')

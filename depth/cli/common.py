@@ -106,7 +106,8 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         default=[],
         metavar='KEY=VALUE',
-        help='replace values of the config: train_cfg.max_iters=200 model.decode_head.channels=32 "some.list=[1,2]"',
+        help='replace values of the config: train_cfg.max_iters=200 model.decode_head.channels=32 '
+        '"some.list=[1,2]"',
     )
 
 
@@ -135,8 +136,8 @@ def add_backend_option(parser: argparse.ArgumentParser) -> None:
         '--deform-attn-backend',
         action=_SetBackend,
         choices=['auto', 'reference', 'torch', 'triton'],
-        help='implementation of deformable attention (default: DEPTH_DEFORM_ATTN_BACKEND of the environment, or else '
-        'deform_attn_backend of the config, or else auto: Triton on CUDA)',
+        help='implementation of deformable attention (default: DEPTH_DEFORM_ATTN_BACKEND of the '
+        'environment, or else deform_attn_backend of the config, or else auto: Triton on CUDA)',
     )
 
 

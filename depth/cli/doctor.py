@@ -18,9 +18,9 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = command_parser(
         EXAMPLES,
-        description='Check the installation: versions, GPU, Triton, optional extras, shipped configs, '
-        'write access. With a config, also run the checks that come before a training, data included. '
-        'The exit code is 1 if something is wrong.',
+        description='Check the installation: versions, GPU, Triton, optional extras, shipped '
+        'configs, write access. With a config, also run the checks that come before a training, '
+        'data included. The exit code is 1 if something is wrong.',
     )
     parser.add_argument(
         'config', nargs='?', help='config to check: a path, or the name of a shipped one'

@@ -17,8 +17,8 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = command_parser(
         EXAMPLES,
-        description='Write a model for another runtime, and check that it predicts the same: exit code 1 and '
-        'FILE.failed if it does not',
+        description='Write a model for another runtime, and check that it predicts the same: exit '
+        'code 1 and FILE.failed if it does not',
         allow_abbrev=False,
     )
     parser.add_argument('checkpoint', help='checkpoint file')
@@ -34,8 +34,8 @@ def build_parser() -> argparse.ArgumentParser:
         '--input',
         choices=['normalized', 'bgr', 'rgb'],
         default='normalized',
-        help='float32 (1, 3, H, W) as the preprocessor gives it, or uint8 (1, H, W, 3) in this channel '
-        'order, normalised inside',
+        help='float32 (1, 3, H, W) as the preprocessor gives it, or uint8 (1, H, W, 3) in this '
+        'channel order, normalised inside',
     )
     parser.add_argument(
         '--size',
@@ -54,7 +54,8 @@ def build_parser() -> argparse.ArgumentParser:
         nargs=2,
         type=int,
         metavar=('HEIGHT', 'WIDTH'),
-        help='resize images of any size to this one inside, and predictions back (with --input bgr or rgb)',
+        help='resize images of any size to this one inside, and predictions back (with --input bgr '
+        'or rgb)',
     )
     parser.add_argument(
         '--clamp',
@@ -64,15 +65,16 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--intrinsics',
         action='store_true',
-        help='make the camera an input of methods that can do without; where they cannot, it always is one',
+        help='make the camera an input of methods that can do without; where they cannot, it '
+        'always is one',
     )
     parser.add_argument('--opset', type=int, default=17, help='ONNX operator set, 16 to 20')
     parser.add_argument(
         '--frames',
         nargs='+',
         metavar='PATH',
-        help='images, folders or globs for the parity report (default: the first of the test set of the config, '
-        'or rendered rooms)',
+        help='images, folders or globs for the parity report (default: the first of the test set '
+        'of the config, or rendered rooms)',
     )
     add_trust_option(parser)
     add_cfg_options(parser)

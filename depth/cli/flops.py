@@ -31,7 +31,8 @@ def build_parser() -> argparse.ArgumentParser:
         '--device',
         choices=('meta', 'cpu'),
         default='meta',
-        help='meta computes with shapes only; cpu runs the model, if its forward pass depends on values',
+        help='meta computes with shapes only; cpu runs the model, if its forward pass depends on '
+        'values',
     )
     add_cfg_options(parser)
     return parser

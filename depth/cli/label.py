@@ -23,7 +23,8 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = command_parser(
         EXAMPLES,
-        description='Label a folder of images, or a video, with a teacher; goes on where it stopped',
+        description='Label a folder of images, or a video, with a teacher; goes on where it '
+        'stopped',
         allow_abbrev=False,
     )
     parser.add_argument(

@@ -32,8 +32,8 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = command_parser(
         EXAMPLES,
-        description='List the shipped configs, whose names every command takes. Facts come from the configs and '
-        'from docs/model_zoo.md.',
+        description='List the shipped configs, whose names every command takes. Facts come from '
+        'the configs and from docs/model_zoo.md.',
     )
     parser.add_argument(
         'pattern', nargs='?', default='*', help='pattern of the names, in any case and in quotes'

@@ -26,7 +26,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--key',
         default='train_dataloader.dataset',
-        help='which data set of the config; train_dataloader.dataset.datasets.0 is the first of a mixture',
+        help='which data set of the config; train_dataloader.dataset.datasets.0 is the first of a '
+        'mixture',
     )
     parser.add_argument('--workers', type=int, default=0, help='processes that read and encode')
     parser.add_argument('--shard-mb', type=int, default=1024, help='size of a file, in megabytes')

@@ -35,16 +35,16 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
         '--color-by',
         choices=['depth', 'inverse_depth'],
         default='depth',
-        help='quantity of which equal steps are equal steps of colour; inverse_depth shows near things in more '
-        'colours',
+        help='quantity of which equal steps are equal steps of colour; inverse_depth shows near '
+        'things in more colours',
     )
     group = parser.add_argument_group('point clouds')
     group.add_argument(
         '--edge-cut',
         type=float,
         metavar='SHARE',
-        help='leave out points at depth edges: where depth varies by more than this share of itself within 3x3 '
-        'pixels, such as 0.04 (default: none are left out)',
+        help='leave out points at depth edges: where depth varies by more than this share of '
+        'itself within 3x3 pixels, such as 0.04 (default: none are left out)',
     )
     group.add_argument(
         '--max-distance', type=float, metavar='METRES', help='leave out points farther away'

@@ -20,7 +20,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--check',
         action='store_true',
-        help='also run the checks of a training, data included; those of a test if the config has no training',
+        help='also run the checks of a training, data included; those of a test if the config has '
+        'no training',
     )
     add_cfg_options(parser)
     return parser

@@ -43,7 +43,8 @@ def build_parser() -> argparse.ArgumentParser:
         nargs='+',
         default=[],
         metavar='WORK_DIR',
-        help="work dir of each result's training, for curves and config (default: that of the test)",
+        help="work dir of each result's training, for curves and config (default: that of the "
+        'test)',
     )
     parser.add_argument(
         '--protocol', help="name of the protocol (default: each test's main protocol)"

@@ -22,8 +22,9 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = command_parser(
         EXAMPLES,
-        description='Print the expected number of an entry of the model zoo, its data, weights, recipe and commands; '
-        'with --run also train and test it, and compare the result with that number.',
+        description='Print the expected number of an entry of the model zoo, its data, weights, '
+        'recipe and commands; with --run also train and test it, and compare the result with that '
+        'number.',
         allow_abbrev=False,
     )
     parser.add_argument('name', help='name of a shipped config (depth list)')

@@ -33,8 +33,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--type',
-        help='type of the predictions: metric, scale_invariant, affine_invariant, inverse_depth, disparity or '
-        'affine_invariant_disparity (default: the one that their side-cars state, or metric)',
+        help='type of the predictions: metric, scale_invariant, affine_invariant, inverse_depth, '
+        'disparity or affine_invariant_disparity (default: the one that their side-cars state, or '
+        'metric)',
     )
     parser.add_argument(
         '--all-protocols',
@@ -49,7 +50,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--resize',
         choices=['bilinear', 'bilinear_corners'],
-        help='resize predictions of another size under a protocol without a rule for it; shows in its name',
+        help='resize predictions of another size under a protocol without a rule for it; shows in '
+        'its name',
     )
     parser.add_argument(
         '--view',

@@ -17,8 +17,8 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = command_parser(
         EXAMPLES,
-        description='Train and test a config over a grid or list of overrides and several seeds, and print one table. '
-        'The same command continues an interrupted sweep.',
+        description='Train and test a config over a grid or list of overrides and several seeds, '
+        'and print one table. The same command continues an interrupted sweep.',
         allow_abbrev=False,
     )
     parser.add_argument('config', help='config: a path, or the name of a shipped one (depth list)')
@@ -27,8 +27,8 @@ def build_parser() -> argparse.ArgumentParser:
         nargs='+',
         default=[],
         metavar='KEY=A,B',
-        help='values of the config, of which every combination is a setting; commas inside brackets or quotation '
-        'marks belong to a value: "some.list=[1,2],[3,4]"',
+        help='values of the config, of which every combination is a setting; commas inside '
+        'brackets or quotation marks belong to a value: "some.list=[1,2],[3,4]"',
     )
     parser.add_argument(
         '--list',

@@ -31,17 +31,20 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--out',
-        help='folder into which every prediction is written as 16-bit PNG (default: none is written)',
+        help='folder into which every prediction is written as 16-bit PNG (default: none is '
+        'written)',
     )
     parser.add_argument(
         '--data',
         metavar='CONFIG',
-        help='config that gives test set and metric instead, such as configs/_base_/datasets/ibims.py (zero-shot)',
+        help='config that gives test set and metric instead, such as '
+        'configs/_base_/datasets/ibims.py (zero-shot)',
     )
     parser.add_argument(
         '--tta',
         action=argparse.BooleanOptionalAction,
-        help='average with the prediction of the mirrored image, as published numbers do (default: as in the config)',
+        help='average with the prediction of the mirrored image, as published numbers do (default: '
+        'as in the config)',
     )
     parser.add_argument(
         '--all-protocols',

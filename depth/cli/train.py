@@ -35,8 +35,8 @@ def build_parser() -> argparse.ArgumentParser:
     own.add_argument(
         '--data',
         metavar='FOLDER',
-        help='in place of a config: folder with images/ and depth/, or with train/ and val/ that have them; it is '
-        'examined, split, trained on, tested and drawn',
+        help='in place of a config: folder with images/ and depth/, or with train/ and val/ that '
+        'have them; it is examined, split, trained on, tested and drawn',
     )
     own.add_argument(
         '--model',
@@ -60,13 +60,15 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--work-dir',
-        help='folder of logs and checkpoints (default: work_dir of the config, or work_dirs/<config name>)',
+        help='folder of logs and checkpoints (default: work_dir of the config, or '
+        'work_dirs/<config name>)',
     )
     parser.add_argument(
         '--resume',
         nargs='?',
         const='auto',
-        help="continue from this checkpoint; 'auto' or no value: from the newest one of the work dir, if there is one",
+        help="continue from this checkpoint; 'auto' or no value: from the newest one of the work "
+        'dir, if there is one',
     )
     parser.add_argument(
         '--amp',
@@ -90,7 +92,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
-        help='scale learning rate and length of the published recipe to the batch size of this launch (docs/train.md)',
+        help='scale learning rate and length of the published recipe to the batch size of this '
+        'launch (docs/train.md)',
     )
     add_verbosity_options(parser)
     add_launch_options(parser)

@@ -80,8 +80,8 @@ def examine_folder(
         names = [name for name in VAL_FOLDERS if (root / name).is_dir()]
         if not names:
             raise FileNotFoundError(
-                f'{root} has train/ but neither {", ".join(f"{name}/" for name in VAL_FOLDERS)}; add '
-                'one, or give the folder that holds images/ and depth/'
+                f'{root} has train/ but neither {", ".join(f"{name}/" for name in VAL_FOLDERS)}; '
+                'add one, or give the folder that holds images/ and depth/'
             )
         val_root = root / names[0]
     image_folder = find_subfolder(train_root, IMAGE_FOLDERS, 'images')
@@ -112,8 +112,8 @@ def find_subfolder(root: Path, names: tuple[str, ...], content: str) -> str:
         return present[0]
     if present:
         raise ValueError(
-            f'{root} has {" and ".join(f"{name}/" for name in present)}, so it is not clear which holds the '
-            f'{content}; move or rename all but one'
+            f'{root} has {" and ".join(f"{name}/" for name in present)}, so it is not clear which '
+            f'holds the {content}; move or rename all but one'
         )
     raise FileNotFoundError(
         f'{root} has no folder of {content}; it is called one of {", ".join(names)}'
@@ -127,8 +127,8 @@ def find_pairs(root: Path, image_folder: str, depth_folder: str, notes: list[str
     pairs = {stem: (path, depths[stem]) for stem, path in images.items() if stem in depths}
     if not pairs:
         raise ValueError(
-            f'no image in {root / image_folder} ({len(images)}) has a depth map of the same name in '
-            f'{root / depth_folder} ({len(depths)}); depth is {", ".join(DEPTH_SUFFIXES)}'
+            f'no image in {root / image_folder} ({len(images)}) has a depth map of the same name '
+            f'in {root / depth_folder} ({len(depths)}); depth is {", ".join(DEPTH_SUFFIXES)}'
         )
     if len(pairs) < len(images):
         notes.append(
@@ -170,8 +170,8 @@ def split_by_scene(stems: list[str], notes: list[str]) -> tuple[list[str], list[
         scenes.setdefault(stem.rpartition('/')[0], []).append(stem)
     if len(scenes) < 2:
         notes.append(
-            f'{len(stems)} pairs, no sub-folders: the last {num_val} by name are for validation, so that '
-            'neighbouring frames are not in both'
+            f'{len(stems)} pairs, no sub-folders: the last {num_val} by name are for validation, '
+            'so that neighbouring frames are not in both'
         )
         return stems[:-num_val], stems[-num_val:]
     names = sorted(scenes)
@@ -185,8 +185,8 @@ def split_by_scene(stems: list[str], notes: list[str]) -> tuple[list[str], list[
             break
     train_stems = [stem for stem in stems if stem.rpartition('/')[0] not in held_out]
     notes.append(
-        f'{len(stems)} pairs in {len(scenes)} scenes (sub-folders): {len(train_stems)} for training, '
-        f'{len(val_stems)} for validation ({", ".join(sorted(held_out)[:5])})'
+        f'{len(stems)} pairs in {len(scenes)} scenes (sub-folders): {len(train_stems)} for '
+        f'training, {len(val_stems)} for validation ({", ".join(sorted(held_out)[:5])})'
     )
     return train_stems, val_stems
 
@@ -198,8 +198,8 @@ def smallest_size(pairs: list, notes: list[str]) -> tuple[int, int]:
         size, depth_size = read_image(image).shape[:2], read_stored(depth).shape[:2]
         if size != depth_size:
             raise ValueError(
-                f'{image} has {size[0]}x{size[1]} pixels, {depth} {depth_size[0]}x{depth_size[1]}; resize '
-                'one of them (depth by nearest neighbours)'
+                f'{image} has {size[0]}x{size[1]} pixels, {depth} {depth_size[0]}x{depth_size[1]}; '
+                'resize one of them (depth by nearest neighbours)'
             )
         sizes.append(size)
     height, width = min(size[0] for size in sizes), min(size[1] for size in sizes)
@@ -228,18 +228,19 @@ def guess_scale(pairs: list, max_depth: float | None, notes: list[str]) -> float
         ]
         if len(fitting) == 1:
             notes.append(
-                f'integers of up to {far:.0f}, taken as {fitting[0]:g} a metre, which fits --max-depth {max_depth:g}'
+                f'integers of up to {far:.0f}, taken as {fitting[0]:g} a metre, which fits '
+                f'--max-depth {max_depth:g}'
             )
             return fitting[0]
     if far <= 300 or far > MM_LIMIT:
         raise ValueError(
-            f'the depth maps hold integers of up to {far:.0f}; as millimetres that is {far / 1000:.3g} m, as '
-            f'KITTI stores them {far / 256:.3g} m. Say which with --depth-scale (1000 or 256 stored integers a '
-            'metre)'
+            f'the depth maps hold integers of up to {far:.0f}; as millimetres that is '
+            f'{far / 1000:.3g} m, as KITTI stores them {far / 256:.3g} m. Say which with '
+            '--depth-scale (1000 or 256 stored integers a metre)'
         )
     notes.append(
-        f'integers of up to {far:.0f}, taken as millimetres: {far / 1000:.3g} m (--depth-scale 256 for files '
-        f'as KITTI stores them, {far / 256:.3g} m)'
+        f'integers of up to {far:.0f}, taken as millimetres: {far / 1000:.3g} m (--depth-scale 256 '
+        f'for files as KITTI stores them, {far / 256:.3g} m)'
     )
     return 1000.0
 
@@ -285,16 +286,16 @@ def write_config(
     step = FOLDER_MODELS.get(model)
     if step is None:
         raise ValueError(
-            f'--model {model} is not made for folders, those are: {", ".join(FOLDER_MODELS)}; write a '
-            'config of your own for another one (docs/customize.md)'
+            f'--model {model} is not made for folders, those are: {", ".join(FOLDER_MODELS)}; '
+            'write a config of your own for another one (docs/customize.md)'
         )
     crop = []
     for side, limit in zip(plan.image_size, LARGEST_CROP, strict=True):
         crop.append(min(side, limit) // step * step)
     if not min(crop):
         raise ValueError(
-            f'images of {plan.image_size[0]}x{plan.image_size[1]} pixels are too small: {step} a side '
-            'is the least'
+            f'images of {plan.image_size[0]}x{plan.image_size[1]} pixels are too small: {step} a '
+            'side is the least'
         )
     path = path.absolute()
     lists = {}
@@ -306,7 +307,8 @@ def write_config(
     common = f'data_prefix=folders, depth_scale={plan.depth_scale!r}'
     notes = '\n'.join(f'- {note}' for note in plan.notes)
     lines = [
-        f'"""Training on {plan.train_root}, written by depth train --data; change what you like.\n\n{notes}\n"""',
+        f'"""Training on {plan.train_root}, written by depth train --data; change what you '
+        f'like.\n\n{notes}\n"""',
         '',
         f'_base_ = {json.dumps(str(config_paths()[model][0]))}',
         f'train_root, val_root = {str(plan.train_root)!r}, {str(plan.val_root)!r}',

@@ -72,7 +72,10 @@ class CityscapesDataset(BaseDepthDataset):
     METAINFO = dict(dataset_name='cityscapes', min_depth=1e-3, max_depth=200.0)
     SELECTION = ('split',)
     DEPTH_READER = 'cityscapes'
-    PREPARE_HINT = 'it should hold leftImg8bit/, disparity/ and camera/ as unpacked from the published archives'
+    PREPARE_HINT = (
+        'it should hold leftImg8bit/, disparity/ and camera/ as unpacked from the published '
+        'archives'
+    )
 
     LICENCE = 'its own, non-commercial, account needed'
     PAGE = 'https://www.cityscapes-dataset.com'

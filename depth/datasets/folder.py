@@ -59,8 +59,8 @@ class FolderDepthDataset(BaseDepthDataset):
         unpaired = [stem for stem in images if stem not in depths]
         if unpaired:
             raise ValueError(
-                f'{len(unpaired)} of {len(images)} images in {self.data_prefix["img_path"]} have no '
-                f'depth map of the same stem in {self.data_prefix["depth_path"]}, the first: '
+                f'{len(unpaired)} of {len(images)} images in {self.data_prefix["img_path"]} have '
+                f'no depth map of the same stem in {self.data_prefix["depth_path"]}, the first: '
                 f'{images[unpaired[0]].name}'
             )
         cameras = self._cameras()
@@ -79,7 +79,8 @@ class FolderDepthDataset(BaseDepthDataset):
             raise ValueError(f'{self.ann_file} names no stem')
         if absent:
             raise ValueError(
-                f'{self.ann_file} names {len(absent)} stems without an image, the first: {absent[0]}'
+                f'{self.ann_file} names {len(absent)} stems without an image, the first: '
+                f'{absent[0]}'
             )
         return {stem: images[stem] for stem in stems}
 
@@ -128,7 +129,10 @@ def read_cameras(path: Path) -> dict[str, list[list[float]]]:
         content = json.loads(path.read_text(encoding='utf-8'))
     except ValueError as error:
         raise ValueError(f'{path} cannot be read as JSON: {error}') from error
-    expected = f'{path} should hold {{"fx", "fy", "cx", "cy"}} in pixels, for all images or one entry a stem'
+    expected = (
+        f'{path} should hold {{"fx", "fy", "cx", "cy"}} in pixels, for all images or one entry a '
+        'stem'
+    )
     if not isinstance(content, dict):
         raise OtherCamerasError(f'{expected}; it holds a {type(content).__name__}')
     entries = {'': content} if 'fx' in content else content

@@ -198,7 +198,8 @@ def _note_scan(segment: bytes, missing_bits: dict[int, np.ndarray]) -> None:
     count = segment[0] if segment else 0
     if len(segment) < 4 + 2 * count:
         raise _DamageError('its scan header is cut off')
-    # Coefficients first to last; the lower half of the third byte counts the bits that are left out.
+    # Coefficients first to last; the lower half of the third byte counts the bits that are left
+    # out.
     first, last, approximation = segment[1 + 2 * count : 4 + 2 * count]
     for component in segment[1 : 1 + 2 * count : 2]:
         if component not in missing_bits:

@@ -291,8 +291,8 @@ def _is_same_list(dataset: 'BaseDepthDataset', index: dict) -> bool:
     if named['ann_file'] != made_from['ann_file']:
         raise ValueError(
             f'{dataset.pack} was made from the list {made_from["ann_file"]!r}, the data set has '
-            f'ann_file={named["ann_file"]!r}, which is not there to be compared; pack that list, or '
-            f'put it at {dataset.ann_file!r}'
+            f'ann_file={named["ann_file"]!r}, which is not there to be compared; pack that list, '
+            f'or put it at {dataset.ann_file!r}'
         )
     return True
 

@@ -117,7 +117,8 @@ class VirtualKITTI2Dataset(BaseDepthDataset):
             for variation in self.variations or _list_folders(folder):
                 for camera in self.cameras:
                     frames = folder / variation / 'frames' / 'rgb' / f'Camera_{camera}'
-                    # Neighbouring frames are nearly equal; the step thins each sequence, not the list.
+                    # Neighbouring frames are nearly equal; the step thins each sequence, not the
+                    # list.
                     for image in sorted(frames.glob('rgb_*.jpg'))[:: self.step]:
                         yield self._sample(image), str(frames)
 

@@ -212,7 +212,8 @@ def speed_up_inference(model: nn.Module, options: dict | None) -> None:
     options.pop('validation', None)
     if options:
         raise ValueError(
-            f'inference has no option {next(iter(options))!r}, only autocast, compile, cuda_graph and validation'
+            f'inference has no option {next(iter(options))!r}, only autocast, compile, cuda_graph '
+            'and validation'
         )
     if autocast is not None and autocast not in DTYPES:
         raise ValueError(f'inference.autocast is bfloat16 or float16, got {autocast!r}')
@@ -221,7 +222,8 @@ def speed_up_inference(model: nn.Module, options: dict | None) -> None:
     device = next(model.parameters()).device.type
     if cuda_graph and device != 'cuda':
         raise ValueError(
-            f'inference.cuda_graph=True needs a CUDA device, but the model is on {device}: leave it out'
+            f'inference.cuda_graph=True needs a CUDA device, but the model is on {device}: leave '
+            'it out'
         )
     if cuda_graph and compiled is not None:
         raise ValueError(

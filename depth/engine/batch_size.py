@@ -61,7 +61,10 @@ class BatchSize:
             return text + 'the config states no published batch (auto_scale_lr.base_batch_size)'
         text += f'the published recipe has {self.published}'
         if self.total != self.published:
-            text += f', for which its rate and schedule are made; --auto-scale-lr fits them to {self.total}'
+            text += (
+                ', for which its rate and schedule are made; --auto-scale-lr fits them to '
+                f'{self.total}'
+            )
         return text
 
 
@@ -108,18 +111,21 @@ def fit_recipe_to_batch(cfg: Config) -> str | None:
     batch = batch_size_of(cfg, launched_processes(cfg.get('launcher')))
     if batch.published is None:
         raise ConfigError(
-            '--auto-scale-lr: the config states no published batch; set auto_scale_lr.base_batch_size'
+            '--auto-scale-lr: the config states no published batch; set '
+            'auto_scale_lr.base_batch_size'
         )
     optimizer = cfg.optim_wrapper.get('optimizer') or {}
     exponent = _EXPONENTS.get(optimizer.get('type'))
     if exponent is None or 'lr' not in optimizer:
         raise ConfigError(
-            f'--auto-scale-lr has no rule for optim_wrapper.optimizer of type {optimizer.get("type")!r} (it has for '
-            f'{", ".join(_EXPONENTS)}); set optim_wrapper.optimizer.lr yourself'
+            '--auto-scale-lr has no rule for optim_wrapper.optimizer of type '
+            f'{optimizer.get("type")!r} (it has for {", ".join(_EXPONENTS)}); set '
+            'optim_wrapper.optimizer.lr yourself'
         )
     if 'max_iters' not in cfg.train_cfg:
         raise ConfigError(
-            '--auto-scale-lr stretches a training that is counted in train_cfg.max_iters; it has none'
+            '--auto-scale-lr stretches a training that is counted in train_cfg.max_iters; it has '
+            'none'
         )
     rate = (batch.total / batch.published) ** exponent
     # Schedulers advance in every iteration, so with accumulation several times per step.
@@ -135,9 +141,9 @@ def fit_recipe_to_batch(cfg: Config) -> str | None:
     # mmengine would scale once more: linearly for every optimizer, and without accumulation.
     cfg.auto_scale_lr['enable'] = False
     return (
-        f'--auto-scale-lr: {batch.total} images a step instead of {batch.published}: rate {old_rate:g} -> '
-        f'{optimizer["lr"]:g} ({"linear" if exponent == 1 else "square root"} rule), {old_iters} -> '
-        f'{cfg.train_cfg.max_iters} iterations'
+        f'--auto-scale-lr: {batch.total} images a step instead of {batch.published}: rate '
+        f'{old_rate:g} -> {optimizer["lr"]:g} ({"linear" if exponent == 1 else "square root"} '
+        f'rule), {old_iters} -> {cfg.train_cfg.max_iters} iterations'
     )
 
 
@@ -147,7 +153,8 @@ def _stretch_scheduler(key: str, scheduler: dict, stretch: Fraction, rate: float
     if arguments is None or scheduler.get('by_epoch'):
         raise ConfigError(
             f'--auto-scale-lr cannot stretch {key}, {scheduler.get("type")!r}'
-            f'{" by epoch" if scheduler.get("by_epoch") else ""}; it can {", ".join(_ITERATION_ARGUMENTS)}'
+            f'{" by epoch" if scheduler.get("by_epoch") else ""}; it can '
+            f'{", ".join(_ITERATION_ARGUMENTS)}'
         )
     for name in arguments:
         _stretch(scheduler, name, stretch)

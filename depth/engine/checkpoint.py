@@ -192,7 +192,8 @@ def _load_foreign(path: Path, map_location: str | torch.device) -> dict:
         )
     except Exception as error:
         raise ValueError(
-            f'checkpoint {path} is damaged or not a checkpoint: {type(error).__name__}: {str(error)[:200]}'
+            f'checkpoint {path} is damaged or not a checkpoint: {type(error).__name__}: '
+            f'{str(error)[:200]}'
         ) from error
     if replaced:
         print_log(
@@ -298,7 +299,10 @@ def load_model_state(
             problems.append(f'{len(names)} {kind}: {", ".join(names[:6])}{ellipsis}')
     if problems:
         model_name = type(model).__name__
-        message = f'checkpoint {source} does not fit the model ({model_name} of the config): {"; ".join(problems)}'
+        message = (
+            f'checkpoint {source} does not fit the model ({model_name} of the config): '
+            f'{"; ".join(problems)}'
+        )
         if strict:
             raise ValueError(f'{message}. Is it a checkpoint of this config?')
         print_log(message, logger='current')
@@ -353,8 +357,8 @@ def find_latest_checkpoint(
         return path
     if problems:
         raise ValueError(
-            f'none of the {len(problems)} checkpoints in {work_dir} can be loaded; move them away to start anew. '
-            f'The newest: {problems[0]}'
+            f'none of the {len(problems)} checkpoints in {work_dir} can be loaded; move them away '
+            f'to start anew. The newest: {problems[0]}'
         )
     return None
 
@@ -377,8 +381,8 @@ def _check_loadable(path: Path) -> None:
             f'checkpoint {path} holds a {type(checkpoint).__name__}, expected a dict of weights'
         )
     weights = checkpoint.get('state_dict', checkpoint)
-    # Only NaN here: an infinity may be an attention mask of the model, with which load_model_state()
-    # compares it.
+    # Only NaN here: an infinity may be an attention mask of the model, with which
+    # load_model_state() compares it.
     with_nan = {}
     for name, value in weights.items():
         if isinstance(value, Tensor) and not is_finite(value) and bool(value.isnan().any()):

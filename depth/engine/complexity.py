@@ -9,8 +9,9 @@ from torch.utils.flop_counter import FlopCounterMode
 import depth.ops  # noqa: F401, registers the operators that are counted by a formula of their own
 
 COUNTED = (
-    'counted: matrix products, convolutions, attention, and the sampling of deformable attention (4 corners x head '
-    'size multiply-adds a point); not counted: norms, activations, softmax, resizing and other elementwise work'
+    'counted: matrix products, convolutions, attention, and the sampling of deformable attention '
+    '(4 corners x head size multiply-adds a point); not counted: norms, activations, softmax, '
+    'resizing and other elementwise work'
 )
 
 

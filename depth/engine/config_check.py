@@ -86,8 +86,8 @@ def check_training(cfg: Config, resume: bool = False) -> None:
     weights = cfg.get('load_from')
     if weights and not resume and not Path(weights).is_file():
         raise ConfigError(
-            f'load_from: checkpoint {weights} does not exist; name a file that does, or leave it out '
-            'to start from the weights that the model is built with'
+            f'load_from: checkpoint {weights} does not exist; name a file that does, or leave it '
+            'out to start from the weights that the model is built with'
         )
 
 
@@ -165,8 +165,8 @@ def _typed_dicts(cfg: Config) -> Iterator[tuple[str, dict, Registry | None]]:
         elif isinstance(node, dict | ConfigDict):
             if isinstance(node.get('type'), str):
                 yield path, node, _registry(registry)
-            # Below a model every dict with a type is a model, whatever its key; likewise for metrics
-            # and hooks.
+            # Below a model every dict with a type is a model, whatever its key; likewise for
+            # metrics and hooks.
             inherited = registry if registry in ('MODELS', 'METRICS', 'HOOKS') else None
             for key, value in node.items():
                 if key not in _UNCHECKED:

@@ -10,7 +10,10 @@ from depth.evaluation.protocols import get_protocol
 from .errors import ConfigError
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
-FIX = "give all of them one key at the top level, such as max_depth = 80.0, and refer to it: max_depth='${max_depth}'"
+FIX = (
+    'give all of them one key at the top level, such as max_depth = 80.0, and refer to it: '
+    "max_depth='${max_depth}'"
+)
 
 
 def check_depth_range(cfg: Config) -> None:
@@ -102,9 +105,10 @@ def _check_evaluators(cfg: Config, split: str) -> None:
     far, key, name = max(ranges)
     if far != max_depth and math.isfinite(far):
         raise ConfigError(
-            f'{key} (protocol {name}) scores depth up to {far:g} m but {dataset_key}.max_depth is {max_depth:g} m; '
-            f'score the whole range with {key}.max_depth={max_depth:g}, choose another protocol, or set '
-            f'{dataset_key}.max_depth=None to test under the protocol as it is'
+            f'{key} (protocol {name}) scores depth up to {far:g} m but {dataset_key}.max_depth is '
+            f'{max_depth:g} m; score the whole range with {key}.max_depth={max_depth:g}, choose '
+            f'another protocol, or set {dataset_key}.max_depth=None to test under the protocol as '
+            'it is'
         )
 
 

@@ -10,8 +10,8 @@ from mmengine.config import Config
 
 from .errors import ConfigError
 
-# Top-level keys that the runner, the tools or inference read. Any other key is a variable, which has
-# an effect only where a value of the config refers to it by '${name}'.
+# Top-level keys that the runner, the tools or inference read. Any other key is a variable, which
+# has an effect only where a value of the config refers to it by '${name}'.
 CONFIG_KEYS = frozenset(
     'model train_dataloader val_dataloader test_dataloader train_cfg val_cfg test_cfg '
     'auto_scale_lr optim_wrapper param_scheduler val_evaluator test_evaluator default_hooks '

@@ -85,7 +85,8 @@ _SWITCH = (_is_switch, 'True or False')
 _COMPONENT = (_is_dict, 'a dict of a type and arguments')
 _Rule = tuple[Callable[[Any], bool], str]
 
-# '*' stands for every index of a list; anything else in the place of the list counts as its one item.
+# '*' stands for every index of a list; anything else in the place of the list counts as its one
+# item.
 _RULES: dict[str, _Rule] = {
     **{f'{loader}.dataset': _COMPONENT for loader in LOADERS},
     **{f'{loader}.sampler': _COMPONENT for loader in LOADERS},
@@ -96,7 +97,8 @@ _RULES: dict[str, _Rule] = {
     'train_cfg.val_begin': _COUNT,
     'train_cfg.val_interval': (
         _is_count,
-        'a whole number of at least 1 (a training without validation has no val_dataloader, val_cfg and val_evaluator)',
+        'a whole number of at least 1 (a training without validation has no val_dataloader, '
+        'val_cfg and val_evaluator)',
     ),
     'optim_wrapper.accumulative_counts': _COUNT,
     'optim_wrapper.optimizer.lr': _POSITIVE,
@@ -202,7 +204,8 @@ def check_values(cfg: Config) -> None:
         node = cfg.get(key)
         if node is not None and not isinstance(node, dict):
             raise ConfigError(
-                f'{key} is {node!r}; it is a dict of {"a type and " if key in _TYPED else ""}arguments'
+                f'{key} is {node!r}; it is a dict of '
+                f'{"a type and " if key in _TYPED else ""}arguments'
             )
     for key in _TYPED:
         node = cfg.get(key)
@@ -221,7 +224,8 @@ def check_values(cfg: Config) -> None:
         for name in cfg.get(key) or {}:
             if name not in accepted_names:
                 raise ConfigError(
-                    f'{key}.{name}: there is no such option; it is one of {", ".join(accepted_names)}'
+                    f'{key}.{name}: there is no such option; it is one of '
+                    f'{", ".join(accepted_names)}'
                 )
     for loader in LOADERS:
         for key, dataset in _datasets(cfg, loader):
@@ -310,7 +314,8 @@ def _check_all_or_none(cfg: Config, split: str) -> None:
     if missing and len(missing) < len(keys):
         present = next(key for key in keys if key not in missing)
         raise ConfigError(
-            f'the config has {present} but no {missing[0]}; {", ".join(keys)} come together or not at all'
+            f'the config has {present} but no {missing[0]}; {", ".join(keys)} come together or not '
+            'at all'
         )
 
 
@@ -337,7 +342,8 @@ def _check_best(cfg: Config) -> None:
     for name, own_rule in zip(names, rules, strict=True):
         if own_rule not in (None, 'less', 'greater'):
             raise ConfigError(
-                f"{hook_key}.rule is {rule!r}; it is 'less' or 'greater': which value of the metric is better"
+                f"{hook_key}.rule is {rule!r}; it is 'less' or 'greater': which value of the "
+                'metric is better'
             )
         _check_best_metric(cfg, name, own_rule, hook_key)
 
@@ -351,13 +357,14 @@ def _check_best_metric(cfg: Config, best: str, rule: str | None, hook_key: str) 
         return
     if best != 'auto' and best not in directions:
         raise ConfigError(
-            f'{hook_key}.save_best is {best!r}, which val_evaluator does not measure; it has {", ".join(directions)}'
+            f'{hook_key}.save_best is {best!r}, which val_evaluator does not measure; it has '
+            f'{", ".join(directions)}'
         )
     higher = directions.get(best)
     if rule is not None and higher is not None and higher != (rule == 'greater'):
         raise ConfigError(
-            f'{hook_key} keeps the {"smallest" if rule == "less" else "greatest"} {best}, which is the worst; set '
-            f'{hook_key}.rule={"greater" if higher else "less"}'
+            f'{hook_key} keeps the {"smallest" if rule == "less" else "greatest"} {best}, which is '
+            f'the worst; set {hook_key}.rule={"greater" if higher else "less"}'
         )
 
 

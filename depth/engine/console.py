@@ -44,7 +44,8 @@ def set_console(logger: logging.Logger) -> None:
     """Let the console of a run's logger show what the verbosity asks for, from now on."""
     chosen = verbosity()
     if chosen != 'verbose':
-        # Names of functions that torch and mmengine have not changed yet: a user can do nothing about them.
+        # Names of functions that torch and mmengine have not changed yet: a user can do nothing
+        # about them.
         for category in (DeprecationWarning, FutureWarning, PendingDeprecationWarning):
             warnings.filterwarnings('ignore', category=category)
         # Said at the first iterations of every training that accumulates gradients: schedules count

@@ -54,8 +54,8 @@ class UnreadSamples(list):
     def __iter__(self) -> Iterator[DepthDataSample]:
         """Raise ValueError."""
         raise ValueError(
-            'inference.cuda_graph=True is for methods that look at the image alone; this one reads its data samples '
-            '(the camera, say), set it to False'
+            'inference.cuda_graph=True is for methods that look at the image alone; this one reads '
+            'its data samples (the camera, say), set it to False'
         )
 
     def __getitem__(self, index: int) -> DepthDataSample:

@@ -30,7 +30,8 @@ def init_cpu_process_group(launcher: str) -> None:
     missing = [name for name in required if name not in os.environ]
     if missing:
         raise ValueError(
-            f'--launcher {launcher}: {", ".join(missing)} not set; start with tools/dist_train.sh CONFIG NUM_PROCESSES'
+            f'--launcher {launcher}: {", ".join(missing)} not set; start with tools/dist_train.sh '
+            'CONFIG NUM_PROCESSES'
         )
     dist.init_process_group(backend='gloo')
 
@@ -39,7 +40,8 @@ def _set_environment_from_slurm() -> None:
     """Set torch's variables of a distributed process from those of a slurm job."""
     if 'SLURM_PROCID' not in os.environ:
         raise ValueError(
-            '--launcher slurm: SLURM_PROCID is not set, this is no slurm job; use tools/slurm_train.sh'
+            '--launcher slurm: SLURM_PROCID is not set, this is no slurm job; use '
+            'tools/slurm_train.sh'
         )
     nodes = os.environ['SLURM_NODELIST']
     command = ['scontrol', 'show', 'hostname', nodes]

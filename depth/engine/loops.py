@@ -129,8 +129,9 @@ class ResumableIterLoop(IterBasedTrainLoop):
             sampler.set_start(self.position(self._iter))
         elif self._iter > 0:
             self.runner.logger.warning(
-                f'{type(sampler).__name__} cannot start at iteration {self._iter}, so the data order after this resume '
-                'differs from the uninterrupted run; use ResumableInfiniteSampler'
+                f'{type(sampler).__name__} cannot start at iteration {self._iter}, so the data '
+                'order after this resume differs from the uninterrupted run; use '
+                'ResumableInfiniteSampler'
             )
         # Made here, because it draws a seed for its workers: after the random state is restored, a
         # resumed run would be one draw ahead.

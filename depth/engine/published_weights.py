@@ -37,8 +37,8 @@ def weights_for_model(
     unknown = [name for name in options if name not in OPTIONS]
     if unknown or 'method' not in options:
         raise ConfigError(
-            f'load_published is dict(method=..., parts=[...]), got {dict(options)}; method is a name '
-            'that convert_official.py takes'
+            f'load_published is dict(method=..., parts=[...]), got {dict(options)}; method is a '
+            'name that convert_official.py takes'
         )
     method = options['method']
     state = weights
@@ -72,8 +72,8 @@ def _select_weights(
     published = {name: value for name, value in state.items() if name.startswith(prefixes)}
     untouched = {name: value for name, value in initial.items() if not name.startswith(prefixes)}
     print_log(
-        f'{len(published)} weights below {", ".join(prefixes)} come from {source}; {len(untouched)} others keep '
-        'their start',
+        f'{len(published)} weights below {", ".join(prefixes)} come from {source}; '
+        f'{len(untouched)} others keep their start',
         logger='current',
     )
     return untouched | published

@@ -78,7 +78,8 @@ def restore_optimization(
     if schedulers:
         rate = wrapper.optimizer.param_groups[0]['lr']
         logger.warning(
-            f'resume: the schedule of the config goes on at iteration {iteration}, learning rate {rate:.4g}'
+            f'resume: the schedule of the config goes on at iteration {iteration}, learning rate '
+            f'{rate:.4g}'
         )
 
 
@@ -112,7 +113,10 @@ def _find_misfit(optimizer: Optimizer, saved: Mapping, saved_kind: str | None) -
         for name in ('exp_avg', 'momentum_buffer'):
             value = state.get(name)
             if isinstance(value, Tensor) and value.shape != parameter.shape:
-                return f'the parameters of the config are in another order than those of the checkpoint ({kind})'
+                return (
+                    'the parameters of the config are in another order than those of the '
+                    f'checkpoint ({kind})'
+                )
     return None
 
 

@@ -144,8 +144,9 @@ class DepthRunner(Runner):
             torch.backends.cuda.matmul.allow_tf32 = tf32
             torch.backends.cudnn.allow_tf32 = tf32
         super().setup_env(env_cfg)
-        # mmengine names logger, message hub and log folder by the second: two runs of one process in one
-        # second would share them. The processes of a run start from one time and count alike.
+        # mmengine names logger, message hub and log folder by the second: two runs of one process
+        # in one second would share them. The processes of a run start from one time and count
+        # alike.
         while self._timestamp in _used_timestamps:
             following = datetime.strptime(self._timestamp, _TIMESTAMP_FORMAT) + timedelta(seconds=1)
             self._timestamp = following.strftime(_TIMESTAMP_FORMAT)

@@ -25,7 +25,8 @@ from depth.shipped_configs import PACKAGE, shipped_root
 from .custom_modules import make_projects_importable
 from .errors import ConfigError
 
-# Code that a checkpoint may import: the package and the shipped projects, wherever they are installed.
+# Code that a checkpoint may import: the package and the shipped projects, wherever they are
+# installed.
 _OWN_FOLDERS = (PACKAGE, shipped_root() / 'projects')
 _OWN_PACKAGES = ('depth', 'projects')
 _OWN_SCOPES = ('depth', 'mmengine')
@@ -268,8 +269,8 @@ def _belongs_to_toolbox(name: str) -> bool:
     """Return whether importing a dotted name would only run files of the toolbox and its projects."""
     if not _DOTTED.fullmatch(name) or name.split('.')[0] not in _OWN_PACKAGES:
         return False
-    # ``projects`` is a namespace package: any folder of that name on the import path adds modules to
-    # it. So each level is looked up as an import would, without importing it.
+    # ``projects`` is a namespace package: any folder of that name on the import path adds modules
+    # to it. So each level is looked up as an import would, without importing it.
     full_name, search_path = '', None
     for level in name.split('.'):
         full_name = f'{full_name}.{level}' if full_name else level

@@ -128,8 +128,8 @@ def check_resumable(checkpoint: dict, source: str | Path) -> None:
     """
     if 'optimizer' not in checkpoint:
         raise ValueError(
-            f'{source} holds weights only and cannot be resumed from; resume from an iter_N.pth, or start a new '
-            'run from these weights with --cfg-options load_from=...'
+            f'{source} holds weights only and cannot be resumed from; resume from an iter_N.pth, '
+            'or start a new run from these weights with --cfg-options load_from=...'
         )
 
 
@@ -168,8 +168,8 @@ def _identify(start: TrainingRun, source: str | None) -> TrainingRun | None:
         run_id = run_ids[0]
     elif len(run_ids) > 1:
         raise ValueError(
-            f'{start.work_dir} holds checkpoints of {len(run_ids)} runs ({", ".join(run_ids)}) and no {RUN_FILE} that '
-            'says which one owns it; name the checkpoint: --resume FILE'
+            f'{start.work_dir} holds checkpoints of {len(run_ids)} runs ({", ".join(run_ids)}) and '
+            f'no {RUN_FILE} that says which one owns it; name the checkpoint: --resume FILE'
         )
     run = TrainingRun(start.work_dir, run_id or start.id, start.config, start.sections, start.host)
     if run_id is None:
@@ -190,8 +190,8 @@ def _source_of_run(run: TrainingRun, source: str | None) -> str | None:
         run_id = (checkpoint.get('meta') or {}).get('run_id')
         if run_id not in (None, run.id):
             raise ValueError(
-                f'{source} belongs to the run {run_id}, but {run.work_dir} to the run {run.id}; resume it with a '
-                '--work-dir of its own'
+                f'{source} belongs to the run {run_id}, but {run.work_dir} to the run {run.id}; '
+                'resume it with a --work-dir of its own'
             )
         if run_id is None and Path(source).name not in run.adopted:
             run.adopted.append(Path(source).name)

@@ -75,7 +75,8 @@ class WorkDirLock:
             self._create()  # the file was deleted
         elif holder.get('token') != self.owner['token']:
             raise WorkDirInUseError(
-                f'{_refusal(self.path, holder)}. It took over while this run stood still; this one stops'
+                f'{_refusal(self.path, holder)}. It took over while this run stood still; this one '
+                'stops'
             )
 
     def release(self) -> None:
@@ -184,9 +185,10 @@ def abandonment(holder: dict, path: Path) -> str | None:
 
 def _refusal(path: Path, holder: dict) -> str:
     return (
-        f'{path.parent} is in use: {_name(holder)} trains there. Choose another --work-dir or end that run first. '
-        f'(If it is gone for certain: its lock is taken over {STALE_AFTER / 60:.0f} minutes after its last sign of '
-        f'life, or at once when {path} is deleted)'
+        f'{path.parent} is in use: {_name(holder)} trains there. Choose another --work-dir or end '
+        'that run first. (If it is gone for certain: its lock is taken over '
+        f'{STALE_AFTER / 60:.0f} minutes after its last sign of life, or at once when {path} is '
+        'deleted)'
     )
 
 

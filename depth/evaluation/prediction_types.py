@@ -45,7 +45,8 @@ _MEANINGS = {
     PredictionType.AFFINE_INVARIANT: 'depth up to a factor and an offset an image',
     PredictionType.INVERSE_DEPTH: 'inverse depth in 1/m',
     PredictionType.DISPARITY: 'inverse depth up to a factor an image',
-    PredictionType.AFFINE_INVARIANT_DISPARITY: 'inverse depth up to a factor and an offset an image',
+    PredictionType.AFFINE_INVARIANT_DISPARITY: 'inverse depth up to a factor and an offset an '
+    'image',
 }
 
 

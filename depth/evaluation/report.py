@@ -95,7 +95,10 @@ class ProtocolResult:
         if self.calibration:
             text += f'\n{self.calibration}'
         if protocol.tta not in ('any', self.tta) and self.tta != 'unknown':
-            text += f'\npublished numbers have test-time augmentation: {TTAS[protocol.tta]}; here: {self.tta}'
+            text += (
+                f'\npublished numbers have test-time augmentation: {TTAS[protocol.tta]}; here: '
+                f'{self.tta}'
+            )
         return text
 
 

@@ -44,7 +44,8 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
         super().__init__(non_blocking=True)
         if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
             raise ValueError(
-                f'DepthDataPreprocessor: mean and std are three numbers each, std above 0, got {mean} and {std}'
+                'DepthDataPreprocessor: mean and std are three numbers each, std above 0, got '
+                f'{mean} and {std}'
             )
         if pad_size_divisor < 1:
             raise ValueError(

@@ -251,7 +251,8 @@ def _check_shapes(
     actual = (locations.shape[0], locations.shape[2], locations.shape[3])
     if actual != expected:
         raise ValueError(
-            f'sampling_locations are for (images, heads, levels) {actual}, value and levels for {expected}'
+            f'sampling_locations are for (images, heads, levels) {actual}, value and levels for '
+            f'{expected}'
         )
 
 
@@ -262,5 +263,6 @@ def _check_references(references: Tensor, offsets: Tensor) -> None:
         if fits and references.shape[1] == queries and references.shape[3] == 2:
             return
     raise ValueError(
-        f'reference_points must be ({images} or 1, {queries}, {levels} or 1, 2), got {tuple(references.shape)}'
+        f'reference_points must be ({images} or 1, {queries}, {levels} or 1, 2), got '
+        f'{tuple(references.shape)}'
     )

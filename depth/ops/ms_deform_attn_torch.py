@@ -57,7 +57,8 @@ def _forward_op(value: Tensor, sides: list[int], locations: Tensor, weights: Ten
     mutates_args=(),
     # Written out because torch 2.4 cannot read it off list[int].
     schema=(
-        '(Tensor grad, Tensor value, int[] sides, Tensor locations, Tensor weights) -> (Tensor, Tensor, Tensor)'
+        '(Tensor grad, Tensor value, int[] sides, Tensor locations, Tensor weights) -> (Tensor, '
+        'Tensor, Tensor)'
     ),
 )
 def _backward_op(

@@ -81,7 +81,8 @@ def _forward_op(value: Tensor, sides: list[int], locations: Tensor, weights: Ten
     'depth::ms_deform_attn_triton_backward',
     mutates_args=(),
     schema=(
-        '(Tensor grad, Tensor value, int[] sides, Tensor locations, Tensor weights) -> (Tensor, Tensor, Tensor)'
+        '(Tensor grad, Tensor value, int[] sides, Tensor locations, Tensor weights) -> (Tensor, '
+        'Tensor, Tensor)'
     ),
 )
 def _backward_op(
@@ -111,8 +112,8 @@ def _fused_forward_op(
     'depth::deformable_attention_triton_backward',
     mutates_args=(),
     schema=(
-        '(Tensor grad, Tensor value, int[] sides, Tensor references, Tensor offsets, Tensor logits, '
-        'Tensor output) -> (Tensor, Tensor, Tensor)'
+        '(Tensor grad, Tensor value, int[] sides, Tensor references, Tensor offsets, Tensor '
+        'logits, Tensor output) -> (Tensor, Tensor, Tensor)'
     ),
 )
 def _fused_backward_op(

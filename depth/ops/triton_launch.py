@@ -42,7 +42,10 @@ def unsupported_reason(value: Tensor) -> str | None:
     major, minor = triton.__version__.split('.')[:2]
     if (int(major), int(minor)) < OLDEST_TRITON:
         oldest = '.'.join(map(str, OLDEST_TRITON))
-        return f'the kernels were checked with Triton {oldest} and newer, Triton {triton.__version__} is installed'
+        return (
+            f'the kernels were checked with Triton {oldest} and newer, Triton {triton.__version__} '
+            'is installed'
+        )
     if os.environ.get('TRITON_INTERPRET') != '1':
         if not value.is_cuda:
             return f'Triton needs a CUDA device, value is on {value.device}'
@@ -53,7 +56,10 @@ def unsupported_reason(value: Tensor) -> str | None:
     if size < 16 or size > 128 or size & (size - 1):  # tl.arange takes powers of two
         return f'the size of a head must be 16, 32, 64 or 128, it is {size}'
     if value.shape[1] * value.shape[2] * size >= 1 << 31:
-        return f'an image has {value.shape[1] * value.shape[2] * size} values, the kernels count to 2^31'
+        return (
+            f'an image has {value.shape[1] * value.shape[2] * size} values, the kernels count to '
+            '2^31'
+        )
     return None
 
 

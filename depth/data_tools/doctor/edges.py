@@ -158,7 +158,8 @@ def wrong_pairs(split: Split, scores: list[EdgeScores]) -> Iterator[Finding]:
         'error',
         'pair',
         split.name,
-        f'{MEANINGS[name]}: edges correlate {own_score + gain:.2f} instead of {own_score:.2f}, over {count} images',
+        f'{MEANINGS[name]}: edges correlate {own_score + gain:.2f} instead of {own_score:.2f}, '
+        f'over {count} images',
         FLIP_REMEDY if name in FLIPS else SHIFT_REMEDY,
         len(better),
         shorten(better),
@@ -184,7 +185,8 @@ def _unrelated_pairs(split: Split, scores: list[EdgeScores]) -> Iterator[Finding
             'warning',
             'pair',
             split.name,
-            f'the depth maps fit their images no better than other maps do: edges correlate {own_score:.2f}',
+            'the depth maps fit their images no better than other maps do: edges correlate '
+            f'{own_score:.2f}',
             'look at some pairs with tools/analysis_tools/browse_dataset.py; the list may be '
             'shuffled',
             len(dense),

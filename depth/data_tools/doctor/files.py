@@ -9,12 +9,18 @@ from .probe import OTHER_FILES, FileProbe, FileRole, Record
 from .report import Finding, shorten
 
 DAMAGES = {'empty': 'empty', 'truncated': 'cut off', 'unreadable': 'unreadable'}
-COPY_AGAIN = 'copy or unpack these files again; tools/dataset_converters/prepare.py checks archives by size and hash'
+COPY_AGAIN = (
+    'copy or unpack these files again; tools/dataset_converters/prepare.py checks archives by size '
+    'and hash'
+)
 
 
 def missing_files(split: Split, records: list[Record]) -> Iterator[Finding]:
     """Find listed files that are not there."""
-    compare = f'compare data_root, data_prefix and {split.ann_file or "the folders"} with docs/dataset_prepare.md'
+    compare = (
+        f'compare data_root, data_prefix and {split.ann_file or "the folders"} with '
+        'docs/dataset_prepare.md'
+    )
     for role, probes in _group_probes(split, records):
         missing = [probe.path for probe in probes if probe.fault == 'missing']
         if missing:
@@ -63,7 +69,10 @@ def size_mismatches(split: Split, records: list[Record]) -> Iterator[Finding]:
             sizes = f'{_format_size(depth.size)}, its image {_format_size(image.size)}'
             mismatches.append(f'{depth.path}: {sizes}')
     if mismatches:
-        advice = 'each pixel needs its own depth: take the depth map that belongs to the image, do not resize it'
+        advice = (
+            'each pixel needs its own depth: take the depth map that belongs to the image, do not '
+            'resize it'
+        )
         message = (
             f'of another size than their images: {len(mismatches)} of {len(records)} depth maps'
         )
@@ -77,7 +86,10 @@ def shallow_depth(split: Split, records: list[Record]) -> Iterator[Finding]:
     # 8 bits of any unit leave 255 steps: 4 cm over 10 m, or 31 cm over 80 m.
     shallow = [record.depth.path for record in records if record.depth and record.depth.bits == 8]
     if shallow:
-        advice = 'take the original 16-bit files; a picture that was converted to 8 bits has lost its metres'
+        advice = (
+            'take the original 16-bit files; a picture that was converted to 8 bits has lost its '
+            'metres'
+        )
         message = f'8 bits: {len(shallow)} of {len(records)} depth maps'
         yield Finding('error', 'bits', split.name, message, advice, len(shallow), shorten(shallow))
 
@@ -114,7 +126,10 @@ def wrong_marker(split: Split, records: list[Record]) -> Iterator[Finding]:
         advice = (
             f'remove {split.marker["path"]} if these are measured data; otherwise render them again'
         )
-        message = f'{split.marker["path"]} says that the data are rendered, names or sizes say that they are not'
+        message = (
+            f'{split.marker["path"]} says that the data are rendered, names or sizes say that they '
+            'are not'
+        )
         yield Finding('warning', 'listing', split.name, message, advice, len(records))
 
 

@@ -145,7 +145,10 @@ def _in_two_splits(
     is_leak = [roles[name] for name in names].count('train') == 1
     advice = 'the images weigh twice; leave them out of one of the lists if that is not meant'
     if is_leak:
-        advice = 'a model must not be scored on images it was trained on: take them out of one of the lists'
+        advice = (
+            'a model must not be scored on images it was trained on: take them out of one of the '
+            'lists'
+        )
     kind, severity = ('leak', 'error') if is_leak else ('duplicate', 'warning')
     where = ', '.join(names)
     return Finding(

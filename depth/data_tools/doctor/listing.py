@@ -241,7 +241,8 @@ def labels_without_metres(split: Split) -> Iterator[Finding]:
         'labels',
         split.name,
         f'label_type is {split.label_type!r}: the labels {meaning}, the values above are as stored',
-        'scale, depth range, typical depth and height of the camera do not apply and are not checked',
+        'scale, depth range, typical depth and height of the camera do not apply and are not '
+        'checked',
         len(split.samples),
     )
 
@@ -272,7 +273,8 @@ def split_count(split: Split) -> Iterator[Finding]:
             'note',
             'count',
             split.name,
-            f'{split.ann_file} has the published number of lines but is not the published file byte for byte',
+            f'{split.ann_file} has the published number of lines but is not the published file '
+            'byte for byte',
             'harmless if only the line ends or the order differ; prepare.py fetches the published '
             'file',
         )

@@ -139,7 +139,10 @@ def _floor_fault(measured: list[Record], factor: float) -> tuple[str, str] | Non
     distance = float(np.median(distances)) * factor
     if low <= distance <= high:
         return None
-    words = f'the camera would be {distance:.3g} m above the floor, where it is held at {low:.3g} to {high:.3g} m'
+    words = (
+        f'the camera would be {distance:.3g} m above the floor, where it is held at {low:.3g} to '
+        f'{high:.3g} m'
+    )
     return 'warning', words
 
 
@@ -283,7 +286,8 @@ def beyond_range(split: Split, records: list[Record]) -> Iterator[Finding]:
             'warning',
             'range',
             split.name,
-            f'{share:.0%} of the ground truth lies beyond max_depth = {split.max_depth:g} m and does not count',
+            f'{share:.0%} of the ground truth lies beyond max_depth = {split.max_depth:g} m and '
+            'does not count',
             'raise max_depth if that depth is meant to be learnt',
             len(shares),
         )
@@ -359,7 +363,10 @@ def _scale_advice(split: Split, measured: list[Record]) -> str:
     """Return what to do about a wrong scale; another ``depth_scale`` only where all that is known goes with it."""
     sample = measured[0].sample
     if has_own_unit(sample):
-        return 'the reader of this data set knows its unit, so these are other files than the released ones'
+        return (
+            'the reader of this data set knows its unit, so these are other files than the '
+            'released ones'
+        )
     suffixes = {Path(record.sample['depth_path']).suffix.lower() for record in measured}
     if suffixes <= set(FLOAT_SUFFIXES):
         return (

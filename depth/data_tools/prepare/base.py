@@ -300,7 +300,8 @@ def count_listed_pairs(path: Path, root: Path) -> str:
     lines = path.read_text(encoding='utf-8').splitlines()
     count = 0
     for line in lines:
-        # The published NYU list has paths that begin with a slash, which `/` would take as absolute.
+        # The published NYU list has paths that begin with a slash, which `/` would take as
+        # absolute.
         paths = [root / name.lstrip('/') for name in line.split()[:2]]
         count += all(path.is_file() for path in paths)
     return f'{path}: {count} of {len(lines)} pairs are there'

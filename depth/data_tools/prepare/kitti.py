@@ -257,7 +257,8 @@ def write_jpeg(source: BinaryIO, target: Path) -> Path:
         raise ValueError(
             f'the image for {target} cannot be decoded; delete the archive and fetch it again'
         )
-    # 4:2:0, OpenCV's default, spelt out: the published conversion used ImageMagick with 2x2,1x1,1x1.
+    # 4:2:0, OpenCV's default, spelt out: the published conversion used ImageMagick with
+    # 2x2,1x1,1x1.
     settings = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     settings += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420]
     write_atomically(target, cv2.imencode('.jpg', img, settings)[1].tobytes())

@@ -115,8 +115,8 @@ class NYUPreparer(Preparer):
         if not lines:
             raise FileNotFoundError(
                 f'{self.root} holds no synchronised frames SCENE_NNNN/rgb_N.jpg and '
-                'sync_depth_N.png; put them there first, as the toolbox of the data set or sync.zip '
-                'has them'
+                'sync_depth_N.png; put them there first, as the toolbox of the data set or '
+                'sync.zip has them'
             )
         target = self.root / 'nyu_raw_train.txt'
         write_atomically(target, '\n'.join(lines) + '\n')

@@ -107,7 +107,8 @@ def render_layout(
     root.mkdir(parents=True, exist_ok=True)
     # The marker comes first: files of an interrupted run are already known as rendered.
     content = dict(
-        note='rendered scenes in the layout of a real data set; results on them are no results on it',
+        note='rendered scenes in the layout of a real data set; results on them are no results on '
+        'it',
         layout=type(layout).__name__,
         world=layout.world,
         seed=layout.seed,

@@ -321,9 +321,9 @@ class LoadDepth(BaseTransform):
             ) from error
         if depth.shape != tuple(results['img'].shape[:2]):
             raise ValueError(
-                f'depth map {results["depth_path"]} has size {depth.shape[1]}x{depth.shape[0]}, its '
-                f'image {results["img_path"]} {results["img"].shape[1]}x{results["img"].shape[0]}; '
-                'they must be equal',
+                f'depth map {results["depth_path"]} has size {depth.shape[1]}x{depth.shape[0]}, '
+                f'its image {results["img_path"]} '
+                f'{results["img"].shape[1]}x{results["img"].shape[0]}; they must be equal',
             )
         if not has_own_unit(results):
             self._check_scale(depth, results)
@@ -341,8 +341,8 @@ class LoadDepth(BaseTransform):
         median, far = float(np.median(valid)), results['max_depth']
         if not far / 500 <= median <= 2 * far:
             raise ValueError(
-                f'depth map {results["depth_path"]}: its median depth of {median:.4g} m does not go '
-                f'with a range up to {far:g} m; depth_scale={results["depth_scale"]:g} (stored '
+                f'depth map {results["depth_path"]}: its median depth of {median:.4g} m does not '
+                f'go with a range up to {far:g} m; depth_scale={results["depth_scale"]:g} (stored '
                 'integers per metre) is probably wrong, it is 1000 for millimetres and 256 for '
                 'KITTI',
             )

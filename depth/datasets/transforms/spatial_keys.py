@@ -137,8 +137,8 @@ def crop(results: dict, top: int, left: int, height: int, width: int, transform:
     follows_image = _ground_truth_shape(results) == shape
     if not follows_image and _has_ground_truth(items):
         raise ValueError(
-            f'{transform}: {_name(results)} was resized to {_size(shape)}, its ground truth was not '
-            f'({_size(_ground_truth_shape(results))}), so one window does not fit both; put '
+            f'{transform}: {_name(results)} was resized to {_size(shape)}, its ground truth was '
+            f'not ({_size(_ground_truth_shape(results))}), so one window does not fit both; put '
             f'{transform} in front of the resize, or resize both (Resize with resize_depth=True)',
         )
     shift = np.array([[1.0, 0.0, -left], [0.0, 1.0, -top], [0.0, 0.0, 1.0]])
@@ -192,8 +192,8 @@ def rotate(results: dict, angle: float, transform: str) -> dict:
     for key, rule in _spatial_items(results, transform):
         if not rule.rotates:
             raise ValueError(
-                f'{transform}: {key} of {_name(results)} cannot be rotated; PairFromScene, in front '
-                'of it, makes a pair that can',
+                f'{transform}: {key} of {_name(results)} cannot be rotated; PairFromScene, in '
+                'front of it, makes a pair that can',
             )
         shape = _grid_shape(results, key, rule)
         moved = matrix

@@ -52,8 +52,8 @@ class LoadPair(LoadImage):
         if results['other_img'].shape != results['img'].shape:
             raise ValueError(
                 f'{results["img_path"]} is {results["img"].shape[:2]} but its other view '
-                f'{results["other_img_path"]} is {results["other_img"].shape[:2]}; a rectified pair '
-                'has one size',
+                f'{results["other_img_path"]} is {results["other_img"].shape[:2]}; a rectified '
+                'pair has one size',
             )
         if results.get('cam_intrinsic') is not None:
             # Rectified views have one camera unless the data set says otherwise.

@@ -10,8 +10,8 @@ from torch import Tensor
 from .state import PublishedFile, PublishedState, register_converter
 
 _WEIGHTS_V2 = (
-    'Small: Apache-2.0; Base, Large, Giant: CC-BY-NC-4.0 (non-commercial); no statement of their own '
-    'for the six metric models'
+    'Small: Apache-2.0; Base, Large, Giant: CC-BY-NC-4.0 (non-commercial); no statement of their '
+    'own for the six metric models'
 )
 _FILES_V2 = {}
 for _size in ('vits', 'vitb', 'vitl', 'vitg'):
@@ -106,7 +106,8 @@ def convert_dinov2(state: PublishedState, prefix: str) -> dict[str, Tensor]:
     return state.take_all(prefix, rename)
 
 
-# Published levels count from the finest, fusion blocks ("refinenet") likewise; ours run coarse to fine.
+# Published levels count from the finest, fusion blocks ("refinenet") likewise; ours run coarse to
+# fine.
 _DECODER_RULES = (
     (r'^(projects|resize_layers)\.', r'pyramid.\1.'),
     (r'^scratch\.output_conv1\.', 'conv.'),

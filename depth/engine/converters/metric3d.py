@@ -114,7 +114,8 @@ def _convert_v2(state: PublishedState, encoder: str, decoder: str) -> dict[str, 
     state.drop(rf'^{re.escape(encoder)}mask_token$')
     state.drop(rf'^{re.escape(decoder)}context_feature_encoder\..*\.norm3\.')
     if state.names(f'{encoder}blocks.0.0.mlp.w12.'):
-        # giant2 takes four blocks without the encoder's last norm, which its file holds all the same.
+        # giant2 takes four blocks without the encoder's last norm, which its file holds all the
+        # same.
         state.drop(rf'^{re.escape(encoder)}norm\.')
     position = state.take(f'{encoder}pos_embed')
     class_token = state.take(f'{encoder}cls_token')

@@ -120,7 +120,8 @@ class PublishedState:
         """
         if self._unused:
             raise ValueError(
-                f'{self.source} has {len(self._unused)} entries that nothing here uses: {list_names(self._unused)}'
+                f'{self.source} has {len(self._unused)} entries that nothing here uses: '
+                f'{list_names(self._unused)}'
             )
 
 

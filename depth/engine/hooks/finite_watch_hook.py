@@ -86,7 +86,8 @@ class FiniteWatchHook(Hook):
     ) -> None:
         if not 1 <= check_interval <= LONGEST_INTERVAL:
             raise ValueError(
-                f'FiniteWatchHook.check_interval is 1 to {LONGEST_INTERVAL} iterations, got {check_interval!r}'
+                f'FiniteWatchHook.check_interval is 1 to {LONGEST_INTERVAL} iterations, got '
+                f'{check_interval!r}'
             )
         for name, value in (('max_consecutive', max_consecutive), ('max_overflows', max_overflows)):
             if not value >= 1:
@@ -102,8 +103,9 @@ class FiniteWatchHook(Hook):
         """Put the guard into the optimizer wrapper."""
         if not isinstance(runner.optim_wrapper, GuardedStep):
             runner.logger.warning(
-                f'FiniteWatchHook: {type(runner.optim_wrapper).__name__} has no guarded step, so nobody watches over '
-                'losses and gradients; use OptimWrapper or AmpOptimWrapper of this toolbox'
+                f'FiniteWatchHook: {type(runner.optim_wrapper).__name__} has no guarded step, so '
+                'nobody watches over losses and gradients; use OptimWrapper or AmpOptimWrapper of '
+                'this toolbox'
             )
             return
         limit = self.max_consecutive if self.skip else 1
@@ -173,9 +175,10 @@ class FiniteWatchHook(Hook):
         for name, value in checkpoint['state_dict'].items():
             if value.is_floating_point() and not bool(value.isfinite().all()):
                 raise NonFiniteError(
-                    f'iteration {runner.iter + 1}: the weight {name} is not finite, so no checkpoint is written; '
-                    f'{_last_checkpoint(runner)}. Lower the learning rate or clip gradients '
-                    '(--cfg-options optim_wrapper.optimizer.lr=... optim_wrapper.clip_grad.max_norm=...)'
+                    f'iteration {runner.iter + 1}: the weight {name} is not finite, so no '
+                    f'checkpoint is written; {_last_checkpoint(runner)}. Lower the learning rate '
+                    'or clip gradients (--cfg-options optim_wrapper.optimizer.lr=... '
+                    'optim_wrapper.clip_grad.max_norm=...)'
                 )
 
     def check(self, runner: Runner) -> None:
@@ -223,9 +226,9 @@ class FiniteWatchHook(Hook):
         window = self._window(index)
         paths = [path for record in window for path in image_paths(_batch(runner, record))]
         runner.logger.warning(
-            f'iteration {window[-1].iteration + 1}: loss or gradient is not finite, the step was skipped ({skipped} so '
-            f'far; the training stops after {self.max_consecutive} in a row). {_numbers(window)}; samples: '
-            f'{", ".join(paths)}'
+            f'iteration {window[-1].iteration + 1}: loss or gradient is not finite, the step was '
+            f'skipped ({skipped} so far; the training stops after {self.max_consecutive} in a '
+            f'row). {_numbers(window)}; samples: {", ".join(paths)}'
         )
 
     def _stop(self, runner: Runner, index: int) -> None:
@@ -345,8 +348,8 @@ def _message(runner: Runner, entry: dict, skips: bool) -> str:
         or 'nothing, so the cause is chance (nondeterministic kernels) or another process'
     )
     lines = [
-        f'the training was stopped: loss or gradient of iteration {entry["iteration"]} is not finite'
-        + (', nor is that of the steps after it' if skips else ''),
+        f'the training was stopped: loss or gradient of iteration {entry["iteration"]} is not '
+        'finite' + (', nor is that of the steps after it' if skips else ''),
         f'  values: {entry["numbers"]}',
         f'  samples (process {entry["rank"]}): {", ".join(entry["paths"])}',
         f'  first not finite when the step was run again: {finding}',

@@ -173,10 +173,11 @@ class LearningWatchHook(Hook):
         for name, count in counts.items():
             if count >= FEWEST_SAMPLES:
                 raise NothingToLearnError(
-                    f'none of the {count} training samples of {name!r} so far has a valid depth, the last was '
-                    f'{example}. depth_scale{_scale(runner.train_dataloader.dataset, name)} turns stored integers into '
-                    'metres, stored zeros count as no ground truth; look at the data with '
-                    'python tools/analysis_tools/check_dataset.py CONFIG'
+                    f'none of the {count} training samples of {name!r} so far has a valid depth, '
+                    f'the last was {example}. '
+                    f'depth_scale{_scale(runner.train_dataloader.dataset, name)} turns stored '
+                    'integers into metres, stored zeros count as no ground truth; look at the data '
+                    'with python tools/analysis_tools/check_dataset.py CONFIG'
                 )
 
     def _shared_counts(self) -> tuple[dict[str, int], str | None]:
@@ -204,16 +205,17 @@ class LearningWatchHook(Hook):
             self._warn_once(
                 runner,
                 'loss',
-                f'the loss has been {float(losses[-1]):.6g} in all of the last {len(losses)} iterations: look at the '
-                'ground truth (valid pixels), at the loss and at the head (is its output constant?)',
+                f'the loss has been {float(losses[-1]):.6g} in all of the last {len(losses)} '
+                'iterations: look at the ground truth (valid pixels), at the loss and at the head '
+                '(is its output constant?)',
             )
         if _fingerprint(unwrap_model(runner)) == self.start:
             rates = {name: values[0] for name, values in runner.optim_wrapper.get_lr().items()}
             self._warn_once(
                 runner,
                 'weights',
-                f'no weight has changed in {self.still_after} iterations: look at the learning rate (now {rates}), at '
-                'frozen parameters and at skipped steps',
+                f'no weight has changed in {self.still_after} iterations: look at the learning '
+                f'rate (now {rates}), at frozen parameters and at skipped steps',
             )
 
     def _check_spread(self, runner: Runner, depth: Tensor, source: str) -> None:
@@ -223,9 +225,9 @@ class LearningWatchHook(Hook):
             self._warn_once(
                 runner,
                 'constant',
-                f'the prediction is {mean:.4g} m everywhere on {source} (standard deviation {spread:.2g} m): the head '
-                'is dead or saturated. Look at its last layer, start it with DepthBiasInitHook, lower the learning '
-                'rate',
+                f'the prediction is {mean:.4g} m everywhere on {source} (standard deviation '
+                f'{spread:.2g} m): the head is dead or saturated. Look at its last layer, start it '
+                'with DepthBiasInitHook, lower the learning rate',
             )
 
     def _is_baseline_due(self, runner: Runner) -> bool:
@@ -255,9 +257,10 @@ class LearningWatchHook(Hook):
             self._warn_once(
                 runner,
                 'baseline',
-                f'after {runner.iter} iterations abs_rel on the validation images is {error:.4g}, no better than '
-                f'{baseline:.4g} of the constant {constant:.4g} m: look at depth_scale of both sets, at the learning '
-                'rate, and at the pairs of image and depth (tools/analysis_tools/check_dataset.py)',
+                f'after {runner.iter} iterations abs_rel on the validation images is {error:.4g}, '
+                f'no better than {baseline:.4g} of the constant {constant:.4g} m: look at '
+                'depth_scale of both sets, at the learning rate, and at the pairs of image and '
+                'depth (tools/analysis_tools/check_dataset.py)',
             )
 
     def _warn_once(self, runner: Runner, topic: str, text: str) -> None:

@@ -42,8 +42,9 @@ class PredictionWriterHook(Hook):
             owner = self.owners.setdefault(name.casefold(), path)
             if owner != path:
                 raise ValueError(
-                    f'{self.out_dir / name}.png would be the prediction of both {owner} and {path}: their last six '
-                    'parts are the same; rename one of the folders, or test them apart into two folders'
+                    f'{self.out_dir / name}.png would be the prediction of both {owner} and '
+                    f'{path}: their last six parts are the same; rename one of the folders, or '
+                    'test them apart into two folders'
                 )
             save_depth_png(
                 self.out_dir / f'{name}.png',

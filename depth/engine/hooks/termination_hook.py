@@ -87,6 +87,7 @@ class TerminationHook(Hook):
                     break
             runner.exit_code = 128 + signum
             runner.logger.warning(
-                f'{signal.Signals(signum).name}: stopped after iteration {runner.iter}; continue with --resume auto'
+                f'{signal.Signals(signum).name}: stopped after iteration {runner.iter}; continue '
+                'with --resume auto'
             )
         self.stop_listening()

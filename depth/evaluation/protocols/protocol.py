@@ -25,7 +25,8 @@ TTAS = dict(
     any='as the model is configured',
     none='none',
     flip='mean with the mirrored image',
-    flip_ramps='mean with the mirrored image, 5 % of the columns at each border from one of the two',
+    flip_ramps='mean with the mirrored image, 5 % of the columns at each border from one of the '
+    'two',
 )
 
 
@@ -125,9 +126,15 @@ class Protocol:
             return
         alignment = ALIGNMENTS[self.alignment]
         if kind.ambiguity > alignment.freedom:
-            reason = f'this protocol fits too little ({alignment.meaning}), so the unknown part would count as error'
+            reason = (
+                f'this protocol fits too little ({alignment.meaning}), so the unknown part would '
+                'count as error'
+            )
         else:
-            reason = f'this protocol fits {alignment.meaning}, and an offset cannot be carried from one to the other'
+            reason = (
+                f'this protocol fits {alignment.meaning}, and an offset cannot be carried from one '
+                'to the other'
+            )
         accepted = [other.value for other in PredictionType if self.accepts(other)]
         raise ValueError(
             f'protocol {self.name} cannot score predictions of type {kind.value} ({kind.meaning}): '
@@ -294,7 +301,8 @@ class Protocol:
         """
         definition = {key: _plain(value) for key, value in asdict(self).items()}
         fingerprinted = {key: value for key, value in definition.items() if key != 'description'}
-        # `filled` was added later; without it the fingerprints of older protocols stay as they were.
+        # `filled` was added later; without it the fingerprints of older protocols stay as they
+        # were.
         if not self.filled:
             del fingerprinted['filled']
         return dict(definition, fingerprint=fingerprint(fingerprinted))
@@ -313,7 +321,8 @@ _VIEW_PHRASES = dict(
 _REQUIRED_VIEWS = dict(
     full='full frames',
     native='full frames with ground truth at their own size (LoadVelodyneDepth with size=None)',
-    kb_crop='the KB crop (KBCrop as the only geometric step: the bottom 352 rows, the central 1216 columns)',
+    kb_crop='the KB crop (KBCrop as the only geometric step: the bottom 352 rows, the central 1216 '
+    'columns)',
 )
 _OPTIONS = dict(
     strict=('both', 'near', 'far', 'none'),
@@ -346,8 +355,8 @@ def _finite_inverse(values: Tensor) -> Tensor:
     Values below a millionth of the map's largest, zero and negative ones included, count as that
     millionth.
     """
-    # An inverse depth of zero is infinitely far, but interpolation would make NaN of its neighbours.
-    # NaN, an impossible value, must not spread over the whole map through its maximum.
+    # An inverse depth of zero is infinitely far, but interpolation would make NaN of its
+    # neighbours. NaN, an impossible value, must not spread over the whole map through its maximum.
     floor = values.nan_to_num(0).amax(dim=(-2, -1), keepdim=True) * 1e-6
     return values.maximum(floor.clamp(min=1e-12)).reciprocal()
 

@@ -233,8 +233,8 @@ _AS_PUBLISHED = (
 )
 ZERO_SHOT = _AS_PUBLISHED + tuple(map(_corrected, _AS_PUBLISHED))
 
-# Depth Anything V2, metric: every pixel up to the far end, predictions neither clamped nor mirrored.
-# Its silog is sqrt(mean e^2 - 0.5 (mean e)^2); here it is KITTI's, as everywhere.
+# Depth Anything V2, metric: every pixel up to the far end, predictions neither clamped nor
+# mirrored. Its silog is sqrt(mean e^2 - 0.5 (mean e)^2); here it is KITTI's, as everywhere.
 DEPTH_ANYTHING = (
     Protocol(
         'depth_anything_v2_hypersim_20',

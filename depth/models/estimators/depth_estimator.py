@@ -143,7 +143,8 @@ class DepthEstimator(BaseModel):
         if data_samples is None or len(data_samples) != len(inputs):
             count = 'none' if data_samples is None else len(data_samples)
             raise ValueError(
-                f'mode {mode!r} needs one data sample an image: {len(inputs)} images, {count} samples'
+                f'mode {mode!r} needs one data sample an image: {len(inputs)} images, {count} '
+                'samples'
             )
         if mode == 'loss':
             return self.loss(inputs, data_samples)

@@ -65,11 +65,13 @@ class SelfSupervisedEstimator(DepthEstimator):
             )
         if self.test_cfg['resize_as'] not in ('inverse_depth', 'depth'):
             raise ValueError(
-                f"model.test_cfg.resize_as is 'inverse_depth' or 'depth', got {self.test_cfg['resize_as']!r}"
+                "model.test_cfg.resize_as is 'inverse_depth' or 'depth', got "
+                f'{self.test_cfg["resize_as"]!r}'
             )
         if prediction_type not in PREDICTION_TYPES:
             raise ValueError(
-                f'model.prediction_type is one of {", ".join(PREDICTION_TYPES)}, got {prediction_type!r}'
+                f'model.prediction_type is one of {", ".join(PREDICTION_TYPES)}, got '
+                f'{prediction_type!r}'
             )
         self.prediction_type = prediction_type
         self.view_loss = MODELS.build(view_loss or dict(type='ViewSynthesisLoss'))

@@ -46,7 +46,8 @@ class BaseDepthHead(BaseModule, metaclass=ABCMeta):
         super().__init__()
         if not 0 < min_depth < max_depth:
             raise ValueError(
-                f'{type(self).__name__}: need 0 < min_depth < max_depth, got {min_depth} and {max_depth}'
+                f'{type(self).__name__}: need 0 < min_depth < max_depth, got {min_depth} and '
+                f'{max_depth}'
             )
         self.min_depth, self.max_depth = float(min_depth), float(max_depth)
         self.align_corners = align_corners

@@ -201,7 +201,8 @@ class BTSHead(RegressionHead):
     ) -> None:
         if len(in_channels) != 5:
             raise ValueError(
-                f'BTSHead: in_channels must name five levels, strides 2 to 32, got {list(in_channels)}'
+                'BTSHead: in_channels must name five levels, strides 2 to 32, got '
+                f'{list(in_channels)}'
             )
         if num_features % 16 or num_features <= 0:
             raise ValueError(f'BTSHead: num_features is a multiple of 16, got {num_features}')

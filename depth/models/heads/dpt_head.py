@@ -41,7 +41,8 @@ class Reassemble(nn.Module):
             raise ValueError(f'readout is one of {", ".join(map(repr, READOUTS))}, got {readout!r}')
         if len(out_channels) != 4:
             raise ValueError(
-                f'DPT reassembles four blocks, got {len(out_channels)} entries in {list(out_channels)}'
+                f'DPT reassembles four blocks, got {len(out_channels)} entries in '
+                f'{list(out_channels)}'
             )
         self.readout = readout
         first, second, _, last = out_channels
@@ -223,7 +224,8 @@ class DPTHead(RegressionHead):
         """
         if any(isinstance(feat, Tensor) for feat in feats):
             raise ValueError(
-                'DPTHead: the backbone gives maps without class tokens, set backbone.class_token=True'
+                'DPTHead: the backbone gives maps without class tokens, set '
+                'backbone.class_token=True'
             )
         # Strides 4, 8, 16 and 32 of an image with 16x16 patches.
         maps = self.reassemble_blocks(feats)

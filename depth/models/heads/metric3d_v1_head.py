@@ -201,7 +201,8 @@ class Metric3DV1Head(BaseDepthHead):
         probs = self.bin_logits(feat).float().softmax(dim=1)
         depth = (probs * self.bin_centers).sum(dim=1, keepdim=True)
         count, _, height, width = depth.shape
-        # Counted in pixels of the feature map, not scaled to [0, 1]: the published weights expect it.
+        # Counted in pixels of the feature map, not scaled to [0, 1]: the published weights expect
+        # it.
         columns = torch.arange(width, device=depth.device, dtype=depth.dtype)
         rows = torch.arange(height, device=depth.device, dtype=depth.dtype)
         columns = columns.expand(count, 1, height, width)

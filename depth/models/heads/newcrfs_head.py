@@ -246,7 +246,8 @@ class NeWCRFsHead(RegressionHead):
             )
         if any(dim % heads or dim % 4 for dim, heads in zip(crf_dims, num_heads, strict=True)):
             raise ValueError(
-                f'NeWCRFsHead: crf_dims {list(crf_dims)} must be multiples of num_heads {list(num_heads)} and of 4'
+                f'NeWCRFsHead: crf_dims {list(crf_dims)} must be multiples of num_heads '
+                f'{list(num_heads)} and of 4'
             )
         self.in_channels = list(in_channels)
         # A coarser result arrives with a quarter of its channels, the pooled map as it is.

@@ -73,7 +73,8 @@ class MultiScaleDeformableAttention(nn.Module):
         super().__init__()
         if embed_dims % num_heads:
             raise ValueError(
-                f'deformable attention: num_heads={num_heads} does not divide embed_dims={embed_dims}'
+                f'deformable attention: num_heads={num_heads} does not divide '
+                f'embed_dims={embed_dims}'
             )
         self.num_heads, self.num_levels, self.num_points = num_heads, num_levels, num_points
         self.backend = 'auto'  # see depth.ops.select_backend; set for a model by the runner
@@ -127,7 +128,8 @@ class MultiScaleDeformableAttention(nn.Module):
         values = self.value_proj(value).view(
             batch, value.shape[1], self.num_heads, -1
         )  # (N, S, H, E / H)
-        # The softmax over levels and points is part of the operator, so kernels need not store weights.
+        # The softmax over levels and points is part of the operator, so kernels need not store
+        # weights.
         attended = deformable_attention(
             values, spatial_shapes, reference_points, offsets, logits, self.backend
         )  # (N, Q, E)

@@ -165,7 +165,8 @@ def _random_corners(flat_mask: Tensor, count: int) -> list[Tensor]:
     """Return three lists (N, count) of random distinct pixels, labelled ones (N, L) first."""
     corners = []
     for _ in range(3):
-        # Keys of labelled pixels are in [1, 2), all others in [0, 1): the largest are labelled ones.
+        # Keys of labelled pixels are in [1, 2), all others in [0, 1): the largest are labelled
+        # ones.
         keys = torch.rand(flat_mask.shape, device=flat_mask.device) + flat_mask
         corners.append(keys.topk(count, dim=1).indices)
     return corners

@@ -156,11 +156,13 @@ class DepthGradientRefinement(BaseModule):
         super().__init__()
         if not orders or not set(orders) <= set(ORDERS) or len(set(orders)) != len(orders):
             raise ValueError(
-                f'DepthGradientRefinement: orders are different ones of {ORDERS}, got {tuple(orders)}'
+                f'DepthGradientRefinement: orders are different ones of {ORDERS}, got '
+                f'{tuple(orders)}'
             )
         if recalibration not in RECALIBRATIONS:
             raise ValueError(
-                f'DepthGradientRefinement: recalibration is one of {RECALIBRATIONS}, got {recalibration!r}'
+                f'DepthGradientRefinement: recalibration is one of {RECALIBRATIONS}, got '
+                f'{recalibration!r}'
             )
         if not 0 <= start_level < len(in_channels):
             raise ValueError(
@@ -171,7 +173,8 @@ class DepthGradientRefinement(BaseModule):
         indivisible = [channels for channels in in_channels[start_level:] if channels % reduction]
         if indivisible:
             raise ValueError(
-                f'DepthGradientRefinement: channels must divide by reduction={reduction}, got {indivisible}'
+                f'DepthGradientRefinement: channels must divide by reduction={reduction}, got '
+                f'{indivisible}'
             )
         self.in_channels, self.out_channels = list(in_channels), list(in_channels)
         self.start_level = start_level
