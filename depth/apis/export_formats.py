@@ -52,18 +52,18 @@ def write_model(
         opset: ONNX operator set.
         metadata: From :func:`file_metadata`.
     """
-    buffer = io.BytesIO()
+    file = io.BytesIO()
     extra_files = {METADATA_FILE: json.dumps(metadata)}
     with _quiet_tracing(), exporting():
         if file_format == 'onnx':
-            _trace_to_onnx(network, arguments, is_dynamic, opset, buffer)
+            _trace_to_onnx(network, arguments, is_dynamic, opset, file)
         elif file_format == 'torchscript':
             traced = torch.jit.trace(network, arguments, check_trace=False)
-            torch.jit.save(traced, buffer, _extra_files=extra_files)
+            torch.jit.save(traced, file, _extra_files=extra_files)
         else:
             program = torch.export.export(network, arguments, strict=False)
-            torch.export.save(program, buffer, extra_files=extra_files)
-    content = buffer.getvalue()
+            torch.export.save(program, file, extra_files=extra_files)
+    content = file.getvalue()
     return _with_onnx_metadata(content, metadata) if file_format == 'onnx' else content
 
 
