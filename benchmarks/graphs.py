@@ -68,7 +68,15 @@ def _has_mask(function, args: tuple) -> bool:
 
 def run(spec: Spec, setting: Setting, progress: Callable[[str], None] = lambda text: None) -> dict:
     """Count graphs, breaks and reads of prediction, losses and a whole training step."""
-    model, inputs, samples = build_model(spec, setting)
+    cfg = setting.load(spec)
+    shape, batch_size = spec.shape or image_size(cfg, 'train_dataloader'), spec.batch_size or 2
+    model = MODELS.build(cfg.model)
+    classes = (cfg.model.get('decode_head') or {}).get('num_classes') or 1
+    batch = model.data_preprocessor(
+        scene_batch(cfg, shape, batch_size, scene_class=min(1, classes - 1)),
+        True,
+    )
+    inputs, samples = batch['inputs'], batch['data_samples']
     rows = []
     for name, mode, call in (
         ('prediction', False, lambda images: model.predict_depth(images, samples)),
@@ -90,17 +98,6 @@ def run(spec: Spec, setting: Setting, progress: Callable[[str], None] = lambda t
     progress('training step')
     rows.append(dict(setting='training step', reads=reads_of_a_step(spec, setting)))
     return dict(rows=rows, ratios=[])
-
-
-def build_model(spec: Spec, setting: Setting) -> tuple[nn.Module, torch.Tensor, list]:
-    """Return the model of a config, normalised images (N, 3, H, W) and samples for it."""
-    cfg = setting.load(spec)
-    shape, batch_size = spec.shape or image_size(cfg, 'train_dataloader'), spec.batch_size or 2
-    model = MODELS.build(cfg.model)
-    classes = (cfg.model.get('decode_head') or {}).get('num_classes') or 1
-    scenes = scene_batch(cfg, shape, batch_size, scene_class=min(1, classes - 1))
-    batch = model.data_preprocessor(scenes, True)
-    return model, batch['inputs'], batch['data_samples']
 
 
 def count_graphs(call: Callable[[torch.Tensor], object], inputs: torch.Tensor) -> dict[str, int]:
