@@ -66,8 +66,7 @@ class PseudoLabeler:
         self.is_metric = self.type in (PredictionType.METRIC, PredictionType.INVERSE_DEPTH)
         self.min_depth = self.max_depth = None
         if self.is_metric:
-            self.min_depth = getattr(model.decode_head, 'min_depth', None)
-            self.max_depth = getattr(model.decode_head, 'max_depth', None)
+            self.min_depth, self.max_depth = model.depth_range
         self.depth_scale = 65535.0
         if self.is_metric:
             is_near = self.max_depth is not None and self.max_depth <= MAX_MILLIMETRES

@@ -20,10 +20,18 @@ HAZE_RANGE = 60.0  # metres at which haze has taken 63 % of the colour
 LIDAR_ELEVATIONS = np.deg2rad(np.linspace(-2.0, 24.9, 64))
 
 
-def camera_matrix(world: str, image_size: tuple[int, int]) -> np.ndarray:
-    """Return the intrinsics (3, 3), in pixels, of a world's camera; pixel centres at integers."""
+def camera_matrix(
+    world: str, image_size: tuple[int, int], focal_share: float | None = None
+) -> np.ndarray:
+    """Return the intrinsics (3, 3), in pixels, of a world's camera; pixel centres at integers.
+
+    Args:
+        world: ``rooms`` or ``streets``.
+        image_size: (height, width) in pixels.
+        focal_share: Another focal length than the world's, as a share of the width.
+    """
     height, width = image_size
-    focal = FOCAL_SHARE[world] * width
+    focal = (FOCAL_SHARE[world] if focal_share is None else focal_share) * width
     return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
 
 

@@ -1,5 +1,7 @@
 """Protocols for any data set (least-squares fits), and for synthetic scenes and folders of images.
 
+Those of scenes and folders come twice, the second time with metrics by focal length.
+
 The fits are for predictions without scale, or without scale and offset. MiDaS
 (https://arxiv.org/abs/1907.01341) fits a factor and an offset in inverse depth, then caps the
 depth; depth that is known up to a factor and an offset is fitted in depth. The far end is 80 m
@@ -7,7 +9,10 @@ depth; depth that is known up to a factor and an offset is fitted in depth. The 
 shows in the protocol's name.
 """
 
+import dataclasses
+
 from ..alignment import ALIGNMENTS
+from ..focal_groups import FOCAL_EDGES
 from .protocol import Protocol
 
 
@@ -53,4 +58,20 @@ OWN_DATA = (
     Protocol(
         'folder', 'a folder of images, every measured pixel', 1e-3, 10.0, datasets=('folder',)
     ),
+)
+
+
+def _by_focal_length(protocol: Protocol, name: str) -> Protocol:
+    return dataclasses.replace(
+        protocol,
+        name=name,
+        description=f'{protocol.description}, and groups of focal lengths',
+        focal_edges=FOCAL_EDGES,
+    )
+
+
+FOCAL_LENGTHS = (
+    _by_focal_length(OWN_DATA[0], 'rooms_focal_10'),
+    _by_focal_length(OWN_DATA[1], 'streets_focal_80'),
+    _by_focal_length(OWN_DATA[2], 'folder_focal'),
 )

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..alignment import ALIGNMENTS, align
 from ..crops import CROPS
+from ..focal_groups import check_focal_edges, focal_share
 from ..functional import AVERAGES, LOG10S, SILOGS
 from ..prediction_types import PredictionType, get_prediction_type
 from ..views import VIEWS, View, scored_view
@@ -64,6 +65,9 @@ class Protocol:
         version: Grows whenever the definition changes.
         filled: Whether it takes ground truth whose holes an algorithm filled; other protocols
             refuse that.
+        focal_edges: Focal lengths in image widths between groups of images, each of which gets its
+            metrics, see ``depth.evaluation.focal_groups``; empty: no groups. Images then need a
+            camera.
     """
 
     name: str
@@ -89,6 +93,7 @@ class Protocol:
     tta: str = 'any'
     version: int = 1
     filled: bool = False
+    focal_edges: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -98,6 +103,8 @@ class Protocol:
         """
         if not 0 <= self.min_depth < self.max_depth:
             raise ValueError(f'protocol {self.name}: need 0 <= min_depth < max_depth, got {self}')
+        if self.focal_edges:
+            check_focal_edges(self.focal_edges)
         if self.clamp is not None and not 0 <= self.clamp[0] < self.clamp[1]:
             raise ValueError(
                 f'protocol {self.name}: clamp must be (near, far) in metres, got {self.clamp}'
@@ -139,11 +146,11 @@ class Protocol:
 
         Args:
             sample: With ``gt_depth`` (H, W) and, if there are, ``img_path``, ``crop_box``,
-                ``frame_shape`` and ``gt_filled``.
+                ``frame_shape``, ``ori_cam_intrinsic`` and ``gt_filled``.
 
         Raises:
             ValueError: If it is of another view, or filled where measured depth is scored, or the
-                other way round.
+                other way round, or has no camera where images are scored by focal length.
         """
         name = sample.get('img_path', 'a sample')
         gt_size = tuple(sample['gt_depth'].shape)
@@ -154,6 +161,11 @@ class Protocol:
                 f'but protocol {self.name} scores {_REQUIRED_VIEWS[self.view]}. '
                 "Change the pipeline or take another protocol; view='any' (--view any) scores it "
                 "nevertheless, which then shows in the protocol's name"
+            )
+        if self.focal_edges and focal_share(sample) is None:
+            raise ValueError(
+                f'{name} has no intrinsics, and protocol {self.name} scores images by focal length: '
+                'take a data set that has cameras (an intrinsics.json for a folder)'
             )
         if self.filled != bool(sample.get('gt_filled', False)):
             actual, required = ('measured', 'filled') if self.filled else ('filled', 'measured')
@@ -294,9 +306,12 @@ class Protocol:
         """
         definition = {key: _plain(value) for key, value in asdict(self).items()}
         fingerprinted = {key: value for key, value in definition.items() if key != 'description'}
-        # `filled` was added later; without it the fingerprints of older protocols stay as they were.
+        # Fields that were added later; without them the fingerprints of older protocols stay as
+        # they were.
         if not self.filled:
             del fingerprinted['filled']
+        if not self.focal_edges:
+            del fingerprinted['focal_edges']
         return dict(definition, fingerprint=fingerprint(fingerprinted))
 
 
