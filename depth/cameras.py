@@ -20,9 +20,7 @@ CAMERA_SOURCES = (
 
 def missing_camera(name: str) -> str:
     """Return the message for an image without a camera, of a method that needs one."""
-    return (
-        f'{name} has no intrinsics, and depth in metres needs the focal length: {CAMERA_SOURCES}'
-    )
+    return f'{name} has no intrinsics, and depth in metres needs the focal length: {CAMERA_SOURCES}'
 
 
 def pinhole_matrix(fx: object, fy: object, cx: object, cy: object, where: str) -> np.ndarray:

@@ -53,7 +53,8 @@ def build_parser() -> argparse.ArgumentParser:
         '--focal',
         type=float,
         metavar='SHARE',
-        help='focal length as a share of the width; with the same --seed the same scenes; by default 0.85 in rooms and 0.75 in streets',
+        help='focal length as a share of the width, 0.85 in rooms and 0.75 in streets by default; '
+        'the scenes stay the same',
     )
     return parser
 

@@ -92,6 +92,4 @@ def spreads(abs_rels: Sequence[float], errors: Sequence[float]) -> dict[str, flo
     mean = math.fsum(abs_rels) / len(abs_rels)
     # A perfect prediction has no spread, and no mean to divide by.
     focal_spread = (max(abs_rels) - min(abs_rels)) / mean if mean > 0 else 0.0
-    return dict(
-        focal_spread=focal_spread, scale_spread=(1 + max(errors)) / (1 + min(errors)) - 1
-    )
+    return dict(focal_spread=focal_spread, scale_spread=(1 + max(errors)) / (1 + min(errors)) - 1)

@@ -20,7 +20,9 @@ def room(share, size=(96, 128), index=3):
 
 
 def resized(scene, focal=108.8, **options):
-    results = dict(img=scene['img'], gt_depth=scene['gt_depth'], cam_intrinsic=scene['cam_intrinsic'])
+    results = dict(
+        img=scene['img'], gt_depth=scene['gt_depth'], cam_intrinsic=scene['cam_intrinsic']
+    )
     results['img_path'] = 'room.png'
     return ResizeToFocal(focal, **options).transform(results)
 
@@ -88,7 +90,7 @@ def test_an_image_without_a_possible_camera_is_named(value):
 
 @pytest.mark.parametrize('focal', [0, -1.0, float('inf')])
 def test_an_impossible_canonical_camera_is_refused(focal):
-    with pytest.raises(ValueError, match='ResizeToFocal.focal'):
+    with pytest.raises(ValueError, match=r'ResizeToFocal\.focal'):
         ResizeToFocal(focal)
 
 
@@ -101,9 +103,7 @@ def test_a_data_set_shows_every_scene_with_every_focal_length():
         expected = camera_matrix('rooms', (24, 32), SHARES[index % 3])
         np.testing.assert_array_equal(sample['cam_intrinsic'], expected)
         np.testing.assert_array_equal(sample['ori_cam_intrinsic'], expected)
-        direct = render_scene(
-            'rooms', 0, index // 3, 'test', (24, 32), noise=0, intrinsic=expected
-        )
+        direct = render_scene('rooms', 0, index // 3, 'test', (24, 32), noise=0, intrinsic=expected)
         assert np.array_equal(sample['gt_depth'], direct['gt_depth'])
     # The world's camera is the default: nothing of older configs changes.
     plain, same = SyntheticDataset(**options), SyntheticDataset(**options, focal_shares=[0.85])

@@ -105,7 +105,11 @@ def test_fingerprints_of_earlier_protocols_stay():
 
 @pytest.mark.parametrize(
     ('name', 'plain'),
-    [('rooms_focal_10', 'rooms_10'), ('streets_focal_80', 'streets_80'), ('folder_focal', 'folder')],
+    [
+        ('rooms_focal_10', 'rooms_10'),
+        ('streets_focal_80', 'streets_80'),
+        ('folder_focal', 'folder'),
+    ],
 )
 def test_the_family_scores_pixels_as_the_protocols_without_groups(name, plain):
     changes = dict(name=plain, focal_edges=(), description=PROTOCOLS[plain].description)
