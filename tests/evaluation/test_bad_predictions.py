@@ -25,7 +25,12 @@ def sample(value=None, kind='metric'):
     if value is not None:
         pred[::4] = value
     return dict(
-        pred_depth=pred, gt_depth=gt, img_path='b/7.png', dataset='nyu', prediction_type=kind
+        pred_depth=pred,
+        gt_depth=gt,
+        img_path='b/7.png',
+        dataset='nyu',
+        prediction_type=kind,
+        ori_cam_intrinsic=[[520.0, 0, 320], [0, 520, 240], [0, 0, 1]],
     )
 
 
