@@ -215,6 +215,9 @@ def test_other_models_do_not_look_at_cameras():
     ('camera', 'head', 'message'),
     [
         (dict(focal=0.0), {}, 'positive number of pixels'),
+        (dict(focal='500'), {}, "focal is a number of pixels, got '500'"),
+        (dict(focal=None), {}, 'needs focal'),
+        (dict(foca=100.0), {}, "no option 'foca', did you mean 'focal'"),
         (dict(focal_range=None), {}, 'needs focal_range'),
         (dict(focal_range=(200.0, 50.0)), {}, 'smallest, largest'),
         (dict(scaled='depth'), {}, "'labels' or 'output'"),

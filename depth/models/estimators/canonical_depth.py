@@ -22,6 +22,7 @@ from depth.structures import DepthDataSample
 from ..heads.base_depth_head import BaseDepthHead
 from ..layers.canonical_camera import CameraCheck, CanonicalCamera
 
+CANONICAL_OPTIONS = ('focal', 'focal_range', 'scaled')
 SCALED = ('labels', 'output')
 
 
@@ -54,6 +55,8 @@ class CanonicalDepth(CanonicalCamera):
         focal_range: Sequence[float] | None = None,
         scaled: str = 'labels',
     ) -> None:
+        if isinstance(focal, bool) or not isinstance(focal, int | float):
+            raise ValueError(f'model.canonical_camera.focal is a number of pixels, got {focal!r}')
         if scaled not in SCALED:
             raise ValueError(
                 f'model.canonical_camera.scaled is {" or ".join(map(repr, SCALED))}, got {scaled!r}'

@@ -15,7 +15,7 @@ from depth.structures import RELATIVE_FIELDS, DepthDataSample
 
 from ..backbones.fine_tuning import build_backbone, hold_frozen
 from ..layers.canonical_camera import CameraCheck
-from .canonical_depth import CanonicalDepth
+from .canonical_depth import CANONICAL_OPTIONS, CanonicalDepth
 from .feature_channels import check_feature_channels
 from .test_time import WindowCorner, mirrored_samples, shifted_samples, slide_inference
 
@@ -90,6 +90,12 @@ class DepthEstimator(BaseModel):
         self.neck = necks[-1] if necks else None
         self.canonical_camera: CanonicalDepth | None = None
         if canonical_camera is not None:
+            _check_options('canonical_camera', canonical_camera, CANONICAL_OPTIONS)
+            if canonical_camera.get('focal') is None:
+                raise ValueError(
+                    'model.canonical_camera needs focal, the focal length of the canonical camera '
+                    'in pixels'
+                )
             self.canonical_camera = CanonicalDepth(decode_head, **canonical_camera)
             decode_head = self.canonical_camera.head_config(decode_head)
         self.decode_head = self.build_head(decode_head)
