@@ -29,6 +29,8 @@ class SyntheticDataset(Dataset):
             them, from the same place, so that the data set has ``num_scenes`` images a focal
             length. By default that of the world's camera.
         pipeline: Transforms after rendering.
+        even_light: Rooms without the lamp near the camera, see
+            :func:`~depth.datasets.scenes.render_scene`.
         noise: Standard deviation of the sensor noise, as a share of full scale.
         stereo: Also render the view ``baseline`` metres to the right.
         lidar: Ground truth on 64 scan lines only.
@@ -52,6 +54,7 @@ class SyntheticDataset(Dataset):
         image_size: Sequence[int] = (96, 128),
         focal_shares: Sequence[float] | None = None,
         pipeline: Sequence[dict | Callable] = (),
+        even_light: bool = False,
         noise: float = 0.01,
         stereo: bool = False,
         lidar: bool = False,
@@ -78,6 +81,7 @@ class SyntheticDataset(Dataset):
             seed=seed,
             split=split,
             image_size=tuple(image_size),
+            even_light=even_light,
             noise=noise,
             stereo=stereo,
             lidar=lidar,

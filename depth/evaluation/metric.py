@@ -178,7 +178,8 @@ class DepthMetric(BaseMetric):
         pred = torch.stack([sample['pred_depth'] for sample in samples])  # (N, h, w)
         gt_depth = torch.stack([sample['gt_depth'] for sample in samples])  # (N, H, W)
         gt_depth = gt_depth.to(pred.device)
-        prepared = self.protocol.prepare(pred, gt_depth, kind)
+        limited = self.protocol.limit_view(gt_depth, samples)
+        prepared = self.protocol.prepare(pred, limited, kind)
         moments = {self.protocol.name: image_moments(self.protocol, self.pixel_metrics, prepared)}
         details = self._measure_details(*prepared)
         refusals: dict[str, str] = {}
@@ -187,7 +188,7 @@ class DepthMetric(BaseMetric):
                 if self.takes_all:
                     for sample in samples:
                         protocol.check_sample(sample)
-                prepared = protocol.prepare(pred, gt_depth, kind)
+                prepared = protocol.prepare(pred, protocol.limit_view(gt_depth, samples), kind)
             except ValueError as error:
                 if not self.takes_all:
                     raise

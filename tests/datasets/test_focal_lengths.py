@@ -112,6 +112,25 @@ def test_a_data_set_shows_every_scene_with_every_focal_length():
         SyntheticDataset(focal_shares=[0.85, 0])
 
 
+def test_an_evenly_lit_room_is_the_same_room_whose_brightness_tells_no_distance():
+    lamp, even = (
+        SyntheticDataset(
+            num_scenes=40, split='test', image_size=(24, 32), noise=0, even_light=even_light
+        )
+        for even_light in (False, True)
+    )
+    correlations = []
+    for dataset in (lamp, even):
+        brightness, distance = [], []
+        for index in range(40):
+            sample = dataset[index]
+            brightness.append(np.log(sample['img'].mean()))
+            distance.append(np.log(sample['gt_depth'].mean()))
+        correlations.append(np.corrcoef(brightness, distance)[0, 1])
+    assert np.array_equal(lamp[0]['gt_depth'], even[0]['gt_depth'])
+    assert correlations[0] < -0.5 and abs(correlations[1]) < 0.4
+
+
 def test_the_command_renders_the_same_rooms_with_another_focal_length(tmp_path):
     common = ['--num-scenes', '1', '--split', 'test', '--image-size', '24', '32']
     for name, options in (('world', []), ('tele', ['--focal', '1.2'])):

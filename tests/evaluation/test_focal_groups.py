@@ -33,7 +33,7 @@ def scored_sample(name, factor, focal, depth=2.0, width=10):
 
 
 def measure(samples, **options):
-    metric = DepthMetric(**dict(protocol='rooms_focal_10') | options)
+    metric = DepthMetric(**dict(protocol='folder_focal') | options)
     metric.process({}, samples)
     return metric.evaluate(len(samples)), metric
 
@@ -78,7 +78,7 @@ def test_images_without_ground_truth_that_counts_are_in_no_group():
 
 @pytest.mark.parametrize('focal', [None, 0.0, float('nan')])
 def test_an_image_without_a_camera_is_an_error(focal):
-    with pytest.raises(ValueError, match=r'b\.png has no intrinsics.*rooms_focal_10'):
+    with pytest.raises(ValueError, match=r'b\.png has no intrinsics.*folder_focal'):
         measure([scored_sample('a.png', 1.1, 6.0), scored_sample('b.png', 1.2, focal)])
 
 
@@ -112,8 +112,28 @@ def test_fingerprints_of_earlier_protocols_stay():
     ],
 )
 def test_the_family_scores_pixels_as_the_protocols_without_groups(name, plain):
-    changes = dict(name=plain, focal_edges=(), description=PROTOCOLS[plain].description)
+    changes = dict(
+        name=plain, focal_edges=(), half_view=(), description=PROTOCOLS[plain].description
+    )
     assert dataclasses.replace(PROTOCOLS[name], **changes) == PROTOCOLS[plain]
+
+
+def test_all_cameras_are_scored_on_the_same_rays():
+    protocol = dataclasses.replace(get_protocol('folder'), half_view=(0.4, 0.2))
+    gt_depth = torch.ones(2, 11, 21)
+    cameras = []
+    for focal in (10.0, 20.0):
+        cameras.append(dict(ori_cam_intrinsic=[[focal, 0, 10], [0, focal, 5], [0, 0, 1]]))
+    limited = protocol.limit_view(gt_depth, cameras)
+    # |column - 10| <= 0.4 focal, |row - 5| <= 0.2 focal
+    assert limited[0].sum() == (2 * 4 + 1) * (2 * 2 + 1)
+    assert limited[1].sum() == (2 * 8 + 1) * (2 * 4 + 1)
+    assert limited[0, 5, 6:15].all() and not limited[0, 5, 5] and not limited[0, 2, 10]
+    assert torch.equal(get_protocol('folder').limit_view(gt_depth, cameras), gt_depth)
+    fingerprint = protocol.describe()['fingerprint']
+    assert fingerprint != get_protocol('folder').describe()['fingerprint']
+    with pytest.raises(ValueError, match='half_view'):
+        dataclasses.replace(protocol, half_view=(0.4,))
 
 
 def test_an_edge_begins_a_group_and_edges_have_to_grow():

@@ -1,5 +1,6 @@
 """Ray-cast renderer: colour, depth and normals of a scene, and a second rectified view."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -15,6 +16,8 @@ FOCAL_SHARE = {'rooms': 0.85, 'streets': 0.75}  # focal length per image width
 BASELINE = {'rooms': 0.1, 'streets': 0.54}  # metres between the two cameras
 AMBIENT = 0.25  # light of a surface that faces away from the lamp, as a share
 LAMP_RANGE = 3.0  # metres at which the lamp has lost half its light
+# Direction towards the sun of evenly lit rooms: no two walls are equally bright.
+ROOM_SUN = np.array([0.36, -0.8, -0.48])
 HAZE_RANGE = 60.0  # metres at which haze has taken 63 % of the colour
 # Below the horizon, 64 lines as on an HDL-64E.
 LIDAR_ELEVATIONS = np.deg2rad(np.linspace(-2.0, 24.9, 64))
@@ -62,6 +65,7 @@ def render_scene(
     stereo: bool = False,
     lidar: bool = False,
     intrinsic: np.ndarray | None = None,
+    even_light: bool = False,
 ) -> dict:
     """Render one scene.
 
@@ -76,6 +80,9 @@ def render_scene(
         lidar: Keep depth on 64 scan lines only.
         intrinsic: Another pinhole matrix (3, 3) in pixels than :func:`camera_matrix` gives, without
             skew.
+        even_light: Light rooms by a sun instead of the lamp near the camera. The lamp's light falls
+            off with the distance, which so can be read off the brightness, whatever the focal
+            length; nothing like that is in photos.
 
     Returns:
         ``img`` (H, W, 3) uint8 BGR; ``gt_depth`` (H, W) float32, metres along the axis, 0 = sky or
@@ -84,6 +91,8 @@ def render_scene(
         ``baseline``.
     """
     scene = draw_scene(world, seed, index, split)
+    if even_light and scene.room is not None:
+        scene = dataclasses.replace(scene, lamp=False, light=ROOM_SUN)
     intrinsic = (
         camera_matrix(world, image_size) if intrinsic is None else np.asarray(intrinsic, np.float64)
     )
@@ -196,7 +205,7 @@ def _shade(
     albedo = np.stack([item.color for item in materials])[material] * (
         1 + waves.sum(axis=1, keepdims=True) / 2
     )
-    if scene.room is None:
+    if not scene.lamp:
         return albedo * (0.45 + 0.65 * np.clip(normals @ scene.light, 0, 1)[:, None])
     to_light = scene.light - points
     distance = np.linalg.norm(to_light, axis=1)

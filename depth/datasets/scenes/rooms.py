@@ -27,7 +27,9 @@ def draw_room(rng: np.random.RandomState) -> Scene:
     rotation = camera_rotation(yaw, pitch, roll)
     lamp = rng.uniform([-0.4, -0.6, -0.2], [0.4, 0.0, 0.2])
     brightness = rng.uniform(0.9, 1.1)
-    return Scene('rooms', furniture, rotation, lamp, 10.0, (lower, upper), walls, brightness)
+    return Scene(
+        'rooms', furniture, rotation, lamp, 10.0, (lower, upper), walls, brightness, lamp=True
+    )
 
 
 def _draw_furniture(rng: np.random.RandomState, lower: np.ndarray, upper: np.ndarray) -> Shape:

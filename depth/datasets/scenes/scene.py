@@ -44,11 +44,12 @@ class Scene:
         world: ``rooms`` or ``streets``.
         shapes: Solids; the walls of a room are not among them.
         rotation: (3, 3) camera to world; the left camera sits at the origin.
-        light: (3,) position of the lamp (rooms) or direction towards the sun (streets).
+        light: (3,) position of the lamp (rooms) or direction towards the sun (streets), metres.
         max_depth: Metres; nothing is measured beyond.
         room: Lower and upper corner of the room, None outdoors.
         walls: Materials of the six walls: left, right, ceiling, floor, back, front.
         brightness: Exposure.
+        lamp: Whether ``light`` is the place of a lamp, not a direction.
     """
 
     world: str
@@ -59,6 +60,7 @@ class Scene:
     room: tuple[np.ndarray, np.ndarray] | None = None
     walls: list[Material] = field(default_factory=list)
     brightness: float = 1.0
+    lamp: bool = False
 
 
 def draw_material(

@@ -61,17 +61,27 @@ OWN_DATA = (
 )
 
 
-def _by_focal_length(protocol: Protocol, name: str) -> Protocol:
+# Inside of the view of every 4:3 camera of up to 1.25 image widths.
+COMMON_VIEW = (0.4, 0.3)
+
+
+def _by_focal_length(
+    protocol: Protocol, name: str, half_view: tuple[float, ...] = COMMON_VIEW
+) -> Protocol:
+    description = f'{protocol.description}, and groups of focal lengths'
+    if half_view:
+        description += ', in the part of the view that all cameras have'
     return dataclasses.replace(
         protocol,
         name=name,
-        description=f'{protocol.description}, and groups of focal lengths',
+        description=description,
         focal_edges=FOCAL_EDGES,
+        half_view=half_view,
     )
 
 
 FOCAL_LENGTHS = (
     _by_focal_length(OWN_DATA[0], 'rooms_focal_10'),
     _by_focal_length(OWN_DATA[1], 'streets_focal_80'),
-    _by_focal_length(OWN_DATA[2], 'folder_focal'),
+    _by_focal_length(OWN_DATA[2], 'folder_focal', half_view=()),
 )
