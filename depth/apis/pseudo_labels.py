@@ -205,8 +205,9 @@ class PseudoLabeler:
             valid &= values > 0
             if self.min_depth is not None:
                 valid &= values > self.min_depth
-            if self.max_depth is not None:
-                valid &= values < self.max_depth
+            # A model without a far end may predict what 16 bits cannot hold.
+            limit = 65535 / self.depth_scale
+            valid &= values < (limit if self.max_depth is None else min(self.max_depth, limit))
         corner = sample.metainfo.get('crop_box', (0, 0))[:2]
         return np.nan_to_num(values), valid, corner
 
