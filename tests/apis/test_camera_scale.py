@@ -20,8 +20,8 @@ from depth.engine.stored_config import config_to_data
 from depth.registry import TRANSFORMS
 from tests.shared import REPO
 
-LABELS = REPO / 'configs/synthetic/densedepth_r18_rooms_three_focals_labels.py'
-RESIZED = REPO / 'configs/synthetic/densedepth_r18_rooms_one_focal_resized.py'
+LABELS = REPO / 'configs/synthetic/densedepth_tiny_rooms_three_focals_labels.py'
+RESIZED = REPO / 'configs/synthetic/densedepth_tiny_rooms_one_focal_resized.py'
 CAMERA = dict(fx=100, fy=100, cx=31.5, cy=23.5)
 MISSING = r'has no intrinsics.*--intrinsics.*intrinsics\.json'
 
@@ -46,7 +46,6 @@ def small(config, **changes):
     cfg = load_config(config)
     cfg.merge_from_dict(
         {
-            'model.backbone.model_name': 'resnet10t',
             'model.backbone.out_indices': (0, 1),
             'model.decode_head.in_channels': [64, 64],
             'model.decode_head.up_sample_channels': [4, 4],

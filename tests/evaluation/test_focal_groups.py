@@ -151,7 +151,7 @@ def test_checkpoints_can_be_chosen_by_the_spread():
     directions = metric_directions(protocols=['streets_focal_80'])
     assert directions['streets_focal_80/d1_0.5-0.7w'] is True
     cfg = load_config(
-        REPO / 'configs/synthetic/densedepth_r18_rooms_one_focal.py',
+        REPO / 'configs/synthetic/densedepth_tiny_rooms_one_focal.py',
         {'default_hooks.checkpoint.save_best': 'focal_spread'},
     )
     assert cfg.val_evaluator.protocol == 'rooms_focal_10'

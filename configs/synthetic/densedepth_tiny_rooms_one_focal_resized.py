@@ -1,10 +1,10 @@
 """DenseDepth on rooms of one focal length; images of other cameras are resized to it.
 
-The training is that of densedepth_r18_rooms_one_focal.py, whose images have the focal length of the
+The training is that of densedepth_tiny_rooms_one_focal.py, whose images have the focal length of the
 canonical camera already.
 """
 
-_base_ = './densedepth_r18_rooms_one_focal.py'
+_base_ = './densedepth_tiny_rooms_one_focal.py'
 canonical_focal = 108.8  # pixels
 train_pipeline = [
     dict(type='ResizeToFocal', focal='${canonical_focal}'),
