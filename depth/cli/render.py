@@ -41,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     folder = parser.add_argument_group('only with --layout folder')
     folder.add_argument(
-        '--world', choices=['rooms', 'streets'], help='which world, rooms by default'
+        '--world', choices=['rooms', 'streets', 'desks'], help='which world, rooms by default'
     )
     folder.add_argument(
         '--split', choices=['train', 'val', 'test'], help='this one alone, right below --out'
@@ -53,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
         '--focal',
         type=float,
         metavar='SHARE',
-        help='focal length as a share of the width, 0.85 in rooms and 0.75 in streets by default; '
+        help='focal length as a share of the width, that of the world by default; '
         'the scenes stay the same',
     )
     return parser

@@ -41,15 +41,15 @@ class Scene:
     """All randomly drawn properties of one scene.
 
     Attributes:
-        world: ``rooms`` or ``streets``.
+        world: ``rooms``, ``streets`` or ``desks``.
         shapes: Solids; the walls of a room are not among them.
         rotation: (3, 3) camera to world; the left camera sits at the origin.
-        light: (3,) position of the lamp (rooms) or direction towards the sun (streets), metres.
+        light: (3,) position of the lamp (indoors) or direction towards the sun.
         max_depth: Metres; nothing is measured beyond.
         room: Lower and upper corner of the room, None outdoors.
         walls: Materials of the six walls: left, right, ceiling, floor, back, front.
         brightness: Exposure.
-        lamp: Whether ``light`` is the place of a lamp, not a direction.
+        even_light: Whether ``light`` is a direction indoors too.
     """
 
     world: str
@@ -60,7 +60,7 @@ class Scene:
     room: tuple[np.ndarray, np.ndarray] | None = None
     walls: list[Material] = field(default_factory=list)
     brightness: float = 1.0
-    lamp: bool = False
+    even_light: bool = False
 
 
 def draw_material(
