@@ -81,8 +81,9 @@ def _by_focal_length(
     )
 
 
+_PLAIN = {protocol.name: protocol for protocol in OWN_DATA}
 FOCAL_LENGTHS = (
-    _by_focal_length(OWN_DATA[0], 'rooms_focal_10'),
-    _by_focal_length(OWN_DATA[1], 'streets_focal_80'),
-    _by_focal_length(OWN_DATA[2], 'folder_focal', half_view=()),
+    _by_focal_length(_PLAIN['rooms_10'], 'rooms_focal_10'),
+    _by_focal_length(_PLAIN['streets_80'], 'streets_focal_80'),
+    _by_focal_length(_PLAIN['folder'], 'folder_focal', half_view=()),
 )
