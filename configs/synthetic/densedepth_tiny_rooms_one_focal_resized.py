@@ -5,10 +5,10 @@ canonical camera already.
 """
 
 _base_ = './densedepth_tiny_rooms_one_focal.py'
-canonical_focal = 108.8  # pixels
+canonical_focal = 54.4  # pixels
 train_pipeline = [
     dict(type='ResizeToFocal', focal='${canonical_focal}'),
-    dict(type='RandomCrop', crop_size=(64, 88)),
+    dict(type='RandomCrop', crop_size=(32, 44)),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackDepthInputs'),
 ]

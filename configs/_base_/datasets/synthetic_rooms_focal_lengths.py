@@ -5,10 +5,11 @@ rooms have no lamp near the camera, whose light would tell the distance without 
 """
 
 _base_ = './synthetic_rooms.py'
+image_size = (48, 64)  # height, width
 focal_shares = [0.6, 0.85, 1.2]
 train_pipeline = [
     # A narrower view without another focal length, as other cameras have it.
-    dict(type='RandomCrop', crop_size=(64, 88)),
+    dict(type='RandomCrop', crop_size=(32, 44)),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackDepthInputs'),
 ]
