@@ -149,12 +149,11 @@ def test_depth_of_an_image_is_in_proportion_to_the_focal_length_from_every_sourc
 
 def test_a_resized_image_gives_the_prediction_of_the_canonical_camera(weights):
     model = init_model(weights['resized'])
-    scene = render_scene(
-        'rooms', 0, 0, 'test', (48, 64), intrinsic=camera_matrix('rooms', (48, 64))
-    )
+    camera = camera_matrix('rooms', (48, 64), 0.425)
+    scene = render_scene('rooms', 0, 0, 'test', (48, 64), intrinsic=camera)
     pred = inference_model(model, scene['img'], scene['cam_intrinsic'])
     assert pred.pred_depth.shape == (48, 64)
-    # 54.4 pixels become 108.8: the network saw the image at twice its size.
+    # 27.2 pixels become 54.4: the network saw the image at twice its size.
     large = cv2.resize(scene['img'], (128, 96), interpolation=cv2.INTER_LINEAR)
     batch = model.data_preprocessor(dict(inputs=[torch.from_numpy(large).permute(2, 0, 1)]))
     with torch.inference_mode():
