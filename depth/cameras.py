@@ -12,6 +12,16 @@ SMALLEST_FOCAL = 0.01
 # of the image, but not farther.
 FARTHEST_CENTER = 1.0
 
+CAMERA_SOURCES = (
+    'give the camera of the image (--intrinsics or --fov, an intrinsics.json in a folder, '
+    'default_intrinsics in the config), or use a data set that has them'
+)
+
+
+def missing_camera(name: str) -> str:
+    """Return the message for an image without a camera, of a method that needs one."""
+    return f'{name} has no intrinsics, and depth in metres needs the focal length: {CAMERA_SOURCES}'
+
 
 def pinhole_matrix(fx: object, fy: object, cx: object, cy: object, where: str) -> np.ndarray:
     """Return K (3, 3) float64 from four numbers in pixels, which may be written as text.

@@ -158,7 +158,7 @@ def file_metadata(
     """Return what a file says about itself, plain values by name."""
     cfg = model.cfg
     meta = None if checkpoint is None else _checkpoint_meta(checkpoint)
-    head = model.decode_head
+    near, far = model.depth_range
     quantity = get_prediction_type(model.prediction_type)
     return dict(
         format=FORMAT,
@@ -167,8 +167,8 @@ def file_metadata(
         method=type(model).__name__,
         prediction_type=quantity.value,
         unit=quantity.meaning,
-        min_depth=getattr(head, 'min_depth', None),
-        max_depth=getattr(head, 'max_depth', None),
+        min_depth=near,
+        max_depth=far,
         protocol=_protocol(cfg),
         calibration=None if model.calibration is None else model.calibration.describe(),
         weights_licence=_licence(cfg, meta),

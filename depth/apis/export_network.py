@@ -46,9 +46,9 @@ class ExportedNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.model, self.inputs, self.resize = model, inputs, resize
-        self.clamp_range: tuple[float, float] | None = None
+        self.clamp_range: tuple[float | None, float | None] | None = None
         if clamp:
-            self.clamp_range = (model.decode_head.min_depth, model.decode_head.max_depth)
+            self.clamp_range = model.depth_range
         self.takes_intrinsics = takes_intrinsics
         self.output_names: list[str] = []
 

@@ -20,6 +20,7 @@ from depth.datasets.optional_imports import import_optional
 from depth.engine.errors import ConfigError
 from depth.engine.stored_config import config_from_data
 from depth.models.estimators import DepthEstimator, SelfSupervisedEstimator
+from depth.models.layers.canonical_camera import CameraCheck
 from depth.registry import MODELS
 from depth.structures import DepthDataSample
 
@@ -160,6 +161,9 @@ class ExportedModel(DepthEstimator):
             )
         # Past the constructor of DepthEstimator, which builds a network.
         BaseModel.__init__(self, data_preprocessor=MODELS.build(data_preprocessor))
+        self.canonical_camera = None  # the file gives metres
+        if file.metadata['takes_intrinsics']:
+            self.data_preprocessor.camera_check = CameraCheck()
         self.file = file
         self.takes_images = self_normalizing
         self.decode_head = ExportedHead(file.metadata)

@@ -213,7 +213,8 @@ def predict_batch(
     groups: dict[tuple[int, ...], list[int]] = {}
     items = []
     for index, (image, matrix) in enumerate(zip(images, intrinsics, strict=True)):
-        items.append(_pipeline_output(model, image, pipeline, matrix))
+        name = None if names is None else names[index]
+        items.append(_pipeline_output(model, image, pipeline, matrix, name))
         groups.setdefault(tuple(items[index]['inputs'].shape), []).append(index)
     samples: list[DepthDataSample | None] = [None] * len(items)
     for members in groups.values():
@@ -262,9 +263,18 @@ def _pipeline_output(
     image: str | Path | np.ndarray,
     pipeline: Compose,
     intrinsics: np.ndarray | Sequence | None,
+    name: str | None = None,
 ) -> dict:
-    """Return ``inputs`` (3, H, W) uint8 and ``data_samples`` of an image and its camera."""
-    results = _load_results(image)
+    """Return ``inputs`` (3, H, W) uint8 and ``data_samples`` of an image and its camera.
+
+    Args:
+        model: From :func:`init_model`.
+        image: Path or BGR uint8 array (H, W, 3).
+        pipeline: From :func:`inference_pipeline`.
+        intrinsics: K (3, 3) in pixels, or None.
+        name: Name of an array, for messages.
+    """
+    results = _load_results(image, name or 'array')
     default = model.cfg.get('default_intrinsics')
     if intrinsics is not None:
         results['cam_intrinsic'] = check_camera(intrinsics, 'intrinsics')
@@ -298,11 +308,11 @@ def inference_pipeline(cfg: Config) -> Compose:
     return Compose(transforms)
 
 
-def _load_results(image: str | Path | np.ndarray) -> dict:
-    """Return the input of the pipeline for a path or a BGR array."""
+def _load_results(image: str | Path | np.ndarray, name: str) -> dict:
+    """Return the input of the pipeline for a path or a BGR array of a name."""
     if not isinstance(image, np.ndarray):
         return dict(img_path=str(image))
-    return dict(img=to_bgr_array(image), img_path='array')
+    return dict(img=to_bgr_array(image), img_path=name)
 
 
 def _use_scope() -> None:

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 
-from torch import nn
-
 from depth.engine.converters import SOURCES
 from depth.evaluation.protocols import PROTOCOLS
+from depth.models.estimators import DepthEstimator
 
 # SPDX identifiers as the Hugging Face Hub spells them; any other licence is `other` there.
 HUB_LICENCES = ('apache-2.0', 'mit', 'bsd-2-clause', 'bsd-3-clause', 'cc-by-4.0', 'cc-by-nc-4.0')
@@ -15,10 +14,9 @@ UNKNOWN_LICENCE = (
 )
 
 
-def depth_range(model: nn.Module) -> list[float] | None:
+def depth_range(model: DepthEstimator) -> list[float] | None:
     """Return near and far end of a model's depth in metres, None if its head states none."""
-    head = getattr(model, 'decode_head', None)
-    near, far = getattr(head, 'min_depth', None), getattr(head, 'max_depth', None)
+    near, far = model.depth_range
     if near is None or far is None:
         return None
     return [float(near), float(far)]

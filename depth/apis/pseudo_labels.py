@@ -66,8 +66,7 @@ class PseudoLabeler:
         self.is_metric = self.type in (PredictionType.METRIC, PredictionType.INVERSE_DEPTH)
         self.min_depth = self.max_depth = None
         if self.is_metric:
-            self.min_depth = getattr(model.decode_head, 'min_depth', None)
-            self.max_depth = getattr(model.decode_head, 'max_depth', None)
+            self.min_depth, self.max_depth = model.depth_range
         self.depth_scale = 65535.0
         if self.is_metric:
             is_near = self.max_depth is not None and self.max_depth <= MAX_MILLIMETRES
@@ -207,8 +206,9 @@ class PseudoLabeler:
             valid &= values > 0
             if self.min_depth is not None:
                 valid &= values > self.min_depth
-            if self.max_depth is not None:
-                valid &= values < self.max_depth
+            # A model without a far end may predict what 16 bits cannot hold.
+            limit = 65535 / self.depth_scale
+            valid &= values < (limit if self.max_depth is None else min(self.max_depth, limit))
         corner = sample.metainfo.get('crop_box', (0, 0))[:2]
         return np.nan_to_num(values), valid, corner
 

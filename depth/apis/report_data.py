@@ -332,7 +332,7 @@ class PredictionReader:
         """Return prediction (h, w), ground truth (H, W) and image (3, H, W) of one sample."""
         sample = self.dataset[index]
         data = sample['data_samples']
-        gt_depth = data.gt_depth
+        gt_depth = self.protocol.limit_view(data.gt_depth[None], [data.metainfo])[0]
         pred = torch.from_numpy(self.files.read(self.names[index]))
         crop_box = data.metainfo.get('crop_box')
         pred = cut_like(pred, gt_depth.shape, crop_box, data.metainfo.get('frame_shape'))

@@ -54,6 +54,9 @@ def table_row(protocol: Protocol) -> list[str]:
 
     alignment = '-' if protocol.alignment == 'none' else ALIGNMENTS[protocol.alignment].meaning
     crop = protocol.crop if protocol.view == 'any' else f'{protocol.crop} ({protocol.view} view)'
+    if protocol.half_view:
+        across, down = protocol.half_view
+        crop += f', rays up to {across:g}, {down:g}'
     return [
         f'`{protocol.name}` v{protocol.version}',
         images_cell(protocol),

@@ -1,6 +1,7 @@
 """Render synthetic scenes to disk in the layout of a real data set."""
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,6 +49,13 @@ def build_parser() -> argparse.ArgumentParser:
     folder.add_argument(
         '--image-size', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'), help='96 128 by default'
     )
+    folder.add_argument(
+        '--focal',
+        type=float,
+        metavar='SHARE',
+        help='focal length as a share of the width, that of the world by default; '
+        'the scenes stay the same',
+    )
     return parser
 
 
@@ -55,10 +63,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line and check which arguments go together."""
     parser = build_parser()
     args = parser.parse_args(argv)
-    if args.layout != 'folder' and (args.world or args.split or args.image_size):
+    if args.layout != 'folder' and (args.world or args.split or args.image_size or args.focal):
         parser.error(
-            f'--world, --split and --image-size go with --layout folder, not {args.layout}'
+            f'--world, --split, --image-size and --focal go with --layout folder, not {args.layout}'
         )
+    if args.focal is not None and not 0 < args.focal < math.inf:
+        parser.error(f'--focal is a share of the width above 0, got {args.focal}')
     return args
 
 
@@ -70,7 +80,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     from depth.data_tools.rendering import LAYOUTS, render_layout
 
     options = (
-        dict(only=args.split, world=args.world, image_size=args.image_size)
+        dict(
+            only=args.split,
+            world=args.world,
+            image_size=args.image_size,
+            focal_share=args.focal,
+        )
         if args.layout == 'folder'
         else {}
     )

@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 from depth.registry import DATASETS
 
 from .base import build_pipeline, sample_generator
-from .scenes import WORLDS, render_scene
+from .scenes import WORLDS, camera_matrix, render_scene
 
 
 @DATASETS.register_module()
@@ -22,7 +22,12 @@ class SyntheticDataset(Dataset):
         seed: Another seed gives other scenes.
         split: ``train``, ``val`` or ``test``; no scene is in two of them, whatever the seeds.
         image_size: (height, width) in pixels.
+        focal_shares: Focal lengths as shares of the image's width. Every scene is seen with each of
+            them, from the same place, so that the data set has ``num_scenes`` images a focal
+            length. By default that of the world's camera.
         pipeline: Transforms after rendering.
+        even_light: Rooms without the lamp near the camera, see
+            :func:`~depth.datasets.scenes.render_scene`.
         noise: Standard deviation of the sensor noise, as a share of full scale.
         stereo: Also render the view ``baseline`` metres to the right.
         lidar: Ground truth on 64 scan lines only.
@@ -44,7 +49,9 @@ class SyntheticDataset(Dataset):
         seed: int = 0,
         split: str = 'train',
         image_size: Sequence[int] = (96, 128),
+        focal_shares: Sequence[float] | None = None,
         pipeline: Sequence[dict | Callable] = (),
+        even_light: bool = False,
         noise: float = 0.01,
         stereo: bool = False,
         lidar: bool = False,
@@ -60,12 +67,18 @@ class SyntheticDataset(Dataset):
         if num_scenes < 1:
             raise ValueError(f'SyntheticDataset: num_scenes must be at least 1, got {num_scenes}')
         near, far = WORLDS[world].depth_range
+        if focal_shares is not None and (not focal_shares or min(focal_shares) <= 0):
+            raise ValueError(
+                f'SyntheticDataset: focal_shares are numbers above 0, got {focal_shares}'
+            )
         self.num_scenes = num_scenes
+        self.cameras = [camera_matrix(world, image_size, share) for share in focal_shares or [None]]
         self.options = dict(
             world=world,
             seed=seed,
             split=split,
             image_size=tuple(image_size),
+            even_light=even_light,
             noise=noise,
             stereo=stereo,
             lidar=lidar,
@@ -81,12 +94,12 @@ class SyntheticDataset(Dataset):
         self.cache: dict[int, dict] = {}
 
     def __len__(self) -> int:
-        return self.num_scenes
+        return self.num_scenes * len(self.cameras)
 
     def __getitem__(self, index: int) -> dict:
-        """Return scene ``index`` after the pipeline."""
-        if not 0 <= index < self.num_scenes:
-            raise IndexError(f'scene {int(index)} of {self.num_scenes}')
+        """Return image ``index`` after the pipeline; the focal lengths of a scene are neighbours."""
+        if not 0 <= index < len(self):
+            raise IndexError(f'scene {int(index)} of {len(self)}')
         scene = self._render(int(index))
         shape = scene['img'].shape[:2]
         name = '{world}_{split}_{seed}'.format(**self.options)
@@ -111,7 +124,8 @@ class SyntheticDataset(Dataset):
         """Return a fresh copy of the rendered arrays."""
         scene = self.cache.get(index)
         if scene is None:
-            scene = render_scene(index=index, **self.options)
+            number, camera = divmod(index, len(self.cameras))
+            scene = render_scene(index=number, intrinsic=self.cameras[camera], **self.options)
             scene['gt_depth'][scene['gt_depth'] > self.max_depth] = 0
             if self.keeps_scenes:
                 self.cache[index] = scene

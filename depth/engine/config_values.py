@@ -28,7 +28,14 @@ _DICTS = (
     'visualizer',
 )
 _TYPED = ('model', 'optim_wrapper', 'visualizer')
-_METRIC_OPTIONS = ('distance_bins', 'boundary_ratio', 'pixel_metrics', 'protocols')
+_METRIC_OPTIONS = (
+    'distance_bins',
+    'boundary_ratio',
+    'pixel_metrics',
+    'protocols',
+    'protocol',
+    'focal_edges',
+)
 _TRAINING = ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
 _HINTS = dict(
     model='configs/_base_/models/',

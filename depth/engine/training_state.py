@@ -31,7 +31,6 @@ def checkpoint_meta(runner: Runner, meta: dict, by_epoch: bool) -> dict:
         meta: Entries that replace those derived here, such as ``epoch`` and ``iter``.
         by_epoch: Whether the step that is being finished is an epoch; otherwise it is an iteration.
     """
-    head = getattr(unwrap_model(runner), 'decode_head', None)
     dataloader = runner.train_dataloader
     run = runner.training_run
     content = dict(
@@ -43,7 +42,7 @@ def checkpoint_meta(runner: Runner, meta: dict, by_epoch: bool) -> dict:
         experiment_name=runner.experiment_name,
         time=time.strftime('%Y%m%d_%H%M%S', time.localtime()),
         dataset_meta=getattr(dataloader.dataset, 'metainfo', None),
-        depth_range=[getattr(head, 'min_depth', None), getattr(head, 'max_depth', None)],
+        depth_range=list(getattr(unwrap_model(runner), 'depth_range', (None, None))),
         versions=dict(
             depth=depth.__version__,
             torch=torch.__version__,

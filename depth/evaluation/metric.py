@@ -20,6 +20,7 @@ from .detail import (
     boundary_counts,
     check_bins,
 )
+from .focal_groups import GROUP_METRICS, SPREAD_METRICS, check_focal_edges, focal_share, group_names
 from .functional import ALL_METRIC_NAMES, HIGHER_IS_BETTER
 from .pixel_metrics import get_pixel_metrics
 from .prediction_types import PredictionType, get_prediction_type
@@ -47,6 +48,8 @@ class DepthMetric(BaseMetric):
         crop: Another crop. Any change shows in the protocol's name.
         resize: Another rule for predictions of another size.
         view: Another view of the frame, see ``depth.evaluation.views``.
+        focal_edges: Focal lengths in image widths between groups that get metrics of their own, see
+            ``depth.evaluation.focal_groups``.
         protocols: Further protocols, whose metrics are called ``<protocol>/abs_rel``; ``'all'``
             takes every one that is made for the data set and can score the predictions' type, and
             leaves out, with the reason, those that refuse an image.
@@ -77,6 +80,7 @@ class DepthMetric(BaseMetric):
         crop: str | None = None,
         resize: str | None = None,
         view: str | None = None,
+        focal_edges: Sequence[float] | None = None,
         protocols: Sequence[str] | str = (),
         distance_bins: Sequence[float] | None = None,
         boundary_ratio: float | None = None,
@@ -87,7 +91,12 @@ class DepthMetric(BaseMetric):
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.protocol = get_protocol(protocol).modified(
-            min_depth=min_depth, max_depth=max_depth, crop=crop, resize=resize, view=view
+            min_depth=min_depth,
+            max_depth=max_depth,
+            crop=crop,
+            resize=resize,
+            view=view,
+            focal_edges=None if focal_edges is None else check_focal_edges(focal_edges),
         )
         if isinstance(protocols, str) and protocols != ALL:
             raise ValueError(
@@ -169,7 +178,8 @@ class DepthMetric(BaseMetric):
         pred = torch.stack([sample['pred_depth'] for sample in samples])  # (N, h, w)
         gt_depth = torch.stack([sample['gt_depth'] for sample in samples])  # (N, H, W)
         gt_depth = gt_depth.to(pred.device)
-        prepared = self.protocol.prepare(pred, gt_depth, kind)
+        limited = self.protocol.limit_view(gt_depth, samples)
+        prepared = self.protocol.prepare(pred, limited, kind)
         moments = {self.protocol.name: image_moments(self.protocol, self.pixel_metrics, prepared)}
         details = self._measure_details(*prepared)
         refusals: dict[str, str] = {}
@@ -178,7 +188,7 @@ class DepthMetric(BaseMetric):
                 if self.takes_all:
                     for sample in samples:
                         protocol.check_sample(sample)
-                prepared = protocol.prepare(pred, gt_depth, kind)
+                prepared = protocol.prepare(pred, protocol.limit_view(gt_depth, samples), kind)
             except ValueError as error:
                 if not self.takes_all:
                     raise
@@ -194,6 +204,7 @@ class DepthMetric(BaseMetric):
                 kind=kind.value,
                 tta=sample.get('tta', 'unknown'),
                 calibration=sample.get('calibration', ''),
+                focal=focal_share(sample),
                 view=scored_view(
                     sample['gt_depth'].shape, sample.get('crop_box'), sample.get('frame_shape')
                 ),
@@ -311,6 +322,8 @@ def metric_directions(
     boundary_ratio: float | None = None,
     pixel_metrics: Sequence[str] = (),
     protocols: Sequence[str] = (),
+    protocol: str | None = None,
+    focal_edges: Sequence[float] | None = None,
 ) -> dict[str, bool]:
     """Return whether higher is better, by metric of a ``DepthMetric`` with these arguments.
 
@@ -319,9 +332,11 @@ def metric_directions(
         boundary_ratio: See :class:`DepthMetric`.
         pixel_metrics: See :class:`DepthMetric`.
         protocols: Names of further protocols, not ``'all'``: those depend on the data.
+        protocol: See :class:`DepthMetric`; None for one without groups of focal lengths.
+        focal_edges: See :class:`DepthMetric`.
 
     Raises:
-        ValueError: If a pixel metric is not registered.
+        ValueError: If a pixel metric is not registered, or a protocol unknown.
     """
     usual = {name: name in HIGHER_IS_BETTER for name in ALL_METRIC_NAMES}
     for metric in get_pixel_metrics(pixel_metrics):
@@ -334,9 +349,28 @@ def metric_directions(
     if boundary_ratio:
         for name in BOUNDARY_METRICS:
             directions[name] = True
-    for protocol in protocols:
-        for name, higher in usual.items():
-            directions[f'{protocol}/{name}'] = higher
+    if protocol is not None:
+        directions |= _focal_directions(focal_edges or get_protocol(protocol).focal_edges)
+    for further in protocols:
+        of_protocol = usual | _focal_directions(get_protocol(further).focal_edges)
+        for name, higher in of_protocol.items():
+            directions[f'{further}/{name}'] = higher
+    return directions
+
+
+def _focal_directions(edges: Sequence[float]) -> dict[str, bool]:
+    """Return whether higher is better, by metric of groups of focal lengths.
+
+    Of a scale error neither is better.
+    """
+    directions = {}
+    if edges:
+        for name in SPREAD_METRICS:
+            directions[name] = False
+        for group in group_names(edges):
+            for name in GROUP_METRICS:
+                if name != 'scale_error':
+                    directions[f'{name}_{group}'] = name in HIGHER_IS_BETTER
     return directions
 
 

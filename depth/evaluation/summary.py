@@ -1,5 +1,6 @@
 """Moments of single images under a protocol, and their summary as the protocol's results."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .detail import bin_metrics, boundary_metrics
+from .focal_groups import GROUP_METRICS, group_results, scale_errors, spreads
 from .functional import MOMENTS, combine_moments, depth_moments, metrics_from_moments
 from .pixel_metrics import PixelMetric, pixel_metric_moments
 from .protocols import Protocol
@@ -67,7 +69,7 @@ def summarize(
     # Any other protocol has refused all views but its own.
     if protocol.view == 'any':
         view = list_partial_views([result['view'] for result in results])
-    return ProtocolResult(
+    summary = ProtocolResult(
         protocol=protocol,
         metrics={name: float(mean) for name, mean in means.items()},
         names=names,
@@ -78,6 +80,52 @@ def summarize(
         calibration=_join_distinct(results, 'calibration'),
         view=view,
     )
+    if protocol.focal_edges and names:
+        scored_results = []
+        for result, is_scored in zip(results, scored.tolist(), strict=True):
+            if is_scored:
+                scored_results.append(result)
+        _add_focal_groups(summary, scored_results, moments, pixel_metrics)
+    return summary
+
+
+def _add_focal_groups(
+    summary: ProtocolResult,
+    results: Sequence[dict],
+    moments: dict[str, Tensor],
+    pixel_metrics: Sequence[PixelMetric],
+) -> None:
+    """Add the metrics of each group of focal lengths, and their spread if there are two groups.
+
+    Args:
+        summary: Result of the protocol, of all groups together.
+        results: One dict a scored image.
+        moments: Moments (N,) of the scored images by name.
+        pixel_metrics: Registered metrics besides the usual ones.
+    """
+    protocol = summary.protocol
+    plain = dataclasses.replace(protocol, focal_edges=())
+    errors = scale_errors(moments['log_mean'])
+    groups = group_results(results, protocol.focal_edges)
+    abs_rels, group_errors = [], []
+    for group, indices in groups.items():
+        metrics = summarize([results[index] for index in indices], plain, pixel_metrics).metrics
+        metrics['scale_error'] = float(scale_errors(moments['log_mean'][indices].mean()))
+        abs_rels.append(metrics['abs_rel'])
+        group_errors.append(metrics['scale_error'])
+        for name in GROUP_METRICS:
+            column = errors.tolist() if name == 'scale_error' else summary.values[name]
+            in_group: list[float | None] = [None] * len(results)
+            for index in indices:
+                in_group[index] = column[index]
+            label = f'{name}_{group}'
+            summary.metrics[label] = metrics[name]
+            summary.values[label] = in_group
+            summary.counts[label] = len(indices)
+    if len(groups) > 1:
+        for name, value in spreads(abs_rels, group_errors).items():
+            summary.metrics[name] = value
+            summary.counts[name] = len(results)
 
 
 def _join_distinct(results: Sequence[dict], key: str) -> str:

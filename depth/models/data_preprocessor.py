@@ -10,6 +10,8 @@ from torch import Tensor
 from depth.registry import MODELS
 from depth.structures import LABEL_MAPS, RELATIVE_FIELDS, DepthDataSample
 
+from .layers.canonical_camera import CameraCheck
+
 
 @MODELS.register_module()
 class DepthDataPreprocessor(BaseDataPreprocessor):
@@ -26,6 +28,9 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
         pad_size_divisor: Divisor of height and width of the batch.
         float_images: Images are float32 on the 0..255 scale instead of uint8, after a resize that
             keeps fractions and overshoots (:class:`~depth.datasets.transforms.ResizeShortSide`).
+
+    Attributes:
+        camera_check: Check of the cameras in every batch, set by estimators that use them.
 
     Raises:
         ValueError: If mean or std are not three numbers, std not positive; in ``forward`` if an
@@ -51,6 +56,7 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
             raise ValueError(
                 f'DepthDataPreprocessor: pad_size_divisor is 1 or more, got {pad_size_divisor}'
             )
+        self.camera_check: CameraCheck | None = None
         self.bgr_to_rgb = bgr_to_rgb
         self.pad_size_divisor = pad_size_divisor
         self.image_dtype = torch.float32 if float_images else torch.uint8
@@ -75,6 +81,9 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
         the padded size that the image would have alone, so that an estimator can cut off padding
         that is due to larger images.
         """
+        # On the CPU, where reading numbers does not wait for the device.
+        if self.camera_check is not None and data.get('data_samples') is not None:
+            self.camera_check.check(data['data_samples'], training)
         data = self.cast_data(data)
         images = list(data['inputs'])
         samples = data.get('data_samples')

@@ -25,6 +25,7 @@ class BrightnessTeacher(DepthEstimator):
         self.data_preprocessor = DepthDataPreprocessor(mean=(0, 0, 0), std=(1, 1, 1))
         self.decode_head = nn.Module()
         self.decode_head.min_depth, self.decode_head.max_depth = 1e-3, 10.0
+        self.canonical_camera = None
         self.prediction_type, self.slope = prediction_type, slope
         self.test_cfg = dict(mode='whole', flip=False)
         self.cfg = Config(dict(model=dict(type='DepthEstimator')))

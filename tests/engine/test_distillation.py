@@ -28,8 +28,7 @@ class BrightnessTeacher(nn.Module):
     def __init__(self, prediction_type='metric'):
         super().__init__()
         self.data_preprocessor = DepthDataPreprocessor()
-        self.decode_head = nn.Module()
-        self.decode_head.min_depth, self.decode_head.max_depth = 1e-3, 5.5
+        self.depth_range = (1e-3, 5.5)
         self.prediction_type = prediction_type
         self.weight = nn.Parameter(torch.ones(1))
 

@@ -25,7 +25,12 @@ def sample(value=None, kind='metric'):
     if value is not None:
         pred[::4] = value
     return dict(
-        pred_depth=pred, gt_depth=gt, img_path='b/7.png', dataset='nyu', prediction_type=kind
+        pred_depth=pred,
+        gt_depth=gt,
+        img_path='b/7.png',
+        dataset='nyu',
+        prediction_type=kind,
+        ori_cam_intrinsic=[[520.0, 0, 320], [0, 520, 240], [0, 0, 1]],
     )
 
 
@@ -40,7 +45,8 @@ def test_bad_predictions_are_refused_even_where_they_would_be_clamped(name):
     rows = range(200, 450, 2)  # inside every crop
     for row, value in zip(rows, 25 * list(BAD.values()), strict=True):
         item['pred_depth'][row] = value
-    scored = PROTOCOLS[name].valid_mask(item['gt_depth'])
+    limited = PROTOCOLS[name].limit_view(item['gt_depth'][None], [item])[0]
+    scored = PROTOCOLS[name].valid_mask(limited)
     expected = f'{int(scored[list(rows)].sum())} of {int(scored.sum())}'
     metric = DepthMetric(name)
     metric.process({}, [item])

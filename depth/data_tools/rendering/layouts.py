@@ -25,6 +25,7 @@ class Layout:
         seed: Another seed gives other scenes.
         image_size: (height, width) in pixels; the real data set's by default.
         world: One of :data:`depth.datasets.scenes.WORLDS`; the layout's by default.
+        focal_share: Focal length as a share of the width; the layout's camera by default.
     """
 
     WORLD = 'rooms'
@@ -36,17 +37,22 @@ class Layout:
     OPTIONS: dict = {}
 
     def __init__(
-        self, seed: int = 0, image_size: tuple[int, int] | None = None, world: str | None = None
+        self,
+        seed: int = 0,
+        image_size: tuple[int, int] | None = None,
+        world: str | None = None,
+        focal_share: float | None = None,
     ) -> None:
         self.seed = seed
+        self.focal_share = focal_share
         self.world = world or self.WORLD
         self.image_size = tuple(image_size or self.IMAGE_SIZE)
 
     @property
     def intrinsic(self) -> np.ndarray:
         """The pinhole matrix (3, 3) in pixels; the real camera's, scaled with the image, where there is one."""
-        if self.INTRINSIC is None:
-            return camera_matrix(self.world, self.image_size)
+        if self.INTRINSIC is None or self.focal_share is not None:
+            return camera_matrix(self.world, self.image_size, self.focal_share)
         (fx, fy, cx, cy), (height, width) = self.INTRINSIC, self.image_size
         down, across = height / self.IMAGE_SIZE[0], width / self.IMAGE_SIZE[1]
         # Pixel centres are at whole numbers, so the corner, not the centre of pixel 0, stays where

@@ -1,5 +1,6 @@
 """Ray-cast renderer: colour, depth and normals of a scene, and a second rectified view."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -15,14 +16,25 @@ from .world import World
 WORLDS: dict[str, World] = {'rooms': ROOMS, 'streets': STREETS, 'desks': DESKS}
 SPLITS = ('train', 'val', 'test')
 AMBIENT = 0.25  # light of a surface that faces away from the lamp, as a share
+# Direction towards the sun of evenly lit rooms: no two walls are equally bright.
+ROOM_SUN = np.array([0.36, -0.8, -0.48])
 # Below the horizon, 64 lines as on an HDL-64E.
 LIDAR_ELEVATIONS = np.deg2rad(np.linspace(-2.0, 24.9, 64))
 
 
-def camera_matrix(world: str, image_size: tuple[int, int]) -> np.ndarray:
-    """Return the intrinsics (3, 3), in pixels, of a world's camera; pixel centres at integers."""
+def camera_matrix(
+    world: str, image_size: tuple[int, int], focal_share: float | None = None
+) -> np.ndarray:
+    """Return the intrinsics (3, 3), in pixels, of a world's camera; pixel centres at integers.
+
+    Args:
+        world: One of :data:`WORLDS`.
+        image_size: (height, width) in pixels.
+        focal_share: Another focal length than the world's, as a share of the width.
+    """
     height, width = image_size
-    focal = WORLDS[world].focal_share * width
+    share = WORLDS[world].focal_share if focal_share is None else focal_share
+    focal = share * width
     return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
 
 
@@ -53,6 +65,7 @@ def render_scene(
     stereo: bool = False,
     lidar: bool = False,
     intrinsic: np.ndarray | None = None,
+    even_light: bool = False,
 ) -> dict:
     """Render one scene.
 
@@ -67,6 +80,9 @@ def render_scene(
         lidar: Keep depth on 64 scan lines only.
         intrinsic: Another pinhole matrix (3, 3) in pixels than :func:`camera_matrix` gives, without
             skew.
+        even_light: Light rooms by a sun instead of the lamp near the camera. The lamp's light falls
+            off with the distance, which so can be read off the brightness, whatever the focal
+            length; nothing like that is in photos.
 
     Returns:
         ``img`` (H, W, 3) uint8 BGR; ``gt_depth`` (H, W) float32, metres along the axis, 0 = sky or
@@ -75,6 +91,8 @@ def render_scene(
         ``baseline``.
     """
     scene = draw_scene(world, seed, index, split)
+    if even_light and WORLDS[world].lamp_range is not None:
+        scene = dataclasses.replace(scene, even_light=True, light=ROOM_SUN)
     intrinsic = (
         camera_matrix(world, image_size) if intrinsic is None else np.asarray(intrinsic, np.float64)
     )
@@ -189,7 +207,7 @@ def _shade(
     albedo = np.stack([item.color for item in materials])[material] * (
         1 + waves.sum(axis=1, keepdims=True) / 2
     )
-    lamp_range = WORLDS[scene.world].lamp_range
+    lamp_range = None if scene.even_light else WORLDS[scene.world].lamp_range
     if lamp_range is None:
         return albedo * (0.45 + 0.65 * np.clip(normals @ scene.light, 0, 1)[:, None])
     to_light = scene.light - points

@@ -49,6 +49,7 @@ class Scene:
         room: Lower and upper corner of the room, None outdoors.
         walls: Materials of the six walls: left, right, ceiling, floor, back, front.
         brightness: Exposure.
+        even_light: Whether ``light`` is a direction indoors too.
     """
 
     world: str
@@ -59,6 +60,7 @@ class Scene:
     room: tuple[np.ndarray, np.ndarray] | None = None
     walls: list[Material] = field(default_factory=list)
     brightness: float = 1.0
+    even_light: bool = False
 
 
 def draw_material(

@@ -20,7 +20,7 @@ from .geometry import (
 )
 from .label_types import MakeLabelsRelative
 from .loading import LoadDepth, LoadImage, LoadVelodyneDepth
-from .network_size import ResizeShortSide, ResizeThenSnap
+from .network_size import ResizeShortSide, ResizeThenSnap, ResizeToFocal
 from .normals import LoadNormals
 from .packing import PackDepthInputs
 from .spatial_keys import SPATIAL_KEYS, SpatialRule
@@ -63,5 +63,6 @@ __all__ = [
     'Resize',
     'ResizeShortSide',
     'ResizeThenSnap',
+    'ResizeToFocal',
     'SpatialRule',
 ]

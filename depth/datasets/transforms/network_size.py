@@ -1,7 +1,8 @@
-"""Resizes to the input size of published networks, whose sides are multiples of a patch.
+"""Resizes to the input size of published networks, and to the focal length of a canonical camera.
 
-The rounding and the interpolation are those of the published inference code, because predictions
-depend on both. The size itself is an argument: it is a setting of a test, not of the weights.
+Sides are multiples of a patch where a network needs it. The rounding and the interpolation are
+those of the published inference code, because predictions depend on both. The size itself is an
+argument: it is a setting of a test, not of the weights.
 """
 
 import math
@@ -9,6 +10,7 @@ import math
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from depth.cameras import check_camera, missing_camera
 from depth.registry import TRANSFORMS
 
 from .spatial_keys import image_shape, resize
@@ -104,6 +106,52 @@ class ResizeThenSnap(BaseTransform):
 
     def _nearest_multiple(self, length: int) -> int:
         return max((2 * length + self.multiple) // (2 * self.multiple), 1) * self.multiple
+
+
+@TRANSFORMS.register_module()
+class ResizeToFocal(BaseTransform):
+    """Resize images so that their focal length is that of a canonical camera; depth stays metres.
+
+    Images of all cameras then look as if one camera had taken them, with wider and narrower views.
+    Both sides are scaled by themselves, so that pixels become square, and rounded. The sizes of a
+    batch differ unless a crop follows.
+
+    Args:
+        focal: Focal length of the canonical camera in pixels, for fx and fy.
+        multiple: Divisor of both sides.
+        resize_depth: Resize ground truth too, to the nearest pixel. Test pipelines say False.
+
+    Raises:
+        ValueError: If ``focal`` or ``multiple`` is impossible; in ``transform`` if an image has no
+            camera, or an impossible one.
+
+    Reference: Metric3D, https://arxiv.org/abs/2307.10984 ("CSTM_image").
+    """
+
+    def __init__(self, focal: float, multiple: int = 1, resize_depth: bool = True) -> None:
+        if not 0 < focal < math.inf:
+            raise ValueError(f'ResizeToFocal.focal is a number of pixels above 0, got {focal}')
+        self.focal = float(focal)
+        self.multiple = _positive('ResizeToFocal.multiple', multiple)
+        self.resize_depth = resize_depth
+
+    def transform(self, results: dict) -> dict:
+        """Resize the sample; sets ``img_shape`` and ``ori_shape``."""
+        height, width = image_shape(results, 'ResizeToFocal')
+        name = str(results.get('img_path', 'the image'))
+        if results.get('cam_intrinsic') is None:
+            raise ValueError(missing_camera(name))
+        camera = check_camera(results['cam_intrinsic'], f'{name}: intrinsics', (height, width))
+        size = (
+            self._round(height * self.focal / camera[1, 1]),
+            self._round(width * self.focal / camera[0, 0]),
+        )
+        # Bilinear interpolation leaves pixels out where an image shrinks by much.
+        interpolation = 'area' if size[0] < height else 'bilinear'
+        return resize(results, size, 'ResizeToFocal', interpolation, self.resize_depth)
+
+    def _round(self, length: float) -> int:
+        return max(round(length / self.multiple), 1) * self.multiple
 
 
 def _positive(name: str, value: int) -> int:

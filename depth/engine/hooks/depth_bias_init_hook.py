@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch import nn
 
 from depth.registry import HOOKS
 
@@ -19,7 +20,8 @@ class DepthBiasInitHook(Hook):
     Published regression heads end in a ReLU. If its input is negative everywhere at the start there
     is no gradient, and the loss never falls (SILog stays near 3, d1 at 0). Before the first
     iteration of a new run this hook sets the head's last bias to the exponential of the mean log
-    depth and makes its last weights small. Heads without ``init_depth_bias`` and runs that load or
+    depth and makes its last weights small. Depth is that of the canonical camera for models with
+    the option ``canonical_camera``. Heads without ``init_depth_bias`` and runs that load or
     resume weights are not changed.
 
     Args:
@@ -42,7 +44,7 @@ class DepthBiasInitHook(Hook):
         is_new_run = runner.iter == 0 and not runner._has_loaded
         if self.depth is None or not is_new_run or not hasattr(head, 'init_depth_bias'):
             return
-        depth = self._measure(runner) if self.depth == 'data' else float(self.depth)
+        depth = self._measure(runner, model) if self.depth == 'data' else float(self.depth)
         if depth is None:
             runner.logger.warning(
                 'no valid depth in the measured samples, the head keeps its random start'
@@ -51,7 +53,7 @@ class DepthBiasInitHook(Hook):
         head.init_depth_bias(depth)
         runner.logger.info(f'the depth head starts at {depth:.3f} m')
 
-    def _measure(self, runner: Runner) -> float | None:
+    def _measure(self, runner: Runner, model: nn.Module) -> float | None:
         """Return the exponential of the mean log depth, in metres; None if no pixel is valid.
 
         All processes measure the same samples and so get the same value.
@@ -62,7 +64,12 @@ class DepthBiasInitHook(Hook):
         indices = np.unique(np.linspace(0, len(dataset) - 1, self.num_samples).astype(int))
         total = count = 0.0
         for index in indices:
-            gt_depth = dataset[SampleIndex(int(index), (0, int(index)))]['data_samples'].gt_depth
+            sample = dataset[SampleIndex(int(index), (0, int(index)))]['data_samples']
+            gt_depth = sample.gt_depth
+            camera = getattr(model, 'canonical_camera', None)
+            if camera is not None:
+                intrinsics = camera.intrinsics([sample], gt_depth[None], training=True)
+                gt_depth = camera.to_canonical(gt_depth, intrinsics)
             valid = gt_depth > 0
             total += float(torch.where(valid, gt_depth, 1).double().log().sum())
             count += float(valid.sum())

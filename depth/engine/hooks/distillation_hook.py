@@ -127,8 +127,11 @@ class DistillationLoss(SampleLoss):
         mask = target > 0
         types = (prediction_type, teacher.prediction_type)
         if teacher.prediction_type == 'metric':
-            head = teacher.decode_head
-            mask = mask & (target > head.min_depth) & (target < head.max_depth)
+            near, far = teacher.depth_range
+            if near is not None:
+                mask = mask & (target > near)
+            if far is not None:
+                mask = mask & (target < far)
         is_inverse, is_inverse_target = (name in INVERSE_TYPES for name in types)
         if is_inverse != is_inverse_target:
             depth = 1 / depth.clamp(min=1e-3)

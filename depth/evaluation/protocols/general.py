@@ -1,5 +1,7 @@
 """Protocols for any data set (least-squares fits), and for synthetic scenes and folders of images.
 
+Those of scenes and folders come twice, the second time with metrics by focal length.
+
 The fits are for predictions without scale, or without scale and offset. MiDaS
 (https://arxiv.org/abs/1907.01341) fits a factor and an offset in inverse depth, then caps the
 depth; depth that is known up to a factor and an offset is fitted in depth. The far end is 80 m
@@ -7,7 +9,10 @@ depth; depth that is known up to a factor and an offset is fitted in depth. The 
 shows in the protocol's name.
 """
 
+import dataclasses
+
 from ..alignment import ALIGNMENTS
+from ..focal_groups import FOCAL_EDGES
 from .protocol import Protocol
 
 
@@ -54,4 +59,31 @@ OWN_DATA = (
     Protocol(
         'folder', 'a folder of images, every measured pixel', 1e-3, 10.0, datasets=('folder',)
     ),
+)
+
+
+# Inside of the view of every 4:3 camera of up to 1.25 image widths.
+COMMON_VIEW = (0.4, 0.3)
+
+
+def _by_focal_length(
+    protocol: Protocol, name: str, half_view: tuple[float, ...] = COMMON_VIEW
+) -> Protocol:
+    description = f'{protocol.description}, and groups of focal lengths'
+    if half_view:
+        description += ', in the part of the view that all cameras have'
+    return dataclasses.replace(
+        protocol,
+        name=name,
+        description=description,
+        focal_edges=FOCAL_EDGES,
+        half_view=half_view,
+    )
+
+
+_PLAIN = {protocol.name: protocol for protocol in OWN_DATA}
+FOCAL_LENGTHS = (
+    _by_focal_length(_PLAIN['rooms_10'], 'rooms_focal_10'),
+    _by_focal_length(_PLAIN['streets_80'], 'streets_focal_80'),
+    _by_focal_length(_PLAIN['folder'], 'folder_focal', half_view=()),
 )

@@ -6,12 +6,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..alignment import ALIGNMENTS, align
 from ..crops import CROPS
+from ..focal_groups import check_focal_edges, focal_share
 from ..functional import AVERAGES, LOG10S, SILOGS
 from ..prediction_types import PredictionType, get_prediction_type
 from ..views import VIEWS, View, scored_view
@@ -65,6 +67,11 @@ class Protocol:
         version: Grows whenever the definition changes.
         filled: Whether it takes ground truth whose holes an algorithm filled; other protocols
             refuse that.
+        focal_edges: Focal lengths in image widths between groups of images, each of which gets its
+            metrics, see ``depth.evaluation.focal_groups``; empty: no groups. Images then need a
+            camera.
+        half_view: Largest |x / z| and |y / z| of the rays whose pixels count, so that cameras of
+            all focal lengths are scored on the same part of the scene; empty: all pixels.
     """
 
     name: str
@@ -90,6 +97,8 @@ class Protocol:
     tta: str = 'any'
     version: int = 1
     filled: bool = False
+    focal_edges: tuple[float, ...] = ()
+    half_view: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -99,6 +108,13 @@ class Protocol:
         """
         if not 0 <= self.min_depth < self.max_depth:
             raise ValueError(f'protocol {self.name}: need 0 <= min_depth < max_depth, got {self}')
+        if self.focal_edges:
+            check_focal_edges(self.focal_edges)
+        if self.half_view and (len(self.half_view) != 2 or min(self.half_view) <= 0):
+            raise ValueError(
+                f'protocol {self.name}: half_view is (|x / z|, |y / z|) above 0, got '
+                f'{self.half_view}'
+            )
         if self.clamp is not None and not 0 <= self.clamp[0] < self.clamp[1]:
             raise ValueError(
                 f'protocol {self.name}: clamp must be (near, far) in metres, got {self.clamp}'
@@ -146,11 +162,11 @@ class Protocol:
 
         Args:
             sample: With ``gt_depth`` (H, W) and, if there are, ``img_path``, ``crop_box``,
-                ``frame_shape`` and ``gt_filled``.
+                ``frame_shape``, ``ori_cam_intrinsic`` and ``gt_filled``.
 
         Raises:
             ValueError: If it is of another view, or filled where measured depth is scored, or the
-                other way round.
+                other way round, or has no camera where images are scored by focal length.
         """
         name = sample.get('img_path', 'a sample')
         gt_size = tuple(sample['gt_depth'].shape)
@@ -161,6 +177,11 @@ class Protocol:
                 f'but protocol {self.name} scores {_REQUIRED_VIEWS[self.view]}. '
                 "Change the pipeline or take another protocol; view='any' (--view any) scores it "
                 "nevertheless, which then shows in the protocol's name"
+            )
+        if (self.focal_edges or self.half_view) and focal_share(sample) is None:
+            raise ValueError(
+                f'{name} has no intrinsics, and protocol {self.name} scores images by their camera: '
+                'take a data set that has cameras (an intrinsics.json for a folder)'
             )
         if self.filled != bool(sample.get('gt_filled', False)):
             actual, required = ('measured', 'filled') if self.filled else ('filled', 'measured')
@@ -191,6 +212,24 @@ class Protocol:
         if self.cap_gt is None:
             return gt_depth
         return gt_depth.clamp(max=self.cap_gt)
+
+    def limit_view(self, gt_depth: Tensor, samples: Sequence[dict]) -> Tensor:
+        """Return ground truth (N, H, W) that is 0 outside of ``half_view``.
+
+        Args:
+            gt_depth: Metres.
+            samples: One an image, with ``ori_cam_intrinsic`` (3, 3) in pixels of ground truth.
+        """
+        if not self.half_view:
+            return gt_depth
+        cameras = [sample['ori_cam_intrinsic'] for sample in samples]
+        matrices = torch.as_tensor(np.asarray(cameras, np.float64)).to(gt_depth.device)
+        height, width = gt_depth.shape[-2:]
+        x = torch.arange(width, device=gt_depth.device) - matrices[:, :1, 2]  # (N, W)
+        y = torch.arange(height, device=gt_depth.device) - matrices[:, 1:2, 2]
+        across = x.abs() <= self.half_view[0] * matrices[:, 0, :1]
+        down = y.abs() <= self.half_view[1] * matrices[:, 1, 1:2]
+        return torch.where(down[:, :, None] & across[:, None], gt_depth, 0)
 
     def valid_mask(self, gt_depth: Tensor) -> Tensor:
         """Return the mask of the pixels of capped ground truth (..., H, W), in metres, that count."""
@@ -301,10 +340,13 @@ class Protocol:
         """
         definition = {key: _plain(value) for key, value in asdict(self).items()}
         fingerprinted = {key: value for key, value in definition.items() if key != 'description'}
-        # `filled` was added later; without it the fingerprints of older protocols stay as they
-        # were.
+        # Fields that were added later; without them the fingerprints of older protocols stay as
+        # they were.
         if not self.filled:
             del fingerprinted['filled']
+        for name in ('focal_edges', 'half_view'):
+            if not fingerprinted[name]:
+                del fingerprinted[name]
         return dict(definition, fingerprint=fingerprint(fingerprinted))
 
 

@@ -1,6 +1,7 @@
 """Supervised depth estimator: backbone, optional neck, depth head."""
 
 import difflib
+import math
 from collections.abc import Sequence
 
 import torch
@@ -13,6 +14,8 @@ from depth.registry import MODELS
 from depth.structures import RELATIVE_FIELDS, DepthDataSample
 
 from ..backbones.fine_tuning import build_backbone, hold_frozen
+from ..layers.canonical_camera import CameraCheck
+from .canonical_depth import CANONICAL_OPTIONS, CanonicalDepth
 from .feature_channels import check_feature_channels
 from .test_time import WindowCorner, mirrored_samples, shifted_samples, slide_inference
 
@@ -38,6 +41,10 @@ class DepthEstimator(BaseModel):
         extra_losses: Configs by name of losses on the final depth of any head, beside the head's
             own; each is logged as ``loss_<name>``. See
             :class:`~depth.models.losses.SampleLoss`.
+        canonical_camera: ``focal``, ``focal_range`` and ``scaled`` of the canonical camera in which
+            the head predicts depth, see
+            :class:`~depth.models.estimators.canonical_depth.CanonicalDepth`. Samples then need
+            ``intrinsics``; depth of bare tensors stays canonical.
 
     Raises:
         ValueError: If ``train_cfg`` or ``test_cfg`` hold an unknown option or value, or if
@@ -71,6 +78,7 @@ class DepthEstimator(BaseModel):
         train_cfg: dict | None = None,
         test_cfg: dict | None = None,
         extra_losses: dict[str, dict] | None = None,
+        canonical_camera: dict | None = None,
     ) -> None:
         super().__init__(
             data_preprocessor=MODELS.build(data_preprocessor or dict(type='DepthDataPreprocessor'))
@@ -80,10 +88,26 @@ class DepthEstimator(BaseModel):
         necks = [MODELS.build(config) for config in neck_configs.values()]
         self.pre_necks = nn.ModuleList(necks[:-1])
         self.neck = necks[-1] if necks else None
+        self.canonical_camera: CanonicalDepth | None = None
+        if canonical_camera is not None:
+            _check_options('canonical_camera', canonical_camera, CANONICAL_OPTIONS)
+            if canonical_camera.get('focal') is None:
+                raise ValueError(
+                    'model.canonical_camera needs focal, the focal length of the canonical camera '
+                    'in pixels'
+                )
+            self.canonical_camera = CanonicalDepth(decode_head, **canonical_camera)
+            decode_head = self.canonical_camera.head_config(decode_head)
         self.decode_head = self.build_head(decode_head)
         self.prediction_type = getattr(self.decode_head, 'prediction_type', self.prediction_type)
         if getattr(self.decode_head, 'needs_camera', False):
             self.takes_camera = self.needs_camera = True
+        if self.takes_camera:
+            self.data_preprocessor.camera_check = CameraCheck()
+        if self.canonical_camera is not None:
+            self.canonical_camera.check_head(self.decode_head)
+            self.takes_camera = self.needs_camera = True
+            self.data_preprocessor.camera_check = self.canonical_camera.camera_check()
         # A subclass with an ``extract_feat`` of its own may change the channels on the way.
         if type(self).extract_feat is DepthEstimator.extract_feat:
             check_feature_channels(
@@ -110,6 +134,17 @@ class DepthEstimator(BaseModel):
     def build_head(self, decode_head: dict) -> nn.Module:
         """Build the head, after the backbone and the necks; a subclass may take sizes from them."""
         return MODELS.build(decode_head)
+
+    @property
+    def depth_range(self) -> tuple[float | None, float | None]:
+        """Near and far end of predicted depth in metres; None for an end that the head has not."""
+        near = getattr(self.decode_head, 'min_depth', None)
+        far = getattr(self.decode_head, 'max_depth', None)
+        if self.canonical_camera is not None and self.canonical_camera.is_bounded:
+            near, far = self.canonical_camera.metric_range
+        if far is not None and math.isinf(far):
+            far = None
+        return near, far
 
     def forward(
         self,
@@ -178,9 +213,20 @@ class DepthEstimator(BaseModel):
         gt_depth = stack_gt_depth(data_samples)
         self._check_labels(data_samples)
         outputs = self.decode_head(self.extract_feat(inputs), data_samples)
-        losses = self.decode_head.loss(outputs, gt_depth, data_samples)
+        factors = None
+        if self.canonical_camera is None:
+            losses = self.decode_head.loss(outputs, gt_depth, data_samples)
+        else:
+            factors = self.canonical_camera.focal_factors(
+                data_samples, gt_depth, self.training, self.input_scale(gt_depth.shape[-2:])
+            )
+            losses = self.canonical_camera.losses(
+                self.decode_head, outputs, gt_depth, data_samples, factors
+            )
         if self.extra_losses:
             depth = self._trained_depth(outputs, gt_depth.shape[-2:])
+            if factors is not None:
+                depth = depth * factors
             for name, loss in self.extra_losses.items():
                 losses[f'loss_{name}'] = loss(depth, data_samples, inputs, self.prediction_type)
         return losses
@@ -210,7 +256,24 @@ class DepthEstimator(BaseModel):
         evaluation does.
         """
         outputs = self.decode_head(self.extract_feat(inputs), data_samples)
-        return self._depth_of(outputs, inputs.shape[-2:])
+        depth = self._depth_of(outputs, inputs.shape[-2:])
+        return self.to_metres(depth, data_samples)
+
+    def to_metres(self, depth: Tensor, data_samples: list[DepthDataSample] | None) -> Tensor:
+        """Return depth (N, 1, H, W) of the head in metres, if it is that of a canonical camera.
+
+        Args:
+            depth: At the size of the batch.
+            data_samples: One per image; depth of bare tensors stays as it is.
+        """
+        if self.canonical_camera is None:
+            return depth
+        scale = self.input_scale(depth.shape[-2:])
+        return self.canonical_camera.to_metric(depth, data_samples, self.training, scale)
+
+    def input_scale(self, size: Sequence[int]) -> tuple[float, float]:
+        """Return the (vertical, horizontal) factor by which the network resizes a batch (H, W)."""
+        return 1.0, 1.0
 
     def predict_maps(
         self, inputs: Tensor, data_samples: list[DepthDataSample] | None = None
@@ -222,9 +285,8 @@ class DepthEstimator(BaseModel):
         """
         outputs = self.decode_head(self.extract_feat(inputs), data_samples)
         size = inputs.shape[-2:]
-        return dict(
-            depth=self._depth_of(outputs, size), **self.decode_head.further_maps(outputs, size)
-        )
+        depth = self.to_metres(self._depth_of(outputs, size), data_samples)
+        return dict(depth=depth, **self.decode_head.further_maps(outputs, size))
 
     def predict_outputs(
         self, inputs: Tensor, data_samples: list[DepthDataSample] | None = None

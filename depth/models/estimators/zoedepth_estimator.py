@@ -89,7 +89,21 @@ class ZoeDepthEstimator(DepthEstimator):
         elif not has_size(depth, padded.shape[-2:]):
             depth = F.interpolate(depth, size=padded.shape[-2:], mode='bicubic')
         height, width = inputs.shape[-2:]
-        return self.decode_head.clamp(depth[..., pad_y : pad_y + height, pad_x : pad_x + width])
+        depth = self.decode_head.clamp(depth[..., pad_y : pad_y + height, pad_x : pad_x + width])
+        return self.to_metres(depth, data_samples)
+
+    def input_scale(self, size: Sequence[int]) -> tuple[float, float]:
+        """Return the (vertical, horizontal) factor by which the network resizes a batch (H, W)."""
+        height, width = size
+        if self.training:
+            network = self.train_cfg['network_size']
+        else:
+            if self.test_cfg['pad_input']:
+                height, width = height + 2 * border(height), width + 2 * border(width)
+            network = tuple(self.test_cfg['network_size'])
+            if self.test_cfg['keep_ratio']:
+                network = network_size((height, width), network)
+        return network[0] / height, network[1] / width
 
     def fixed_size_reason(self) -> str | None:
         """Return the option of ``test_cfg`` that computes sizes in Python, if one is set."""

@@ -11,6 +11,7 @@ from .depth_anything_head import DepthAnythingMetricHead, DepthAnythingRelativeH
 from .depth_pro_head import DepthProHead
 from .dpt_head import DPTHead
 from .light_depth_head import LightDepthHead
+from .log_depth_head import LogDepthHead
 from .metric3d_head import Metric3DHead
 from .metric3d_v1_head import Metric3DV1Head
 from .moge_head import MoGeHead
@@ -35,6 +36,7 @@ __all__ = [
     'DepthAnythingRelativeHead',
     'DepthProHead',
     'LightDepthHead',
+    'LogDepthHead',
     'Metric3DHead',
     'Metric3DV1Head',
     'MoGeHead',

@@ -34,6 +34,9 @@ class BaseDepthHead(BaseModule, metaclass=ABCMeta):
     # Further predictions, without the ``pred_`` of the sample's field: normals, confidence, mask,
     # points or intrinsics.
     map_names: tuple[str, ...] = ()
+    # Why a canonical camera cannot be put around the head; None if its only metres are those of
+    # ``min_depth``, ``max_depth`` and ground truth.
+    canonical_conflict: str | None = None
 
     def __init__(
         self,

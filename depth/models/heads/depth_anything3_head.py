@@ -11,6 +11,7 @@ from torch import Tensor
 from depth.registry import MODELS
 from depth.structures import DepthDataSample
 
+from ..layers.canonical_camera import CanonicalCamera
 from .depth_anything_head import DepthAnythingDecoder, output_layers
 
 SKY_STEP = 0.3  # from this sky value on, depth is replaced
@@ -126,15 +127,14 @@ class DepthAnything3MetricHead(DepthAnything3Head):
     """
 
     prediction_type = 'metric'
+    canonical_conflict = 'it has a canonical camera of its own'
 
     def __init__(
         self, *args, default_intrinsics: Sequence[Sequence[float]] | None = None, **kwargs
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.default_focal = CANONICAL_FOCAL
+        self.camera = CanonicalCamera(CANONICAL_FOCAL, default_intrinsics, depth_range=None)
         self.needs_camera = default_intrinsics is None
-        if default_intrinsics is not None:
-            self.default_focal = (default_intrinsics[0][0] + default_intrinsics[1][1]) / 2
 
     def forward(
         self, feats: Sequence[Tensor], data_samples: list[DepthDataSample] | None = None
@@ -142,29 +142,11 @@ class DepthAnything3MetricHead(DepthAnything3Head):
         """Map four maps (N, E, h, w) to ``depth`` in metres and ``sky``, (N, 1, p h, p w).
 
         Raises:
-            ValueError: If a sample has no camera and there is none by default.
+            ValueError: If a sample has no camera and there is none by default, or it is trained on.
         """
         outputs = super().forward(feats, data_samples)
-        factor = self._focals(outputs['depth'], data_samples) / CANONICAL_FOCAL
-        return dict(outputs, depth=outputs['depth'] * factor)
-
-    def _focals(self, depth: Tensor, data_samples: list[DepthDataSample] | None) -> Tensor:
-        """Return the focal lengths (N, 1, 1, 1) in pixels of the network's input."""
-        if data_samples is None:
-            return depth.new_full((len(depth), 1, 1, 1), self.default_focal)
-        focals = []
-        for sample in data_samples:
-            if 'intrinsics' in sample:
-                focals.append((sample.intrinsics[0, 0] + sample.intrinsics[1, 1]) / 2)
-            elif self.needs_camera:
-                raise ValueError(
-                    f'{sample.get("img_path", "a sample")} has no intrinsics: metres depend on the '
-                    'focal length; give --intrinsics or --fov, a data set that knows its cameras, '
-                    'or model.decode_head.default_intrinsics'
-                )
-            else:
-                focals.append(depth.new_full((), self.default_focal))
-        return torch.stack(focals).to(depth)[:, None, None, None]
+        depth = self.camera.to_metric(outputs['depth'], data_samples, self.training)
+        return dict(outputs, depth=depth)
 
     def loss(
         self,

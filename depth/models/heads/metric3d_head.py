@@ -251,6 +251,7 @@ class Metric3DHead(BaseDepthHead):
     """
 
     SIZE_DIVISOR = 28  # so that strides 14, 7 and 4 have whole sizes
+    canonical_conflict = 'it has a canonical camera of its own'
     map_names = ('confidence', 'normals')
 
     def __init__(

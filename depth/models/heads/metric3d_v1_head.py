@@ -124,6 +124,7 @@ class Metric3DV1Head(BaseDepthHead):
     """
 
     SIZE_DIVISOR = 32
+    canonical_conflict = 'it has a canonical camera of its own'
     map_names = ('confidence',)
 
     def __init__(

@@ -445,6 +445,8 @@ class ZoeDepthDomainsHead(ZoeDepthHead):
             ``loss`` if a sample's data set is no domain.
     """
 
+    canonical_conflict = 'its domains have far ends in metres'
+
     def __init__(
         self, domains: Mapping[str, float], loss_domain: dict | None = None, **kwargs
     ) -> None:

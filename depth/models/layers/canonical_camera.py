@@ -3,12 +3,14 @@
 Reference: Metric3D, https://arxiv.org/abs/2307.10984
 """
 
+import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from depth.cameras import check_camera
+from depth.cameras import CAMERA_SOURCES, check_camera, missing_camera
 from depth.structures import DepthDataSample
 
 
@@ -24,6 +26,7 @@ class CanonicalCamera(nn.Module):
             in eval mode. Without it, a sample without a camera is an error, and the depth of a bare
             tensor stays canonical.
         depth_range: Nearest and farthest depth in metres; canonical depth is not clamped to it.
+            None: depth in metres is not clamped either.
 
     Raises:
         ValueError: If the focal length or the default camera is impossible.
@@ -33,10 +36,10 @@ class CanonicalCamera(nn.Module):
         self,
         focal: float = 1000.0,
         default_intrinsics: Sequence[Sequence[float]] | None = None,
-        depth_range: Sequence[float] = (1e-3, 300.0),
+        depth_range: Sequence[float] | None = (1e-3, 300.0),
     ) -> None:
         super().__init__()
-        self.depth_range = tuple(depth_range)
+        self.depth_range = None if depth_range is None else tuple(depth_range)
         if focal <= 0:
             raise ValueError(f'canonical_focal is a positive number of pixels, got {focal}')
         self.focal = float(focal)
@@ -68,17 +71,46 @@ class CanonicalCamera(nn.Module):
         for index, sample in enumerate(data_samples):
             camera = sample.get('intrinsics', default)
             if camera is None:
-                name = sample.get('img_path', f'image {index}')
-                raise ValueError(
-                    f'{name} has no intrinsics, and depth in metres needs the focal length: give '
-                    'the camera of the image (--intrinsics or --fov, an intrinsics.json in a '
-                    'folder, default_intrinsics in the config), or use a data set that has them'
-                )
+                raise ValueError(missing_camera(sample.get('img_path', f'image {index}')))
             matrices.append(camera.to(like.device, torch.float32))
         return torch.stack(matrices)
 
+    def focal_factors(
+        self,
+        data_samples: Sequence[DepthDataSample] | None,
+        like: Tensor,
+        training: bool,
+        input_scale: tuple[float, float] = (1.0, 1.0),
+    ) -> Tensor | None:
+        """Return f / focal (N, 1, 1, 1), metres to one canonical metre.
+
+        Args:
+            data_samples: See :meth:`intrinsics`, also for the errors.
+            like: See :meth:`intrinsics`.
+            training: See :meth:`intrinsics`.
+            input_scale: (vertical, horizontal) factor of a resize inside of the network, behind the
+                input to which the cameras belong.
+
+        Returns:
+            None for bare tensors without a default camera.
+        """
+        matrices = self.intrinsics(data_samples, like, training)
+        if matrices is None:
+            return None
+        down, across = input_scale
+        focals = (matrices[:, 0, 0] * across + matrices[:, 1, 1] * down) / 2
+        for index, sample in enumerate(data_samples or ()):
+            # The published resize rounds sizes down but keeps the unrounded factor here.
+            if 'input_focal' in sample.metainfo:
+                focals[index] = sample.metainfo['input_focal'] * (down + across) / 2
+        return (focals / self.focal).view(-1, 1, 1, 1)
+
     def to_metric(
-        self, canonical: Tensor, data_samples: Sequence[DepthDataSample] | None, training: bool
+        self,
+        canonical: Tensor,
+        data_samples: Sequence[DepthDataSample] | None,
+        training: bool,
+        input_scale: tuple[float, float] = (1.0, 1.0),
     ) -> Tensor:
         """Return depth in metres, clamped to the depth range, of canonical depth (N, 1, H, W).
 
@@ -88,17 +120,13 @@ class CanonicalCamera(nn.Module):
             canonical: Canonical metres.
             data_samples: See :meth:`intrinsics`, also for the errors.
             training: See :meth:`intrinsics`.
+            input_scale: See :meth:`focal_factors`.
         """
-        matrices = self.intrinsics(data_samples, canonical, training)
-        if matrices is None:
+        factors = self.focal_factors(data_samples, canonical, training, input_scale)
+        if factors is None:
             return canonical
-        focals = mean_focals(matrices)
-        for index, sample in enumerate(data_samples or ()):
-            # The published resize rounds sizes down but keeps the unrounded factor here.
-            if 'input_focal' in sample.metainfo:
-                focals[index] = sample.metainfo['input_focal']
-        metric = canonical * (focals / self.focal).view(-1, 1, 1, 1)
-        return metric.clamp(*self.depth_range)
+        metric = canonical * factors
+        return metric if self.depth_range is None else metric.clamp(*self.depth_range)
 
     def to_canonical(self, depth: Tensor, intrinsics: Tensor) -> Tensor:
         """Return ``depth`` (N, 1, H, W) in metres as the canonical camera sees it.
@@ -113,3 +141,56 @@ class CanonicalCamera(nn.Module):
 def mean_focals(intrinsics: Tensor) -> Tensor:
     """Return the means (N,) of fx and fy of K (N, 3, 3), in pixels."""
     return (intrinsics[:, 0, 0] + intrinsics[:, 1, 1]) / 2
+
+
+@dataclass(frozen=True)
+class CameraCheck:
+    """Check of the cameras of a batch, on the CPU, before it is moved to the device.
+
+    Attributes:
+        focal_range: Smallest and largest focal length in pixels of the network's input for which
+            the head's depth range is made; None for any.
+    """
+
+    focal_range: tuple[float, float] | None = None
+
+    def check(self, data_samples: Sequence[DepthDataSample], training: bool) -> None:
+        """Check those samples that have ``intrinsics``.
+
+        Outside of ``focal_range`` a training stops. A prediction warns, because its depth cannot
+        span the whole range of the head.
+
+        Raises:
+            ValueError: If a number of a camera is not finite, a focal length is not above 0, or one
+                to train on lies outside of ``focal_range``; the message names the image.
+        """
+        for index, sample in enumerate(data_samples):
+            if 'intrinsics' not in sample or sample.intrinsics.device.type != 'cpu':
+                continue
+            name = sample.get('img_path', f'image {index}')
+            matrix = sample.intrinsics
+            focal_x, focal_y = matrix[0, 0].item(), matrix[1, 1].item()
+            if not bool(matrix.isfinite().all()) or focal_x <= 0 or focal_y <= 0:
+                raise ValueError(
+                    f'{name} has the intrinsics {matrix.tolist()}: all numbers must be finite, and '
+                    f'focal lengths above 0; {CAMERA_SOURCES}'
+                )
+            if self.focal_range is not None:
+                self._check_range(name, (focal_x + focal_y) / 2, training)
+
+    def _check_range(self, name: str, focal: float, training: bool) -> None:
+        low, high = self.focal_range
+        # Focal lengths of resized images differ in the last digits.
+        if low * (1 - 1e-3) <= focal <= high * (1 + 1e-3):
+            return
+        reason = (
+            f'a focal length of {focal:.4g} pixels is outside of '
+            f'model.canonical_camera.focal_range, {low:g} to {high:g} pixels'
+        )
+        if training:
+            raise ValueError(f'{name}: {reason}; widen the range, or resize with ResizeToFocal')
+        side = 'far' if focal < low else 'near'
+        warnings.warn(
+            f'{reason}: depth at the {side} end of the range of the head cannot be predicted',
+            stacklevel=2,
+        )

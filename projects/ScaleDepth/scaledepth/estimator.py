@@ -70,4 +70,5 @@ class ScaleDepthEstimator(DepthEstimator):
         # A batch may hold several windows of each image, and mirrored copies of them; all take the
         # scale of their image.
         scale = self._shared_scale.repeat(len(inputs) // len(self._shared_scale), 1)
-        return self.decode_head.resize(relative * scale[:, :, None, None], inputs.shape[-2:])
+        depth = self.decode_head.resize(relative * scale[:, :, None, None], inputs.shape[-2:])
+        return self.to_metres(depth, data_samples)
