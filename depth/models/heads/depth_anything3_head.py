@@ -79,7 +79,10 @@ class DepthAnything3Head(DepthAnythingDecoder):
 
         In training the sky is left as it is.
         """
-        feat = self.decode(feats)
+        return self._outputs(self.decode(feats))
+
+    def _outputs(self, feat: Tensor) -> dict[str, Tensor]:
+        """Map decoded features (N, F / 2, p h, p w) to ``depth``, without unit, and ``sky``."""
         # The exponential of half precision overflows at 11.
         depth = self.output(feat).float().exp()
         if not self.with_sky:
@@ -144,9 +147,14 @@ class DepthAnything3MetricHead(DepthAnything3Head):
         Raises:
             ValueError: If a sample has no camera and there is none by default.
         """
-        outputs = super().forward(feats, data_samples)
+        prompt = self.encode_prompt(feats, data_samples)
+        feat = self.decode(feats, prompt)
+        outputs = self._outputs(feat)
         factor = self._focals(outputs['depth'], data_samples) / CANONICAL_FOCAL
-        return dict(outputs, depth=outputs['depth'] * factor)
+        depth = outputs['depth'] * factor
+        if prompt is not None:
+            depth = prompt.correct(depth, feat)
+        return dict(outputs, depth=depth)
 
     def _focals(self, depth: Tensor, data_samples: list[DepthDataSample] | None) -> Tensor:
         """Return the focal lengths (N, 1, 1, 1) in pixels of the network's input."""

@@ -19,7 +19,9 @@ from .dpt_decoder import (
 from .mask2former import DeformablePixelDecoder, MaskedQueryDecoder, QueryState
 from .position_encoding import SinePositionEncoding
 from .precision import without_autocast
+from .prompt_fusion import DepthPrompt, PromptFusion, build_prompt
 from .resize import cut_patch_padding, resize_map
+from .sparse_points import append_points, fill_points, has_points, stack_sparse_depth
 from .surface_normals import back_project, normals_from_depth, normals_from_planes
 from .transformer import MLP, FeedForward, QueryDecoderLayer
 from .view_synthesis import project_points, sample_pixels, synthesize_view, transform_points
