@@ -9,4 +9,5 @@ model = dict(
     backbone=dict(freeze=False, early_fusion=True),
     decode_head=dict(prompt=None),
 )
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
 train_pattern = dict(no_points=0.1)

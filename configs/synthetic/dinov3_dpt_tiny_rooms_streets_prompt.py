@@ -13,6 +13,8 @@ model = dict(
     backbone=dict(freeze=True),
     decode_head=dict(prompt=dict(type='PromptFusion', train_alone=True)),
 )
+# The new layers are small and start at zero.
+optim_wrapper = dict(optimizer=dict(lr=3e-3))
 train_pattern = dict(
     type='ChoosePattern',
     patterns=[

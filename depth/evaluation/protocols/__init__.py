@@ -3,6 +3,7 @@
 import difflib
 
 from ..prediction_types import PredictionType
+from .completion import COMPLETION
 from .general import AFFINE_INVARIANT, OWN_DATA
 from .protocol import RESIZES, TTAS, Protocol, fingerprint
 from .published import DEPTH_ANYTHING, SELF_SUPERVISED, SUPERVISED, ZERO_SHOT
@@ -11,7 +12,13 @@ INDOOR_LIMIT = 10.0  # metres; protocols that end farther away are for outdoor d
 PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
-        SUPERVISED + ZERO_SHOT + DEPTH_ANYTHING + SELF_SUPERVISED + AFFINE_INVARIANT + OWN_DATA
+        SUPERVISED
+        + ZERO_SHOT
+        + DEPTH_ANYTHING
+        + SELF_SUPERVISED
+        + COMPLETION
+        + AFFINE_INVARIANT
+        + OWN_DATA
     )
 }
 

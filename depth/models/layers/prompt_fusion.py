@@ -23,9 +23,10 @@ from torch import Tensor, nn
 from depth.registry import MODELS
 from depth.structures import DepthDataSample
 
-from .sparse_points import GAP_SCALE, fill_points, stack_sparse_depth
+from .sparse_points import GAP_SCALE, fill_holes, fill_points, stack_sparse_depth
 
 PROMPT_CHANNELS = 3  # log depth, distance to the next point, validity
+NUM_CORRECTIONS = 3  # two shares and an offset
 MIN_DEPTH = 1e-3  # metres, below the logarithm
 
 
@@ -53,7 +54,15 @@ class DepthPrompt:
         return torch.where(self.is_given, feat + update, feat)
 
     def correct(self, depth: Tensor, feat: Tensor) -> Tensor:
-        """Move log depth a learned share of the way to the prompt, plus a learned offset.
+        """Correct the log depth of the decoder by a learned combination of two interpolations.
+
+        With d the decoder's depth and p that of the points, filled in between,
+
+            ln d <- ln d + a * (fill(ln p) - ln d) + b * fill(ln p - ln d) + c
+
+        The first term replaces the decoder's depth by the interpolated points, the second keeps its
+        edges and shapes and interpolates the error that it has at the points. The shares a and b
+        and the offset c are a map each, predicted from both and from the features.
 
         Args:
             depth: (N, 1, h, w) in metres.
@@ -62,13 +71,23 @@ class DepthPrompt:
         size = depth.shape[-2:]
         maps = F.interpolate(self.maps, size=size, mode='bilinear', align_corners=False)
         log_depth = depth.clamp(min=MIN_DEPTH).log()
-        difference = maps[:, :1] - log_depth
+        replacement = maps[:, :1] - log_depth
+        error = self._fill_error(log_depth)
         hidden = self.fusion.reduce(feat)
         hidden = F.interpolate(hidden, size=size, mode='bilinear', align_corners=False)
-        cues = torch.cat([maps, difference], dim=1).to(hidden)
-        share, offset = self.fusion.output(torch.cat([hidden, cues], dim=1)).float().chunk(2, dim=1)
-        corrected = depth * (share * difference + offset).exp()
+        cues = torch.cat([maps, replacement, error], dim=1).to(hidden)
+        output = self.fusion.output(torch.cat([hidden, cues], dim=1)).float()
+        replacement_share, error_share, offset = output.chunk(NUM_CORRECTIONS, dim=1)
+        update = replacement_share * replacement + error_share * error + offset
+        corrected = depth * update.exp()
         return torch.where(self.is_given, corrected, depth)
+
+    def _fill_error(self, log_depth: Tensor) -> Tensor:
+        """Return log of points minus ``log_depth`` (N, 1, h, w), filled between the points."""
+        size = self.maps.shape[-2:]
+        at_points = F.interpolate(log_depth, size=size, mode='bilinear', align_corners=False)
+        error, _ = fill_holes(self.maps[:, :1] - at_points, self.maps[:, 2:] > 0)
+        return F.interpolate(error, size=log_depth.shape[-2:], mode='bilinear', align_corners=False)
 
 
 @MODELS.register_module()
@@ -104,7 +123,9 @@ class PromptFusion(BaseModule):
             _shallow_network(PROMPT_CHANNELS, hidden_channels, channels) for _ in range(num_stages)
         )
         self.reduce = nn.Conv2d(feat_channels, hidden_channels, kernel_size=1)
-        self.output = _shallow_network(hidden_channels + PROMPT_CHANNELS + 1, hidden_channels, 2)
+        self.output = _shallow_network(
+            hidden_channels + PROMPT_CHANNELS + 2, hidden_channels, NUM_CORRECTIONS
+        )
 
     @property
     def OPTIONAL_STATE(self) -> tuple[str, ...]:

@@ -64,11 +64,8 @@ def append_points(inputs: Tensor, data_samples: Sequence[DepthDataSample] | None
 
 
 def fill_points(points: Tensor) -> tuple[Tensor, Tensor]:
-    """Fill the pixels between points: pull-push, then relaxation, in inverse depth.
+    """Fill the pixels between points of depth, by :func:`fill_holes` of their inverse.
 
-    Means of the points in cells of 2, 4, 8 ... pixels are taken (pull). From coarse to fine each cell
-    without points gets the bilinear value of the coarser ones (push) and, by a few relaxation steps,
-    the mean of its neighbours, so that the result tends to the membrane through the points.
     Inverse depth of a plane is affine in the pixels, which a membrane reproduces.
 
     Args:
@@ -76,20 +73,37 @@ def fill_points(points: Tensor) -> tuple[Tensor, Tensor]:
 
     Returns:
         Depth (N, 1, H, W) in metres, the points themselves where there are any and 1 m in images
-        without; and how far the next point is: the number of halvings of the resolution after
-        which a pixel's cell has one, interpolated.
+        without; and how far the next point is, see :func:`fill_holes`.
+    """
+    valid = points > 0
+    inverse, gap = fill_holes(torch.where(valid, points, 1).reciprocal(), valid)
+    has_any = valid.flatten(1).any(dim=1)[:, None, None, None]
+    return torch.where(has_any, inverse, 1).reciprocal(), gap
+
+
+def fill_holes(values: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """Fill the pixels of a map that have no value: pull-push with relaxation.
+
+    Means of the values in cells of 2, 4, 8 ... pixels are taken (pull). From coarse to fine each
+    cell without a value gets the bilinear value of the coarser ones (push) and, by a few relaxation
+    steps, the mean of its neighbours, so that the result tends to the membrane through the values.
+
+    Args:
+        values: (N, 1, H, W), finite everywhere.
+        valid: Boolean, same shape; True where a value counts.
+
+    Returns:
+        The map without holes, 0 in images without any value; and how far the next value is: the
+        number of halvings of the resolution after which a pixel's cell has one, interpolated.
 
     Reference: pull-push of The Lumigraph, https://doi.org/10.1145/237170.237200
     """
-    valid = points > 0
-    sums = torch.where(valid, torch.where(valid, points, 1).reciprocal(), 0)
-    weights = valid.float()
+    sums, weights = torch.where(valid, values, 0), valid.to(values)
     pyramid = [(sums, weights)]
     while max(sums.shape[-2:]) > 1:
         sums, weights = _halve(sums), _halve(weights)
         pyramid.append((sums, weights))
-    # One cell, and no point in it: an image without points.
-    filled = torch.where(weights > 0, sums / _positive(weights), 1)
+    filled = sums / _positive(weights)
     gap = torch.zeros_like(filled)
     for sums, weights in reversed(pyramid[:-1]):
         size, known = sums.shape[-2:], weights > 0
@@ -100,8 +114,8 @@ def fill_points(points: Tensor) -> tuple[Tensor, Tensor]:
             neighbours = F.avg_pool2d(F.pad(filled, (1, 1, 1, 1), mode='replicate'), 3, stride=1)
             filled = torch.where(known, means, neighbours)
         gap = F.interpolate(gap, size=size, mode='bilinear', align_corners=False)
-        gap = gap + (~known).float()
-    return filled.reciprocal(), gap
+        gap = gap + (~known).to(gap)
+    return filled, gap
 
 
 def _halve(values: Tensor) -> Tensor:
