@@ -85,7 +85,9 @@ def test_a_rotation_moves_points_as_their_pixels():
 
 
 @pytest.mark.parametrize(
-    'transform', [RandomFlip(prob=1.0), RandomCrop((30, 40)), CenterCrop(30, 41)], ids=lambda t: type(t).__name__
+    'transform',
+    [RandomFlip(prob=1.0), RandomCrop((30, 40)), CenterCrop(30, 41)],
+    ids=lambda t: type(t).__name__,
 )
 def test_flips_and_crops_move_points_like_ground_truth(transform):
     results = transform(points_sample())
