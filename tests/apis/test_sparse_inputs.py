@@ -123,7 +123,7 @@ def test_what_cannot_be_is_refused_before_anything_is_predicted(checkpoint, data
     with pytest.raises(ValueError, match='both belong to'):
         inferencer(images, sparse_depth=scans)
     (tmp_path / 'empty').mkdir()
-    with pytest.raises(ValueError, match='has no file of any image, such as a.npy'):
+    with pytest.raises(ValueError, match=r'has no file of any image, such as a\.npy'):
         inferencer(images, sparse_depth=tmp_path / 'empty')
     plain = init_model(PLAIN)
     with pytest.raises(ValueError, match='takes no sparse depth'):

@@ -57,7 +57,8 @@ def check_sparse_depth(
         depth: Metres (H, W), 0 = no point.
         name: What they are and where they are from, for the message.
         size: (height, width) of the image, None to leave that to the caller.
-        max_depth: Far end of the depth range in metres, None to leave out the check of the scale.
+        max_depth: Far end of the depth range in metres; None or infinite to leave out the check of the
+            scale.
 
     Raises:
         ValueError: If the shape is another one, a value is negative or not finite, or the median
@@ -78,7 +79,7 @@ def check_sparse_depth(
             'point is 0'
         )
     points = depth[depth > 0]
-    if max_depth is None or not points.size:
+    if max_depth is None or not np.isfinite(max_depth) or not points.size:
         return
     median = float(np.median(points))
     # The ends of LoadDepth: farther off than any scene, so that it is the unit.
