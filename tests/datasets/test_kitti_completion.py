@@ -68,9 +68,8 @@ def test_every_layout_gives_image_points_and_ground_truth(kitti):
         assert sample.dataset == 'kitti_completion'
         assert sample.intrinsics[0, 0] == pytest.approx(721.5377)
     assert (dataset.split_name(), dataset.published_count()) == ('val_selection', 1000)
-    train = KITTICompletionDataset(
-        str(root), 'kitti_benchmark_train.txt', cfg.points_prefix, lazy_init=True
-    )
+    prefix = cfg.train_dataloader.dataset.data_prefix
+    train = KITTICompletionDataset(str(root), 'kitti_benchmark_train.txt', prefix, lazy_init=True)
     assert train.published_count() == 85898
 
 

@@ -315,7 +315,7 @@ def test_filled_points_are_kept_and_planes_come_out():
     assert torch.allclose(filled[points > 0], points[points > 0])
     inside = (slice(10, -10), slice(10, -10))
     error = ((filled[0, 0] - depth).abs() / depth)[inside]
-    assert error.mean() < 0.02
+    assert error.mean() < 0.03
     # With a quarter of the points the next one is one halving of the resolution farther.
     fewer = torch.where(torch.rand(60, 90) < 0.25, points, 0)
     assert (fill_points(fewer)[1] - gap).mean() == pytest.approx(1, abs=0.3)

@@ -26,14 +26,16 @@ test_pipeline = [
     dict(type='LoadSparseDepth'),
     dict(type='PackDepthInputs'),
 ]
-points_prefix = dict(img_path='input', depth_path='gt_depth', sparse_path='velodyne_raw')
-selection_prefix = dict(_delete_=True)
-train_dataloader = dict(dataset=dict(data_prefix='${points_prefix}'))
+train_dataloader = dict(dataset=dict(data_prefix=dict(sparse_path='velodyne_raw')))
 val_dataloader = dict(
-    dataset=dict(ann_file='', split='val_selection', data_prefix='${selection_prefix}')
+    dataset=dict(
+        ann_file='', split='val_selection', data_prefix=dict(_delete_=True, sparse_path='')
+    )
 )
 test_dataloader = dict(
-    dataset=dict(ann_file='', split='val_selection', data_prefix='${selection_prefix}')
+    dataset=dict(
+        ann_file='', split='val_selection', data_prefix=dict(_delete_=True, sparse_path='')
+    )
 )
 val_evaluator = dict(protocol='kitti_completion', pixel_metrics=['rmse_mm', 'mae_mm'])
 test_evaluator = dict(protocol='kitti_completion', pixel_metrics=['rmse_mm', 'mae_mm'])
