@@ -28,6 +28,7 @@ from .sparse_points import GAP_SCALE, fill_holes, fill_points, stack_sparse_dept
 PROMPT_CHANNELS = 3  # log depth, distance to the next point, validity
 NUM_CORRECTIONS = 3  # two shares and an offset
 MIN_DEPTH = 1e-3  # metres, below the logarithm
+MAX_CORRECTION = 5.0  # of log depth, a factor of 148
 
 
 @dataclass
@@ -79,6 +80,8 @@ class DepthPrompt:
         output = self.fusion.output(torch.cat([hidden, cues], dim=1)).float()
         replacement_share, error_share, offset = output.chunk(NUM_CORRECTIONS, dim=1)
         update = replacement_share * replacement + error_share * error + offset
+        # An exponential that overflows once would make the weights NaN.
+        update = update.clamp(-MAX_CORRECTION, MAX_CORRECTION)
         corrected = depth * update.exp()
         return torch.where(self.is_given, corrected, depth)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from depth.structures import DepthDataSample
 
-SMOOTHING_STEPS = 8
+SMOOTHING_STEPS = 4  # of each level
 GAP_SCALE = 0.25  # brings the usual 0 to 5 halvings to the size of other features
 
 
