@@ -139,7 +139,7 @@ def check_takes_sparse_depth(model: nn.Module) -> None:
     Raises:
         ValueError: If the model takes no sparse depth.
     """
-    if not getattr(model, 'takes_sparse_depth', False):
+    if not model.takes_sparse_depth:
         raise ValueError(
             'the model takes no sparse depth: its config has neither decode_head.prompt nor '
             'backbone.early_fusion (docs/completion.md)'

@@ -60,6 +60,9 @@ class DepthEstimator(BaseModel):
     # Whether predictions use the camera of a sample, and whether they cannot do without.
     takes_camera = False
     needs_camera = False
+    # Whether the model looks at ``sparse_depth``, by its head or its backbone.
+    takes_sparse_depth = False
+    _has_noted_missing_points = False
     # Whether the estimator brings points to the backbone; depth in another unit would not go with them.
     supports_early_fusion = True
     TEST_OPTIONS: tuple[str, ...] = (
@@ -97,7 +100,6 @@ class DepthEstimator(BaseModel):
         self.takes_sparse_depth = (
             has_early_fusion or getattr(self.decode_head, 'prompt_fusion', None) is not None
         )
-        self._has_noted_missing_points = False
         brings_points = (
             self.supports_early_fusion
             and type(self).loss is DepthEstimator.loss
