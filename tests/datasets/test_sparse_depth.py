@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from depth.datasets import SampleIndex, SyntheticDataset
+from depth.datasets.base import build_pipeline
 from depth.datasets.scenes import render_scene
 from depth.datasets.transforms import (
     CenterCrop,
@@ -23,6 +24,8 @@ from depth.datasets.transforms import (
     Resize,
 )
 from depth.datasets.transforms.sparse_depth import read_sparse_depth
+from depth.engine.config import load_config
+from tests.shared import REPO
 
 HEIGHT, WIDTH = 48, 64
 PATTERNS = dict(
@@ -294,3 +297,20 @@ def test_impossible_points_are_refused_with_their_file(tmp_path, values, scale, 
     results = dict(img=np.zeros((4, 5, 3), np.uint8), sparse_path=str(path), depth_scale=scale)
     with pytest.raises(ValueError, match=f'scan.npy.*{message}'):
         LoadSparseDepth()(dict(results, max_depth=10.0))
+
+
+def test_the_nyu_pipeline_leaves_500_points_of_the_central_window_at_half_size():
+    cfg = load_config(REPO / 'configs/_base_/datasets/nyu_completion.py')
+    steps = build_pipeline(cfg.test_dataloader.dataset.pipeline[2:])  # behind the loaders
+    depth = np.random.RandomState(0).uniform(1, 9, (480, 640)).astype(np.float32)
+    depth[:, ::3] = 0
+    results = dict(img=np.zeros((480, 640, 3), np.uint8), gt_depth=depth, sample_idx=7)
+    results['cam_intrinsic'] = np.array([[518.9, 0, 319.5], [0, 519.5, 239.5], [0, 0, 1.0]])
+    for step in steps:
+        results = step(results)
+    sample = results['data_samples']
+    assert results['inputs'].shape == (3, 228, 304)
+    # Half size takes the lower right pixel of each 2x2, whose corner is the middle of the four.
+    assert np.array_equal(sample.gt_depth, depth[1::2, 1::2][6:234, 8:312])
+    assert int((sample.sparse_depth > 0).sum()) == 500
+    assert sample.intrinsics[:2, 2].tolist() == [159.5 - 8, 119.5 - 6]
