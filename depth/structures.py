@@ -40,6 +40,8 @@ class DepthDataSample(BaseDataElement):
         pred_depth: (H, W) float32, at ``ori_shape``; metres, or the quantity that
             ``prediction_type`` names.
         intrinsics: (3, 3) float32, pixels, of the network's input image.
+        sparse_depth: (H, W) float32, metres, 0 = no point; measured depth that is an input of the
+            model, at the size of the network's input image.
         normals: (3, H, W) float32, unit surface normals in camera axes (x right, y down, z
             forward), 0 = none.
         pred_normals: (3, H, W) float32, predicted unit normals, axes as ``normals``.

@@ -14,6 +14,7 @@ from torch import nn
 
 from depth.calibration import stored_calibration
 from depth.cameras import check_camera
+from depth.datasets.transforms.loading import read_image
 from depth.engine.acceleration import (
     set_attention_backend,
     speed_up_inference,
@@ -31,6 +32,7 @@ from depth.structures import DepthDataSample
 from .exported_model import is_exported, model_config, stored_config
 from .image_cameras import camera_from_exif
 from .image_types import ImageInput, to_bgr_array
+from .sparse_inputs import SparseInput, check_takes_sparse_depth, largest_depth, load_points
 
 CHECKPOINT_SUFFIXES = ('.pth', '.pt', '.ckpt')
 
@@ -151,6 +153,8 @@ def inference_model(
     intrinsics: np.ndarray | Sequence | None = None,
     name: str | None = None,
     color_order: str | None = None,
+    sparse_depth: SparseInput | Sequence[SparseInput | None] | None = None,
+    sparse_scale: float | None = None,
 ) -> DepthDataSample | list[DepthDataSample]:
     """Predict depth through the config's test pipeline.
 
@@ -162,6 +166,9 @@ def inference_model(
         name: Name of an image given as an array, for messages.
         color_order: ``'bgr'`` or ``'rgb'``, of arrays and tensors; arrays are BGR by default, a
             tensor needs it (:func:`~depth.apis.image_types.to_bgr_array`).
+        sparse_depth: Points of the image, (H, W) in metres with 0 = none, or their file; of several
+            images a list, None for those without points.
+        sparse_scale: Stored integers per metre, for files of integers.
 
     Returns:
         One sample per image, with ``pred_depth`` (H, W) float32 in metres on the CPU, at the size
@@ -170,18 +177,32 @@ def inference_model(
 
     Raises:
         FileNotFoundError: If an image does not exist.
-        ValueError: If an image cannot be read or has another type, or the predicted depth is not
-            finite.
+        ValueError: If an image cannot be read or has another type, the predicted depth is not
+            finite, or points do not fit their image or the model takes none.
     """
     is_single = isinstance(images, ImageInput)
     pipeline = inference_pipeline(model.cfg)
     samples = []
+    images = [images] if is_single else images
+    sources = [sparse_depth] if is_single else sparse_depth
+    if sparse_depth is not None:
+        check_takes_sparse_depth(model)
+        if len(sources) != len(images):
+            raise ValueError(
+                f'sparse_depth has {len(sources)} entries for {len(images)} images; give one an '
+                'image, None where there are no points'
+            )
     # One by one, so that a list of any length needs the memory of one image.
-    for image in [images] if is_single else images:
+    for index, image in enumerate(images):
         if not isinstance(image, str | Path):
             image = to_bgr_array(image, color_order)
         names = None if name is None else [name]
-        samples += predict_batch(model, [image], pipeline, [intrinsics], names)
+        points = None
+        if sparse_depth is not None and sources[index] is not None:
+            img = image if isinstance(image, np.ndarray) else read_image(image)
+            size = img.shape[:2]
+            points = load_points(sources[index], size, sparse_scale, largest_depth(model))
+        samples += predict_batch(model, [image], pipeline, [intrinsics], names, [points])
     return samples[0] if is_single else samples
 
 
@@ -191,6 +212,7 @@ def predict_batch(
     pipeline: Compose,
     intrinsics: Sequence[np.ndarray | Sequence | None],
     names: Sequence[str] | None = None,
+    points: Sequence[np.ndarray | None] | None = None,
 ) -> list[DepthDataSample]:
     """Predict depth of several images; those of one size at the network are run as one batch.
 
@@ -202,6 +224,7 @@ def predict_batch(
         pipeline: From :func:`inference_pipeline`.
         intrinsics: K (3, 3) in pixels of each image, None as in :func:`prepare_image`.
         names: Names of the images for messages; by default their paths.
+        points: Sparse depth (H, W) in metres of each image, None for those without.
 
     Returns:
         Samples on the CPU, in the order of the images.
@@ -212,9 +235,10 @@ def predict_batch(
     """
     groups: dict[tuple[int, ...], list[int]] = {}
     items = []
+    points = [None] * len(images) if points is None else points
     for index, (image, matrix) in enumerate(zip(images, intrinsics, strict=True)):
         name = None if names is None else names[index]
-        items.append(_pipeline_output(model, image, pipeline, matrix, name))
+        items.append(_pipeline_output(model, image, pipeline, matrix, name, points[index]))
         groups.setdefault(tuple(items[index]['inputs'].shape), []).append(index)
     samples: list[DepthDataSample | None] = [None] * len(items)
     for members in groups.values():
@@ -264,8 +288,9 @@ def _pipeline_output(
     pipeline: Compose,
     intrinsics: np.ndarray | Sequence | None,
     name: str | None = None,
+    points: np.ndarray | None = None,
 ) -> dict:
-    """Return ``inputs`` (3, H, W) uint8 and ``data_samples`` of an image and its camera.
+    """Return ``inputs`` (3, H, W) uint8 and ``data_samples`` of an image, its camera and points.
 
     Args:
         model: From :func:`init_model`.
@@ -273,8 +298,11 @@ def _pipeline_output(
         pipeline: From :func:`inference_pipeline`.
         intrinsics: K (3, 3) in pixels, or None.
         name: Name of an array, for messages.
+        points: Sparse depth (H, W) in metres, 0 = no point; None without.
     """
     results = _load_results(image, name or 'array')
+    if points is not None:
+        results['sparse_depth'] = points
     default = model.cfg.get('default_intrinsics')
     if intrinsics is not None:
         results['cam_intrinsic'] = check_camera(intrinsics, 'intrinsics')

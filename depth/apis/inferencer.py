@@ -41,6 +41,7 @@ from .results import (
     result_path,
 )
 from .scale_alignment import StreamScaleAligner
+from .sparse_inputs import SparseInput, SparseInputs
 from .video import FrameSource, VideoWriter, open_frames
 
 
@@ -85,6 +86,8 @@ class DepthInferencer:
         batch_size: int = 1,
         color_order: str | None = None,
         return_predictions: bool = True,
+        sparse_depth: SparseInput | Sequence[SparseInput | None] | None = None,
+        sparse_scale: float | None = None,
     ) -> dict:
         """Predict depth, and write the results to ``out_dir`` if it is given.
 
@@ -111,6 +114,11 @@ class DepthInferencer:
             color_order: ``'bgr'`` or ``'rgb'``, of arrays and tensors; arrays are BGR by default, a
                 tensor needs it.
             return_predictions: Keep the predictions in memory and return them.
+            sparse_depth: Points that the model takes beside the image: file or array (H, W) in
+                metres of the only image, folder with files named like the images, or a list with
+                one entry an image. Images without points are predicted alone.
+            sparse_scale: Stored integers per metre, for files of integers (256 for KITTI, 1000 for
+                millimetres).
 
         Returns:
             A dict of ``predictions``: samples with ``pred_depth``; ``files``: paths written;
@@ -120,8 +128,8 @@ class DepthInferencer:
             (None if there was none).
 
         Raises:
-            ValueError: If the inputs name no image, an option is unknown, or a camera is
-                impossible.
+            ValueError: If the inputs name no image, an option is unknown, a camera is impossible,
+                or there is sparse depth for a model that takes none.
             FileExistsError: If a result would replace a file that no inference wrote.
             OSError: If a file cannot be written; the message names it and the free space.
         """
@@ -131,6 +139,8 @@ class DepthInferencer:
         cameras = ImageCameras(intrinsics, fov, self.model.cfg.get('default_intrinsics'))
         cameras.check([image.path for image in images if image.path is not None])
         notes += cameras.notes
+        sparse_inputs = SparseInputs(self.model, images, sparse_depth, sparse_scale)
+        notes += sparse_inputs.notes
         if self.model.calibration is not None:
             notes.append(self.model.calibration.describe())
         result = dict(predictions=[], files=[], errors={}, notes=notes, images=[])
@@ -155,7 +165,7 @@ class DepthInferencer:
         pairs = zip(images, result['images'], strict=True)
         try:
             while batch := list(islice(pairs, batch_size)):
-                loaded = _load(batch, cameras, color_order, result)
+                loaded = _load(batch, cameras, sparse_inputs, color_order, result)
                 for image, entry, img, matrix, sample in self._predict(loaded, pipeline, result):
                     if return_predictions:
                         result['predictions'].append(sample)
@@ -351,17 +361,18 @@ class DepthInferencer:
             for item in loaded:
                 yield from self._predict([item], pipeline, result)
             return
-        for (image, entry, img, matrix), sample in zip(loaded, samples, strict=True):
+        for (image, entry, img, matrix, _), sample in zip(loaded, samples, strict=True):
             sample.set_metainfo(dict(img_path=image.path))
             yield image, entry, img, matrix, sample
 
     def _predict_together(self, loaded: list[tuple], pipeline: object) -> list[DepthDataSample]:
         if not loaded:
             return []
-        images = [img for _, _, img, _ in loaded]
-        matrices = [matrix for _, _, _, matrix in loaded]
-        names = [image.label for image, _, _, _ in loaded]
-        return predict_batch(self.model, images, pipeline, matrices, names)
+        images = [img for _, _, img, _, _ in loaded]
+        matrices = [matrix for _, _, _, matrix, _ in loaded]
+        names = [image.label for image, _, _, _, _ in loaded]
+        points = [item for _, _, _, _, item in loaded]
+        return predict_batch(self.model, images, pipeline, matrices, names, points)
 
 
 def _read(image: ImageInput, color_order: str | None) -> np.ndarray:
@@ -374,17 +385,20 @@ def _read(image: ImageInput, color_order: str | None) -> np.ndarray:
 def _load(
     batch: list[tuple[InputImage, dict]],
     cameras: ImageCameras,
+    sparse_inputs: SparseInputs,
     color_order: str | None,
     result: dict,
 ) -> list[tuple]:
-    """Return image, entry, array and camera of the images that can be read; record the others."""
+    """Return image, entry, array, camera and points of images that can be read; record the others."""
     loaded = []
     for image, entry in batch:
         # An unusual image can fail anywhere: in a decoder, in a layer that pools one row to none,
         # for lack of memory. So every exception is caught, here and where it is predicted.
         try:
             img = _read(image.source, color_order)
-            loaded.append((image, entry, img, cameras.matrix(img.shape[:2], image.path)))
+            matrix = cameras.matrix(img.shape[:2], image.path)
+            points = sparse_inputs.points(image, img.shape[:2])
+            loaded.append((image, entry, img, matrix, points))
         except Exception as error:
             _record_error(image, error, entry, result)
     return loaded

@@ -20,6 +20,7 @@ EXAMPLES = (
     'depth infer model.onnx photos --out-dir depth_maps',
     "depth infer 'frames/*.png' --config CONFIG.py --checkpoint model.pth --out-dir out --device cuda",
     'depth infer ride.mp4 --checkpoint model.pth --out-dir out --align-scale --batch-size 8',
+    'depth infer photos --checkpoint completion.pth --out-dir out --sparse-depth scans --sparse-scale 256',
 )
 
 
@@ -49,6 +50,19 @@ def build_parser() -> argparse.ArgumentParser:
         type=float,
         metavar='DEGREES',
         help='horizontal field of view, instead',
+    )
+    parser.add_argument(
+        '--sparse-depth',
+        metavar='FILE_OR_FOLDER',
+        help='measured points for a model that takes them: a map of the size of the image, 0 = no '
+        'point, metres (npy, npz, tiff) or integers (png, tiff; --sparse-scale); a folder with files '
+        'named like the images',
+    )
+    parser.add_argument(
+        '--sparse-scale',
+        type=float,
+        metavar='N',
+        help='stored integers per metre of --sparse-depth: 256 for KITTI, 1000 for millimetres',
     )
     add_picture_options(parser)
     add_video_options(parser)

@@ -89,8 +89,8 @@ def run_inference(inferencer: 'DepthInferencer', args: argparse.Namespace) -> in
 
     Args:
         inferencer: The model.
-        args: Of a parser with ``input``, ``out_dir``, ``intrinsics``, ``fov`` and the options of this
-            module.
+        args: Of a parser with ``input``, ``out_dir``, ``intrinsics``, ``fov``, ``sparse_depth``,
+            ``sparse_scale`` and the options of this module.
 
     Returns:
         0, or 1 if an image could not be processed.
@@ -111,6 +111,11 @@ def run_inference(inferencer: 'DepthInferencer', args: argparse.Namespace) -> in
         batch_size=args.batch_size,
     )
     if args.as_video or is_video(args.input):
+        if args.sparse_depth:
+            raise ValueError(
+                '--sparse-depth is for images; for a video write its frames to a folder and name '
+                'the points like them'
+            )
         result = inferencer.process_video(
             args.input,
             outputs=args.outputs or ('color',),
@@ -126,6 +131,8 @@ def run_inference(inferencer: 'DepthInferencer', args: argparse.Namespace) -> in
             args.input,
             outputs=args.outputs or DEFAULT_OUTPUTS,
             return_predictions=False,
+            sparse_depth=args.sparse_depth,
+            sparse_scale=args.sparse_scale,
             **options,
         )
         errors = result['errors']

@@ -11,6 +11,7 @@ from .hypersim import HypersimDataset
 from .ibims import IBimsDataset
 from .kitti import KITTIDataset
 from .kitti_benchmark import KITTIBenchmarkDataset
+from .kitti_completion import KITTICompletionDataset
 from .kitti_raw import KITTIRawDataset
 from .mixed import MixedDepthDataset
 from .nyu import NYUDataset
@@ -34,6 +35,7 @@ __all__ = [
     'HypersimDataset',
     'IBimsDataset',
     'KITTIBenchmarkDataset',
+    'KITTICompletionDataset',
     'KITTIDataset',
     'KITTIRawDataset',
     'MixedDepthDataset',

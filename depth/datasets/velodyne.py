@@ -1,4 +1,4 @@
-"""Laser points of KITTI raw as depth maps."""
+"""Laser points as depth maps: projection, maps of points, nearest resize."""
 
 from pathlib import Path
 
@@ -84,6 +84,21 @@ def project_velodyne(
     # The published code takes KITTI's projection for one that counts pixels from 1.
     if depth_axis == 'forward':
         columns, rows = columns - 1, rows - 1
+    return place_points(rows, columns, values, size)
+
+
+def place_points(
+    rows: np.ndarray, columns: np.ndarray, values: np.ndarray, size: tuple[int, int]
+) -> np.ndarray:
+    """Return a map (H, W) float32 of points, 0 where there is none; the nearest of a pixel wins.
+
+    Args:
+        rows: Row of each point (M,), whole numbers of any type.
+        columns: Column of each point (M,), likewise.
+        values: Depth of each point (M,), metres; points that are not positive or outside of the map
+            are left out.
+        size: (height, width) of the map.
+    """
     inside = (columns >= 0) & (rows >= 0) & (columns < size[1]) & (rows < size[0]) & (values > 0)
     columns, rows = columns[inside].astype(int), rows[inside].astype(int)
     values = values[inside]

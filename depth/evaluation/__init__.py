@@ -1,5 +1,6 @@
 """Depth metrics, and the named protocols under which they are measured."""
 
+from . import completion_metrics  # registers rmse_mm and mae_mm
 from .functional import (
     ALL_METRIC_NAMES,
     EXTRA_METRIC_NAMES,
@@ -28,6 +29,7 @@ __all__ = [
     'UnscoredPredictions',
     'applicable_protocols',
     'batched_depth_metrics',
+    'completion_metrics',
     'depth_metrics',
     'get_prediction_type',
     'get_protocol',

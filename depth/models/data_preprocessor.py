@@ -19,7 +19,8 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
 
     Images whose sizes differ or are no multiple of ``pad_size_divisor`` are padded with zeros at
     the right and bottom after the normalisation; ground truth is padded with 0, which means "not
-    measured".
+    measured", and so is ``sparse_depth``, in which 0 means "no point": to the batch's size in
+    training, otherwise to the padded size that its image would have alone.
 
     Args:
         mean: Mean of each channel, in the order after ``bgr_to_rgb``, on the 0..255 scale.
@@ -35,7 +36,7 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
     Raises:
         ValueError: If mean or std are not three numbers, std not positive; in ``forward`` if an
             image is not (3, H, W) uint8 (float32 with ``float_images``), or if ground truth to
-            train on has another size than its image.
+            train on, or sparse depth, has another size than its image.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
             for image, sample in zip(images, samples, strict=True):
                 size = (height, width) if training else self._padded_size(image)
                 sample.set_metainfo(dict(batch_input_shape=size))
+                _pad_sparse_depth(image, sample, size)
                 if training:
                     _pad_ground_truth(sample, height, width)
             if training:
@@ -149,6 +151,18 @@ def _check_gt_sizes(images: list[Tensor], samples: list[DepthDataSample]) -> Non
                 f'{tuple(image.shape[-2:])}; a train pipeline resizes both (Resize with '
                 'resize_depth=True)'
             )
+
+
+def _pad_sparse_depth(image: Tensor, sample: DepthDataSample, size: tuple[int, int]) -> None:
+    """Pad the points of an image, if it has any, to ``size`` (height, width)."""
+    if 'sparse_depth' not in sample:
+        return
+    if sample.sparse_depth.shape != image.shape[-2:]:
+        raise ValueError(
+            f'{sample.get("img_path", "a sample")}: sparse_depth is '
+            f'{tuple(sample.sparse_depth.shape)} but the image is {tuple(image.shape[-2:])}'
+        )
+    sample.sparse_depth = _pad(sample.sparse_depth, *size)
 
 
 def _pad_ground_truth(sample: DepthDataSample, height: int, width: int) -> None:

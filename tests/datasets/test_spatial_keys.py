@@ -74,6 +74,7 @@ def full_sample(with_right=True):
         clean_other_img=img.copy(),
         depth_hint=depth.copy(),
     )
+    results.update(sparse_depth=np.where(rng.rand(HEIGHT, WIDTH) < 0.05, depth, 0).astype('f4'))
     results.update(gt_depth=depth, semantic=np.rint(depth * 1000).astype(np.int64))
     results.update(normals=np.broadcast_to(NORMAL, (HEIGHT, WIDTH, 3)).astype(np.float32))
     results.update(cam_intrinsic=K.copy(), other_cam_intrinsic=K.copy(), ori_cam_intrinsic=K.copy())
@@ -108,6 +109,8 @@ def test_no_key_is_left_behind(name):
     assert results['semantic'].dtype == np.int64
     assert np.array_equal(results['other_cam_intrinsic'], results['cam_intrinsic'])
     assert results['img'].shape[:2] == results['img_shape'] == results['depth_hint'].shape
+    assert results['sparse_depth'].shape == results['img_shape']
+    assert results['sparse_depth'].any()
     for key in set(GROUND_TRUTH_KEYS) & results.keys():
         assert results[key].shape[:2] == results['ori_shape'], key
 

@@ -6,7 +6,12 @@ from depth.datasets.published import Archive
 from ..facts import list_datasets
 from .archives import HypersimPreparer, IBimsPreparer
 from .base import Options, Preparer
-from .kitti import KITTIBenchmarkPreparer, KITTIEigenPreparer, KITTIRawPreparer
+from .kitti import (
+    KITTIBenchmarkPreparer,
+    KITTICompletionPreparer,
+    KITTIEigenPreparer,
+    KITTIRawPreparer,
+)
 from .nyu import NYULabeledPreparer, NYUPreparer
 
 # Data sets that need code of their own; the facts of its class are enough for any other.
@@ -15,6 +20,7 @@ PREPARERS: dict[str, type[Preparer]] = {
     'nyu_labeled': NYULabeledPreparer,
     'kitti_eigen': KITTIEigenPreparer,
     'kitti_benchmark': KITTIBenchmarkPreparer,
+    'kitti_completion': KITTICompletionPreparer,
     'kitti_raw': KITTIRawPreparer,
     'ibims': IBimsPreparer,
     'hypersim': HypersimPreparer,

@@ -178,6 +178,34 @@ class KITTIBenchmarkPreparer(KITTIEigenPreparer):
         super().finish()
 
 
+class KITTICompletionPreparer(KITTIBenchmarkPreparer):
+    """The benchmark's drives with their laser scans, and the selections of depth completion."""
+
+    SELECTIONS = re.compile(
+        r'(?:^|/)((?:val_selection_cropped|test_depth_completion_anonymous)/\w+/[^/]+\.(?:png|txt))$'
+    )
+    POINTS = re.compile(
+        r'(?:^|/)(?:train|val)/([^/]+_sync/proj_depth/velodyne_raw/image_0[23]/\d{10}\.png)$'
+    )
+
+    def target_path(self, archive: Archive, member: str) -> str | None:
+        """Return paths below ``depth_selection`` and ``velodyne_raw``, others as for the benchmark."""
+        if archive.part == 'selection':
+            match = self.SELECTIONS.search(member)
+            return f'depth_selection/{match.group(1)}' if match else None
+        if archive.part == 'points':
+            match = self.POINTS.search(member)
+            return f'velodyne_raw/{match.group(1)}' if match else None
+        return super().target_path(archive, member)
+
+    def count_files(self) -> Iterator[str]:
+        """Count the frames of the selections, then as for the benchmark."""
+        for folder in ('val_selection_cropped', 'test_depth_completion_anonymous'):
+            path = self.root / 'depth_selection' / folder
+            yield f'{path}: {sum(1 for _ in path.glob("velodyne_raw/*.png"))} frames with points'
+        yield from super().count_files()
+
+
 JPEG_QUALITY = 92  # with colour at half size, as the self-supervised methods convert
 
 

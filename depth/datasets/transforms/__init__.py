@@ -9,6 +9,7 @@ from .color import (
     RandomHueSaturationValue,
 )
 from .geometry import (
+    CenterCrop,
     FitToCanvas,
     KBCrop,
     NYUCrop,
@@ -23,6 +24,14 @@ from .loading import LoadDepth, LoadImage, LoadVelodyneDepth
 from .network_size import ResizeShortSide, ResizeThenSnap, ResizeToFocal
 from .normals import LoadNormals
 from .packing import PackDepthInputs
+from .sparse_depth import LoadSparseDepth
+from .sparse_patterns import (
+    ChoosePattern,
+    FeatureTracks,
+    LidarLines,
+    LowResolutionToF,
+    RandomPoints,
+)
 from .spatial_keys import SPATIAL_KEYS, SpatialRule
 from .stereo import (
     LoadDepthHint,
@@ -35,18 +44,24 @@ from .stereo import (
 
 __all__ = [
     'SPATIAL_KEYS',
+    'CenterCrop',
+    'ChoosePattern',
     'ColorAug',
     'ColorJitterPair',
     'DepthStripMix',
+    'FeatureTracks',
     'FitToCanvas',
     'KBCrop',
+    'LidarLines',
     'LoadDepth',
     'LoadDepthHint',
     'LoadImage',
     'LoadNormals',
     'LoadPair',
+    'LoadSparseDepth',
     'LoadStereoDepth',
     'LoadVelodyneDepth',
+    'LowResolutionToF',
     'MakeLabelsRelative',
     'NYUCrop',
     'NominalIntrinsics',
@@ -58,6 +73,7 @@ __all__ = [
     'RandomFlip',
     'RandomGamma',
     'RandomHueSaturationValue',
+    'RandomPoints',
     'RandomRotate',
     'RandomScale',
     'Resize',

@@ -85,6 +85,33 @@ class NYUCrop(BaseTransform):
 
 
 @TRANSFORMS.register_module()
+class CenterCrop(BaseTransform):
+    """Cut a window of fixed size out of the middle of the image.
+
+    Args:
+        height: Rows of the window.
+        width: Columns of the window.
+
+    Raises:
+        ValueError: If the image is smaller than the window.
+    """
+
+    def __init__(self, height: int, width: int) -> None:
+        self.height, self.width = _checked_size('CenterCrop', (height, width), '(height, width)')
+
+    def transform(self, results: dict) -> dict:
+        """Crop all maps and shift the cameras."""
+        height, width = image_shape(results, 'CenterCrop')
+        if height < self.height or width < self.width:
+            raise ValueError(
+                f'{results.get("img_path", "the image")} is {height}x{width}, smaller than the '
+                f'window of CenterCrop, {self.height}x{self.width}'
+            )
+        top, left = (height - self.height) // 2, (width - self.width) // 2
+        return crop(results, top, left, self.height, self.width, 'CenterCrop')
+
+
+@TRANSFORMS.register_module()
 class RandomCrop(BaseTransform):
     """Cut a window at a random position; an axis shorter than the window stays whole.
 

@@ -33,10 +33,10 @@ META_KEYS = (
 class PackDepthInputs(BaseTransform):
     """Pack a sample as ``inputs`` (3, H, W) uint8 BGR and a :class:`DepthDataSample`.
 
-    The data sample holds ``gt_depth``, ``intrinsics`` and the meta information. Labels of which
-    ``label_type`` of the sample says that they are relative go into ``gt_relative_depth`` or
-    ``gt_relative_inverse_depth``, beside a ``gt_depth`` without values; inverse depth in 1/m becomes
-    metres.
+    The data sample holds ``gt_depth``, ``intrinsics``, ``sparse_depth`` if there are points, and
+    the meta information. Labels of which ``label_type`` of the sample says that they are relative
+    go into ``gt_relative_depth`` or ``gt_relative_inverse_depth``, beside a ``gt_depth`` without
+    values; inverse depth in 1/m becomes metres.
 
     Args:
         meta_keys: Keys that are copied into the meta information, if the sample has them.
@@ -44,7 +44,8 @@ class PackDepthInputs(BaseTransform):
 
     Raises:
         ValueError: If ground truth has another size than ``ori_shape``, so that a step changed one
-            and not the other, or ``label_type`` is unknown.
+            and not the other, sparse depth another one than the image, or ``label_type`` is
+            unknown.
     """
 
     def __init__(self, meta_keys: tuple[str, ...] = META_KEYS, with_normals: bool = False) -> None:
@@ -71,6 +72,16 @@ class PackDepthInputs(BaseTransform):
                 np.asarray(results['cam_intrinsic']),
                 dtype=torch.float32,
             )
+        if results.get('sparse_depth') is not None:
+            points = results['sparse_depth']
+            if points.shape != results['img'].shape[:2]:
+                height, width = results['img'].shape[:2]
+                raise ValueError(
+                    f'PackDepthInputs: sparse_depth of {results.get("img_path", "the sample")} is '
+                    f'{points.shape[0]}x{points.shape[1]}, the image {height}x{width}; they must be '
+                    'equal'
+                )
+            sample.sparse_depth = torch.from_numpy(np.ascontiguousarray(points, np.float32))
         return dict(inputs=inputs, data_samples=sample)
 
     @staticmethod

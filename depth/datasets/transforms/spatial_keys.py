@@ -17,9 +17,9 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from depth.datasets.velodyne import resize_nearest
+from depth.datasets.velodyne import place_points, resize_nearest
 
-KINDS = ('image', 'nearest', 'nearest_floor', 'vectors', 'camera', 'camera_transform')
+KINDS = ('image', 'nearest', 'nearest_floor', 'points', 'vectors', 'camera', 'camera_transform')
 GRIDS = ('image', 'ground_truth', 'own')
 INTERPOLATIONS = ('bilinear', 'lanczos')
 # Further ones, of OpenCV, for the transforms that reproduce published preprocessings.
@@ -38,8 +38,10 @@ class SpatialRule:
             whose values are never mixed (depth, classes); the output pixel takes the input pixel in
             which its centre lies. ``'nearest_floor'``: likewise, but resized by OpenCV's
             ``INTER_NEAREST``, which takes the pixel of the upper left corner and so moves the map
-            by up to half an output pixel. ``'vectors'``: (H, W, 3), nearest; x and y turn with the
-            image (normals). ``'camera'``: intrinsics (3, 3). ``'camera_transform'``: (4, 4), from
+            by up to half an output pixel. ``'points'``: (H, W) float32 depth of single points, 0 =
+            none; each point moves to the pixel in which it comes to lie, so that none is doubled
+            and none lost but behind a nearer one. ``'vectors'``: (H, W, 3), nearest; x and y turn
+            with the image (normals). ``'camera'``: intrinsics (3, 3). ``'camera_transform'``: (4, 4), from
             one camera of the sample to another.
         grid: On which pixels the map lies, or to which a camera belongs. ``'image'``: those of
             ``img``. ``'ground_truth'``: those of ``ori_shape``, the image's unless a transform
@@ -83,6 +85,7 @@ SPATIAL_KEYS = dict(
     normals=SpatialRule('vectors', 'ground_truth'),
     # The published resize of depth hints, which recorded values fix.
     depth_hint=SpatialRule('nearest_floor', 'own'),
+    sparse_depth=SpatialRule('points'),
     cam_intrinsic=SpatialRule('camera'),
     other_cam_intrinsic=SpatialRule('camera'),
     ori_cam_intrinsic=SpatialRule('camera', 'ground_truth'),
@@ -254,6 +257,8 @@ def resize(
                 (width, height),
                 interpolation=cv2.INTER_NEAREST,
             )
+        elif rule.kind == 'points':
+            results[key] = _moved_points(results[key], _scaling(shape, size), size)
         elif rule.kind != 'image':
             results[key] = resize_nearest(results[key], size)
         elif interpolation == 'lanczos':
@@ -489,6 +494,14 @@ def _scaling(old: tuple[int, int], new: tuple[int, int]) -> np.ndarray:
     return np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]])
 
 
+def _moved_points(depth: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Move points (H, W) by an affine matrix on pixel coordinates (x, y, 1) into a map of ``size``."""
+    rows, columns = np.nonzero(depth > 0)
+    x = matrix[0, 0] * columns + matrix[0, 1] * rows + matrix[0, 2]
+    y = matrix[1, 0] * columns + matrix[1, 1] * rows + matrix[1, 2]
+    return place_points(np.floor(y + 0.5), np.floor(x + 0.5), depth[rows, columns], size)
+
+
 def _pixel_aspect(camera: np.ndarray | None) -> float:
     """Return the height of a pixel over its width by a camera (3, 3); 1 if that is nearly so or unknown."""
     if camera is None:
@@ -507,6 +520,8 @@ def _mirrored(array: np.ndarray) -> np.ndarray:
 
 def _warped(array: np.ndarray, matrix: np.ndarray, rule: SpatialRule) -> np.ndarray:
     """Warp a map by an affine matrix (2, 3) on pixel coordinates; 0 outside."""
+    if rule.kind == 'points':
+        return _moved_points(array, matrix, array.shape[:2])
     size = array.shape[1::-1]
     if rule.kind != 'image':
         if array.dtype in (np.uint8, np.uint16, np.float32):

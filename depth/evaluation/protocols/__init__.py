@@ -3,6 +3,7 @@
 import difflib
 
 from ..prediction_types import PredictionType
+from .completion import COMPLETION
 from .general import AFFINE_INVARIANT, FOCAL_LENGTHS, OWN_DATA
 from .protocol import RESIZES, TTAS, Protocol, fingerprint
 from .published import DEPTH_ANYTHING, SELF_SUPERVISED, SUPERVISED, ZERO_SHOT
@@ -15,6 +16,7 @@ PROTOCOLS = {
         + ZERO_SHOT
         + DEPTH_ANYTHING
         + SELF_SUPERVISED
+        + COMPLETION
         + AFFINE_INVARIANT
         + OWN_DATA
         + FOCAL_LENGTHS

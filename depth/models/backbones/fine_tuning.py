@@ -1,4 +1,4 @@
-"""Options of fine-tuning that every backbone has: freezing and LoRA; order of its layers."""
+"""Options that every backbone has: freezing, LoRA, early fusion of points; order of its layers."""
 
 from collections.abc import Sequence
 
@@ -9,13 +9,15 @@ from torch import nn
 from depth.registry import MODELS
 
 from ..layers.lora import add_lora, match_names
+from .early_fusion import add_early_fusion
 from .timm_backbone import TimmBackbone
 
-TUNING_OPTIONS = ('freeze', 'lora')  # of the config of a backbone, beside its own arguments
+# Of the config of a backbone, beside its own arguments.
+TUNING_OPTIONS = ('freeze', 'lora', 'early_fusion')
 
 
 def build_backbone(config: dict) -> nn.Module:
-    """Build a backbone from its config, which may hold ``freeze`` and ``lora`` as well.
+    """Build a backbone from its config, which may hold options of any backbone as well.
 
     Args:
         config: Config of a registered backbone, and
@@ -25,6 +27,9 @@ def build_backbone(config: dict) -> nn.Module:
               in whose names one is found.
             - ``lora``: ``rank``, ``alpha`` and ``targets`` of
               :func:`~depth.models.layers.lora.add_lora`; freezes all other parameters.
+            - ``early_fusion``: True lets the first convolution take sparse depth too
+              (:func:`~depth.models.backbones.early_fusion.add_early_fusion`); these weights are
+              trained whatever is frozen.
 
             Weights that the config names are loaded before. Layers without a trained parameter stay
             in eval mode during training (:func:`hold_frozen`).
@@ -34,6 +39,7 @@ def build_backbone(config: dict) -> nn.Module:
     """
     config = dict(config)
     freeze, lora = config.pop('freeze', None), config.pop('lora', None)
+    early_fusion = config.pop('early_fusion', False)
     backbone = MODELS.build(config)
     # mmengine initialises a model at the start of a training and would call timm's init_weights(),
     # over pretrained weights, which are loaded by now.
@@ -54,6 +60,8 @@ def build_backbone(config: dict) -> nn.Module:
                 f'backbone.lora is dict(rank=..., alpha=..., targets=[...]), got {dict(lora)}'
             )
         add_lora(backbone, **lora)
+    if early_fusion:
+        add_early_fusion(backbone)
     backbone.has_frozen_layers = bool(freeze or lora)
     return backbone
 

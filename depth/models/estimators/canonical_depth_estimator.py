@@ -27,6 +27,7 @@ class CanonicalDepthEstimator(DepthEstimator):
     """
 
     takes_camera = needs_camera = True
+    supports_early_fusion = False
 
     def __init__(self, **kwargs) -> None:
         super().__init__(**kwargs)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
@@ -15,6 +16,7 @@ from depth.structures import RELATIVE_FIELDS, DepthDataSample
 
 from ..backbones.fine_tuning import build_backbone, hold_frozen
 from ..layers.canonical_camera import CameraCheck
+from ..layers.sparse_points import append_points, has_points
 from .canonical_depth import CANONICAL_OPTIONS, CanonicalDepth
 from .feature_channels import check_feature_channels
 from .test_time import WindowCorner, mirrored_samples, shifted_samples, slide_inference
@@ -23,6 +25,10 @@ from .test_time import WindowCorner, mirrored_samples, shifted_samples, slide_in
 @MODELS.register_module()
 class DepthEstimator(BaseModel):
     """Depth from one image: metric depth, or the quantity that the head's ``prediction_type`` names.
+
+    A model whose head has a ``prompt``, or whose backbone has ``early_fusion``, also takes sparse
+    depth: ``sparse_depth`` of the samples, (H, W) in metres at the size of the network's input, 0 =
+    no point. Without it that model predicts from the image alone.
 
     Args:
         backbone: Config of the backbone, with ``freeze`` or ``lora`` to fine-tune it, see
@@ -49,7 +55,8 @@ class DepthEstimator(BaseModel):
     Raises:
         ValueError: If ``train_cfg`` or ``test_cfg`` hold an unknown option or value, or if
             ``in_channels`` of a neck or of the head are not the channels of the features that it
-            gets.
+            gets, or if the backbone has ``early_fusion`` in an estimator that brings no points to
+            it.
     """
 
     TRAIN_OPTIONS: tuple[str, ...] = ()
@@ -60,6 +67,11 @@ class DepthEstimator(BaseModel):
     # Whether predictions use the camera of a sample, and whether they cannot do without.
     takes_camera = False
     needs_camera = False
+    # Whether the model looks at ``sparse_depth``, by its head or its backbone.
+    takes_sparse_depth = False
+    _has_noted_missing_points = False
+    # Whether the estimator brings points to the backbone; depth in another unit would not go with them.
+    supports_early_fusion = True
     TEST_OPTIONS: tuple[str, ...] = (
         'mode',
         'crop_size',
@@ -108,6 +120,24 @@ class DepthEstimator(BaseModel):
             self.canonical_camera.check_head(self.decode_head)
             self.takes_camera = self.needs_camera = True
             self.data_preprocessor.camera_check = self.canonical_camera.camera_check()
+        has_early_fusion = getattr(self.backbone, 'takes_points', False)
+        self.takes_sparse_depth = (
+            has_early_fusion or getattr(self.decode_head, 'prompt_fusion', None) is not None
+        )
+        brings_points = (
+            self.supports_early_fusion
+            and type(self).loss is DepthEstimator.loss
+            and type(self).predict_depth is DepthEstimator.predict_depth
+        )
+        if has_early_fusion and not brings_points:
+            raise ValueError(
+                f'model.backbone.early_fusion: {type(self).__name__} brings no points to its backbone'
+            )
+        if self.takes_sparse_depth and self.canonical_camera is not None:
+            raise ValueError(
+                'model.canonical_camera: sparse depth is in metres of the real camera, so a model '
+                'that takes points cannot have a canonical one'
+            )
         # A subclass with an ``extract_feat`` of its own may change the channels on the way.
         if type(self).extract_feat is DepthEstimator.extract_feat:
             check_feature_channels(
@@ -181,6 +211,7 @@ class DepthEstimator(BaseModel):
                 f'mode {mode!r} needs one data sample an image: {len(inputs)} images, {count} '
                 'samples'
             )
+        self._note_missing_points(data_samples)
         if mode == 'loss':
             return self.loss(inputs, data_samples)
         samples = self.predict(inputs, data_samples)
@@ -197,6 +228,25 @@ class DepthEstimator(BaseModel):
             hold_frozen(self.backbone)
         return self
 
+    def _note_missing_points(self, data_samples: list[DepthDataSample]) -> None:
+        """Log once that a model which takes sparse depth got none."""
+        if not self.takes_sparse_depth or self._has_noted_missing_points:
+            return
+        if not has_points(data_samples):
+            self._has_noted_missing_points = True
+            print_log(
+                'the model takes sparse depth, and '
+                f'{data_samples[0].get("img_path", "a sample")} has none: depth is predicted from '
+                'the image alone',
+                logger='current',
+            )
+
+    def _with_points(self, inputs: Tensor, data_samples: list[DepthDataSample] | None) -> Tensor:
+        """Return the images, with the channels of their points if the backbone takes them."""
+        if getattr(self.backbone, 'takes_points', False):
+            return append_points(inputs, data_samples)
+        return inputs
+
     def extract_feat(self, inputs: Tensor) -> Sequence[Tensor]:
         """Return the feature maps that the head takes, finest first."""
         feats = self.backbone(inputs)
@@ -212,7 +262,8 @@ class DepthEstimator(BaseModel):
         """
         gt_depth = stack_gt_depth(data_samples)
         self._check_labels(data_samples)
-        outputs = self.decode_head(self.extract_feat(inputs), data_samples)
+        feats = self.extract_feat(self._with_points(inputs, data_samples))
+        outputs = self.decode_head(feats, data_samples)
         factors = None
         if self.canonical_camera is None:
             losses = self.decode_head.loss(outputs, gt_depth, data_samples)
@@ -255,7 +306,8 @@ class DepthEstimator(BaseModel):
         The head's depth is clamped to the depth range first and then resized, as the published
         evaluation does.
         """
-        outputs = self.decode_head(self.extract_feat(inputs), data_samples)
+        feats = self.extract_feat(self._with_points(inputs, data_samples))
+        outputs = self.decode_head(feats, data_samples)
         depth = self._depth_of(outputs, inputs.shape[-2:])
         return self.to_metres(depth, data_samples)
 
@@ -283,7 +335,8 @@ class DepthEstimator(BaseModel):
         These have the names of the head's ``map_names``, see
         :meth:`~depth.models.heads.BaseDepthHead.further_maps`.
         """
-        outputs = self.decode_head(self.extract_feat(inputs), data_samples)
+        feats = self.extract_feat(self._with_points(inputs, data_samples))
+        outputs = self.decode_head(feats, data_samples)
         size = inputs.shape[-2:]
         depth = self.to_metres(self._depth_of(outputs, size), data_samples)
         return dict(depth=depth, **self.decode_head.further_maps(outputs, size))
@@ -392,7 +445,7 @@ class DepthEstimator(BaseModel):
             # Windows see a part of the image, so that their principal points differ.
             samples = []
             for top, left in corners:
-                samples.extend(shifted_samples(data_samples, top, left))
+                samples.extend(shifted_samples(data_samples, top, left, windows.shape[-2:]))
             return predict(windows, samples)
 
         return slide_inference(

@@ -64,9 +64,12 @@ def slide_inference(
 
 
 def shifted_samples(
-    data_samples: Sequence[DepthDataSample] | None, top: int, left: int
+    data_samples: Sequence[DepthDataSample] | None, top: int, left: int, size: Sequence[int]
 ) -> list[DepthDataSample] | None:
-    """Return samples for the window at (``top``, ``left``), with moved principal points."""
+    """Return samples for the window of ``size`` (h, w) at (``top``, ``left``).
+
+    Their principal points are moved, and they have the points of the window.
+    """
     if data_samples is None:
         return None
     views = []
@@ -75,6 +78,9 @@ def shifted_samples(
         if 'intrinsics' in view:
             view.intrinsics[0, 2] -= left
             view.intrinsics[1, 2] -= top
+        if 'sparse_depth' in sample:
+            points = sample.sparse_depth[top : top + size[0], left : left + size[1]]
+            view.sparse_depth = points
         views.append(view)
     return views
 
@@ -82,7 +88,10 @@ def shifted_samples(
 def mirrored_samples(
     data_samples: Sequence[DepthDataSample] | None, widths: Sequence[int]
 ) -> list[DepthDataSample] | None:
-    """Return samples for images mirrored within ``widths``, with mirrored principal points."""
+    """Return samples for images mirrored within ``widths``.
+
+    Their principal points and points are mirrored.
+    """
     if data_samples is None:
         return None
     views = []
@@ -91,6 +100,9 @@ def mirrored_samples(
         if 'intrinsics' in view:
             # Pixel centres are at whole numbers: column 0 becomes column width - 1.
             view.intrinsics[0, 2] = width - 1 - view.intrinsics[0, 2]
+        if 'sparse_depth' in sample:
+            points = sample.sparse_depth
+            view.sparse_depth = torch.cat([points[:, :width].flip(-1), points[:, width:]], dim=-1)
         views.append(view)
     return views
 

@@ -80,7 +80,10 @@ class DepthAnything3Head(DepthAnythingDecoder):
 
         In training the sky is left as it is.
         """
-        feat = self.decode(feats)
+        return self._outputs(self.decode(feats))
+
+    def _outputs(self, feat: Tensor) -> dict[str, Tensor]:
+        """Map decoded features (N, F / 2, p h, p w) to ``depth``, without unit, and ``sky``."""
         # The exponential of half precision overflows at 11.
         depth = self.output(feat).float().exp()
         if not self.with_sky:
@@ -144,8 +147,12 @@ class DepthAnything3MetricHead(DepthAnything3Head):
         Raises:
             ValueError: If a sample has no camera and there is none by default, or it is trained on.
         """
-        outputs = super().forward(feats, data_samples)
+        prompt = self.encode_prompt(feats, data_samples)
+        feat = self.decode(feats, prompt)
+        outputs = self._outputs(feat)
         depth = self.camera.to_metric(outputs['depth'], data_samples, self.training)
+        if prompt is not None:
+            depth = prompt.correct(depth, feat)
         return dict(outputs, depth=depth)
 
     def loss(

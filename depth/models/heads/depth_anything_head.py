@@ -11,7 +11,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from depth.models.layers import DPTFusion, DPTPyramid, cut_patch_padding, resize_corners
+from depth.models.layers import (
+    DepthPrompt,
+    DPTFusion,
+    DPTPyramid,
+    build_prompt,
+    cut_patch_padding,
+    resize_corners,
+)
 from depth.registry import MODELS
 from depth.structures import DepthDataSample
 
@@ -30,6 +37,8 @@ class DepthAnythingDecoder(BaseDepthHead):
         channels: Channels F of the fusion; even.
         patch_size: Pixels of the image a patch, the factor of the last upsampling.
         align_corners: Convention of the resize of depth to other sizes; as published True.
+        prompt: Config of the layers that take sparse depth, ``dict(type='PromptFusion')``; None for
+            none. For heads of metric depth.
         **kwargs: Depth range and ``loss_decode``, see :class:`BaseDepthHead`.
 
     Raises:
@@ -43,6 +52,7 @@ class DepthAnythingDecoder(BaseDepthHead):
         channels: int,
         patch_size: int = 14,
         align_corners: bool = True,
+        prompt: dict | None = None,
         **kwargs,
     ) -> None:
         super().__init__(align_corners=align_corners, **kwargs)
@@ -57,12 +67,21 @@ class DepthAnythingDecoder(BaseDepthHead):
         self.fusion = DPTFusion(post_process_channels, channels)
         self.conv = nn.Conv2d(channels, channels // 2, kernel_size=3, padding=1)
         self.output = output_layers(channels // 2)
+        self.prompt_fusion = build_prompt(self, prompt, channels, channels // 2)
 
-    def decode(self, feats: Sequence[Tensor]) -> Tensor:
+    def encode_prompt(
+        self, feats: Sequence[Tensor], data_samples: list[DepthDataSample] | None
+    ) -> DepthPrompt | None:
+        """Return the sparse depth of a batch, None without any."""
+        if self.prompt_fusion is None:
+            return None
+        return self.prompt_fusion.encode(data_samples, feats[0], self.patch_size)
+
+    def decode(self, feats: Sequence[Tensor], prompt: DepthPrompt | None = None) -> Tensor:
         """Map four maps (N, E, h, w) to (N, F / 2, p h, p w), p the patch size."""
         grid = feats[0].shape[-2:]
         # The fusion ends at (8 h, 8 w) for any patch size.
-        fused = self.conv(self.fusion(self.pyramid(feats)))
+        fused = self.conv(self.fusion(self.pyramid(feats), prompt))
         return resize_corners(fused, [self.patch_size * length for length in grid])
 
     def resize(self, depth: Tensor, size: Sequence[int]) -> Tensor:
@@ -98,9 +117,13 @@ class DepthAnythingMetricHead(DepthAnythingDecoder):
         self, feats: Sequence[Tensor], data_samples: list[DepthDataSample] | None = None
     ) -> dict[str, Tensor]:
         """Map four maps (N, E, h, w) to ``depth`` (N, 1, p h, p w) in metres."""
+        prompt = self.encode_prompt(feats, data_samples)
+        feat = self.decode(feats, prompt)
         # Under AMP, metres are compared in float32.
-        logits = self.output(self.decode(feats)).float()
-        return dict(depth=logits.sigmoid() * self.max_depth)
+        depth = self.output(feat).float().sigmoid() * self.max_depth
+        if prompt is not None:
+            depth = prompt.correct(depth, feat)
+        return dict(depth=depth)
 
     @torch.no_grad()
     def init_depth_bias(self, depth: float) -> None:

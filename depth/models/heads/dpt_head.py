@@ -4,7 +4,8 @@ Reference: Vision Transformers for Dense Prediction, https://arxiv.org/abs/2103.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -12,11 +13,13 @@ from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
 from depth.export_mode import has_size
+from depth.models.layers import build_prompt
 from depth.registry import MODELS
 
 from .regression_head import RegressionHead
 
 READOUTS = ('project', 'add', 'ignore')
+PATCH_SIZE = 16  # pixels; the levels have strides of 4, 8, 16 and 32
 
 
 class Reassemble(nn.Module):
@@ -122,15 +125,26 @@ class FusionBlock(nn.Module):
         self.res_conv_unit2 = PreActResidual(channels)
         self.project = ConvModule(channels, channels, 1, act_cfg=None)
 
-    def forward(self, feat: Tensor, skip: Tensor | None = None) -> Tensor:
-        """Map ``feat`` (N, C, h, w) and ``skip``, resized where it differs, to (N, C, 2 h, 2 w)."""
+    def forward(
+        self,
+        feat: Tensor,
+        skip: Tensor | None = None,
+        add_prompt: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """Map ``feat`` (N, C, h, w) and ``skip``, resized where it differs, to (N, C, 2 h, 2 w).
+
+        ``add_prompt`` changes the refined features in between.
+        """
         if skip is not None:
             if not has_size(skip, feat.shape[-2:]):
                 skip = F.interpolate(
                     skip, size=feat.shape[-2:], mode='bilinear', align_corners=False
                 )
             feat = feat + self.res_conv_unit1(skip)
-        return self.project(double(self.res_conv_unit2(feat)))
+        feat = self.res_conv_unit2(feat)
+        if add_prompt is not None:
+            feat = add_prompt(feat)
+        return self.project(double(feat))
 
 
 def double(feat: Tensor) -> Tensor:
@@ -163,6 +177,8 @@ class DPTHead(RegressionHead):
             :class:`Reassemble`.
         align_corners: Convention of the final resize alone; inside, maps are doubled with True, as
             published.
+        prompt: Config of the layers that take sparse depth, ``dict(type='PromptFusion')``; None for
+            none.
         **kwargs: ``scale_up``, depth range and ``loss_decode``, see :class:`RegressionHead`.
 
     Raises:
@@ -178,6 +194,7 @@ class DPTHead(RegressionHead):
         channels: int = 256,
         readout: str = 'project',
         align_corners: bool = False,
+        prompt: dict | None = None,
         **kwargs,
     ) -> None:
         super().__init__(channels, align_corners=align_corners, **kwargs)
@@ -204,6 +221,7 @@ class DPTHead(RegressionHead):
             nn.Conv2d(32, 1, kernel_size=1),
         ]
         self.conv_depth = nn.Sequential(OrderedDict(head=nn.Sequential(*layers)))
+        self.prompt_fusion = build_prompt(self, prompt, channels, channels)
 
     @property
     def last_conv(self) -> nn.Conv2d:
@@ -230,7 +248,16 @@ class DPTHead(RegressionHead):
         # Strides 4, 8, 16 and 32 of an image with 16x16 patches.
         maps = self.reassemble_blocks(feats)
         levels = [conv(feat) for conv, feat in zip(self.convs, maps, strict=True)]
-        fused = self.fusion_blocks[0](levels[-1])
-        for block, skip in zip(self.fusion_blocks[1:], reversed(levels[:-1]), strict=True):
-            fused = block(fused, skip)
-        return dict(depth=self.regress(self.project(fused)))
+        prompt = None
+        if self.prompt_fusion is not None:
+            prompt = self.prompt_fusion.encode(data_samples, feats[0][0], PATCH_SIZE)
+        fused = levels[-1]
+        for index, block in enumerate(self.fusion_blocks):
+            skip = levels[-1 - index] if index else None
+            add_prompt = None if prompt is None else partial(prompt.add_to, index)
+            fused = block(fused, skip, add_prompt)
+        feat = self.project(fused)
+        depth = self.regress(feat)
+        if prompt is not None:
+            depth = prompt.correct(depth, feat)
+        return dict(depth=depth)

@@ -19,7 +19,9 @@ from .dpt_decoder import (
 from .mask2former import DeformablePixelDecoder, MaskedQueryDecoder, QueryState
 from .position_encoding import SinePositionEncoding
 from .precision import without_autocast
+from .prompt_fusion import DepthPrompt, PromptFusion, build_prompt
 from .resize import cut_patch_padding, resize_map
+from .sparse_points import append_points, fill_points, has_points, stack_sparse_depth
 from .surface_normals import back_project, normals_from_depth, normals_from_planes
 from .transformer import MLP, FeedForward, QueryDecoderLayer
 from .view_synthesis import project_points, sample_pixels, synthesize_view, transform_points
@@ -33,19 +35,25 @@ __all__ = [
     'DeformableEncoder',
     'DeformablePixelDecoder',
     'DenseDepthDecoder',
+    'DepthPrompt',
     'FeedForward',
     'MaskedQueryDecoder',
     'MultiScaleDeformableAttention',
+    'PromptFusion',
     'QueryDecoderLayer',
     'QueryState',
     'SinePositionEncoding',
     'UpSample',
+    'append_points',
     'back_project',
     'bin_centers_from_edges',
     'bin_edges_from_widths',
+    'build_prompt',
     'cut_patch_padding',
     'depth_from_bins',
+    'fill_points',
     'flatten_levels',
+    'has_points',
     'normals_from_depth',
     'normals_from_planes',
     'pixel_centers',
@@ -54,6 +62,7 @@ __all__ = [
     'resize_map',
     'sample_pixels',
     'split_levels',
+    'stack_sparse_depth',
     'synthesize_view',
     'transform_points',
     'without_autocast',

@@ -7,10 +7,13 @@ DPT, whose fusion has none.
 Reference: Vision Transformers for Dense Prediction, https://arxiv.org/abs/2103.13413
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .prompt_fusion import DepthPrompt
 
 NUM_LEVELS = 4
 
@@ -72,19 +75,23 @@ class DPTFusion(nn.Module):
             DPTFusionBlock(channels, with_skip=index > 0) for index in range(len(in_channels))
         )
 
-    def forward(self, levels: Sequence[Tensor]) -> Tensor:
-        """Map levels (N, C_i, h_i, w_i), finest first, to (N, F, 2 h_0, 2 w_0)."""
-        return self.fuse(self.reduce_channels(levels))[-1]
+    def forward(self, levels: Sequence[Tensor], prompt: DepthPrompt | None = None) -> Tensor:
+        """Map levels (N, C_i, h_i, w_i), finest first, to (N, F, 2 h_0, 2 w_0).
+
+        A prompt is added to the refined features of each block.
+        """
+        return self.fuse(self.reduce_channels(levels), prompt)[-1]
 
     def reduce_channels(self, levels: Sequence[Tensor]) -> list[Tensor]:
         """Map levels (N, C_i, h_i, w_i) to (N, F, h_i, w_i)."""
         return [conv(level) for conv, level in zip(self.reduce, levels, strict=True)]
 
-    def fuse(self, levels: Sequence[Tensor]) -> list[Tensor]:
+    def fuse(self, levels: Sequence[Tensor], prompt: DepthPrompt | None = None) -> list[Tensor]:
         """Return the output of every fusion block, coarsest first.
 
         Args:
             levels: Result of :meth:`reduce_channels`, finest first.
+            prompt: Sparse depth, added to the refined features of each block.
 
         Returns:
             Maps (N, F, h, w), each of the size of the next finer level; the last is twice as large
@@ -99,7 +106,8 @@ class DPTFusion(nn.Module):
                 size = skips[index + 1].shape[-2:]
             else:
                 size = [2 * length for length in skips[index].shape[-2:]]
-            feat = block(feat, skips[index] if index else None, size)
+            add_prompt = None if prompt is None else partial(prompt.add_to, index)
+            feat = block(feat, skips[index] if index else None, size, add_prompt)
             outputs.append(feat)
         return outputs
 
@@ -119,11 +127,23 @@ class DPTFusionBlock(nn.Module):
         self.unit = DPTResidualUnit(channels)
         self.project = nn.Conv2d(channels, channels, kernel_size=1)
 
-    def forward(self, feat: Tensor, skip: Tensor | None, size: Sequence[int]) -> Tensor:
-        """Fuse maps (N, F, h, w) of one size and resize the result to ``size`` (height, width)."""
+    def forward(
+        self,
+        feat: Tensor,
+        skip: Tensor | None,
+        size: Sequence[int],
+        add_prompt: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """Fuse maps (N, F, h, w) of one size and resize the result to ``size`` (height, width).
+
+        ``add_prompt`` changes the refined features in between.
+        """
         if skip is not None:
             feat = feat + self.skip_unit(skip)
-        return self.project(resize_corners(self.unit(feat), size))
+        feat = self.unit(feat)
+        if add_prompt is not None:
+            feat = add_prompt(feat)
+        return self.project(resize_corners(feat, size))
 
 
 class DPTResidualUnit(nn.Module):

@@ -1,0 +1,127 @@
+"""Sparse depth as network input: batches of points, and maps without holes made from them."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from depth.structures import DepthDataSample
+
+SMOOTHING_STEPS = 4  # of each level
+GAP_SCALE = 0.25  # brings the usual 0 to 5 halvings to the size of other features
+
+
+def has_points(data_samples: Sequence[DepthDataSample] | None) -> bool:
+    """Return whether a sample has a map of points, be it one without any point."""
+    return data_samples is not None and any('sparse_depth' in sample for sample in data_samples)
+
+
+def stack_sparse_depth(
+    data_samples: Sequence[DepthDataSample] | None, inputs: Tensor
+) -> Tensor | None:
+    """Return the points (N, 1, H, W) of a batch in metres, 0 = none; None if no sample has any map.
+
+    Args:
+        data_samples: Samples; those without ``sparse_depth`` have no points.
+        inputs: Images or features (N, C, ...), for the number of images, device and type.
+
+    Raises:
+        ValueError: If the sizes of the maps differ, or there is not one sample an image.
+    """
+    if not has_points(data_samples):
+        return None
+    maps = [sample.get('sparse_depth') for sample in data_samples]
+    shapes = {tuple(points.shape) for points in maps if points is not None}
+    if len(maps) != len(inputs) or len(shapes) != 1 or len(next(iter(shapes))) != 2:
+        raise ValueError(
+            f'sparse_depth of a batch is one map (H, W) an image, all of one size; got {len(maps)} '
+            f'samples with maps of {sorted(shapes)} for {len(inputs)} images'
+        )
+    empty = inputs.new_zeros(next(iter(shapes)), dtype=torch.float32)
+    stacked = torch.stack([empty if points is None else points.float() for points in maps])
+    return stacked.unsqueeze(1)
+
+
+def append_points(inputs: Tensor, data_samples: Sequence[DepthDataSample] | None) -> Tensor:
+    """Return images (N, 3, H, W) with the channels log depth and validity behind them, (N, 5, H, W).
+
+    Both are 0 where there is no point. Images of which no sample has points stay as they are.
+
+    Raises:
+        ValueError: If the points have another size than the images.
+    """
+    points = stack_sparse_depth(data_samples, inputs)
+    if points is None:
+        return inputs
+    if points.shape[-2:] != inputs.shape[-2:]:
+        raise ValueError(
+            f'sparse_depth is {tuple(points.shape[-2:])}, the images are {tuple(inputs.shape[-2:])}'
+        )
+    valid = points > 0
+    log_depth = torch.where(valid, points, 1).log()
+    return torch.cat([inputs, log_depth.to(inputs), valid.to(inputs)], dim=1)
+
+
+def fill_points(points: Tensor) -> tuple[Tensor, Tensor]:
+    """Fill the pixels between points of depth, by :func:`fill_holes` of their inverse.
+
+    Inverse depth of a plane is affine in the pixels, which a membrane reproduces.
+
+    Args:
+        points: (N, 1, H, W) in metres, 0 = none.
+
+    Returns:
+        Depth (N, 1, H, W) in metres, the points themselves where there are any and 1 m in images
+        without; and how far the next point is, see :func:`fill_holes`.
+    """
+    valid = points > 0
+    inverse, gap = fill_holes(torch.where(valid, points, 1).reciprocal(), valid)
+    has_any = valid.flatten(1).any(dim=1)[:, None, None, None]
+    return torch.where(has_any, inverse, 1).reciprocal(), gap
+
+
+def fill_holes(values: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """Fill the pixels of a map that have no value: pull-push with relaxation.
+
+    Means of the values in cells of 2, 4, 8 ... pixels are taken (pull). From coarse to fine each
+    cell without a value gets the bilinear value of the coarser ones (push) and, by a few relaxation
+    steps, the mean of its neighbours, so that the result tends to the membrane through the values.
+
+    Args:
+        values: (N, 1, H, W), finite everywhere.
+        valid: Boolean, same shape; True where a value counts.
+
+    Returns:
+        The map without holes, 0 in images without any value; and how far the next value is: the
+        number of halvings of the resolution after which a pixel's cell has one, interpolated.
+
+    Reference: pull-push of The Lumigraph, https://doi.org/10.1145/237170.237200
+    """
+    sums, weights = torch.where(valid, values, 0), valid.to(values)
+    pyramid = [(sums, weights)]
+    while max(sums.shape[-2:]) > 1:
+        sums, weights = _halve(sums), _halve(weights)
+        pyramid.append((sums, weights))
+    filled = sums / _positive(weights)
+    gap = torch.zeros_like(filled)
+    for sums, weights in reversed(pyramid[:-1]):
+        size, known = sums.shape[-2:], weights > 0
+        means = sums / _positive(weights)
+        filled = F.interpolate(filled, size=size, mode='bilinear', align_corners=False)
+        filled = torch.where(known, means, filled)
+        for _ in range(SMOOTHING_STEPS):
+            neighbours = F.avg_pool2d(F.pad(filled, (1, 1, 1, 1), mode='replicate'), 3, stride=1)
+            filled = torch.where(known, means, neighbours)
+        gap = F.interpolate(gap, size=size, mode='bilinear', align_corners=False)
+        gap = gap + (~known).to(gap)
+    return filled, gap
+
+
+def _halve(values: Tensor) -> Tensor:
+    """Return the means of 2x2 cells (N, 1, ceil(H / 2), ceil(W / 2)); cells at an odd end are cut."""
+    return F.avg_pool2d(values, 2, ceil_mode=True, count_include_pad=False)
+
+
+def _positive(weights: Tensor) -> Tensor:
+    return torch.where(weights > 0, weights, 1)
