@@ -1,0 +1,173 @@
+"""FSDP2 in two gloo processes equals one process: losses, clipping, guard, checkpoints, evaluation."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+from mmengine.optim import build_optim_wrapper
+
+from depth.datasets import SampleIndex
+from depth.engine.config import load_config
+from depth.engine.converters.convert import build_without_weights
+from depth.engine.sharding import (
+    ShardingOptions,
+    find_blocks,
+    gathered,
+    is_sharded_model,
+    shard_model,
+    sharding_options,
+    whole_state,
+)
+from depth.engine.step_guard import StepGuard
+from depth.registry import DATASETS
+from depth.sharded_tensors import gather_tensors
+from tests.faults.training import SECONDS, SERVER
+from tests.shared import REPO
+
+IN_CI = ['dinov3_dpt', 'depthformer']
+ALL = [
+    'adabins',
+    'binsformer',
+    'bts',
+    'densedepth_r18',
+    'depth_anything',
+    'depth_anything_3',
+    'depth_pro',
+    'dinov3_light',
+    'dpt',
+    'metric3d',
+    'moge',
+    'newcrfs',
+    'simipu',
+    'zoedepth',
+]
+
+
+def tiny_config(name):
+    """Return the config of a method on four small rooms."""
+    special = dict(dinov3_dpt='dinov3_dpt_micro_rooms', densedepth_r18='densedepth_r18_rooms')
+    file = special.get(name, f'{name}_tiny_rooms')
+    folder = 'densedepth' if name == 'densedepth_r18' else 'synthetic'
+    cfg = load_config(REPO / f'configs/{folder}/{file}.py')
+    cfg.train_dataloader.dataset.update(num_scenes=8, image_size=(64, 64), cache=False)
+    return cfg
+
+
+def set_seed(number):
+    """Seed what a loss or dropout may draw from."""
+    torch.manual_seed(number)
+    np.random.seed(number)
+    random.seed(number)
+
+
+class Training:
+    """A model with its optimizer, fed with batches of two images.
+
+    Args:
+        name: Method.
+        accumulated: Batches of one step: two in one process are those of two processes.
+        options: Of the sharding; None for a whole model.
+        bad_step: Step whose second batch is not finite.
+    """
+
+    def __init__(self, name, accumulated, options=None, bad_step=None):
+        cfg = tiny_config(name)
+        set_seed(0)
+        self.model = build_without_weights(cfg)
+        if hasattr(self.model.decode_head, 'init_depth_bias'):
+            self.model.decode_head.init_depth_bias(3.0)
+        if options is not None:
+            shard_model(self.model, options)
+        settings = dict(
+            cfg.optim_wrapper,
+            constructor='GroupingOptimWrapperConstructor',
+            accumulative_counts=accumulated,
+            clip_grad=dict(max_norm=0.5),
+        )
+        self.wrapper = build_optim_wrapper(self.model, settings)
+        self.wrapper.guard = StepGuard(self.model, limit=9)
+        self.rooms = DATASETS.build(cfg.train_dataloader.dataset)
+        self.bad_step = bad_step
+        self.model.train()
+
+    def step(self, number, batch):
+        """Train on batch 0 or 1 of a step, and return the loss."""
+        first = 4 * number + 2 * batch
+        samples = [self.rooms[SampleIndex(i % 8, (0, i))] for i in (first, first + 1)]
+        data = {key: [sample[key] for sample in samples] for key in ('inputs', 'data_samples')}
+        if batch == 1 and number == self.bad_step:
+            data['inputs'] = [image.float() * torch.nan for image in data['inputs']]
+        if batch == 0 or is_sharded_model(self.model):
+            self.wrapper.guard.begin_window()
+        set_seed(100 * number + batch)
+        return float(self.model.train_step(data, self.wrapper)['loss'])
+
+
+def train_whole(name, steps, **options):
+    """Train in this process; return the losses of both batches of each step, and the weights."""
+    training = Training(name, accumulated=2, **options)
+    losses = [[training.step(number, batch) for batch in (0, 1)] for number in range(steps)]
+    return torch.tensor(losses), training.model.state_dict()
+
+
+def train_sharded(rank, size, folder, name, steps, options, bad_step):
+    """Train in one of several processes; store its losses and, from the first, the weights."""
+    torch.set_num_threads(1)
+    dist.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=size)
+    training = Training(name, 1, options, bad_step)
+    losses = [training.step(number, rank) for number in range(steps)]
+    state = whole_state(training.model)
+    with gathered(training.model):
+        if rank == 0:  # alone: nothing may be communicated
+            training.model.eval()(torch.zeros(1, 3, 64, 64), mode='tensor')
+    assert training.model.training or rank == 0
+    assert all(parameter.numel() for parameter in training.model.parameters())
+    local = sum(p.to_local().numel() for p in training.model.parameters())
+    moments = gather_tensors(training.wrapper.optimizer.state_dict()['state'])
+    content = dict(losses=losses, state=state, local=local, moments=moments)
+    torch.save(content, f'{folder}/{rank}.pth')
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def start_processes(target, folder, size, *args):
+    """Run a function in processes of rank 0 to size - 1, and return what they stored."""
+    processes = [
+        SERVER.Process(target=target, args=(rank, size, str(folder), *args)) for rank in range(size)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(SECONDS)
+        assert process.exitcode == 0
+    return [torch.load(folder / f'{rank}.pth', weights_only=True) for rank in range(size)]
+
+
+def compare(name, folder, steps, tolerance, options=None, bad_step=None):
+    """Compare two sharded processes with one whole; return the contents of the two."""
+    options = options or ShardingOptions()
+    contents = start_processes(train_sharded, folder, 2, name, steps, options, bad_step)
+    expected, state = train_whole(name, steps, bad_step=bad_step)
+    losses = torch.tensor([content['losses'] for content in contents]).T
+    error = ((losses - expected).abs() / expected.abs()).nan_to_num(nan=0.0)
+    print(f'{name}: largest relative difference of a loss {error.max():.2e}')
+    assert error.max() < tolerance
+    assert torch.equal(losses.isnan(), expected.isnan())
+    for key, value in contents[0]['state'].items():
+        assert torch.equal(value.isnan(), state[key].isnan())
+    whole = sum(value.numel() for value in state.values() if value.is_floating_point())
+    assert sum(content['local'] for content in contents) <= whole
+    return contents, state
+
+
+@pytest.mark.parametrize('name', IN_CI)
+def test_two_sharded_processes_train_like_one(name, tmp_path):
+    compare(name, tmp_path, steps=3, tolerance=1e-6)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize('name', IN_CI + ALL)
+def test_twenty_steps_of_every_method(name, tmp_path):
+    compare(name, tmp_path, steps=20, tolerance=1e-6)
