@@ -34,6 +34,7 @@ COMMANDS = {
     'render': 'render synthetic scenes in the layout of a data set',
     'fill-depth': 'fill the holes of depth maps along their images',
     'convert': 'convert a published checkpoint',
+    'convert-checkpoint': 'join a sharded checkpoint into one file, or the other way round',
     'publish': 'write a training checkpoint for deployment',
     'print-config': 'print a config with all inherited values',
     'flops': 'count parameters and multiply-adds of a model',

@@ -60,6 +60,7 @@ from .distributed import (
     wrapper_options,
 )
 from .errors import ConfigError
+from .failure_watch import watched_processes
 from .hooks import TerminationHook
 from .hooks.ema_hook import EMAHook
 from .hooks.finite_predictions_hook import FinitePredictionsHook
@@ -270,7 +271,8 @@ class DepthRunner(Runner):
             # the input has none (as images) and counts batches twice in BatchNorms. The key is put
             # back in load_or_resume(), before anything stores the config.
             self._recomputed_modules = self.cfg.pop('activation_checkpointing', None)
-            model = super().train()
+            with watched_processes():
+                model = super().train()
             self.checkpoint_writer.close()
             return model
         finally:
@@ -378,7 +380,8 @@ class DepthRunner(Runner):
             if calibration is not None:
                 self.logger.info(calibration.describe())
         self.register_hook(FinitePredictionsHook(source), priority='VERY_HIGH')
-        return super().test()
+        with watched_processes():
+            return super().test()
 
     def build_message_hub(self, message_hub: dict | None = None) -> DeferredMessageHub:
         """Build the message hub, which leaves logged values on the device until they are read."""

@@ -12,7 +12,7 @@ process group reads them whole. Nothing that the files name is imported or execu
 import pickle
 import warnings
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import torch
@@ -123,9 +123,7 @@ def verify_shards(path: str | Path, files: Mapping[str, list]) -> None:
             )
 
 
-def join_tensors(
-    checkpoint: dict, path: str | Path, mesh: 'dist.DeviceMesh | None' = None
-) -> dict:
+def join_tensors(checkpoint: dict, path: str | Path, mesh: 'dist.DeviceMesh | None' = None) -> dict:
     """Return a checkpoint with the tensors of its folder in place of their references.
 
     Args:
@@ -218,6 +216,8 @@ class _MetadataUnpickler(pickle.Unpickler):
             ('torch.distributed.checkpoint.filesystem', '_StorageInfo'),
         ):
             return super().find_class(module, name)
+        if module in ('pathlib', 'pathlib._local') and name in ('PosixPath', 'WindowsPath'):
+            return PurePath  # where the files were once; not used
         if module == 'torch' and isinstance(getattr(torch, name, None), torch.dtype):
             return getattr(torch, name)
         raise pickle.UnpicklingError(f'the metadata names {module}.{name}, which is not allowed')

@@ -1,6 +1,9 @@
 """FSDP2 in two gloo processes equals one process: losses, clipping, guard, checkpoints, evaluation."""
 
+import json
+import os
 import random
+import socket
 
 import numpy as np
 import pytest
@@ -8,16 +11,18 @@ import torch
 import torch.distributed as dist
 from mmengine.optim import build_optim_wrapper
 
+from depth.apis import train
+from depth.cli import convert_checkpoint
 from depth.datasets import SampleIndex
+from depth.engine.checkpoint import load_checkpoint_file
 from depth.engine.config import load_config
 from depth.engine.converters.convert import build_without_weights
+from depth.engine.sharded_checkpoint import shards_folder
 from depth.engine.sharding import (
     ShardingOptions,
-    find_blocks,
     gathered,
     is_sharded_model,
     shard_model,
-    sharding_options,
     whole_state,
 )
 from depth.engine.step_guard import StepGuard
@@ -171,3 +176,122 @@ def test_two_sharded_processes_train_like_one(name, tmp_path):
 @pytest.mark.parametrize('name', IN_CI + ALL)
 def test_twenty_steps_of_every_method(name, tmp_path):
     compare(name, tmp_path, steps=20, tolerance=1e-6)
+
+
+def train_with_runner(rank, size, folder, work_dir, port, cfg_options, resume):
+    """Train the micro config by the runner, in one of several processes."""
+    torch.set_num_threads(1)
+    if size > 1:
+        os.environ.update(
+            RANK=str(rank),
+            LOCAL_RANK=str(rank),
+            WORLD_SIZE=str(size),
+            MASTER_ADDR='127.0.0.1',
+            MASTER_PORT=str(port),
+        )
+    cfg = load_config(REPO / 'configs/synthetic/dinov3_dpt_micro_rooms.py', RUN | cfg_options)
+    launcher = 'pytorch' if size > 1 else 'none'
+    train(cfg, work_dir=work_dir, launcher=launcher, resume=resume)
+    if size > 1:
+        dist.destroy_process_group()
+    torch.save({}, f'{folder}/{rank}.pth')
+
+
+RUN = {
+    'train_cfg.max_iters': 4,
+    'train_cfg.val_interval': 4,
+    'param_scheduler.total_steps': 4,
+    'train_dataloader.batch_size': 1,
+    'train_dataloader.num_workers': 0,
+    'train_dataloader.dataset.num_scenes': 6,
+    'train_dataloader.dataset.image_size': (64, 64),
+    'train_dataloader.dataset.cache': False,
+    'val_dataloader.dataset.image_size': (64, 64),
+    'val_dataloader.dataset.num_scenes': 3,
+    'val_dataloader.num_workers': 0,
+    'default_hooks.checkpoint.interval': 2,
+    'default_hooks.visualization.num_images': 1,
+    'visualizer.vis_backends': [dict(type='LocalVisBackend')],
+    'custom_hooks': [
+        dict(type='FiniteWatchHook'),
+        dict(type='DepthBiasInitHook', depth=3.0),
+        dict(type='EMAHook', momentum=0.3),
+        dict(type='TerminationHook'),
+    ],
+}
+
+
+def run_training(folder, name, size, cfg_options, resume=False):
+    """Train in some processes and return the work dir."""
+    work_dir = folder / name
+    with socket.socket() as sock:
+        sock.bind(('127.0.0.1', 0))
+        port = sock.getsockname()[1]
+    start_processes(train_with_runner, folder, size, str(work_dir), port, cfg_options, resume)
+    return work_dir
+
+
+def equal_states(first, second, tolerance):
+    """Compare two nested states; both must have the same entries."""
+    if isinstance(first, dict):
+        assert first.keys() == second.keys()
+        for key in first:
+            equal_states(first[key], second[key], tolerance)
+    elif isinstance(first, torch.Tensor) and first.is_floating_point():
+        torch.testing.assert_close(first, second, rtol=tolerance, atol=tolerance)
+
+
+def validation(work_dir):
+    """Return the last abs_rel that a run has logged."""
+    entries = []
+    for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
+        entries += [json.loads(line) for line in path.read_text().splitlines()]
+    return [entry['abs_rel'] for entry in entries if 'abs_rel' in entry][-1]
+
+
+FSDP2 = {'strategy': dict(type='fsdp2')}
+# Each process writes its pieces, while the training goes on.
+SHARDS = {
+    'strategy': dict(type='fsdp2', checkpoint='sharded', recompute_blocks=True),
+    'default_hooks.checkpoint.asynchronous': True,
+}
+
+
+@pytest.mark.long
+def test_a_sharded_run_equals_ddp_and_resumes_exactly(tmp_path):
+    # Three validation images on two processes: one has two of them, the other one.
+    reference = run_training(tmp_path, 'ddp', 2, {})
+    whole = run_training(tmp_path, 'whole', 2, FSDP2)
+    shards = run_training(tmp_path, 'shards', 2, SHARDS)
+    expected = load_checkpoint_file(reference / 'iter_4.pth')
+    for work_dir in (whole, shards):
+        content = load_checkpoint_file(work_dir / 'iter_4.pth')
+        for key in ('state_dict', 'ema_state_dict', 'optimizer'):
+            equal_states(content[key], expected[key], 1e-6)
+        assert validation(work_dir) == pytest.approx(validation(reference), rel=1e-5)
+    head = torch.load(shards / 'iter_4.pth', weights_only=True)
+    assert set(head['shards']) == {'.metadata', '__0_0.distcp', '__1_0.distcp'}
+    # Both resume from the middle, and end with the weights of the uninterrupted runs to the bit.
+    for options, source in ((FSDP2, whole), (SHARDS, shards)):
+        name = f'{source.name}_resumed'
+        resumed = run_training(tmp_path, name, 2, options, str(source / 'iter_2.pth'))
+        content = load_checkpoint_file(resumed / 'iter_4.pth')
+        before = load_checkpoint_file(source / 'iter_4.pth')
+        for key in ('state_dict', 'ema_state_dict', 'optimizer'):
+            equal_states(content[key], before[key], 0)
+    # Checkpoints of two processes continue in one and in three, and the other way round.
+    alone = run_training(tmp_path, 'alone', 1, {}, str(shards / 'iter_2.pth'))
+    three = run_training(tmp_path, 'three', 3, SHARDS, str(alone / 'iter_4.pth'))
+    content, before = (load_checkpoint_file(path / 'iter_4.pth') for path in (three, alone))
+    assert content['meta']['training']['samples'] == 2 * 2 + 2
+    equal_states(content['state_dict'], before['state_dict'], 0)
+    # One process loads the sharded file after conversion, and the sharded one the converted.
+    assert convert_checkpoint.main([str(shards / 'iter_4.pth'), str(tmp_path / 'one.pth')]) == 0
+    assert not shards_folder(tmp_path / 'one.pth').exists()
+    arguments = [str(tmp_path / 'one.pth'), str(tmp_path / 'two.pth'), '--to', 'sharded']
+    assert convert_checkpoint.main(arguments) == 0
+    for name in ('one.pth', 'two.pth'):
+        content = load_checkpoint_file(tmp_path / name)
+        before = load_checkpoint_file(shards / 'iter_4.pth')
+        for key in ('state_dict', 'ema_state_dict', 'optimizer'):
+            equal_states(content[key], before[key], 0)
