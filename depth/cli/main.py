@@ -38,6 +38,7 @@ COMMANDS = {
     'publish': 'write a training checkpoint for deployment',
     'print-config': 'print a config with all inherited values',
     'flops': 'count parameters and multiply-adds of a model',
+    'plan': 'compute memory and time of a training on many GPUs',
     'protocols': 'print the evaluation protocols as a table',
     'kitti-submission': 'pack predictions for the KITTI server',
     'replay': 'repeat a training step that was not finite',

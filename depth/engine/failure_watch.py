@@ -56,6 +56,7 @@ class FailureWatch:
 
     def start(self) -> 'FailureWatch':
         """Begin to give signs of life and to look for those of the others."""
+        self.store.set(f'{_SIGN}{self.rank}', '0')
         self._thread.start()
         return self
 

@@ -17,6 +17,7 @@ from depth.datasets import SampleIndex
 from depth.engine.checkpoint import load_checkpoint_file
 from depth.engine.config import load_config
 from depth.engine.converters.convert import build_without_weights
+from depth.engine.plan import count_model
 from depth.engine.sharded_checkpoint import shards_folder
 from depth.engine.sharding import (
     ShardingOptions,
@@ -131,7 +132,12 @@ def train_sharded(rank, size, folder, name, steps, options, bad_step):
     assert all(parameter.numel() for parameter in training.model.parameters())
     local = sum(p.to_local().numel() for p in training.model.parameters())
     moments = gather_tensors(training.wrapper.optimizer.state_dict()['state'])
-    content = dict(losses=losses, state=state, local=local, moments=moments)
+    states = training.wrapper.optimizer.state.values()
+    local_moments = sum(
+        s[key].to_local().numel() for s in states for key in ('exp_avg', 'exp_avg_sq')
+    )
+    content = dict(losses=losses, state=state, local=local, local_moments=local_moments)
+    content['moments'] = moments
     torch.save(content, f'{folder}/{rank}.pth')
     dist.barrier()
     dist.destroy_process_group()
@@ -169,7 +175,12 @@ def compare(name, folder, steps, tolerance, options=None, bad_step=None):
 
 @pytest.mark.parametrize('name', IN_CI)
 def test_two_sharded_processes_train_like_one(name, tmp_path):
-    compare(name, tmp_path, steps=3, tolerance=1e-6)
+    contents, _ = compare(name, tmp_path, steps=3, tolerance=1e-6)
+    # What the first process holds is what depth plan counts.
+    counts = count_model(tiny_config(name), (64, 64))
+    pieces = sum(group.largest_piece(2) for group in counts.groups)
+    assert contents[0]['local'] == pieces
+    assert contents[0]['local_moments'] == 2 * pieces
 
 
 @pytest.mark.long
@@ -279,12 +290,18 @@ def test_a_sharded_run_equals_ddp_and_resumes_exactly(tmp_path):
         before = load_checkpoint_file(source / 'iter_4.pth')
         for key in ('state_dict', 'ema_state_dict', 'optimizer'):
             equal_states(content[key], before[key], 0)
-    # Checkpoints of two processes continue in one and in three, and the other way round.
-    alone = run_training(tmp_path, 'alone', 1, {}, str(shards / 'iter_2.pth'))
-    three = run_training(tmp_path, 'three', 3, SHARDS, str(alone / 'iter_4.pth'))
-    content, before = (load_checkpoint_file(path / 'iter_4.pth') for path in (three, alone))
-    assert content['meta']['training']['samples'] == 2 * 2 + 2
-    equal_states(content['state_dict'], before['state_dict'], 0)
+    # Checkpoints of two processes continue in one and in three, and those of one in three. Without
+    # a learning rate the weights stay, in their entries of a run with a moving average.
+    still = {'optim_wrapper.optimizer.lr': 0.0}
+    alone = run_training(tmp_path, 'alone', 1, still, str(shards / 'iter_2.pth'))
+    longer = SHARDS | still | {'train_cfg.max_iters': 5}
+    three = run_training(tmp_path, 'three', 3, longer, str(alone / 'iter_4.pth'))
+    expected = load_checkpoint_file(shards / 'iter_2.pth')['ema_state_dict']
+    for path, samples in ((alone / 'iter_4.pth', 2 * 2 + 2), (three / 'iter_5.pth', 6 + 3)):
+        content = load_checkpoint_file(path)
+        assert content['meta']['training']['samples'] == samples
+        for key, value in expected.items():
+            assert key == 'steps' or torch.equal(content['ema_state_dict'][key], value)
     # One process loads the sharded file after conversion, and the sharded one the converted.
     assert convert_checkpoint.main([str(shards / 'iter_4.pth'), str(tmp_path / 'one.pth')]) == 0
     assert not shards_folder(tmp_path / 'one.pth').exists()
