@@ -12,6 +12,7 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import (
+    barrier,
     broadcast_object_list,
     get_dist_info,
     is_distributed,
@@ -274,6 +275,8 @@ class DepthRunner(Runner):
             with watched_processes():
                 model = super().train()
             self.checkpoint_writer.close()
+            # A launcher may end all processes as soon as the first one ends, but one still writes.
+            barrier()
             return model
         finally:
             self._restore_recomputed_modules()

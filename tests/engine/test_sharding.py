@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
+from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 
 from depth.apis import train
@@ -17,13 +18,16 @@ from depth.datasets import SampleIndex
 from depth.engine.checkpoint import load_checkpoint_file
 from depth.engine.config import load_config
 from depth.engine.converters.convert import build_without_weights
+from depth.engine.errors import ConfigError
 from depth.engine.plan import count_model
 from depth.engine.sharded_checkpoint import shards_folder
 from depth.engine.sharding import (
     ShardingOptions,
+    compile_blocks,
+    find_blocks,
     gathered,
-    is_sharded_model,
     shard_model,
+    sharding_options,
     whole_state,
 )
 from depth.engine.step_guard import StepGuard
@@ -76,9 +80,10 @@ class Training:
         accumulated: Batches of one step: two in one process are those of two processes.
         options: Of the sharding; None for a whole model.
         bad_step: Step whose second batch is not finite.
+        compiled: Compile the blocks.
     """
 
-    def __init__(self, name, accumulated, options=None, bad_step=None):
+    def __init__(self, name, accumulated, options=None, bad_step=None, compiled=False):
         cfg = tiny_config(name)
         set_seed(0)
         self.model = build_without_weights(cfg)
@@ -96,6 +101,8 @@ class Training:
         self.wrapper.guard = StepGuard(self.model, limit=9)
         self.rooms = DATASETS.build(cfg.train_dataloader.dataset)
         self.bad_step = bad_step
+        self.accumulated = accumulated
+        compile_blocks(self.model, compiled)
         self.model.train()
 
     def step(self, number, batch):
@@ -105,24 +112,24 @@ class Training:
         data = {key: [sample[key] for sample in samples] for key in ('inputs', 'data_samples')}
         if batch == 1 and number == self.bad_step:
             data['inputs'] = [image.float() * torch.nan for image in data['inputs']]
-        if batch == 0 or is_sharded_model(self.model):
+        if self.wrapper.inner_count % self.accumulated == 0:
             self.wrapper.guard.begin_window()
         set_seed(100 * number + batch)
         return float(self.model.train_step(data, self.wrapper)['loss'])
 
 
-def train_whole(name, steps, **options):
+def train_whole(name, steps, accumulated=1, **options):
     """Train in this process; return the losses of both batches of each step, and the weights."""
-    training = Training(name, accumulated=2, **options)
+    training = Training(name, 2 * accumulated, **options)
     losses = [[training.step(number, batch) for batch in (0, 1)] for number in range(steps)]
     return torch.tensor(losses), training.model.state_dict()
 
 
-def train_sharded(rank, size, folder, name, steps, options, bad_step):
+def train_sharded(rank, size, folder, name, steps, options, accumulated, others):
     """Train in one of several processes; store its losses and, from the first, the weights."""
     torch.set_num_threads(1)
     dist.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=size)
-    training = Training(name, 1, options, bad_step)
+    training = Training(name, accumulated, options, **others)
     losses = [training.step(number, rank) for number in range(steps)]
     state = whole_state(training.model)
     with gathered(training.model):
@@ -156,11 +163,13 @@ def start_processes(target, folder, size, *args):
     return [torch.load(folder / f'{rank}.pth', weights_only=True) for rank in range(size)]
 
 
-def compare(name, folder, steps, tolerance, options=None, bad_step=None):
+def compare(name, folder, steps, tolerance, options=None, accumulated=1, **others):
     """Compare two sharded processes with one whole; return the contents of the two."""
     options = options or ShardingOptions()
-    contents = start_processes(train_sharded, folder, 2, name, steps, options, bad_step)
-    expected, state = train_whole(name, steps, bad_step=bad_step)
+    arguments = (name, steps, options, accumulated, others)
+    contents = start_processes(train_sharded, folder, 2, *arguments)
+    settings = {key: value for key, value in others.items() if key != 'compiled'}
+    expected, state = train_whole(name, steps, accumulated, **settings)
     losses = torch.tensor([content['losses'] for content in contents]).T
     error = ((losses - expected).abs() / expected.abs()).nan_to_num(nan=0.0)
     print(f'{name}: largest relative difference of a loss {error.max():.2e}')
@@ -181,6 +190,62 @@ def test_two_sharded_processes_train_like_one(name, tmp_path):
     pieces = sum(group.largest_piece(2) for group in counts.groups)
     assert contents[0]['local'] == pieces
     assert contents[0]['local_moments'] == 2 * pieces
+
+
+def test_a_step_that_is_not_finite_in_one_process_is_skipped_by_both(tmp_path):
+    contents, state = compare('dinov3_dpt', tmp_path, 3, 1e-6, bad_step=1)
+    assert contents[1]['losses'][1] != contents[1]['losses'][1]  # NaN
+    for key, value in contents[0]['state'].items():
+        assert bool(value.isfinite().all())
+        torch.testing.assert_close(value, state[key], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ('options', 'settings', 'tolerance'),
+    [
+        (dict(), dict(accumulated=2), 1e-6),
+        (dict(), dict(accumulated=2, bad_step=1), 1e-6),
+        (dict(recompute_blocks=True), dict(), 1e-6),
+        (dict(recompute_blocks=True), dict(compiled=True), 1e-4),
+        (dict(cpu_offload=True), dict(), 1e-6),
+        (dict(param_dtype='bfloat16'), dict(), 0.05),
+        (dict(param_dtype='bfloat16', reduce_dtype='bfloat16'), dict(), 0.05),
+    ],
+    ids=['accumulated', 'accumulated-bad', 'recompute', 'compiled', 'offload', 'bf16', 'reduced'],
+)
+def test_options_of_sharding_train_like_one_process(options, settings, tolerance, tmp_path):
+    compare('dinov3_dpt', tmp_path, 4, tolerance, ShardingOptions(**options), **settings)
+
+
+@pytest.mark.parametrize(
+    ('strategy', 'message'),
+    [
+        ('fsdp', "'ddp' or 'fsdp2', got 'fsdp'"),
+        (dict(type='ddp', cpu_offload=True), "'ddp' has no options"),
+        (dict(type='fsdp2', offload=True), 'strategy.offload: fsdp2 has param_dtype'),
+        (dict(type='fsdp2', param_dtype='half'), "strategy.param_dtype is 'bfloat16'"),
+        (dict(type='fsdp2', cpu_offload=1), 'strategy.cpu_offload is True or False'),
+        (dict(type='fsdp2', checkpoint='both'), "'full' or 'sharded'"),
+    ],
+)
+def test_a_wrong_strategy_is_refused(strategy, message):
+    with pytest.raises(ConfigError, match=message):
+        sharding_options(Config(dict(strategy=strategy)))
+
+
+def test_strategies_without_options():
+    assert sharding_options(Config(dict())) is None
+    assert sharding_options(Config(dict(strategy='ddp'))) is None
+    assert sharding_options(Config(dict(strategy='fsdp2'))) == ShardingOptions()
+
+
+@pytest.mark.parametrize(('name', 'count'), [('dinov3_dpt', 4), ('depthformer', 10)])
+def test_blocks_are_found_and_none_is_inside_of_another(name, count):
+    names = find_blocks(build_without_weights(tiny_config(name)))
+    assert len(names) == count
+    for first in names:
+        assert not any(second.startswith(f'{first}.') for second in names)
 
 
 @pytest.mark.long
