@@ -12,19 +12,20 @@ from depth.engine.failure_watch import EXIT_CODE, GRACE, INTERVAL, SILENCE, Fail
 from tests.faults.training import SERVER
 
 
-def join(rank, folder, port, grace):
+def join(rank, folder, port, fails):
     """Run in one of two processes: the first waits in an all-reduce, to which the second never comes."""
     with open(folder / f'{rank}.txt', 'wb') as file:
         os.dup2(file.fileno(), 2)
     torch.set_num_threads(1)
     dist.init_process_group('gloo', f'file://{folder}/group', rank=rank, world_size=2)
     store = dist.TCPStore('127.0.0.1', port, is_master=False)
-    watch = FailureWatch(store, rank, 2, interval=0.1, silence=1.0, grace=grace).start()
+    watch = FailureWatch(store, rank, 2, interval=0.1, silence=1.0, grace=0.2).start()
     dist.all_reduce(torch.zeros(1))
     (folder / f'ready{rank}').touch()
     if rank == 0:
         dist.all_reduce(torch.zeros(1))
-    watch.report('CUDA out of memory in the second process')
+    if fails:
+        watch.report('CUDA out of memory in the second process')
     time.sleep(60)  # as a process that hangs in the end of its group
 
 
@@ -34,10 +35,10 @@ def store():
     return dist.TCPStore('127.0.0.1', 0, is_master=True, wait_for_workers=False)
 
 
-def start(folder, store, grace):
+def start(folder, store, fails):
     processes = []
     for rank in (0, 1):
-        processes.append(SERVER.Process(target=join, args=(rank, folder, store.port, grace)))
+        processes.append(SERVER.Process(target=join, args=(rank, folder, store.port, fails)))
         processes[-1].start()
     return processes
 
@@ -49,7 +50,7 @@ def end(processes):
 
 
 def test_an_error_of_one_process_ends_the_other_with_its_message(tmp_path, store):
-    processes = start(tmp_path, store, 0.2)
+    processes = start(tmp_path, store, fails=True)
     processes[0].join(40)
     code = processes[0].exitcode
     end(processes)
@@ -61,7 +62,7 @@ def test_an_error_of_one_process_ends_the_other_with_its_message(tmp_path, store
 
 
 def test_a_process_that_falls_silent_ends_the_other(tmp_path, store):
-    processes = start(tmp_path, store, 60)
+    processes = start(tmp_path, store, fails=False)
     while not (tmp_path / 'ready1').exists():
         time.sleep(0.05)
     # Stopped: its connections stay open, as those of a machine that is gone.
