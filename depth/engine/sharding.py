@@ -22,7 +22,7 @@ from torch import nn
 
 from depth.sharded_tensors import gather_tensors, is_sharded, local_tensor, shard_like
 
-from .acceleration import DTYPES, compile_options, recompute_activations
+from .acceleration import DTYPES, compile_options, recompute_activations, with_autocast
 from .errors import ConfigError
 
 # Classes of the blocks that are gathered one at a time, by module and name: a class of timm may be
@@ -57,10 +57,10 @@ class ShardingOptions:
     """Options of ``strategy = dict(type='fsdp2', ...)`` in a config.
 
     Attributes:
-        param_dtype: ``'bfloat16'`` or ``'float16'``: type in which blocks are gathered and compute;
-            None for that of the weights. The stem, the head, the losses, the residual stream between
-            blocks and the optimizer stay in float32.
-        reduce_dtype: Type in which gradients are averaged; None for float32.
+        param_dtype: ``'bfloat16'``: blocks of timm are gathered in it, under autocast; None for
+            float32. The stem, the head, the losses, the residual stream and the optimizer stay in
+            float32.
+        reduce_dtype: Type in which gradients are averaged, ``'bfloat16'`` or None for float32.
         cpu_offload: Keep weights, gradients and moments in host memory, where the optimizer steps.
         recompute_blocks: Do not store the activations inside the blocks but compute them again in
             the backward pass.
@@ -96,10 +96,8 @@ def sharding_options(cfg: Config) -> ShardingOptions | None:
         if key not in known:
             raise ConfigError(f'strategy.{key}: fsdp2 has {", ".join(known)}')
     for key in ('param_dtype', 'reduce_dtype'):
-        if options.get(key) not in (None, 'float32', *DTYPES):
-            raise ConfigError(
-                f"strategy.{key} is 'bfloat16', 'float16', 'float32' or None, got {options[key]!r}"
-            )
+        if options.get(key) not in (None, 'bfloat16'):
+            raise ConfigError(f"strategy.{key} is 'bfloat16' or None, got {options[key]!r}")
     for key in ('cpu_offload', 'recompute_blocks'):
         if not isinstance(options.get(key, False), bool):
             raise ConfigError(f'strategy.{key} is True or False, got {options[key]!r}')
@@ -124,9 +122,9 @@ def find_blocks(model: nn.Module) -> list[str]:
     return names
 
 
-def _is_block(module: nn.Module) -> bool:
+def _is_block(module: nn.Module, prefix: str = '') -> bool:
     paths = {f'{cls.__module__}.{cls.__qualname__}' for cls in type(module).__mro__}
-    return not BLOCKS.isdisjoint(paths)
+    return any(path.startswith(prefix) for path in BLOCKS & paths)
 
 
 def make_mesh() -> 'torch.distributed.DeviceMesh':
@@ -160,17 +158,21 @@ def shard_model(
     common = dict(mesh=make_mesh() if mesh is None else mesh, reshard_after_forward=True)
     if options.cpu_offload:
         common['offload_policy'] = CPUOffloadPolicy(pin_memory=torch.cuda.is_available())
-    dtypes = DTYPES | {'float32': torch.float32}
-    reduce_dtype = dtypes.get(options.reduce_dtype, torch.float32)
-    block_precision = MixedPrecisionPolicy(
-        param_dtype=dtypes.get(options.param_dtype),
-        reduce_dtype=reduce_dtype,
-        # What is between blocks, and the head that reads it, is float32.
-        output_dtype=torch.float32 if options.param_dtype else None,
-    )
+    param_dtype = DTYPES.get(options.param_dtype)
+    reduce_dtype = DTYPES.get(options.reduce_dtype, torch.float32)
+    # Inputs stay as they are: autocast decides what of a block is computed in which type.
+    block_precision = MixedPrecisionPolicy(param_dtype, reduce_dtype, cast_forward_inputs=False)
+    precision = MixedPrecisionPolicy(reduce_dtype=reduce_dtype)
     for name in names:
-        fully_shard(model.get_submodule(name), mp_policy=block_precision, **common)
-    fully_shard(model, mp_policy=MixedPrecisionPolicy(reduce_dtype=reduce_dtype), **common)
+        block = model.get_submodule(name)
+        # Layers of our own switch autocast off in places, where they need float32 weights.
+        if param_dtype is not None and _is_block(block, 'timm.'):
+            device = common['mesh'].device_type
+            block.forward = with_autocast(block.forward, device, param_dtype)
+            fully_shard(block, mp_policy=block_precision, **common)
+        else:
+            fully_shard(block, mp_policy=precision, **common)
+    fully_shard(model, mp_policy=precision, **common)
     for module in model.modules():
         if isinstance(module, BaseDataPreprocessor):
             module.to(get_device())  # it moves batches to its own device

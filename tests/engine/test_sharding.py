@@ -182,8 +182,11 @@ def compare(name, folder, steps, tolerance, options=None, accumulated=1, **other
     print(f'{name}: largest relative difference of a loss {error.max():.2e}')
     assert error.max() < tolerance
     assert torch.equal(losses.isnan(), expected.isnan())
+    distance = 0.0
     for key, value in contents[0]['state'].items():
         assert torch.equal(value.isnan(), state[key].isnan())
+        distance = max(distance, float((value.double() - state[key].double()).abs().max()))
+    print(f'{name}: largest difference of a weight {distance:.2e}')
     whole = sum(value.numel() for value in state.values() if value.is_floating_point())
     assert sum(content['local'] for content in contents) <= whole
     return contents, state
