@@ -5,20 +5,26 @@
 launch() {
     local processes=$1
     shift
-    local nnodes=${NNODES:-1} port=${PORT:-}
+    local nnodes=${NNODES:-1} port=${PORT:-} master=${MASTER_ADDR:-127.0.0.1} endpoint=${RDZV_ENDPOINT:-}
     export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
     local options=(--nnodes="$nnodes" --nproc_per_node="$processes" --max_restarts="${MAX_RESTARTS:-0}")
-    if [ -n "${RDZV_ENDPOINT:-}" ]; then
-        options+=(--rdzv_backend=c10d --rdzv_endpoint="$RDZV_ENDPOINT" --rdzv_id="${RDZV_ID:-depth}")
-        exec python -m torch.distributed.run "${options[@]}" "$@"
-    fi
-    if [ -z "$port" ]; then
+    if [ -z "$endpoint" ] && [ -z "$port" ]; then
         if [ "$nnodes" -gt 1 ]; then
             port=29500
         else # any free one, so that two runs on a machine do not collide
             port=$(python -c 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])')
         fi
     fi
-    exec python -m torch.distributed.run "${options[@]}" \
-        --node_rank="${NODE_RANK:-0}" --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="$port" "$@"
+    if [ -z "$endpoint" ] && [ "${MAX_RESTARTS:-0}" -gt 0 ]; then
+        endpoint=$master:$port
+    fi
+    if [ -n "$endpoint" ]; then
+        # A store for each start: in a shared one, processes that are started again find the addresses
+        # of those before (https://github.com/pytorch/pytorch/issues/135712).
+        export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
+        options+=(--rdzv_backend=c10d --rdzv_endpoint="$endpoint" --rdzv_id="${RDZV_ID:-depth}")
+    else
+        options+=(--node_rank="${NODE_RANK:-0}" --master_addr="$master" --master_port="$port")
+    fi
+    exec python -m torch.distributed.run "${options[@]}" "$@"
 }

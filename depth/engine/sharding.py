@@ -11,7 +11,7 @@ https://arxiv.org/abs/2304.11277; the second version is ``torch.distributed.fsdp
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from mmengine.config import Config
@@ -162,6 +162,9 @@ def shard_model(
     reduce_dtype = DTYPES.get(options.reduce_dtype, torch.float32)
     # Inputs stay as they are: autocast decides what of a block is computed in which type.
     block_precision = MixedPrecisionPolicy(param_dtype, reduce_dtype, cast_forward_inputs=False)
+    if 'param_dtype_override_fn' in {field.name for field in fields(MixedPrecisionPolicy)}:
+        # Scales of norms, on a CPU alone, have to be of their input's type.
+        block_precision = replace(block_precision, param_dtype_override_fn=_keep_vectors)
     precision = MixedPrecisionPolicy(reduce_dtype=reduce_dtype)
     for name in names:
         block = model.get_submodule(name)
@@ -177,6 +180,11 @@ def shard_model(
         if isinstance(module, BaseDataPreprocessor):
             module.to(get_device())  # it moves batches to its own device
     return names
+
+
+def _keep_vectors(parameter: nn.Parameter) -> torch.dtype | None:
+    """Return the type in which biases and the scales of norms are gathered; None for that of all else."""
+    return parameter.dtype if parameter.ndim <= 1 else None
 
 
 def is_sharded_model(model: nn.Module) -> bool:

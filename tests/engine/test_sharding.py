@@ -87,8 +87,6 @@ class Training:
         cfg = tiny_config(name)
         set_seed(0)
         self.model = build_without_weights(cfg)
-        if hasattr(self.model.decode_head, 'init_depth_bias'):
-            self.model.decode_head.init_depth_bias(3.0)
         if options is not None:
             shard_model(self.model, options)
         settings = dict(
@@ -179,6 +177,7 @@ def compare(name, folder, steps, tolerance, options=None, accumulated=1, **other
     expected, state = train_whole(name, steps, accumulated, **settings)
     losses = torch.tensor([content['losses'] for content in contents]).T
     error = ((losses - expected).abs() / expected.abs()).nan_to_num(nan=0.0)
+    print(f'{name}: losses {expected[0, 0]:.4f} to {expected[-1, 0]:.4f}')
     print(f'{name}: largest relative difference of a loss {error.max():.2e}')
     assert error.max() < tolerance
     assert torch.equal(losses.isnan(), expected.isnan())
