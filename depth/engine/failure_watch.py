@@ -52,6 +52,7 @@ class FailureWatch:
         self.leave, self.interval = leave, interval
         self.silence, self.grace = silence, grace
         self._ended = threading.Event()
+        self._last_sign = (b'', 0.0)  # of the next process, and when it came
         self._thread = threading.Thread(target=self._watch, name='failure watch', daemon=True)
 
     def start(self) -> 'FailureWatch':
@@ -94,13 +95,15 @@ class FailureWatch:
             action()
 
     def _watch(self) -> None:
-        last_signs: dict[int, tuple[bytes, float]] = {}
+        # Each process watches over the next one alone, so that many processes ask the store little.
         count = 0
         while not self._ended.wait(self.interval):
             count += 1
             try:
                 self.store.set(f'{_SIGN}{self.rank}', str(count))
-                message = self._find_silence(last_signs)
+                message = self._find_silence()
+                if message is not None and self.store.add(_COUNT, 1) == 1:
+                    self.store.set(_FAILURE, message)
                 if self.store.check([_FAILURE]):
                     message = self.store.get(_FAILURE).decode()
                     self._ended.wait(self.grace)
@@ -111,25 +114,20 @@ class FailureWatch:
                 self._leave(message)
                 return
 
-    def _find_silence(self, last_signs: dict[int, tuple[bytes, float]]) -> str | None:
-        """Return which process is silent, None if none is.
-
-        Args:
-            last_signs: For each other process its last sign of life and when it came; updated.
-        """
-        now = time.monotonic()
-        for rank in range(self.size):
-            if rank == self.rank or not self.store.check([f'{_SIGN}{rank}']):
-                continue  # one that has not begun to watch yet
-            sign = self.store.get(f'{_SIGN}{rank}')
-            previous, since = last_signs.get(rank, (b'', now))
-            if sign != previous:
-                last_signs[rank] = (sign, now)
-            elif now - since > self.silence and not self.store.check([f'{_END}{rank}']):
-                return (
-                    f'process {rank} failed first: no sign of life for {self.silence:.0f} s; it was '
-                    'killed (out of memory?), or its machine is gone'
-                )
+    def _find_silence(self) -> str | None:
+        """Return in words that the next process is silent, None if it is not."""
+        rank = (self.rank + 1) % self.size
+        if not self.store.check([f'{_SIGN}{rank}']):
+            return None  # it has not begun to watch yet
+        now, (previous, since) = time.monotonic(), self._last_sign
+        sign = self.store.get(f'{_SIGN}{rank}')
+        if sign != previous:
+            self._last_sign = (sign, now)
+        elif now - since > self.silence and not self.store.check([f'{_END}{rank}']):
+            return (
+                f'process {rank} failed first: no sign of life for {self.silence:.0f} s; it was '
+                'killed (out of memory?), or its machine is gone'
+            )
         return None
 
     def _leave(self, message: str) -> None:

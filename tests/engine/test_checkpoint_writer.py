@@ -13,7 +13,7 @@ from depth.engine.config import load_config
 from depth.engine.loops import ResumableIterLoop
 from tests.shared import REPO
 
-SECONDS = 60
+SECONDS = 300
 OPTIONS = {
     'train_cfg.max_iters': 6,
     'train_cfg.val_interval': 100,

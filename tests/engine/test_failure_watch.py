@@ -76,7 +76,8 @@ def test_a_process_that_falls_silent_ends_the_other(tmp_path, store):
 
 
 def test_the_times_end_all_processes_within_thirty_seconds():
-    assert max(SILENCE, GRACE) + 3 * INTERVAL < 30
+    # The one that notices the silence reports it, and the others then wait for their own errors.
+    assert SILENCE + GRACE + 3 * INTERVAL < 30
 
 
 def test_a_complete_run_is_no_failure():
