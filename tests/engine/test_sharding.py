@@ -81,9 +81,12 @@ class Training:
         options: Of the sharding; None for a whole model.
         bad_step: Step whose second batch is not finite.
         compiled: Compile the blocks.
+        clipped: Clip the gradients to a norm that they exceed, not to that of the config.
     """
 
-    def __init__(self, name, accumulated, options=None, bad_step=None, compiled=False):
+    def __init__(
+        self, name, accumulated, options=None, bad_step=None, compiled=False, clipped=False
+    ):
         cfg = tiny_config(name)
         set_seed(0)
         self.model = build_without_weights(cfg)
@@ -91,15 +94,17 @@ class Training:
             self.model.decode_head.init_depth_bias(3.0)
         if options is not None:
             shard_model(self.model, options)
-        # The schedules of these configs begin at this part of the rate.
-        optimizer = dict(cfg.optim_wrapper.optimizer, lr=cfg.optim_wrapper.optimizer.lr / 25)
+        # The schedule of these configs begins at this part of the rate.
+        optimizer = dict(cfg.optim_wrapper.optimizer, lr=cfg.optim_wrapper.optimizer.lr / 10)
         settings = dict(
             cfg.optim_wrapper,
             optimizer=optimizer,
             constructor='GroupingOptimWrapperConstructor',
             accumulative_counts=accumulated,
-            clip_grad=dict(max_norm=0.5),
         )
+        # The norm of sharded gradients is summed in another order, so a clipped step differs by rounding.
+        if clipped:
+            settings['clip_grad'] = dict(max_norm=0.5)
         self.wrapper = build_optim_wrapper(self.model, settings)
         self.wrapper.guard = StepGuard(self.model, limit=9)
         self.rooms = DATASETS.build(cfg.train_dataloader.dataset)
@@ -198,7 +203,7 @@ def compare(name, folder, steps, tolerance, options=None, accumulated=1, **other
 
 @pytest.mark.parametrize('name', IN_CI)
 def test_two_sharded_processes_train_like_one(name, tmp_path):
-    contents, state = compare(name, tmp_path, steps=2, tolerance=1e-6)
+    contents, state = compare(name, tmp_path, steps=2, tolerance=1e-6, clipped=True)
     for key, value in contents[0]['state'].items():
         torch.testing.assert_close(value, state[key], rtol=1e-5, atol=1e-6)
     # What the first process holds is what depth plan counts.
