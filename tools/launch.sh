@@ -26,5 +26,9 @@ launch() {
     else
         options+=(--node_rank="${NODE_RANK:-0}" --master_addr="$master" --master_port="$port")
     fi
-    exec python -m torch.distributed.run "${options[@]}" "$@"
+    # yapf (mmengine imports it) writes a cache at its first import after an installation, and not atomically:
+    # processes that start at the same moment would read half a file.
+    python -c 'import yapf'
+    # The processes write to this terminal; without --log-dir torchrun leaves an empty folder in /tmp.
+    exec python -m torch.distributed.run "${options[@]}" --log-dir=/dev/null "$@"
 }
