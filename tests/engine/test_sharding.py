@@ -82,8 +82,8 @@ class Training:
         bad_step: Step whose second batch is not finite.
         compiled: Compile the blocks.
         clipped: Clip the gradients to a norm that they exceed, not to that of the config.
-        sgd: Step by SGD: Adam makes steps of equal size of gradients that are zero but for
-            rounding, such as of biases in front of a BatchNorm.
+        sgd: Step by SGD: Adam makes full steps of gradients that are zero but for
+            rounding, such as those of biases in front of a norm.
     """
 
     def __init__(

@@ -7,6 +7,7 @@ import re
 import shlex
 from pathlib import Path
 
+from depth.atomic_write import write_atomically
 from depth.cli.common import run_tool
 
 PAGE = Path(__file__).resolve().parents[2] / 'docs' / 'scale.md'
@@ -34,7 +35,7 @@ def _content(command: str) -> str:
 def main() -> int:
     """Write the page."""
     argparse.ArgumentParser(description=__doc__).parse_args()
-    PAGE.write_text(written(PAGE.read_text(encoding='utf-8')), encoding='utf-8')
+    write_atomically(PAGE, written(PAGE.read_text(encoding='utf-8')))
     print(f'wrote {PAGE}')
     return 0
 
