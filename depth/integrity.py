@@ -10,6 +10,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
+from depth.sharded_tensors import is_sharded, local_tensor
 from depth.structures import DepthDataSample
 
 _BLOCK = 1 << 20  # bytes read at once
@@ -86,14 +87,21 @@ def check_weights(
         ValueError: If a weight is not finite; file and names are listed.
     """
     problems = []
+    has_pieces = False
     for name, value in state.items():
+        has_pieces |= is_sharded(value)
+        value = local_tensor(value)
         if is_finite(value):
             continue
-        if own is not None and name in own and _has_same_infinities(value, own[name]):
+        if own is not None and name in own and _has_same_infinities(value, local_tensor(own[name])):
             continue
         values = value.detach().float().flatten()
         num_nan, num_inf = int(values.isnan().sum()), int(values.isinf().sum())
         problems.append(f'{name} ({num_nan} NaN and {num_inf} infinite of {values.numel()} values)')
+    if has_pieces:  # all processes refuse together
+        shared: list = [None] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(shared, problems)
+        problems = [problem for entry in shared for problem in entry]
     if problems:
         more = f' and {len(problems) - _LISTED} more' if len(problems) > _LISTED else ''
         raise ValueError(

@@ -29,6 +29,7 @@ def train(
     deterministic: bool = False,
     auto_scale_lr: bool = False,
     launcher: str = 'none',
+    strategy: str | None = None,
 ) -> DepthRunner:
     """Train the model of a config.
 
@@ -48,6 +49,8 @@ def train(
         auto_scale_lr: Fit learning rate and length of the published recipe to the batch size of
             this launch (docs/train.md).
         launcher: ``'none'``, ``'pytorch'`` or ``'slurm'``.
+        strategy: ``'ddp'`` or ``'fsdp2'``: whether each process holds the whole model or a piece of
+            it (docs/scale.md). Options of ``fsdp2`` are those of the config's ``strategy``.
 
     Returns:
         The runner after the training; its ``exit_code`` is not 0 if a signal ended an incomplete
@@ -86,6 +89,10 @@ def train(
         if seed is None:
             seed = randomness.get('seed')
         cfg.randomness = dict(randomness, seed=seed, deterministic=deterministic)
+    if strategy is not None:
+        own = cfg.get('strategy')
+        has_options = isinstance(own, dict) and own.get('type') == strategy
+        cfg.strategy = own if has_options else dict(type=strategy)
     # The runner takes the lock only when the model is built and its weights are fetched.
     # torchrun and slurm number the processes in variables of their own.
     rank = os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0'))

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any
 
 
@@ -23,29 +24,43 @@ def run_tool(main: Callable[[], int | None]) -> None:
         print('interrupted', file=sys.stderr)
         code = 130
     except Exception as error:
+        _record_for_launcher(error)
         if os.environ.get('DEPTH_DEBUG') == '1':
             raise
         print(f'error: {describe(error)}', file=sys.stderr)
         print('(DEPTH_DEBUG=1 shows where it happened)', file=sys.stderr)
         code = 1
+        if _process_group() is not None:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            # The end of a group waits for the other processes, which wait for this one.
+            os._exit(code)
     else:
-        _leave_process_group()
+        if _process_group() is not None:
+            # The threads of a group that is still open when the interpreter exits can abort the
+            # process, so that a complete training would end with exit code 134.
+            _process_group().destroy_process_group()
     sys.stdout.flush()
     sys.stderr.flush()
     if code:
         sys.exit(code)
 
 
-def _leave_process_group() -> None:
-    """End the process group of a distributed run, if there is one.
-
-    The threads of a group that is still open when the interpreter exits can abort the process, so that
-    a complete training would end with exit code 134.
-    """
+def _process_group() -> ModuleType | None:
+    """Return ``torch.distributed`` in a process of a distributed run, None in any other."""
     # Not imported: a tool without torch has no group.
     distributed = sys.modules.get('torch.distributed')
-    if distributed is not None and distributed.is_available() and distributed.is_initialized():
-        distributed.destroy_process_group()
+    if distributed is None or not distributed.is_available() or not distributed.is_initialized():
+        return None
+    return distributed
+
+
+def _record_for_launcher(error: Exception) -> None:
+    """Write an error where torchrun looks for it, which then names it as the root cause."""
+    if 'TORCHELASTIC_ERROR_FILE' in os.environ:
+        from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+
+        get_error_handler().record_exception(error)
 
 
 def describe(error: BaseException) -> str:

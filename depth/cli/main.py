@@ -19,6 +19,7 @@ COMMAND_GROUPS = {
         'test': 'test a checkpoint and write its metrics',
         'sweep': 'train and test over settings and seeds, with one table',
         'reproduce': 'say what reproduces a published number, run it, judge the result',
+        'plan': 'compute memory and time of a training on many GPUs',
         'replay': 'repeat a training step that was not finite',
     },
     'using a model': {
@@ -28,6 +29,7 @@ COMMAND_GROUPS = {
         'calibrate': 'fit the depth scale to a few labelled images',
         'export': 'write a model as ONNX, torch.export or TorchScript, with a parity report',
         'convert': 'convert a published checkpoint',
+        'convert-checkpoint': 'join a sharded checkpoint into one file, or the other way round',
         'publish': 'write a training checkpoint for deployment',
     },
     'results': {

@@ -95,6 +95,12 @@ def build_parser() -> argparse.ArgumentParser:
         help='scale learning rate and length of the published recipe to the batch size of this '
         'launch (docs/train.md)',
     )
+    parser.add_argument(
+        '--strategy',
+        choices=['ddp', 'fsdp2'],
+        help='several processes: each holds the whole model (ddp), or a piece of weights, gradients and moments '
+        '(fsdp2, docs/scale.md) (default: strategy of the config, or ddp)',
+    )
     add_verbosity_options(parser)
     add_launch_options(parser)
     add_backend_option(parser)
@@ -140,6 +146,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         deterministic=args.deterministic,
         auto_scale_lr=args.auto_scale_lr,
         launcher=args.launcher,
+        strategy=args.strategy,
     )
     # Imported late, so that --help and wrong arguments answer at once.
     if args.data:

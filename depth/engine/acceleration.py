@@ -235,12 +235,12 @@ def speed_up_inference(model: nn.Module, options: dict | None) -> None:
             compile_method(model, name, compiled)
             predict = getattr(model, name)
             if autocast is not None:
-                predict = _autocast(predict, device, DTYPES[autocast])
+                predict = with_autocast(predict, device, DTYPES[autocast])
             setattr(model, name, CudaGraphs(predict) if cuda_graph else predict)
 
 
-def _autocast(predict: Callable, device: str, dtype: torch.dtype) -> Callable:
-    """Return ``predict`` under autocast."""
+def with_autocast(predict: Callable, device: str, dtype: torch.dtype) -> Callable:
+    """Return a function that calls ``predict`` under autocast."""
 
     @functools.wraps(predict)
     def run(*args, **kwargs):

@@ -1,5 +1,6 @@
 """Checkpoint files: written atomically, read without executing what they name."""
 
+import os
 import pickle
 import zipfile
 from collections import OrderedDict
@@ -15,6 +16,9 @@ from torch import Tensor, nn
 
 from depth.atomic_write import atomic_open
 from depth.integrity import check_weights, is_finite, verify_archive
+from depth.sharded_tensors import shard_like
+
+from .sharded_checkpoint import SHARDS, join_tensors, verify_shards
 
 _BUFFER = '__history_buffer__'
 _DROP = object()
@@ -43,20 +47,24 @@ class Replaced:
         """Do nothing."""
 
 
-def to_plain(value: Any) -> Any:
+def to_plain(value: Any, copy: bool = False) -> Any:
     """Return ``value`` with tensors on the CPU and everything else as plain Python values.
 
     History buffers become dicts, which :func:`from_plain` converts back. Entries that have no plain
     form, such as a function in a scheduler's state, are dropped; loading then keeps the one that was
     built from the config.
+
+    Args:
+        value: Content of a checkpoint.
+        copy: Copy tensors that are on the CPU too, so that nothing is shared with ``value``.
     """
-    plain = _plain(value)
+    plain = _plain(value, copy)
     return None if plain is _DROP else plain
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, copy: bool) -> Any:
     if isinstance(value, Tensor):
-        return value.detach().cpu()
+        return value.detach().to('cpu', copy=copy)
     if isinstance(value, HistoryBuffer):
         values, counts = value.data
         content = dict(
@@ -69,10 +77,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return torch.from_numpy(value.copy())
     if isinstance(value, Mapping):
-        items = {key: _plain(item) for key, item in value.items()}
+        items = {key: _plain(item, copy) for key, item in value.items()}
         return {key: item for key, item in items.items() if item is not _DROP}
     if isinstance(value, list | tuple | set):
-        return type(value)(item for item in map(_plain, value) if item is not _DROP)
+        items = [_plain(item, copy) for item in value]
+        return type(value)(item for item in items if item is not _DROP)
     if value is None or isinstance(value, bool):
         return value
     # Subclasses too: torch.__version__ is a str of a class of its own.
@@ -94,11 +103,16 @@ def from_plain(value: Any) -> Any:
     return value
 
 
-def save_atomically(checkpoint: dict, path: str | Path) -> None:
+def save_atomically(checkpoint: dict, path: str | Path, verify: bool = False) -> None:
     """Write a checkpoint under a temporary name and rename it; a failure keeps the earlier file.
 
+    Args:
+        checkpoint: Tensors and plain values.
+        path: Path of the file.
+        verify: Read the file again and compare its checksums before it is renamed.
+
     Raises:
-        OSError: If the file cannot be written.
+        OSError: If the file cannot be written, or does not hold what was written.
     """
     try:
         with atomic_open(path) as file:
@@ -106,11 +120,20 @@ def save_atomically(checkpoint: dict, path: str | Path) -> None:
                 torch.save(checkpoint, file)
             except RuntimeError as error:  # torch's error for a full disk
                 raise OSError(str(error)) from error
+            if verify:
+                file.flush()
+                os.fsync(file.fileno())
+                try:
+                    verify_archive(file.name)
+                except ValueError as error:
+                    raise OSError(f'what was written cannot be read again: {error}') from error
     except OSError as error:
         raise OSError(f'checkpoint {error}; earlier checkpoints are untouched') from error
 
 
-def load_checkpoint_file(path: str | Path, map_location: str | torch.device = 'cpu') -> dict:
+def load_checkpoint_file(
+    path: str | Path, map_location: str | torch.device = 'cpu', mesh: Any = None
+) -> dict:
     """Read a checkpoint without importing or calling anything that it names.
 
     Files of this toolbox are read by torch's weights-only reader, ``.safetensors`` files by that of
@@ -121,6 +144,8 @@ def load_checkpoint_file(path: str | Path, map_location: str | torch.device = 'c
     Args:
         path: Checkpoint file.
         map_location: Device of the tensors.
+        mesh: Processes over which the tensors of a sharded checkpoint are divided; None reads them
+            whole.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -146,7 +171,7 @@ def load_checkpoint_file(path: str | Path, map_location: str | torch.device = 'c
         raise ValueError(
             f'checkpoint {path} holds a {type(checkpoint).__name__}, expected a dict of weights'
         )
-    return checkpoint
+    return join_tensors(checkpoint, path, mesh) if SHARDS in checkpoint else checkpoint
 
 
 def _load_safetensors(path: Path, map_location: str | torch.device) -> dict:
@@ -312,6 +337,7 @@ def load_model_state(
             if name in own and value.shape == own[name].shape
         }
     check_weights(state, source, initial)
+    state = {name: shard_like(value, initial[name]) for name, value in state.items()}
     model.load_state_dict(state, strict=False)
 
 
@@ -380,6 +406,8 @@ def _check_loadable(path: Path) -> None:
         raise ValueError(
             f'checkpoint {path} holds a {type(checkpoint).__name__}, expected a dict of weights'
         )
+    if SHARDS in checkpoint:
+        verify_shards(path, checkpoint[SHARDS])
     weights = checkpoint.get('state_dict', checkpoint)
     # Only NaN here: an infinity may be an attention mask of the model, with which
     # load_model_state() compares it.

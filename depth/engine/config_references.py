@@ -17,7 +17,7 @@ CONFIG_KEYS = frozenset(
     'auto_scale_lr optim_wrapper param_scheduler val_evaluator test_evaluator default_hooks '
     'custom_hooks data_preprocessor load_from resume launcher env_cfg log_processor log_level '
     'visualizer default_scope randomness experiment_name work_dir runner_type custom_imports '
-    'model_wrapper_cfg sync_bn find_unused_parameters compile activation_checkpointing '
+    'model_wrapper_cfg strategy sync_bn find_unused_parameters compile activation_checkpointing '
     'channels_last inference deform_attn_backend default_intrinsics load_strict '
     'load_published'.split()
 )

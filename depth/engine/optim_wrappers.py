@@ -10,8 +10,9 @@ from mmengine.optim import OptimWrapper as MMOptimWrapper
 from torch import Tensor, nn
 
 from depth.registry import OPTIM_WRAPPERS
+from depth.sharded_tensors import is_sharded
 
-from .step_guard import StepGuard, gradient_norm
+from .step_guard import StepGuard, clip_gradients_by_norm, gradient_norm
 
 
 class GuardedStep:
@@ -55,7 +56,10 @@ class GuardedStep:
         ):
             norm = gradient_norm(parameters)
         if clips:
-            clipped_norm = self.clip_func(parameters, **self.clip_grad_kwargs)
+            clip = self.clip_func
+            if clip is torch.nn.utils.clip_grad_norm_ and is_sharded(parameters[0]):
+                clip = clip_gradients_by_norm
+            clipped_norm = clip(parameters, **self.clip_grad_kwargs)
             if clipped_norm is not None:
                 norm = clipped_norm
                 self.message_hub.update_scalar(f'train/{self.grad_name}', norm)

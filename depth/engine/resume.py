@@ -14,6 +14,8 @@ from mmengine.optim import OptimWrapper, _ParamScheduler
 from torch import Tensor
 from torch.optim import Optimizer
 
+from depth.sharded_tensors import shard_like
+
 from .checkpoint import to_plain
 from .param_groups import IMPLEMENTATION, regroup_saved_state
 
@@ -51,6 +53,7 @@ def restore_optimization(
     problem = _find_misfit(wrapper.optimizer, saved_optimizer, saved_kinds.get('optimizer'))
     changes = _changed_schedules(schedulers, saved_schedulers, kinds, saved_kinds)
     if problem is None:
+        saved_optimizer = _shard_moments(wrapper.optimizer, saved_optimizer)
         changes += _changed_settings(wrapper.optimizer, saved_optimizer, schedulers)
     if problem is None and not changes:
         wrapper.load_state_dict(dict(saved_optimizer))
@@ -118,6 +121,20 @@ def _find_misfit(optimizer: Optimizer, saved: Mapping, saved_kind: str | None) -
                     f'checkpoint ({kind})'
                 )
     return None
+
+
+def _shard_moments(optimizer: Optimizer, saved: Mapping) -> dict:
+    """Return a saved state whose tensors of a parameter's shape are divided as the parameter is."""
+    state = dict(saved.get('state', {}))
+    for group, saved_group in zip(optimizer.param_groups, saved['param_groups'], strict=True):
+        for parameter, number in zip(group['params'], saved_group['params'], strict=True):
+            entries = dict(state.get(number, {}))
+            for name, value in entries.items():
+                if isinstance(value, Tensor) and value.shape == parameter.shape and value.ndim:
+                    entries[name] = shard_like(value, parameter)
+            if entries:
+                state[number] = entries
+    return dict(saved, state=state)
 
 
 def _changed_settings(

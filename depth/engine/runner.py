@@ -13,14 +13,16 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import (
+    barrier,
     broadcast_object_list,
     get_dist_info,
     is_distributed,
     is_main_process,
     master_only,
 )
+from mmengine.hooks import EMAHook as MMEngineEMAHook
 from mmengine.logging import MMLogger
-from mmengine.model import is_model_wrapper
+from mmengine.model import is_model_wrapper, revert_sync_batchnorm
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from timm.layers import convert_sync_batchnorm
@@ -30,6 +32,7 @@ from torch.utils.data import DataLoader
 from depth.atomic_write import write_atomically
 from depth.calibration import stored_calibration
 from depth.registry import RUNNERS
+from depth.sharded_tensors import gather_tensors
 
 from .acceleration import (
     compile_losses,
@@ -46,6 +49,7 @@ from .checkpoint import (
     save_atomically,
     to_plain,
 )
+from .checkpoint_writer import CheckpointWriter
 from .config_references import resolve_references
 from .config_values import check_values
 from .console import set_console
@@ -57,12 +61,31 @@ from .distributed import (
     wrap_for_cpu,
     wrapper_options,
 )
+from .errors import ConfigError
+from .failure_watch import watched_processes
 from .hooks import TerminationHook
+from .hooks.ema_hook import EMAHook
 from .hooks.finite_predictions_hook import FinitePredictionsHook
 from .loops import get_random_state
 from .message_hub import DeferredMessageHub
 from .published_weights import weights_for_model
 from .resume import restore_optimization
+from .sharded_checkpoint import (
+    SHARDS,
+    copy_to_cpu,
+    shards_folder,
+    split_tensors,
+    write_tensors,
+)
+from .sharding import (
+    CUDA_BACKEND,
+    ShardingOptions,
+    compile_blocks,
+    is_sharded_model,
+    make_mesh,
+    shard_model,
+    sharding_options,
+)
 from .training_run import RUN_FILE, TrainingRun, new_run_id, section_digests
 from .training_state import accumulated_grads, checkpoint_meta, restore_training_state
 from .work_dir import check_resumable, open_run, remove_leftovers
@@ -116,6 +139,12 @@ class DepthRunner(Runner):
     exit_code: int = 0  # for the shell: not 0 if a signal ended an incomplete training
     _lock: WorkDirLock | None = None  # of the main process, while it trains
     _recomputed_modules: str | list[str] | None = None  # between train() and load_or_resume()
+    sharding: ShardingOptions | None = None  # of several processes with strategy 'fsdp2'
+    verifies_checkpoints: bool = False  # set by the checkpoint hook
+    _mesh: torch.distributed.DeviceMesh | None = None  # once the model is sharded
+    # Those who write a sharded checkpoint: on the CPU, with collectives of their own.
+    _cpu_mesh: torch.distributed.DeviceMesh | None = None
+    _checkpoint_group: torch.distributed.ProcessGroup | None = None
 
     def build_logger(
         self, log_level: int | str = 'INFO', log_file: str | None = None, **kwargs
@@ -131,6 +160,11 @@ class DepthRunner(Runner):
         Raises:
             ValueError: If ``env_cfg.tf32`` is neither a bool nor None.
         """
+        self.checkpoint_writer = CheckpointWriter()
+        self.sharding = sharding_options(self.cfg) if self.distributed else None
+        if self.sharding is not None and torch.cuda.is_available():
+            dist_cfg = dict(env_cfg.get('dist_cfg') or {}, backend=CUDA_BACKEND)
+            env_cfg = dict(env_cfg, dist_cfg=dist_cfg)
         if self.launcher == 'slurm':
             set_slurm_port()
         if self.distributed and not is_distributed() and not torch.cuda.is_available():
@@ -177,14 +211,49 @@ class DepthRunner(Runner):
         return model
 
     def build_optim_wrapper(self, optim_wrapper: OptimWrapper | dict) -> OptimWrapper:
-        """Build the optimizer wrapper; its constructor merges groups of equal options by default."""
+        """Build the optimizer wrapper; its constructor merges groups of equal options by default.
+
+        With the strategy ``'fsdp2'`` the model is initialised and sharded before.
+        """
+        if self.sharding is not None and not is_sharded_model(self.model):
+            self._shard()
         if isinstance(optim_wrapper, dict) and isinstance(optim_wrapper.get('optimizer'), dict):
             constructor = dict(constructor='GroupingOptimWrapperConstructor')
             optim_wrapper = constructor | dict(optim_wrapper)
         return super().build_optim_wrapper(optim_wrapper)
 
+    def _shard(self) -> None:
+        """Initialise the model and divide it, and its moving average, over all processes."""
+        self._init_model_weights()
+        self._mesh = make_mesh()
+        # The average is a copy of the whole model, so it is made first.
+        for hook in self.hooks:
+            if isinstance(hook, EMAHook):
+                hook.shard(self, self.sharding, self._mesh)
+            elif isinstance(hook, MMEngineEMAHook):
+                raise ConfigError(
+                    f"custom_hooks: strategy 'fsdp2' needs the EMAHook of depth, got {type(hook)}"
+                )
+        blocks = shard_model(self.model, self.sharding, self._mesh)
+        self.logger.info(
+            f'fsdp2: parameters are divided over {self._mesh.size()} processes; {len(blocks)} blocks '
+            'are gathered one at a time, all else during the whole forward pass'
+        )
+        if self.sharding.checkpoint == 'sharded':
+            size = self._mesh.size()
+            self._cpu_mesh = torch.distributed.init_device_mesh('cpu', (size,))
+            self._checkpoint_group = torch.distributed.new_group(backend='gloo')
+
+    def _init_model_weights(self) -> None:
+        """Initialise the weights, equally in all processes; not again once they are sharded."""
+        if not is_sharded_model(unwrap_model(self)):
+            super()._init_model_weights()
+
     def _maybe_compile(self, target: str) -> None:
-        """Compile the model's losses, as ``compile`` of the config says."""
+        """Compile the model's losses, or the blocks of a sharded one, as ``compile`` of the config says."""
+        if is_sharded_model(unwrap_model(self)):
+            compile_blocks(self.model, self.cfg.get('compile'))
+            return
         # mmengine would compile 'train_step', whose optimizer and logging break the graph.
         compile_losses(unwrap_model(self), self.cfg.get('compile'))
 
@@ -205,15 +274,28 @@ class DepthRunner(Runner):
             # the input has none (as images) and counts batches twice in BatchNorms. The key is put
             # back in load_or_resume(), before anything stores the config.
             self._recomputed_modules = self.cfg.pop('activation_checkpointing', None)
-            return super().train()
+            with watched_processes():
+                model = super().train()
+            self.checkpoint_writer.close()
+            # A launcher may end all processes as soon as the first one ends, but one still writes.
+            barrier()
+            return model
         finally:
             self._restore_recomputed_modules()
+            self._end_writes()
             for hook in self.hooks:
                 if isinstance(hook, TerminationHook):
                     hook.stop_listening()
             if self._lock is not None:
                 self._lock.release()
                 self._lock = None
+
+    def _end_writes(self) -> None:
+        """After an error of the training, wait for a checkpoint that is being written."""
+        try:
+            self.checkpoint_writer.close()
+        except OSError as error:
+            self.logger.error(f'a checkpoint could not be written either: {error}')
 
     def load_or_resume(self) -> None:
         """Set up activation checkpointing, then load weights or resume as the config says.
@@ -228,6 +310,8 @@ class DepthRunner(Runner):
                 f'Enabling the "activation_checkpointing" feature for sub-modules: {modules}'
             )
             recompute_activations(unwrap_model(self), modules)
+        if self.sharding is not None and not is_sharded_model(self.model):
+            self.model.to(get_device())  # a test, in which each process has the whole model
         super().load_or_resume()
 
     def _restore_recomputed_modules(self) -> None:
@@ -301,7 +385,8 @@ class DepthRunner(Runner):
             if calibration is not None:
                 self.logger.info(calibration.describe())
         self.register_hook(FinitePredictionsHook(source), priority='VERY_HIGH')
-        return super().test()
+        with watched_processes():
+            return super().test()
 
     def build_message_hub(self, message_hub: dict | None = None) -> DeferredMessageHub:
         """Build the message hub, which leaves logged values on the device until they are read."""
@@ -317,6 +402,8 @@ class DepthRunner(Runner):
         """
         if not self.distributed or is_model_wrapper(model):
             return super().wrap_model(model_wrapper_cfg, model)
+        if self.sharding is not None:
+            return self._prepare_norms(model)
         find_unused_parameters = self.cfg.get('find_unused_parameters', False)
         if torch.cuda.is_available():
             options = wrapper_options(model_wrapper_cfg, find_unused_parameters)
@@ -327,6 +414,12 @@ class DepthRunner(Runner):
                 'batch'
             )
         return wrap_for_cpu(model, model_wrapper_cfg, find_unused_parameters)
+
+    def _prepare_norms(self, model: nn.Module) -> nn.Module:
+        """Return a model that will be sharded, on the CPU, with synchronised BatchNorms if asked for."""
+        if not torch.cuda.is_available():
+            return revert_sync_batchnorm(model)
+        return convert_sync_batchnorm(model) if self.cfg.get('sync_bn') else model
 
     def _wrap_on_gpus(self, model_wrapper_cfg: dict, model: nn.Module) -> nn.Module:
         """Synchronise BatchNorms if ``sync_bn`` of the config says so, then wrap as mmengine does."""
@@ -401,7 +494,6 @@ class DepthRunner(Runner):
             self.random_states = [None] * get_dist_info()[1]
             torch.distributed.all_gather_object(self.random_states, state)
 
-    @master_only
     def save_checkpoint(
         self,
         out_dir: str,
@@ -415,6 +507,8 @@ class DepthRunner(Runner):
     ) -> None:
         """Write a checkpoint atomically; see the class for what it holds.
 
+        The first process writes it. With a sharded model all processes call this.
+
         Args:
             out_dir: Folder.
             filename: Name of the file.
@@ -426,9 +520,13 @@ class DepthRunner(Runner):
             by_epoch: Whether the step counts epochs.
             backend_args: Not used.
         """
+        self.checkpoint_writer.wait()
+        model, is_writer = unwrap_model(self), is_main_process()
+        if not is_writer and not is_sharded_model(model):
+            return
         checkpoint = dict(
             meta=checkpoint_meta(self, meta or {}, by_epoch),
-            state_dict=unwrap_model(self).state_dict(),
+            state_dict=model.state_dict(),
             message_hub=self.message_hub.state_dict(),
         )
         if save_optimizer:
@@ -440,13 +538,30 @@ class DepthRunner(Runner):
                 scheduler.state_dict() for scheduler in self.param_schedulers
             ]
         self.call_hook('before_save_checkpoint', checkpoint=checkpoint)
-        if not save_optimizer:  # nothing can be resumed from it, so it is for deployment
-            checkpoint = deployment_checkpoint(unwrap_model(self), checkpoint)
-        if self._lock is not None:
-            self._lock.check_held()
-        if self.training_run is not None:
-            self.training_run.add_checkpoint(filename)
-        save_atomically(to_plain(checkpoint), Path(out_dir, filename))
+        tensors: dict[str, torch.Tensor] = {}
+        if save_optimizer and self._checkpoint_group is not None:
+            checkpoint, tensors = split_tensors(checkpoint)
+            tensors = copy_to_cpu(tensors, self._cpu_mesh)
+        else:
+            checkpoint = gather_tensors(checkpoint, keep=is_writer)
+        if is_writer:
+            if not save_optimizer:  # nothing can be resumed from it, so it is for deployment
+                checkpoint = deployment_checkpoint(model, checkpoint)
+            if self._lock is not None:
+                self._lock.check_held()
+            if self.training_run is not None:
+                self.training_run.add_checkpoint(filename)
+            checkpoint = to_plain(checkpoint, copy=self.checkpoint_writer.asynchronous)
+        path, verify = Path(out_dir, filename), self.verifies_checkpoints
+        group = self._checkpoint_group
+
+        def write() -> None:
+            if tensors:
+                checkpoint[SHARDS] = write_tensors(tensors, shards_folder(path), group)
+            if is_writer:
+                save_atomically(checkpoint, path, verify)
+
+        self.checkpoint_writer.submit(write)
 
     def load_checkpoint(
         self,
@@ -466,7 +581,8 @@ class DepthRunner(Runner):
         Returns:
             The checkpoint, history buffers restored.
         """
-        checkpoint = from_plain(load_checkpoint_file(filename, map_location=map_location))
+        checkpoint = load_checkpoint_file(filename, map_location, self._mesh)
+        checkpoint = from_plain(checkpoint)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         if strict is None:
             strict = self.cfg.get('load_strict', True)
@@ -511,6 +627,8 @@ class DepthRunner(Runner):
     def _restore_optimization(self, checkpoint: dict, kinds: dict, with_schedulers: bool) -> None:
         """Restore optimizer and schedules; several optimizers of one model only without changes."""
         if isinstance(self.optim_wrapper, OptimWrapperDict):
+            if self._mesh is not None:
+                raise ConfigError("strategy 'fsdp2' resumes one optimizer, the config has several")
             self.optim_wrapper.load_state_dict(checkpoint['optimizer'])
             for name, schedulers in (self.param_schedulers or {}).items():
                 states = checkpoint['param_schedulers'][name]

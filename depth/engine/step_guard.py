@@ -1,11 +1,15 @@
 """Guard that skips optimizer steps whose gradient is not finite, without synchronising the GPU."""
 
+import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from mmengine.dist import all_reduce
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from depth.sharded_tensors import is_sharded, local_tensor
 
 CHUNK = 2**24  # elements of tensors that are copied together
 
@@ -74,7 +78,8 @@ class StepGuard:
         ):  # the switch that GradScaler asks for
             optimizer.grad_scale, optimizer.found_inf = None, (~allowed).float()
             try:
-                optimizer.step(**kwargs)
+                with _mixed_tensors(optimizer):
+                    optimizer.step(**kwargs)
             finally:
                 del optimizer.grad_scale, optimizer.found_inf
         else:
@@ -121,11 +126,12 @@ class TensorCopies:
     """Copies of many tensors, saved and restored with a few kernels.
 
     Args:
-        tensors: Tensors to copy; those of one type and device are joined into chunks.
+        tensors: Tensors to copy; those of one type and device are joined into chunks. Of sharded
+            ones the piece of this process is copied.
     """
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
-        self._chunks = _chunks(tensors)
+        self._chunks = _chunks([local_tensor(tensor) for tensor in tensors])
         self._saved: list[Tensor] = []
 
     def save(self) -> None:
@@ -141,20 +147,70 @@ class TensorCopies:
             torch._foreach_copy_(chunk, shaped)
 
 
-def gradient_norm(parameters: Sequence[Tensor]) -> Tensor:
-    """Return the 2-norm of all gradients, a float32 scalar on the device of the first; 0 where there are none."""
+def gradient_norm(parameters: Sequence[Tensor], norm_type: float = 2.0) -> Tensor:
+    """Return the norm of all gradients, a float32 scalar on the device of the first; 0 where there are none.
+
+    Of sharded gradients each process takes the norm of its pieces, and these are joined by one
+    all-reduce.
+
+    Args:
+        parameters: With or without gradients; all of them sharded, or none.
+        norm_type: Order of the norm; infinity takes the largest magnitude.
+    """
+    grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
     by_kind: dict[tuple, list[Tensor]] = {}
-    for parameter in parameters:
-        if parameter.grad is not None:
-            by_kind.setdefault((parameter.grad.device, parameter.grad.dtype), []).append(
-                parameter.grad.detach()
-            )
+    for grad in grads:
+        local = local_tensor(grad).detach()
+        if local.numel():  # the last processes have no piece of a short tensor
+            by_kind.setdefault((local.device, local.dtype), []).append(local)
     norms = []
-    for grads in by_kind.values():
-        norms += [norm.float() for norm in torch._foreach_norm(grads)]
-    if not norms:
+    for tensors in by_kind.values():
+        norms += [norm.float() for norm in torch._foreach_norm(tensors, norm_type)]
+    if not grads:
         return torch.zeros(())
-    return torch.stack([norm.to(norms[0].device) for norm in norms]).norm()
+    if norms:
+        norm = torch.stack([norm.to(norms[0].device) for norm in norms]).norm(norm_type)
+    else:
+        norm = torch.zeros((), device=grads[0].device)
+    sharded = next((grad for grad in grads if is_sharded(grad)), None)
+    return norm if sharded is None else _norm_over_processes(norm, norm_type, sharded.device_mesh)
+
+
+def _norm_over_processes(
+    norm: Tensor, norm_type: float, mesh: torch.distributed.DeviceMesh
+) -> Tensor:
+    """Return the norm of the vector whose pieces on the processes have the norms ``norm``."""
+    group = mesh.get_group()
+    if norm_type == math.inf:
+        torch.distributed.all_reduce(norm, torch.distributed.ReduceOp.MAX, group=group)
+        return norm
+    norms = norm.new_zeros(mesh.size())
+    norms[mesh.get_local_rank()] = norm
+    torch.distributed.all_reduce(norms, group=group)
+    return norms.norm(norm_type)
+
+
+def clip_gradients_by_norm(
+    parameters: Sequence[Tensor], max_norm: float, norm_type: float = 2.0
+) -> Tensor:
+    """Scale sharded gradients, in place, to a norm of at most ``max_norm``; return their norm before.
+
+    As ``torch.nn.utils.clip_grad_norm_``, with one all-reduce instead of one for each gradient.
+    """
+    norm = gradient_norm(parameters, norm_type)
+    factor = (max_norm / (norm + 1e-6)).clamp(max=1.0)
+    grads = [local_tensor(parameter.grad) for parameter in parameters if parameter.grad is not None]
+    torch._foreach_mul_(grads, factor)
+    return norm
+
+
+def _mixed_tensors(optimizer: Optimizer) -> AbstractContextManager:
+    """Return a context in which a fused optimizer of sharded parameters takes plain flags and counters."""
+    if not is_sharded(optimizer.param_groups[0]['params'][0]):
+        return nullcontext()
+    from torch.distributed.tensor.experimental import implicit_replication
+
+    return implicit_replication()
 
 
 @torch.no_grad()
@@ -171,6 +227,7 @@ def _step_and_put_back(optimizer: Optimizer, allowed: Tensor, **kwargs) -> None:
     # State that this step created has no earlier value; it starts at zero instead.
     for key, tensor in _state_tensors(optimizer, stepped).items():
         if key not in state_before:
+            tensor = local_tensor(tensor)
             tensor.copy_(torch.where(allowed, tensor, torch.zeros_like(tensor)))
 
 

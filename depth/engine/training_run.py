@@ -5,6 +5,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import stat
 import time
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ import torch
 from depth.atomic_write import write_atomically
 
 from .checkpoint import load_checkpoint_file
+from .sharded_checkpoint import shards_folder
 
 RUN_FILE = 'run.json'
 _CHECKPOINT = re.compile(r'(iter|epoch)_(\d+)\.pth|best_.+\.pth')
@@ -98,6 +100,9 @@ class TrainingRun:
         if not self.writable or not self.owns(name):
             return False
         (self.work_dir / name).unlink(missing_ok=True)
+        folder = shards_folder(self.work_dir / name)
+        if folder.is_dir() and not folder.is_symlink():
+            shutil.rmtree(folder)
         self.checkpoints.remove(name)
         self.write()
         return True

@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 import depth
+from depth.sharded_tensors import shard_like
 
 from .distributed import unwrap_model
 from .loops import ResumableIterLoop
@@ -92,7 +93,7 @@ def restore_training_state(runner: Runner, checkpoint: dict) -> None:
     grads = checkpoint.get('accumulated_grads') or {}
     for name, parameter in unwrap_model(runner).named_parameters():
         if name in grads:
-            parameter.grad = grads[name].to(parameter.device)
+            parameter.grad = shard_like(grads[name].to(parameter.device), parameter)
 
 
 def _restore_data_position(runner: Runner, saved: dict) -> None:

@@ -10,6 +10,7 @@ import torch
 from mmengine.logging import MessageHub
 from torch import Tensor, nn
 
+from depth.sharded_tensors import is_sharded
 from depth.structures import DepthDataSample
 
 from .acceleration import LOSSES
@@ -85,7 +86,9 @@ def run_step_again(
         report.grad_norm = float(gradient_norm(list(model.parameters()))) / loss_scale
         if report.first is None and not bool(total.detach().isfinite()):
             report.first = 'the sum of the losses'
-        if report.first is None and report.weights:
+        # Sharded gradients are the sum over the processes and say nothing about this one.
+        is_own = not any(is_sharded(parameter) for parameter in model.parameters())
+        if report.first is None and report.weights and is_own:
             report.first = f'the gradient of the weight {report.weights[0]}'
     return report
 

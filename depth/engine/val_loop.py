@@ -6,10 +6,14 @@ import torch
 from mmengine.dist import all_reduce, get_dist_info
 from mmengine.hooks import EMAHook
 from mmengine.runner import Runner
+from mmengine.runner import TestLoop as MMEngineTestLoop
 from mmengine.runner import ValLoop as MMEngineValLoop
 from torch.utils.data import DataLoader, Dataset
 
 from depth.registry import LOOPS
+
+from .distributed import unwrap_model
+from .sharding import gathered
 
 
 class ValidationStopped(Exception):
@@ -62,15 +66,29 @@ class _UntilStopped:
         return len(self.dataloader)
 
     def __iter__(self) -> Iterator:
-        for batch in self.dataloader:
-            if self.runner.stop_signal:
-                break
-            yield batch
+        with gathered(unwrap_model(self.runner)):
+            for batch in self.dataloader:
+                if self.runner.stop_signal:
+                    break
+                yield batch
         # The processes have different numbers of batches, so they cannot exchange signals in each
         # batch. Here each of them passes exactly once.
         self.runner.stop_signal = agree_on_signal(self.runner.stop_signal)
         if self.runner.stop_signal:
             raise ValidationStopped
+
+
+@LOOPS.register_module()
+class TestLoop(MMEngineTestLoop):
+    """mmengine's test loop, which gathers sharded parameters once.
+
+    Arguments as in mmengine.
+    """
+
+    def run(self) -> dict:
+        """Test."""
+        with gathered(unwrap_model(self.runner)):
+            return super().run()
 
 
 def agree_on_signal(signum: int) -> int:

@@ -15,6 +15,7 @@ from mmengine.logging import print_log
 from depth.visualization.visualizer import TENSORBOARD_FOLDER
 
 from .checkpoint import find_latest_checkpoint
+from .sharded_checkpoint import shards_folder
 from .training_run import (
     RUN_FILE,
     TrainingRun,
@@ -272,6 +273,9 @@ def _move(paths: Iterable[Path], work_dir: Path, folder: str, content: str) -> d
     paths = list(paths)
     if not paths:
         return {}
+    for path in list(paths):
+        if path.suffix == '.pth' and shards_folder(path).is_dir():
+            paths.append(shards_folder(path))
     target, number = work_dir / folder, 1
     while any(os.path.lexists(target / path.name) for path in paths):
         number += 1

@@ -3,6 +3,7 @@
 from .checkpoint_hook import CheckpointHook
 from .depth_bias_init_hook import DepthBiasInitHook
 from .distillation_hook import DistillationHook
+from .ema_hook import EMAHook
 from .finite_predictions_hook import FinitePredictionsHook
 from .finite_watch_hook import FiniteWatchHook
 from .learning_watch_hook import LearningWatchHook
@@ -17,6 +18,7 @@ __all__ = [
     'DepthBiasInitHook',
     'DepthVisualizationHook',
     'DistillationHook',
+    'EMAHook',
     'FinitePredictionsHook',
     'FiniteWatchHook',
     'LearningWatchHook',

@@ -1,5 +1,6 @@
 """Checkpoint hook that removes an old checkpoint only after the new one is saved."""
 
+import functools
 import logging
 import math
 from collections import deque
@@ -37,6 +38,9 @@ class CheckpointHook(MMEngineCheckpointHook):
             each metric.
         save_optimizer: Include the optimizer's state, which a resume needs.
         save_param_scheduler: Include the schedulers' state.
+        asynchronous: Copy what is saved, and write it in a thread while the training goes on; at
+            most one checkpoint is written at a time, and the training waits for it at its end.
+        verify: Read each checkpoint again and compare its checksums before it gets its name.
     """
 
     def __init__(
@@ -50,6 +54,8 @@ class CheckpointHook(MMEngineCheckpointHook):
         rule: str | Sequence[str] | None = None,
         save_optimizer: bool = True,
         save_param_scheduler: bool = True,
+        asynchronous: bool = False,
+        verify: bool = True,
     ) -> None:
         super().__init__(
             interval=interval,
@@ -63,9 +69,13 @@ class CheckpointHook(MMEngineCheckpointHook):
             save_param_scheduler=save_param_scheduler,
         )
         self.keep_ckpt_ids: deque = deque()
+        self.asynchronous = asynchronous
+        self.verify = verify
 
     def before_train(self, runner: Runner) -> None:
         """Take over the list of earlier checkpoints of a resumed run."""
+        runner.checkpoint_writer.asynchronous = self.asynchronous
+        runner.verifies_checkpoints = self.verify
         self._drop_foreign_entries(runner)
         # The parent would remove surplus checkpoints here, before there is a new one.
         max_keep_ckpts = self.max_keep_ckpts
@@ -106,6 +116,13 @@ class CheckpointHook(MMEngineCheckpointHook):
             del info[key]
         info.update(shared[0])
 
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs=None
+    ) -> None:
+        """Finish a checkpoint that has been written meanwhile, and save one at the interval."""
+        runner.checkpoint_writer.collect()
+        super().after_train_iter(runner, batch_idx, data_batch, outputs)
+
     def save_now(self, runner: Runner) -> None:
         """Save a checkpoint of the last finished iteration, if there is none yet."""
         step = runner.iter
@@ -135,9 +152,9 @@ class CheckpointHook(MMEngineCheckpointHook):
             by_epoch=self.by_epoch,
         )
         if is_main_process():
-            write_atomically(Path(runner.work_dir, 'last_checkpoint'), self.last_ckpt)
-            for outdated_step in outdated_steps:
-                runner.training_run.remove(self.filename_tmpl.format(outdated_step))
+            names = [self.filename_tmpl.format(outdated) for outdated in outdated_steps]
+            replace = functools.partial(_replace, runner, self.last_ckpt, names)
+            runner.checkpoint_writer.then(replace)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         """Save the best checkpoint, then remove the previous one."""
@@ -151,7 +168,8 @@ class CheckpointHook(MMEngineCheckpointHook):
         self._set_best_paths({key: after[key] or before[key] for key in before})
         for key, old in before.items():
             if old and after[key] and old not in after.values() and is_main_process():
-                runner.training_run.remove(Path(old).name)
+                remove = functools.partial(runner.training_run.remove, Path(old).name)
+                runner.checkpoint_writer.then(remove)
 
     def _best_paths(self) -> dict[str, str | None]:
         if len(self.key_indicators) == 1:
@@ -163,6 +181,13 @@ class CheckpointHook(MMEngineCheckpointHook):
             self.best_ckpt_path = paths['']
         else:
             self.best_ckpt_path_dict.update(paths)
+
+
+def _replace(runner: Runner, newest: str, outdated: list[str]) -> None:
+    """Name the newest checkpoint of a work dir, and remove those that it replaces."""
+    write_atomically(Path(runner.work_dir, 'last_checkpoint'), newest)
+    for name in outdated:
+        runner.training_run.remove(name)
 
 
 def _is_score(value: object) -> bool:

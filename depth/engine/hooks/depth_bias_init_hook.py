@@ -11,6 +11,7 @@ from torch import nn
 from depth.registry import HOOKS
 
 from ..distributed import unwrap_model
+from ..sharding import whole_parameters
 
 
 @HOOKS.register_module()
@@ -50,7 +51,8 @@ class DepthBiasInitHook(Hook):
                 'no valid depth in the measured samples, the head keeps its random start'
             )
             return
-        head.init_depth_bias(depth)
+        with whole_parameters(head):
+            head.init_depth_bias(depth)
         runner.logger.info(f'the depth head starts at {depth:.3f} m')
 
     def _measure(self, runner: Runner, model: nn.Module) -> float | None:

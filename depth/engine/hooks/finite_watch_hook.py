@@ -9,13 +9,16 @@ from mmengine.hooks import Hook, LoggerHook
 from mmengine.runner import Runner
 from torch import Tensor
 
+from depth.integrity import is_finite
 from depth.registry import HOOKS
+from depth.sharded_tensors import is_sharded, local_tensor
 
 from ..checkpoint import find_latest_checkpoint, save_atomically, to_plain
 from ..distributed import unwrap_model
 from ..errors import NonFiniteError
 from ..loops import get_random_state, preserved_random_state
 from ..optim_wrappers import GuardedStep
+from ..sharding import is_sharded_model, whole_state
 from ..step_guard import StepGuard
 from ..training_state import checkpoint_meta
 from ..training_step import StepReport, batch_to_plain, image_paths, run_step_again
@@ -172,14 +175,19 @@ class FiniteWatchHook(Hook):
         Raises:
             NonFiniteError: If one is not.
         """
-        for name, value in checkpoint['state_dict'].items():
-            if value.is_floating_point() and not bool(value.isfinite().all()):
-                raise NonFiniteError(
-                    f'iteration {runner.iter + 1}: the weight {name} is not finite, so no '
-                    f'checkpoint is written; {_last_checkpoint(runner)}. Lower the learning rate '
-                    'or clip gradients (--cfg-options optim_wrapper.optimizer.lr=... '
-                    'optim_wrapper.clip_grad.max_norm=...)'
-                )
+        state = checkpoint['state_dict']
+        bad = [name for name, value in state.items() if not is_finite(local_tensor(value))]
+        if any(is_sharded(value) for value in state.values()):
+            entries: list = [None] * torch.distributed.get_world_size()
+            torch.distributed.all_gather_object(entries, bad)
+            bad = [name for entry in entries for name in entry]
+        if bad:
+            raise NonFiniteError(
+                f'iteration {runner.iter + 1}: the weight {bad[0]} is not finite, so no '
+                f'checkpoint is written; {_last_checkpoint(runner)}. Lower the learning rate '
+                'or clip gradients (--cfg-options optim_wrapper.optimizer.lr=... '
+                'optim_wrapper.clip_grad.max_norm=...)'
+            )
 
     def check(self, runner: Runner) -> None:
         """Read the values of all recorded steps in one transfer; warn of bad steps or stop.
@@ -235,21 +243,10 @@ class FiniteWatchHook(Hook):
         """Find samples and layer of the bad step ``index``, save the step and raise the error."""
         window = self._window(index)
         model = unwrap_model(runner)
-        wrapper = runner.optim_wrapper
-        scaler = getattr(wrapper, 'loss_scaler', None)
+        scaler = getattr(runner.optim_wrapper, 'loss_scaler', None)
         scale = scaler.get_scale() if scaler is not None and scaler.is_enabled() else 1.0
-        for record in window:
-            batch = _batch(runner, record)
-            report = run_step_again(
-                model,
-                batch,
-                record.random_state,
-                record.iteration,
-                wrapper.optim_context(model),
-                scale,
-            )
-            if report.first is not None:
-                break
+        record, batch, report = self._repeat(runner, window, scale)
+        state = whole_state(model)
         own_entry = dict(
             iteration=record.iteration + 1,
             numbers=_numbers(window),
@@ -265,12 +262,37 @@ class FiniteWatchHook(Hook):
         culprits = [entry for entry in entries if entry['first'] is not None] or entries
         if own_entry not in culprits:
             raise NonFiniteError(_message(runner, culprits[0], self.skip))
-        own_entry['dump'] = str(self._write_dump(runner, record, batch, report, scale))
+        own_entry['dump'] = str(self._write_dump(runner, record, batch, report, scale, state))
         raise NonFiniteError(_message(runner, own_entry, self.skip))
 
     @staticmethod
+    def _repeat(
+        runner: Runner, window: list[_Record], scale: float
+    ) -> tuple[_Record, dict, StepReport]:
+        """Repeat a window's iterations; return the first that is not finite, else the last, with its batch."""
+        model, wrapper = unwrap_model(runner), runner.optim_wrapper
+        repeated = []
+        for record in window:
+            batch = _batch(runner, record)
+            context = wrapper.optim_context(model)
+            report = run_step_again(
+                model, batch, record.random_state, record.iteration, context, scale
+            )
+            repeated.append((record, batch, report))
+            # All processes gather sharded parameters together, so none of them may leave early.
+            if report.first is not None and not is_sharded_model(model):
+                break
+        bad = [entry for entry in repeated if entry[2].first is not None]
+        return bad[0] if bad else repeated[-1]
+
+    @staticmethod
     def _write_dump(
-        runner: Runner, record: _Record, batch: dict, report: StepReport, scale: float
+        runner: Runner,
+        record: _Record,
+        batch: dict,
+        report: StepReport,
+        scale: float,
+        state: dict[str, Tensor],
     ) -> Path:
         """Save the batch, the random state and the weights of a step, and return the file."""
         model = unwrap_model(runner)
@@ -292,7 +314,7 @@ class FiniteWatchHook(Hook):
         )
         content = dict(
             meta=checkpoint_meta(runner, {}, by_epoch=False),
-            state_dict=model.state_dict(),
+            state_dict=state,
             step=step,
         )
         path = Path(runner.work_dir, f'nonfinite_iter_{record.iteration + 1}_rank{get_rank()}.pth')

@@ -13,11 +13,13 @@ from depth.evaluation import DepthMetric, MixedDepthMetric
 from depth.evaluation.baselines import best_constant, mean_abs_rel
 from depth.models.estimators import DepthEstimator
 from depth.registry import HOOKS
+from depth.sharded_tensors import local_tensor
 from depth.structures import RELATIVE_FIELDS, DepthDataSample
 
 from ..distributed import unwrap_model
 from ..errors import NothingToLearnError
 from ..loops import preserved_random_state
+from ..sharding import gathered
 
 # A crop of a valid sample can lack ground truth by chance; this many samples in a row hardly do.
 FEWEST_SAMPLES = 4
@@ -270,11 +272,11 @@ class LearningWatchHook(Hook):
 
 
 def _fingerprint(model: nn.Module) -> list[float]:
-    """Return the absolute sum of each trainable weight, which changes with the weight."""
+    """Return the absolute sum of each trainable weight, or of this process's piece of it."""
     sums = []
     for parameter in model.parameters():
         if parameter.requires_grad:
-            sums.append(parameter.detach().double().abs().sum())
+            sums.append(local_tensor(parameter).detach().double().abs().sum())
     return torch.stack(sums).tolist() if sums else []
 
 
@@ -283,7 +285,7 @@ def _predict(runner: Runner, data_batch: dict) -> Tensor:
     model = unwrap_model(runner)
     samples = copy.deepcopy(list(data_batch['data_samples'])[:2])
     batch = dict(inputs=list(data_batch['inputs'])[:2], data_samples=samples)
-    with preserved_random_state(), torch.no_grad():
+    with preserved_random_state(), torch.no_grad(), gathered(model):
         model.eval()
         try:
             outputs = model.val_step(batch)
