@@ -61,11 +61,13 @@ class ShardOrder:
         turns = np.searchsorted(ends, places, side='right')
         numbers_in_shard = places - (ends[turns] - self.counts[shards[turns]])
         indices = np.empty_like(places)
-        for turn in np.unique(turns).tolist():
-            selected = turns == turn
-            shard = int(shards[turn])
+        # Grouped by shard, for which sorting is quicker than a mask for each.
+        by_turn = np.argsort(turns, kind='stable')
+        borders = np.flatnonzero(np.diff(turns[by_turn])) + 1
+        for group in np.split(by_turn, borders):
+            shard = int(shards[turns[group[0]]])
             order = self._order_of_shard(epoch, shard)
-            indices[selected] = self.starts[shard] + order[numbers_in_shard[selected]]
+            indices[group] = self.starts[shard] + order[numbers_in_shard[group]]
         return indices
 
     def _shards_of_epoch(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
@@ -99,7 +101,7 @@ class WeightedOrder:
 
     Sample n of a set in lane l has position ``n * lanes + l`` in the endless sequence of the set, so
     that within a set all samples come equally often. The shares are multiples of 1/4096 and hold in
-    any 4096 samples of a lane; lanes begin at different points of that cycle.
+    any 4096 samples of a lane, and to one sample in every step of a process.
 
     Args:
         orders: Order of each set.
@@ -127,7 +129,9 @@ class WeightedOrder:
     def indices(self, positions: np.ndarray) -> np.ndarray:
         """Return the samples at positions, as numbers in the concatenation of the sets."""
         rows, lanes = np.divmod(positions, self.lanes)
-        first = lanes * CYCLE // self.lanes
+        # Neighbouring lanes are one sample apart in the cycle, so that the shares also hold in any
+        # samples next to each other.
+        first = lanes % CYCLE
         cycles, points = np.divmod(rows + first, CYCLE)
         labels = self.cycle[points]
         indices = np.empty_like(positions)

@@ -30,6 +30,7 @@ import zlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from depth.registry import READERS
@@ -116,7 +117,7 @@ def parse_index(content: bytes, source: str) -> ShardIndex:
     try:
         index = json.loads(content)
         stored_format = index.get('format')
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise ValueError(f'{source} is no index of shards: {error}') from error
     if stored_format != FORMAT:
         raise ValueError(
@@ -322,7 +323,7 @@ def _parse_metadata(content: bytes) -> tuple[dict, dict]:
         crc = int(metadata['crc'], 16)
         values, records = metadata['sample'], metadata['records']
         is_complete = isinstance(values, dict) and isinstance(records, dict)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DamagedShardError(f'the metadata of the sample cannot be read: {error}') from error
     if not is_complete or crc != zlib.crc32(content[_CRC_BYTES:]):
         raise DamagedShardError('the checksum of the metadata does not fit')
@@ -356,7 +357,7 @@ def _decode(content: bytes, record: Record) -> np.ndarray:
         if record.codec != FILE:
             _check_frame(content, record)
         array = decode(content, record)
-    except ValueError as error:
+    except (ValueError, cv2.error) as error:
         raise DamagedShardError(f'a record is damaged: {error}') from error
     if array is None:
         raise DamagedShardError('a record is no image')

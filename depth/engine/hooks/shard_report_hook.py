@@ -38,7 +38,7 @@ class ShardReportHook(Hook):
         if replaced > self._reported:
             shards = sum(len(dataset.bad_shards) for dataset in datasets)
             runner.logger.warning(
-                f'{shards} shards are bad, {replaced} samples were replaced so far'
+                f'bad shards: {shards}, samples replaced so far: {replaced}'
             )
             self._reported = replaced
 
@@ -52,8 +52,8 @@ class ShardReportHook(Hook):
             name = dataset.metainfo['dataset_name']
             if shards:
                 runner.logger.warning(
-                    f'{name}: {shards} shards were given up (a shard counts once for each process '
-                    f'that met it) and {samples} samples replaced; here: '
+                    f'{name}: shards given up: {shards} (one counts for each process that met it), '
+                    f'samples replaced: {samples}; in this process: '
                     f'{", ".join(dataset.bad_shards) or "none"}'
                 )
             else:
