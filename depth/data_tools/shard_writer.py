@@ -2,6 +2,7 @@
 
 import hashlib
 import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from depth.datasets.shards import (
     Shard,
     ShardIndex,
     encode_metadata,
+    frame_checksum,
     member_name,
     parse_index,
 )
@@ -65,19 +67,20 @@ def write_shards(
     with complete_folder(Path(folder)) as unfinished:
         shards: list[Shard] = []
         members: list[bytes] = []
-        size = samples = 0
+        size = samples = crc = 0
 
         def finish_shard() -> None:
-            shards.append(_write_shard(unfinished, len(shards), members, samples))
+            shards.append(_write_shard(unfinished, len(shards), members, samples, crc))
 
         encode = encode_files if on_disk else encode_arrays
         encoded = encoded_samples(dataset, encode, workers)
         for number, (values, records) in enumerate(encoded):
-            sample = _sample_members(f'{number:09d}', values, records)
+            metadata, sample = _sample_members(f'{number:09d}', values, records)
             if samples and size + len(sample) > shard_size:
                 finish_shard()
-                members, size, samples = [], 0, 0
+                members, size, samples, crc = [], 0, 0, 0
             members.append(sample)
+            crc = zlib.crc32(metadata, crc)
             size, samples = size + len(sample), samples + 1
             progress(number + 1, len(dataset))
         if not samples:
@@ -164,19 +167,20 @@ def verify_shards(folder: str | Path) -> list[str]:
     return problems
 
 
-def _sample_members(key: str, values: dict, records: dict) -> bytes:
-    """Return the members of one sample as they are in the tar file."""
+def _sample_members(key: str, values: dict, records: dict) -> tuple[bytes, bytes]:
+    """Return the metadata of one sample, and all its members as they are in the tar file."""
     codings = {}
     for name, (content, coding) in records.items():
         if len(content) > MAX_MEMBER:
             raise ValueError(
                 f'{name} of sample {key} has {len(content)} bytes, a member has at most {MAX_MEMBER}'
             )
-        codings[name] = dict(crc=0) | coding
-    members = [_member(f'{key}.json', encode_metadata(values, codings))]
+        codings[name] = dict(crc=frame_checksum(content)) | coding
+    metadata = encode_metadata(values, codings)
+    members = [_member(f'{key}.json', metadata)]
     for name, (content, coding) in records.items():
         members.append(_member(member_name(key, name, coding['codec']), content))
-    return b''.join(members)
+    return metadata, b''.join(members)
 
 
 def _member(name: str, content: bytes) -> bytes:
@@ -187,7 +191,9 @@ def _member(name: str, content: bytes) -> bytes:
     return info.tobuf(tarfile.USTAR_FORMAT) + content + padding
 
 
-def _write_shard(folder: Path, number: int, members: list[bytes], samples: int) -> Shard:
+def _write_shard(
+    folder: Path, number: int, members: list[bytes], samples: int, metadata_crc: int
+) -> Shard:
     """Write a shard and return its entry of the index."""
     content = b''.join(members)
     # A tar file ends with two blocks of zeros, and in whole records of twenty blocks.
@@ -195,4 +201,5 @@ def _write_shard(folder: Path, number: int, members: list[bytes], samples: int) 
     content += bytes(-len(content) % tarfile.RECORDSIZE)
     path = folder / f'shard-{number:06d}.tar'
     write_atomically(path, content)
-    return Shard(path.name, samples, len(content), hashlib.sha256(content).hexdigest())
+    sha256 = hashlib.sha256(content).hexdigest()
+    return Shard(path.name, samples, len(content), sha256, metadata_crc)

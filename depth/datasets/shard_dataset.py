@@ -69,6 +69,9 @@ class ShardDataset(Dataset):
         timeout: Seconds without data that end an attempt to fetch a shard.
         retries: Further attempts, with doubling pauses.
         retry_wait: First pause in seconds.
+        check_hash: Compare the SHA-256 of every fetched shard, about 1 ms of processor time a MB.
+            Without it damage shows by the checksums of metadata and records when they are read, and
+            the shard is fetched again then.
         max_bad_shards: Shards that each process may give up, after all attempts; samples of the next
             shard stand in for theirs. Every shard is named in the log, and
             :class:`~depth.engine.hooks.ShardReportHook` counts them. 0: the first is an error.
@@ -93,6 +96,7 @@ class ShardDataset(Dataset):
         timeout: float = 30.0,
         retries: int = 5,
         retry_wait: float = 1.0,
+        check_hash: bool = False,
         max_bad_shards: int = 0,
         test_mode: bool = False,
     ) -> None:
@@ -101,7 +105,7 @@ class ShardDataset(Dataset):
                 f'ShardDataset: max_bad_shards={max_bad_shards} with test_mode=True: a score needs '
                 'every sample, leave max_bad_shards out'
             )
-        self.store = open_store(shards, storage_options, timeout, retries, retry_wait)
+        self.store = open_store(shards, storage_options, timeout, retries, retry_wait, check_hash)
         source = self.store.name_of(INDEX)
         index = self.store.read(INDEX, MAX_INDEX, functools.partial(parse_index, source=source))
         self.shards = _selected(index.shards, select, source)
@@ -189,15 +193,19 @@ class ShardDataset(Dataset):
         return int(self._replaced.sum())
 
     def _load(self, shard: int, number: int, index: int) -> dict:
-        """Return a sample after the pipeline; what is damaged is read, or fetched, once more."""
-        try:
-            return self._process(shard, number, index)
-        except DamagedShardError as error:
-            print_log(f'{error}; it is read once more', logger='current', level=logging.WARNING)
-            self._tables.pop(shard, None)
-            if self.cache is not None:
-                self.cache.discard(self.shards[shard].sha256)
-        return self._process(shard, number, index)
+        """Return a sample after the pipeline; what is damaged is read, or fetched, again."""
+        failures = 0
+        while True:
+            try:
+                return self._process(shard, number, index)
+            except DamagedShardError as error:
+                failures += 1
+                self._tables.pop(shard, None)
+                if self.cache is not None:
+                    self.cache.discard(self.shards[shard].sha256)
+                if failures > self.store.retries:
+                    raise
+                self.store.pause(str(error), failures)
 
     def _process(self, shard: int, number: int, index: int) -> dict:
         source = f'{self.store.name_of(self.shards[shard].name)}, sample {number}'

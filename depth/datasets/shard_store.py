@@ -1,8 +1,8 @@
 """Transfer of shards from a folder, a web server or an object store, whatever the connection does.
 
-A file counts as received when it has the size and the SHA-256 of the index. A transfer that breaks
-off, stalls or brings other bytes than announced continues where it was, or begins again, after a
-pause that doubles each time.
+A file counts as received when it has the size of the index and, if asked for, its SHA-256; damage
+also shows when the content is used. A transfer that breaks off, stalls or brings other bytes than
+announced continues where it was, or begins again, after a pause that doubles each time.
 """
 
 import hashlib
@@ -46,6 +46,7 @@ def open_store(
     timeout: float = 30.0,
     retries: int = 5,
     wait: float = 1.0,
+    check_hash: bool = False,
 ) -> 'ShardStore':
     """Return the store that an address names.
 
@@ -57,6 +58,7 @@ def open_store(
         timeout: Seconds without an answer, or with fewer than 64 KiB of data, that end an attempt.
         retries: Attempts after the first one; those that bring at least 1 MiB do not count.
         wait: Seconds before the first new attempt, doubled each time up to a minute.
+        check_hash: Compare the SHA-256 of every shard that was fetched with the index.
 
     Raises:
         ValueError: If an option makes no sense.
@@ -68,7 +70,7 @@ def open_store(
         )
     text = str(url)
     scheme = text.partition('://')[0] if '://' in text else 'file'
-    patience = dict(timeout=timeout, retries=retries, wait=wait)
+    patience = dict(timeout=timeout, retries=retries, wait=wait, check_hash=check_hash)
     if scheme == 'file':
         return LocalStore(text.removeprefix('file://'), **patience)
     if scheme in ('http', 'https'):
@@ -96,9 +98,12 @@ class ShardStore:
 
     is_local = False
 
-    def __init__(self, url: str, timeout: float, retries: int, wait: float) -> None:
+    def __init__(
+        self, url: str, timeout: float, retries: int, wait: float, check_hash: bool = False
+    ) -> None:
         self.url = url.rstrip('/')
         self.timeout, self.retries, self.wait = timeout, retries, wait
+        self.check_hash = check_hash
 
     def name_of(self, name: str) -> str:
         """Return the address of a file, for messages."""
@@ -141,7 +146,7 @@ class ShardStore:
         return self._retry(name, attempt, lambda: 0)
 
     def fetch(self, shard: Shard, file: IO[bytes]) -> None:
-        """Write a shard to an open file; it has the size and the hash of the index.
+        """Write a shard to an open file; it has the size, and the hash if it is checked, of the index.
 
         Raises:
             ShardError: If that fails each time.
@@ -174,16 +179,19 @@ class ShardStore:
                 raise ShardError(
                     f'{self.name_of(name)} could not be read in {failures} attempts: {reason}'
                 ) from reason
-            pause = min(self.wait * 2 ** (failures - 1), LONGEST_WAIT)
-            # Half of it at random: the processes of a job must not all come back at once.
-            pause *= _random.uniform(0.5, 1.0)
-            print_log(
-                f'{self.name_of(name)}: {reason}; attempt {failures + 1} of {self.retries + 1} in '
-                f'{pause:.1f} s',
-                logger='current',
-                level=logging.WARNING,
-            )
-            time.sleep(pause)
+            self.pause(f'{self.name_of(name)}: {reason}', failures)
+
+    def pause(self, problem: str, failures: int) -> None:
+        """Log a problem and wait before the next attempt, longer after each failure."""
+        seconds = min(self.wait * 2 ** (failures - 1), LONGEST_WAIT)
+        # Half of it at random: the processes of a job must not all come back at once.
+        seconds *= _random.uniform(0.5, 1.0)
+        print_log(
+            f'{problem}; attempt {failures + 1} of {self.retries + 1} in {seconds:.1f} s',
+            logger='current',
+            level=logging.WARNING,
+        )
+        time.sleep(seconds)
 
 
 class _Transfer:
@@ -210,14 +218,15 @@ class _Transfer:
             # Bytes beyond the size are not stored: the hash tells whether those before are right.
             content = chunk[: size - self.received]
             self.file.write(content)
-            self.hash.update(content)
+            if self.store.check_hash:
+                self.hash.update(content)
             self.received += len(content)
             if self.received == size:
                 break
         if self.received < size:
             raise Interrupted(f'{self.received} of {size} bytes came')
         digest = self.hash.hexdigest()
-        if digest != self.shard.sha256:
+        if self.store.check_hash and digest != self.shard.sha256:
             self.restart()
             raise Interrupted(f'its SHA-256 is {digest}, the index says {self.shard.sha256}')
 
@@ -265,13 +274,22 @@ class HttpStore(ShardStore):
         timeout: See :func:`open_store`.
         retries: See :func:`open_store`.
         wait: See :func:`open_store`.
+        check_hash: See :func:`open_store`.
 
     Raises:
         ValueError: If there are other options.
     """
 
-    def __init__(self, url: str, options: dict, timeout: float, retries: int, wait: float) -> None:
-        super().__init__(url, timeout, retries, wait)
+    def __init__(
+        self,
+        url: str,
+        options: dict,
+        timeout: float,
+        retries: int,
+        wait: float,
+        check_hash: bool = False,
+    ) -> None:
+        super().__init__(url, timeout, retries, wait, check_hash)
         unknown = set(options) - {'headers'}
         if unknown:
             raise ValueError(
@@ -332,14 +350,23 @@ class FsspecStore(ShardStore):
         timeout: See :func:`open_store`.
         retries: See :func:`open_store`.
         wait: See :func:`open_store`.
+        check_hash: See :func:`open_store`.
 
     Raises:
         ImportError: If fsspec or the library of the protocol is not installed.
         ValueError: If fsspec does not know the protocol.
     """
 
-    def __init__(self, url: str, options: dict, timeout: float, retries: int, wait: float) -> None:
-        super().__init__(url, timeout, retries, wait)
+    def __init__(
+        self,
+        url: str,
+        options: dict,
+        timeout: float,
+        retries: int,
+        wait: float,
+        check_hash: bool = False,
+    ) -> None:
+        super().__init__(url, timeout, retries, wait, check_hash)
         self.options = dict(options)
         self._of_process: tuple[int, object, str] | None = None
         self._file_system()

@@ -3,7 +3,7 @@
 ::
 
     FOLDER/
-    ├── shards.json         format, data set, depth range; of every shard: name, samples, bytes, SHA-256
+    ├── shards.json         format, data set, depth range; of every shard: name, samples, bytes, SHA-256, CRC-32
     ├── shard-000000.tar    the members of one sample after another
     └── ...
 
@@ -15,6 +15,9 @@ The number is that of the sample in its data set. WebDataset groups the members 
 :func:`sample_from_members` turns such a group into a sample that any pipeline takes::
 
     webdataset.WebDataset(urls).map(sample_from_members).map(Compose(pipeline))
+
+Every byte is checked when it is used: the index has the CRC-32 of all metadata of a shard, these
+have a checksum of every record. The SHA-256 is for whole files.
 
 Members are ustar: regular files with short names, which every tar program reads. Records are those
 of :mod:`depth.datasets.packs`, as fast to decode. Nothing in a shard is executed: members are JSON,
@@ -70,12 +73,14 @@ class Shard(NamedTuple):
         samples: Number of samples in it.
         size: Bytes.
         sha256: Hexadecimal.
+        metadata_crc: CRC-32 of the JSON members one after another.
     """
 
     name: str
     samples: int
     size: int
     sha256: str
+    metadata_crc: int
 
 
 class ShardIndex(NamedTuple):
@@ -144,7 +149,13 @@ def parse_index(content: bytes, source: str) -> ShardIndex:
 
 def _parse_entry(entry: dict) -> Shard:
     """Return one shard of an index; its name is a file's in the same folder, nothing else."""
-    shard = Shard(entry['name'], int(entry['samples']), int(entry['size']), entry['sha256'])
+    shard = Shard(
+        entry['name'],
+        int(entry['samples']),
+        int(entry['size']),
+        entry['sha256'],
+        int(entry['metadata_crc']),
+    )
     if not re.fullmatch(r'[\w-][\w.-]*\.tar', shard.name):
         raise ValueError(f'{shard.name!r} is no name of a shard')
     if shard.samples < 1 or shard.size < BLOCK or not re.fullmatch('[0-9a-f]{64}', shard.sha256):
@@ -181,10 +192,11 @@ def scan_shard(descriptor: int, shard: Shard, source: str) -> np.ndarray:
         First byte of each sample, and the end of the last one, int64 (samples + 1,).
 
     Raises:
-        DamagedShardError: If the file is no shard, is cut off or holds another number of samples.
+        DamagedShardError: If the file is no shard, is cut off or is another one than the index
+            describes.
     """
     starts: list[int] = []
-    offset, last_key, members = 0, None, 0
+    offset, last_key, members, crc = 0, None, 0, 0
     while True:
         header = os.pread(descriptor, BLOCK, offset)
         if header == bytes(BLOCK):  # the end of a tar file: blocks of zeros
@@ -200,10 +212,17 @@ def scan_shard(descriptor: int, shard: Shard, source: str) -> np.ndarray:
         members += 1
         if members > MAX_MEMBERS:
             raise DamagedShardError(f'{source}: sample {key} has more than {MAX_MEMBERS} members')
+        if name.endswith(SUFFIXES['json']):
+            crc = zlib.crc32(os.pread(descriptor, size, offset + BLOCK), crc)
         offset += BLOCK + _padded(size)
     if len(starts) != shard.samples:
         raise DamagedShardError(
             f'{source} holds {len(starts)} samples, the index says {shard.samples}; copy it again'
+        )
+    if crc != shard.metadata_crc:
+        raise DamagedShardError(
+            f'{source} is damaged, or another version than the index describes: the checksum of its '
+            'metadata does not fit'
         )
     starts.append(offset)
     return np.asarray(starts, np.int64)
@@ -234,8 +253,8 @@ def parse_header(header: bytes) -> tuple[str, int]:
     return name, size
 
 
-def read_members(content: bytes) -> dict[str, bytes]:
-    """Return the members of one sample by their names without the key.
+def read_members(content: bytes) -> dict[str, memoryview]:
+    """Return the members of one sample by their names without the key, without copying them.
 
     Args:
         content: The part of a tar file that holds the sample.
@@ -244,6 +263,7 @@ def read_members(content: bytes) -> dict[str, bytes]:
         DamagedShardError: If it is damaged.
     """
     members = {}
+    view = memoryview(content)
     offset = 0
     while offset < len(content):
         try:
@@ -251,14 +271,14 @@ def read_members(content: bytes) -> dict[str, bytes]:
         except ValueError as error:
             raise DamagedShardError(f'a header is damaged: {error}') from error
         start = offset + BLOCK
-        members[name.partition('.')[2]] = content[start : start + size]
+        members[name.partition('.')[2]] = view[start : start + size]
         offset = start + _padded(size)
     if offset != len(content):
         raise DamagedShardError('the last member is cut off')
     return members
 
 
-def sample_from_members(members: Mapping[str, bytes]) -> dict:
+def sample_from_members(members: Mapping[str, bytes | memoryview]) -> dict:
     """Return a sample for a pipeline from the members of a shard.
 
     Image and depth stay coded until ``LoadImage`` and ``LoadDepth`` read them; what else the sample
@@ -271,14 +291,14 @@ def sample_from_members(members: Mapping[str, bytes]) -> dict:
     Raises:
         DamagedShardError: If a member is missing or damaged.
     """
-    values, records = _parse_metadata(members.get('json', b''))
+    values, records = _parse_metadata(bytes(members.get('json', b'')))
     sample = dict(values)
     for name, coding in records.items():
         record = _parse_record(name, coding)
         suffix = member_name('', name, record.codec)[1:]
         if suffix not in members:
             raise DamagedShardError(f'the member {suffix} of the sample is missing')
-        content = bytes(members[suffix])
+        content = members[suffix]
         if name in (IMAGE, DEPTH):
             sample[f'sharded_{name}'] = (content, record)
         else:
@@ -347,7 +367,7 @@ def _parse_record(name: str, coding: dict) -> Record:
     return record
 
 
-def _decode(content: bytes, record: Record) -> np.ndarray:
+def _decode(content: bytes | memoryview, record: Record) -> np.ndarray:
     """Return the array of a record.
 
     Raises:
@@ -364,7 +384,7 @@ def _decode(content: bytes, record: Record) -> np.ndarray:
     return array
 
 
-def _check_frame(content: bytes, record: Record) -> None:
+def _check_frame(content: bytes | memoryview, record: Record) -> None:
     """Raise ValueError if zstd would allocate another number of bytes than the array has."""
     zstandard = import_optional('zstandard', 'a sharded data set', extra='shards')
     expected = math.prod(record.shape) * np.dtype(record.dtype).itemsize
@@ -374,6 +394,13 @@ def _check_frame(content: bytes, record: Record) -> None:
         raise ValueError(str(error)) from error
     if size != expected:
         raise ValueError(f'it announces {size} bytes, its shape has {expected}')
+    if frame_checksum(content) != record.crc:
+        raise ValueError('its checksum is not that of the metadata')
+
+
+def frame_checksum(content: bytes | memoryview) -> int:
+    """Return the checksum that ends a zstd frame, which decompression compares with the content."""
+    return int.from_bytes(content[-4:], 'little')
 
 
 def _padded(size: int) -> int:

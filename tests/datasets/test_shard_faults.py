@@ -61,13 +61,14 @@ def assert_equal(actual, expected):
     ],
     ids='-'.join,
 )
-@pytest.mark.parametrize('ranges', [True, False])
-def test_a_faulty_server_loses_nothing(folder, tmp_path, faults, ranges):
+@pytest.mark.parametrize(('ranges', 'check_hash'), [(True, False), (False, True), (True, True)])
+def test_a_faulty_server_loses_nothing(folder, tmp_path, faults, ranges, check_hash):
     expected = samples(ShardDataset(str(folder), pipeline=PIPELINE))
     with serve(folder) as server:
         server.ranges = ranges
         server.faults = list(faults)
-        assert_equal(samples(remote(server, tmp_path)), expected)
+        dataset = remote(server, tmp_path, check_hash=check_hash)
+        assert_equal(samples(dataset), expected)
         assert not server.faults
         asked = len(server.gets())
         assert_equal(samples(remote(server, tmp_path)), expected)

@@ -37,9 +37,7 @@ class ShardReportHook(Hook):
         replaced = sum(dataset.replaced_samples for dataset in datasets)
         if replaced > self._reported:
             shards = sum(len(dataset.bad_shards) for dataset in datasets)
-            runner.logger.warning(
-                f'bad shards: {shards}, samples replaced so far: {replaced}'
-            )
+            runner.logger.warning(f'bad shards: {shards}, samples replaced so far: {replaced}')
             self._reported = replaced
 
     def after_train(self, runner: Runner) -> None:
