@@ -5,7 +5,8 @@
 Writes a data set of copies of one frame, its pack and its shards, and goes through the training
 pipeline of a data set config. Rounds take turns:
 
-- ``pack``: the pack on the disk.
+- ``pack``: the pack on the disk, in the memory of the system as files just written are.
+- ``cold pack``: the same, read from the disk, as data larger than the memory are.
 - ``fetched``: shards from a server in another process, into an empty cache; with the time of
   fetching, hashing and writing them.
 - ``hashed``: as ``fetched``, and the SHA-256 of every shard is compared.
@@ -19,6 +20,7 @@ import argparse
 import functools
 import json
 import multiprocessing
+import os
 import shutil
 import statistics
 import tempfile
@@ -88,13 +90,17 @@ def measure(args: argparse.Namespace, folder: Path) -> None:
     remote = dict(pipeline=pipeline, cache_dir=str(cache))
     sharded = ShardDataset(address, **remote)
     hashed = ShardDataset(address, check_hash=True, **remote)
-    runs = dict(pack=packed, hashed=hashed, fetched=sharded, cached=sharded)
+    runs = {'pack': packed, 'cold pack': packed} | dict(
+        hashed=hashed, fetched=sharded, cached=sharded
+    )
     times = {name: [] for name in runs}
     for number in range(args.rounds + 1):
         for name, dataset in runs.items():
             if name in ('fetched', 'hashed'):
                 shutil.rmtree(cache, ignore_errors=True)
-            sampler_type = ResumableInfiniteSampler if name == 'pack' else ShardSampler
+            sampler_type = ResumableInfiniteSampler if dataset is packed else ShardSampler
+            if name == 'cold pack':
+                forget(folder / 'pack')
             # A round on data that are new to the process, but for the pack, whose index is read.
             sharded._tables.clear()
             hashed._tables.clear()
@@ -103,6 +109,14 @@ def measure(args: argparse.Namespace, folder: Path) -> None:
                 times[name].append(elapsed)
     server.terminate()
     print(json.dumps(summary(times, args.frames), indent=1))
+
+
+def forget(folder: Path) -> None:
+    """Drop the files of a folder from the memory of the system."""
+    for path in folder.iterdir():
+        with path.open('rb') as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def one_pass(dataset: FolderDepthDataset | ShardDataset, sampler: ResumableInfiniteSampler) -> dict:

@@ -165,7 +165,8 @@ class ShardSampler(ResumableInfiniteSampler):
         weights: Share of each set of a mixture, in any unit; None: every sample once in an epoch.
         lanes: Number of shards that are read side by side by all processes together. It is part of
             the order: keep it when a run is resumed.
-        ahead: Batches of this process whose shards are fetched in advance.
+        ahead: Batches of this process whose shards are fetched in advance, at least; twice as many
+            at most.
         shuffle: Permute shards and samples; otherwise they keep their order, which lanes still
             interleave.
         seed: Seed of the permutations and of the samples' augmentations.
@@ -213,24 +214,23 @@ class ShardSampler(ResumableInfiniteSampler):
         self.start = position
 
     def __iter__(self) -> Iterator[SampleIndex]:
-        blocks: deque[tuple[int, np.ndarray]] = deque()
+        # Batches are planned `ahead` at a time, of which there are always as many in hand.
+        stride = self.batch_size * self.world_size
+        batches = np.arange(self.ahead)[:, None] * stride + np.arange(self.batch_size)
+        planned: deque[tuple[int, int]] = deque()
         first = self.start + self.rank * self.batch_size
         while True:
-            while len(blocks) <= self.ahead:
-                indices = self._indices(first, self.batch_size)
+            while len(planned) <= self.ahead * self.batch_size:
+                positions = (first + batches).ravel()
+                indices = self.order().indices(positions)
                 self._prefetch(indices)
-                blocks.append((first, indices))
-                first += self.batch_size * self.world_size
-            position, indices = blocks.popleft()
-            for number, index in enumerate(indices.tolist()):
-                yield SampleIndex(index, (self.seed, position + number))
+                planned.extend(zip(indices.tolist(), positions.tolist(), strict=True))
+                first += self.ahead * stride
+            index, position = planned.popleft()
+            yield SampleIndex(index, (self.seed, position))
 
     def _index_at(self, position: int) -> int:
-        return int(self._indices(position, 1)[0])
-
-    def _indices(self, first: int, count: int) -> np.ndarray:
-        """Return the samples at consecutive positions, int64 (count,)."""
-        return self.order().indices(np.arange(first, first + count, dtype=np.int64))
+        return int(self.order().indices(np.array([position]))[0])
 
     def order(self) -> ShardOrder | WeightedOrder:
         """Return the order of the present seed, which a resume replaces."""

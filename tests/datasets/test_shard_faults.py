@@ -307,7 +307,7 @@ def test_a_full_disk_is_not_taken_for_a_bad_shard(folder, tmp_path, monkeypatch)
 def test_the_sampler_fetches_ahead(folder, tmp_path):
     with serve(folder) as server:
         dataset = remote(server, tmp_path)
-        iterator = iter(ShardSampler(dataset, batch_size=1, lanes=1, ahead=3, shuffle=False))
+        iterator = iter(ShardSampler(dataset, batch_size=1, lanes=1, ahead=2, shuffle=False))
         next(iterator)  # positions 0 to 3 are planned: the shards 0 and 1
         deadline = time.monotonic() + 5
         while len(list((tmp_path / 'cache').glob('*.tar'))) < 2 and time.monotonic() < deadline:
