@@ -78,6 +78,7 @@ class ShardDataset(Dataset):
         test_mode: For validation and tests, which need every sample: none may be given up.
 
     Raises:
+        FileNotFoundError: If a folder has no index.
         ShardError: If the index cannot be read.
         ValueError: If the index makes no sense, no shard matches, or arguments contradict.
     """

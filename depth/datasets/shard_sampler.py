@@ -1,9 +1,11 @@
 """Order in which a training reads shards: shuffled, resumable at any sample, few shards at a time."""
 
+import logging
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence, Sized
 
 import numpy as np
+from mmengine.logging import print_log
 
 from depth.registry import DATA_SAMPLERS
 
@@ -206,6 +208,16 @@ class ShardSampler(ResumableInfiniteSampler):
         self._order_of: tuple[int, ShardOrder | WeightedOrder] | None = None
         super().__init__(dataset, batch_size, shuffle, seed, start)
         self.offsets = np.concatenate([[0], np.cumsum([len(dataset) for dataset in self.sets])])
+        images = self.batch_size * self.world_size
+        is_remote = any(dataset.cache is not None for dataset in self.sets)
+        if is_remote and self.world_size > 1 and self.lanes < images:
+            print_log(
+                f'ShardSampler: lanes={self.lanes} are fewer than the {images} images of a step, so '
+                f'every shard is read by {-(-images // self.lanes)} batches of different processes; '
+                f'with lanes={images} each process reads its own',
+                logger='current',
+                level=logging.WARNING,
+            )
 
     def set_start(self, position: int) -> None:
         """Begin the next iteration at ``position`` of the global sequence, any one."""

@@ -257,6 +257,18 @@ class LocalStore(ShardStore):
 
         return self._retry(shard.name, attempt, lambda: 0)
 
+    def read(self, name: str, limit: int, parse: Callable[[bytes], object]) -> object:
+        """Read and parse a small file; that there is none is an error at once.
+
+        Raises:
+            FileNotFoundError: If there is none.
+            ShardError: If it cannot be read or parsed.
+        """
+        path = Path(self.url, name)
+        if not path.is_file():
+            raise FileNotFoundError(f'{path} does not exist; depth pack --format wds writes shards')
+        return super().read(name, limit, parse)
+
     def stream(self, name: str, start: int) -> tuple[int, Iterator[bytes]]:
         """Return the content of a small file."""
         try:

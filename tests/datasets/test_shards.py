@@ -316,6 +316,8 @@ def test_shards_are_selected_by_name(tmp_path):
         selected[2]
     with pytest.raises(ValueError, match=r'matches none of the 3 shards'):
         ShardDataset(str(tmp_path / 's'), select=['train-*'])
+    with pytest.raises(FileNotFoundError, match=r'shards\.json does not exist; depth pack'):
+        ShardDataset(str(tmp_path))
 
 
 def test_the_command_writes_and_checks_shards(folder, tmp_path, capsys):
