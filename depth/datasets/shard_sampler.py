@@ -213,7 +213,7 @@ class ShardSampler(ResumableInfiniteSampler):
         if is_remote and self.world_size > 1 and self.lanes < images:
             print_log(
                 f'ShardSampler: lanes={self.lanes} are fewer than the {images} images of a step, so '
-                f'every shard is read by {-(-images // self.lanes)} batches of different processes; '
+                f'every shard is read by up to {-(-images // self.lanes)} processes; '
                 f'with lanes={images} each process reads its own',
                 logger='current',
                 level=logging.WARNING,
