@@ -6,6 +6,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -38,6 +39,8 @@ OWN_KEYS = ('listed_in', 'dataset', 'min_depth', 'max_depth', 'depth_scale')
 # Keys that do not apply to a pack: readers of the original files, and the position in the list.
 READ_KEYS = ('img_reader', 'depth_reader', 'sample_idx')
 OWN_UNIT = 'depth_reader_of_files'  # name of the reader that knew the unit, where the files had one
+# Files of a pack, or of tar shards, also under their temporary names.
+_OWN_FILE = re.compile(r'\.?(shard-\d+\.bin|shard-\d+\.tar|index\.json|shards\.json)(\.\d+\.tmp)?')
 # Of a worker process: function that encodes sample i.
 _encode_number: Callable[[int], tuple[dict, dict]] | None = None
 
@@ -65,7 +68,7 @@ def write_pack(
         The index.
 
     Raises:
-        FileExistsError: If the folder exists.
+        FileExistsError: If the folder exists, or ``<folder>.part`` with files of somebody else.
         OSError: If a file cannot be written; the message names it and the free space, and nothing
             stays behind.
         ValueError: If a sample cannot be read, a record is not what was read, or the data set is a
@@ -89,17 +92,36 @@ def complete_folder(folder: Path) -> Iterator[Path]:
         The path under which the block fills it.
 
     Raises:
-        FileExistsError: If the folder exists.
+        FileExistsError: If the folder exists, or ``<folder>.part`` with files of somebody else.
     """
     if folder.exists():
         raise FileExistsError(f'{folder} exists already; remove it or name another')
     unfinished = folder.with_name(f'{folder.name}.part')
-    shutil.rmtree(unfinished, ignore_errors=True)  # of a killed process
+    _remove_unfinished(unfinished)
     try:
         yield unfinished
         unfinished.rename(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Remove what a killed process has left of a pack.
+
+    Raises:
+        FileExistsError: If there is anything else under this name.
+    """
+    if not os.path.lexists(folder):
+        return
+    others = [folder]
+    if folder.is_dir() and not folder.is_symlink():
+        others = [path for path in folder.iterdir() if not _OWN_FILE.fullmatch(path.name)]
+    if others:
+        raise FileExistsError(
+            f'{others[0]} is no file of a pack, so the folder {folder}, in which the pack would be '
+            'written, cannot be removed; move it away or name another pack'
+        )
+    shutil.rmtree(folder)
 
 
 def _write_files(
