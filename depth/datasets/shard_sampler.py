@@ -156,9 +156,9 @@ class ShardSampler(ResumableInfiniteSampler):
     its batch of every global batch, so a run may go on with other numbers at exactly the sample
     where it stopped. Without weights each sample of all sets comes once in an epoch.
 
-    With ``lanes`` equal to the images of a step on all processes (or a divisor or multiple of it), each process
-    reads shards of its own: about ``shards * batch_size / lanes`` of them in an epoch, of which up to
-    ``batch_size`` at a time. Shards that will be needed are fetched beforehand.
+    With ``lanes`` equal to the images of a step on all processes, or a multiple of it, each process
+    reads shards of its own: about ``shards * batch_size / lanes`` of them in an epoch, of which up
+    to ``batch_size`` at a time. Shards that will be needed are fetched beforehand.
 
     Args:
         dataset: :class:`~depth.datasets.ShardDataset`, or a

@@ -22,7 +22,7 @@ train_dataloader = dict(
     batch_size=2,
     num_workers=4,
     persistent_workers=True,
-    # Images of a step on all processes, or a divisor or multiple; part of the order of the samples.
+    # Images of a step on all processes, or a multiple; part of the order of the samples.
     sampler=dict(type='ShardSampler', lanes=16),
     dataset=dict(
         type='${dataset_type}',
