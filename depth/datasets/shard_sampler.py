@@ -157,8 +157,8 @@ class ShardSampler(ResumableInfiniteSampler):
     where it stopped. Without weights each sample of all sets comes once in an epoch.
 
     With ``lanes`` equal to the images of a step on all processes, or a multiple of it, each process
-    reads shards of its own: about ``shards * batch_size / lanes`` of them in an epoch, of which up
-    to ``batch_size`` at a time. Shards that will be needed are fetched beforehand.
+    reads shards of its own, its share of them in an epoch. Shards that will be needed are fetched
+    beforehand.
 
     Args:
         dataset: :class:`~depth.datasets.ShardDataset`, or a
