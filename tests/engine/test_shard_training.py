@@ -73,6 +73,10 @@ def test_kill_and_resume_change_no_bit(folder, tmp_path):
     assert changed
     for key, moments in expected['optimizer']['state'].items():
         assert torch.equal(resumed['optimizer']['state'][key]['exp_avg'], moments['exp_avg'])
+    # With other images a step no sample is left out: 6 and two steps of 4, not 8 and two steps.
+    options = {'train_dataloader.batch_size': 4, 'resume': True, 'load_from': checkpoint}
+    other = train(tmp_path / 'other', str(folder), **options)
+    assert other['meta']['training']['samples'] == 14
 
 
 def test_what_was_given_up_is_counted_in_the_log_and_at_the_end(folder, tmp_path):
