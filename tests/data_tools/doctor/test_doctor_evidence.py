@@ -222,6 +222,7 @@ def test_a_damaged_jpeg_that_decodes_is_found(world):
     assert 'damaged JPEG file' in report.findings[0].examples[0]
 
 
+@pytest.mark.filterwarnings('ignore:image .* has EXIF orientation')
 def test_an_exif_rotation_is_said(rendered, tmp_path):
     root = tmp_path / 'rooms'
     shutil.copytree(rendered / 'rooms', root)
