@@ -33,6 +33,7 @@ ALLOWED = {
     'depth/visualization/local_backend.py': 'a line of a log, appended whole or not at all',
     'depth/data_tools/prepare/download.py': 'a part that the next start continues; renamed when it is checked',
     'benchmarks/data.py': 'a temporary folder',
+    'benchmarks/shards.py': 'a temporary folder',
     'benchmarks/memory.py': "a switch of the system's, no file",
     'benchmarks/curves.py': 'a picture in memory',
     'projects/SparsePixelStudy/sparse_pixels/report.py': 'a picture in memory',

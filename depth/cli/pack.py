@@ -2,19 +2,25 @@
 
 Train from it with --cfg-options train_dataloader.dataset.pack=data/packs/kitti_train. JPEG files are kept as they are,
 other images and depth maps become zstd records (needs the library zstandard). docs/benchmarks.md says what it gains.
+--format wds writes tar shards instead, which are read from a web server or object store too (docs/shards.md).
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from depth.cli.common import add_cfg_options, command_parser, parse_cfg_options
+
+if TYPE_CHECKING:
+    from torch.utils.data import Dataset
 
 EXAMPLES = (
     'depth pack kitti_eigen --out data/packs/kitti_train',
     'depth pack kitti_eigen --out data/packs/kitti_val --key val_dataloader.dataset',
     'depth pack --verify data/packs/kitti_train',
+    'depth pack kitti_eigen --format wds --out data/shards/kitti_train',
 )
 
 
@@ -30,12 +36,22 @@ def build_parser() -> argparse.ArgumentParser:
         'mixture',
     )
     parser.add_argument('--workers', type=int, default=0, help='processes that read and encode')
-    parser.add_argument('--shard-mb', type=int, default=1024, help='size of a file, in megabytes')
+    parser.add_argument(
+        '--format',
+        choices=('pack', 'wds'),
+        default='pack',
+        help='a pack, or tar shards as WebDataset reads them',
+    )
+    parser.add_argument(
+        '--shard-mb',
+        type=int,
+        help='size of a file, in megabytes (default: 1024, of tar shards 256)',
+    )
     parser.add_argument(
         '--verify',
         type=Path,
         metavar='PACK',
-        help='only compare the hashes of a pack with its index',
+        help='only compare the hashes of a pack, or of shards, with its index',
     )
     add_cfg_options(parser)
     return parser
@@ -53,12 +69,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Write or check a pack."""
     args = parse_args(argv)
-    from depth.datasets.packs import verify
-
     if args.verify:
         problems = verify(args.verify)
         print('\n'.join(problems) or f'{args.verify}: every file is as it was written')
         return int(bool(problems))
+    if args.format == 'wds':
+        report_shards(args)
+        return 0
     index = write(args)
     size = sum(shard['size'] for shard in index['shards'])
     print(
@@ -69,10 +86,52 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def verify(folder: Path) -> list[str]:
+    """Return what is wrong with a pack or with shards, in words."""
+    from depth.data_tools.shard_writer import verify_shards
+    from depth.datasets import packs, shards
+
+    if (folder / shards.INDEX).is_file():
+        return verify_shards(folder)
+    return packs.verify(folder)
+
+
 def write(args: argparse.Namespace) -> dict:
     """Write the pack and return its index."""
     from depth.data_tools.pack_writer import write_pack
     from depth.datasets.base import BaseDepthDataset
+
+    dataset = build_dataset(args)
+    if not isinstance(dataset, BaseDepthDataset):
+        raise ValueError(
+            f'{args.key} is a {type(dataset).__name__}; name one of its data sets on disk with '
+            '--key'
+        )
+    return write_pack(dataset, args.out, (args.shard_mb or 1024) << 20, args.workers, progress)
+
+
+def report_shards(args: argparse.Namespace) -> None:
+    """Write tar shards and say how to read them."""
+    from depth.data_tools.shard_writer import write_shards
+
+    dataset = build_dataset(args)
+    index = write_shards(dataset, args.out, (args.shard_mb or 256) << 20, args.workers, progress)
+    size = sum(shard.size for shard in index.shards)
+    print(
+        f'{len(dataset)} samples, {size / 1e6:.1f} MB in {len(index.shards)} shards, in {args.out}'
+    )
+    print(
+        f"read them with dataset=dict(type='ShardDataset', shards='{args.out}', pipeline=...) and "
+        "sampler=dict(type='ShardSampler') in the config (docs/shards.md)"
+    )
+
+
+def build_dataset(args: argparse.Namespace) -> 'Dataset':
+    """Return the data set that ``--key`` names, without its pipeline.
+
+    Raises:
+        ValueError: If there is none, or it is a mixture.
+    """
     from depth.engine.config import load_config
     from depth.registry import DATASETS
 
@@ -81,14 +140,12 @@ def write(args: argparse.Namespace) -> dict:
         node = node[int(name)] if isinstance(node, list) else node.get(name)
         if node is None:
             raise ValueError(f'--key {args.key}: the config has no {name!r} there')
-    # Samples as the data set lists them; the pack replaces their files, not the pipeline.
-    dataset = DATASETS.build(dict(node, pipeline=[]))
-    if not isinstance(dataset, BaseDepthDataset):
+    if node.get('datasets'):
         raise ValueError(
-            f'{args.key} is a {type(dataset).__name__}; name one of its data sets on disk with '
-            '--key'
+            f'{args.key} is a {node.get("type")}; name one of its data sets with --key, such as '
+            f'{args.key}.datasets.0'
         )
-    return write_pack(dataset, args.out, args.shard_mb << 20, args.workers, progress)
+    return DATASETS.build(dict(node, pipeline=[]))
 
 
 def progress(count: int, total: int) -> None:

@@ -1,6 +1,7 @@
 """Writing a pack, see :mod:`depth.datasets.packs`."""
 
 import contextlib
+import functools
 import hashlib
 import json
 import multiprocessing
@@ -13,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from torch.utils.data import Dataset
 
 from depth.atomic_write import write_atomically, write_error
 from depth.datasets.base import BaseDepthDataset
@@ -37,8 +39,10 @@ OWN_KEYS = ('listed_in', 'dataset', 'min_depth', 'max_depth', 'depth_scale')
 # Keys that do not apply to a pack: readers of the original files, and the position in the list.
 READ_KEYS = ('img_reader', 'depth_reader', 'sample_idx')
 OWN_UNIT = 'depth_reader_of_files'  # name of the reader that knew the unit, where the files had one
-_OWN_FILE = re.compile(r'shard-\d+\.bin|index\.json|\.index\.json\.\d+\.tmp')
-_dataset: BaseDepthDataset | None = None  # of a worker process
+# Files of a pack, or of tar shards, also under their temporary names.
+_OWN_FILE = re.compile(r'\.?(shard-\d+\.bin|shard-\d+\.tar|index\.json|shards\.json)(\.\d+\.tmp)?')
+# Of a worker process: function that encodes sample i.
+_encode_number: Callable[[int], tuple[dict, dict]] | None = None
 
 
 def write_pack(
@@ -76,17 +80,29 @@ def write_pack(
             f'a pack holds the whole list, the data set has indices={dataset._indices!r}; pack it '
             'without, and give indices to the data set that reads the pack'
         )
+    with complete_folder(folder) as unfinished:
+        return _write_files(dataset, unfinished, shard_size, workers, progress)
+
+
+@contextlib.contextmanager
+def complete_folder(folder: Path) -> Iterator[Path]:
+    """Give a new folder its name in one step after the block, so that one that can be seen is complete.
+
+    Yields:
+        The path under which the block fills it.
+
+    Raises:
+        FileExistsError: If the folder exists, or ``<folder>.part`` with files of somebody else.
+    """
     if folder.exists():
         raise FileExistsError(f'{folder} exists already; remove it or name another')
-    # The folder gets its name in one step, so that a pack that can be seen is complete.
     unfinished = folder.with_name(f'{folder.name}.part')
     _remove_unfinished(unfinished)
     try:
-        index = _write_files(dataset, unfinished, shard_size, workers, progress)
+        yield unfinished
         unfinished.rename(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-    return index
 
 
 def _remove_unfinished(folder: Path) -> None:
@@ -118,7 +134,8 @@ def _write_files(
     """Write shards and index into a new folder and return the index."""
     samples = []
     with _Shards(folder, shard_size) as shards:
-        for number, (sample, records) in enumerate(_encoded(dataset, workers), start=1):
+        encoded = encoded_samples(dataset, encode_sample, workers)
+        for number, (sample, records) in enumerate(encoded, start=1):
             for key, (content, entry) in records.items():
                 sample[key] = shards.add(sample[_path_key(key)], content, entry)
             samples.append(sample)
@@ -208,16 +225,24 @@ def _path_key(record_key: str) -> str:
     return dict(packed_image='img_path', packed_depth='depth_path')[record_key]
 
 
-def _encoded(dataset: BaseDepthDataset, workers: int) -> Iterator[tuple[dict, dict]]:
-    """Yield samples and their records in order; a few are on their way at a time, so memory stays bounded."""
+def encoded_samples(
+    dataset: Dataset, encode: Callable[[Dataset, int], tuple[dict, dict]], workers: int
+) -> Iterator[tuple[dict, dict]]:
+    """Yield samples and their records in order; a few are on their way at a time, so memory stays bounded.
+
+    Args:
+        dataset: The data set.
+        encode: Function of the data set and the number of a sample.
+        workers: Processes that encode; 0: this one.
+    """
+    encode_number = functools.partial(encode, dataset)
     if workers < 1:
-        for index in range(len(dataset)):
-            yield encode_sample(dataset, index)
+        yield from map(encode_number, range(len(dataset)))
         return
     # Spawned, not forked: a fork of a process with OpenCV's threads may wait for ever.
     context = multiprocessing.get_context('spawn')
     with ProcessPoolExecutor(
-        workers, context, initializer=_start_worker, initargs=(dataset,)
+        workers, context, initializer=_start_worker, initargs=(encode_number,)
     ) as pool:
         # `map` alone would hold the encoded content of all samples that the writer has not taken.
         numbers = iter(range(len(dataset)))
@@ -225,21 +250,21 @@ def _encoded(dataset: BaseDepthDataset, workers: int) -> Iterator[tuple[dict, di
             yield from pool.map(_encode, batch, chunksize=8)
 
 
-def _start_worker(dataset: BaseDepthDataset) -> None:
+def _start_worker(encode_number: Callable[[int], tuple[dict, dict]]) -> None:
     # Sent once per process; as an argument of `_encode` it would be pickled for every sample.
-    global _dataset
+    global _encode_number
     prepare_worker(0)
-    _dataset = dataset
+    _encode_number = encode_number
 
 
 def _encode(index: int) -> tuple[dict, dict]:
-    return encode_sample(_dataset, index)
+    return _encode_number(index)
 
 
 def encode_sample(dataset: BaseDepthDataset, index: int) -> tuple[dict, dict]:
     """Return sample ``index`` as plain values with paths below the root, and its records as (bytes, index entry)."""
     sample = dataset.add_details(dataset.get_data_info(index))
-    records = dict(packed_image=_encode_image(sample))
+    records = dict(packed_image=encode_image_file(sample))
     if sample.get('depth_path'):
         records['packed_depth'] = _encode_depth(sample)
     defaults = dataset.complete({}, '')
@@ -247,7 +272,7 @@ def encode_sample(dataset: BaseDepthDataset, index: int) -> tuple[dict, dict]:
     for key, value in sample.items():
         is_default = key in OWN_KEYS and value == defaults.get(key)
         if key not in READ_KEYS and not is_default:
-            entry[key] = _plain(value)
+            entry[key] = plain(value)
     entry.pop('listed_in', None)
     if sample.get('depth_reader'):
         entry[OWN_UNIT] = sample['depth_reader']
@@ -257,7 +282,12 @@ def encode_sample(dataset: BaseDepthDataset, index: int) -> tuple[dict, dict]:
     return entry, records
 
 
-def _encode_image(sample: dict) -> tuple[bytes, dict]:
+def encode_image_file(sample: dict) -> tuple[bytes, dict]:
+    """Return the record of a sample's image, and what the index says of it.
+
+    Raises:
+        ValueError: If the image is damaged.
+    """
     img = load_image(sample)
     path = Path(sample['img_path'])
     content = b''
@@ -295,7 +325,7 @@ def _check(content: bytes, entry: dict, expected: np.ndarray, path: Path) -> Non
         raise ValueError(f'{path} does not come back from its record as it was read')
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
     """Return a value that JSON can hold."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()

@@ -18,6 +18,8 @@ from .nyu import NYUDataset
 from .nyu_labeled import NYULabeledDataset
 from .pseudo_labels import PseudoLabelDataset
 from .samplers import AlternatingSetSampler, ResumableInfiniteSampler, SampleIndex
+from .shard_dataset import ShardDataset
+from .shard_sampler import ShardSampler
 from .stereo_folder import StereoFolderDataset
 from .sunrgbd import SUNRGBDDataset
 from .synthetic import SyntheticDataset
@@ -45,6 +47,8 @@ __all__ = [
     'ResumableInfiniteSampler',
     'SUNRGBDDataset',
     'SampleIndex',
+    'ShardDataset',
+    'ShardSampler',
     'StereoFolderDataset',
     'SyntheticDataset',
     'VirtualKITTI2Dataset',

@@ -136,9 +136,13 @@ def _shares(weights: Sequence[float], sizes: Sequence[int]) -> list[int]:
         raise ValueError(
             f'MixedDepthDataset: weights must be {len(sizes)} positive numbers, got {list(weights)}'
         )
-    total = sum(sizes)
     if min(sizes) == 0:
         raise ValueError(f'MixedDepthDataset: a data set is empty, sizes are {list(sizes)}')
+    return apportion(weights, sum(sizes))
+
+
+def apportion(weights: Sequence[float], total: int) -> list[int]:
+    """Return whole numbers of at least 1 in the ratio of positive weights; they add up to ``total``."""
     # The largest remainders get the images that rounding down leaves; no set goes without.
     exact = np.asarray(weights, np.float64) / sum(weights) * total
     counts = np.maximum(np.floor(exact).astype(int), 1)

@@ -55,6 +55,9 @@ class ResumableInfiniteSampler(Sampler):
         ValueError: If the data set is empty or the start splits a batch.
     """
 
+    # Whether the sequence can be entered at any position, not only where a batch begins.
+    starts_anywhere = False
+
     def __init__(
         self, dataset: Sized, batch_size: int, shuffle: bool = True, seed: int = 0, start: int = 0
     ) -> None:

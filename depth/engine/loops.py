@@ -61,9 +61,11 @@ class ResumableIterLoop(IterBasedTrainLoop):
         step = self._total_batch()
         if position is None:
             position = self._iter * step
-        # Batches start at multiples of their size, so the position is rounded up to one: after a
-        # change of the batch size a few samples of the sequence are skipped.
-        self._resumed_at = (self._iter, math.ceil(position / step) * step)
+        # Batches of most samplers start at multiples of their size, so the position is rounded up to
+        # one: after a change of the batch size a few samples of the sequence are skipped.
+        if not getattr(self.dataloader.sampler, 'starts_anywhere', False):
+            position = math.ceil(position / step) * step
+        self._resumed_at = (self._iter, position)
 
     def position(self, iteration: int) -> int:
         """Return the number of samples of the training sequence that are passed after an iteration."""

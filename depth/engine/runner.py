@@ -95,7 +95,7 @@ _TIMESTAMP_FORMAT = '%Y%m%d_%H%M%S'
 # Timestamps of the runners of this process.
 _used_timestamps: set[str] = set()
 
-RESUMABLE_SAMPLERS = ('ResumableInfiniteSampler', 'AlternatingSetSampler')
+RESUMABLE_SAMPLERS = ('ResumableInfiniteSampler', 'AlternatingSetSampler', 'ShardSampler')
 
 
 def build_runner(cfg: Config) -> Runner:

@@ -36,7 +36,7 @@ def test_data_set_configs_name_what_exists(path):
     for loader in map(cfg.get, ('train_dataloader', 'val_dataloader', 'test_dataloader')):
         assert loader is None or loader.dataset.type
     assert cfg.min_depth == 1e-3 < cfg.max_depth
-    if cfg.test_evaluator.type == 'DepthMetric' and path.stem != 'folder':
+    if cfg.test_evaluator.type == 'DepthMetric' and path.stem not in ('folder', 'shards'):
         dataset = cfg.test_dataloader.dataset
         meta = getattr(DATASETS.get(dataset.type), 'METAINFO', {})
         made_for = get_protocol(cfg.test_evaluator.protocol).datasets

@@ -10,6 +10,7 @@ from .learning_watch_hook import LearningWatchHook
 from .logger_hook import LoggerHook
 from .prediction_writer_hook import PredictionWriterHook
 from .protocol_hook import ProtocolHook
+from .shard_report_hook import ShardReportHook
 from .termination_hook import TerminationHook
 from .visualization_hook import DepthVisualizationHook
 
@@ -25,5 +26,6 @@ __all__ = [
     'LoggerHook',
     'PredictionWriterHook',
     'ProtocolHook',
+    'ShardReportHook',
     'TerminationHook',
 ]
