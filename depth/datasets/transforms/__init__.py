@@ -23,6 +23,7 @@ from .loading import LoadDepth, LoadImage, LoadVelodyneDepth
 from .network_size import ResizeShortSide, ResizeThenSnap
 from .normals import LoadNormals
 from .packing import PackDepthInputs
+from .sky import LoadSky
 from .spatial_keys import SPATIAL_KEYS, SpatialRule
 from .stereo import (
     LoadDepthHint,
@@ -45,6 +46,7 @@ __all__ = [
     'LoadImage',
     'LoadNormals',
     'LoadPair',
+    'LoadSky',
     'LoadStereoDepth',
     'LoadVelodyneDepth',
     'MakeLabelsRelative',
