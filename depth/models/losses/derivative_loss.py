@@ -36,8 +36,8 @@ def multi_scale_derivative_loss(
     """Return the multi-scale derivative loss, equation 2 of Depth Pro.
 
     It is 1 / M sum_j 1 / N_j sum_i |D C_i^j - D C*_i^j|^p over M scales j and the N_j pixels i of
-    each, with the operator D, prediction C, label C* and p = ``power``. The Scharr operator has two components, whose powers are added. Each next scale is the mean of
-    squares of four pixels. A pixel counts where all pixels of its kernel, and all of the finest
+    each, with the operator D, prediction C, label C* and p = ``power``. The Scharr operator has two
+    components, whose powers are added. Each next scale is the mean of squares of four pixels. A pixel counts where all pixels of its kernel, and all of the finest
     scale below them, have a label: holes and the image's border make no edges. A scale without such
     pixels, as the coarse ones of a small image, counts as 0.
 
