@@ -56,9 +56,7 @@ def compare(
         cases.append(case)
         resident.append(_allocated(spec.device) - before)
     steps = CUDA_STEPS if spec.device.startswith('cuda') else 1
-    times = interleave(
-        cases, repeats, spec.device, steps=steps, progress=progress, clock=clock
-    )
+    times = interleave(cases, repeats, spec.device, steps=steps, progress=progress, clock=clock)
     kernels = {}
     rows = [summary(case, seconds) for case, seconds in zip(cases, times, strict=True)]
     for case, setting, row, resident_bytes in zip(cases, settings, rows, resident, strict=True):

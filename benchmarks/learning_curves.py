@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -22,6 +23,7 @@ from depth.engine.checkpoint import save_atomically
 from depth.engine.config import load_config
 from depth.engine.converters.convert import build_without_weights
 from depth.engine.runner import build_runner
+from depth.evaluation.statistics import student_interval
 from depth.registry import DATASETS
 
 from .preset_runs import forget, shorten
@@ -47,8 +49,6 @@ PIPELINE = [
         color_range=(0.9, 1.1),
     ),
 ]
-# Student's t at 97.5 % for 1 to 4 degrees of freedom.
-T_QUANTILES = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776}
 
 
 @dataclass
@@ -129,10 +129,9 @@ def compare(method: str, published: Sequence[Curve], ours: Sequence[Curve]) -> d
         largest_difference_at_start=max(first),
         change_of_final_loss=statistics.fmean(final),
     )
-    degrees = len(differences) - 1
-    if degrees in T_QUANTILES:
-        half_width = T_QUANTILES[degrees] * statistics.stdev(differences) / len(differences) ** 0.5
-        row['half_width_95'] = half_width
+    if len(differences) > 1:
+        interval = student_interval(np.array(differences))
+        row['half_width_95'] = half_width = (interval.high - interval.low) / 2
         row['differs'] = 'yes' if abs(row['change_of_abs_rel']) > half_width else 'no'
     return row
 

@@ -65,7 +65,10 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--repeats', type=int, help=f'repetitions; by default {REPEATS}')
     parser.add_argument(
-        '--warmup', type=int, default=2, help='repetitions of train and infer before those (default 2)'
+        '--warmup',
+        type=int,
+        default=2,
+        help='repetitions of train and infer before those (default 2)',
     )
     parser.add_argument('--device', help='cpu or cuda; cuda if there is one')
     parser.add_argument(
