@@ -37,9 +37,11 @@ def multi_scale_derivative_loss(
 
     It is 1 / M sum_j 1 / N_j sum_i |D C_i^j - D C*_i^j|^p over M scales j and the N_j pixels i of
     each, with the operator D, prediction C, label C* and p = ``power``. The Scharr operator has two
-    components, whose powers are added. Each next scale is the mean of squares of four pixels. A pixel counts where all pixels of its kernel, and all of the finest
-    scale below them, have a label: holes and the image's border make no edges. A scale without such
-    pixels, as the coarse ones of a small image, counts as 0.
+    components, whose powers are added. Each next scale is the mean of squares of four pixels.
+
+    A pixel counts where all pixels of its kernel, and all of the finest scale below them, have a
+    label: holes and the image's border make no edges. A scale without such pixels, as the coarse
+    ones of a small image, counts as 0.
 
     Args:
         pred: Prediction (N, 1, H, W), any unit.
