@@ -1,6 +1,7 @@
 """Comparison of settings in one mode: times, peak memory and synchronisations, a row each."""
 
 import importlib
+import time
 from collections.abc import Callable, Sequence
 
 import torch
@@ -14,7 +15,6 @@ from .timing import (
     summary,
 )
 
-WARMUP = 2
 CUDA_STEPS = 5  # of one repetition, so that the launch of the first one does not count
 
 
@@ -25,6 +25,8 @@ def compare(
     repeats: int,
     memory: bool = True,
     progress: Callable[[str], None] = lambda text: None,
+    clock: Callable[[], float] = time.perf_counter,
+    warmup: int = 2,
 ) -> dict:
     """Measure settings of a mode in turn.
 
@@ -35,6 +37,8 @@ def compare(
         repeats: Rounds.
         memory: Measure peak memory too; on the CPU this starts a process per setting.
         progress: Called with a line of text before each step.
+        clock: See :func:`~benchmarks.timing.interleave`.
+        warmup: Repetitions of each setting before its memory and times are read.
 
     Returns:
         ``rows``, one a setting, and ``ratios`` of every other setting to the first; on CUDA also
@@ -48,11 +52,11 @@ def compare(
             case = importlib.import_module(module).build(spec, setting)
         # The default argument binds this round's setting; a closure would see the last one.
         case.context = lambda setting=setting: setting.surroundings(spec.device)
-        interleave([case], 0, spec.device, warmup=WARMUP, progress=progress)
+        interleave([case], 0, spec.device, warmup=warmup, progress=progress)
         cases.append(case)
         resident.append(_allocated(spec.device) - before)
     steps = CUDA_STEPS if spec.device.startswith('cuda') else 1
-    times = interleave(cases, repeats, spec.device, steps=steps, progress=progress)
+    times = interleave(cases, repeats, spec.device, steps=steps, progress=progress, clock=clock)
     kernels = {}
     rows = [summary(case, seconds) for case, seconds in zip(cases, times, strict=True)]
     for case, setting, row, resident_bytes in zip(cases, settings, rows, resident, strict=True):

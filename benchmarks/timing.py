@@ -35,6 +35,7 @@ def interleave(
     warmup: int = 0,
     steps: int = 1,
     progress: Callable[[str], None] = lambda text: None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> list[list[float]]:
     """Run every case in turn, ``repeats`` times.
 
@@ -45,6 +46,7 @@ def interleave(
         warmup: Rounds before the first one that counts.
         steps: Steps of one repetition, of which the mean counts.
         progress: Called with a line of text before each round.
+        clock: ``time.perf_counter``, or ``time.process_time`` on a CPU that others use as well.
 
     Returns:
         Seconds of each repetition, one list per case.
@@ -58,22 +60,27 @@ def interleave(
         )
         for case, seconds in zip(cases, times, strict=True):
             with case.context():
-                elapsed = timed(case.step, device, steps)
+                elapsed = timed(case.step, device, steps, clock)
             if number >= 0:
                 seconds.append(elapsed)
     return times
 
 
-def timed(step: Callable[[], object], device: str = 'cpu', steps: int = 1) -> float:
+def timed(
+    step: Callable[[], object],
+    device: str = 'cpu',
+    steps: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
     """Return the seconds that ``step`` takes on the device, the mean of ``steps`` in a row."""
     # CUDA calls return before the work is finished.
     wait = torch.cuda.synchronize if device.startswith('cuda') else (lambda: None)
     wait()
-    start = time.perf_counter()
+    start = clock()
     for _ in range(steps):
         step()
     wait()
-    return (time.perf_counter() - start) / steps
+    return (clock() - start) / steps
 
 
 def summary(case: Case, seconds: Sequence[float]) -> dict:

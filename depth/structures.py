@@ -17,7 +17,7 @@ LABEL_FIELDS = dict(
 )
 RELATIVE_FIELDS = ('gt_relative_depth', 'gt_relative_inverse_depth')
 # Maps of ground truth, which are padded with the image; 0 = none.
-LABEL_MAPS = ('gt_depth', *RELATIVE_FIELDS, 'normals')
+LABEL_MAPS = ('gt_depth', *RELATIVE_FIELDS, 'normals', 'gt_sky', 'gt_planes')
 
 
 def check_label_type(owner: str, label_type: str) -> None:
@@ -44,6 +44,8 @@ class DepthDataSample(BaseDataElement):
             model, at the size of the network's input image.
         normals: (3, H, W) float32, unit surface normals in camera axes (x right, y down, z
             forward), 0 = none.
+        gt_sky: (H, W) uint8, 1 = sky, which has no depth.
+        gt_planes: (H, W) uint8, number of the plane that a pixel lies on, 0 = none or not known.
         pred_normals: (3, H, W) float32, predicted unit normals, axes as ``normals``.
         pred_confidence: (H, W) float32, the method's confidence in ``pred_depth``, larger = surer.
         pred_mask: (H, W) bool, or float32 probability, of pixels that have a depth at all; the

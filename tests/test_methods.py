@@ -63,6 +63,32 @@ def test_four_rooms_are_learned_and_gradients_reach_every_parameter(method):
     assert last_loss(losses) < 0.8 * losses[0]
 
 
+def test_streets_and_their_sky_are_learned():
+    torch.manual_seed(SEED)
+    cfg = load_config(REPO / 'configs/synthetic/depth_anything_3_mono_tiny_streets.py')
+    model = build_without_weights(cfg).train()
+    streets = DATASETS.build(dict(cfg.train_dataloader.dataset, num_scenes=4, image_size=(56, 70)))
+    samples = [streets[SampleIndex(index, (0, index))] for index in range(4)]
+    batch = {key: [sample[key] for sample in samples] for key in ('inputs', 'data_samples')}
+    batch = model.data_preprocessor(batch, training=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    history, reached = [], set()
+    for _ in range(45):
+        values = model(**batch, mode='loss')
+        optimizer.zero_grad()
+        sum(values.values()).backward()
+        reached |= {name for name, parameter in model.named_parameters() if has_gradient(parameter)}
+        optimizer.step()
+        history.append({name: value.item() for name, value in values.items()})
+    assert reached == {name for name, _ in model.named_parameters()}
+    assert history[-1]['loss_depth_SILogLoss'] < 0.6 * history[0]['loss_depth_SILogLoss']
+    model.eval()
+    masks = model.predict_maps(batch['inputs'], batch['data_samples'])['mask'][:, 0]
+    sky = torch.stack([sample.gt_sky for sample in batch['data_samples']]) > 0
+    overlap = (~masks & sky).sum() / (~masks | sky).sum()
+    assert overlap > 0.5
+
+
 def indoor_split(folder):
     """Write the split file of six real indoor frames and return its path."""
     stems = [

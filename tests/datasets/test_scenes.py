@@ -101,6 +101,26 @@ def test_normals_are_those_of_the_depth(world):
     assert (agreement > 0.99).mean() > 0.8  # the rest are edges between surfaces
 
 
+def test_sky_is_where_nothing_is_hit_and_walls_are_planes():
+    street = render_scene('streets', 0, 2)
+    sky, depth = street['gt_sky'] == 1, street['gt_depth']
+    assert 0.02 < sky.mean() < 0.9
+    assert not depth[sky].any() and not street['normals'][sky].any()
+    assert not street['gt_planes'].any()
+    room = render_scene('rooms', 0, 5)
+    assert not room['gt_sky'].any()
+    numbers = np.setdiff1d(room['gt_planes'], [0])
+    assert len(numbers) >= 2 and numbers.max() <= 6
+    for number in numbers:  # all points of a wall have one normal and one distance along it
+        wall = room['gt_planes'] == number
+        normals = room['normals'][wall]
+        v, u = np.nonzero(wall)
+        rays = np.stack([u, v, np.ones_like(u)], -1) @ np.linalg.inv(room['cam_intrinsic']).T
+        offsets = (rays * room['gt_depth'][wall][:, None] * normals).sum(-1)
+        assert np.abs(normals - normals[0]).max() < 1e-5
+        assert np.ptp(offsets) < 1e-4
+
+
 def test_a_scene_is_the_same_in_another_process():
     code = (
         'from depth.datasets.scenes import render_scene; s = render_scene("rooms", 7, 11);'

@@ -41,4 +41,4 @@ def test_the_options_of_the_command_line_reach_the_backbone():
     model = build_without_weights(cfg)
     adapted = [name for name, _ in model.named_parameters() if name.endswith('lora_up')]
     assert adapted == [f'backbone.net.model.blocks.{i}.attn.qkv.lora_up' for i in range(4)]
-    assert len(FILES) == 4
+    assert len(FILES) == 5

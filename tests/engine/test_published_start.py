@@ -106,7 +106,7 @@ def test_shipped_trainings_name_the_method_and_the_encoder():
         cfg = load_config(path)
         trains = 'train_dataloader' in cfg
         assert path.stem.startswith(cfg.load_published.method)
-        # A metric fine-tuning of Depth Anything 3 goes on with the whole metric model.
-        takes_encoder = trains and not path.stem.startswith('depth_anything_3_metric')
+        # A fine-tuning of Depth Anything 3 goes on with the whole model.
+        takes_encoder = trains and path.stem.startswith('depth_anything_v2')
         expected = ['backbone.'] if takes_encoder else []
         assert list(cfg.load_published.get('parts') or []) == expected

@@ -14,6 +14,7 @@ noise of the machine; the printed ratio is the median of the ratios of neighbour
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
 from depth.cli.common import add_cfg_options, parse_cfg_options, run_tool
@@ -63,6 +64,12 @@ def parse_args() -> argparse.Namespace:
         '--batch-size', type=int, help="images of a batch; the config's in training, 1 otherwise"
     )
     parser.add_argument('--repeats', type=int, help=f'repetitions; by default {REPEATS}')
+    parser.add_argument(
+        '--warmup',
+        type=int,
+        default=2,
+        help='repetitions of train and infer before those (default 2)',
+    )
     parser.add_argument('--device', help='cpu or cuda; cuda if there is one')
     parser.add_argument(
         '--threads', type=int, help="torch's threads on the CPU, its own choice if not"
@@ -71,6 +78,11 @@ def parse_args() -> argparse.Namespace:
         '--no-memory',
         action='store_true',
         help='do not measure memory (a fresh process on the CPU)',
+    )
+    parser.add_argument(
+        '--processor-time',
+        action='store_true',
+        help='modes train and infer on the CPU: processor time of all threads, for a machine that others use',
     )
     parser.add_argument(
         '--files', nargs=2, metavar=('IMAGE', 'DEPTH'), help='frame that mode data reads'
@@ -95,6 +107,8 @@ def parse_args() -> argparse.Namespace:
         parser.error('give --setting or --published, not both')
     if args.config is None and args.mode not in ('ops', 'startup'):
         parser.error(f'mode {args.mode} needs a config')
+    if args.processor_time and args.mode not in ('train', 'infer'):
+        parser.error('--processor-time is for the modes train and infer')
     return args
 
 
@@ -163,7 +177,10 @@ def measure(args: argparse.Namespace, device: str) -> dict:
         return startup.run(repeats, progress)
     if args.mode == 'graphs':
         return graphs.run(replace(spec, device='cpu'), first, progress)
-    return compare.compare(f'benchmarks.{args.mode}', spec, settings, repeats, memory, progress)
+    clock = time.process_time if args.processor_time else time.perf_counter
+    return compare.compare(
+        f'benchmarks.{args.mode}', spec, settings, repeats, memory, progress, clock, args.warmup
+    )
 
 
 def progress(text: str) -> None:

@@ -58,7 +58,12 @@ def render_path(
         yaw, pitch, roll = TURN * np.sin(angle + phase)
         rotation = scene.rotation @ camera_rotation(yaw, pitch, roll)
         view = dataclasses.replace(scene, rotation=rotation)
-        img, depth, _ = _render_view(view, position, intrinsic, image_size, noise, rng)
+        frame = _render_view(view, position, intrinsic, image_size, noise, rng)
         cam_to_world = np.eye(4)
         cam_to_world[:3, :3], cam_to_world[:3, 3] = rotation, position
-        yield dict(img=img, gt_depth=depth, cam_intrinsic=intrinsic, cam_to_world=cam_to_world)
+        yield dict(
+            img=frame['img'],
+            gt_depth=frame['gt_depth'],
+            cam_intrinsic=intrinsic,
+            cam_to_world=cam_to_world,
+        )

@@ -86,9 +86,10 @@ def render_scene(
 
     Returns:
         ``img`` (H, W, 3) uint8 BGR; ``gt_depth`` (H, W) float32, metres along the axis, 0 = sky or
-        out of range; ``normals`` (H, W, 3) float32 in camera axes, towards the camera;
-        ``cam_intrinsic`` (3, 3); with ``stereo`` also ``img_right``, ``gt_depth_right`` and
-        ``baseline``.
+        out of range; ``normals`` (H, W, 3) float32 in camera axes, towards the camera; ``gt_sky``
+        (H, W) uint8, 1 where a ray meets nothing; ``gt_planes`` (H, W) uint8, 1 to 6 on the walls of
+        a room, 0 elsewhere; ``cam_intrinsic`` (3, 3); with ``stereo`` also ``img_right``,
+        ``gt_depth_right`` and ``baseline``.
     """
     scene = draw_scene(world, seed, index, split)
     if even_light and WORLDS[world].lamp_range is not None:
@@ -97,13 +98,17 @@ def render_scene(
         camera_matrix(world, image_size) if intrinsic is None else np.asarray(intrinsic, np.float64)
     )
     rng = _generator(world, seed, index, split, 1)
-    img, depth, normals = _render_view(scene, np.zeros(3), intrinsic, image_size, noise, rng)
-    result = dict(img=img, gt_depth=depth, normals=normals, cam_intrinsic=intrinsic)
+    result = _render_view(scene, np.zeros(3), intrinsic, image_size, noise, rng)
+    result['cam_intrinsic'] = intrinsic
     if stereo:
         baseline = WORLDS[world].baseline
         position = scene.rotation @ np.array([baseline, 0.0, 0.0])
-        img, depth, _ = _render_view(scene, position, intrinsic, image_size, noise, rng)
-        result.update(img_right=img, gt_depth_right=depth, baseline=baseline)
+        right = _render_view(scene, position, intrinsic, image_size, noise, rng)
+        result.update(
+            img_right=right['img'],
+            gt_depth_right=right['gt_depth'],
+            baseline=baseline,
+        )
     if lidar:
         result['gt_depth'] = result['gt_depth'] * lidar_mask(intrinsic, image_size)
     return result
@@ -145,8 +150,8 @@ def _render_view(
     image_size: tuple[int, int],
     noise: float,
     rng: np.random.RandomState,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return image (H, W, 3) uint8 BGR, depth (H, W) and camera normals (H, W, 3) of a view."""
+) -> dict[str, np.ndarray]:
+    """Return the image of a view and its labels by name, see :func:`render_scene`."""
     fx, fy = intrinsic[0, 0].item(), intrinsic[1, 1].item()
     cx, cy = intrinsic[0, 2].item(), intrinsic[1, 2].item()
     height, width = image_size
@@ -163,8 +168,15 @@ def _render_view(
     img = np.rint(np.clip(color, 0, 1) * 255).astype(np.uint8).reshape(height, width, 3)
     depth = np.where(hit & (depth <= scene.max_depth), depth, 0).astype(np.float32)
     camera_normals = (normals @ scene.rotation).astype(np.float32)
-    bgr = np.ascontiguousarray(img[..., ::-1])
-    return bgr, depth.reshape(height, width), camera_normals.reshape(height, width, 3)
+    # The walls have the first material numbers, and there are none outdoors.
+    planes = np.where(material < len(scene.walls), material + 1, 0)
+    return dict(
+        img=np.ascontiguousarray(img[..., ::-1]),
+        gt_depth=depth.reshape(height, width),
+        normals=camera_normals.reshape(height, width, 3),
+        gt_sky=(~hit).astype(np.uint8).reshape(height, width),
+        gt_planes=planes.astype(np.uint8).reshape(height, width),
+    )
 
 
 def _trace(

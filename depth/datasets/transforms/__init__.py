@@ -24,6 +24,7 @@ from .loading import LoadDepth, LoadImage, LoadVelodyneDepth
 from .network_size import ResizeShortSide, ResizeThenSnap, ResizeToFocal
 from .normals import LoadNormals
 from .packing import PackDepthInputs
+from .sky import LoadSky
 from .sparse_depth import LoadSparseDepth
 from .sparse_patterns import (
     ChoosePattern,
@@ -58,6 +59,7 @@ __all__ = [
     'LoadImage',
     'LoadNormals',
     'LoadPair',
+    'LoadSky',
     'LoadSparseDepth',
     'LoadStereoDepth',
     'LoadVelodyneDepth',

@@ -41,6 +41,8 @@ class PackDepthInputs(BaseTransform):
     Args:
         meta_keys: Keys that are copied into the meta information, if the sample has them.
         with_normals: Also pack ``normals`` (3, H, W), if the sample has them.
+        with_sky: Also pack ``gt_sky`` (H, W), if the sample has it.
+        with_planes: Also pack ``gt_planes`` (H, W), if the sample has it.
 
     Raises:
         ValueError: If ground truth has another size than ``ori_shape``, so that a step changed one
@@ -48,8 +50,15 @@ class PackDepthInputs(BaseTransform):
             unknown.
     """
 
-    def __init__(self, meta_keys: tuple[str, ...] = META_KEYS, with_normals: bool = False) -> None:
+    def __init__(
+        self,
+        meta_keys: tuple[str, ...] = META_KEYS,
+        with_normals: bool = False,
+        with_sky: bool = False,
+        with_planes: bool = False,
+    ) -> None:
         self.meta_keys, self.with_normals = tuple(meta_keys), with_normals
+        self.with_sky, self.with_planes = with_sky, with_planes
 
     def transform(self, results: dict) -> dict:
         """Pack one sample."""
@@ -67,6 +76,11 @@ class PackDepthInputs(BaseTransform):
         if self.with_normals and 'normals' in results:
             normals = results['normals'].transpose(2, 0, 1)  # (3, H, W)
             sample.normals = torch.from_numpy(np.ascontiguousarray(normals, np.float32))
+        if self.with_sky and 'gt_sky' in results:
+            sample.gt_sky = torch.from_numpy(np.ascontiguousarray(results['gt_sky'], np.uint8))
+        if self.with_planes and 'gt_planes' in results:
+            planes = np.ascontiguousarray(results['gt_planes'], np.uint8)
+            sample.gt_planes = torch.from_numpy(planes)
         if results.get('cam_intrinsic') is not None:
             sample.intrinsics = torch.tensor(
                 np.asarray(results['cam_intrinsic']),

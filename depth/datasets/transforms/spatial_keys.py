@@ -83,6 +83,8 @@ SPATIAL_KEYS = dict(
     gt_depth_right=SpatialRule('nearest', 'ground_truth', rotates=False),
     semantic=SpatialRule('nearest', 'ground_truth'),
     normals=SpatialRule('vectors', 'ground_truth'),
+    gt_sky=SpatialRule('nearest', 'ground_truth'),
+    gt_planes=SpatialRule('nearest', 'ground_truth'),
     # The published resize of depth hints, which recorded values fix.
     depth_hint=SpatialRule('nearest_floor', 'own'),
     sparse_depth=SpatialRule('points'),

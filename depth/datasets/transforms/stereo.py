@@ -77,13 +77,14 @@ class PairFromScene(BaseTransform):
         self.right_prob = right_prob
 
     def transform(self, results: dict) -> dict:
-        """Set the pair's keys; drops ``img_right``, ``gt_depth_right`` and ``normals``."""
+        """Set the pair's keys; drops ``img_right``, ``gt_depth_right`` and the left view's labels."""
         if 'img_right' not in results:
             raise ValueError(
                 'PairFromScene: the scene has no second view, set stereo=True in the data set',
             )
         other_img, other_depth = results.pop('img_right'), results.pop('gt_depth_right')
-        results.pop('normals', None)
+        for key in ('normals', 'gt_sky', 'gt_planes'):
+            results.pop(key, None)
         results['side'] = 'right' if get_rng(results).rand() < self.right_prob else 'left'
         if results['side'] == 'right':
             other_img, results['img'] = results['img'], other_img

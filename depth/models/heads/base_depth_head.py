@@ -3,6 +3,7 @@
 from abc import ABCMeta, abstractmethod
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor
@@ -12,6 +13,20 @@ from depth.registry import MODELS
 from depth.structures import DepthDataSample
 
 from ..losses.combined_loss import loss_terms
+
+
+def stack_labels(
+    data_samples: Sequence[DepthDataSample] | None, field: str, gt_depth: Tensor
+) -> Tensor:
+    """Return a map (N, 1, H, W) uint8 of all samples, 0 for those that have none.
+
+    Args:
+        data_samples: One per image.
+        field: Such as ``gt_sky``.
+        gt_depth: (N, 1, H, W), for the size.
+    """
+    none = torch.zeros_like(gt_depth[0, 0], dtype=torch.uint8)
+    return torch.stack([sample.get(field, none) for sample in data_samples or ()]).unsqueeze(1)
 
 
 class BaseDepthHead(BaseModule, metaclass=ABCMeta):

@@ -12,6 +12,7 @@ from depth.registry import MODELS
 from depth.structures import DepthDataSample
 
 from ..layers.canonical_camera import CanonicalCamera
+from .base_depth_head import stack_labels
 from .depth_anything_head import DepthAnythingDecoder, output_layers
 
 SKY_STEP = 0.3  # from this sky value on, depth is replaced
@@ -50,12 +51,15 @@ def replace_sky(depth: Tensor, sky: Tensor) -> Tensor:
 class DepthAnything3Head(DepthAnythingDecoder):
     """Depth up to a factor an image, exponential of the output, and a sky value per pixel.
 
-    No data set here has labels of the sky, so its layers are not trained and keep their weights.
-    Trained from scratch, a head has none of them (``with_sky=False``).
+    The layers of the sky are trained on samples with ``gt_sky``. Where no data set has it, they keep
+    their weights (``sky_weight=0``), or are left out of a training from scratch
+    (``with_sky=False``).
 
     Args:
         with_sky: Predict the sky, which is not in ``pred_mask`` and is moved to the far end of the
             other pixels' depth.
+        sky_weight: Weight of the squared error of the sky value, which should be 1 in the sky and 0
+            elsewhere; as published, 1. With 0 its layers are frozen.
         **kwargs: See :class:`DepthAnythingDecoder`. ``loss_decode`` compares the prediction, times
             the factor an image that makes the mean log depth right, with ground truth. A depth
             range has no meaning for the output.
@@ -65,13 +69,18 @@ class DepthAnything3Head(DepthAnythingDecoder):
 
     prediction_type = 'scale_invariant'
 
-    def __init__(self, *args, with_sky: bool = True, **kwargs) -> None:
+    def __init__(self, *args, with_sky: bool = True, sky_weight: float = 0.0, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        self.with_sky = with_sky
+        if sky_weight and not with_sky:
+            raise ValueError(
+                f'{type(self).__name__}: sky_weight is {sky_weight}, but with_sky=False leaves out '
+                'the layers that it trains'
+            )
+        self.with_sky, self.sky_weight = with_sky, sky_weight
         self.map_names = ('mask',) if with_sky else ()
         if with_sky:
             self.sky_output = output_layers(self.conv.out_channels)
-            self.sky_output.requires_grad_(False)
+            self.sky_output.requires_grad_(sky_weight > 0)
 
     def forward(
         self, feats: Sequence[Tensor], data_samples: list[DepthDataSample] | None = None
@@ -110,7 +119,32 @@ class DepthAnything3Head(DepthAnythingDecoder):
         count = mask.sum(dim=(1, 2, 3), keepdim=True).clamp(min=1)
         factor = (ratio.sum(dim=(1, 2, 3), keepdim=True) / count).exp()
         losses = self.decode_losses(depth * factor, gt_depth, mask)
-        return {f'loss_{name}': value for name, value in losses.items()}
+        losses = {f'loss_{name}': value for name, value in losses.items()}
+        return losses | self._sky_loss(outputs, gt_depth, data_samples)
+
+    def _sky_loss(
+        self,
+        outputs: dict[str, Tensor],
+        gt_depth: Tensor,
+        data_samples: list[DepthDataSample] | None,
+    ) -> dict[str, Tensor]:
+        """Return the loss of the sky value as ``loss_sky``, or nothing if it is not trained.
+
+        A pixel counts that is labelled as sky or has depth, of samples with ``gt_sky``: elsewhere
+        the absence of sky was not looked for.
+        """
+        if not self.sky_weight:
+            return {}
+        has_depth = gt_depth > 0
+        nowhere = torch.zeros_like(has_depth[0])
+        looked_for = []
+        for sample, measured in zip(data_samples, has_depth, strict=True):
+            looked_for.append(measured if 'gt_sky' in sample else nowhere)
+        sky = stack_labels(data_samples, 'gt_sky', gt_depth) > 0
+        known = sky | torch.stack(looked_for)
+        error = (self.resize(outputs['sky'], gt_depth.shape[-2:]) - sky.float()).square()
+        mean = torch.where(known, error, 0).sum() / known.sum().clamp(min=1)
+        return dict(loss_sky=self.sky_weight * mean)
 
     def clamp(self, depth: Tensor) -> Tensor:
         """Return depth without unit as it is."""
@@ -162,4 +196,5 @@ class DepthAnything3MetricHead(DepthAnything3Head):
         data_samples: list[DepthDataSample] | None = None,
     ) -> dict[str, Tensor]:
         """Return the losses of depth in metres."""
-        return DepthAnythingDecoder.loss(self, outputs, gt_depth, data_samples)
+        losses = DepthAnythingDecoder.loss(self, outputs, gt_depth, data_samples)
+        return losses | self._sky_loss(outputs, gt_depth, data_samples)

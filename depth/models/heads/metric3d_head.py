@@ -20,12 +20,14 @@ from ..losses.metric3d_loss import (
     depth_normal_consistency_loss,
     depth_sequence_loss,
     normal_sequence_loss,
+    plane_loss,
     random_depth_ranges,
     random_rectangles,
     region_loss,
+    sky_sequence_loss,
     virtual_normal_loss,
 )
-from .base_depth_head import BaseDepthHead
+from .base_depth_head import BaseDepthHead, stack_labels
 
 # Published constants: state value = (depth - max_depth) / STATE_SCALE.
 STATE_SCALE = 100.0
@@ -237,6 +239,8 @@ class Metric3DHead(BaseDepthHead):
         rectangle_weight: Factor of the normalised loss on random rectangles.
         normal_weight: Factor of the loss on normals of every iteration.
         consistency_weight: Factor of the loss between normals and the normals of the depth.
+        sky_weight: Factor of the loss that moves the sky to the far end, on every iteration.
+        plane_weight: Factor of the loss that makes labelled planes plane.
         num_ranges: Number of random depth ranges an image.
         num_rectangles: Number of random rectangles an image.
         sample_ratio: Share of the pixels that are drawn as corners of virtual triangles.
@@ -271,6 +275,8 @@ class Metric3DHead(BaseDepthHead):
         rectangle_weight: float = 0.5,
         normal_weight: float = 1.0,
         consistency_weight: float = 0.01,
+        sky_weight: float = 0.001,
+        plane_weight: float = 1.0,
         num_ranges: int = 10,
         num_rectangles: int = 20,
         sample_ratio: float = 0.2,
@@ -302,6 +308,8 @@ class Metric3DHead(BaseDepthHead):
             rectangle=rectangle_weight,
             normal=normal_weight,
             consistency=consistency_weight,
+            sky=sky_weight,
+            plane=plane_weight,
         )
         self.num_ranges, self.num_rectangles = num_ranges, num_rectangles
         self.sample_ratio = sample_ratio
@@ -445,7 +453,8 @@ class Metric3DHead(BaseDepthHead):
         """Return the published losses by name, those of factor 0 left out.
 
         Depth is compared in the canonical camera. Normals come from the samples that have
-        ``normals``; the other images do not count in the loss on normals.
+        ``normals``; the other images do not count in the loss on normals. The losses on sky and
+        planes appear in batches of which a sample has ``gt_sky`` or ``gt_planes``.
 
         Args:
             outputs: Result of :meth:`forward` in training mode, at least as large as ``gt_depth``.
@@ -485,7 +494,18 @@ class Metric3DHead(BaseDepthHead):
             losses['consistency'] = depth_normal_consistency_loss(
                 normals[-1][:, :3], depth, mask, intrinsics
             )
+        if weights['sky'] and _has_labels(data_samples, 'gt_sky'):
+            sky = stack_labels(data_samples, 'gt_sky', gt_depth) > 0
+            losses['sky'] = sky_sequence_loss(depths, normals, sky, self.far)
+        if weights['plane'] and _has_labels(data_samples, 'gt_planes'):
+            planes = stack_labels(data_samples, 'gt_planes', gt_depth)
+            losses['plane'] = plane_loss(depths[-1], planes, intrinsics)
         return {f'loss_{name}': weights[name] * value for name, value in losses.items()}
+
+
+def _has_labels(data_samples: Sequence[DepthDataSample] | None, field: str) -> bool:
+    """Return whether a sample of the batch has a map of labels."""
+    return any(field in sample for sample in data_samples or ())
 
 
 def normalize_normals(raw: Tensor) -> Tensor:

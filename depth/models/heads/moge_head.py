@@ -21,6 +21,7 @@ from depth.structures import DepthDataSample
 
 from ..layers.affine_points import image_plane_coordinates
 from ..layers.surface_normals import back_project
+from .base_depth_head import stack_labels
 
 NUM_LEVELS = 5
 
@@ -195,7 +196,7 @@ class MoGeHead(BaseModule):
         Args:
             outputs: Result of :meth:`forward`, at the size of ``gt_depth``.
             gt_depth: (N, 1, H, W) in metres, 0 = no ground truth.
-            data_samples: With ``intrinsics``, and ``normals`` where there are labels.
+            data_samples: With ``intrinsics``, and ``normals`` and ``gt_sky`` where there are labels.
 
         Raises:
             ValueError: If a sample has no intrinsics.
@@ -211,7 +212,8 @@ class MoGeHead(BaseModule):
         # Zero means no label, and keeps the normals' branch part of the loss's graph.
         no_normals = torch.zeros_like(points[0])
         normals = torch.stack([sample.get('normals', no_normals) for sample in data_samples])
-        return self.loss_decode(outputs, points, gt_depth[:, 0] > 0, normals, intrinsics)
+        sky = stack_labels(data_samples, 'gt_sky', gt_depth)[:, 0] > 0
+        return self.loss_decode(outputs, points, gt_depth[:, 0] > 0, sky, normals, intrinsics)
 
 
 def _resize(maps: Tensor, size: tuple[int, int]) -> Tensor:

@@ -24,6 +24,7 @@ from .sample_losses import NormalLoss, RelativeLabelLoss, SampleLoss
 from .scene_class_loss import SceneClassLoss, class_accuracy, scene_labels
 from .silog_loss import SILogLoss, silog_loss
 from .smoothness_loss import edge_aware_smoothness
+from .squared_error_loss import SquaredErrorLoss
 from .trimmed_l1_loss import TrimmedL1Loss, trimmed_l1_loss
 from .view_synthesis_loss import ViewSynthesisLoss
 
@@ -42,6 +43,7 @@ __all__ = [
     'SampleLoss',
     'ScaleShiftInvariantLoss',
     'SceneClassLoss',
+    'SquaredErrorLoss',
     'TrimmedL1Loss',
     'ViewSynthesisLoss',
     'align_points',

@@ -1,8 +1,9 @@
 """Losses on first and second spatial derivatives at several scales, for sharp boundaries.
 
-Reference: Depth Pro, https://arxiv.org/abs/2410.02073, section 3.2. The published code holds no
-losses. Operators, norms and the number of scales are the paper's; what it leaves open (how kernels
-are normalised, how a scale is blurred, what happens at missing labels) is stated below.
+Reference: Depth Pro, https://arxiv.org/abs/2410.02073, section 3.2, equation 2; tables 16 and 17 say
+which data have which loss. The published code holds no losses. The paper leaves open how kernels are
+normalised, how the two components of a gradient are joined, by which blur a scale is halved and what
+happens at missing labels; that is stated below.
 """
 
 import torch
@@ -32,12 +33,15 @@ def multi_scale_derivative_loss(
     power: int = 1,
     scales: int = 6,
 ) -> Tensor:
-    """Return the mean over scales of the mean of |D pred - D target|^power.
+    """Return the multi-scale derivative loss, equation 2 of Depth Pro.
 
-    The Scharr operator has two components, whose powers are added. Each next scale is the mean of
-    squares of four pixels. A pixel counts where all pixels of its kernel, and all of the finest
-    scale below them, have a label: holes and the image's border make no edges. A scale without such
-    pixels, as the coarse ones of a small image, counts as 0.
+    It is 1 / M sum_j 1 / N_j sum_i |D C_i^j - D C*_i^j|^p over M scales j and the N_j pixels i of
+    each, with the operator D, prediction C, label C* and p = ``power``. The Scharr operator has two
+    components, whose powers are added. Each next scale is the mean of squares of four pixels.
+
+    A pixel counts where all pixels of its kernel, and all of the finest scale below them, have a
+    label: holes and the image's border make no edges. A scale without such pixels, as the coarse
+    ones of a small image, counts as 0.
 
     Args:
         pred: Prediction (N, 1, H, W), any unit.
@@ -76,9 +80,10 @@ def _all_valid(mask: Tensor, kernel_size: int, stride: int) -> Tensor:
 class MultiScaleDerivativeLoss(nn.Module):
     """Weighted :func:`multi_scale_derivative_loss`, a term for ``loss_decode`` of any head.
 
-    Depth Pro's names: mean absolute gradient error (``scharr``, power 1), mean absolute Laplace
-    error (``laplace``, power 1), mean squared gradient error (``scharr``, power 2), each at six
-    scales of canonical inverse depth, on rendered labels.
+    Depth Pro's names, each at six scales of canonical inverse depth of rendered labels: mean absolute
+    gradient error MAGE (``scharr``, power 1), mean absolute Laplace error MALE (``laplace``, power 1)
+    and mean squared gradient error MSGE (``scharr``, power 2), all three in the second stage of the
+    training; in the first stage SSI-MAGE, which is MAGE with ``normalize``.
 
     Args:
         loss_weight: Factor of the loss.
@@ -86,7 +91,7 @@ class MultiScaleDerivativeLoss(nn.Module):
         power: 1 or 2.
         scales: Number of scales.
         normalize: Compare prediction and label after subtraction of the median and division by the
-            mean absolute deviation of each image, for labels without a known scale.
+            mean absolute deviation from it of each image, for labels without a known scale.
 
     Raises:
         ValueError: If an option has no meaning.

@@ -19,6 +19,7 @@ from ..layers.surface_normals import back_project, normals_from_depth
 from .relative_depth_loss import masked_mean, masked_median
 
 EPS = 1e-6
+NUM_PLANES = 256  # numbers that labels of planes, uint8, can have
 
 
 def iteration_weights(count: int, gamma: float = 0.9) -> list[float]:
@@ -252,6 +253,79 @@ def random_rectangles(mask: Tensor, num_rectangles: int) -> Iterator[Tensor]:
             position = torch.arange(length, device=mask.device).view(shape)
             inside = inside & (position >= start) & (position < start + side)
         yield inside
+
+
+def sky_sequence_loss(
+    depths: Sequence[Tensor],
+    normals: Sequence[Tensor],
+    sky: Tensor,
+    far: float = 200.0,
+    gamma: float = 0.9,
+) -> Tensor:
+    """Return the weighted sum over iterations of mean |depth - far| and 1 - cosine over the sky.
+
+    The sky is as far as depth goes, and its normals point back along the optical axis.
+
+    Args:
+        depths: Predictions (N, 1, H, W) of the successive iterations, canonical metres.
+        normals: Predictions (N, C, H, W) whose first three channels are unit normals.
+        sky: Boolean (N, 1, H, W).
+        far: Far end of canonical depth, in metres.
+        gamma: See :func:`iteration_weights`.
+    """
+    total = depths[0].new_zeros(())
+    weights = iteration_weights(len(depths), gamma)
+    for weight, depth, normal in zip(weights, depths, normals, strict=True):
+        # Cosine of the angle to (0, 0, -1).
+        cosine = -normal[:, 2:3]
+        total = total + weight * (_mean((depth - far).abs(), sky) + _mean(1 - cosine, sky))
+    return total
+
+
+def plane_loss(
+    depth: Tensor,
+    planes: Tensor,
+    intrinsics: Tensor,
+    max_cosine: float = 0.867,
+    min_extent: float = 0.007,
+) -> Tensor:
+    """Return the mean of 1 - cosine between normals of random triangles and those of their plane.
+
+    The three corners of a triangle lie on one labelled plane; the normal of a plane is the mean of
+    its triangles' normals. So predicted depth becomes plane where it should, whatever the labels of
+    depth are. Triangles that are tiny or nearly collinear do not count.
+
+    Args:
+        depth: Predicted depth (N, 1, H, W), metres of any scale.
+        planes: (N, 1, H, W) uint8, number of the plane of each pixel, 0 = none.
+        intrinsics: K (N, 3, 3) in pixels.
+        max_cosine: Largest cosine between two sides.
+        min_extent: Least extent of a triangle along one of the axes, metres.
+
+    Reference: LeReS, https://arxiv.org/abs/2012.09365, pair-wise normal loss on planes
+    """
+    labels = planes.flatten(1).long()  # (N, L)
+    # Pixels in the order of their planes, at random within each: three in a row are a triangle.
+    order = (labels + torch.rand(labels.shape, device=labels.device)).argsort(dim=1)
+    order = order[:, : order.shape[1] // 3 * 3].unflatten(1, (-1, 3))  # (N, T, 3)
+    corner_labels = labels.gather(1, order.flatten(1)).view_as(order)
+    number = corner_labels[..., 0]
+    usable = (number > 0) & (corner_labels == number[..., None]).all(dim=2)
+    points = back_project(depth, intrinsics).flatten(2)  # (N, 3, L)
+    corners = []
+    for index in order.unbind(dim=2):
+        corners.append(points.gather(2, index[:, None].expand(-1, 3, -1)))
+    sides = [corners[1] - corners[0], corners[2] - corners[0], corners[2] - corners[1]]
+    with torch.no_grad():
+        usable = usable & _is_proper(sides, max_cosine, min_extent)
+    normals = _unit(torch.linalg.cross(sides[0], sides[1], dim=1))
+    # Towards the camera, so that the order of the corners does not matter.
+    faces_away = (normals * corners[0]).sum(dim=1, keepdim=True) > 0
+    normals = torch.where(usable[:, None], torch.where(faces_away, -normals, normals), 0)
+    index = number[:, None].expand(-1, 3, -1)
+    sums = normals.new_zeros(len(normals), 3, NUM_PLANES).scatter_add(2, index, normals)
+    cosine = (normals * _unit(sums).gather(2, index)).sum(dim=1)
+    return _mean(1 - cosine, usable)
 
 
 def log_gradient_loss(pred: Tensor, target: Tensor, mask: Tensor, num_scales: int = 4) -> Tensor:

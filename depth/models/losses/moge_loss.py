@@ -203,6 +203,7 @@ class MoGeLoss(nn.Module):
         outputs: dict[str, Tensor],
         points: Tensor,
         mask: Tensor,
+        sky: Tensor,
         normals: Tensor,
         intrinsics: Tensor,
     ) -> dict[str, Tensor]:
@@ -212,20 +213,19 @@ class MoGeLoss(nn.Module):
             outputs: Result of the head at the size of the labels.
             points: Labelled points (N, 3, H, W), metres.
             mask: (N, H, W), True where they count.
+            sky: (N, H, W), True where there is no end; what is in neither mask is not known.
             normals: Labelled unit normals (N, 3, H, W), 0 = none.
             intrinsics: K (N, 3, 3) of the labelled points, pixels.
         """
         global_error, scale = global_point_loss(
             outputs['points'], points, mask, self.align_resolution
         )
-        # Labels say where depth is finite, and nothing about the other pixels.
-        unknown = torch.zeros_like(mask)
         has_normal = normals.square().sum(1) > 0
         normal_map = normal_map_loss(outputs['normals'], normals, has_normal)
         losses = dict(
             loss_global=self.global_weight * global_error,
             loss_edge=self.edge_weight * edge_loss(outputs['points'], points, mask),
-            loss_mask=self.mask_weight * mask_loss(outputs['mask'][:, 0], mask, unknown),
+            loss_mask=self.mask_weight * mask_loss(outputs['mask'][:, 0], mask, sky),
             loss_scale=self.scale_weight * metric_scale_loss(outputs['metric_scale'], scale),
             loss_normal_map=self.normal_map_weight * normal_map,
         )

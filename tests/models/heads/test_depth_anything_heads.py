@@ -163,6 +163,27 @@ def test_sky_is_masked_and_its_layers_are_not_trained():
     assert without.map_names == () and not [n for n in without.state_dict() if 'sky' in n]
 
 
+def test_the_sky_learns_from_samples_that_have_labels_of_it():
+    head = DepthAnything3Head(**TINY, sky_weight=2.0)
+    assert all(parameter.requires_grad for parameter in head.sky_output.parameters())
+    gt_depth = torch.ones(2, 1, 4, 4)
+    gt_depth[:, :, 2:] = 0  # neither depth nor, in the third row, sky
+    labels = torch.zeros(4, 4, dtype=torch.uint8)
+    labels[3] = 1
+    samples = [DepthDataSample(gt_sky=labels), DepthDataSample()]
+    value = torch.full((2, 1, 4, 4), 0.3, requires_grad=True)
+    outputs = dict(depth=torch.ones(2, 1, 4, 4), sky=value)
+    loss = head.loss(outputs, gt_depth, samples)['loss_sky']
+    # Of the first image two rows are 0.3 off and one is 0.7 off.
+    assert loss.item() == pytest.approx(2 * (2 * 0.3**2 + 0.7**2) / 3, rel=1e-5)
+    loss.backward()
+    assert not value.grad[1].any() and not value.grad[0, 0, 2].any()
+    unlabelled = head.loss(outputs, gt_depth, [DepthDataSample(), DepthDataSample()])
+    assert unlabelled['loss_sky'].item() == 0
+    with pytest.raises(ValueError, match='with_sky=False leaves out'):
+        DepthAnything3Head(**TINY, with_sky=False, sky_weight=1.0)
+
+
 def test_intrinsics_of_the_network_input_are_brought_back_to_the_image():
     estimator = estimator_with('DepthAnythingMetricHead')
     data = sample()

@@ -153,6 +153,19 @@ def test_every_loss_has_a_name_and_all_parameters_learn(size):
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
 
 
+def test_labels_of_sky_and_planes_add_their_losses():
+    head = tiny().train()
+    samples = training_samples((56, 56))
+    samples[1].gt_sky = torch.ones(56, 56, dtype=torch.uint8)
+    samples[0].gt_planes = torch.full((56, 56), 3, dtype=torch.uint8)
+    outputs = head(tokens(), samples)
+    losses = head.loss(outputs, torch.ones(2, 1, 56, 56), samples)
+    assert 0 < losses['loss_sky'].item() < 1  # of weight 0.001, below 200 m and 2 an iteration
+    assert losses['loss_plane'].item() > 0
+    losses['loss_plane'].backward()
+    assert all(torch.isfinite(p.grad).all() for p in head.parameters() if p.grad is not None)
+
+
 def test_weights_of_zero_leave_losses_out():
     head = tiny(
         virtual_normal_weight=0,

@@ -118,6 +118,8 @@ def test_depth_pros_second_stage_has_a_term_for_each_loss():
     slopes = [0.1 * 2**k for k in range(5)]  # 48 rows: 3 are left at the fifth scale
     expected = {
         'loss_depth_TrimmedL1Loss': 0.1 * 31.5,
+        # The mean of u^2 of 64 columns is 63 * 127 / 6.
+        'loss_depth_SquaredErrorLoss': 0.01 * 63 * 127 / 6,
         'loss_depth_MultiScaleDerivativeLoss': sum(slopes) / 6,
         'loss_depth_MultiScaleDerivativeLoss_1': 0,
         'loss_depth_MultiScaleDerivativeLoss_2': sum(slope**2 for slope in slopes) / 6,

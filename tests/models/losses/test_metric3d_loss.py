@@ -131,6 +131,43 @@ def test_a_plane_is_consistent_with_its_normal():
     assert opposite.item() == pytest.approx(2, rel=1e-4)
 
 
+def test_the_sky_is_drawn_to_the_far_end_on_every_iteration():
+    sky = torch.zeros(1, 1, 4, 6, dtype=torch.bool)
+    sky[:, :, :2] = True
+    depths = [torch.full((1, 1, 4, 6), 50.0), torch.where(sky, 150.0, 3.0)]
+    sideways = torch.tensor([1.0, 0, 0, 9]).view(1, 4, 1, 1).expand(1, 4, 4, 6)
+    back = torch.tensor([0, 0, -1.0, 9]).view(1, 4, 1, 1).expand(1, 4, 4, 6)
+    value = losses.sky_sequence_loss(depths, [sideways, back], sky, far=200.0)
+    assert value.item() == pytest.approx(0.9**15 * (150 + 1) + 50, rel=1e-5)
+    assert losses.sky_sequence_loss(depths, [sideways, back], sky & False).item() == 0
+
+
+def wall_depth(normal, distance):
+    """Return the depth (24, 32) of a plane as the camera K sees it."""
+    rows, columns = torch.meshgrid(torch.arange(24.0), torch.arange(32.0), indexing='ij')
+    rays = torch.stack([(columns - 15.5) / 40, (rows - 11.5) / 40, torch.ones(24, 32)])
+    return distance / (torch.tensor(normal).view(3, 1, 1) * rays).sum(dim=0)
+
+
+def test_planes_have_no_loss_whatever_their_scale_and_bumps_have():
+    torch.manual_seed(0)
+    left, right = wall_depth((0.5, 0.1, 1.0), 3.0), wall_depth((-0.3, 0.0, 1.0), 4.0)
+    planes = torch.ones(1, 1, 24, 32, dtype=torch.uint8)
+    planes[..., 16:] = 7
+    depth = torch.where(planes == 1, left, right)
+    assert losses.plane_loss(2.5 * depth, planes, K).item() < 1e-4
+    # As one plane the two walls are none, and noise is not plane either.
+    assert losses.plane_loss(depth, torch.ones_like(planes), K).item() > 0.02
+    bumpy = (depth * (1 + 0.05 * torch.randn(1, 1, 24, 32))).requires_grad_()
+    first = losses.plane_loss(bumpy, planes, K).item()
+    assert first > 0.05
+    for _ in range(60):
+        (gradient,) = torch.autograd.grad(losses.plane_loss(bumpy, planes, K), bumpy)
+        bumpy = (bumpy - 2.0 * gradient).detach().requires_grad_()
+    assert losses.plane_loss(bumpy, planes, K).item() < 0.5 * first
+    assert losses.plane_loss(bumpy, 0 * planes, K).item() == 0
+
+
 def test_triangles_do_not_see_a_global_scale_and_hold_depth_to_the_plane():
     _, target, mask = random_maps(3)
     camera = K.expand(2, 3, 3)

@@ -1,5 +1,7 @@
 """MoGe's alignment solvers and losses against recorded values, gradients and brute force."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -129,11 +131,28 @@ def test_an_image_without_labels_gives_finite_losses_without_gradient():
     nothing = torch.zeros(1, 3, 12, 16)
     loss = MoGeLoss(align_resolution=4)
     mask = torch.zeros(1, 12, 16, dtype=torch.bool)
-    losses = loss(outputs, nothing, mask, nothing, torch.eye(3)[None])
+    losses = loss(outputs, nothing, mask, mask, nothing, torch.eye(3)[None])
     assert {'loss_patch_4', 'loss_patch_16'} <= losses.keys()
     assert all(value.item() == 0 for value in losses.values())
     sum(losses.values()).backward()
     assert not outputs['points'].grad.any()
+
+
+def test_the_mask_learns_the_sky_and_not_what_is_unknown():
+    torch.manual_seed(0)
+    outputs = dict(
+        points=torch.randn(1, 3, 4, 6),
+        normals=torch.randn(1, 3, 4, 6),
+        mask=torch.full((1, 1, 4, 6), 0.25),
+        metric_scale=torch.tensor([2.0]),
+    )
+    points = torch.rand(1, 3, 4, 6) + 1
+    row = torch.arange(4).view(1, 4, 1).expand(1, 4, 6)
+    loss = MoGeLoss(align_resolution=4, patch_levels=(), mask_weight=1.0)
+    losses = loss(outputs, points, row == 0, row > 1, torch.zeros_like(points), torch.eye(3)[None])
+    # A quarter of the pixels is finite, a quarter not known, half of them sky.
+    expected = -(math.log(0.25) + 2 * math.log(0.75)) / 4
+    assert losses['loss_mask'].item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_cells_take_their_nearest_valid_pixel():
