@@ -18,7 +18,7 @@ from depth.atomic_write import write_atomically
 from depth.data_tools.own_data import FolderPlan
 from depth.engine.batch_size import ITERATION_ARGUMENTS, rate_factor
 from depth.engine.checkpoint import load_checkpoint_file
-from depth.engine.config import find_config, load_config
+from depth.engine.config import find_config, load_config, without_pretrained
 from depth.engine.config_check import check_config
 from depth.engine.config_ranges import parts_of_dataset
 from depth.engine.config_references import referenced_names
@@ -91,31 +91,37 @@ def choose_method(model: str | None, start: str | Path | None) -> Method:
 
 def _trainable_config(published: str, fitting: list[Path], start: str | Path) -> Method:
     """Return the config that trains a published model: one for folders, or else one that fits the file."""
-    backbones = [load_config(path).model.get('backbone') for path in fitting]
-    trainable, for_folders = [], []
-    for path in shipped_configs(published, shipped_root()):
+    encoders = [_encoder_of(load_config(path)) for path in fitting]
+    paths = list(shipped_configs(published, shipped_root()))
+    # Configs for folders are named so; of another name they would only be found later.
+    paths.sort(key=lambda path: (not path.stem.endswith('_folder'), len(path.stem), path.stem))
+    candidates = []
+    for path in paths:
+        is_for_folders = path.stem.endswith('_folder')
+        if candidates and not is_for_folders and candidates[0].stem.endswith('_folder'):
+            break
         cfg = load_config(path)
-        if not cfg.get('train_dataloader') or not cfg.get('load_published', {}):
-            is_trainable = bool(cfg.get('train_dataloader')) and path in fitting
-        else:
-            is_trainable = True
-        if not is_trainable or cfg.model.get('backbone') not in backbones:
-            continue
-        trainable.append(path)
-        if cfg.train_dataloader.dataset.type == 'FolderDepthDataset':
-            for_folders.append(path)
-    candidates = for_folders or [path for path in trainable if path in fitting] or trainable
+        # The published file gives all weights, or those that the config takes from it.
+        takes_file = path in fitting or bool((cfg.get('load_published') or {}).get('parts'))
+        if cfg.get('train_dataloader') and takes_file and _encoder_of(cfg) in encoders:
+            candidates.append(path)
     if not candidates:
         raise ConfigError(
             f'--from {start} is a published file of {published} that fits {", ".join(path.stem for path in fitting)}, '
             'none of which is trained here; name a config with --model'
         )
-    chosen = min(candidates, key=lambda path: (len(path.stem), path.stem))
-    note = f'{start} is a published file of {published}: the recipe is that of {chosen.stem}'
-    others = [path.stem for path in candidates if path != chosen]
-    if others:
-        note += f' (--model chooses another: {", ".join(others[:4])})'
-    return Method(chosen.stem, chosen, load_published=published, notes=[note])
+    note = f'{start} is a published file of {published}: the recipe is that of {candidates[0].stem}'
+    if len(candidates) > 1:
+        note += f' (--model chooses another: {", ".join(path.stem for path in candidates[1:5])})'
+    return Method(candidates[0].stem, candidates[0], load_published=published, notes=[note])
+
+
+def _encoder_of(cfg: Config) -> dict:
+    """Return the backbone of a config without what says where its weights start."""
+    backbone = without_pretrained(cfg.model.backbone.to_dict())
+    for key in ('pretrained', 'checkpoint'):
+        backbone.pop(key, None)
+    return backbone
 
 
 def write_config(
@@ -219,6 +225,12 @@ class FolderOptions:
         )
         self.dataset = dataset
 
+    @property
+    def is_for_folders(self) -> bool:
+        """Whether the inherited config has the pipelines and evaluators of a folder already."""
+        variables = {'crop_size', 'train_root', 'val_root', 'max_depth'}
+        return self.dataset.type == 'FolderDepthDataset' and variables <= self.variables
+
     def values(self) -> dict[str, Any]:
         """Return the variables of the config in their order."""
         values: dict[str, Any] = dict(max_depth=float(self.plan.max_depth))
@@ -227,6 +239,8 @@ class FolderOptions:
         model = self._model_options()
         if model:
             values['model'] = model
+        if self.is_for_folders:
+            values['crop_size'] = self._crop_size(self.cfg.crop_size)
         values |= self._schedule()
         values |= self._data()
         return values
@@ -305,9 +319,15 @@ class FolderOptions:
             min_depth='${min_depth}',
             max_depth='${max_depth}',
         )
-        values: dict[str, Any] = dict(
-            train_pipeline=self._train_pipeline(), test_pipeline=self._test_pipeline()
-        )
+        if self.is_for_folders:
+            del common['type'], common['min_depth'], common['max_depth']
+            values: dict[str, Any] = {}
+            for split in ('train', 'val', 'test'):
+                dataset = dict(data_root=str(plan.roots[split]), ann_file=None, **common)
+                values[f'{split}_dataloader'] = dict(dataset=dataset)
+            values['train_dataloader'] = dict(batch_size=self.batch, **values['train_dataloader'])
+            return values
+        values = dict(train_pipeline=self._train_pipeline(), test_pipeline=self._test_pipeline())
         for split in ('train', 'val', 'test'):
             dataset = dict(_delete_=True, data_root=str(plan.roots[split]), ann_file=None, **common)
             batch_size = self.batch

@@ -6,7 +6,6 @@ trainings have two iterations, and the files that a page takes for granted are m
 
 import glob
 import re
-import shutil
 from pathlib import Path
 
 import cv2
@@ -66,6 +65,7 @@ IMAGE_NAMES = re.compile(r'(photos|images/?|frames/|image\.jpg|photo\.jpg|street
 TRAINED_BY_TESTS = ('train', 'test', 'sweep')
 # Options of a page that a network of another kind does not have, or that need what is not there.
 DROPPED = ('--device', '--workers', '--num-images')
+SINGLE_IMAGES = ('image.jpg', 'photo.jpg', 'street.png', 'nyu_00000.jpg', 'redwood_00000.jpg')
 SIZE = (64, 96)  # height, width of rendered images
 
 
@@ -114,10 +114,8 @@ def workspace(tmp_path_factory):
             write_image(folder / depths / f'{index}.png', stored)
         for images in ('mydata/train/images', 'mydata/val/images'):
             write_image(folder / images / f'{index}.png', scene['img'])
-        for name in ('image.jpg', 'photo.jpg', 'street.png'):
+        for name in SINGLE_IMAGES:
             write_image(folder / name, scene['img'])
-        shutil.copy(folder / 'photos/0.png', folder / 'nyu_00000.jpg')
-        shutil.copy(folder / 'photos/1.png', folder / 'redwood_00000.jpg')
     video = cv2.VideoWriter(
         str(folder / 'ride.mp4'), cv2.VideoWriter_fourcc(*'mp4v'), 10, SIZE[::-1]
     )

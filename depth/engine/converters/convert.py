@@ -254,6 +254,11 @@ def identify_published(checkpoint: Mapping, source: str | Path) -> tuple[str, li
             if is_encoder(state):
                 continue
             options = find_source(method).stated_options(checkpoint)
+            stated = find_source(method).files.get(stem)
+            if stated is not None:
+                path = find_config(stated)
+                if not find_problems(state, _config_with(path, options), lenient=True):
+                    return method, [path]
             return method, find_fitting(method, state, source, root, options)
         # Converters look for what their method has; another method's file breaks them in any way.
         except (ValueError, LookupError, AttributeError, TypeError, StopIteration):
