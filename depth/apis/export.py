@@ -499,6 +499,7 @@ def file_metadata(
         min_depth=getattr(head, 'min_depth', None),
         max_depth=getattr(head, 'max_depth', None),
         protocol=_protocol(cfg),
+        scene_classes=list(head.scene_classes),
         calibration=None if model.calibration is None else model.calibration.describe(),
         weights_licence=_licence(cfg, meta),
         checkpoint_sha256=None if checkpoint is None else sha256_of(checkpoint),
