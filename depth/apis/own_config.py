@@ -147,6 +147,18 @@ def write_config(
     inherited = load_config(base)
     check_trainable(inherited, method.name, plan)
     values = FolderOptions(plan, inherited, read_unresolved(base)).values()
+    head = inherited.model.get('decode_head') or {}
+    if head.get('loss_class') and head.get('num_classes') != 0:
+        method.notes.append(
+            'images of a folder have no scene classes: the head does not learn them'
+        )
+        options = values.setdefault('model', {}).setdefault('decode_head', {})
+        if start is None:
+            options['num_classes'] = 0
+        else:
+            # Their weights stay, as the file has them.
+            options['loss_class'] = dict(loss_weight=0.0)
+            values['find_unused_parameters'] = True
     for split, stems in plan.stems.items():
         write_atomically(path.with_name(f'{split}.txt'), '\n'.join(stems) + '\n')
         values[f'{split}_dataloader']['dataset']['ann_file'] = str(path.with_name(f'{split}.txt'))

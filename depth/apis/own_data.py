@@ -59,9 +59,9 @@ def train_on_folder(
         report(f'config: {config}, as it was written before')
     else:
         method = choose_method(model, start)
+        write_config(plan, config, method, start)
         for note in method.notes:
             report(f'- {note}')
-        write_config(plan, config, method, start)
         report(f'config: {config} (edit it and train it by depth train {config})')
     runner = train(load_config(config, cfg_options), work_dir=work_dir, **options)
     if runner.exit_code:

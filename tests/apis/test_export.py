@@ -178,6 +178,22 @@ def test_matrices_compute_what_the_operators_of_pytorch_do():
     torch.testing.assert_close(both_axes(average_matrix, 3, 6), pooled)
 
 
+def test_scene_classes_are_named_in_their_order():
+    names = {}
+    for name, classes in (
+        ('binsformer_swint_w7_nyu', 25),
+        ('scaledepth_swin_tiny_NYU_480x480', 27),
+    ):
+        cfg = load_config(name)
+        with torch.device('meta'):
+            head = build_without_weights(cfg).decode_head
+        names[name] = export_module._scene_classes(cfg, head)
+        assert len(names[name]) == classes
+    assert names['binsformer_swint_w7_nyu'][:2] == ['kitchen', 'living']
+    assert names['scaledepth_swin_tiny_NYU_480x480'][:2] == ['printer_room', 'bathroom']
+    assert export_module._scene_classes(load_config('dpt_tiny_rooms'), torch.nn.Identity()) is None
+
+
 class PositionCode(torch.nn.Module):
     """Rows of a position code of 37 patches, resized to those of the image as in Depth Anything."""
 

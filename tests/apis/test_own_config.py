@@ -88,6 +88,21 @@ def test_the_schedule_keeps_its_shape_and_the_rate_fits_the_batch(folder, tmp_pa
     assert shorter.model.decode_head.max_depth == 7.0
 
 
+def test_scene_classes_are_not_learned_on_a_folder(folder, tmp_path):
+    own = write(folder, tmp_path / 'own.py', 'binsformer_swint_w7_nyu')
+    assert own.model.decode_head.num_classes == 0
+    cfg = depth.get_config('binsformer_swint_w7_nyu')
+    cfg.model.backbone.pretrained = False
+    start = tmp_path / 'start.pth'
+    save_atomically(dict(meta=dict(cfg=config_to_data(cfg)), state_dict={}), start)
+    own = write(folder, tmp_path / 'own_data/own.py', start=start)
+    # The weights of the classes stay as the file has them.
+    with torch.device('meta'):
+        head = build_without_weights(own).decode_head
+    assert (head.num_classes, head.learns_classes) == (25, False)
+    assert own.find_unused_parameters
+
+
 @pytest.mark.parametrize(
     ('model', 'message'),
     [

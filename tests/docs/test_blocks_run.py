@@ -4,23 +4,26 @@ Commands run in this process, in the order of the page. Networks of a method are
 trainings have two iterations, and the files that a page takes for granted are made first.
 """
 
-import glob
 import re
+import shutil
+import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
-from depth.cli.main import dispatch, import_command
+from depth.apis.video import VideoWriter
+from depth.cli.main import dispatch
+from depth.datasets.base import BaseDepthDataset
 from depth.datasets.scenes import render_scene
 from depth.engine.config import load_config
 from depth.engine.config_ranges import LOADERS, parts_of_dataset
+from depth.shipped_configs import find_paths
 from depth.visualization.output_files import write_image
 from tests.docs.page_blocks import (
     PAGES,
-    expand_braces,
     is_config_name,
+    load_script,
     read_blocks,
     read_commands,
 )
@@ -50,23 +53,46 @@ TINY = {
     'zoedepth': 'zoedepth_tiny_rooms',
 }
 PLACEHOLDERS = {
-    'CONFIG': 'depthformer_tiny_rooms',
-    'NAME': 'depthformer_tiny_rooms',
     'COMMAND': 'train',
     'INPUT': 'photos',
     'IMAGES': 'photos',
-    'IMAGE': 'photos/0.png',
+    'IMAGE': 'photos/0.jpg',
     'PREDICTIONS': 'predictions',
     'DEPTHS': 'sparse',
+    'P': 'rooms_10',
 }
 CHECKPOINT = re.compile(r'(CHECKPOINT|CNN|START|TEACHER|.*\.(pth|pt|safetensors))$')
-# Where the files that a page takes for granted come from: pattern of the word, file made for it.
-IMAGE_NAMES = re.compile(r'(photos|images/?|frames/|image\.jpg|photo\.jpg|street\.png)$')
-TRAINED_BY_TESTS = ('train', 'test', 'sweep')
-# Options of a page that a network of another kind does not have, or that need what is not there.
-DROPPED = ('--device', '--workers', '--num-images')
 SINGLE_IMAGES = ('image.jpg', 'photo.jpg', 'street.png', 'nyu_00000.jpg', 'redwood_00000.jpg')
-SIZE = (64, 96)  # height, width of rendered images
+SIZE = (96, 128)  # height, width of the images, which is that of the tiny configs
+# Commands that get the options of tiny data.
+ON_TINY_DATA = ('train', 'test', 'score', 'check', 'report')
+# Commands that run with the config of the page.
+AS_IT_IS = ('reproduce',)
+# Options that are left out: they need what is not there.
+DROPPED = ('--device', '--workers', '--type', '--depth-scale', '--size')
+EXTRA = {
+    'export': ['--size', '96', '128'],
+    'temporal_stability': ['--paths', '1', '--frames', '3'],
+}
+# What a page takes for granted, as commands.
+PREPARED = {
+    'docs/evaluation.md': [
+        'depth test CONFIG CHECKPOINT --work-dir A --out predictions',
+        'depth test CONFIG CHECKPOINT --work-dir B',
+    ],
+    'docs/report.md': [
+        'depth test CONFIG CHECKPOINT --work-dir work_dirs/rooms',
+        'depth train CONFIG --work-dir work_dirs/a',
+        'depth train CONFIG --work-dir work_dirs/b',
+        'depth test CONFIG CHECKPOINT --work-dir work_dirs/b/test --out work_dirs/b/predictions --cfg-options '
+        'test_evaluator.distance_bins=[0,2,4,8]',
+    ],
+}
+# Names that the Python blocks of a page take for granted.
+GIVEN = {
+    'docs/export.md': dict(image=np.zeros((1, 3, *SIZE), np.float32)),
+    'docs/dataset_prepare.md': dict(BaseDepthDataset=BaseDepthDataset),
+}
 
 
 def is_run(page):
@@ -81,7 +107,12 @@ def is_run(page):
 def tiny_of(config):
     """Return the name of the tiny config that stands for another one."""
     name = Path(config).stem
-    if 'tiny' in name or 'micro' in name or '_rooms' in name or name.endswith('_96x320'):
+    folder = find_paths(name)[0].parent.name
+    if (
+        folder == 'synthetic'
+        or '_tiny_' in name
+        or name in ('densedepth_r18_rooms', 'densedepth_r18_folder')
+    ):
         return name
     return TINY[max((start for start in TINY if name.startswith(start)), key=len)]
 
@@ -105,23 +136,21 @@ def tiny_options(name):
 def workspace(tmp_path_factory):
     """Return a folder with rendered rooms, in the forms in which the pages name them."""
     folder = tmp_path_factory.mktemp('pages')
+    roots = [f'{root}/{split}' for root in ('mydata', 'data/folder') for split in ('train', 'val')]
+    frames = []
     for index in range(3):
         scene = render_scene('rooms', 0, index, 'train', SIZE)
+        frames.append(scene['img'])
         stored = np.rint(scene['gt_depth'] * 1000).astype(np.uint16)
-        for images in ('photos', 'images', 'frames'):
-            write_image(folder / images / f'{index}.png', scene['img'])
-        for depths in ('sparse', 'mydata/train/depth', 'mydata/val/depth'):
+        for images in ('photos', 'images', 'frames', *(f'{root}/images' for root in roots)):
+            write_image(folder / images / f'{index}.jpg', scene['img'])
+        for depths in ('sparse', *(f'{root}/depth' for root in roots)):
             write_image(folder / depths / f'{index}.png', stored)
-        for images in ('mydata/train/images', 'mydata/val/images'):
-            write_image(folder / images / f'{index}.png', scene['img'])
-        for name in SINGLE_IMAGES:
-            write_image(folder / name, scene['img'])
-    video = cv2.VideoWriter(
-        str(folder / 'ride.mp4'), cv2.VideoWriter_fourcc(*'mp4v'), 10, SIZE[::-1]
-    )
-    for index in range(3):
-        video.write(cv2.imread(str(folder / f'photos/{index}.png')))
-    video.release()
+    for name in SINGLE_IMAGES:
+        write_image(folder / name, frames[0])
+    with VideoWriter(folder / 'ride.mp4', 10) as video:
+        for frame in frames:
+            video.add(frame)
     return folder
 
 
@@ -152,81 +181,88 @@ class Session:
             self.checkpoints[name] = str(folder / 'iter_2.pth')
         return self.checkpoints[name]
 
+    def run_script(self, path, arguments, monkeypatch):
+        """Run a script that is no subcommand."""
+        monkeypatch.setattr(sys, 'argv', [str(path), *arguments])
+        assert not load_script(path).main(), f'{path.name} {arguments}'
+
     def onnx(self, path):
         """Export a checkpoint as ``path``, unless it is there."""
         if not Path(path).is_file():
             checkpoint = self.checkpoint('dpt_tiny_rooms')
-            self.run(
-                [
-                    'export',
-                    checkpoint,
-                    '--out',
-                    path,
-                    '--frames',
-                    'photos/0.png',
-                    '--size',
-                    '64',
-                    '96',
-                ]
-            )
+            self.run(['export', checkpoint, '--out', path, '--frames', 'photos', *EXTRA['export']])
 
 
 def command_of(words):
-    """Return the subcommand and the arguments of a command line of a page; None for a script without one."""
+    """Return the subcommand and the arguments of a command line of a page, and the path of a script without one."""
     if words[0] == 'depth':
-        return words[1], words[2:]
-    source = (REPO / words[1]).read_text(encoding='utf-8')
+        return words[1], words[2:], None
+    path = REPO / words[1]
+    source = path.read_text(encoding='utf-8')
     match = re.search(r'^from depth\.cli\.(\w+) import main$', source, re.MULTILINE)
-    return (match[1].replace('_', '-') if match else None), words[2:]
+    if match:
+        return match[1].replace('_', '-'), words[2:], None
+    return path.stem, words[2:], path
 
 
-def substituted(name, arguments, session):
-    """Return the arguments of a subcommand with tiny configs, checkpoints and files that exist."""
-    words = [PLACEHOLDERS.get(word, word) for word in arguments]
+def substituted(name, arguments, default, session):
+    """Return the arguments of a command with tiny configs, checkpoints and files that exist.
+
+    Args:
+        name: The subcommand, or the stem of a script.
+        arguments: Words of the page.
+        default: Config of the words CONFIG and CHECKPOINT.
+        session: Makes checkpoints and exported files.
+    """
     own_options, kept, is_option = [], [], False
-    for word in words:
+    for word in arguments:
         is_option = word == '--cfg-options' or (is_option and not word.startswith('--'))
         (own_options if is_option else kept).append(word)
     named = [word for word in kept if is_config_name(word) and '/_base_/' not in word]
-    config = tiny_of(named[0]) if named else 'depthformer_tiny_rooms'
+    config = default
+    if named:
+        config = Path(named[0]).stem if name in AS_IT_IS else tiny_of(named[0])
     argv, dropping = [], False
     for word in kept:
+        previous = argv[-1] if argv else ''
         if dropping and not word.startswith('--'):
             continue
         dropping = word in DROPPED
         if dropping:
             continue
-        if word in named:
+        if previous == '--num-scenes':
+            word = '2'
+        elif previous == '--protocol':
+            word = 'rooms_10'
+        elif word in named or word == 'CONFIG':
             word = config
         elif '/_base_/' in word:
             word = 'synthetic_rooms'
-        elif word.endswith('.onnx') and argv[-1:] != ['--out']:
+        elif word.endswith('.onnx') and previous != '--out':
             session.onnx(word)
-        elif CHECKPOINT.match(word) and argv[-1:] != ['--out'] and name != 'publish':
+        elif CHECKPOINT.match(word) and previous != '--out' and not (name == 'publish' and argv):
             word = session.checkpoint(config)
-        argv.append(word)
-    return config, argv, own_options, bool(named) and Path(named[0]).stem == config
+        argv.append(PLACEHOLDERS.get(word, word))
+    is_same = bool(named) and Path(named[0]).stem == config
+    return config, argv + EXTRA.get(name, []), own_options[1:] if is_same or not named else []
 
 
-def run_command(words, session):
+def run_command(words, page, session, monkeypatch):
     """Run one command of a page."""
-    name, arguments = command_of(words)
-    if '{' in ' '.join(arguments):
-        arguments = [item for word in arguments for item in expand_braces(word)]
-    config, argv, own_options, is_same = substituted(name, arguments, session)
-    accepted = import_command(name).build_parser()._option_string_actions
-    options = own_options[1:] if is_same else []
-    if name in TRAINED_BY_TESTS:
-        options = [
-            *(o for o in options if 'KEY' not in o and 'load_from' not in o),
-            *tiny_options(config),
-        ]
-    if options and '--cfg-options' in accepted:
+    name, arguments, script = command_of(words)
+    default = TINY.get(page.parent.name.lower(), 'depthformer_tiny_rooms')
+    config, argv, options = substituted(name, arguments, default, session)
+    if script is not None:
+        session.run_script(script, argv, monkeypatch)
+        return
+    if name in ON_TINY_DATA:
+        options = [word for word in options if 'KEY' not in word and 'load_from' not in word]
+        options += tiny_options(config)
+    elif name in ('infer', 'label'):
+        options = []
+    if options:
         argv += ['--cfg-options', *options]
-    expanded = []
-    for word in argv:
-        expanded += sorted(glob.glob(word)) if '*' in word else [word]
-    session.run([name, *expanded])
+    session.run([name, *argv])
 
 
 @pytest.fixture(scope='module')
@@ -240,11 +276,28 @@ def session():
 )
 def test_the_blocks_of_a_page_run(page, workspace, session, monkeypatch):
     monkeypatch.chdir(workspace)
-    namespace = {}
+    monkeypatch.setenv('TRACKIO_DIR', str(workspace / 'trackio'))
+    for line in PREPARED.get(page.relative_to(REPO).as_posix(), ()):
+        run_command(line.split(), page, session, monkeypatch)
+    namespace = dict(GIVEN.get(page.relative_to(REPO).as_posix(), {}))
     for block in read_blocks(page):
         if block.is_shell:
             for words in read_commands(block):
                 if reason_not_to_run(words) is None:
-                    run_command(words, session)
+                    run_command(words, page, session, monkeypatch)
         elif block.language == 'python' and test_of_python_block(block) is None:
-            exec(compile(block.text, block.place, 'exec'), namespace)
+            run_python_block(block, namespace, session)
+
+
+def run_python_block(block, namespace, session):
+    """Execute a block; checkpoints and exported files that it names are made first."""
+    if 'openvino' in block.text:
+        pytest.importorskip('openvino', reason='openvino is not installed')
+    for name in re.findall(r"'([^'\n]+\.(?:pth|onnx))'", block.text):
+        if name.endswith('.onnx'):
+            session.onnx(name)
+        elif not Path(name).is_file():
+            Path(name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(session.checkpoint('depthformer_tiny_rooms'), name)
+    text = block.text.replace("device='cuda'", "device='cpu'")
+    exec(compile(text, block.place, 'exec'), namespace)

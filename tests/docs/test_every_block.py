@@ -37,7 +37,7 @@ NOT_RUN = {
     r'python tools/analysis_tools/compare_configs.py': 'trains for minutes; tests/tools/test_compare_configs.py',
     r'python tools/analysis_tools/compare_tuning.py': 'trains for minutes; tests/tools/test_compare_tuning.py',
     r'python tools/analysis_tools/replay_step.py': 'needs a dump; tests/engine/test_finite_watch.py writes one',
-    r'python tools/infer.py 0 ': 'needs a camera; tests/apis/test_video_frames.py has a made-up one',
+    r'python tools/infer.py 0 ': 'needs a camera; tests/apis/test_video.py makes one up',
     r'python tools/dataset_converters/prepare.py NAME': 'fetches gigabytes; tests/data_tools/prepare/test_preparers.py',
     r'python tools/misc/kitti_submission.py': '500 predictions; tests/evaluation/test_kitti_submission.py',
     r'python tools/test.py CONFIG CHECKPOINT --data configs/_base_/datasets/kitti_benchmark_test.py': '500 images',
@@ -50,8 +50,13 @@ NOT_RUN = {
     r'python tools/train.py configs/synthetic/dinov3_dpt_micro_rooms_distilled.py': 'needs a teacher trained for '
     'minutes; tests/engine/test_distillation.py',
     r'python tools/train.py projects/EPCDepth/configs/stereo_folder/': 'tests/projects/EPCDepth/test_training.py',
-    r'depth sweep .*(--list|--slurm|--collect)': 'tests/apis/test_sweep.py',
-    r'depth sweep CONFIG --grid KEY=A,B KEY2=C,D': 'a synopsis; the next command of the page runs',
+    r'depth train --data |depth test work_dirs/my_rooms|depth infer my_rooms': 'tests/docs/test_your_data.py',
+    r'depth calibrate ': 'a model that was not trained is refused; tests/test_calibration.py',
+    r'python tools/analysis_tools/check_dataset.py configs/densedepth/': 'needs KITTI; tests/data_tools/doctor',
+    r'python tools/analysis_tools/browse_dataset.py configs/densedepth/': 'needs KITTI; tests/apis/test_browse.py',
+    r'python tools/dataset_converters/pack.py': 'needs KITTI; tests/datasets/test_packs.py',
+    r'python tools/train.py \S+ --cfg-options train_dataloader.dataset.pack': 'tests/datasets/test_packs.py',
+    r'depth sweep ': 'trains in processes of its own; tests/apis/test_sweep.py',
 }
 # Python blocks that other tests run: page, pattern of the first line, test.
 PYTHON_ELSEWHERE = [
@@ -63,6 +68,7 @@ PYTHON_ELSEWHERE = [
     ('docs/finetune.md', r'# file: ', 'tests/docs/test_finetune.py'),
     ('docs/dataset_prepare.md', r'from pathlib import Path', 'tests/docs/test_dataset_prepare.py'),
     ('docs/hub.md', r'from depth.apis import push_to_hub', 'tests/apis/test_hub.py'),
+    ('docs/hub.md', r'model = from_pretrained', 'tests/apis/test_published_files.py'),
 ]
 # Indented blocks without commands: page, beginning of the first line.
 NOT_COMMANDS = [

@@ -34,8 +34,6 @@ class BaseDepthHead(BaseModule, metaclass=ABCMeta):
     # Further predictions, without the ``pred_`` of the sample's field: normals, confidence, mask,
     # points or intrinsics.
     map_names: tuple[str, ...] = ()
-    # Scene categories that a head tells apart, in the order of their numbers.
-    scene_classes: tuple[str, ...] = ()
 
     def __init__(
         self,
