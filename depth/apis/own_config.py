@@ -35,6 +35,7 @@ READING = frozenset(
     'LoadImage LoadDepth LoadVelodyneDepth LoadNYUH5 LoadNormals NYUCrop KBCrop'.split()
 )
 RESIZING = frozenset('Resize ResizeShortSide ResizeThenSnap RandomScale FitToCanvas'.split())
+LARGEST_CROP = (416, 544)  # height, width, for methods that train on whole images of their own size
 CROP_STEPS = (32, 14)  # pixels: the sides of crops are whole strides, or patches of DINOv2
 PASSES, LEAST_ITERS, MOST_ITERS = 60, 600, 10000
 VALIDATIONS = 10
@@ -365,9 +366,12 @@ class FolderOptions:
         if 'RandomCrop' in names:
             crop = pipeline[names.index('RandomCrop')]
             crop['crop_size'] = self._crop_size(crop['crop_size'])
-        elif not self.plan.has_one_size or self.dataset.get('image_size'):
-            limit = self.dataset.get('image_size') or self.plan.image_size
-            size = self._crop_size(self.plan.image_size, step=crop_step(limit))
+        elif self.dataset.get('image_size'):
+            # A method for small rendered images; its own size only tells the step.
+            size = self._crop_size(LARGEST_CROP, step=crop_step(self.dataset.image_size))
+            pipeline.insert(names.index('PackDepthInputs'), dict(type='RandomCrop', crop_size=size))
+        elif not self.plan.has_one_size:
+            size = self._crop_size(self.plan.image_size, step=1)
             pipeline.insert(names.index('PackDepthInputs'), dict(type='RandomCrop', crop_size=size))
         return pipeline
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from depth.data_tools.own_data import examine_folder
-from depth.engine.config import load_config
+from depth.engine.config import find_config, load_config
 
 from .inferencer import DepthInferencer
 from .launch import test, train
@@ -50,6 +50,8 @@ def train_on_folder(
     """
     if start is not None and not Path(start).is_file():
         raise FileNotFoundError(f'--from {start}: there is no such file')
+    if model is not None:
+        find_config(model)  # a wrong name is answered before files are read
     plan = examine_folder(folder, max_depth, depth_scale)
     for note in plan.notes:
         report(f'- {note}')
@@ -68,8 +70,8 @@ def train_on_folder(
         return runner.exit_code
     checkpoint = find_checkpoint(work_dir)
     is_shared = plan.stems['test'] == plan.stems['val']
-    remark = 'the images that also chose it' if is_shared else 'images of their own'
-    report(f'test of {checkpoint} on {len(plan.stems["test"])} {remark}:')
+    remark = ', which also chose it' if is_shared else ''
+    report(f'test of {checkpoint} on {len(plan.stems["test"])} images{remark}:')
     test(load_config(config, cfg_options), checkpoint, work_dir=work_dir / 'test')
     folder_of_images = plan.roots['test'] / plan.image_folder
     files = [folder_of_images / stem for stem in plan.stems['test'][:PICTURES]]

@@ -309,7 +309,8 @@ def guess_scale(pairs: list, max_depth: float | None, notes: list[str]) -> float
     if all(read_stored(path).dtype.kind == 'f' for path in depths):
         notes.append('depth in files of floating point numbers, taken as metres')
         return 1.0
-    far = far_value(depths, 1.0)
+    tops = far_values(depths, 1.0)
+    far, farthest = max(tops.values()), max(tops, key=tops.get)
     if max_depth is not None:
         fitting = [
             scale for scale in (1000.0, 256.0) if 0.4 * max_depth <= far / scale <= 1.1 * max_depth
@@ -321,7 +322,8 @@ def guess_scale(pairs: list, max_depth: float | None, notes: list[str]) -> float
             return fitting[0]
     if far <= 300 or far > MM_LIMIT:
         raise ValueError(
-            f'the depth maps hold integers of up to {far:.0f}; as millimetres that is {far / 1000:.3g} m, as '
+            f'the depth maps hold integers of up to {far:.0f} ({farthest}; the median of all files is '
+            f'{np.median(list(tops.values())):.0f}); as millimetres that is {far / 1000:.3g} m, as '
             f'KITTI stores them {far / 256:.3g} m. Say which with --depth-scale (1000 or 256 stored integers a '
             'metre)'
         )
@@ -334,7 +336,7 @@ def guess_scale(pairs: list, max_depth: float | None, notes: list[str]) -> float
 
 def guess_range(pairs: list, scale: float, notes: list[str]) -> float:
     """Return the far end of the depth range: the next round number above nearly all values."""
-    far = far_value([depth for _, depth in pairs], scale)
+    far = max(far_values([depth for _, depth in pairs], scale).values())
     for limit in RANGES:
         if far <= limit:
             notes.append(f'the farthest ground truth is {far:.3g} m, so depth ranges to {limit} m')
@@ -344,13 +346,13 @@ def guess_range(pairs: list, scale: float, notes: list[str]) -> float:
     )
 
 
-def far_value(depths: list[Path], scale: float) -> float:
-    """Return the 99.9th percentile of the measured values over the maps, in metres with this scale."""
-    tops = []
+def far_values(depths: list[Path], scale: float) -> dict[Path, float]:
+    """Return the 99.9th percentile of the measured values of each map that has any, in metres with this scale."""
+    tops = {}
     for path in depths:
         depth = stored_to_metres(read_stored(path), scale, path)
         if (depth > 0).any():
-            tops.append(np.percentile(depth[depth > 0], 99.9))
+            tops[path] = float(np.percentile(depth[depth > 0], 99.9))
     if not tops:
         raise ValueError(f'none of the {len(depths)} depth maps that were read has a value above 0')
-    return float(max(tops))
+    return tops
