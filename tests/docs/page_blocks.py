@@ -18,7 +18,7 @@ from depth.cli.common import parse_cfg_options
 from depth.cli.main import COMMANDS, import_command
 from depth.engine.config import find_config, load_config
 from depth.engine.config_check import check_config
-from depth.shipped_configs import find_paths
+from depth.shipped_configs import config_paths
 from tests.shared import REPO
 
 PAGES = [REPO / 'README.md', REPO / 'CONTRIBUTING.md', *sorted((REPO / 'docs').glob('*.md'))]
@@ -335,5 +335,5 @@ def expand_braces(word: str) -> list[str]:
 
 
 def is_config_name(word: str) -> bool:
-    """Return whether a word names a shipped config, by name or path."""
-    return bool(find_paths(Path(word).stem)) and Path(word).suffix in ('', '.py')
+    """Return whether a word names a shipped config, by name or path; data sets are none."""
+    return Path(word).stem in config_paths() and Path(word).suffix in ('', '.py')

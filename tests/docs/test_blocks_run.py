@@ -82,6 +82,8 @@ PREPARED = {
     ],
     'docs/report.md': [
         'depth test CONFIG CHECKPOINT --work-dir work_dirs/rooms',
+        'depth test CONFIG CHECKPOINT --work-dir work_dirs/a',
+        'depth test CONFIG CHECKPOINT --work-dir work_dirs/b',
         'depth train CONFIG --work-dir work_dirs/a',
         'depth train CONFIG --work-dir work_dirs/b',
         'depth test CONFIG CHECKPOINT --work-dir work_dirs/b/test --out work_dirs/b/predictions --cfg-options '
@@ -196,7 +198,7 @@ class Session:
 def command_of(words):
     """Return the subcommand and the arguments of a command line of a page, and the path of a script without one."""
     if words[0] == 'depth':
-        return words[1], words[2:], None
+        return PLACEHOLDERS.get(words[1], words[1]), words[2:], None
     path = REPO / words[1]
     source = path.read_text(encoding='utf-8')
     match = re.search(r'^from depth\.cli\.(\w+) import main$', source, re.MULTILINE)
@@ -237,11 +239,13 @@ def substituted(name, arguments, default, session):
         elif word in named or word == 'CONFIG':
             word = config
         elif '/_base_/' in word:
-            word = 'synthetic_rooms'
+            word = 'synthetic_rooms' if previous == '--data' else config
         elif word.endswith('.onnx') and previous != '--out':
             session.onnx(word)
         elif CHECKPOINT.match(word) and previous != '--out' and not (name == 'publish' and argv):
             word = session.checkpoint(config)
+        if '--intrinsics' in argv[-4:]:
+            word = '60'  # pixels, of a camera that fits the small images
         argv.append(PLACEHOLDERS.get(word, word))
     is_same = bool(named) and Path(named[0]).stem == config
     return config, argv + EXTRA.get(name, []), own_options[1:] if is_same or not named else []
