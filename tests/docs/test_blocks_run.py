@@ -90,6 +90,8 @@ PREPARED = {
         'test_evaluator.distance_bins=[0,2,4,8]',
     ],
 }
+# Folders that each block of a page starts without: its blocks are alternatives.
+FRESH = {'docs/finetune.md': ['data/rooms', 'data/rooms_labels']}
 # Names that the Python blocks of a page take for granted.
 GIVEN = {
     'docs/export.md': dict(image=np.zeros((1, 3, *SIZE), np.float32)),
@@ -286,6 +288,8 @@ def test_the_blocks_of_a_page_run(page, workspace, session, monkeypatch):
     namespace = dict(GIVEN.get(page.relative_to(REPO).as_posix(), {}))
     for block in read_blocks(page):
         if block.is_shell:
+            for folder in FRESH.get(block.page, ()):
+                shutil.rmtree(folder, ignore_errors=True)
             for words in read_commands(block):
                 if reason_not_to_run(words) is None:
                     run_command(words, page, session, monkeypatch)
