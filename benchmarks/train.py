@@ -2,11 +2,13 @@
 
 import itertools
 import multiprocessing
+import shutil
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.util import Finalize
 
 import torch
 from mmengine.config import Config
@@ -59,6 +61,9 @@ def build_with_runner(spec: Spec, setting: Setting) -> tuple[Case, Runner]:
     batch_size = spec.batch_size or cfg.train_dataloader.get('batch_size', 1)
     prepare(cfg, spec.shape or image_size(cfg, 'train_dataloader'), batch_size)
     cfg.work_dir = tempfile.mkdtemp(prefix='benchmark_')
+    # When the process ends, because a runner writes its log until then. Functions registered with
+    # atexit are not called in processes of multiprocessing.
+    Finalize(None, shutil.rmtree, args=(cfg.work_dir, True), exitpriority=0)
     # Runners of one process with equal names would share their message hub and logger.
     cfg.experiment_name = f'benchmark_{next(_numbers)}'
     runner = build_runner(cfg)

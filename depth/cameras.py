@@ -29,7 +29,8 @@ def pinhole_matrix(fx: object, fy: object, cx: object, cy: object, where: str) -
     values = {}
     for name, value in dict(fx=fx, fy=fy, cx=cx, cy=cy).items():
         try:
-            values[name] = float(value)
+            # A bool is a number in Python.
+            values[name] = math.nan if isinstance(value, bool) else float(value)
         except (TypeError, ValueError):
             values[name] = math.nan
         if not math.isfinite(values[name]):

@@ -12,7 +12,11 @@ launch() {
         fi
     fi
     export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+    # yapf (mmengine imports it) writes a cache at its first import after an installation, and not atomically:
+    # processes that start at the same moment would read half a file.
+    python -c 'import yapf'
+    # The processes write to this terminal; without --log-dir torchrun leaves an empty folder in /tmp.
     exec python -m torch.distributed.run \
         --nnodes="$nnodes" --node_rank="${NODE_RANK:-0}" --master_addr="${MASTER_ADDR:-127.0.0.1}" \
-        --master_port="$port" --nproc_per_node="$processes" "$@"
+        --master_port="$port" --nproc_per_node="$processes" --log-dir=/dev/null "$@"
 }

@@ -1,6 +1,7 @@
 """Camera of each input image of inference."""
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -103,7 +104,7 @@ class ImageCameras:
             return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
         camera = self._camera_from_file(path) if path else None
         if camera is not None:
-            file = self._file_of_folder[Path(path).resolve().parent]
+            file = self._file_of_folder[_real_folder(path)]
             return check_camera(camera, str(file), size)
         if self.default is not None or path is None:
             return self.default
@@ -114,7 +115,7 @@ class ImageCameras:
 
         A folder data set keeps images in ``ROOT/images/`` and the file in ``ROOT``.
         """
-        folder = Path(path).resolve().parent
+        folder = _real_folder(path)
         if folder not in self._file_of_folder:
             self._file_of_folder[folder] = None
             # Three levels: `images/sub/N.png` of a folder data set is below its root by two.
@@ -134,3 +135,8 @@ class ImageCameras:
                 self.notes.append(f'not used as cameras: {error}')
         cameras = self._cameras_of_file[file]
         return cameras.get(Path(path).stem, cameras.get(''))
+
+
+def _real_folder(path: str) -> Path:
+    """Return the folder of a file without symbolic links; also of a link that leads to itself."""
+    return Path(os.path.realpath(path)).parent

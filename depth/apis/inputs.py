@@ -245,7 +245,8 @@ class _Search:
             raise ValueError(f'{item} names no image ({", ".join(IMAGE_SUFFIXES)})')
         searched = None if base is None else base.resolve()
         for file in files:
-            output_folder = self._output_folder_of(Path(file).resolve(), searched)
+            # Unlike Path.resolve(), this accepts a link that leads to itself; reading it fails later.
+            output_folder = self._output_folder_of(Path(os.path.realpath(file)), searched)
             if output_folder is not None:
                 self.num_skipped[output_folder] += 1
                 continue

@@ -132,6 +132,10 @@ class PredictionFiles:
         names = []
         for paths in images:
             name = self._find_name(paths)
+            if name is not None and owners.get(name) == paths[0]:
+                raise ValueError(
+                    f'the data set lists {paths[0]} twice, which would count twice; list it once'
+                )
             if name is not None and name in owners:
                 raise ValueError(
                     f'{self.path}: prediction {name!r} would belong to both {owners[name]} and '

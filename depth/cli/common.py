@@ -75,6 +75,17 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
         return f'{text} (default: {" ".join(map(str, values))})'
 
 
+class CommandParser(argparse.ArgumentParser):
+    """Parser to which a word such as ``-1e9`` or ``-inf`` is a value and not an option."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # argparse knows -1 and -1.5 only, and reports that the option before has no value.
+        self._negative_number_matcher = re.compile(
+            r'-((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?|nan)$', re.IGNORECASE
+        )
+
+
 def command_parser(examples: Sequence[str], **options: Any) -> argparse.ArgumentParser:
     """Return a parser whose help ends with examples.
 
@@ -85,9 +96,7 @@ def command_parser(examples: Sequence[str], **options: Any) -> argparse.Argument
     lines = ['examples:']
     for example in examples:
         lines.append(f'  {example}')
-    return argparse.ArgumentParser(
-        formatter_class=HelpFormatter, epilog='\n'.join(lines), **options
-    )
+    return CommandParser(formatter_class=HelpFormatter, epilog='\n'.join(lines), **options)
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:

@@ -40,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     folder = parser.add_argument_group('only with --layout folder')
     folder.add_argument(
-        '--world', choices=['rooms', 'streets'], help='which world, rooms by default'
+        '--world', choices=['rooms', 'streets', 'desks'], help='which world, rooms by default'
     )
     folder.add_argument(
         '--split', choices=['train', 'val', 'test'], help='this one alone, right below --out'

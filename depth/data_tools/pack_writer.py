@@ -5,6 +5,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -36,6 +37,7 @@ OWN_KEYS = ('listed_in', 'dataset', 'min_depth', 'max_depth', 'depth_scale')
 # Keys that do not apply to a pack: readers of the original files, and the position in the list.
 READ_KEYS = ('img_reader', 'depth_reader', 'sample_idx')
 OWN_UNIT = 'depth_reader_of_files'  # name of the reader that knew the unit, where the files had one
+_OWN_FILE = re.compile(r'shard-\d+\.bin|index\.json|\.index\.json\.\d+\.tmp')
 _dataset: BaseDepthDataset | None = None  # of a worker process
 
 
@@ -62,7 +64,7 @@ def write_pack(
         The index.
 
     Raises:
-        FileExistsError: If the folder exists.
+        FileExistsError: If the folder exists, or ``<folder>.part`` with files of somebody else.
         OSError: If a file cannot be written; the message names it and the free space, and nothing
             stays behind.
         ValueError: If a sample cannot be read, a record is not what was read, or the data set is a
@@ -78,13 +80,32 @@ def write_pack(
         raise FileExistsError(f'{folder} exists already; remove it or name another')
     # The folder gets its name in one step, so that a pack that can be seen is complete.
     unfinished = folder.with_name(f'{folder.name}.part')
-    shutil.rmtree(unfinished, ignore_errors=True)  # of a killed process
+    _remove_unfinished(unfinished)
     try:
         index = _write_files(dataset, unfinished, shard_size, workers, progress)
         unfinished.rename(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return index
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Remove what a killed process has left of a pack.
+
+    Raises:
+        FileExistsError: If there is anything else under this name.
+    """
+    if not os.path.lexists(folder):
+        return
+    others = [folder]
+    if folder.is_dir() and not folder.is_symlink():
+        others = [path for path in folder.iterdir() if not _OWN_FILE.fullmatch(path.name)]
+    if others:
+        raise FileExistsError(
+            f'{others[0]} is no file of a pack, so the folder {folder}, in which the pack would be '
+            'written, cannot be removed; move it away or name another pack'
+        )
+    shutil.rmtree(folder)
 
 
 def _write_files(

@@ -128,18 +128,23 @@ def read_cameras(path: Path) -> dict[str, list[list[float]]]:
         content = json.loads(path.read_text(encoding='utf-8'))
     except ValueError as error:
         raise ValueError(f'{path} cannot be read as JSON: {error}') from error
-    try:
-        entries = {'': content} if 'fx' in content else content
-        numbers = {}
-        for stem, entry in entries.items():
-            numbers[stem] = (entry['fx'], entry['fy'], entry['cx'], entry['cy'])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise OtherCamerasError(
-            f'{path} should hold {{"fx", "fy", "cx", "cy"}} in pixels, for all images or one entry '
-            f'a stem; it does not: {type(error).__name__}: {error}'
-        ) from error
+    expected = f'{path} should hold {{"fx", "fy", "cx", "cy"}} in pixels, for all images or one entry a stem'
+    if not isinstance(content, dict):
+        raise OtherCamerasError(f'{expected}; it holds a {type(content).__name__}')
+    entries = {'': content} if 'fx' in content else content
+    numbers = {}
+    for stem, entry in entries.items():
+        lacking = [name for name in ('fx', 'fy', 'cx', 'cy') if name not in _as_dict(entry)]
+        if lacking:
+            where = f'the entry {stem!r}' if stem else 'it'
+            raise OtherCamerasError(f'{expected}; {where} has no {", ".join(lacking)}')
+        numbers[stem] = (entry['fx'], entry['fy'], entry['cx'], entry['cy'])
     matrices = {}
     for stem, (fx, fy, cx, cy) in numbers.items():
         source = f'{path}, entry {stem!r}' if stem else str(path)
         matrices[stem] = pinhole_matrix(fx, fy, cx, cy, source).tolist()
     return matrices
+
+
+def _as_dict(value: object) -> dict:
+    return value if isinstance(value, dict) else {}

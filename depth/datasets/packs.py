@@ -153,11 +153,16 @@ def read_index(pack: str | Path) -> dict:
         index = json.loads(path.read_text(encoding='utf-8'))
     except json.JSONDecodeError as error:
         raise ValueError(f'{path} is no JSON: {error}') from error
+    if not isinstance(index, dict):
+        raise ValueError(f'{path} is damaged: it holds a {type(index).__name__}; copy it again')
     if index.get('format') != FORMAT:
         raise ValueError(
             f'{path} has format {index.get("format")}, this version reads {FORMAT}; pack the data '
             'again'
         )
+    problem = _index_problem(index)
+    if problem:
+        raise ValueError(f'{path} is damaged: {problem}; copy it or pack the data again')
     for shard in index['shards']:
         file = Path(pack, shard['name'])
         if not file.is_file():
@@ -168,6 +173,58 @@ def read_index(pack: str | Path) -> dict:
                 'again'
             )
     return index
+
+
+def _index_problem(index: dict) -> str | None:
+    """Return what is wrong with the content of an index, None if nothing is."""
+    for key, kind in (('dataset', str), ('list', dict), ('samples', list), ('shards', list)):
+        if not isinstance(index.get(key), kind):
+            return f'{key} is no {kind.__name__}'
+    for key, kind in (('ann_file', str), ('sha256', str), ('options', dict)):
+        if not isinstance(index['list'].get(key), kind):
+            return f'list.{key} is no {kind.__name__}'
+    sizes = []
+    for number, shard in enumerate(index['shards']):
+        # Any other name could lead out of the folder.
+        if not isinstance(shard, dict) or shard.get('name') != shard_name(number):
+            return f'shard {number} is not called {shard_name(number)}'
+        if not isinstance(shard.get('size'), int) or not isinstance(shard.get('sha256'), str):
+            return f'shard {number} has no size or sha256'
+        sizes.append(shard['size'])
+    if not index['samples']:
+        return 'it has no samples'
+    for number, sample in enumerate(index['samples']):
+        problem = _sample_problem(sample, sizes)
+        if problem:
+            return f'{problem} of sample {number}'
+    return None
+
+
+def _sample_problem(sample: object, sizes: list[int]) -> str | None:
+    """Return what is wrong with an entry of an index, None if nothing is.
+
+    Args:
+        sample: The entry.
+        sizes: Bytes of each shard.
+    """
+    if not isinstance(sample, dict) or not isinstance(sample.get('img_path'), str):
+        return 'there is no img_path'
+    scale = sample.get('depth_scale', 1)
+    if isinstance(scale, bool) or not isinstance(scale, int | float) or not scale > 0:
+        return f'depth_scale is {scale!r}, no number above 0,'
+    records = dict(packed_image=(FILE, IMAGE))
+    if sample.get('depth_path'):
+        records['packed_depth'] = (ARRAY,)
+    for key, codecs in records.items():
+        try:
+            record = Record(*sample[key])
+            end = record.offset + record.size
+            is_inside = record.offset >= 0 < record.size and end <= sizes[record.shard]
+        except (KeyError, TypeError, IndexError):
+            return f'there is no {key}'
+        if not is_inside or record.shard < 0 or record.codec not in codecs:
+            return f'{key} is {list(record)}, which lies in no shard or has another codec,'
+    return None
 
 
 def packed_samples(dataset: 'BaseDepthDataset') -> list[tuple[dict, str]]:
@@ -252,13 +309,14 @@ def _listed_positions(dataset: 'BaseDepthDataset', samples: list[dict]) -> list[
             f'{dataset.pack} was made from another list than {dataset.ann_file}, which cannot be '
             f'read without the files that it names: {error}; pack that list'
         ) from error
+    if not listed:
+        raise ValueError(f'{dataset.ann_file} lists no image with ground truth')
     lacking = [identity for identity in listed if identity not in positions]
-    if lacking or not listed:
-        first = f', the first: {lacking[0][0]}' if lacking else ''
+    if lacking:
         raise ValueError(
             f'{dataset.pack} lacks {len(lacking)} of the {len(listed)} images of '
-            f'{dataset.ann_file}{first}; it was made from another list: pack this one, or leave '
-            'pack out'
+            f'{dataset.ann_file}, the first: {lacking[0][0]}; it was made from another list: pack '
+            'this one, or leave pack out'
         )
     return [positions[identity] for identity in listed]
 

@@ -1,6 +1,7 @@
 """Images with the labels that a teacher predicted for them, see ``tools/pseudo_label.py``."""
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from .transforms.loading import read_depth, read_stored
 
 MANIFEST = 'pseudo_labels.json'
 FORMAT = 'depth pseudo labels 1'
+KEYS = ('images', 'image_root', 'label_type', 'depth_scale', 'min_depth', 'max_depth', 'confidence')
 CONFIDENCE_SCALE = 255  # stored integers of confidence 1
 
 
@@ -34,6 +36,16 @@ def read_manifest(folder: str | Path) -> dict:
         raise ValueError(f'{path} cannot be read as JSON: {error}') from error
     if not isinstance(content, dict) or content.get('format') != FORMAT:
         raise ValueError(f'{path} is no manifest of pseudo-labels (its format is not {FORMAT!r})')
+    lacking = [key for key in KEYS if key not in content]
+    if lacking:
+        raise ValueError(f'{path} has no {", ".join(lacking)}; label the images anew')
+    scale = content['depth_scale']
+    is_number = isinstance(scale, int | float) and not isinstance(scale, bool)
+    if not is_number or not 0 < scale < math.inf:
+        raise ValueError(
+            f'{path}: depth_scale is a number above 0, the stored integers per unit, got '
+            f'{json.dumps(scale)}'
+        )
     return content
 
 

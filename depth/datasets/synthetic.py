@@ -9,10 +9,7 @@ from torch.utils.data import Dataset
 from depth.registry import DATASETS
 
 from .base import build_pipeline, sample_generator
-from .scenes import render_scene
-
-DEPTH_RANGES = {'rooms': (1e-3, 10.0), 'streets': (1e-3, 80.0)}  # metres
-SCENES = {'rooms': 'room', 'streets': 'outdoor_scene'}  # categories, for methods that learn them
+from .scenes import WORLDS, render_scene
 
 
 @DATASETS.register_module()
@@ -20,7 +17,7 @@ class SyntheticDataset(Dataset):
     """Scenes rendered on demand; scene i depends on (world, split, seed, i) alone.
 
     Args:
-        world: ``rooms`` (0.5 to 10 m) or ``streets`` (1 to 80 m).
+        world: ``rooms`` (0.5 to 10 m), ``streets`` (1 to 80 m) or ``desks`` (0.15 to 3 m).
         num_scenes: How many scenes the data set has.
         seed: Another seed gives other scenes.
         split: ``train``, ``val`` or ``test``; no scene is in two of them, whatever the seeds.
@@ -56,13 +53,13 @@ class SyntheticDataset(Dataset):
         max_depth: float | None = None,
         test_mode: bool = False,
     ) -> None:
-        if world not in DEPTH_RANGES:
+        if world not in WORLDS:
             raise ValueError(
-                f'SyntheticDataset: unknown world {world!r}, there are {", ".join(DEPTH_RANGES)}'
+                f'SyntheticDataset: unknown world {world!r}, there are {", ".join(WORLDS)}'
             )
         if num_scenes < 1:
             raise ValueError(f'SyntheticDataset: num_scenes must be at least 1, got {num_scenes}')
-        near, far = DEPTH_RANGES[world]
+        near, far = WORLDS[world].depth_range
         self.num_scenes = num_scenes
         self.options = dict(
             world=world,
@@ -99,7 +96,7 @@ class SyntheticDataset(Dataset):
             depth_path=None,
             depth_scale=1.0,
             dataset=self.metainfo['dataset_name'],
-            scene=SCENES[self.options['world']],
+            scene=WORLDS[self.options['world']].category,
             min_depth=self.min_depth,
             max_depth=self.max_depth,
             img_shape=shape,

@@ -315,16 +315,35 @@ def _check_all_or_none(cfg: Config, split: str) -> None:
 
 
 def _check_best(cfg: Config) -> None:
-    """Check that ``save_best`` of the checkpoint hook is a metric and ``rule`` its direction."""
+    """Check that ``save_best`` of the checkpoint hook names metrics and ``rule`` their directions."""
     hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
     best, rule = hook.get('save_best'), hook.get('rule')
     if best is None:
         return
     hook_key = 'default_hooks.checkpoint'
-    if rule not in (None, 'less', 'greater'):
+    names = best if isinstance(best, list | tuple) else [best]
+    rules = rule if isinstance(rule, list | tuple) else [rule] * len(names)
+    if not names or not all(isinstance(name, str) for name in names):
         raise ConfigError(
-            f"{hook_key}.rule is {rule!r}; it is 'less' or 'greater': which value of the metric is better"
+            f'{hook_key}.save_best is {best!r}; it is the name of a metric, or a list of names'
         )
+    if len(names) > 1 and ('auto' in names or len(set(names)) < len(names)):
+        raise ConfigError(f'{hook_key}.save_best is {best!r}; a list names each metric once')
+    if len(rules) != len(names):
+        raise ConfigError(
+            f'{hook_key}.rule is {rule!r}; it is one for all, or one for each of the {len(names)} '
+            'metrics of save_best'
+        )
+    for name, own_rule in zip(names, rules, strict=True):
+        if own_rule not in (None, 'less', 'greater'):
+            raise ConfigError(
+                f"{hook_key}.rule is {rule!r}; it is 'less' or 'greater': which value of the metric is better"
+            )
+        _check_best_metric(cfg, name, own_rule, hook_key)
+
+
+def _check_best_metric(cfg: Config, best: str, rule: str | None, hook_key: str) -> None:
+    """Check that the evaluator measures a metric by which the best checkpoint is chosen."""
     if cfg.get('val_evaluator') is None:
         return
     directions = evaluator_directions(cfg, 'val_evaluator')

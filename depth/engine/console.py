@@ -47,6 +47,9 @@ def set_console(logger: logging.Logger) -> None:
         # Names of functions that torch and mmengine have not changed yet: a user can do nothing about them.
         for category in (DeprecationWarning, FutureWarning, PendingDeprecationWarning):
             warnings.filterwarnings('ignore', category=category)
+        # Said at the first iterations of every training that accumulates gradients: schedules count
+        # iterations, of which several make one step of the optimizer.
+        warnings.filterwarnings('ignore', message='Detected call of `scheduler.step')
     for handler in console_handlers(logger):
         if any(isinstance(item, ConsoleFilter) for item in handler.filters):
             continue

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import multiprocessing.util
 import os
 import socket
 from collections.abc import Callable
@@ -365,6 +366,11 @@ class DepthRunner(Runner):
             loader.worker_init_fn = functools.partial(
                 prepare_runner_worker, then=loader.worker_init_fn
             )
+            if loader.num_workers > 0:
+                # The folder of the sockets through which batches come, removed when this process
+                # ends. Loader processes without one make their own, and are terminated before they
+                # could remove it.
+                multiprocessing.util.get_temp_dir()
         return loader
 
     def build_param_scheduler(self, scheduler: dict | list) -> list:

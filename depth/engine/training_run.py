@@ -19,6 +19,8 @@ from .checkpoint import load_checkpoint_file
 
 RUN_FILE = 'run.json'
 _CHECKPOINT = re.compile(r'(iter|epoch)_(\d+)\.pth|best_.+\.pth')
+# What `new_run_id` makes, and no more than one part of a path.
+_RUN_ID = re.compile(r'[\w-]+')
 
 
 @dataclass
@@ -64,9 +66,10 @@ class TrainingRun:
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, KeyError, UnicodeDecodeError) as error:
-            raise ValueError(
-                f'{path} is damaged ({error}); delete it, the identity is then read from the checkpoints'
-            ) from error
+            raise ValueError(_damaged(path, error)) from error
+        problem = _find_problem(fields)
+        if problem:
+            raise ValueError(_damaged(path, problem))
         return cls(work_dir=Path(work_dir), **fields)
 
     def write(self) -> None:
@@ -111,20 +114,57 @@ class TrainingRun:
 _FIELDS = ('id', 'config', 'sections', 'host', 'starts', 'checkpoints', 'adopted', 'continued_from')
 
 
+def _damaged(path: Path, problem: object) -> str:
+    return (
+        f'{path} is damaged ({problem}); delete it, the identity is then read from the checkpoints'
+    )
+
+
+def _find_problem(fields: dict[str, Any]) -> str | None:
+    """Return what is wrong with the entries of a record, None if nothing is.
+
+    Files of these names are moved and removed, so a path in place of a name would reach out of the
+    work dir.
+    """
+    if not _is_run_id(fields['id']):
+        return f'id is {fields["id"]!r}'
+    if fields['config'] != '' and not _is_name(fields['config']):
+        return f'config is {fields["config"]!r}, not the name of a file in the work dir'
+    for key in ('starts', 'checkpoints', 'adopted'):
+        if not isinstance(fields[key], list):
+            return f'{key} is no list'
+        for name in fields[key]:
+            if not _is_name(name):
+                return f'{key} names {name!r}, which does not lie in the work dir'
+    for key, kind in (('sections', dict), ('host', str), ('continued_from', str | None)):
+        if not isinstance(fields[key], kind):
+            return f'{key} is {fields[key]!r}'
+    return None
+
+
+def _is_name(name: object) -> bool:
+    """Return whether a value names a file or folder directly in the work dir."""
+    return isinstance(name, str) and name not in ('', '.', '..') and Path(name).name == name
+
+
+def _is_run_id(value: object) -> bool:
+    return isinstance(value, str) and _RUN_ID.fullmatch(value) is not None
+
+
 def checkpoint_files(work_dir: str | Path) -> list[Path]:
     """Return the checkpoints in a work dir, by their names."""
     return sorted(path for path in Path(work_dir).glob('*.pth') if _CHECKPOINT.fullmatch(path.name))
 
 
 def read_run_id(path: Path) -> str | None:
-    """Return the id of the run that wrote a checkpoint; None if the file has none.
+    """Return the id of the run that wrote a checkpoint; None if the file has none that can be one.
 
     Raises:
         ValueError: If the file is damaged.
     """
     meta = read_unloaded(path).get('meta')
     run_id = meta.get('run_id') if isinstance(meta, dict) else None
-    return run_id if isinstance(run_id, str) else None
+    return run_id if _is_run_id(run_id) else None
 
 
 def read_unloaded(path: Path) -> dict:

@@ -103,7 +103,11 @@ def remove_leftovers(run: TrainingRun) -> list[Path]:
         if name is not None and name[1] in own_names and path.is_file() and not path.is_symlink():
             leftovers.append(path)
     for name in run.starts:
-        for path in sorted((run.work_dir / name).glob('.*.tmp')):
+        folder = run.work_dir / name
+        # A link may lead to a folder of somebody else.
+        if folder.is_symlink():
+            continue
+        for path in sorted(folder.glob('.*.tmp')):
             if _TEMPORARY.fullmatch(path.name):
                 leftovers.append(path)
     for path in leftovers:

@@ -11,6 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from .prediction_types import get_prediction_type
+
 PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
 # What NumPy and zipfile raise for files that are cut off, damaged or of another kind.
 NUMPY_ERRORS = (
@@ -96,11 +98,18 @@ def unreadable(label: str, error: Exception) -> str:
 
 
 def read_side_car_type(side_car: Path) -> str | None:
-    """Return the ``prediction_type`` that the JSON beside a map states, None if it states none."""
+    """Return the ``prediction_type`` that the JSON beside a map states, None if it states none.
+
+    Raises:
+        ValueError: If there is no such type.
+    """
+    stated = _read_side_car(side_car).get('prediction_type')
+    if stated is None:
+        return None
     try:
-        return json.loads(side_car.read_text(encoding='utf-8')).get('prediction_type')
-    except (ValueError, AttributeError) as error:
-        raise ValueError(f'{side_car} should be {{"depth_scale": ...}}: {error}') from error
+        return get_prediction_type(stated).value
+    except ValueError as error:
+        raise ValueError(f'{side_car}: {error}') from error
 
 
 def read_side_car(side_car: Path) -> float:
@@ -109,10 +118,33 @@ def read_side_car(side_car: Path) -> float:
     Raises:
         ValueError: If there is none that is positive and finite.
     """
-    try:
-        scale = float(json.loads(side_car.read_text(encoding='utf-8'))['depth_scale'])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f'{side_car} should be {{"depth_scale": ...}}: {error}') from error
+    content = _read_side_car(side_car)
+    if 'depth_scale' not in content:
+        raise ValueError(f'{side_car} should be {{"depth_scale": ...}}: it has no depth_scale')
+    scale = content['depth_scale']
+    # A bool is an int in Python.
+    if isinstance(scale, bool) or not isinstance(scale, int | float):
+        raise ValueError(
+            f'{side_car}: depth_scale must be a number, the stored integers per metre, got '
+            f'{json.dumps(scale)}'
+        )
     if not 0 < scale < math.inf:
         raise ValueError(f'{side_car}: depth_scale must be above 0 and finite, got {scale}')
-    return scale
+    return float(scale)
+
+
+def _read_side_car(side_car: Path) -> dict:
+    """Return the content of the JSON beside a map.
+
+    Raises:
+        ValueError: If it is no JSON, or no object.
+    """
+    try:
+        content = json.loads(side_car.read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise ValueError(f'{side_car} should be {{"depth_scale": ...}}: {error}') from error
+    if not isinstance(content, dict):
+        raise ValueError(
+            f'{side_car} should be {{"depth_scale": ...}}: it holds a {type(content).__name__}'
+        )
+    return content

@@ -1,4 +1,5 @@
 import json
+import re
 
 import cv2
 import numpy as np
@@ -207,3 +208,33 @@ def test_a_scale_is_positive_and_finite(tmp_path, scale):
     (tmp_path / 'a.json').write_text(json.dumps(dict(depth_scale=scale)))
     with pytest.raises(ValueError, match=r'a\.json: depth_scale must be above 0 and finite'):
         PredictionFiles(tmp_path).read('a')
+
+
+@pytest.mark.parametrize(
+    ('content', 'words'),
+    [
+        ('{"depth_scale": "256"}', 'got "256"'),
+        ('{"depth_scale": true}', 'got true'),
+        ('{"depth_scale": [256]}', 'got [256]'),
+        ('{}', 'it has no depth_scale'),
+        ('[256]', 'it holds a list'),
+    ],
+)
+def test_a_scale_that_is_no_number_is_refused(tmp_path, content, words):
+    cv2.imwrite(str(tmp_path / 'a.png'), (MAP * 256).astype(np.uint16))
+    (tmp_path / 'a.json').write_text(content)
+    with pytest.raises(ValueError, match=rf'a\.json.*{re.escape(words)}'):
+        PredictionFiles(tmp_path).read('a')
+
+
+def test_an_image_that_is_listed_twice_is_named(tmp_path):
+    np.save(tmp_path / '1.npy', MAP)
+    with pytest.raises(ValueError, match=r'lists /data/a/1\.jpg twice'):
+        PredictionFiles(tmp_path).match(images('/data/a/1.jpg', '/data/a/1.jpg'))
+
+
+def test_a_side_car_with_an_unknown_type_is_named(tmp_path):
+    np.save(tmp_path / 'a.npy', MAP)
+    (tmp_path / 'a.json').write_text('{"prediction_type": "depthish"}')
+    with pytest.raises(ValueError, match=r"a\.json: unknown prediction type 'depthish'"):
+        PredictionFiles(tmp_path).stated_type()

@@ -2,6 +2,8 @@
 
 import json
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from benchmarks import (
     metrics,
     ops,
     parse_setting,
+    train,
 )
 from benchmarks.memory import process_peak
 from benchmarks.results import format_result
@@ -23,7 +26,7 @@ from benchmarks.timing import paired_ratio, summary
 from depth.engine.config import load_config
 from depth.ops import use_backend
 from tests.shared import REPO
-from tests.shared_process import run_python
+from tests.shared_process import SERVER, run_python
 
 TINY = str(REPO / 'configs/synthetic/depthformer_tiny_rooms.py')
 SPEC = Spec(config=TINY, shape=(32, 64), options={'train_dataloader.batch_size': 2})
@@ -192,3 +195,17 @@ def test_a_mode_that_needs_a_config_says_so():
     process = run_python(command, cwd=REPO, timeout=60)
     assert process.returncode == 2
     assert 'needs a config' in process.stderr
+
+
+def _build_training(folder):
+    tempfile.tempdir = folder
+    _, runner = train.build_with_runner(SPEC, Setting())
+    assert Path(runner.work_dir).parent == Path(folder)
+
+
+def test_the_folder_of_a_training_is_removed_with_its_process(tmp_path):
+    process = SERVER.Process(target=_build_training, args=(str(tmp_path),))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
+    assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,7 @@
 """Packs give exactly what the files gave, are smaller than promised, and never hide damage."""
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -183,6 +184,72 @@ def test_what_is_wrong_is_said(folder, tmp_path):
     (pack / 'index.json').write_text(json.dumps(index | dict(format=99)))
     with pytest.raises(ValueError, match='format 99'):
         FolderDepthDataset(str(folder), pack=str(pack))
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        (lambda index: index.pop('list'), 'list is no dict'),
+        (lambda index: index.pop('samples'), 'samples is no list'),
+        (lambda index: index['samples'].clear(), 'it has no samples'),
+        (lambda index: index['list'].pop('options'), 'list.options is no dict'),
+        (
+            lambda index: index['shards'][0].update(name='../../x.bin'),
+            'shard 0 is not called shard-0000.bin',
+        ),
+        (
+            lambda index: index['samples'][1].pop('img_path'),
+            'there is no img_path of sample 1',
+        ),
+        (
+            lambda index: index['samples'][1].pop('packed_image'),
+            'there is no packed_image of sample 1',
+        ),
+        (
+            lambda index: index['samples'][1].update(packed_depth=[0]),
+            'there is no packed_depth of sample 1',
+        ),
+        (
+            lambda index: index['samples'][0]['packed_image'].__setitem__(3, 'array'),
+            'has another codec, of sample 0',
+        ),
+        (
+            lambda index: index['samples'][0]['packed_image'].__setitem__(1, 10**9),
+            'lies in no shard',
+        ),
+        (
+            lambda index: index['samples'][0]['packed_image'].__setitem__(0, 7),
+            'there is no packed_image of sample 0',
+        ),
+        (
+            lambda index: index['samples'][2].update(depth_scale='1000'),
+            "depth_scale is '1000', no number above 0, of sample 2",
+        ),
+    ],
+    ids=range(12),
+)
+def test_a_damaged_index_is_said(folder, tmp_path, change, words):
+    pack = tmp_path / 'pack'
+    write_pack(FolderDepthDataset(str(folder)), pack)
+    index = json.loads((pack / 'index.json').read_text())
+    change(index)
+    (pack / 'index.json').write_text(json.dumps(index))
+    with pytest.raises(ValueError, match=rf'index\.json is damaged: .*{re.escape(words)}'):
+        FolderDepthDataset(str(folder), pack=str(pack))
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(folder, tmp_path):
+    unfinished = tmp_path / 'pack.part'
+    unfinished.mkdir()
+    (unfinished / 'shard-0000.bin').write_bytes(b'half a shard')
+    write_pack(FolderDepthDataset(str(folder)), tmp_path / 'pack')
+    assert not unfinished.exists()
+    unfinished = tmp_path / 'other.part'
+    unfinished.mkdir()
+    (unfinished / 'thesis.tex').write_text('somebody wants to keep this')
+    with pytest.raises(FileExistsError, match=r'other\.part/thesis\.tex is no file of a pack'):
+        write_pack(FolderDepthDataset(str(folder)), tmp_path / 'other')
+    assert (unfinished / 'thesis.tex').is_file()
 
 
 def write_lists(root, **lists):

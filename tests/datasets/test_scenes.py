@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from depth.datasets import SyntheticDataset
-from depth.datasets.scenes import camera_matrix, geometry, render_scene
+from depth.datasets.scenes import WORLDS, camera_matrix, geometry, render_scene
 
 ORIGIN = np.zeros(3)
 
@@ -63,7 +63,7 @@ def test_room_is_left_through_the_nearest_wall():
     assert normals[3] == pytest.approx([1, 0, 0])
 
 
-@pytest.mark.parametrize('world', ['rooms', 'streets'])
+@pytest.mark.parametrize('world', WORLDS)
 def test_right_view_warped_by_disparity_is_the_left_view(world):
     scene = render_scene(world, 3, 1, image_size=(120, 200), noise=0, stereo=True)
     depth, focal = scene['gt_depth'], scene['cam_intrinsic'][0, 0]
@@ -85,7 +85,7 @@ def test_right_view_warped_by_disparity_is_the_left_view(world):
     assert np.mean(error) < 0.35 * np.mean(unshifted)
 
 
-@pytest.mark.parametrize('world', ['rooms', 'streets'])
+@pytest.mark.parametrize('world', WORLDS)
 def test_normals_are_those_of_the_depth(world):
     scene = render_scene(world, 0, 5, image_size=(96, 128))
     depth, normals = scene['gt_depth'].astype(np.float64), scene['normals']
@@ -122,13 +122,25 @@ def test_scenes_differ_by_split_seed_and_index():
             assert np.abs(maps[first] - maps[second]).mean() > 0.01
 
 
-@pytest.mark.parametrize(('world', 'low', 'high'), [('rooms', 0.2, 10.0), ('streets', 1.0, 80.0)])
+@pytest.mark.parametrize(
+    ('world', 'low', 'high'), [('rooms', 0.2, 10.0), ('streets', 1.0, 80.0), ('desks', 0.1, 3.0)]
+)
 def test_depth_ranges(world, low, high):
     depth = np.stack([render_scene(world, 0, index)['gt_depth'] for index in range(8)])
     valid = depth[depth > 0]
     assert valid.min() >= low
     assert valid.max() <= high
     assert (depth == 0).any() == (world == 'streets')  # the sky has no depth
+
+
+@pytest.mark.parametrize('world', WORLDS)
+def test_a_world_knows_its_typical_depth(world):
+    medians = []
+    for index in range(40):
+        depth = render_scene(world, 1, index, image_size=(24, 32))['gt_depth']
+        medians.append(np.median(depth[depth > 0]))
+    low, high = WORLDS[world].typical_depth
+    assert low < np.median(medians) < high
 
 
 def test_lidar_keeps_some_exact_depth_on_lines():

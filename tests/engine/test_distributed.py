@@ -109,7 +109,11 @@ def test_two_processes_train_and_save_one_checkpoint(tmp_path):
         'train_cfg.val_interval=4',
         'train_dataloader.batch_size=1',
     ]
+    temporary = tmp_path / 'temporary'
+    temporary.mkdir()
     output = run(
+        'env',
+        f'TMPDIR={temporary}',
         'bash',
         'tools/dist_train.sh',
         CONFIG,
@@ -122,6 +126,7 @@ def test_two_processes_train_and_save_one_checkpoint(tmp_path):
     assert '2 processes x 1 = 2 images a step; the published recipe has 8' in output
     assert 'Iter(train) [4/4]' in output
     assert 'deprecated. Use `forward_sync_buffers`' not in output
+    assert list(temporary.iterdir()) == []
     checkpoint = torch.load(tmp_path / 'iter_4.pth', weights_only=True)
     assert len(checkpoint['random_states']) == 2
     assert all(

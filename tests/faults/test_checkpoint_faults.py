@@ -308,6 +308,8 @@ CASES = [
 
 
 @pytest.mark.parametrize('fault', CASES, ids=lambda fault: fault.name)
+@pytest.mark.filterwarnings('ignore:.torch.jit:FutureWarning')
+@pytest.mark.filterwarnings('ignore:.*TorchScript archive')
 def test_fault_is_answered(bench, fault):
     check_fault(bench, fault)
 

@@ -85,6 +85,19 @@ OPTIONS = {
         HOOK + 'save_best=nope',
         (HOOK + "save_best is 'nope'", 'val_evaluator', 'abs_rel'),
     ),
+    'best_of_a_list_unknown': (
+        HOOK + 'save_best=[abs_rel,nope]',
+        (HOOK + "save_best is 'nope'", 'val_evaluator', 'abs_rel'),
+    ),
+    'best_of_a_list_is_worst': (
+        HOOK + 'save_best=[abs_rel,d1]',
+        ('the smallest d1, which is the worst', HOOK + 'rule=greater'),
+    ),
+    'best_number': (HOOK + 'save_best=3', (HOOK + 'save_best is 3', 'the name of a metric')),
+    'best_rules_of_a_list': (
+        f'{HOOK}save_best=[abs_rel,rmse] {HOOK}rule=[less,less,less]',
+        (HOOK + 'rule is', 'one for each of the 2 metrics'),
+    ),
     'best_is_worst': (
         HOOK + 'save_best=d1',
         ('the smallest d1, which is the worst', HOOK + 'rule=greater'),

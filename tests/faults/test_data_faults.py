@@ -290,5 +290,6 @@ CASES = [
 
 
 @pytest.mark.parametrize('fault', CASES, ids=lambda fault: fault.name)
+@pytest.mark.filterwarnings('ignore:image .* has EXIF orientation')
 def test_fault_is_answered(bench, fault):
     check_fault(bench, fault)

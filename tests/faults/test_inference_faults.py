@@ -79,6 +79,19 @@ CASES = [
         writes=('out/**/001*', REPORT),
     ),
     Fault(
+        'image_is_a_link_to_itself',
+        lambda bench: (bench.images / '002.png').symlink_to('002.png'),
+        INFER,
+        says=('{images}/002.png', '2 images done'),
+        writes=('out/**/00[01]*', REPORT),
+    ),
+    Fault(
+        'focal_length_is_a_large_negative_number',
+        nothing,
+        f'{INFER} --intrinsics -1e9 60 32 24',
+        says=('--intrinsics: fx is -1e+09', 'above 0'),
+    ),
+    Fault(
         'focal_length_0',
         nothing,
         f'{INFER} --intrinsics 0 60 32 24',

@@ -52,6 +52,12 @@ def name_as_best(bench, path):
     change_hub(bench, best_ckpt=path, best_score=1e9)
 
 
+def change_record(bench, **entries):
+    """Set entries of the record of the run."""
+    path = bench.run / 'run.json'
+    path.write_text(json.dumps(json.loads(path.read_text()) | entries))
+
+
 def forget_kinds(bench):
     """Let the newest checkpoint look as those of versions that did not store the optimizer's type."""
     checkpoint = torch.load(bench.checkpoint, weights_only=True)
@@ -145,6 +151,60 @@ CASES = [
         code=0,
         writes=TRAINED,
         removes=BEST,
+    ),
+    Fault(
+        'kept_steps_repeat_and_stand_in_another_order',
+        lambda bench: change_hub(bench, keep_ckpt_ids=[4, 2, 2, 4, 4]),
+        LONGER + 'default_hooks.checkpoint.max_keep_ckpts=3',
+        says=('continuing the run',),
+        code=0,
+        writes=TRAINED,
+        removes=BEST,
+    ),
+    Fault(
+        'best_of_another_metric',
+        lambda bench: change_hub(
+            bench, best_ckpt_rmse=write_other(bench, 'other/best_rmse.pth'), best_score_rmse=1e9
+        ),
+        LONGER
+        + "\"default_hooks.checkpoint.save_best=['abs_rel','rmse']\" default_hooks.checkpoint.rule=less",
+        says=('best_rmse_iter_6.pth',),
+        code=0,
+        writes=TRAINED,
+    ),
+    Fault(
+        'best_score_is_a_text',
+        lambda bench: change_hub(bench, best_score='low'),
+        LONGER,
+        says=('best_abs_rel_iter_6.pth',),
+        code=0,
+        writes=TRAINED,
+        removes=BEST,
+    ),
+    Fault(
+        'best_score_is_nan',
+        lambda bench: change_hub(bench, best_score=float('nan')),
+        LONGER,
+        says=('best_abs_rel_iter_6.pth',),
+        code=0,
+        writes=TRAINED,
+        removes=BEST,
+    ),
+    Fault(
+        'record_names_a_folder_elsewhere',
+        lambda bench: change_record(
+            bench, starts=[str(Path(write_other(bench, 'other/.a.7.tmp')).parent)]
+        ),
+        RESUME,
+        says=('{run}/run.json is damaged', "starts names '{root}/other'", 'delete it'),
+        writes=(LOGS,),
+    ),
+    Fault(
+        'record_names_a_config_elsewhere',
+        lambda bench: change_record(bench, config='../config.py'),
+        'train {config} --work-dir {run}',
+        says=('{run}/run.json is damaged', "config is '../config.py'"),
+        writes=(LOGS,),
     ),
     Fault(
         'resume_from_another_run_in_the_folder',

@@ -20,8 +20,6 @@ from depth.cli.common import run_tool
 
 TOOLS = Path(__file__).resolve().parents[1]
 METRICS = ['abs_rel', 'rmse', 'd1']
-# Student's t at 97.5 % for 1 to 10 degrees of freedom. The last one is used for more: a little too wide.
-T_QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 
 
 def parse_args() -> argparse.Namespace:
@@ -146,8 +144,12 @@ def _change(values: list[float]) -> str:
     mean = statistics.mean(values)
     if len(values) < 2:
         return f'{mean:+.4f}'
-    quantile = T_QUANTILES[min(len(values) - 1, len(T_QUANTILES)) - 1]
-    half_width = quantile * statistics.stdev(values) / len(values) ** 0.5
+    import numpy as np
+
+    from depth.evaluation.statistics import student_interval
+
+    interval = student_interval(np.array(values))
+    half_width = (interval.high - interval.low) / 2
     return f'{mean:+.4f} ± {half_width:.4f}{" *" if abs(mean) > half_width else ""}'
 
 

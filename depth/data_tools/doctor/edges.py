@@ -2,11 +2,12 @@
 
 Depth changes where objects end, and there the image mostly changes too. The score of a pair is the
 correlation of both gradients; a wrong pair has a score near that of two unrelated pictures. Over a
-split the score of the listed pairs is compared with that of three alternatives: the mirrored depth
-map and the maps listed one place before and after. The listed pairs are wrong where an alternative
-is better in the mean by ``MIN_T`` standard errors and ``MIN_GAIN``. In a right list every
-alternative is worse. Where all are equally good, as those of a standing camera are, chance alone
-gives a finding with a probability below 1e-3 for 8 pairs (Student's t) and 1e-4 for 20.
+split the score of the listed pairs is compared with those of alternatives: the depth map mirrored,
+upside down or turned by 180 degrees, and the maps listed one or two places before and after. The
+listed pairs are wrong where an alternative is better in the mean by ``MIN_T`` standard errors and
+``MIN_GAIN``. In a right list every alternative is worse. Where all are equally good, as those of a
+standing camera are, chance alone gives a finding by one of them with a probability below 1e-3 for 8
+pairs (Student's t) and 1e-4 for 20.
 """
 
 from collections.abc import Iterator
@@ -35,17 +36,34 @@ DENSE_AREA = 0.6
 UNRELATED, UNRELATED_GAIN = 0.2, 0.15
 MIN_STRUCTURE = 1e-4  # standard deviation of a gradient; below it there are no edges to compare
 
-MIRRORED, BEFORE, AFTER = 'mirrored', 'before', 'after'
+MIRRORED, UPSIDE_DOWN, TURNED = 'mirrored', 'upside down', 'turned'
+# Rows and columns by which a map is read.
+FLIPS = {
+    MIRRORED: np.s_[:, ::-1],
+    UPSIDE_DOWN: np.s_[::-1],
+    TURNED: np.s_[::-1, ::-1],
+}
+# Places in the list. A list that is shifted by more is found too if it follows a video, because the
+# nearer frame fits better.
+NEIGHBOURS = {
+    'one place before': -1,
+    'one place after': 1,
+    'two places before': -2,
+    'two places after': 2,
+}
 MEANINGS = {
     MIRRORED: 'left and right are exchanged between images and depth maps',
-    BEFORE: 'the depth map listed one place before each image fits it better than its own',
-    AFTER: 'the depth map listed one place after each image fits it better than its own',
+    UPSIDE_DOWN: 'top and bottom are exchanged between images and depth maps',
+    TURNED: 'images and depth maps are turned by 180 degrees against each other',
 }
-REMEDIES = {
-    MIRRORED: 'flip either the images or the depth maps; a flip in the conversion reached only one of them',
-    BEFORE: 'pair each image with its own depth map; the list or the file names are shifted by one',
-    AFTER: 'pair each image with its own depth map; the list or the file names are shifted by one',
+MEANINGS |= {
+    place: f'the depth map listed {place} each image fits it better than its own'
+    for place in NEIGHBOURS
 }
+FLIP_REMEDY = (
+    'flip or turn either the images or the depth maps; the conversion did it to one of them only'
+)
+SHIFT_REMEDY = 'pair each image with its own depth map; the list or the file names are shifted'
 
 
 @dataclass
@@ -65,8 +83,8 @@ class EdgeScores:
     area: float = 0.0
 
 
-def edge_jobs(samples: list[dict]) -> list[tuple[dict, dict | None, dict | None]]:
-    """Return samples, evenly spread, with those listed before and after."""
+def edge_jobs(samples: list[dict]) -> list[tuple[dict, dict[str, dict]]]:
+    """Return samples, evenly spread, with their ``NEIGHBOURS`` in the list."""
     paired = [index for index, sample in enumerate(samples) if sample.get('depth_path')]
     if not paired:
         return []
@@ -75,16 +93,15 @@ def edge_jobs(samples: list[dict]) -> list[tuple[dict, dict | None, dict | None]
     positions = np.unique(np.linspace(0, len(paired) - 1, count).round().astype(int))
     jobs = []
     for position in positions.tolist():
-        before = after = None
-        if position > 0:
-            before = samples[paired[position - 1]]
-        if position + 1 < len(paired):
-            after = samples[paired[position + 1]]
-        jobs.append((samples[paired[position]], before, after))
+        neighbours = {}
+        for name, offset in NEIGHBOURS.items():
+            if 0 <= position + offset < len(paired):
+                neighbours[name] = samples[paired[position + offset]]
+        jobs.append((samples[paired[position]], neighbours))
     return jobs
 
 
-def edge_scores(sample: dict, before: dict | None, after: dict | None) -> EdgeScores | None:
+def edge_scores(sample: dict, neighbours: dict[str, dict]) -> EdgeScores | None:
     """Return the scores of a sample, None if it cannot be read, which other checks report."""
     try:
         image = _image_edges(load_image(sample))
@@ -97,14 +114,14 @@ def edge_scores(sample: dict, before: dict | None, after: dict | None) -> EdgeSc
     if image.shape != edges.shape:
         return None
     scores.own = _correlation(image, edges, valid)
-    # The control group: a map that is certainly wrong, with the same amount of structure.
-    alternatives = {MIRRORED: (edges[:, ::-1], valid[:, ::-1])}
-    for name, neighbour in ((BEFORE, before), (AFTER, after)):
-        if neighbour is not None:
-            try:
-                alternatives[name] = _depth_edges(load_depth(neighbour))
-            except (OSError, ValueError, cv2.error):
-                continue
+    alternatives = {}
+    for name, places in FLIPS.items():
+        alternatives[name] = edges[places], valid[places]
+    for name, neighbour in neighbours.items():
+        try:
+            alternatives[name] = _depth_edges(load_depth(neighbour))
+        except (OSError, ValueError, cv2.error):
+            continue
     for name, (other_edges, other_valid) in alternatives.items():
         if other_edges.shape != image.shape:
             continue
@@ -142,7 +159,7 @@ def wrong_pairs(split: Split, scores: list[EdgeScores]) -> Iterator[Finding]:
         'pair',
         split.name,
         f'{MEANINGS[name]}: edges correlate {own_score + gain:.2f} instead of {own_score:.2f}, over {count} images',
-        REMEDIES[name],
+        FLIP_REMEDY if name in FLIPS else SHIFT_REMEDY,
         len(better),
         shorten(better),
     )
@@ -152,9 +169,10 @@ def _unrelated_pairs(split: Split, scores: list[EdgeScores]) -> Iterator[Finding
     """Find lists of dense maps that fit their images no better than any other maps do."""
     dense, gains = [], []
     for score in scores:
-        if score.own is not None and score.alternatives and score.area >= DENSE_AREA:
+        others = _likely_scores(score)
+        if score.own is not None and others and score.area >= DENSE_AREA:
             dense.append(score)
-            gains.append(score.own - np.mean(list(score.alternatives.values())))
+            gains.append(score.own - np.mean(others))
     if len(dense) < 2 * MIN_PAIRS:
         return
     gains = np.array(gains)
@@ -183,8 +201,17 @@ def describe_edges(scores: list[EdgeScores]) -> str:
         return f'not checked: fewer than {MIN_PAIRS} pairs'
     alternatives: list[float] = []
     for score in scored:
-        alternatives += score.alternatives.values()
+        alternatives += _likely_scores(score)
     return f'{_mean_own(scored):.2f}, wrong pairs {np.mean(alternatives):.2f}'
+
+
+def _likely_scores(score: EdgeScores) -> list[float]:
+    """Return the scores of wrong maps that are as likely as the right one: upright ones."""
+    scores = []
+    for name, value in score.alternatives.items():
+        if name not in (UPSIDE_DOWN, TURNED):
+            scores.append(value)
+    return scores
 
 
 def _mean_own(scores: list[EdgeScores]) -> float:

@@ -7,21 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from depth.datasets.base import BaseDepthDataset
-from depth.datasets.scenes import rooms, streets
+from depth.datasets.scenes import WORLDS
 from depth.integrity import sha256_of
 from depth.registry import DATASETS
 
 from ..rendering import MARKER
 from .report import Finding
 
-# By world of rendered scenes: ranges of the median depth and of the camera height, in metres.
-WORLDS = {
-    'rooms': (rooms.TYPICAL_DEPTH, None),
-    'streets': (
-        streets.TYPICAL_DEPTH,
-        (0.85 * streets.CAMERA_HEIGHT, 1.18 * streets.CAMERA_HEIGHT),
-    ),
-}
+CAMERA_HEIGHTS = (0.85, 1.18)  # least and greatest plausible, as shares of a world's
 FAR_RANGE = 60.0  # metres; sets with a longer range show roads
 LOADERS = {'train': 'train_dataloader', 'val': 'val_dataloader', 'test': 'test_dataloader'}
 
@@ -180,7 +173,13 @@ def _split(name: str, role: str, config: dict) -> Split:
     split.samples = [nominal | _detailed(dataset, sample) for sample in split.samples]
     if split.marker and _can_be_rendered(split):
         split.rendered = True
-        split.typical, split.camera_height = WORLDS.get(split.marker.get('world'), (None, None))
+        split.typical = split.camera_height = None
+        world = WORLDS.get(split.marker.get('world'))
+        if world is not None:
+            split.typical = world.typical_depth
+            if world.camera_height is not None:
+                low, high = CAMERA_HEIGHTS
+                split.camera_height = low * world.camera_height, high * world.camera_height
     return split
 
 

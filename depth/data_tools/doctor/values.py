@@ -19,6 +19,8 @@ LEAST_HEIGHTS = 3  # maps with a road, where the camera is not known
 USED_SHARE, LEAST_MAPS = 0.3, 10  # of the range that the farthest of so many maps reaches
 OUTLIER_FACTOR = 30.0  # between one map and its split: another unit
 ODD_FACTOR, ODD_SIGMA, LEAST_FOR_SPREAD = 1.8, 4.5, 20
+LEAST_FOR_GROUPS = 12  # maps that show road or floor
+GROUP_GAP = 0.5  # between two groups of heights, of the distance of their means
 LEAST_FLOORS = 8  # maps that show the floor
 HAND_HELD = (0.3, 2.3)  # metres above the floor; the plane may be that of a table
 LEAST_SPREAD = 0.03  # of a log depth: below it maps are equal
@@ -42,7 +44,10 @@ def wrong_scale(split: Split, records: list[Record]) -> Iterator[Finding]:
         advice = _scale_advice(split, measured)
         yield Finding(severity, 'scale', split.name, message, advice, len(measured))
         return
-    yield from _odd_maps(split, measured)
+    odd_maps = list(_odd_maps(split, measured))
+    yield from odd_maps
+    if not odd_maps:
+        yield from _two_scales(split, measured)
     farthest = max(record.values.farthest for record in measured)
     if len(measured) >= LEAST_MAPS and farthest < USED_SHARE * split.max_depth:
         yield Finding(
@@ -171,6 +176,40 @@ def _odd_maps(split: Split, measured: list[Record]) -> Iterator[Finding]:
             examples.append(f'{median}, about {factors[index]:.2g} times the rest')
         message = f'{words} ({typical:.3g} m): {odd.size} of {len(measured)} maps'
         yield Finding('error', 'scale', split.name, message, advice, odd.size, shorten(examples))
+
+
+def _two_scales(split: Split, measured: list[Record]) -> Iterator[Finding]:
+    """Find two groups of maps of different scale that are both too large to be odd.
+
+    Cars and people carry cameras at much the same height, so the heights above road or floor form
+    one group.
+    """
+    for name, ground in (('camera_height', 'road'), ('floor_distance', 'floor')):
+        seen = [record for record in measured if getattr(record.values, name) is not None]
+        if len(seen) < LEAST_FOR_GROUPS:
+            continue
+        seen.sort(key=lambda record: getattr(record.values, name))
+        logs = np.log(_list_values(seen, name))
+        gaps = np.diff(logs)
+        cut = int(gaps.argmax()) + 1
+        distance = float(logs[cut:].mean() - logs[:cut].mean())
+        smaller = min(seen[:cut], seen[cut:], key=len)
+        is_apart = gaps[cut - 1] > GROUP_GAP * distance and distance > np.log(ODD_FACTOR)
+        if not is_apart or len(smaller) < LEAST_HEIGHTS:
+            continue
+        low, high = np.exp(logs[:cut].mean()), np.exp(logs[cut:].mean())
+        yield Finding(
+            'warning',
+            'scale',
+            split.name,
+            f'the camera is {low:.3g} m above the {ground} in {cut} maps and {high:.3g} m in '
+            f'{len(seen) - cut}, {high / low:.2g} times as high',
+            'the maps are stored with two scales, or they are of two kinds of cameras; name the '
+            'right depth_scale by a data set of its own for each',
+            len(smaller),
+            shorten([record.depth.path for record in smaller]),
+        )
+        return
 
 
 def _scale_factors(measured: list[Record]) -> tuple[np.ndarray, np.ndarray]:

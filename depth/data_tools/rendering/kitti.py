@@ -6,7 +6,8 @@ import numpy as np
 
 from depth.atomic_write import write_atomically
 from depth.datasets.kitti import KITTIDataset
-from depth.datasets.scenes.render import BASELINE, lidar_mask
+from depth.datasets.scenes import WORLDS
+from depth.datasets.scenes.render import lidar_mask
 
 from .layouts import (
     Layout,
@@ -138,7 +139,7 @@ class KITTIRawStereoLayout(KITTILayout):
             f'R_rect_00: {_numbers(rectifying_rotation())}',
         ]
         # P = K [I | t] with t = (offset, 0, 0), so its last column holds focal length times offset.
-        for camera, offset in ((2, LEFT_OFFSET), (3, LEFT_OFFSET - BASELINE[self.world])):
+        for camera, offset in ((2, LEFT_OFFSET), (3, LEFT_OFFSET - WORLDS[self.world].baseline)):
             shift = np.array([[self.intrinsic[0, 0] * offset], [0], [0]])
             projection = np.concatenate([self.intrinsic, shift], axis=1)
             lines += [f'S_rect_{camera:02d}: {_numbers([width, height])}']

@@ -24,7 +24,7 @@ class Layout:
     Args:
         seed: Another seed gives other scenes.
         image_size: (height, width) in pixels; the real data set's by default.
-        world: ``rooms`` or ``streets``; the layout's by default.
+        world: One of :data:`depth.datasets.scenes.WORLDS`; the layout's by default.
     """
 
     WORLD = 'rooms'
@@ -171,7 +171,7 @@ class FolderLayout(Layout):
     def __init__(self, only: str | None = None, **kwargs) -> None:
         super().__init__(**kwargs)
         self.only = only
-        self.depth_scale = 1000.0 if self.world == 'rooms' else 256.0
+        self.depth_scale = 256.0 if self.world == 'streets' else 1000.0
 
     def _folder(self, root: Path, split: str) -> Path:
         return root if self.only else root / split

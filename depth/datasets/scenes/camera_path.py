@@ -5,11 +5,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .render import _generator, _render_view, camera_matrix, draw_scene
+from .render import WORLDS, _generator, _render_view, camera_matrix, draw_scene
 from .scene import camera_rotation
 
-# Largest sideways, upward and forward excursion in metres; nothing is nearer to the start.
-EXCURSION = {'rooms': (0.25, 0.08, 0.25), 'streets': (0.6, 0.1, 4.0)}
 TURN = np.deg2rad([8.0, 2.0, 1.0])  # largest yaw, pitch and roll relative to the scene's camera
 
 
@@ -25,7 +23,7 @@ def render_path(
     """Render a scene from a camera that sways sideways, moves forward and turns.
 
     Args:
-        world: ``rooms`` or ``streets``.
+        world: One of :data:`WORLDS`.
         seed: Seed of the data set.
         index: Number of the scene.
         num_frames: Length of the path; a longer one is slower, not longer in metres.
@@ -46,7 +44,7 @@ def render_path(
     intrinsic = camera_matrix(world, image_size)
     rng = _generator(world, seed, index, split, 2)
     phase = rng.uniform(0, 2 * np.pi, 3)
-    sideways, upward, forward = EXCURSION[world]
+    sideways, upward, forward = WORLDS[world].excursion
     for time in np.linspace(0, 1, num_frames):
         # Two swings sideways, one up and down, and forward all the way.
         angle = 2 * np.pi * time

@@ -5,17 +5,16 @@ import functools
 import numpy as np
 
 from . import geometry
-from .rooms import draw_room
+from .desks import DESKS
+from .rooms import ROOMS
 from .scene import Material, Scene
-from .streets import draw_street
+from .streets import STREETS
+from .world import World
 
-WORLDS = {'rooms': draw_room, 'streets': draw_street}
+# The position of a world seeds its scenes: new ones come last.
+WORLDS: dict[str, World] = {'rooms': ROOMS, 'streets': STREETS, 'desks': DESKS}
 SPLITS = ('train', 'val', 'test')
-FOCAL_SHARE = {'rooms': 0.85, 'streets': 0.75}  # focal length per image width
-BASELINE = {'rooms': 0.1, 'streets': 0.54}  # metres between the two cameras
 AMBIENT = 0.25  # light of a surface that faces away from the lamp, as a share
-LAMP_RANGE = 3.0  # metres at which the lamp has lost half its light
-HAZE_RANGE = 60.0  # metres at which haze has taken 63 % of the colour
 # Below the horizon, 64 lines as on an HDL-64E.
 LIDAR_ELEVATIONS = np.deg2rad(np.linspace(-2.0, 24.9, 64))
 
@@ -23,7 +22,7 @@ LIDAR_ELEVATIONS = np.deg2rad(np.linspace(-2.0, 24.9, 64))
 def camera_matrix(world: str, image_size: tuple[int, int]) -> np.ndarray:
     """Return the intrinsics (3, 3), in pixels, of a world's camera; pixel centres at integers."""
     height, width = image_size
-    focal = FOCAL_SHARE[world] * width
+    focal = WORLDS[world].focal_share * width
     return np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
 
 
@@ -41,7 +40,7 @@ def draw_scene(world: str, seed: int, index: int, split: str = 'train') -> Scene
         raise ValueError(f'seed and index of a scene must not be negative, got {seed} and {index}')
     # The split is part of the key, so training and test scenes cannot coincide. RandomState's
     # streams are frozen.
-    return WORLDS[world](_generator(world, seed, index, split, 0))
+    return WORLDS[world].draw(_generator(world, seed, index, split, 0))
 
 
 def render_scene(
@@ -58,7 +57,7 @@ def render_scene(
     """Render one scene.
 
     Args:
-        world: ``rooms`` (0.5 to 10 m) or ``streets`` (1 to 80 m).
+        world: ``rooms`` (0.5 to 10 m), ``streets`` (1 to 80 m) or ``desks`` (0.15 to 3 m).
         seed: Seed of the data set.
         index: Number of the scene.
         split: ``train``, ``val`` or ``test``; different scenes each.
@@ -83,9 +82,10 @@ def render_scene(
     img, depth, normals = _render_view(scene, np.zeros(3), intrinsic, image_size, noise, rng)
     result = dict(img=img, gt_depth=depth, normals=normals, cam_intrinsic=intrinsic)
     if stereo:
-        position = scene.rotation @ np.array([BASELINE[world], 0.0, 0.0])
+        baseline = WORLDS[world].baseline
+        position = scene.rotation @ np.array([baseline, 0.0, 0.0])
         img, depth, _ = _render_view(scene, position, intrinsic, image_size, noise, rng)
-        result.update(img_right=img, gt_depth_right=depth, baseline=BASELINE[world])
+        result.update(img_right=img, gt_depth_right=depth, baseline=baseline)
     if lidar:
         result['gt_depth'] = result['gt_depth'] * lidar_mask(intrinsic, image_size)
     return result
@@ -138,8 +138,9 @@ def _render_view(
     points = position + np.where(hit, depth, 0)[:, None] * directions
     footprint = np.where(hit, depth, 0) / intrinsic[0, 0]  # metres per pixel
     color = _shade(scene, points, normals, material, footprint)
-    if scene.world == 'streets':
-        color = _add_haze(color, depth, directions)
+    haze_range = WORLDS[scene.world].haze_range
+    if haze_range is not None:
+        color = _add_haze(color, depth, directions, haze_range)
     color = color * scene.brightness + noise * rng.standard_normal(color.shape)
     img = np.rint(np.clip(color, 0, 1) * 255).astype(np.uint8).reshape(height, width, 3)
     depth = np.where(hit & (depth <= scene.max_depth), depth, 0).astype(np.float32)
@@ -188,18 +189,21 @@ def _shade(
     albedo = np.stack([item.color for item in materials])[material] * (
         1 + waves.sum(axis=1, keepdims=True) / 2
     )
-    if scene.room is None:
+    lamp_range = WORLDS[scene.world].lamp_range
+    if lamp_range is None:
         return albedo * (0.45 + 0.65 * np.clip(normals @ scene.light, 0, 1)[:, None])
     to_light = scene.light - points
     distance = np.linalg.norm(to_light, axis=1)
     cosine = np.clip((to_light * normals).sum(axis=1) / np.maximum(distance, 1e-6), 0, 1)
-    lamp = (AMBIENT + (1.2 - AMBIENT) * (0.3 + 0.7 * cosine)) / (1 + (distance / LAMP_RANGE) ** 2)
+    lamp = (AMBIENT + (1.2 - AMBIENT) * (0.3 + 0.7 * cosine)) / (1 + (distance / lamp_range) ** 2)
     return albedo * lamp[:, None]
 
 
-def _add_haze(color: np.ndarray, depth: np.ndarray, directions: np.ndarray) -> np.ndarray:
+def _add_haze(
+    color: np.ndarray, depth: np.ndarray, directions: np.ndarray, haze_range: float
+) -> np.ndarray:
     """Blend with the sky's colour by distance; rays without a hit show the sky."""
     upwards = np.clip(-directions[:, 1:2] / np.linalg.norm(directions, axis=1, keepdims=True), 0, 1)
     sky = np.array([0.80, 0.87, 0.95]) * (1 - upwards) + np.array([0.45, 0.65, 0.95]) * upwards
-    clear = np.exp(-depth / HAZE_RANGE)[:, None]
+    clear = np.exp(-depth / haze_range)[:, None]
     return color * clear + sky * (1 - clear)

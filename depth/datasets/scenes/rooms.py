@@ -3,8 +3,7 @@
 import numpy as np
 
 from .scene import Scene, Shape, camera_rotation, draw_material
-
-TYPICAL_DEPTH = (2.0, 4.3)  # metres, of the median over many scenes
+from .world import World
 
 
 def draw_room(rng: np.random.RandomState) -> Scene:
@@ -49,3 +48,15 @@ def _draw_furniture(rng: np.random.RandomState, lower: np.ndarray, upper: np.nda
             extent = np.array([2 * size, height, 2 * size * rng.uniform(0.5, 1.0)])
             arguments = dict(center=center, size=extent, yaw=rng.uniform(0, np.pi))
     return Shape(kind, arguments, material)
+
+
+ROOMS = World(
+    draw=draw_room,
+    depth_range=(1e-3, 10.0),
+    category='room',
+    focal_share=0.85,
+    baseline=0.1,
+    excursion=(0.25, 0.08, 0.25),
+    typical_depth=(2.0, 4.3),
+    lamp_range=3.0,
+)

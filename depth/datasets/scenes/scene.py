@@ -41,10 +41,10 @@ class Scene:
     """All randomly drawn properties of one scene.
 
     Attributes:
-        world: ``rooms`` or ``streets``.
+        world: ``rooms``, ``streets`` or ``desks``.
         shapes: Solids; the walls of a room are not among them.
         rotation: (3, 3) camera to world; the left camera sits at the origin.
-        light: (3,) position of the lamp (rooms) or direction towards the sun (streets).
+        light: (3,) position of the lamp (indoors) or direction towards the sun.
         max_depth: Metres; nothing is measured beyond.
         room: Lower and upper corner of the room, None outdoors.
         walls: Materials of the six walls: left, right, ceiling, floor, back, front.

@@ -3,9 +3,9 @@
 import numpy as np
 
 from .scene import Scene, Shape, camera_rotation, draw_material
+from .world import World
 
 CAMERA_HEIGHT = 1.65  # metres, as on the KITTI car
-TYPICAL_DEPTH = (8.0, 15.0)  # metres, of the median over many scenes
 
 
 def draw_street(rng: np.random.RandomState) -> Scene:
@@ -67,3 +67,16 @@ def _draw_car(rng: np.random.RandomState, half_width: float, shift: float) -> Sh
     yaw = rng.uniform(-0.1, 0.1)
     material = draw_material(rng, 0.1, 0.9, 1.2, 0.25)
     return Shape('box', dict(center=center, size=size, yaw=yaw), material)
+
+
+STREETS = World(
+    draw=draw_street,
+    depth_range=(1e-3, 80.0),
+    category='outdoor_scene',
+    focal_share=0.75,
+    baseline=0.54,
+    excursion=(0.6, 0.1, 4.0),
+    typical_depth=(8.0, 15.0),
+    camera_height=CAMERA_HEIGHT,
+    haze_range=60.0,
+)

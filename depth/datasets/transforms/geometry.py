@@ -138,7 +138,8 @@ class RandomRotate(BaseTransform):
 
     A rotation in the image is a roll of the camera about its axis, which leaves depth as it is.
     Normals and the pose of another view turn with the camera. The principal point turns with the
-    image; the focal lengths stay, which is exact for fx = fy (0.1 % off for NYU's).
+    image; the focal lengths stay, which is exact for fx = fy (0.1 % off for NYU's). Pixels that are
+    not square, behind a resize that keeps no ratio, are rotated as such.
 
     Args:
         prob: Probability of the rotation.

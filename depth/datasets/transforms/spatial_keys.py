@@ -9,7 +9,7 @@ Pixel centres are at whole numbers; a resize scales pixel areas, so a centre at 
 * s - 0.5.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -24,6 +24,8 @@ GRIDS = ('image', 'ground_truth', 'own')
 INTERPOLATIONS = ('bilinear', 'lanczos')
 # Further ones, of OpenCV, for the transforms that reproduce published preprocessings.
 OPENCV_INTERPOLATIONS = dict(bilinear=cv2.INTER_LINEAR, cubic=cv2.INTER_CUBIC, area=cv2.INTER_AREA)
+# Between fx and fy, up to which a rotation takes pixels for square ones, as published code does.
+MAX_SQUARE_ERROR = 0.01
 MIRROR = np.diag([-1.0, 1.0, 1.0, 1.0])
 
 
@@ -169,17 +171,24 @@ def rotate(results: dict, angle: float, transform: str) -> dict:
     """Rotate a sample about the image's middle in place, by ``angle`` degrees, clockwise.
 
     A rotation in the image is a roll of the camera about its axis, which leaves depth as it is.
-    Principal points turn with the image; focal lengths stay, which is exact for fx = fy. What comes
-    from outside is 0.
+    Principal points turn with the image; focal lengths stay. Where fx and fy differ by more than
+    ``MAX_SQUARE_ERROR``, as behind a resize that keeps no ratio, the pixels are not square: the
+    rotation is then one of the rays, an ellipse in pixels. What comes from outside is 0.
 
     Raises:
         ValueError: If the sample holds a key that cannot be rotated.
     """
     height, width = image_shape(results, transform)
-    matrix = np.eye(3)
-    matrix[:2] = cv2.getRotationMatrix2D(((width - 1) * 0.5, (height - 1) * 0.5), -angle, 1.0)
+    # Height of a pixel over its width.
+    aspect = _pixel_aspect(results.get('cam_intrinsic'))
+    center = (width - 1) * 0.5, (height - 1) * 0.5 * aspect
+    rotation = np.eye(3)
+    rotation[:2] = cv2.getRotationMatrix2D(center, -angle, 1.0)
     roll = np.eye(4)
-    roll[:2, :2] = matrix[:2, :2]
+    roll[:2, :2] = rotation[:2, :2]
+    # To square pixels, rotate there, and back.
+    square = np.diag([1.0, aspect, 1.0])
+    matrix = np.linalg.inv(square) @ rotation @ square
     for key, rule in _spatial_items(results, transform):
         if not rule.rotates:
             raise ValueError(
@@ -195,7 +204,7 @@ def rotate(results: dict, angle: float, transform: str) -> dict:
         if rule.is_map:
             results[key] = _warped(results[key], moved[:2], rule)
             if rule.kind == 'vectors':
-                results[key][..., :2] = results[key][..., :2] @ matrix[:2, :2].T
+                results[key][..., :2] = results[key][..., :2] @ roll[:2, :2].T
         elif rule.kind == 'camera':
             intrinsic = np.array(results[key], np.float64)
             center = np.append(intrinsic[:2, 2], 1.0)
@@ -354,9 +363,7 @@ def _spatial_items(results: dict, transform: str) -> list[tuple[str, SpatialRule
             f'{transform}: {_name(results)} was padded on all sides, and its place in the padding '
             f'would not follow; put {transform} in front of what pads (FitToCanvas)'
         )
-    rules = dict(SPATIAL_KEYS)
-    for key, rule in (results.get('spatial_keys') or {}).items():
-        rules[key] = rule if isinstance(rule, SpatialRule) else SpatialRule(**rule)
+    rules = SPATIAL_KEYS | _own_rules(results, transform)
     shapes = {results['img'].shape[:2], _ground_truth_shape(results)}
     items = []
     for key, value in results.items():
@@ -366,6 +373,7 @@ def _spatial_items(results: dict, transform: str) -> list[tuple[str, SpatialRule
             _refuse_image_like(results, key, value, shapes, transform)
             continue
         rule = rules[key]
+        _check_kind(results, key, rule, transform)
         expected = _grid_shape(results, key, rule)
         if rule.is_map and rule.grid != 'own' and value.shape[:2] != expected:
             raise ValueError(
@@ -380,6 +388,54 @@ def _has_ground_truth(items: list[tuple[str, SpatialRule]]) -> bool:
     return any(rule.is_map and rule.grid == 'ground_truth' for _, rule in items)
 
 
+def _own_rules(results: dict, transform: str) -> dict[str, SpatialRule]:
+    """Return the rules that came with the sample.
+
+    Raises:
+        ValueError: If one is none.
+    """
+    rules = {}
+    given = results.get('spatial_keys') or {}
+    try:
+        for key, rule in given.items():
+            rules[key] = rule if isinstance(rule, SpatialRule) else SpatialRule(**rule)
+    except (AttributeError, TypeError) as error:
+        raise ValueError(
+            f'{transform}: spatial_keys of {_name(results)} is {given!r}, it should be rules by key, '
+            f"such as {{'flow': dict(kind='vectors')}}: {error}"
+        ) from error
+    return rules
+
+
+def _check_kind(results: dict, key: str, rule: SpatialRule, transform: str) -> None:
+    """Raise an error if a value cannot be of the kind that its rule says.
+
+    Raises:
+        ValueError: If it has another shape or type of numbers.
+    """
+    value = results[key]
+    shape = np.shape(value)
+    if rule.kind == 'camera':
+        fits, expected = shape == (3, 3), 'a matrix (3, 3)'
+    elif rule.kind == 'camera_transform':
+        fits, expected = shape == (4, 4), 'a matrix (4, 4)'
+    elif rule.kind == 'vectors':
+        fits, expected = len(shape) == 3 and shape[2] in (2, 3), 'an array (H, W, 3) or (H, W, 2)'
+    else:
+        fits, expected = len(shape) in (2, 3), 'an array (H, W) or (H, W, C)'
+    if rule.is_map and not isinstance(value, np.ndarray):
+        fits = False
+    # OpenCV interpolates no other types.
+    elif rule.kind == 'image' and value.dtype not in (np.uint8, np.uint16, np.float32, np.float64):
+        fits, expected = False, "uint8, uint16 or float, others are of the kind 'nearest'"
+    if not fits:
+        held = f'{type(value).__name__} {shape} {getattr(value, "dtype", "")}'.strip()
+        raise ValueError(
+            f'{transform}: {key} of {_name(results)} is of the kind {rule.kind!r}, which is '
+            f'{expected}, but it is {held}'
+        )
+
+
 def _refuse_image_like(
     results: dict,
     key: str,
@@ -388,17 +444,29 @@ def _refuse_image_like(
     transform: str,
 ) -> None:
     """Raise an error if a value without a rule holds arrays of the image's size."""
-    arrays = value if isinstance(value, list | tuple) else [value]
-    for array in arrays:
-        if not isinstance(array, np.ndarray | Tensor) or array.ndim < 2:
-            continue
-        if tuple(array.shape[:2]) in shapes or tuple(array.shape[-2:]) in shapes:
+    for shape in _array_shapes(value):
+        # Rows and columns may stand anywhere: (N, C, H, W), (N, H, W, C).
+        if any(shape[axis : axis + 2] in shapes for axis in range(len(shape) - 1)):
             raise ValueError(
-                f'{transform}: {key!r} of {_name(results)} has shape {tuple(array.shape)}, as large '
+                f'{transform}: {key!r} of {_name(results)} has shape {shape}, as large '
                 f'as the image, but no rule says how it follows geometry; give the sample one '
                 f"(results['spatial_keys'] = {{{key!r}: dict(kind='nearest')}}, kinds: "
                 f'{", ".join(KINDS)}), or remove the key in front of {transform}',
             )
+
+
+def _array_shapes(value: object) -> Iterator[tuple[int, ...]]:
+    """Yield the shapes of the arrays, tensors and pictures in a value, also in lists and dicts."""
+    if isinstance(value, np.ndarray | Tensor):
+        yield tuple(value.shape)
+    elif isinstance(value, Image.Image):
+        yield value.size[::-1]
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _array_shapes(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _array_shapes(item)
 
 
 def _grid_shape(results: dict, key: str, rule: SpatialRule) -> tuple[int, int]:
@@ -419,6 +487,15 @@ def _scaling(old: tuple[int, int], new: tuple[int, int]) -> np.ndarray:
     sx, sy = new[1] / old[1], new[0] / old[0]
     # x goes to (x + 0.5) * sx - 0.5: pixel centres are at whole numbers.
     return np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]])
+
+
+def _pixel_aspect(camera: np.ndarray | None) -> float:
+    """Return the height of a pixel over its width by a camera (3, 3); 1 if that is nearly so or unknown."""
+    if camera is None:
+        return 1.0
+    camera = np.asarray(camera, np.float64)
+    aspect = float(camera[0, 0] / camera[1, 1])
+    return 1.0 if abs(aspect - 1) <= MAX_SQUARE_ERROR else aspect
 
 
 def _mirrored(array: np.ndarray) -> np.ndarray:

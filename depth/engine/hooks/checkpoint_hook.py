@@ -1,7 +1,9 @@
 """Checkpoint hook that removes an old checkpoint only after the new one is saved."""
 
 import logging
+import math
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.dist import broadcast_object_list, is_main_process
@@ -30,8 +32,9 @@ class CheckpointHook(MMEngineCheckpointHook):
         save_begin: First step that may be saved.
         save_last: Also save after the last step.
         max_keep_ckpts: Number of regular checkpoints that are kept; -1 keeps all.
-        save_best: Metric whose best checkpoint is kept as well.
-        rule: ``'less'`` or ``'greater'``: which value of the metric is better.
+        save_best: Metric whose best checkpoint is kept as well, or a list of metrics.
+        rule: ``'less'`` or ``'greater'``: which value of the metric is better; a list has one for
+            each metric.
         save_optimizer: Include the optimizer's state, which a resume needs.
         save_param_scheduler: Include the schedulers' state.
     """
@@ -43,8 +46,8 @@ class CheckpointHook(MMEngineCheckpointHook):
         save_begin: int = 0,
         save_last: bool = True,
         max_keep_ckpts: int = -1,
-        save_best: str | None = None,
-        rule: str | None = None,
+        save_best: str | Sequence[str] | None = None,
+        rule: str | Sequence[str] | None = None,
         save_optimizer: bool = True,
         save_param_scheduler: bool = True,
     ) -> None:
@@ -80,19 +83,20 @@ class CheckpointHook(MMEngineCheckpointHook):
         """
         info, run = runner.message_hub.runtime_info, runner.training_run
         own: dict[str, object] = {}
-        own_steps = []
+        own_steps = set()
         steps = info.get('keep_ckpt_ids')
         for step in steps if isinstance(steps, list) else []:
             if isinstance(step, int) and run.owns(self.filename_tmpl.format(step)):
-                own_steps.append(step)
-        own['keep_ckpt_ids'] = own_steps
+                own_steps.add(step)
+        # The first of the list is removed first: the oldest, whatever the order that was read.
+        own['keep_ckpt_ids'] = sorted(own_steps)
         for key, value in info.items():
             if not key.startswith('best_ckpt'):
                 continue
             name, score = Path(str(value)).name, key.replace('best_ckpt', 'best_score', 1)
             # The score of a best checkpoint in another folder is dropped with it; the next
             # validation gives this folder a best checkpoint of its own.
-            if (run.owns(name) or name in run.adopted) and score in info:
+            if (run.owns(name) or name in run.adopted) and _is_score(info.get(score)):
                 own[key] = str(Path(runner.work_dir, name))
                 own[score] = info[score]
         # Saving is collective: processes with different best scores would wait for each other.
@@ -159,3 +163,8 @@ class CheckpointHook(MMEngineCheckpointHook):
             self.best_ckpt_path = paths['']
         else:
             self.best_ckpt_path_dict.update(paths)
+
+
+def _is_score(value: object) -> bool:
+    """Return whether a later score can be compared with a value: no score is better than NaN."""
+    return isinstance(value, int | float) and math.isfinite(value)

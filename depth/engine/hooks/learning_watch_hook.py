@@ -9,6 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from depth.evaluation import DepthMetric, MixedDepthMetric
 from depth.evaluation.baselines import best_constant, mean_abs_rel
 from depth.models.estimators import DepthEstimator
 from depth.registry import HOOKS
@@ -36,7 +37,8 @@ class LearningWatchHook(Hook):
     - The prediction is the same depth everywhere: a warning after ``constant_after`` iterations and
       at validations.
     - At the first validation after ``baseline_after`` iterations, or the last one, abs_rel is no
-      better than that of the best constant depth: a warning.
+      better than that of the best constant depth: a warning. Images whose predictions the protocol
+      aligns do not count, because their own unit means nothing.
 
     Pixels are no longer counted once every data set has shown a valid one; the other checks run
     once each.
@@ -128,11 +130,10 @@ class LearningWatchHook(Hook):
         """Store a few pixels of each image."""
         for sample in outputs or []:
             self.predictions.append(_subsample(sample.pred_depth.float().reshape(-1)))
-            is_metric = sample.metainfo.get('prediction_type', 'metric') == 'metric'
             is_comparable = (
                 'gt_depth' in sample and sample.gt_depth.shape == sample.pred_depth.shape
             )
-            if is_metric and is_comparable and self._is_baseline_due(runner):
+            if is_comparable and self._is_baseline_due(runner) and _is_in_metres(runner, sample):
                 self.pixels.append(_scored_pixels(sample))
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
@@ -303,6 +304,19 @@ def _scored_pixels(sample: DepthDataSample) -> tuple[np.ndarray, np.ndarray]:
     )
     valid = (gt_depth > near) & (gt_depth <= far)
     return _subsample(pred[valid]).cpu().numpy(), _subsample(gt_depth[valid]).cpu().numpy()
+
+
+def _is_in_metres(runner: Runner, sample: DepthDataSample) -> bool:
+    """Return whether a prediction is scored as it is, in metres."""
+    if sample.metainfo.get('prediction_type', 'metric') != 'metric':
+        return False
+    for metric in runner.val_loop.evaluator.metrics:
+        if isinstance(metric, MixedDepthMetric):
+            metric = metric.metrics.get(sample.metainfo.get('dataset'))
+        if isinstance(metric, DepthMetric):
+            # Relative labels teach neither scale nor shift, even to a head that has a depth range.
+            return metric.protocol.alignment == 'none'
+    return True
 
 
 def _scale(dataset: object, name: str) -> str:

@@ -42,6 +42,7 @@ AFFINE_INVARIANT = (
 )
 
 OWN_DATA = (
+    Protocol('desks_3', 'synthetic desks, every pixel', 1e-3, 3.0, datasets=('synthetic_desks',)),
     Protocol('rooms_10', 'synthetic rooms, every pixel', 1e-3, 10.0, datasets=('synthetic_rooms',)),
     Protocol(
         'streets_80',

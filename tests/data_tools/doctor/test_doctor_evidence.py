@@ -80,7 +80,15 @@ def test_clean_sets_have_no_findings(world):
     assert all(word in text for word in ('1 %', 'median', '99 %', 'beyond range', 'wrong pairs'))
 
 
-@pytest.mark.parametrize(('by', 'words'), [(1, 'one place before'), (-1, 'one place after')])
+@pytest.mark.parametrize(
+    ('by', 'words'),
+    [
+        (1, 'one place before'),
+        (-1, 'one place after'),
+        (2, 'two places before'),
+        (-2, 'two places after'),
+    ],
+)
 def test_depth_of_a_neighbouring_frame_is_found(world, by, words):
     name, root = world
     shift_depth(root, by)
@@ -89,12 +97,21 @@ def test_depth_of_a_neighbouring_frame_is_found(world, by, words):
     assert words in report.findings[0].description
 
 
-def test_mirrored_depth_is_found(world):
+@pytest.mark.parametrize(
+    ('read', 'words'),
+    [
+        (np.s_[:, ::-1], 'left and right are exchanged'),
+        (np.s_[::-1], 'top and bottom are exchanged'),
+        (np.s_[::-1, ::-1], 'turned by 180 degrees'),
+    ],
+)
+def test_mirrored_and_turned_depth_is_found(world, read, words):
     name, root = world
-    change_depth(root, lambda stored: stored[:, ::-1])
+    change_depth(root, lambda stored: stored[read])
     report = examine(config(name, root))
-    assert findings_of(report) == {('error', 'pair', 'train')}
-    assert 'left and right are exchanged' in report.findings[0].description
+    pairs = [finding for finding in report.findings if finding.kind == 'pair']
+    assert [(finding.severity, finding.split) for finding in pairs] == [('error', 'train')]
+    assert words in pairs[0].description
 
 
 def test_shuffled_depth_is_found(world):
@@ -114,6 +131,19 @@ def test_some_maps_of_another_scale_are_found(world, factor):
     assert ('error', 'scale', 'train') in findings_of(report)
     named = ' '.join(example for finding in report.findings for example in finding.examples)
     assert any(f'{index:05d}.png' in named for index in ODD)
+
+
+def test_half_of_the_maps_at_another_scale_are_found_in_a_set_without_facts(rendered, tmp_path):
+    root = tmp_path / 'streets'
+    shutil.copytree(rendered / 'streets', root)
+    for marker in root.rglob(MARKER):
+        marker.unlink()
+    assert examine(config('streets', root)).findings == []
+    change_depth(root, lambda stored: stored * 0.6, range(0, 24, 2))
+    findings = examine(config('streets', root)).findings
+    groups = [finding for finding in findings if 'above the road in 12 maps' in finding.description]
+    assert [(finding.kind, finding.split) for finding in groups] == [('scale', 'train')]
+    assert groups[0].count == 12
 
 
 def test_all_depth_at_half_scale_is_found(world):
@@ -192,6 +222,7 @@ def test_a_damaged_jpeg_that_decodes_is_found(world):
     assert 'damaged JPEG file' in report.findings[0].examples[0]
 
 
+@pytest.mark.filterwarnings('ignore:image .* has EXIF orientation')
 def test_an_exif_rotation_is_said(rendered, tmp_path):
     root = tmp_path / 'rooms'
     shutil.copytree(rendered / 'rooms', root)

@@ -5,23 +5,11 @@ m. scaledepth_tiny_rooms_streets_fixed is the same model with bins over one fixe
 """
 
 _base_ = [
-    '../_base_/scaledepth_head.py',
+    '../_base_/scaledepth_tiny.py',
     '../../../../configs/_base_/datasets/synthetic_mixed.py',
     '../../../../configs/_base_/schedules/synthetic.py',
     '../../../../configs/_base_/default_runtime.py',
 ]
-model = dict(
-    backbone=dict(type='TimmBackbone', model_name='resnet10t', out_indices=(1, 2, 3, 4)),
-    decode_head=dict(
-        in_channels=[64, 128, 256, 512],
-        channels=64,
-        num_bins=32,
-        num_classes=0,
-        decoder=dict(num_layers=3, num_heads=4, feedforward_channels=128),
-        pixel_decoder=dict(num_layers=1, num_heads=4, feedforward_channels=128),
-        aux_layers=(0, 1),
-    ),
-)
 max_iters = 900
 train_cfg = dict(val_interval=300)
 # The scale must grow from a few metres to the size of a street in far fewer iterations than
