@@ -137,10 +137,7 @@ def read_commands(block: Block) -> list[list[str]]:
     commands = []
     for line in lines:
         for words in split_line(line):
-            for index, word in enumerate(words):
-                words[index] = re.sub(
-                    r'\$\{?(\w+)\}?', lambda match: variables.get(match[1], match[0]), word
-                )
+            words = replace_variables(words, variables)
             if words[0] == 'for':
                 variables[words[1]] = words[3]
                 continue
@@ -154,6 +151,15 @@ def read_commands(block: Block) -> list[list[str]]:
             if words and words[0] not in ('done', 'fi', 'if', 'exit', 'scontrol'):
                 commands.append(words)
     return commands
+
+
+def replace_variables(words: list[str], variables: dict[str, str]) -> list[str]:
+    """Return words with the values of variables; a variable that is a word of its own is split at spaces."""
+    replaced = []
+    for word in words:
+        value = re.sub(r'\$\{?(\w+)\}?', lambda match: variables.get(match[1], match[0]), word)
+        replaced += value.split() if word.startswith('$') and value != word else [value]
+    return replaced
 
 
 def split_line(line: str) -> list[list[str]]:

@@ -35,6 +35,7 @@ NOT_RUN = {
     'tests/benchmarks runs its parts',
     r'(python benchmarks/|bash benchmarks/)': 'measures for minutes or needs a GPU; tests/benchmarks runs parts',
     r'python tools/analysis_tools/compare_configs.py': 'trains for minutes; tests/tools/test_compare_configs.py',
+    r'python tools/analysis_tools/compare_curves.py': 'trains for hours; tests/benchmarks/test_learning_curves.py',
     r'python tools/analysis_tools/compare_tuning.py': 'trains for minutes; tests/tools/test_compare_tuning.py',
     r'python tools/analysis_tools/replay_step.py': 'needs a dump; tests/engine/test_finite_watch.py writes one',
     r'python tools/infer.py 0 ': 'needs a camera; tests/apis/test_video.py makes one up',
