@@ -340,7 +340,13 @@ class FolderOptions:
                 values[f'{split}_dataloader'] = dict(dataset=dataset)
             values['train_dataloader'] = dict(batch_size=self.batch, **values['train_dataloader'])
             return values
-        values = dict(train_pipeline=self._train_pipeline(), test_pipeline=self._test_pipeline())
+        values = {}
+        pipeline = self._train_pipeline()
+        for transform in pipeline:
+            if transform['type'] == 'RandomCrop':
+                values['crop_size'] = tuple(transform['crop_size'])
+                transform['crop_size'] = '${crop_size}'
+        values |= dict(train_pipeline=pipeline, test_pipeline=self._test_pipeline())
         for split in ('train', 'val', 'test'):
             dataset = dict(_delete_=True, data_root=str(plan.roots[split]), ann_file=None, **common)
             batch_size = self.batch

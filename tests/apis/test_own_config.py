@@ -83,7 +83,10 @@ def test_the_schedule_keeps_its_shape_and_the_rate_fits_the_batch(folder, tmp_pa
     # 8 images a step where 16 are published, by the square root rule.
     assert cfg.optim_wrapper.optimizer.lr == pytest.approx(6e-5 / 2**0.5, rel=1e-2)
     assert cfg.auto_scale_lr.base_batch_size == 8
-    shorter = load_config(tmp_path / 'own.py', {'max_iters': 50, 'max_depth': 7.0})
+    shorter = load_config(
+        tmp_path / 'own.py', {'max_iters': 50, 'max_depth': 7.0, 'crop_size': (64, 96)}
+    )
+    assert sample_sizes(shorter) == {(64, 96)}
     assert shorter.param_scheduler[0].max_iters == 50
     assert shorter.model.decode_head.max_depth == 7.0
 
