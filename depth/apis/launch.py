@@ -97,6 +97,8 @@ def train(
         runner = state['runner']
         if runner is None:
             return 'building the model; weights that are not in the cache are fetched'
+        if runner.iter >= runner.max_iters:
+            return 'all iterations are done: the last validation and checkpoint'
         text = (
             f'waiting for iteration {runner.iter + 1} of {runner.max_iters}: data, or a slow step'
         )

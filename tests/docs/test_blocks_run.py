@@ -290,6 +290,7 @@ def test_the_blocks_of_a_page_run(page, workspace, session, monkeypatch):
         if block.is_shell:
             for folder in FRESH.get(block.page, ()):
                 shutil.rmtree(folder, ignore_errors=True)
+                session.done.clear()  # what ran before has to make them again
             for words in read_commands(block):
                 if reason_not_to_run(words) is None:
                     run_command(words, page, session, monkeypatch)
