@@ -450,12 +450,14 @@ def as_source(value: Any, indent: int = 0) -> str:
 
 
 def _source_of_data(content: dict, name: str) -> str:
-    """Return the config of a checkpoint as a config file; the depth range becomes one variable.
+    """Return the config of a checkpoint as a config file.
+
+    The depth range and the number of iterations become variables, as they are in shipped configs.
 
     Raises:
         ConfigError: If a key is no name of a variable.
     """
-    skipped = ('load_from', 'resume', 'work_dir', 'launcher', 'max_depth', 'min_depth')
+    skipped = 'load_from resume work_dir launcher max_depth min_depth max_iters'.split()
     dataset = (content.get('train_dataloader') or {}).get('dataset') or {}
     bounds = {}
     for key, default in (('min_depth', 1e-3), ('max_depth', 10.0)):
@@ -463,6 +465,9 @@ def _source_of_data(content: dict, name: str) -> str:
         bounds[key] = default if value is None else value
     lines = [f'"""Config of {name}, written by depth train --data."""', '']
     lines += [f'{key} = {value!r}' for key, value in bounds.items()]
+    iters = (content.get('train_cfg') or {}).get('max_iters')
+    if iters is not None:
+        lines.append(f'max_iters = {iters}')
     for key, value in content.items():
         if not key.isidentifier() or keyword.iskeyword(key):
             raise ConfigError(f'{name}: its config has the key {key!r}, which is no name')
@@ -470,18 +475,30 @@ def _source_of_data(content: dict, name: str) -> str:
             continue
         if key == 'model':
             value = _with_references(value, bounds)
+        elif key in ('train_cfg', 'param_scheduler') and iters is not None:
+            lengths = dict.fromkeys(('max_iters', 'total_steps', 'end', 'T_max'), iters)
+            value = _with_references(value, lengths, 'max_iters')
         lines.append(f'{key} = {as_source(value)}')
     return '\n'.join(lines) + '\n'
 
 
-def _with_references(node: Any, bounds: dict[str, float]) -> Any:
-    """Return a copy of a model's config in which the ends of its depth range are references."""
+def _with_references(node: Any, bounds: dict[str, float], variable: str | None = None) -> Any:
+    """Return a copy of a part of a config in which values of some keys are references.
+
+    Args:
+        node: The part.
+        bounds: Value by key that is replaced; another value of the key stays.
+        variable: Variable that is referred to; by default that of the key's name.
+    """
     if isinstance(node, Mapping):
         copied = {}
         for key, value in node.items():
             is_bound = key in bounds and value == bounds[key]
-            copied[key] = f'${{{key}}}' if is_bound else _with_references(value, bounds)
+            if is_bound:
+                copied[key] = f'${{{variable or key}}}'
+            else:
+                copied[key] = _with_references(value, bounds, variable)
         return copied
     if isinstance(node, list | tuple):
-        return type(node)(_with_references(item, bounds) for item in node)
+        return type(node)(_with_references(item, bounds, variable) for item in node)
     return node

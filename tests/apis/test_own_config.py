@@ -131,6 +131,8 @@ def test_without_a_model_it_is_that_of_the_checkpoint(folder, tmp_path):
     # The depth range of the checkpoint, 10 m in head and losses, is one variable now.
     assert own.model.decode_head.max_depth == 3.0
     assert sample_sizes(own) == {(96, 160)}
+    shorter = load_config(tmp_path / 'own_data/own.py', {'max_iters': 50})
+    assert shorter.train_cfg.max_iters == shorter.param_scheduler.total_steps == 50
     built = build_without_weights(own).state_dict()
     assert {name: value.shape for name, value in built.items()} == {
         name: value.shape for name, value in state.items()
