@@ -61,18 +61,22 @@ def bicubic_matrix(before: int, after: int, scale: float) -> Tensor:
     columns = torch.arange(before, dtype=torch.float32)
     matrix = torch.zeros(1, before)
     for tap in (-1, 0, 1, 2):
-        distance = (fraction - tap).abs()
-        weight = _cubic_kernel(distance)
+        # Differences of known sign: OpenVINO 2026.4 computes another power of an absolute value.
+        distance = tap - fraction if tap > 0 else fraction - tap
+        weight = _inner_cubic(distance) if tap in (0, 1) else _outer_cubic(distance)
         index = (first + tap).clamp(0, before - 1)
         matrix = matrix + weight[:, None] * (index[:, None] == columns).float()
     return matrix
 
 
-def _cubic_kernel(distance: Tensor, a: float = -0.75) -> Tensor:
-    """Return the cubic convolution kernel, https://doi.org/10.1109/TASSP.1981.1163711."""
-    near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
-    far = ((distance - 5) * distance + 8) * distance * a - 4 * a
-    return torch.where(distance <= 1, near, torch.where(distance < 2, far, torch.zeros_like(far)))
+def _inner_cubic(distance: Tensor, a: float = -0.75) -> Tensor:
+    """Return the cubic convolution kernel up to distance 1, https://doi.org/10.1109/TASSP.1981.1163711."""
+    return ((a + 2) * distance - (a + 3)) * distance * distance + 1
+
+
+def _outer_cubic(distance: Tensor, a: float = -0.75) -> Tensor:
+    """Return the cubic convolution kernel at distances from 1 to 2."""
+    return ((distance - 5) * distance + 8) * distance * a - 4 * a
 
 
 def antialiased_matrix(before: int, after: int) -> Tensor:

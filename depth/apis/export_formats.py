@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config
-from torch import Tensor
+from torch import Tensor, nn
 
 import depth
 from depth.engine.checkpoint import load_checkpoint_file
@@ -24,6 +24,7 @@ from depth.evaluation.protocols import get_protocol
 from depth.export_mode import exporting
 from depth.integrity import sha256_of
 from depth.models.estimators import DepthEstimator
+from depth.registry import DATASETS
 
 from .export_network import ExportedNetwork
 from .exported_model import FORMAT, METADATA_PREFIX, open_session
@@ -170,6 +171,7 @@ def file_metadata(
         min_depth=near,
         max_depth=far,
         protocol=_protocol(cfg),
+        scene_classes=_scene_classes(cfg, model.decode_head),
         calibration=None if model.calibration is None else model.calibration.describe(),
         weights_licence=_licence(cfg, meta),
         checkpoint_sha256=None if checkpoint is None else sha256_of(checkpoint),
@@ -194,6 +196,21 @@ def _input_layout(network: ExportedNetwork) -> str:
     mean = [round(value, 4) for value in preprocessor.mean.flatten().tolist()]
     std = [round(value, 4) for value in preprocessor.std.flatten().tolist()]
     return f'float32 (1, 3, H, W), channels {order}, (0..255 - {mean}) / {std}'
+
+
+def _scene_classes(cfg: Config, head: nn.Module) -> list[str] | None:
+    """Return the names of a head's scene classes by number; None where it has none."""
+    count = getattr(head, 'num_classes', 0)
+    if not count:
+        return None
+    names = getattr(head, 'scene_classes', None)
+    if names is None:
+        # Without names of its own, a head counts as the data set that it is tested on.
+        dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
+        names = getattr(DATASETS.get(dataset.get('type', '')), 'SCENE_CLASSES', ())
+    if len(names) < count:
+        return [f'class {number}' for number in range(count)]
+    return list(names[:count])
 
 
 def _protocol(cfg: Config) -> dict[str, str] | None:

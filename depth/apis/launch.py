@@ -1,6 +1,7 @@
 """Training and testing of a config, from the checks before the start to the finished run."""
 
 import os
+from datetime import timedelta
 from pathlib import Path
 
 from mmengine.config import Config
@@ -74,7 +75,7 @@ def train(
         if not takes_newest:
             cfg.load_from = str(resume)
     # The file brings the encoder, so timm's need not be fetched.
-    if cfg.get('load_from') and cfg.get('load_published'):
+    if cfg.get('load_from') and (cfg.get('load_published') or cfg.get('load_strict', True)):
         skip_pretrained(cfg)
     if amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
@@ -104,9 +105,16 @@ def train(
         runner = state['runner']
         if runner is None:
             return 'building the model; weights that are not in the cache are fetched'
-        return (
+        if runner.iter >= runner.max_iters:
+            return 'all iterations are done: the last validation and checkpoint'
+        text = (
             f'waiting for iteration {runner.iter + 1} of {runner.max_iters}: data, or a slow step'
         )
+        # Known from the first iteration on.
+        if 'eta' in runner.message_hub.runtime_info:
+            left = timedelta(seconds=int(runner.message_hub.get_info('eta')))
+            text += f'; eta {left}'
+        return text
 
     with heartbeat(describe, MMLogger.get_current_instance):
         runner = build_runner(cfg)

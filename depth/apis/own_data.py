@@ -3,20 +3,21 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from depth.data_tools.own_data import DEFAULT_MODEL, examine_folder, write_config
-from depth.engine.config import load_config
+from depth.data_tools.own_data import examine_folder
+from depth.engine.config import find_config, load_config
 
 from .inferencer import DepthInferencer
 from .launch import test, train
+from .own_config import choose_method, write_config
 
-PICTURES = 4  # of validation images
+PICTURES = 4  # of test images
 
 
 def train_on_folder(
     folder: str | Path,
     *,
     work_dir: str | Path | None = None,
-    model: str = DEFAULT_MODEL,
+    model: str | None = None,
     start: str | Path | None = None,
     max_depth: float | None = None,
     depth_scale: float | None = None,
@@ -30,8 +31,10 @@ def train_on_folder(
         folder: See :func:`depth.data_tools.own_data.examine_folder`.
         work_dir: Folder of everything that is written; ``work_dirs/<name of the folder>`` by default.
             The config and its split files go to ``own_data/`` in it.
-        model: Shipped config for folders.
-        start: Checkpoint of that model to start from.
+        model: Config whose method is trained, by name or path; by default that of ``start``, or else
+            a small one.
+        start: Checkpoint of this toolbox to start from, or a published file of a method that has a
+            converter.
         max_depth: Far end of the depth range in metres; by default from the depth maps.
         depth_scale: Stored integers per metre; by default from the files.
         cfg_options: Values by dotted key that replace those of the config.
@@ -47,6 +50,8 @@ def train_on_folder(
     """
     if start is not None and not Path(start).is_file():
         raise FileNotFoundError(f'--from {start}: there is no such file')
+    if model is not None:
+        find_config(model)  # a wrong name is answered before files are read
     plan = examine_folder(folder, max_depth, depth_scale)
     for note in plan.notes:
         report(f'- {note}')
@@ -55,15 +60,21 @@ def train_on_folder(
     if options.get('resume') and config.is_file():
         report(f'config: {config}, as it was written before')
     else:
-        write_config(plan, config, model, start)
+        method = choose_method(model, start)
+        write_config(plan, config, method, start)
+        for note in method.notes:
+            report(f'- {note}')
         report(f'config: {config} (edit it and train it by depth train {config})')
     runner = train(load_config(config, cfg_options), work_dir=work_dir, **options)
     if runner.exit_code:
         return runner.exit_code
     checkpoint = find_checkpoint(work_dir)
-    report(f'test of {checkpoint} on the validation images, which also chose it:')
+    is_shared = plan.stems['test'] == plan.stems['val']
+    remark = ', which also chose it' if is_shared else ''
+    report(f'test of {checkpoint} on {len(plan.stems["test"])} images{remark}:')
     test(load_config(config, cfg_options), checkpoint, work_dir=work_dir / 'test')
-    files = [plan.val_root / plan.image_folder / stem for stem in plan.val_stems[:PICTURES]]
+    folder_of_images = plan.roots['test'] / plan.image_folder
+    files = [folder_of_images / stem for stem in plan.stems['test'][:PICTURES]]
     images = [str(next(file.parent.glob(f'{file.name}.*'))) for file in files]
     DepthInferencer(None, checkpoint)(images, out_dir=work_dir / 'pictures', outputs=['panel'])
     report(f'pictures: {work_dir / "pictures"}')

@@ -41,10 +41,14 @@ def build_parser() -> argparse.ArgumentParser:
     own.add_argument(
         '--model',
         metavar='NAME',
-        help='shipped config for folders (default: densedepth_r18_folder)',
+        help='config whose method is trained, by name or path; its data, depth range and schedule become those of the '
+        'folder (default: that of --from, or else densedepth_r18_folder)',
     )
     own.add_argument(
-        '--from', dest='start', metavar='CHECKPOINT', help='checkpoint of that model to start from'
+        '--from',
+        dest='start',
+        metavar='CHECKPOINT',
+        help='weights to start from: a checkpoint of this toolbox, or a published file that has a converter',
     )
     own.add_argument(
         '--max-depth',
@@ -150,11 +154,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     # Imported late, so that --help and wrong arguments answer at once.
     if args.data:
-        from depth.apis.own_data import DEFAULT_MODEL, train_on_folder
+        from depth.apis.own_data import train_on_folder
 
         return train_on_folder(
             args.data,
-            model=args.model or DEFAULT_MODEL,
+            model=args.model,
             start=args.start,
             max_depth=args.max_depth,
             depth_scale=args.depth_scale,

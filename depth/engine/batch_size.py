@@ -16,7 +16,7 @@ from .errors import ConfigError
 # The rate grows by the ratio of the batch sizes to the power of this exponent.
 _EXPONENTS = dict(SGD=1.0, Adam=0.5, AdamW=0.5, NAdam=0.5, RAdam=0.5, Adamax=0.5, RMSprop=0.5)
 # Arguments of schedulers that count iterations; a scheduler that is not listed cannot be stretched.
-_ITERATION_ARGUMENTS = {
+ITERATION_ARGUMENTS = {
     'OneCycleRate': ('total_steps', 'begin', 'end'),
     'OneCycleMomentum': ('total_steps', 'begin', 'end'),
     'WarmupCosineLR': ('max_iters', 'warmup_iters', 'begin', 'end'),
@@ -66,6 +66,12 @@ class BatchSize:
                 f'{self.total}'
             )
         return text
+
+
+def rate_factor(optimizer: str | None, growth: float) -> float | None:
+    """Return the factor of the rate for a batch that is ``growth`` times as large; None without a rule."""
+    exponent = _EXPONENTS.get(optimizer)
+    return None if exponent is None else growth**exponent
 
 
 def batch_size_of(cfg: Config, processes: int) -> BatchSize:
@@ -149,12 +155,12 @@ def fit_recipe_to_batch(cfg: Config) -> str | None:
 
 def _stretch_scheduler(key: str, scheduler: dict, stretch: Fraction, rate: float) -> None:
     """Stretch the iterations of a scheduler's config and scale its minimal rate."""
-    arguments = _ITERATION_ARGUMENTS.get(scheduler.get('type'))
+    arguments = ITERATION_ARGUMENTS.get(scheduler.get('type'))
     if arguments is None or scheduler.get('by_epoch'):
         raise ConfigError(
             f'--auto-scale-lr cannot stretch {key}, {scheduler.get("type")!r}'
             f'{" by epoch" if scheduler.get("by_epoch") else ""}; it can '
-            f'{", ".join(_ITERATION_ARGUMENTS)}'
+            f'{", ".join(ITERATION_ARGUMENTS)}'
         )
     for name in arguments:
         _stretch(scheduler, name, stretch)

@@ -75,8 +75,8 @@ def check_assignments(cfg: Config, files: Sequence[SourceFile]) -> None:
     """Refuse an assignment that replaces an inherited variable but has no effect.
 
     A variable has an effect if Python code of its own file reads it or a value of the config refers
-    to it. A variable that no base has is the user's own and accepted, unless its name is almost that
-    of a variable with an effect.
+    to it; that of a base has one, too, if it has in the base alone. A variable that no base has is the
+    user's own and accepted, unless its name is almost that of a variable with an effect.
     """
     referenced = referenced_names(cfg)
     for index, file in enumerate(files):
@@ -91,10 +91,18 @@ def check_assignments(cfg: Config, files: Sequence[SourceFile]) -> None:
                     continue
                 assignment = f'{file.path}, line {statement.lineno}: {name} = ...'
                 if name in inherited:
+                    # An heir may replace the values that refer to it.
+                    if index and name in _names_referenced_in(file.path):
+                        continue
                     raise ConfigError(f'{assignment}: {explain_unread(cfg, name)}')
                 near = difflib.get_close_matches(name, referenced, n=1, cutoff=0.85)
                 if near:
                     raise ConfigError(f'{assignment}: did you mean {near[0]}?')
+
+
+def _names_referenced_in(path: Path) -> set[str]:
+    """Return the variables to which the values of a config refer, read without its heirs."""
+    return referenced_names(Config.fromfile(str(path), import_custom_modules=False))
 
 
 def _read_names(code: ast.Module) -> set[str]:

@@ -75,10 +75,12 @@ class ConsoleFilter(logging.Filter):
         if self.chosen == 'verbose':
             is_shown = True
         elif self.chosen == 'normal' and not is_shown:
-            # mmengine's constructor logs environment, config and hooks: some 300 lines.
+            # mmengine's constructor logs environment, config and hooks, some 300 lines, and in one process
+            # that it would replace SyncBN, whether there is any or not.
             is_dump = record.pathname == mmengine_runner.__file__ and record.funcName in (
                 '__init__',
                 '_log_env',
+                'wrap_model',
             )
             is_shown = not is_dump
         if is_shown:

@@ -87,8 +87,19 @@ class TensorboardVisBackend(MMEngineTensorboardVisBackend):
 class MLflowVisBackend(MMEngineMLflowVisBackend):
     """mmengine's MLflow backend that takes the panels of this toolbox.
 
-    Arguments as in mmengine. Without ``tracking_uri`` the run is stored in the work dir.
+    Arguments as in mmengine. Without ``tracking_uri`` the run is stored in ``mlflow.db`` of the log
+    folder, which ``mlflow ui --backend-store-uri sqlite:///.../mlflow.db`` shows.
     """
+
+    def _init_env(self) -> None:
+        if self._tracking_uri is None:
+            # mmengine's default, a folder of files, is refused by MLflow from version 3.
+            folder = Path(self._save_dir).absolute()
+            folder.mkdir(parents=True, exist_ok=True)
+            self._tracking_uri = f'sqlite:///{folder}/mlflow.db'
+            if self._artifact_location is None:
+                self._artifact_location = (folder / 'mlflow_files').as_uri()
+        super()._init_env()
 
     @force_init_env
     def add_image(self, name: str, image: np.ndarray, step: int = 0, **kwargs) -> None:

@@ -1,6 +1,8 @@
 """Exported files compute what PyTorch does, for a tiny variant of every shipped architecture."""
 
+import io
 import json
+import warnings
 from pathlib import Path
 
 import cv2
@@ -175,6 +177,48 @@ def test_matrices_compute_what_the_operators_of_pytorch_do():
     )
     pooled = torch.nn.functional.adaptive_avg_pool2d(values, (3, 6))
     torch.testing.assert_close(both_axes(average_matrix, 3, 6), pooled)
+
+
+def test_scene_classes_are_named_in_their_order():
+    names = {}
+    for name, classes in (
+        ('binsformer_swint_w7_nyu', 25),
+        ('scaledepth_swin_tiny_NYU_480x480', 27),
+    ):
+        cfg = load_config(name)
+        with torch.device('meta'):
+            head = build_without_weights(cfg).decode_head
+        names[name] = export_module._scene_classes(cfg, head)
+        assert len(names[name]) == classes
+    assert names['binsformer_swint_w7_nyu'][:2] == ['kitchen', 'living']
+    assert names['scaledepth_swin_tiny_NYU_480x480'][:2] == ['printer_room', 'bathroom']
+    assert export_module._scene_classes(load_config('dpt_tiny_rooms'), torch.nn.Identity()) is None
+
+
+class PositionCode(torch.nn.Module):
+    """Rows of a position code of 37 patches, resized to those of the image as in Depth Anything."""
+
+    def __init__(self):
+        super().__init__()
+        self.code = torch.randn(37, 8, generator=torch.Generator().manual_seed(0))
+
+    def forward(self, image):
+        rows = image.shape[2] // 14
+        return bicubic_matrix(37, rows, (rows + 0.1) / 37) @ self.code + image.mean()
+
+
+def test_openvino_computes_the_bicubic_matrix():
+    openvino = pytest.importorskip('openvino', reason='openvino is not installed')
+    image = torch.zeros(1, 3, 126, 14)
+    buffer = io.BytesIO()
+    options = dict(dynamo=False, opset_version=17, input_names=['image'])
+    with exporting(), warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        torch.onnx.export(PositionCode(), (image,), buffer, **options)
+    model = openvino.Core().read_model(buffer.getvalue(), b'')
+    compiled = openvino.compile_model(model, 'CPU', {'INFERENCE_PRECISION_HINT': 'f32'})
+    actual = compiled({'image': image.numpy()})[0]
+    assert output_error(actual, PositionCode()(image).numpy()) < 1e-5
 
 
 def test_the_mask_of_shifted_windows_is_that_of_timm():

@@ -4,8 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from depth.data_tools.own_data import examine_folder, split_by_scene, write_config
-from depth.engine.config import load_config
+from depth.data_tools.own_data import examine_folder, split_by_scene
 from depth.registry import DATASETS
 
 
@@ -32,7 +31,9 @@ SCENES = [
 def test_millimetres_range_and_split_are_seen(tmp_path):
     plan = examine_folder(make_folder(tmp_path, FLAT))
     assert (plan.depth_scale, plan.max_depth, plan.image_size) == (1000.0, 5.0, (64, 96))
-    assert (plan.train_stems, plan.val_stems) == (FLAT[:8], FLAT[8:])
+    assert plan.has_one_size
+    assert plan.stems == dict(train=FLAT[:7], val=FLAT[7:8], test=FLAT[8:])
+    assert any('7 for training, 1 to choose' in note for note in plan.notes)
     assert any('taken as millimetres: 5 m' in note for note in plan.notes)
 
 
@@ -41,16 +42,54 @@ def test_metres_in_float_files_need_no_scale(tmp_path):
     assert (plan.depth_scale, plan.max_depth) == (1.0, 40.0)
 
 
+def scenes_of(stems):
+    return {stem.split('/')[0] for stem in stems}
+
+
 def test_scenes_are_held_out_whole(tmp_path):
     plan = examine_folder(make_folder(tmp_path, SCENES))
-    assert {stem.split('/')[0] for stem in plan.val_stems} == {'office'}
-    assert 'office' not in {stem.split('/')[0] for stem in plan.train_stems}
-    assert len(plan.train_stems) + len(plan.val_stems) == len(SCENES)
-    # One scene that holds nearly everything stays in the training.
-    train_stems, val_stems = split_by_scene(
-        [f'big/{index}' for index in range(90)] + ['small/0'], []
+    assert scenes_of(plan.stems['test']) == {'office'}
+    assert scenes_of(plan.stems['val']) == {'kitchen'}
+    assert scenes_of(plan.stems['train']) == {'attic', 'hall'}
+    assert sum(map(len, plan.stems.values())) == len(SCENES)
+
+
+def test_at_least_half_of_the_pairs_are_for_training():
+    big = [f'big/{index:02}' for index in range(90)]
+    notes = []
+    stems = split_by_scene([*big, 'small/0'], notes)
+    # One scene is for the test; the other one, which holds nearly everything, gives its last frames.
+    assert stems == dict(train=big[:81], val=big[81:], test=['small/0'])
+    assert (
+        '(the last by name, so that neighbouring frames are not in both), 1 for the test'
+        in notes[0]
     )
-    assert (len(train_stems), val_stems) == (90, ['small/0'])
+    stems = split_by_scene([*big, 'zoo/0', 'zoo/1', 'apse/0'], [])
+    assert (scenes_of(stems['val']), scenes_of(stems['test'])) == ({'big'}, {'apse', 'zoo'})
+
+
+def test_few_pairs_share_validation_and_test(tmp_path):
+    plan = examine_folder(make_folder(tmp_path, FLAT[:6]))
+    assert plan.stems == dict(train=FLAT[:5], val=FLAT[5:6], test=FLAT[5:6])
+    assert any('also choose the checkpoint: the numbers are optimistic' in n for n in plan.notes)
+
+
+@pytest.mark.parametrize(
+    ('folders', 'counts', 'note'),
+    [
+        (('train', 'val', 'test'), (10, 10, 10), 'as they are split: 10 in train/, 10 in val/'),
+        (('train', 'validation'), (10, 10, 10), 'there is no test/, so the test is on the images'),
+        (('train', 'test'), (9, 1, 10), '1 of train/ choose the checkpoint'),
+    ],
+)
+def test_a_folder_that_is_split_stays_so(tmp_path, folders, counts, note):
+    for name in folders:
+        make_folder(tmp_path / name, FLAT)
+    plan = examine_folder(tmp_path)
+    assert tuple(len(plan.stems[split]) for split in ('train', 'val', 'test')) == counts
+    assert plan.roots['test'].name == folders[-1]
+    assert plan.roots['val'].name == ('train' if folders[1] == 'test' else folders[1])
+    assert any(note in text for text in plan.notes)
 
 
 def test_max_depth_decides_between_two_scales(tmp_path):
@@ -77,24 +116,6 @@ def test_ambiguous_or_unusable_folders_are_refused(tmp_path):
         examine_folder(tmp_path / 'missing')
     with pytest.raises(FileNotFoundError, match='no folder of images'):
         examine_folder(tmp_path)
-
-
-def test_the_config_that_is_written_is_short_and_gives_the_split(tmp_path):
-    folder = make_folder(tmp_path / 'rooms', SCENES)
-    (folder / 'depth/attic/0.png').unlink()
-    plan = examine_folder(folder)
-    path = tmp_path / 'run/own_data/rooms.py'
-    write_config(plan, path)
-    assert len(path.read_text().splitlines()) < 35
-    cfg = load_config(path)
-    assert cfg.model.decode_head.max_depth == 5.0
-    dataset = DATASETS.build(cfg.train_dataloader.dataset)
-    assert len(dataset) == len(plan.train_stems) == 14
-    sample = dataset[0]['data_samples']
-    assert sample.gt_depth.max() == 5.0
-    assert len(DATASETS.build(cfg.val_dataloader.dataset)) == 5
-    with pytest.raises(ValueError, match='is not made for folders'):
-        write_config(plan, path, 'depthformer_swint_w7_nyu')
 
 
 def test_a_list_that_names_no_image_is_refused(tmp_path):

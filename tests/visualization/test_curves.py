@@ -93,14 +93,14 @@ def test_trackio_stores_the_curves_on_this_machine(tmp_path, monkeypatch):
     assert any('val/abs_rel' in json.loads(metrics) for _, _, metrics in rows)
 
 
-def test_mlflow_stores_the_curves_in_a_local_folder(tmp_path):
+@pytest.mark.long
+def test_mlflow_stores_the_curves_in_a_local_file(tmp_path):
     mlflow = pytest.importorskip('mlflow', reason='mlflow is not installed')
-    uri = f'sqlite:///{tmp_path}/mlflow.db'
-    options = dict(type='MLflowVisBackend', tracking_uri=uri, exp_name='test')
-    visualizer = build(tmp_path, 'only', options | dict(artifact_location=str(tmp_path / 'files')))
+    visualizer = build(tmp_path, 'only', dict(type='MLflowVisBackend', exp_name='test'))
     visualizer.add_config(Config(dict(a=1, work_dir=str(tmp_path / 'run'))))
     log(visualizer, [3.0, 2.0])
     visualizer.close()
+    assert len(list(tmp_path.rglob('mlflow.db'))) == 1
     runs = mlflow.search_runs(experiment_names=['test'])
     assert runs['metrics.train/loss'].tolist() == [2.0]
     assert runs['metrics.val/abs_rel'].tolist() == [0.5]

@@ -1,7 +1,7 @@
 """Measure the stability of depth along rendered camera paths, without and with aligned scale.
 
     python tools/analysis_tools/temporal_stability.py --jitter 0.05
-    python tools/analysis_tools/temporal_stability.py --checkpoint CHECKPOINT
+    python tools/analysis_tools/temporal_stability.py --checkpoint CHECKPOINT --exposure 0.1
 
 With --jitter the predictions are the exact depth times a random factor a frame; with --checkpoint they are those of a
 model. The metrics are defined in depth/evaluation/temporal.py.
@@ -24,6 +24,13 @@ def parse_args() -> argparse.Namespace:
         '--jitter', type=float, metavar='SIGMA', help='standard deviation of the log factor'
     )
     source.add_argument('--checkpoint', help='checkpoint with its config')
+    parser.add_argument(
+        '--exposure',
+        type=float,
+        default=0.0,
+        metavar='SIGMA',
+        help='standard deviation of the log brightness of each frame, as of an automatic exposure (default 0)',
+    )
     parser.add_argument('--world', choices=['rooms', 'streets'], default='rooms')
     parser.add_argument('--paths', type=int, default=4, help='number of scenes (default 4)')
     parser.add_argument('--frames', type=int, default=60, help='frames of each path (default 60)')
@@ -49,6 +56,9 @@ def main() -> None:
         measured = {name: TemporalMetrics() for name in rows}
         aligner = StreamScaleAligner()
         for frame in render_path(args.world, args.seed, index, args.frames):
+            if args.exposure:
+                brightness = np.exp(args.exposure * rng.randn())
+                frame['img'] = np.clip(frame['img'] * brightness, 0, 255).astype(np.uint8)
             if model is None:
                 pred = frame['gt_depth'] * np.float32(np.exp(args.jitter * rng.randn()))
             else:

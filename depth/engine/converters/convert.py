@@ -222,6 +222,55 @@ def find_fitting(
     return fitting
 
 
+def identify_published(checkpoint: Mapping, source: str | Path) -> tuple[str, list[Path]]:
+    """Return the method of a published file, and the shipped configs whose model its weights fill.
+
+    Methods that know the file by its name are tried first, then all others.
+
+    Args:
+        checkpoint: Content of the file.
+        source: The file.
+
+    Raises:
+        ValueError: If no method takes all of its weights, or they are those of an encoder alone.
+    """
+    root = shipped_root()
+    import_project_converters(root)
+    CONVERTERS.import_from_location()
+    weights = published_weights(dict(checkpoint))
+    stem = Path(source).stem
+    methods = sorted(CONVERTERS.module_dict)
+    methods.sort(key=lambda method: stem not in _published_stems(method))
+    for method in methods:
+        try:
+            state = convert_official(method, weights, str(source))
+            if is_encoder(state):
+                continue
+            options = find_source(method).stated_options(checkpoint)
+            stated = find_source(method).files.get(stem)
+            if stated is not None:
+                path = find_config(stated)
+                if not find_problems(state, _config_with(path, options), lenient=True):
+                    return method, [path]
+            return method, find_fitting(method, state, source, root, options)
+        # Converters look for what their method has; another method's file breaks them in any way.
+        except (ValueError, LookupError, AttributeError, TypeError, StopIteration):
+            continue
+    raise ValueError(
+        f'{source} is neither a checkpoint of this toolbox (it carries no config) nor a published file of one of '
+        f'{", ".join(methods)}; name its config with --model'
+    )
+
+
+def _published_stems(method: str) -> set[str]:
+    """Return the names without suffix of a method's published files, as far as they are recorded."""
+    source = find_source(method)
+    stems = set(source.files)
+    for name, file in source.downloads.items():
+        stems |= {name, Path(file.url).stem}
+    return stems
+
+
 def shipped_configs(method: str, root: Path) -> Iterator[Path]:
     """Yield the configs in ``configs/<method>`` and ``projects/*/configs/<method>``, in any case.
 

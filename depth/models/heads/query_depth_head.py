@@ -25,7 +25,8 @@ class QueryDepthHead(BaseDepthHead):
         aux_layers: Numbers of the predictions that are trained besides the last one.
         aux_weights: Weight of their losses on depth.
         num_classes: Scene classes K; 0 for none.
-        loss_class: Config of the loss on scene classes.
+        loss_class: Config of the loss on scene classes; with ``loss_weight=0`` they are not learned, and
+            samples need none.
         **kwargs: Depth range, ``align_corners`` and ``loss_decode``, see :class:`BaseDepthHead`.
 
     Raises:
@@ -56,6 +57,7 @@ class QueryDepthHead(BaseDepthHead):
         self.loss_class = (
             MODELS.build(loss_class or dict(type='SceneClassLoss')) if num_classes else None
         )
+        self.learns_classes = bool(num_classes) and self.loss_class.loss_weight > 0
 
     def predicting_layers(self, all_layers: bool) -> list[int]:
         """Return the numbers of the predicting layers: all, trained, or in eval mode the last."""
@@ -78,7 +80,7 @@ class QueryDepthHead(BaseDepthHead):
         accuracies of the last prediction in per cent.
         """
         labels = None
-        if self.num_classes:
+        if self.learns_classes:
             labels = scene_labels(data_samples, self.num_classes, gt_depth.device)
         losses = {}
         for index, layer in enumerate(outputs['layers']):

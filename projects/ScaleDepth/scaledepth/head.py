@@ -19,7 +19,7 @@ from depth.models.layers import (
 from depth.registry import MODELS
 from depth.structures import DepthDataSample
 
-from .text import read_class_embeddings
+from .text import CATEGORIES, read_class_embeddings
 
 MIN_SCALE = 0.1  # metres, added after the ReLU as published
 
@@ -58,6 +58,7 @@ class ScaleDepthHead(QueryDepthHead):
     """
 
     OPTIONAL_STATE = ('class_embeddings',)
+    scene_classes = tuple(CATEGORIES)  # in the order of the published text embeddings
     TEMPERATURE = 100.0
 
     def __init__(
@@ -213,7 +214,7 @@ class ScaleDepthHead(QueryDepthHead):
         Raises:
             ValueError: If there are classes but no text embeddings.
         """
-        if self.num_classes and not self.has_embeddings:
+        if self.learns_classes and not self.has_embeddings:
             raise ValueError(
                 f'ScaleDepthHead: training compares scenes with {self.num_classes} text embeddings, but '
                 f'{self.embeddings_file} does not exist; make it by '
