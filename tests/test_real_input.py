@@ -74,7 +74,7 @@ def test_indoor_pairs_train_and_are_scored_as_nyu(tmp_path):
     cfg = load_config(REPO / 'configs/densedepth/densedepth_r50_nyu.py')
     cfg = small(cfg, tmp_path / 'work', SAMPLES / 'indoor_rgbd', tmp_path / 'split.txt', (128, 96))
     _, losses, metrics = train(cfg)
-    # 0.40 to 0.72 over four seeds
+    # 0.57 to 0.73 over three seeds
     assert np.mean(losses[10:]) < 0.9 * np.mean(losses[:10])
     assert 0 < metrics['abs_rel'] < 0.6
     checkpoint = tmp_path / 'work/iter_20.pth'
@@ -87,7 +87,7 @@ def test_kitti_frames_train_and_are_scored_as_eigen_garg(tmp_path):
     cfg = load_config(REPO / 'configs/densedepth/densedepth_r50_kitti.py')
     split = SAMPLES / 'kitti/split.txt'
     prefix = dict(data_prefix=dict(img_path='', depth_path=''))
-    cfg = small(cfg, tmp_path / 'work', SAMPLES / 'kitti', split, (256, 96), **prefix)
+    cfg = small(cfg, tmp_path / 'work', SAMPLES / 'kitti', split, (384, 128), **prefix)
     _, losses, metrics = train(cfg)
     # 0.40 to 0.72 over four seeds
     assert np.mean(losses[10:]) < 0.9 * np.mean(losses[:10])

@@ -28,7 +28,7 @@ def test_twenty_iterations_on_indoor_pairs(tmp_path):
     )
     root = SAMPLES / 'indoor_rgbd'
     cfg = put_on_samples(
-        load_config(CONFIG), 'nyu', tmp_path / 'work', root, tmp_path / 'split.txt', (128, 96)
+        load_config(CONFIG), 'nyu', tmp_path / 'work', root, tmp_path / 'split.txt', (160, 120)
     )
     cfg.val_dataloader.dataset.pop('indices')  # the bound below is for all frames
     _, losses, metrics = train(cfg)
