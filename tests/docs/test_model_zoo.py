@@ -20,7 +20,9 @@ CONFIGS = {
 }
 # Of a project, the configs of the folder named like it; tiny ones are described on its page.
 for path in sorted(REPO.glob('projects/*/configs/*/*.py')):
-    if path.parent.name == path.parts[-4] and not re.search('_tiny_(rooms|three_worlds)', path.stem):
+    if path.parent.name == path.parts[-4] and not re.search(
+        '_tiny_(rooms|three_worlds)', path.stem
+    ):
         CONFIGS[path.stem] = path
 
 
