@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from depth.apis import export as export_module
+from depth.apis import export_formats
 from depth.apis import export_model, inference_model, init_model
 from depth.apis.export_network import ExportedNetwork
 from depth.apis.export_parity import format_report, output_error
@@ -188,11 +189,11 @@ def test_scene_classes_are_named_in_their_order():
         cfg = load_config(name)
         with torch.device('meta'):
             head = build_without_weights(cfg).decode_head
-        names[name] = export_module._scene_classes(cfg, head)
+        names[name] = export_formats._scene_classes(cfg, head)
         assert len(names[name]) == classes
     assert names['binsformer_swint_w7_nyu'][:2] == ['kitchen', 'living']
     assert names['scaledepth_swin_tiny_NYU_480x480'][:2] == ['printer_room', 'bathroom']
-    assert export_module._scene_classes(load_config('dpt_tiny_rooms'), torch.nn.Identity()) is None
+    assert export_formats._scene_classes(load_config('dpt_tiny_rooms'), torch.nn.Identity()) is None
 
 
 class PositionCode(torch.nn.Module):

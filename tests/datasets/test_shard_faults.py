@@ -27,7 +27,7 @@ PIPELINE = [dict(type='RandomFlip', prob=0.5), dict(type='PackDepthInputs')]
 def folder(tmp_path_factory):
     """Five shards of a data set of nine scenes."""
     folder = tmp_path_factory.mktemp('shards') / 'rooms'
-    write_shards(SyntheticDataset(num_scenes=9, image_size=(24, 32)), folder, shard_size=20000)
+    write_shards(SyntheticDataset(num_scenes=9, image_size=(24, 32)), folder, shard_size=29000)
     return folder
 
 

@@ -60,7 +60,7 @@ def test_without_shuffling_one_lane_keeps_the_order_of_the_files():
 def folder(tmp_path_factory):
     """Shards of 2 or 3 scenes of a data set of 23."""
     folder = tmp_path_factory.mktemp('shards') / 'rooms'
-    write_shards(SyntheticDataset(num_scenes=23, image_size=(24, 32)), folder, shard_size=24000)
+    write_shards(SyntheticDataset(num_scenes=23, image_size=(24, 32)), folder, shard_size=34000)
     return folder
 
 

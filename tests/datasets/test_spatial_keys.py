@@ -36,7 +36,14 @@ HEIGHT, WIDTH = 120, 160
 K = np.array([[150.0, 0, 83.0], [0, 150.0, 57.0], [0, 0, 1]])
 NORMAL = np.array([0.3, -0.2, -0.933])  # of the plane; (0.3, -0.2, -0.933) . X = -4
 IMAGE_KEYS = ('img', 'other_img', 'clean_img', 'clean_other_img', 'img_right')
-GROUND_TRUTH_KEYS = ('gt_depth', 'gt_depth_right', 'semantic', 'normals')
+GROUND_TRUTH_KEYS = (
+    'gt_depth',
+    'gt_depth_right',
+    'semantic',
+    'normals',
+    'gt_sky',
+    'gt_planes',
+)
 MOVES = dict(
     flip=RandomFlip(prob=1.0),
     crop=RandomCrop((70, 90)),
@@ -76,6 +83,7 @@ def full_sample(with_right=True):
     )
     results.update(sparse_depth=np.where(rng.rand(HEIGHT, WIDTH) < 0.05, depth, 0).astype('f4'))
     results.update(gt_depth=depth, semantic=np.rint(depth * 1000).astype(np.int64))
+    results.update(gt_sky=depth.copy(), gt_planes=np.rint(depth * 1000).astype(np.int64))
     results.update(normals=np.broadcast_to(NORMAL, (HEIGHT, WIDTH, 3)).astype(np.float32))
     results.update(cam_intrinsic=K.copy(), other_cam_intrinsic=K.copy(), ori_cam_intrinsic=K.copy())
     results.update(stereo_extrinsics=extrinsics)
@@ -107,6 +115,8 @@ def test_no_key_is_left_behind(name):
         assert np.array_equal(results['gt_depth_right'], results['gt_depth'])
     assert np.array_equal(results['semantic'], np.rint(results['gt_depth'] * 1000))
     assert results['semantic'].dtype == np.int64
+    assert np.array_equal(results['gt_sky'], results['gt_depth'])
+    assert np.array_equal(results['gt_planes'], results['semantic'])
     assert np.array_equal(results['other_cam_intrinsic'], results['cam_intrinsic'])
     assert results['img'].shape[:2] == results['img_shape'] == results['depth_hint'].shape
     assert results['sparse_depth'].shape == results['img_shape']

@@ -38,7 +38,7 @@ OPTIONS = {
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp('shards') / 'rooms'
-    write_shards(SyntheticDataset(num_scenes=7, image_size=(32, 32)), folder, shard_size=25000)
+    write_shards(SyntheticDataset(num_scenes=7, image_size=(32, 32)), folder, shard_size=34000)
     return folder
 
 
@@ -120,7 +120,7 @@ def _paths(samples):
 @pytest.mark.long
 def test_two_gloo_processes_see_the_order_of_one(tmp_path):
     scenes = SyntheticDataset(num_scenes=11, image_size=(24, 32))
-    write_shards(scenes, tmp_path / 'rooms', shard_size=20000)
+    write_shards(scenes, tmp_path / 'rooms', shard_size=29000)
     results = tmp_path / 'two.pth'
     processes = [
         SERVER.Process(target=_see_order, args=(rank, 2, str(tmp_path), str(results)))

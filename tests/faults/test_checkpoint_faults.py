@@ -1,5 +1,6 @@
 """Faults of checkpoints: crafted to run code, damaged, with weights or predictions that are not finite."""
 
+import sys
 import zipfile
 
 import pytest
@@ -317,5 +318,7 @@ def test_fault_is_answered(bench, fault):
 def test_a_module_that_the_caller_trusts_is_imported(bench, monkeypatch):
     with_config(trust)(bench)
     monkeypatch.syspath_prepend(str(bench.root))
+    monkeypatch.delitem(sys.modules, 'evil', raising=False)
     init_model(bench.checkpoint, trusted_modules=['evil'])
+    del sys.modules['evil']  # other tests look whether it was imported
     assert (bench.root / 'marker').exists()

@@ -26,4 +26,4 @@ def test_times_and_shares_are_printed():
     )
     share = re.search(r'one protocol: ([\d.]+) ms, ([\d.]+)%', process.stdout)
     assert float(share.group(2)) == pytest.approx(100 * float(share.group(1)) / forward, rel=0.1)
-    assert 'all protocols (4):' in process.stdout
+    assert 'all protocols (' in process.stdout

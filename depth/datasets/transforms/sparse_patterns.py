@@ -10,6 +10,7 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -141,7 +142,7 @@ class RandomPoints(SparsePattern):
     """
 
     def __init__(
-        self, num_points: Count | None = None, share: Share | None = None, **kwargs
+        self, num_points: Count | None = None, share: Share | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         check_count('RandomPoints', num_points, share)
@@ -187,7 +188,7 @@ class LidarLines(SparsePattern):
         elevation: Sequence[float] | None = None,
         num_points: Count | None = None,
         share: Share | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         check_count('LidarLines', num_lines, None)
@@ -271,7 +272,7 @@ class FeatureTracks(SparsePattern):
         share: Share | None = None,
         num_clusters: int = 12,
         radius: float = 0.25,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         check_count('FeatureTracks', num_points, share)
@@ -328,7 +329,7 @@ class LowResolutionToF(SparsePattern):
         factor: float | None = None,
         share: float | None = None,
         max_range: float | None = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if (factor is None) == (share is None):

@@ -139,7 +139,7 @@ def test_half_of_the_maps_at_another_scale_are_found_in_a_set_without_facts(rend
     for marker in root.rglob(MARKER):
         marker.unlink()
     assert examine(config('streets', root)).findings == []
-    change_depth(root, lambda stored: stored * 0.6, range(0, 24, 2))
+    change_depth(root, lambda stored: stored * 0.5, range(0, 24, 2))
     findings = examine(config('streets', root)).findings
     groups = [finding for finding in findings if 'above the road in 12 maps' in finding.description]
     assert [(finding.kind, finding.split) for finding in groups] == [('scale', 'train')]
