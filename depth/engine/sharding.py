@@ -26,13 +26,13 @@ from .acceleration import DTYPES, compile_options, recompute_activations, with_a
 from .errors import ConfigError
 
 # Classes of the blocks that are gathered one at a time, by module and name: a class of timm may be
-# missing in another version of it.
+# missing in another version of it. Not BEiT's: their position tables are read from outside of the
+# block, so they are gathered with the rest.
 BLOCKS = frozenset(
     {
         'timm.models.vision_transformer.Block',
         'timm.models.eva.EvaBlock',
         'timm.models.eva.EvaBlockPostNorm',
-        'timm.models.beit.Block',
         'timm.models.swin_transformer.SwinTransformerBlock',
         'timm.models.swin_transformer_v2.SwinTransformerV2Block',
         'timm.models.convnext.ConvNeXtBlock',
