@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from depth.apis import export as export_module
-from depth.apis import export_formats
-from depth.apis import export_model, inference_model, init_model
+from depth.apis import export_formats, export_model, inference_model, init_model
 from depth.apis.export_network import ExportedNetwork
 from depth.apis.export_parity import format_report, output_error
 from depth.apis.launch import test as run_test
