@@ -4,6 +4,7 @@ import difflib
 import inspect
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import get_args
 
 from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
@@ -206,7 +207,8 @@ def _check_node(path: str, node: dict, registry: Registry | None) -> None:
             )
     if path == 'model' or registry.name in _SELF_CONTAINED:
         for name, parameter in _required_parameters(component).items():
-            if node.get(name) is None and 'None' not in str(parameter.annotation):
+            accepts_none = type(None) in get_args(parameter.annotation)
+            if node.get(name) is None and not accepts_none:
                 raise ConfigError(f'{path} has no {name}, which {type_name} needs')
 
 
