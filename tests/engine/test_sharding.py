@@ -219,7 +219,8 @@ def test_two_sharded_processes_train_like_one(name, tmp_path):
         # Running statistics are of the batches that a process has seen itself.
         if 'running_' in key or key.endswith('num_batches_tracked'):
             continue
-        torch.testing.assert_close(value, state[key], rtol=1e-5, atol=1e-6)
+        # A twentieth of one step (rate 1e-4): Adam makes more than a rounding of small gradients.
+        torch.testing.assert_close(value, state[key], rtol=1e-5, atol=5e-6)
     # What the first process holds is what depth plan counts.
     counts = count_model(tiny_config(name), (64, 64))
     pieces = sum(group.largest_piece(2) for group in counts.groups)
