@@ -215,12 +215,17 @@ def compare(name, folder, steps, tolerance, options=None, accumulated=1, **other
 @pytest.mark.parametrize('name', IN_CI)
 def test_two_sharded_processes_train_like_one(name, tmp_path):
     contents, state = compare(name, tmp_path, steps=2, tolerance=1e-6, max_norm=0.5)
+    num_weights = num_apart = 0
     for key, value in contents[0]['state'].items():
         # Running statistics are of the batches that a process has seen itself.
         if 'running_' in key or key.endswith('num_batches_tracked'):
             continue
-        # A twentieth of one step (rate 1e-4): Adam makes more than a rounding of small gradients.
-        torch.testing.assert_close(value, state[key], rtol=1e-5, atol=5e-6)
+        difference = (value - state[key]).abs()
+        assert difference.max() <= 2 * 1e-4, key
+        num_weights += value.numel()
+        num_apart += int((difference > 5e-6).sum())
+    # Adam makes a step of up to 1e-4 also of a gradient that is rounding alone: few weights have one.
+    assert num_apart < 1e-3 * num_weights
     # What the first process holds is what depth plan counts.
     counts = count_model(tiny_config(name), (64, 64))
     pieces = sum(group.largest_piece(2) for group in counts.groups)
