@@ -31,7 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar=('H', 'W'),
         help='size of the training images in pixels',
     )
-    numbers = parser.add_argument_group('the machine (of the others: an H100 SXM node)')
+    numbers = parser.add_argument_group('the machine (defaults: a node of H100 SXM GPUs)')
     for name, text in (
         ('memory', 'memory of a GPU in GB'),
         ('tflops', 'peak of a GPU in bf16, 1e12 FLOP/s'),

@@ -256,12 +256,12 @@ def hold_out(scenes: dict[str, list[str]], share: float, total: int) -> tuple[li
     Returns:
         The stems, and what they are in words.
     """
-    wanted = max(1, round(share * total))
+    count = max(1, round(share * total))
     stems: list[str] = []
     names = []
     for name in sorted(scenes, reverse=True):
         left = sum(map(len, scenes.values()))
-        if len(stems) < wanted and len(scenes) > 1 and left - len(scenes[name]) >= total / 2:
+        if len(stems) < count and len(scenes) > 1 and left - len(scenes[name]) >= total / 2:
             stems = scenes.pop(name) + stems
             names.append(name)
     if names:
@@ -270,9 +270,9 @@ def hold_out(scenes: dict[str, list[str]], share: float, total: int) -> tuple[li
     # The largest scene loses its last frames, one stretch of a sequence.
     largest = max(scenes, key=lambda name: len(scenes[name]))
     frames = scenes[largest]
-    wanted = min(wanted, len(frames) - 1)
-    scenes[largest] = frames[:-wanted]
-    return frames[-wanted:], 'the last by name, so that neighbouring frames are not in both'
+    count = min(count, len(frames) - 1)
+    scenes[largest] = frames[:-count]
+    return frames[-count:], 'the last by name, so that neighbouring frames are not in both'
 
 
 def smallest_size(pairs: list, notes: list[str]) -> tuple[tuple[int, int], bool]:

@@ -113,12 +113,12 @@ def _remove_unfinished(folder: Path) -> None:
     """
     if not os.path.lexists(folder):
         return
-    others = [folder]
+    foreign_paths = [folder]
     if folder.is_dir() and not folder.is_symlink():
-        others = [path for path in folder.iterdir() if not _OWN_FILE.fullmatch(path.name)]
-    if others:
+        foreign_paths = [path for path in folder.iterdir() if not _OWN_FILE.fullmatch(path.name)]
+    if foreign_paths:
         raise FileExistsError(
-            f'{others[0]} is no file of a pack, so the folder {folder}, in which the pack would be '
+            f'{foreign_paths[0]} is no file of a pack, so the folder {folder}, in which the pack would be '
             'written, cannot be removed; move it away or name another pack'
         )
     shutil.rmtree(folder)

@@ -270,9 +270,9 @@ def count_model(cfg: Config, size: tuple[int, int]) -> ModelCounts:
         measured = measure_complexity(counted, size)
         outside, inside, inputs = _count_activations(model, names, size)
     except (NotImplementedError, RuntimeError) as error:
+        reason = str(error).partition('\n')[0] or type(error).__name__
         raise ValueError(
-            f'the forward pass of {type(model).__name__} cannot be counted without values: '
-            f'{str(error).splitlines()[0]}'
+            f'the forward pass of {type(model).__name__} cannot be counted without values: {reason}'
         ) from error
     forward = measured['total']['flops']
     # A backward pass computes the gradients of weights and of inputs, each as many FLOPs as forward;

@@ -170,10 +170,10 @@ def _unrelated_pairs(split: Split, scores: list[EdgeScores]) -> Iterator[Finding
     """Find lists of dense maps that fit their images no better than any other maps do."""
     dense, gains = [], []
     for score in scores:
-        others = _likely_scores(score)
-        if score.own is not None and others and score.area >= DENSE_AREA:
+        other_scores = _likely_scores(score)
+        if score.own is not None and other_scores and score.area >= DENSE_AREA:
             dense.append(score)
-            gains.append(score.own - np.mean(others))
+            gains.append(score.own - np.mean(other_scores))
     if len(dense) < 2 * MIN_PAIRS:
         return
     gains = np.array(gains)
