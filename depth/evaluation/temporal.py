@@ -7,6 +7,14 @@ For frame t with prediction p_t, ground truth g_t and valid pixels x, the scale 
 **Flicker of scale** is the mean of |log s_t - log s_(t-1)| over the frames: 0.01 means that the
 whole map jumps by about 1 % from frame to frame. A constant wrong scale has none.
 
+The median is over what each frame shows. Where the error differs from surface to surface, it also
+changes by what comes into view. **Flicker of surfaces** leaves that out: with the flow w and the
+pixels that both frames see, as below, it is the mean over the frames of
+
+    |median_x (log(p_t(x) / g_t(x)) - log(p_(t-1)(w(x)) / g_(t-1)(w(x))))|
+
+the change of scale of the surfaces that stay in view, which one factor a frame can remove.
+
 **Inconsistency** compares the same surface points in both frames. Ground truth and poses give the
 flow w from t to t-1 exactly; over the pixels visible in both frames,
 
@@ -27,7 +35,7 @@ import numpy as np
 
 # Relative difference of depth up to which a point of one frame is the one seen in the other.
 SAME_POINT = 0.02
-TEMPORAL_METRICS = ('scale_flicker', 'inconsistency', 'tae', 'abs_rel')
+TEMPORAL_METRICS = ('scale_flicker', 'surface_flicker', 'inconsistency', 'tae', 'abs_rel')
 
 
 class TemporalMetrics:
@@ -84,7 +92,7 @@ class TemporalMetrics:
         self._previous, self._previous_scale = frame, scale
 
     def _compare(self, earlier: dict, frame: dict) -> None:
-        """Add inconsistency and TAE of two successive frames, if they have points in common."""
+        """Add the metrics of two successive frames, if they have points in common."""
         errors = []
         for source, target in ((earlier, frame), (frame, earlier)):
             rows, columns, visible = exact_flow(
@@ -95,6 +103,7 @@ class TemporalMetrics:
             if not visible.any():
                 return
             if target is frame:
+                self._values['surface_flicker'].append(abs(float(np.median(change[visible]))))
                 self._values['inconsistency'].append(float(np.abs(change[visible]).mean()))
             # The source's prediction of the matched points, moved into the target's camera.
             pixels = np.stack([columns, rows, np.ones_like(rows)], axis=-1).astype(np.float64)
