@@ -1,5 +1,7 @@
 """Temporal metrics on camera paths with exact depth and pose, and alignment of the scale."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -144,7 +146,7 @@ def test_the_change_of_depth_by_a_motion_is_that_of_the_moved_points(unit):
 def test_a_camera_that_moves_forward_is_not_taken_for_flicker(path):
     """Exact depth has one scale, also where the scene comes nearer with every frame."""
     changes = []
-    for earlier, frame in zip(path, path[1:], strict=False):
+    for earlier, frame in itertools.pairwise(path):
         pair = StreamScaleAligner(smoothing=1e-3)
         pair.factor(earlier['img'], earlier['gt_depth'])
         # Of two frames the factor is half of the change.
