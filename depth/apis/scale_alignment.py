@@ -12,6 +12,7 @@ MAX_CHANGE = np.log(1.5)  # change of log scale beyond which the scene is taken 
 FIELD_OF_VIEW = 60.0
 FIT_STEPS = 6  # of the robust fit of the camera's motion
 NOISE = 0.3  # pixels of error of the flow up to which the robust fit weighs all pixels alike
+MOTION_WEIGHT = 0.5  # of a new frame in the mean of the camera's motion, whose fit is noisy
 
 
 class StreamScaleAligner:
@@ -20,8 +21,9 @@ class StreamScaleAligner:
     Optical flow matches each frame with the one before. The change of log depth of a matched point
     is the change of the predicted scale plus that by the camera's motion. The motion follows from
     the flow and the predicted depth (:func:`depth_change_of_motion`), in the unit of the
-    prediction, so that no pose and no true scale is needed. The median of what is left is the
-    change of the scale. The factor moves each frame onto an exponential mean of the scales so far.
+    prediction, so that no pose and no true scale is needed; as a camera moves smoothly, its mean
+    over some frames is taken. The median of what is left is the change of the scale. The factor
+    moves each frame onto an exponential mean of the scales so far.
     A cut, or a frame that matches too few pixels, starts anew with factor 1.
 
     Args:
@@ -49,6 +51,8 @@ class StreamScaleAligner:
     def _start(self) -> None:
         # The mean log scale minus that of the last prediction, and the number of frames in it.
         self._level, self._count = 0.0, 1
+        # Mean change of log depth by the camera's motion, a frame.
+        self._motion: float | None = None
 
     def factor(self, img: np.ndarray, depth: np.ndarray, is_inverse: bool = False) -> float:
         """Return the factor of the next frame's map.
@@ -110,8 +114,12 @@ class StreamScaleAligner:
         motion = depth_change_of_motion(
             x[matched], y[matched], -pixel * backward[matched], nearness[matched], NOISE * pixel
         )
-        median = float(np.median(change[matched] - motion))
-        return median if abs(median) < MAX_CHANGE else None
+        typical = float(np.median(motion))
+        if self._motion is None:
+            self._motion = typical
+        self._motion += MOTION_WEIGHT * (typical - self._motion)
+        scale = float(np.median(change[matched] - motion)) + typical - self._motion
+        return scale if abs(scale) < MAX_CHANGE else None
 
 
 def depth_change_of_motion(

@@ -43,12 +43,12 @@ def test_the_path_is_geometrically_exact():
 def test_the_truth_is_stable_and_so_is_a_constant_error(path):
     truth = [frame['gt_depth'] for frame in path]
     exact = measure(path, truth)
-    for name in ('scale_flicker', 'surface_flicker', 'inconsistency', 'abs_rel'):
+    for name in ('scale_flicker', 'surface_change', 'surface_flicker', 'inconsistency', 'abs_rel'):
         assert exact[name] == 0, name
     assert exact['tae'] < 0.5  # percent; pixels are matched to the nearest one
     doubled = measure(path, [2 * depth for depth in truth])
     assert doubled['scale_flicker'] == pytest.approx(0, abs=1e-7)
-    assert doubled['surface_flicker'] == pytest.approx(0, abs=1e-7)
+    assert doubled['surface_change'] == pytest.approx(0, abs=1e-7)
     assert doubled['inconsistency'] == pytest.approx(0, abs=1e-7)
     assert doubled['abs_rel'] == pytest.approx(1)
 
@@ -59,7 +59,9 @@ def test_a_planted_jitter_is_measured_as_it_is(path):
     result = measure(path, jittered)
     steps = np.abs(np.diff(logs)).mean()
     assert result['scale_flicker'] == pytest.approx(steps, rel=1e-5)
-    assert result['surface_flicker'] == pytest.approx(steps, rel=1e-5)
+    assert result['surface_change'] == pytest.approx(steps, rel=1e-5)
+    jumps = np.abs(np.diff(logs, 2)).mean() / np.sqrt(3)
+    assert result['surface_flicker'] == pytest.approx(jumps, rel=1e-5)
     assert result['inconsistency'] == pytest.approx(steps, rel=1e-5)
     assert result['abs_rel'] == pytest.approx(np.abs(np.expm1(logs)).mean(), rel=1e-5)
 
@@ -73,7 +75,7 @@ def test_aligning_the_scale_halves_a_planted_flicker_at_equal_accuracy(path):
         jittered.append(pred)
         aligned.append(pred * aligner.factor(frame['img'], pred))
     before, after = measure(path, jittered), measure(path, aligned)
-    for name in ('scale_flicker', 'surface_flicker', 'inconsistency', 'tae'):
+    for name in ('scale_flicker', 'surface_change', 'surface_flicker', 'inconsistency', 'tae'):
         assert after[name] < 0.5 * before[name], name
     assert after['abs_rel'] <= before['abs_rel']
 
@@ -96,25 +98,32 @@ def test_a_cut_starts_anew():
 
 
 def test_a_video_of_one_frame_has_no_temporal_metric(path):
-    with pytest.raises(ValueError, match='two successive frames'):
+    with pytest.raises(ValueError, match='three successive frames'):
         measure(path[:1], [path[0]['gt_depth']])
     with pytest.raises(ValueError, match='differ in size'):
         TemporalMetrics().update(np.ones((2, 2)), np.ones((3, 3)), np.eye(3), np.eye(4))
 
 
-def test_what_comes_into_view_is_no_flicker_of_surfaces(path):
-    """A wall that is predicted twice too far, half of every frame more than before."""
-    metrics = TemporalMetrics()
-    for number, frame in enumerate(path[:12]):
-        still = path[0]  # the camera stands, so that every pixel is its own match
-        pred = still['gt_depth'].copy()
+def test_what_comes_into_view_is_no_change_of_surfaces(path):
+    """Half of a scene is predicted twice too far; the camera stands, the half grows by four columns a frame."""
+    metrics, frame = TemporalMetrics(), path[0]
+    truth = (frame['gt_depth'], frame['cam_intrinsic'], frame['cam_to_world'])
+    for number in range(12):
+        pred = frame['gt_depth'].copy()
         pred[:, : 40 + 4 * number] *= 2
-        metrics.update(pred, still['gt_depth'], frame['cam_intrinsic'], path[0]['cam_to_world'])
+        metrics.update(pred, *truth)
     result = metrics.compute()
-    # The median over the frame jumps once, when the wall fills half of it.
-    assert result['scale_flicker'] == pytest.approx(np.log(2) / 11)
-    assert result['surface_flicker'] == 0
-    assert result['inconsistency'] == pytest.approx(np.log(2) * 4 / 128)
+    # The median over the frame jumps once, when the half is larger than the other one.
+    assert result['scale_flicker'] == pytest.approx(np.log(2) / 11, rel=1e-5)
+    assert result['surface_change'] == result['surface_flicker'] == 0
+    assert result['inconsistency'] == pytest.approx(np.log(2) * 4 / 128, rel=1e-5)
+
+
+def test_a_steady_drift_is_a_change_without_flicker(path):
+    drifting = [frame['gt_depth'] * np.exp(0.01 * number) for number, frame in enumerate(path)]
+    result = measure(path, drifting)
+    assert result['surface_change'] == pytest.approx(0.01, rel=1e-4)
+    assert result['surface_flicker'] < 1e-6
 
 
 def moved_points(rng, count=2000):

@@ -31,6 +31,13 @@ def parse_args() -> argparse.Namespace:
         metavar='SIGMA',
         help='standard deviation of the log brightness of each frame, as of an automatic exposure (default 0)',
     )
+    parser.add_argument(
+        '--noise',
+        type=float,
+        default=0.01,
+        metavar='SIGMA',
+        help='standard deviation of the sensor noise, as a share of full scale (default 0.01)',
+    )
     parser.add_argument('--world', choices=['rooms', 'streets'], default='rooms')
     parser.add_argument('--paths', type=int, default=4, help='number of scenes (default 4)')
     parser.add_argument('--frames', type=int, default=60, help='frames of each path (default 60)')
@@ -55,7 +62,8 @@ def main() -> None:
     for index in range(args.paths):
         measured = {name: TemporalMetrics() for name in rows}
         aligner = StreamScaleAligner()
-        for frame in render_path(args.world, args.seed, index, args.frames):
+        frames = render_path(args.world, args.seed, index, args.frames, noise=args.noise)
+        for frame in frames:
             if args.exposure:
                 brightness = np.exp(args.exposure * rng.randn())
                 frame['img'] = np.clip(frame['img'] * brightness, 0, 255).astype(np.uint8)
