@@ -57,7 +57,7 @@ def main() -> None:
 
     model = None if args.checkpoint is None else init_model(args.checkpoint)
     rng = np.random.RandomState(args.seed)
-    print(f'{"path":6} {"scale":10}' + ''.join(f'{name:>15}' for name in TEMPORAL_METRICS))
+    print(f'{"path":6} {"scale":10}' + ''.join(f'{name:>17}' for name in TEMPORAL_METRICS))
     rows = {'as is': [], 'aligned': []}
     for index in range(args.paths):
         measured = {name: TemporalMetrics() for name in rows}
@@ -84,7 +84,7 @@ def main() -> None:
 
 def print_row(path: str, name: str, values: list[float]) -> None:
     """Print the metrics of one path."""
-    print(f'{path:6} {name:10}' + ''.join(f'{value:15.4f}' for value in values))
+    print(f'{path:6} {name:10}' + ''.join(f'{value:17.4f}' for value in values))
 
 
 if __name__ == '__main__':
