@@ -3,8 +3,6 @@
 import sys
 
 import cv2
-import sys
-
 import numpy as np
 import pytest
 
