@@ -48,9 +48,9 @@ class Recipe:
     shipped: str
     lr: float
     schedule: str
-    betas: tuple[float, float]
-    weight_decay: float
-    max_norm: float
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.01
+    max_norm: float = 35.0
     momentum_cycle: bool = False
     no_decay: tuple[str, ...] = ()
     backbone_rate: float = 1.0
@@ -65,9 +65,6 @@ RECIPES = dict(
         'configs/depthformer/depthformer_swint_w7_nyu.py',
         lr=6e-5,
         schedule='cosine',
-        betas=(0.9, 0.999),
-        weight_decay=0.01,
-        max_norm=35.0,
         no_decay=NO_DECAY,
     ),
     binsformer=Recipe(
@@ -75,9 +72,6 @@ RECIPES = dict(
         'configs/binsformer/binsformer_swint_w7_nyu.py',
         lr=1e-4,
         schedule='one_cycle',
-        betas=(0.9, 0.999),
-        weight_decay=0.01,
-        max_norm=35.0,
         no_decay=NO_DECAY,
     ),
     bts=Recipe(
@@ -86,8 +80,6 @@ RECIPES = dict(
         lr=1e-4,
         schedule='one_cycle',
         betas=(0.95, 0.99),
-        weight_decay=0.01,
-        max_norm=35.0,
     ),
     adabins=Recipe(
         'configs/synthetic/adabins_tiny_rooms.py',
@@ -104,9 +96,6 @@ RECIPES = dict(
         'configs/dpt/dpt_vit-b16_nyu.py',
         lr=1e-4,
         schedule='one_cycle',
-        betas=(0.9, 0.999),
-        weight_decay=0.01,
-        max_norm=35.0,
         momentum_cycle=True,
         no_decay=('pos_embed', 'cls_token'),
         mean=(127.5, 127.5, 127.5),
@@ -117,9 +106,6 @@ RECIPES = dict(
         'configs/newcrfs/newcrfs_swinl_22k_w7_nyu.py',
         lr=1e-4,
         schedule='cosine',
-        betas=(0.9, 0.999),
-        weight_decay=0.01,
-        max_norm=35.0,
         no_decay=NO_DECAY,
     ),
     simipu=Recipe(
@@ -128,15 +114,12 @@ RECIPES = dict(
         lr=1e-4,
         schedule='one_cycle',
         betas=(0.95, 0.99),
-        weight_decay=0.01,
-        max_norm=35.0,
     ),
     scaledepth=Recipe(
         'projects/ScaleDepth/configs/ScaleDepth/scaledepth_tiny_rooms.py',
         'projects/ScaleDepth/configs/ScaleDepth/scaledepth_swin_tiny_NYU_480x480.py',
         lr=1e-4,
         schedule='polynomial',
-        betas=(0.9, 0.999),
         weight_decay=0.05,
         max_norm=0.01,
         # Norms of the head; the published rules name those of a Swin, so a ResNet's do decay.
