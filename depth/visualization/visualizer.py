@@ -100,9 +100,6 @@ class WandbVisBackend(MMEngineWandbVisBackend):
         define_metric_cfg: As in mmengine.
         log_code_name: Name under which the code of the working directory is uploaded.
         watch_kwargs: As in mmengine.
-
-    Raises:
-        ImportError: If wandb is missing.
     """
 
     def __init__(
@@ -113,12 +110,6 @@ class WandbVisBackend(MMEngineWandbVisBackend):
         log_code_name: str | None = None,
         watch_kwargs: dict | None = None,
     ) -> None:
-        try:
-            import wandb  # noqa: F401
-        except ImportError as error:
-            raise ImportError(
-                'WandbVisBackend needs wandb, which is not installed: pip install wandb'
-            ) from error
         super().__init__(
             save_dir,
             init_kwargs=init_kwargs,
@@ -139,7 +130,19 @@ class WandbVisBackend(MMEngineWandbVisBackend):
         self._init_kwargs = options | (self._init_kwargs or {})
 
     def add_config(self, config: Config, **kwargs) -> None:
-        """Store the config when the run is opened: before, its id is not known."""
+        """Keep the config until the run is opened: its id is not known yet.
+
+        Raises:
+            ImportError: If wandb is missing.
+        """
+        # Here and not in the constructor: mmengine builds visualizers under a lock, which an
+        # exception leaves locked for all other threads.
+        try:
+            import wandb  # noqa: F401
+        except ImportError as error:
+            raise ImportError(
+                'WandbVisBackend needs wandb, which is not installed: pip install wandb'
+            ) from error
         self._config = config
 
     def _init_env(self) -> None:

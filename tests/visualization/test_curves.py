@@ -161,5 +161,6 @@ def test_wandb_gets_groups_steps_and_one_run_over_all_starts(tmp_path, monkeypat
 
 def test_wandb_that_is_not_installed_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'wandb', None)
+    visualizer = build(tmp_path, 'only', dict(type='WandbVisBackend'))
     with pytest.raises(ImportError, match='not installed: pip install wandb'):
-        build(tmp_path, 'only', dict(type='WandbVisBackend'))
+        visualizer.add_config(Config(dict(a=1)))
