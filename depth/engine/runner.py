@@ -557,7 +557,7 @@ class DepthRunner(Runner):
 
         def write() -> None:
             if tensors:
-                checkpoint[SHARDS] = write_tensors(tensors, shards_folder(path), group)
+                checkpoint[SHARDS] = write_tensors(tensors, shards_folder(path), group, verify)
             if is_writer:
                 save_atomically(checkpoint, path, verify)
 

@@ -13,8 +13,15 @@ from torch.utils.data import DataLoader
 
 from depth.atomic_write import WriteError
 from depth.data_tools.shard_writer import write_shards
-from depth.datasets import SampleIndex, ShardDataset, ShardSampler, SyntheticDataset
+from depth.datasets import (
+    MixedDepthDataset,
+    SampleIndex,
+    ShardDataset,
+    ShardSampler,
+    SyntheticDataset,
+)
 from depth.datasets.shard_cache import ShardCache
+from depth.datasets.shard_sampler import choose_few_shards
 from depth.datasets.shard_store import FsspecStore, HttpStore, open_store, public_name
 from depth.datasets.shards import DamagedShardError, ShardError
 from tests.datasets.shard_server import serve
@@ -362,3 +369,24 @@ def test_addresses_are_shown_without_secrets_and_options_are_checked():
     assert issubclass(DamagedShardError, ShardError) and issubclass(ShardError, ValueError)
     assert FsspecStore.is_local is False
     np.testing.assert_equal(len(public_name('s3://bucket/a/b')), 15)
+
+
+def test_a_measurement_on_some_samples_fetches_few_shards(folder, tmp_path):
+    with serve(folder) as server:
+        dataset = remote(server, tmp_path)
+        spread = np.arange(len(dataset))
+        chosen = choose_few_shards(dataset, spread, num_shards=2)
+        assert len({dataset.locate(index)[0] for index in chosen}) == 2
+        for index in chosen:
+            dataset[SampleIndex(int(index), (0, int(index)))]
+        assert len(server.gets()) == 2
+        # Of a mixture each set gives its own; a local set is read in place.
+        local = ShardDataset(str(folder), pipeline=PIPELINE)
+        mixture = MixedDepthDataset([local, dataset])
+        every = np.arange(len(mixture))
+        chosen = choose_few_shards(mixture, every, num_shards=2)
+        assert chosen[: len(local)].tolist() == list(range(len(local)))
+        numbers = chosen[len(local) :] - len(local)
+        assert len(numbers)
+        assert len({dataset.locate(index)[0] for index in numbers}) == 1
+    assert choose_few_shards(local, spread, num_shards=2).tolist() == spread.tolist()
