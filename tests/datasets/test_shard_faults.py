@@ -22,7 +22,7 @@ from depth.datasets import (
 )
 from depth.datasets.shard_cache import ShardCache
 from depth.datasets.shard_sampler import choose_few_shards
-from depth.datasets.shard_store import FsspecStore, HttpStore, open_store, public_name
+from depth.datasets.shard_store import FsspecStore, _HttpBody, open_store, public_name
 from depth.datasets.shards import DamagedShardError, ShardError
 from tests.datasets.shard_server import serve
 
@@ -114,10 +114,9 @@ def test_a_connection_that_drips_is_ended():
             time.sleep(0.02)
             return b'x'
 
-    store = HttpStore('http://nowhere', {}, timeout=0.1, retries=0, wait=0)
     begin = time.monotonic()
     with pytest.raises(Exception, match=r'only \d bytes came in 0\.1 s'):
-        list(store._chunks(Drip()))
+        list(_HttpBody(Drip(), timeout=0.1))
     assert time.monotonic() - begin < 2
 
 
@@ -390,3 +389,29 @@ def test_a_measurement_on_some_samples_fetches_few_shards(folder, tmp_path):
         assert len(numbers)
         assert len({dataset.locate(index)[0] for index in numbers}) == 1
     assert choose_few_shards(local, spread, num_shards=2).tolist() == spread.tolist()
+
+
+@pytest.mark.skipif(not hasattr(os, 'splice'), reason='the kernel moves no data between files')
+@pytest.mark.parametrize('is_refused', [False, True])
+def test_the_kernel_moves_a_transfer_or_the_process_copies_it(
+    is_refused, folder, tmp_path, monkeypatch
+):
+    moves, splice = [], os.splice
+
+    def move(source, target, count):
+        if os.path.realpath(f'/proc/self/fd/{target}').endswith('copy'):
+            moves.append(count)
+            if is_refused:  # as some file systems do
+                raise OSError(errno.EINVAL, 'Invalid argument')
+        return splice(source, target, count)
+
+    monkeypatch.setattr(os, 'splice', move)
+    shard = ShardDataset(str(folder)).shards[0]
+    with serve(folder) as server:
+        for faults in ([], ['break'], ['short'], ['long']):
+            server.faults = list(faults)
+            store = open_store(server.url, wait=0.001, timeout=0.3)
+            with (tmp_path / 'copy').open('wb') as file:
+                store.fetch(shard, file)
+            assert (tmp_path / 'copy').read_bytes() == (folder / shard.name).read_bytes()
+    assert sum(moves) > 2 * shard.size

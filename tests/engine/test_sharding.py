@@ -280,7 +280,7 @@ def test_gradients_are_those_of_one_process(name, tmp_path):
         beta = training.wrapper.optimizer.param_groups[0]['betas'][0]
         norms[way] = float(sum(squares).sqrt()) / (1 - beta)
     # The clipping had an effect, and the moments are indeed gradients.
-    assert norms['plain'] > 0.1
+    assert norms['plain'] > 0.02
     assert norms['clipped'] == pytest.approx(0.01, rel=1e-3)
     assert norms['accumulated'] != pytest.approx(norms['plain'], rel=1e-3)
 
