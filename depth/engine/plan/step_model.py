@@ -62,9 +62,12 @@ class Launch:
     recompute: bool = False
     offload: bool = False
 
-    @property
-    def switches(self) -> str:
-        """The options of ``depth train`` for it."""
+    def switches(self, backbone: str = 'model.backbone') -> str:
+        """Return the options of ``depth train`` for it.
+
+        Args:
+            backbone: Config key of the network whose blocks ``recompute`` means, for DDP.
+        """
         words = [f'--strategy {self.strategy}']
         if self.strategy == 'fsdp2':
             options = []
@@ -78,7 +81,7 @@ class Launch:
         if self.bf16:
             words.append('--amp bf16')
         if self.recompute:
-            words.append('--cfg-options model.backbone.grad_checkpointing=True')
+            words.append(f'--cfg-options {backbone}.grad_checkpointing=True')
         return ' '.join(words)
 
 
