@@ -3,6 +3,7 @@
 import os
 import pickle
 import signal
+import threading
 
 import pytest
 import torch
@@ -105,45 +106,51 @@ def test_a_damaged_file_is_named_and_the_checkpoint_before_it_is_taken(
         find_latest_checkpoint(run.work_dir)
 
 
-def test_processes_share_the_reading_and_refuse_together(tmp_path):
+class Row:
+    """Stands for the row of all processes, in one of two threads."""
+
+    def __init__(self, rank):
+        self.rank = rank
+
+    def get_local_rank(self):
+        return self.rank
+
+    def size(self):
+        return 2
+
+
+def test_processes_share_the_reading_and_refuse_together(tmp_path, monkeypatch):
     run = make_run(tmp_path / 'run')
     path = save(run, 2)
     flip_bit(shards_folder(path) / PIECES, run)
-    processes = [
-        SERVER.Process(target=read, args=(rank, str(path), str(tmp_path))) for rank in (0, 1)
-    ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(SECONDS)
-        assert process.exitcode == 0
-    messages = [(tmp_path / f'{rank}.txt').read_text() for rank in (0, 1)]
-    assert messages[0] == messages[1]
-    assert PIECES in messages[0]
-    # Each has read one of the two files alone.
-    counts = [(tmp_path / f'{rank}.count').read_text() for rank in (0, 1)]
-    assert counts == ['1', '1']
+    files = torch.load(path, weights_only=True)[SHARDS]
+    shared, meeting, digest = {}, threading.Barrier(2), sharded_checkpoint.sha256_of
+    read, messages = [], []
 
+    def gather(results, own):
+        shared[threading.current_thread().name] = own
+        meeting.wait(SECONDS)
+        results[:] = [shared['0'], shared['1']]
 
-def read(rank, path, folder):
-    """Read a damaged checkpoint in one of two processes, and store the error."""
-    torch.distributed.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=2)
-    mesh = torch.distributed.init_device_mesh('cpu', (2,))
-    digest, count = sharded_checkpoint.sha256_of, []
-
-    def counted(file):
-        count.append(file)
+    def count(file):
+        read.append(file.name)
         return digest(file)
 
-    sharded_checkpoint.sha256_of = counted
-    try:
-        load_checkpoint_file(path, mesh=mesh)
-    except ValueError as error:
-        with open(f'{folder}/{rank}.txt', 'w') as file:
-            file.write(str(error))
-    with open(f'{folder}/{rank}.count', 'w') as file:
-        file.write(str(len(count)))
-    torch.distributed.destroy_process_group()
+    def verify(rank):
+        with pytest.raises(ValueError, match=PIECES) as error:
+            verify_shards(path, files, Row(rank))
+        messages.append(str(error.value))
+
+    monkeypatch.setattr(sharded_checkpoint.dist, 'all_gather_object', gather)
+    monkeypatch.setattr(sharded_checkpoint, 'sha256_of', count)
+    threads = [threading.Thread(target=verify, args=(rank,), name=str(rank)) for rank in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(messages) == 2
+    assert messages[0] == messages[1]
+    assert sorted(read) == ['.metadata', PIECES]  # each of them once
 
 
 def save_and_die(folder, stage):
