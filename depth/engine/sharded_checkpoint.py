@@ -330,19 +330,22 @@ class _MetadataUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f'the metadata names {module}.{name}, which is not allowed')
 
 
-def copy_to_cpu(tensors: dict[str, Tensor], mesh: 'dist.DeviceMesh') -> dict[str, Tensor]:
+def copy_to_cpu(
+    tensors: dict[str, Tensor], mesh: 'dist.DeviceMesh', copy: Callable[[str, Tensor], Tensor]
+) -> dict[str, Tensor]:
     """Return copies of sharded tensors in host memory, which later steps do not change.
 
     Args:
         tensors: Sharded along their first dimension.
         mesh: The same processes, on the CPU.
+        copy: Returns a copy of the tensor of a name in host memory.
     """
     from torch.distributed.tensor import DTensor, Shard
 
     copies = {}
     for name, tensor in tensors.items():
         copies[name] = DTensor.from_local(
-            tensor.to_local().to('cpu', copy=True),
+            copy(name, tensor.to_local()),
             mesh,
             (Shard(0),),
             run_check=False,

@@ -21,8 +21,9 @@ def test_the_cost_is_what_a_block_takes_longer_than_the_training_without():
     assert row['cost_cpu_ms'] == pytest.approx(100)
     assert row['iterations_beside'] == 2
     assert row['cost_share'] == pytest.approx(0.25 / (100 * 0.1))
+    assert row['cost_cpu_share'] == pytest.approx(0.1 / (100 * 0.09))
     # 250 ms are 2 % of 100 iterations of 125 ms.
-    assert 'more than 125.00 ms' in saving._notes([{}, row], 100)[1]
+    assert 'more than 125.00 ms, by processor time 50.00 ms' in saving._notes([{}, row], 100)[1]
 
 
 def test_a_training_is_measured_without_and_with_both_ways_to_save(monkeypatch):
