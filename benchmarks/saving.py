@@ -130,14 +130,16 @@ def _row(name: str, blocks: list[Block], without: list[Block], interval: int) ->
     row: dict[str, object] = dict(checkpoints=name, step_ms=step * 1e3, step_cpu_ms=step_cpu * 1e3)
     if blocks is without:
         return row
-    saving, beside, cost, cost_cpu, count = [], [], [], [], []
+    saving, saving_cpu, beside, cost, cost_cpu, count = [], [], [], [], [], []
     for block, base in zip(blocks, without, strict=True):
         saving.append(block.wall[0] - base.wall[0])
+        saving_cpu.append(block.cpu[0] - base.cpu[0])
         beside.append(sum(block.wall[1:]) - sum(base.wall[1:]))
         cost.append(sum(block.wall) - sum(base.wall))
         cost_cpu.append(sum(block.cpu) - sum(base.cpu))
         count.append(sum(block.beside))
     row['saving_ms'] = statistics.median(saving) * 1e3
+    row['saving_cpu_ms'] = statistics.median(saving_cpu) * 1e3
     row['beside_ms'] = statistics.median(beside) * 1e3
     row['iterations_beside'] = statistics.median(count)
     row['cost_ms'] = statistics.median(cost) * 1e3

@@ -19,6 +19,7 @@ def test_the_cost_is_what_a_block_takes_longer_than_the_training_without():
     assert row['beside_ms'] == pytest.approx(50)
     assert row['cost_ms'] == pytest.approx(250)
     assert row['cost_cpu_ms'] == pytest.approx(100)
+    assert row['saving_cpu_ms'] == pytest.approx(100)
     assert row['iterations_beside'] == 2
     assert row['cost_share'] == pytest.approx(0.25 / (100 * 0.1))
     assert row['cost_cpu_share'] == pytest.approx(0.1 / (100 * 0.09))
