@@ -16,6 +16,7 @@ import queue
 import random
 import re
 import select
+import socket
 import threading
 import time
 import urllib.error
@@ -32,6 +33,9 @@ from .shards import Shard, ShardError
 
 AGENT = 'depth-toolbox'
 CHUNK = 1 << 20  # bytes read from a connection at once, at most
+WAKE = (
+    1 << 18
+)  # bytes of a connection for which a thread is woken, fewer at the end or after a timeout
 RANGE = 1 << 23  # bytes of a request to an object store
 PROGRESS = 1 << 20  # an attempt that brought so many bytes does not count as a failure
 SLOWEST = 1 << 16  # bytes in `timeout` seconds; a slower connection stalls
@@ -433,24 +437,29 @@ class _HttpBody:
             file.flush()
             yield len(buffered)
             limit -= len(buffered)
-            socket_poll = select.poll()
-            socket_poll.register(self.answer.fileno(), select.POLLIN)
-            while limit:
-                # The socket has a timeout, so that Python has made it non-blocking.
-                if not socket_poll.poll(self.timeout * 1e3):
-                    raise Interrupted('timed out')
-                try:
-                    count = os.splice(self.answer.fileno(), writer, min(limit, CHUNK))
-                except BlockingIOError:
-                    continue
-                except OSError as error:
-                    raise Interrupted(_reason(error)) from error
-                if not count:
-                    return
-                _empty_pipe(reader, file.fileno(), count)
-                limit -= count
-                yield count
-                pace.add(count)
+            with socket.socket(fileno=os.dup(self.answer.fileno())) as connection:
+                readable = select.poll()
+                readable.register(connection, select.POLLIN)
+                while limit:
+                    # Woken for larger parts, the thread takes less time from the one that decodes.
+                    least = min(limit, WAKE)
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, least)
+                    is_readable = bool(readable.poll(self.timeout * 1e3))
+                    try:
+                        # Python has made the socket non-blocking, because it has a timeout.
+                        count = os.splice(connection.fileno(), writer, min(limit, CHUNK))
+                    except BlockingIOError:
+                        if is_readable:
+                            continue
+                        raise Interrupted('timed out') from None
+                    except OSError as error:
+                        raise Interrupted(_reason(error)) from error
+                    if not count:
+                        return
+                    _empty_pipe(reader, file.fileno(), count)
+                    limit -= count
+                    yield count
+                    pace.add(count)
 
 
 def _empty_pipe(reader: int, descriptor: int, count: int) -> None:
