@@ -96,6 +96,7 @@ def remarks(result: dict) -> list[str]:
         sentences.append(
             f'steps of `{setting}`, mean ms (decoding is part of the loading steps): {listed}',
         )
+    sentences += result.get('notes', [])
     if 'share' in result:
         sentences.append(f'the metric takes {result["share"]:.2%} of the prediction')
     return sentences

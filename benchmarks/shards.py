@@ -52,6 +52,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--frames', type=int, default=48, help='copies of the frame')
     parser.add_argument('--shard-mb', type=int, default=8, help='size of a shard')
+    parser.add_argument(
+        '--lanes', type=int, default=2, help='shards read side by side; 2 are the images of a step'
+    )
     parser.add_argument('--rounds', type=int, default=5, help='passes of each kind')
     return parser
 
@@ -98,13 +101,16 @@ def measure(args: argparse.Namespace, folder: Path) -> None:
         for name, dataset in runs.items():
             if name in ('fetched', 'hashed'):
                 shutil.rmtree(cache, ignore_errors=True)
-            sampler_type = ResumableInfiniteSampler if dataset is packed else ShardSampler
+            if dataset is packed:
+                sampler = ResumableInfiniteSampler(dataset, batch_size=2, seed=number)
+            else:
+                sampler = ShardSampler(dataset, batch_size=2, lanes=args.lanes, seed=number)
             if name == 'cold pack':
                 forget(folder / 'pack')
             # A round on data that are new to the process, but for the pack, whose index is read.
             sharded._tables.clear()
             hashed._tables.clear()
-            elapsed = one_pass(dataset, sampler_type(dataset, batch_size=2, seed=number))
+            elapsed = one_pass(dataset, sampler)
             if number:  # the first round warms up
                 times[name].append(elapsed)
     server.terminate()

@@ -17,12 +17,16 @@ class WriteError(OSError):
 
 
 @contextlib.contextmanager
-def atomic_open(path: str | Path, mode: str = 'wb', **options) -> Iterator[IO]:
+def atomic_open(
+    path: str | Path, mode: str = 'wb', durable: bool = True, **options
+) -> Iterator[IO]:
     """Open a temporary file that is renamed to ``path`` when the block ends without an error.
 
     Args:
         path: Path of the file; missing folders are created.
         mode: ``'wb'`` or ``'w'``.
+        durable: Wait until the disk has the content. Without it a file whose machine loses power soon
+            after may hold anything; for files that are checked and can be made again.
         **options: As for the builtin ``open``, such as ``encoding``.
 
     Yields:
@@ -39,7 +43,8 @@ def atomic_open(path: str | Path, mode: str = 'wb', **options) -> Iterator[IO]:
         with temporary.open(mode, **options) as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except WriteError:  # of another file that was to be written inside the block
         _remove(temporary)

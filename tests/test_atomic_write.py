@@ -64,3 +64,14 @@ def test_two_long_names_of_one_beginning_may_be_written_at_once(tmp_path):
         side_car.write('side-car')
     assert (tmp_path / ('x' * 250 + '.png')).read_text() == 'image'
     assert (tmp_path / ('x' * 250 + '.json')).read_text() == 'side-car'
+
+
+def test_only_a_file_that_can_be_made_again_does_not_wait_for_the_disk(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, 'fsync', synced.append)
+    with atomic_open(tmp_path / 'cache.bin', durable=False) as file:
+        file.write(b'content')
+    assert not synced
+    assert (tmp_path / 'cache.bin').read_bytes() == b'content'
+    write_atomically(tmp_path / 'a.bin', b'content')
+    assert len(synced) == 1

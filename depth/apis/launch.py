@@ -91,9 +91,7 @@ def train(
             seed = randomness.get('seed')
         cfg.randomness = dict(randomness, seed=seed, deterministic=deterministic)
     if strategy is not None:
-        own = cfg.get('strategy')
-        has_options = isinstance(own, dict) and own.get('type') == strategy
-        cfg.strategy = own if has_options else dict(type=strategy)
+        cfg.strategy = _strategy_with_options(strategy, cfg.get('strategy'))
     # The runner takes the lock only when the model is built and its weights are fetched.
     # torchrun and slurm number the processes in variables of their own.
     rank = os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0'))
@@ -213,3 +211,13 @@ def _request_all_protocols(cfg: Config) -> None:
                 if isinstance(protocol, str):
                     protocol = dict(protocol=protocol)
                 evaluator['protocols'][name] = dict(protocol, protocols='all')
+
+
+def _strategy_with_options(strategy: str, own: str | dict | None) -> dict:
+    """Return a strategy with the options of the config's, if these are options of the same strategy."""
+    if not isinstance(own, dict):
+        return dict(type=strategy)
+    # Options that --cfg-options gives to a config without a strategy come without a type.
+    if own.get('type', strategy) != strategy:
+        return dict(type=strategy)
+    return dict(own, type=strategy)

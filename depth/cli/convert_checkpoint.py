@@ -37,7 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.dst.suffix != '.pth':
         raise ValueError(f'the result is a file that ends in .pth, got {args.dst}')
     if args.dst.exists() or shards_folder(args.dst).exists():
-        raise ValueError(f'{args.dst} or {shards_folder(args.dst)} exists already')
+        raise ValueError(
+            f'{args.dst} or {shards_folder(args.dst)} exists already; remove both or name another file'
+        )
     checkpoint = load_checkpoint_file(args.src)
     if args.to == 'sharded':
         if 'state_dict' not in checkpoint:

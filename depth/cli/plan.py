@@ -5,8 +5,14 @@ Nothing is run and no weights are fetched: the model is built without values. Th
 
 import argparse
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from depth.cli.common import add_cfg_options, command_parser, parse_cfg_options
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+    from depth.engine.plan import Plan
 
 EXAMPLES = (
     'depth plan dinov3_vitl_dpt_nyu --gpus 8 --memory 80',
@@ -92,10 +98,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     print()
     for gpus in args.gpus:
         plans = [plan_training(counts, launch, gpus, batch, machine) for launch in LAUNCHES]
-        best = best_plan(plans)
-        noun = 'GPU' if gpus == 1 else 'GPUs'
-        if best is None:
-            print(f'{gpus} {noun}: nothing fits; take more GPUs, smaller images or a smaller batch')
-        else:
-            print(f'{gpus} {noun}: {best.launch.switches}')
+        print(_advice(cfg, gpus, best_plan(plans)))
     return 0
+
+
+def _advice(cfg: 'Config', gpus: int, best: 'Plan | None') -> str:
+    """Return the switches of the fastest way that fits, and what it takes, as a line."""
+    noun = 'GPU' if gpus == 1 else 'GPUs'
+    if best is None:
+        return f'{gpus} {noun}: nothing fits; take more GPUs, smaller images or a smaller batch'
+    # Some backbones are a network of timm and a branch beside it.
+    key, backbone = 'model.backbone', cfg.model.get('backbone') or {}
+    if 'backbone' in backbone:
+        key += '.backbone'
+    return (
+        f'{gpus} {noun}: {best.launch.switches(key)}   '
+        f'({best.memory / 1e9:.1f} of {best.limit / 1e9:.0f} GB, {best.step * 1e3:,.0f} ms a step)'
+    )

@@ -90,7 +90,8 @@ class ShardCache:
         return descriptor
 
     def _fetch(self, sha256: str, size: int, fetch: Callable[[IO[bytes]], None]) -> None:
-        with atomic_open(self.path(sha256)) as file:
+        # Not durable: what a power failure damages is found by its checksums and fetched again.
+        with atomic_open(self.path(sha256), durable=False) as file:
             while not self._reserve(file, size):
                 time.sleep(POLL)
             fetch(file)

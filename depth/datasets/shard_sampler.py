@@ -286,3 +286,36 @@ def _sets_of(dataset: Sized) -> list[ShardDataset]:
                 'shards of it with depth pack --format wds, or use ResumableInfiniteSampler'
             )
     return sets
+
+
+def choose_few_shards(dataset: Sized, indices: np.ndarray, num_shards: int = 4) -> np.ndarray:
+    """Return samples in place of others, as evenly spread as few shards allow.
+
+    Every shard of a remote store is fetched whole, so a measurement on some samples should not
+    touch a shard for each. Samples of other data sets, and of local shards, are returned as they are.
+
+    Args:
+        dataset: Any data set, or a :class:`~depth.datasets.MixedDepthDataset`.
+        indices: Samples that are spread over the data set, int (N,), ascending.
+        num_shards: Shards that may be read, at least one for each set of a mixture.
+
+    Returns:
+        Samples, int (M,) with M up to N, ascending.
+    """
+    if isinstance(dataset, MixedDepthDataset):
+        if list(dataset.counts) != list(dataset.sizes):
+            return indices
+        chosen = []
+        for first, member in zip(dataset.starts, dataset.datasets, strict=False):
+            own = indices[(indices >= first) & (indices < first + len(member))] - first
+            share = max(1, num_shards * len(own) // len(indices))
+            chosen.append(first + choose_few_shards(member, own, share))
+        return np.concatenate(chosen)
+    if not isinstance(dataset, ShardDataset) or dataset.cache is None or not len(indices):
+        return indices
+    chosen = []
+    for group in np.array_split(indices, min(num_shards, len(indices))):
+        shard, _ = dataset.locate(group[len(group) // 2])
+        numbers = np.linspace(0, dataset.shard_counts[shard] - 1, len(group)).astype(int)
+        chosen.append(dataset.starts[shard] + numbers)
+    return np.unique(np.concatenate(chosen))

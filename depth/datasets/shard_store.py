@@ -5,6 +5,9 @@ also shows when the content is used. A transfer that breaks off, stalls or bring
 announced continues where it was, or begins again, after a pause that doubles each time.
 """
 
+import contextlib
+import errno
+import fcntl
 import hashlib
 import http.client
 import logging
@@ -12,12 +15,14 @@ import os
 import queue
 import random
 import re
+import select
+import socket
 import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -28,6 +33,9 @@ from .shards import Shard, ShardError
 
 AGENT = 'depth-toolbox'
 CHUNK = 1 << 20  # bytes read from a connection at once, at most
+WAKE = (
+    1 << 18
+)  # bytes of a connection for which a thread is woken, fewer at the end or after a timeout
 RANGE = 1 << 23  # bytes of a request to an object store
 PROGRESS = 1 << 20  # an attempt that brought so many bytes does not count as a failure
 SLOWEST = 1 << 16  # bytes in `timeout` seconds; a slower connection stalls
@@ -109,7 +117,7 @@ class ShardStore:
         """Return the address of a file, for messages."""
         return f'{public_name(self.url)}/{name}'
 
-    def stream(self, name: str, start: int) -> tuple[int, Iterator[bytes]]:
+    def stream(self, name: str, start: int) -> tuple[int, Iterable[bytes]]:
         """Begin to read a file.
 
         Args:
@@ -209,18 +217,13 @@ class _Transfer:
     def run(self) -> None:
         """Receive what is missing, and check it."""
         size = self.shard.size
-        start, chunks = self.store.stream(self.shard.name, self.received)
+        start, body = self.store.stream(self.shard.name, self.received)
         if start != self.received:
             self.restart()
         if start not in (0, self.received):
             raise Interrupted(f'the server continued at byte {start}, another one than asked for')
-        for chunk in chunks:
-            # Bytes beyond the size are not stored: the hash tells whether those before are right.
-            content = chunk[: size - self.received]
-            self.file.write(content)
-            if self.store.check_hash:
-                self.hash.update(content)
-            self.received += len(content)
+        for count in self._store(body):
+            self.received += count
             if self.received == size:
                 break
         if self.received < size:
@@ -229,6 +232,19 @@ class _Transfer:
         if self.store.check_hash and digest != self.shard.sha256:
             self.restart()
             raise Interrupted(f'its SHA-256 is {digest}, the index says {self.shard.sha256}')
+
+    def _store(self, body: Iterable[bytes]) -> Iterator[int]:
+        """Write what comes, up to the size of the shard, and yield how many bytes that is each time."""
+        if isinstance(body, _HttpBody) and body.is_movable and not self.store.check_hash:
+            yield from body.move(self.file, self.shard.size - self.received)
+            return
+        for chunk in body:
+            # Bytes beyond the size are not stored: the hash tells whether those before are right.
+            content = chunk[: self.shard.size - self.received]
+            self.file.write(content)
+            if self.store.check_hash:
+                self.hash.update(content)
+            yield len(content)
 
 
 class LocalStore(ShardStore):
@@ -269,7 +285,7 @@ class LocalStore(ShardStore):
             raise FileNotFoundError(f'{path} does not exist; depth pack --format wds writes shards')
         return super().read(name, limit, parse)
 
-    def stream(self, name: str, start: int) -> tuple[int, Iterator[bytes]]:
+    def stream(self, name: str, start: int) -> tuple[int, Iterable[bytes]]:
         """Return the content of a small file."""
         try:
             return 0, iter([Path(self.url, name).read_bytes()])
@@ -311,7 +327,7 @@ class HttpStore(ShardStore):
         self.headers = {'User-Agent': AGENT, 'Accept-Encoding': 'identity'}
         self.headers.update(options.get('headers') or {})
 
-    def stream(self, name: str, start: int) -> tuple[int, Iterator[bytes]]:
+    def stream(self, name: str, start: int) -> tuple[int, Iterable[bytes]]:
         """Ask for a file from a byte on."""
         headers = dict(self.headers)
         if start:
@@ -331,26 +347,147 @@ class HttpStore(ShardStore):
         if answer.status == 206:  # partial content; 200 brings the file from its beginning
             span = re.match(r'bytes (\d+)-', answer.headers.get('Content-Range', ''))
             first = int(span.group(1)) if span else -1
-        return first, self._chunks(answer)
+        return first, _HttpBody(answer, self.timeout)
 
-    def _chunks(self, answer: http.client.HTTPResponse) -> Iterator[bytes]:
-        """Yield the content as it comes; a connection that hardly brings any is ended."""
-        since, count = time.monotonic(), 0
-        with answer:
+
+class _Pace:
+    """Speed of a transfer, which is interrupted when it hardly brings any bytes.
+
+    Args:
+        timeout: Seconds in which at least :data:`SLOWEST` bytes have to come.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self.timeout = timeout
+        self.since, self.count = time.monotonic(), 0
+
+    def add(self, count: int) -> None:
+        """Count bytes that have come."""
+        self.count += count
+        now = time.monotonic()
+        if now - self.since > self.timeout:
+            if self.count < SLOWEST:
+                raise Interrupted(f'only {self.count} bytes came in {now - self.since:.1f} s')
+            self.since, self.count = now, 0
+
+
+class _HttpBody:
+    """Content of an answer: an iterator of bytes, which may be moved into a file instead.
+
+    Args:
+        answer: Answer whose headers were read.
+        timeout: Seconds without data that end the transfer.
+    """
+
+    def __init__(self, answer: http.client.HTTPResponse, timeout: float) -> None:
+        self.answer, self.timeout = answer, timeout
+
+    @property
+    def is_movable(self) -> bool:
+        """Whether the kernel can move the content: what the socket gives is what the file gets."""
+        return (
+            hasattr(os, 'splice')
+            and self.answer.url.startswith('http:')
+            and not self.answer.chunked
+        )
+
+    def __iter__(self) -> Iterator[bytes]:
+        pace = _Pace(self.timeout)
+        with self.answer:
             while True:
                 try:
-                    chunk = answer.read1(CHUNK)
+                    chunk = self.answer.read1(CHUNK)
                 except (OSError, http.client.HTTPException) as error:
                     raise Interrupted(_reason(error)) from error
                 if not chunk:
                     return
                 yield chunk
-                count += len(chunk)
-                now = time.monotonic()
-                if now - since > self.timeout:
-                    if count < SLOWEST:
-                        raise Interrupted(f'only {count} bytes came in {now - since:.1f} s')
-                    since, count = now, 0
+                pace.add(len(chunk))
+
+    def _buffered(self) -> bytes:
+        """Return the content that has been received already; a part of it if there is none yet."""
+        try:
+            return self.answer.fp.peek(1)
+        except OSError as error:
+            raise Interrupted(_reason(error)) from error
+
+    def move(self, file: IO[bytes], limit: int) -> Iterator[int]:
+        """Move the content to the end of what a file has, without a copy in this process.
+
+        Args:
+            file: Open file at the place where the content belongs.
+            limit: Bytes that are moved at most.
+
+        Yields:
+            Bytes that were moved, as they come.
+
+        Raises:
+            Interrupted: If the connection breaks or stalls.
+            OSError: If the file cannot be written.
+        """
+        if self.answer.fp is None:  # an empty answer
+            return
+        pace = _Pace(self.timeout)
+        with self.answer, _pipe() as (reader, writer):
+            if self.answer.length is not None:
+                limit = min(limit, self.answer.length)
+            # What came together with the headers is in a buffer of this process.
+            buffered = self._buffered()[:limit]
+            file.write(buffered)
+            file.flush()
+            yield len(buffered)
+            limit -= len(buffered)
+            with socket.socket(fileno=os.dup(self.answer.fileno())) as connection:
+                readable = select.poll()
+                readable.register(connection, select.POLLIN)
+                while limit:
+                    # Woken for larger parts, the thread takes less time from the one that decodes.
+                    least = min(limit, WAKE)
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, least)
+                    is_readable = bool(readable.poll(self.timeout * 1e3))
+                    try:
+                        # Python has made the socket non-blocking, because it has a timeout.
+                        count = os.splice(connection.fileno(), writer, min(limit, CHUNK))
+                    except BlockingIOError:
+                        if is_readable:
+                            continue
+                        raise Interrupted('timed out') from None
+                    except OSError as error:
+                        raise Interrupted(_reason(error)) from error
+                    if not count:
+                        return
+                    _empty_pipe(reader, file.fileno(), count)
+                    limit -= count
+                    yield count
+                    pace.add(count)
+
+
+def _empty_pipe(reader: int, descriptor: int, count: int) -> None:
+    """Move bytes from a pipe into a file; copy them if the file system cannot move."""
+    while count:
+        try:
+            count -= os.splice(reader, descriptor, count)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            content = os.read(reader, count)
+            count -= len(content)
+            while content:
+                content = content[os.write(descriptor, content) :]
+
+
+@contextlib.contextmanager
+def _pipe() -> Iterator[tuple[int, int]]:
+    """Give both ends of a pipe, reader and writer, that holds as much as the system allows."""
+    reader, writer = os.pipe()
+    try:
+        # A user may have a limit below 1 MiB; the default of 64 KiB does as well.
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, CHUNK)
+        yield reader, writer
+    finally:
+        os.close(reader)
+        os.close(writer)
 
 
 class FsspecStore(ShardStore):
@@ -383,7 +520,7 @@ class FsspecStore(ShardStore):
         self._of_process: tuple[int, object, str] | None = None
         self._file_system()
 
-    def stream(self, name: str, start: int) -> tuple[int, Iterator[bytes]]:
+    def stream(self, name: str, start: int) -> tuple[int, Iterable[bytes]]:
         """Read a file range by range."""
         return start, self._ranges(name, start)
 

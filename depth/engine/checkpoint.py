@@ -4,7 +4,7 @@ import os
 import pickle
 import zipfile
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ class Replaced:
         """Do nothing."""
 
 
-def to_plain(value: Any, copy: bool = False) -> Any:
+def to_plain(value: Any, copy: Callable[[str, Tensor], Tensor] | None = None) -> Any:
     """Return ``value`` with tensors on the CPU and everything else as plain Python values.
 
     History buffers become dicts, which :func:`from_plain` converts back. Entries that have no plain
@@ -56,15 +56,19 @@ def to_plain(value: Any, copy: bool = False) -> Any:
 
     Args:
         value: Content of a checkpoint.
-        copy: Copy tensors that are on the CPU too, so that nothing is shared with ``value``.
+        copy: Gives what stands for a tensor of a name; None shares those that are on the CPU.
     """
-    plain = _plain(value, copy)
+    plain = _plain(value, copy or _to_cpu, '')
     return None if plain is _DROP else plain
 
 
-def _plain(value: Any, copy: bool) -> Any:
+def _to_cpu(name: str, tensor: Tensor) -> Tensor:
+    return tensor.detach().to('cpu')
+
+
+def _plain(value: Any, copy: Callable[[str, Tensor], Tensor], name: str) -> Any:
     if isinstance(value, Tensor):
-        return value.detach().to('cpu', copy=copy)
+        return copy(name, value)
     if isinstance(value, HistoryBuffer):
         values, counts = value.data
         content = dict(
@@ -77,10 +81,10 @@ def _plain(value: Any, copy: bool) -> Any:
     if isinstance(value, np.ndarray):
         return torch.from_numpy(value.copy())
     if isinstance(value, Mapping):
-        items = {key: _plain(item, copy) for key, item in value.items()}
+        items = {key: _plain(item, copy, f'{name}/{key}') for key, item in value.items()}
         return {key: item for key, item in items.items() if item is not _DROP}
     if isinstance(value, list | tuple | set):
-        items = [_plain(item, copy) for item in value]
+        items = [_plain(item, copy, f'{name}/{i}') for i, item in enumerate(value)]
         return type(value)(item for item in items if item is not _DROP)
     if value is None or isinstance(value, bool):
         return value

@@ -1,7 +1,42 @@
 """Writing of checkpoints, at once or in a thread while the training goes on."""
 
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+
+
+class HostCopies:
+    """Copies of tensors in host memory, which is used again for each checkpoint.
+
+    Fresh memory costs more than the copying itself: the system clears every page of it first. Copies
+    of tensors of a GPU are in page-locked memory where there is enough.
+    """
+
+    def __init__(self) -> None:
+        self._copies: dict[str, Tensor] = {}
+
+    def copy(self, name: str, tensor: Tensor) -> Tensor:
+        """Return a copy of a tensor, which holds until the next one of that name is made."""
+        tensor = tensor.detach()
+        copy = self._copies.get(name)
+        if copy is None or copy.shape != tensor.shape or copy.dtype != tensor.dtype:
+            copy = self._copies[name] = _allocate_like(tensor)
+        return copy.copy_(tensor)
+
+    def clear(self) -> None:
+        """Free the memory."""
+        self._copies.clear()
+
+
+def _allocate_like(tensor: Tensor) -> Tensor:
+    if tensor.is_cuda:
+        # torch's error for a host that can lock no more memory
+        with contextlib.suppress(RuntimeError):
+            return torch.empty_like(tensor, device='cpu', pin_memory=True)
+    return torch.empty_like(tensor, device='cpu')
 
 
 class CheckpointWriter:
@@ -16,6 +51,7 @@ class CheckpointWriter:
 
     def __init__(self, asynchronous: bool = False) -> None:
         self.asynchronous = asynchronous
+        self.copies = HostCopies()  # of what is written
         self._executor: ThreadPoolExecutor | None = None
         self._write: Future | None = None
         self._following: list[Callable[[], None]] = []
@@ -78,6 +114,7 @@ class CheckpointWriter:
         try:
             self.wait()
         finally:
+            self.copies.clear()
             if self._executor is not None:
                 self._executor.shutdown()
                 self._executor = None

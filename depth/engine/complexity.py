@@ -33,6 +33,40 @@ def measure_complexity(model: nn.Module, size: tuple[int, int], device: str = 'm
     Raises:
         ValueError: If the size is not positive.
     """
+    counts = _count_operators(model, size, device)
+    parts = {}
+    for name, module in model.named_children():
+        if next(module.parameters(), None) is not None:
+            parts[name] = _entry(module, sum(counts.get(name, {}).values()))
+    operators = {str(operator): flops for operator, flops in counts[''].items()}
+    total = _entry(model, sum(operators.values()))
+    return dict(shape=[1, 3, *size], parts=parts, total=total, operators=operators, counted=COUNTED)
+
+
+def count_operations(
+    model: nn.Module, size: tuple[int, int], device: str = 'meta'
+) -> dict[str, int]:
+    """Count the operations of one forward pass, for each module by its name.
+
+    Args:
+        model: See :func:`measure_complexity`.
+        size: Likewise.
+        device: Likewise.
+
+    Returns:
+        FLOPs of every module that computes any; those of the whole model have an empty name.
+
+    Raises:
+        ValueError: If the size is not positive.
+    """
+    counts = _count_operators(model, size, device)
+    return {name: sum(operators.values()) for name, operators in counts.items()}
+
+
+def _count_operators(
+    model: nn.Module, size: tuple[int, int], device: str
+) -> dict[str, dict[object, int]]:
+    """Return the FLOPs of one forward pass by module and operator; the whole model has an empty name."""
     if len(size) != 2 or min(size) < 1:
         raise ValueError(f'the size of an image is (height, width) in pixels, got {tuple(size)}')
     counter = FlopCounterMode(
@@ -43,14 +77,12 @@ def measure_complexity(model: nn.Module, size: tuple[int, int], device: str = 'm
         # parameters that require gradients.
         model.eval().requires_grad_(False)(torch.zeros(1, 3, *size), mode='tensor')
     counts = counter.get_flop_counts()
-    parts = {}
-    for name, module in model.named_children():
-        if next(module.parameters(), None) is not None:
-            module_counts = counts.get(f'{type(model).__name__}.{name}', {})
-            parts[name] = _entry(module, sum(module_counts.values()))
-    operators = {str(operator): flops for operator, flops in counts['Global'].items()}
-    total = _entry(model, counter.get_total_flops())
-    return dict(shape=[1, 3, *size], parts=parts, total=total, operators=operators, counted=COUNTED)
+    prefix = f'{type(model).__name__}.'
+    by_name = {'': dict(counts.get('Global', {}))}
+    for name, operators in counts.items():
+        if name.startswith(prefix):
+            by_name[name.removeprefix(prefix)] = dict(operators)
+    return by_name
 
 
 def deformable_attention_flops(

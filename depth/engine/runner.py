@@ -541,7 +541,7 @@ class DepthRunner(Runner):
         tensors: dict[str, torch.Tensor] = {}
         if save_optimizer and self._checkpoint_group is not None:
             checkpoint, tensors = split_tensors(checkpoint)
-            tensors = copy_to_cpu(tensors, self._cpu_mesh)
+            tensors = copy_to_cpu(tensors, self._cpu_mesh, self.checkpoint_writer.copies.copy)
         else:
             checkpoint = gather_tensors(checkpoint, keep=is_writer)
         if is_writer:
@@ -551,13 +551,15 @@ class DepthRunner(Runner):
                 self._lock.check_held()
             if self.training_run is not None:
                 self.training_run.add_checkpoint(filename)
-            checkpoint = to_plain(checkpoint, copy=self.checkpoint_writer.asynchronous)
+            copy = self.checkpoint_writer.copies.copy
+            is_copied = self.checkpoint_writer.asynchronous
+            checkpoint = to_plain(checkpoint, copy if is_copied else None)
         path, verify = Path(out_dir, filename), self.verifies_checkpoints
         group = self._checkpoint_group
 
         def write() -> None:
             if tensors:
-                checkpoint[SHARDS] = write_tensors(tensors, shards_folder(path), group)
+                checkpoint[SHARDS] = write_tensors(tensors, shards_folder(path), group, verify)
             if is_writer:
                 save_atomically(checkpoint, path, verify)
 

@@ -9,22 +9,27 @@ Reading cuts the tensors as the present number of processes needs them; a single
 process group reads them whole. Nothing that the files name is imported or executed.
 """
 
+import hashlib
+import io
 import pickle
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePath
-from typing import Any
+from typing import IO, Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from depth.atomic_write import free_space
 from depth.integrity import sha256_of
 from depth.sharded_tensors import is_sharded
 
 SHARDS = 'shards'  # entry of a checkpoint: the files of its folder
 _REFERENCE = '__sharded_tensor__'
 _METADATA = '.metadata'
+_BUFFER = 1 << 20  # bytes
 # What the metadata file may name: plain records of torch's distributed checkpoint, types and sizes.
 _METADATA_CLASSES = frozenset(
     {
@@ -71,7 +76,10 @@ def split_tensors(
 
 
 def write_tensors(
-    tensors: dict[str, Tensor], folder: Path, group: dist.ProcessGroup | None = None
+    tensors: dict[str, Tensor],
+    folder: Path,
+    group: dist.ProcessGroup | None = None,
+    verify: bool = True,
 ) -> dict[str, list]:
     """Write the tensors of :func:`split_tensors`; all processes of the group call it.
 
@@ -79,23 +87,38 @@ def write_tensors(
         tensors: On the CPU; each process writes its own pieces.
         folder: Result.
         group: Processes with collectives on the CPU; None without a process group.
+        verify: Read each file again and compare its SHA-256 with that of the bytes that were written.
 
     Returns:
-        Size in bytes and SHA-256 of each file as it was read again, by name; in the first process.
+        Size in bytes and SHA-256 of each file, by name; in the first process.
         The others get an empty dict.
+
+    Raises:
+        OSError: If a process cannot write its pieces, or reads something else than it has written.
     """
     from torch.distributed import checkpoint as dcp
 
-    folder.mkdir(parents=True, exist_ok=True)
-    writer = dcp.FileSystemWriter(str(folder), single_file_per_rank=True, sync_files=True)
+    _clear_folder(folder, group)
+    written: dict[str, str] = {}
     rank = 0 if group is None else dist.get_rank(group)
     with warnings.catch_warnings():  # that a single process writes alone
         warnings.simplefilter('ignore')
-        dcp.save(tensors, storage_writer=writer, process_group=group, no_dist=group is None)
+        writer = _writer(folder, written)
+        try:
+            dcp.save(tensors, storage_writer=writer, process_group=group, no_dist=group is None)
+        except dcp.CheckpointException as error:  # no Exception but a BaseException
+            raise OSError(
+                f'checkpoint folder {folder} could not be written: {_describe(error)} '
+                f'({free_space(folder)}); earlier checkpoints are untouched'
+            ) from error
     files = {}
-    names = [path.name for path in folder.glob(f'__{rank}_*.distcp')]
-    for name in [*names, _METADATA] if rank == 0 else names:
-        files[name] = [(folder / name).stat().st_size, sha256_of(folder / name)]
+    for name, digest in written.items():
+        if verify and sha256_of(folder / name) != digest:
+            raise OSError(
+                f'{folder / name}: what was written cannot be read again; earlier checkpoints are '
+                'untouched'
+            )
+        files[name] = [(folder / name).stat().st_size, digest]
     if group is None:
         return files
     records: list | None = [None] * dist.get_world_size(group) if rank == 0 else None
@@ -106,21 +129,106 @@ def write_tensors(
     return merged
 
 
-def verify_shards(path: str | Path, files: Mapping[str, list]) -> None:
+def _clear_folder(folder: Path, group: dist.ProcessGroup | None) -> None:
+    """Make a folder, or remove what a save that was killed has left in it, before any process writes."""
+    if group is None or dist.get_rank(group) == 0:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.iterdir():
+            if path.suffix == '.distcp' or path.name.startswith(_METADATA):
+                path.unlink()
+    if group is not None:
+        dist.barrier(group=group)
+
+
+class _HashedFile(io.BufferedWriter):
+    """File that computes the SHA-256 of what is written; it is written from its begin to its end."""
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(io.FileIO(path, 'wb'), _BUFFER)
+        self.digest = hashlib.sha256()
+
+    def write(self, data: Any) -> int:
+        self.digest.update(data)
+        return super().write(data)
+
+
+def _writer(folder: Path, digests: dict[str, str]) -> Any:
+    """Return torch's writer into a folder, which notes the SHA-256 of each file by its name."""
+    from torch.distributed.checkpoint import FileSystemWriter
+    from torch.distributed.checkpoint.filesystem import FileSystem
+
+    class NotingFileSystem(FileSystem):
+        @contextmanager
+        def create_stream(self, path: str | Path, mode: str) -> Iterator[IO]:
+            with _HashedFile(path) as stream:
+                yield stream
+            # The metadata are written under a temporary name.
+            digests[Path(path).name.removesuffix('.tmp')] = stream.digest.hexdigest()
+
+    writer = FileSystemWriter(str(folder), single_file_per_rank=True, sync_files=True)
+    writer.fs = NotingFileSystem()
+    return writer
+
+
+def _describe(error: BaseException) -> str:
+    """Return an error in one line; that of torch's distributed checkpoint by its first cause."""
+    from torch.distributed.checkpoint import CheckpointException
+
+    if isinstance(error, CheckpointException):
+        rank, (cause, _) = sorted(error.failures.items())[0]
+        return f'process {rank}: {_describe(cause)}'
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def verify_shards(
+    path: str | Path, files: Mapping[str, list], mesh: 'dist.DeviceMesh | None' = None
+) -> None:
     """Compare the files of a sharded checkpoint with the sizes and digests in its head.
+
+    Args:
+        path: The head.
+        files: What it lists.
+        mesh: Processes that share the work: each reads some of the files, and all refuse together.
 
     Raises:
         ValueError: If a file is missing or differs; the message names it.
     """
+    if not isinstance(files, Mapping):
+        raise ValueError(f'checkpoint {path}: its list of files is a {type(files).__name__}')
+    names = sorted(files)
+    if mesh is not None:
+        names = names[mesh.get_local_rank() :: mesh.size()]
+    problem = _find_damage(path, {name: files[name] for name in names})
+    if mesh is not None:
+        problems: list = [None] * mesh.size()
+        dist.all_gather_object(problems, problem)
+        problem = next((entry for entry in problems if entry is not None), None)
+    if problem is not None:
+        raise ValueError(problem)
+
+
+def _find_damage(path: str | Path, files: Mapping[str, list]) -> str | None:
+    """Return which file of a checkpoint is missing or differs, in words; None if none does."""
     folder = shards_folder(path)
     for name, (size, digest) in files.items():
         file = folder / name
-        if Path(name).name != name or not file.is_file():
-            raise ValueError(f'checkpoint {path}: its file {file} is missing')
-        if file.stat().st_size != size or sha256_of(file) != digest:
-            raise ValueError(
-                f'checkpoint {path} is damaged in {file}; copy it again, or take an earlier checkpoint'
-            )
+        try:
+            if Path(name).name != name or not file.is_file():
+                return f'checkpoint {path}: its file {file} is missing; copy the whole folder'
+            present = file.stat().st_size
+            if present != size:
+                reason = f'it has {present} bytes, {size} were written'
+            elif sha256_of(file) != digest:
+                reason = 'its SHA-256 is not that of the file that was written'
+            else:
+                continue
+        except OSError as error:
+            reason = f'it cannot be read: {error.strerror or error}'
+        return (
+            f'checkpoint {path} is damaged in {file}: {reason}; copy it again, or take an earlier '
+            'checkpoint'
+        )
+    return None
 
 
 def join_tensors(checkpoint: dict, path: str | Path, mesh: 'dist.DeviceMesh | None' = None) -> dict:
@@ -137,7 +245,7 @@ def join_tensors(checkpoint: dict, path: str | Path, mesh: 'dist.DeviceMesh | No
     from torch.distributed import checkpoint as dcp
 
     checkpoint = dict(checkpoint)
-    verify_shards(path, checkpoint.pop(SHARDS))
+    verify_shards(path, checkpoint.pop(SHARDS), mesh)
     tensors: dict[str, Tensor] = {}
 
     def allocate(value: Any) -> Any:
@@ -158,10 +266,9 @@ def join_tensors(checkpoint: dict, path: str | Path, mesh: 'dist.DeviceMesh | No
             warnings.simplefilter('ignore')
             # Each process reads what it needs; nothing is communicated.
             dcp.load(tensors, storage_reader=_reader(shards_folder(path)), no_dist=True)
-    except Exception as error:  # torch's own, of several kinds
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except (Exception, dcp.CheckpointException) as error:  # torch's own, of several kinds
         raise ValueError(
-            f'checkpoint {path}: {shards_folder(path)} cannot be read: {reason}'
+            f'checkpoint {path}: {shards_folder(path)} cannot be read: {_describe(error)}'
         ) from error
     return joined
 
@@ -223,19 +330,22 @@ class _MetadataUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f'the metadata names {module}.{name}, which is not allowed')
 
 
-def copy_to_cpu(tensors: dict[str, Tensor], mesh: 'dist.DeviceMesh') -> dict[str, Tensor]:
+def copy_to_cpu(
+    tensors: dict[str, Tensor], mesh: 'dist.DeviceMesh', copy: Callable[[str, Tensor], Tensor]
+) -> dict[str, Tensor]:
     """Return copies of sharded tensors in host memory, which later steps do not change.
 
     Args:
         tensors: Sharded along their first dimension.
         mesh: The same processes, on the CPU.
+        copy: Returns a copy of the tensor of a name in host memory.
     """
     from torch.distributed.tensor import DTensor, Shard
 
     copies = {}
     for name, tensor in tensors.items():
         copies[name] = DTensor.from_local(
-            tensor.to_local().to('cpu', copy=True),
+            copy(name, tensor.to_local()),
             mesh,
             (Shard(0),),
             run_check=False,

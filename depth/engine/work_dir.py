@@ -7,6 +7,7 @@ dir, and never reads or overwrites them.
 
 import os
 import re
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -93,9 +94,10 @@ def open_run(
 
 
 def remove_leftovers(run: TrainingRun) -> list[Path]:
-    """Remove temporary files of killed starts of this run, and return their paths.
+    """Remove what killed saves of this run left behind, and return the paths.
 
-    Call it only while this process holds the lock of the work dir.
+    That is temporary files, and folders of sharded checkpoints whose head was not written: without
+    it there is no checkpoint. Call it only while this process holds the lock of the work dir.
     """
     own_names = {RUN_FILE, 'last_checkpoint', run.config, *run.checkpoints}
     leftovers = []
@@ -113,6 +115,11 @@ def remove_leftovers(run: TrainingRun) -> list[Path]:
                 leftovers.append(path)
     for path in leftovers:
         path.unlink(missing_ok=True)
+    for name in run.checkpoints:
+        folder = shards_folder(run.work_dir / name)
+        if folder.is_dir() and not folder.is_symlink() and not (run.work_dir / name).exists():
+            shutil.rmtree(folder)
+            leftovers.append(folder)
     if leftovers:
         print_log(
             f'removed what a killed save left behind: {", ".join(str(path) for path in leftovers)}',

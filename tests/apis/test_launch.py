@@ -48,3 +48,30 @@ def test_a_config_without_a_file_needs_a_work_dir():
     cfg = Config(load_config(REPO / CONFIG).to_dict())
     with pytest.raises(ValueError, match='work_dir is missing'):
         apis.train(cfg)
+
+
+@pytest.mark.parametrize(
+    ('own', 'strategy', 'expected'),
+    [
+        (None, 'fsdp2', dict(type='fsdp2')),
+        ('fsdp2', 'ddp', dict(type='ddp')),
+        # --strategy fsdp2 --cfg-options strategy.checkpoint=sharded
+        (dict(checkpoint='sharded'), 'fsdp2', dict(type='fsdp2', checkpoint='sharded')),
+        (dict(type='fsdp2', cpu_offload=True), 'fsdp2', dict(type='fsdp2', cpu_offload=True)),
+        (dict(type='fsdp2', cpu_offload=True), 'ddp', dict(type='ddp')),
+    ],
+)
+def test_options_of_a_strategy_stay_with_it(own, strategy, expected, monkeypatch):
+    class Stop(Exception):
+        pass
+
+    def stop(cfg):
+        raise Stop(cfg.strategy)
+
+    cfg = tiny_config()
+    if own is not None:
+        cfg.strategy = own
+    monkeypatch.setattr('depth.apis.launch.build_runner', stop)
+    with pytest.raises(Stop) as error:
+        apis.train(cfg, work_dir='unused', strategy=strategy)
+    assert error.value.args[0] == expected

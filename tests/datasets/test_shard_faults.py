@@ -13,9 +13,16 @@ from torch.utils.data import DataLoader
 
 from depth.atomic_write import WriteError
 from depth.data_tools.shard_writer import write_shards
-from depth.datasets import SampleIndex, ShardDataset, ShardSampler, SyntheticDataset
+from depth.datasets import (
+    MixedDepthDataset,
+    SampleIndex,
+    ShardDataset,
+    ShardSampler,
+    SyntheticDataset,
+)
 from depth.datasets.shard_cache import ShardCache
-from depth.datasets.shard_store import FsspecStore, HttpStore, open_store, public_name
+from depth.datasets.shard_sampler import choose_few_shards
+from depth.datasets.shard_store import FsspecStore, _HttpBody, open_store, public_name
 from depth.datasets.shards import DamagedShardError, ShardError
 from tests.datasets.shard_server import serve
 
@@ -107,10 +114,9 @@ def test_a_connection_that_drips_is_ended():
             time.sleep(0.02)
             return b'x'
 
-    store = HttpStore('http://nowhere', {}, timeout=0.1, retries=0, wait=0)
     begin = time.monotonic()
     with pytest.raises(Exception, match=r'only \d bytes came in 0\.1 s'):
-        list(store._chunks(Drip()))
+        list(_HttpBody(Drip(), timeout=0.1))
     assert time.monotonic() - begin < 2
 
 
@@ -362,3 +368,50 @@ def test_addresses_are_shown_without_secrets_and_options_are_checked():
     assert issubclass(DamagedShardError, ShardError) and issubclass(ShardError, ValueError)
     assert FsspecStore.is_local is False
     np.testing.assert_equal(len(public_name('s3://bucket/a/b')), 15)
+
+
+def test_a_measurement_on_some_samples_fetches_few_shards(folder, tmp_path):
+    with serve(folder) as server:
+        dataset = remote(server, tmp_path)
+        spread = np.arange(len(dataset))
+        chosen = choose_few_shards(dataset, spread, num_shards=2)
+        assert len({dataset.locate(index)[0] for index in chosen}) == 2
+        for index in chosen:
+            dataset[SampleIndex(int(index), (0, int(index)))]
+        assert len(server.gets()) == 2
+        # Of a mixture each set gives its own; a local set is read in place.
+        local = ShardDataset(str(folder), pipeline=PIPELINE)
+        mixture = MixedDepthDataset([local, dataset])
+        every = np.arange(len(mixture))
+        chosen = choose_few_shards(mixture, every, num_shards=2)
+        assert chosen[: len(local)].tolist() == list(range(len(local)))
+        numbers = chosen[len(local) :] - len(local)
+        assert len(numbers)
+        assert len({dataset.locate(index)[0] for index in numbers}) == 1
+    assert choose_few_shards(local, spread, num_shards=2).tolist() == spread.tolist()
+
+
+@pytest.mark.skipif(not hasattr(os, 'splice'), reason='the kernel moves no data between files')
+@pytest.mark.parametrize('is_refused', [False, True])
+def test_the_kernel_moves_a_transfer_or_the_process_copies_it(
+    is_refused, folder, tmp_path, monkeypatch
+):
+    moves, splice = [], os.splice
+
+    def move(source, target, count):
+        if os.path.realpath(f'/proc/self/fd/{target}').endswith('copy'):
+            moves.append(count)
+            if is_refused:  # as some file systems do
+                raise OSError(errno.EINVAL, 'Invalid argument')
+        return splice(source, target, count)
+
+    monkeypatch.setattr(os, 'splice', move)
+    shard = ShardDataset(str(folder)).shards[0]
+    with serve(folder) as server:
+        for faults in ([], ['break'], ['short'], ['long']):
+            server.faults = list(faults)
+            store = open_store(server.url, wait=0.001, timeout=0.3)
+            with (tmp_path / 'copy').open('wb') as file:
+                store.fetch(shard, file)
+            assert (tmp_path / 'copy').read_bytes() == (folder / shard.name).read_bytes()
+    assert sum(moves) > 2 * shard.size

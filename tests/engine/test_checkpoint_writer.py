@@ -8,7 +8,7 @@ import torch
 from depth.apis import train
 from depth.engine import runner as runner_module
 from depth.engine.checkpoint import to_plain
-from depth.engine.checkpoint_writer import CheckpointWriter
+from depth.engine.checkpoint_writer import CheckpointWriter, HostCopies
 from depth.engine.config import load_config
 from depth.engine.loops import ResumableIterLoop
 from tests.shared import REPO
@@ -88,11 +88,26 @@ def test_without_a_thread_everything_happens_at_once():
 
 def test_a_copy_shares_no_memory():
     state = dict(weight=torch.ones(3), steps=[torch.zeros(()), 4])
-    copy = to_plain(state, copy=True)
+    copy = to_plain(state, HostCopies().copy)
     state['weight'] += 1
     state['steps'][0] += 1
     assert copy['weight'].tolist() == [1, 1, 1]
     assert copy['steps'] == [torch.zeros(()), 4]
+
+
+def test_the_memory_of_a_copy_is_used_again():
+    copies, weight = HostCopies(), torch.arange(4.0)
+    first = copies.copy('weight', weight)
+    bias = copies.copy('bias', weight)
+    weight += 1
+    second = copies.copy('weight', weight)
+    assert second.data_ptr() == first.data_ptr() != weight.data_ptr()
+    assert second.tolist() == [1, 2, 3, 4]
+    assert bias.tolist() == [0, 1, 2, 3]
+    # Another type or shape, as of a part of the model that another checkpoint has.
+    assert copies.copy('weight', weight.long()).dtype == torch.int64
+    assert copies.copy('weight', weight[:2]).tolist() == [1, 2]
+    assert copies.copy('steps', torch.tensor(3)) == 3
 
 
 def test_the_training_goes_on_while_a_checkpoint_is_written(tmp_path, monkeypatch):

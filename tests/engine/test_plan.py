@@ -145,3 +145,27 @@ def test_the_command_says_what_fits_and_how(capsys):
     assert '80 GB a GPU' in text
     with pytest.raises(ValueError, match='--memory is positive'):
         command.main([str(MICRO), '--memory', '-1'])
+
+
+def test_operations_of_blocks_are_counted_and_not_taken_from_their_parameters():
+    size = (64, 96)
+    counts = count_model(load_config(MICRO), size)
+    # Four blocks of width 48 on 4 x 6 patches, a class token and four registers: query, key and value,
+    # projection, MLP of four times the width; products of attention. 2 FLOPs a multiply-add.
+    tokens, width = 4 * 6 + 5, 48
+    layers = 2 * tokens * width * width * (3 + 1 + 4 + 4)
+    attention = 2 * 2 * tokens * tokens * width
+    assert counts.block_flops == 4 * (layers + attention)
+    share = sum(group.numel() for group in counts.groups[:-1]) / counts.parameters
+    assert counts.block_flops < 0.9 * share * counts.forward_flops  # the head works on more pixels
+
+
+def test_the_switch_of_recomputation_names_the_network_of_the_config():
+    launch = Launch('ddp', bf16=True, recompute=True)
+    assert launch.switches().endswith('model.backbone.grad_checkpointing=True')
+    cfg = load_config(REPO / 'configs/synthetic/depthformer_tiny_rooms.py')
+    best = plan_training(model_of_blocks(), launch, 8, 2, Machine())
+    line = command._advice(cfg, 8, best)
+    assert 'model.backbone.backbone.grad_checkpointing=True   (' in line
+    assert 'of 72 GB, ' in line
+    assert command._advice(cfg, 1, None).startswith('1 GPU: nothing fits')

@@ -233,6 +233,60 @@ def test_two_sharded_processes_train_like_one(name, tmp_path):
     assert contents[0]['local_moments'] == 2 * pieces
 
 
+# Steps of one process, batches that it accumulates, and the norm to which gradients are clipped.
+GRADIENTS = dict(plain=(1, 1, 1e9), clipped=(1, 1, 0.01), accumulated=(2, 2, 1e9))
+
+
+def moments_of(training):
+    """Return Adam's first and second moments by number of the parameter, whole."""
+    state = gather_tensors(training.wrapper.optimizer.state_dict()['state'])
+    return {number: (entry['exp_avg'], entry['exp_avg_sq']) for number, entry in state.items()}
+
+
+def collect_moments(rank, size, folder, name):
+    """Train for one step of the optimizer in each way; the first process stores the moments."""
+    torch.set_num_threads(1)
+    dist.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=size)
+    moments = {}
+    for way, (steps, accumulated, max_norm) in GRADIENTS.items():
+        training = Training(name, accumulated, ShardingOptions(), max_norm=max_norm)
+        for number in range(steps):
+            training.step(number, rank)
+        moments[way] = moments_of(training)
+    torch.save(moments, f'{folder}/{rank}.pth')
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize(
+    'name', ['dinov3_dpt', pytest.param('depthformer', marks=pytest.mark.long)]
+)
+def test_gradients_are_those_of_one_process(name, tmp_path):
+    """After one step Adam's moments are the gradient and its square, times constants.
+
+    Adam's weights would not show a factor that all gradients have in common.
+    """
+    actual = start_processes(collect_moments, tmp_path, 2, name)[0]
+    norms = {}
+    for way, (steps, accumulated, max_norm) in GRADIENTS.items():
+        training = Training(name, 2 * accumulated, max_norm=max_norm)
+        for number in range(steps):
+            for batch in (0, 1):
+                training.step(number, batch)
+        expected = moments_of(training)
+        assert actual[way].keys() == expected.keys()
+        for number in expected:
+            for first, second in zip(actual[way][number], expected[number], strict=True):
+                error = torch.linalg.vector_norm(first - second)
+                assert error <= 1e-4 * torch.linalg.vector_norm(second) + 1e-12, (way, number)
+        squares = [first.double().square().sum() for first, _ in expected.values()]
+        beta = training.wrapper.optimizer.param_groups[0]['betas'][0]
+        norms[way] = float(sum(squares).sqrt()) / (1 - beta)
+    # The clipping had an effect, and the moments are indeed gradients.
+    assert norms['plain'] > 0.02
+    assert norms['clipped'] == pytest.approx(0.01, rel=1e-3)
+    assert norms['accumulated'] != pytest.approx(norms['plain'], rel=1e-3)
+
+
 def test_a_step_that_is_not_finite_in_one_process_is_skipped_by_both(tmp_path):
     contents, state = compare('dinov3_dpt', tmp_path, 3, 1e-6, bad_step=1)
     assert contents[1]['losses'][1] != contents[1]['losses'][1]  # NaN

@@ -1,12 +1,15 @@
 """Faults of checkpoints: crafted to run code, damaged, with weights or predictions that are not finite."""
 
+import os
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
 
 from depth.apis import DepthInferencer, init_model
+from depth.engine.sharded_checkpoint import shards_folder, write_whole_as_sharded
 
 from .bench import Fault, check_fault
 
@@ -89,6 +92,17 @@ def truncate(bench):
 def damage_both(bench):
     damage_pickle(bench)
     (bench.run / 'iter_2.pth').write_bytes(b'cut off')
+
+
+def with_shards(damage):
+    """Return what makes the newest checkpoint a sharded one, and damages a file of its folder."""
+
+    def rewrite(bench):
+        whole = torch.load(bench.checkpoint, weights_only=True)
+        torch.save(write_whole_as_sharded(whole, bench.checkpoint), bench.checkpoint)
+        damage(shards_folder(bench.checkpoint) / '__0_0.distcp')
+
+    return rewrite
 
 
 def first_convolution(content):
@@ -293,6 +307,24 @@ CASES = [
         RESUME,
         says=(
             '{checkpoint} cannot be resumed from, trying the one before',
+            'loaded {run}/iter_2.pth',
+        ),
+        code=0,
+        writes=('run/**/*',),
+    ),
+    Fault(
+        'shard_cut_off',
+        with_shards(lambda file: os.truncate(file, 1000)),
+        INFER,
+        says=('{checkpoint} is damaged in {run}/iter_4.shards/__0_0.distcp', 'it has 1000 bytes'),
+    ),
+    Fault(
+        'resume_from_a_missing_shard',
+        with_shards(Path.unlink),
+        RESUME,
+        says=(
+            '{checkpoint} cannot be resumed from, trying the one before',
+            '{run}/iter_4.shards/__0_0.distcp is missing',
             'loaded {run}/iter_2.pth',
         ),
         code=0,

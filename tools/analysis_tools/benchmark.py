@@ -7,6 +7,7 @@ python tools/analysis_tools/benchmark.py ops --device cuda
 python tools/analysis_tools/benchmark.py metrics CONFIG
 python tools/analysis_tools/benchmark.py startup
 python tools/analysis_tools/benchmark.py graphs CONFIG      # graph breaks and device reads, counted on the CPU
+python tools/analysis_tools/benchmark.py saving CONFIG --threads 1      # what a checkpoint costs the training
 
 Inputs are rendered scenes with sensor noise. Settings that are compared (--vs) run in turn, so that both see the same
 noise of the machine; the printed ratio is the median of the ratios of neighbouring runs.
@@ -19,8 +20,8 @@ from pathlib import Path
 
 from depth.cli.common import add_cfg_options, parse_cfg_options, run_tool
 
-MODES = ('train', 'infer', 'data', 'ops', 'metrics', 'startup', 'graphs')
-REPEATS = dict(train=10, infer=10, data=100, ops=10, metrics=20, startup=5, graphs=1)
+MODES = ('train', 'infer', 'data', 'ops', 'metrics', 'startup', 'graphs', 'saving')
+REPEATS = dict(train=10, infer=10, data=100, ops=10, metrics=20, startup=5, graphs=1, saving=5)
 SAMPLES = (
     Path(__file__).resolve().parents[3] / 'shared/samples'
 )  # real frames, where they are there
@@ -148,6 +149,7 @@ def measure(args: argparse.Namespace, device: str) -> dict:
         metrics,
         ops,
         parse_setting,
+        saving,
         startup,
     )
 
@@ -175,6 +177,8 @@ def measure(args: argparse.Namespace, device: str) -> dict:
         return metrics.run(spec, first, repeats, progress)
     if args.mode == 'startup':
         return startup.run(repeats, progress)
+    if args.mode == 'saving':
+        return saving.run(spec, first, repeats, progress)
     if args.mode == 'graphs':
         return graphs.run(replace(spec, device='cpu'), first, progress)
     clock = time.process_time if args.processor_time else time.perf_counter

@@ -27,7 +27,8 @@ class DepthBiasInitHook(Hook):
 
     Args:
         depth: Depth in metres, or ``'data'`` to measure it; None switches the hook off.
-        num_samples: Number of training samples that are measured, evenly spread over the set.
+        num_samples: Number of training samples that are measured, evenly spread over the set; over four
+            shards of a remote store, which are fetched whole.
     """
 
     def __init__(self, depth: float | str | None = 'data', num_samples: int = 16) -> None:
@@ -61,9 +62,11 @@ class DepthBiasInitHook(Hook):
         All processes measure the same samples and so get the same value.
         """
         from depth.datasets import SampleIndex
+        from depth.datasets.shard_sampler import choose_few_shards
 
         dataset = runner.train_dataloader.dataset
         indices = np.unique(np.linspace(0, len(dataset) - 1, self.num_samples).astype(int))
+        indices = choose_few_shards(dataset, indices)
         total = count = 0.0
         for index in indices:
             sample = dataset[SampleIndex(int(index), (0, int(index)))]['data_samples']
