@@ -117,9 +117,8 @@ def report_shards(args: argparse.Namespace) -> None:
     dataset = build_dataset(args)
     index = write_shards(dataset, args.out, (args.shard_mb or 256) << 20, args.workers, progress)
     size = sum(shard.size for shard in index.shards)
-    print(
-        f'{len(dataset)} samples, {size / 1e6:.1f} MB in {len(index.shards)} shards, in {args.out}'
-    )
+    number = '1 shard' if len(index.shards) == 1 else f'{len(index.shards)} shards'
+    print(f'{len(dataset)} samples, {size / 1e6:.1f} MB in {number}, in {args.out}')
     print(
         f"read them with dataset=dict(type='ShardDataset', shards='{args.out}', pipeline=...) and "
         "sampler=dict(type='ShardSampler') in the config (docs/shards.md)"
