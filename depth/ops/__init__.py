@@ -5,6 +5,7 @@ from .ms_deform_attn import (
     check_backend,
     deformable_attention,
     ms_deform_attn,
+    projected_attention,
     select_backend,
     use_backend,
 )
@@ -14,6 +15,7 @@ __all__ = [
     'check_backend',
     'deformable_attention',
     'ms_deform_attn',
+    'projected_attention',
     'select_backend',
     'use_backend',
 ]
