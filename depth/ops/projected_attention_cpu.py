@@ -14,7 +14,10 @@ from torch import Tensor
 
 from .ms_deform_attn_torch import Geometry, SamplingPoints
 
-CHUNK_POINTS = 1 << 18  # sampling points of one chunk; each takes about 100 bytes
+# Sampling points that are processed together; each takes about 100 bytes. Those of the backward pass
+# are added to the gradients of a whole head each time, hence more of them.
+FORWARD_POINTS = 1 << 16
+BACKWARD_POINTS = 1 << 18
 
 
 def projected_attention_cpu(
@@ -67,9 +70,9 @@ def _forward_op(
     geometry = Geometry.of(value, sides)
     table = geometry.pack(value)
     result = table.new_empty(*query.shape[:2], *value.shape[2:])
-    for chunk in _chunks(geometry, references, query, position, weight):
+    for chunk in _chunks(geometry, references, query, position, weight, bias, FORWARD_POINTS):
         for heads in chunk.heads:
-            points = chunk.points(weight, bias, heads)
+            points = chunk.points(heads)
             rows = geometry.rows(table, chunk.images, heads)
             result[chunk.images, chunk.queries, heads] = points.sample(rows)
     return result.flatten(2).to(value.dtype)
@@ -101,30 +104,25 @@ def _backward_op(
     grad_query = torch.zeros_like(query, dtype=table.dtype)
     grad_weight = torch.zeros_like(weight, dtype=table.dtype)
     grad_bias = torch.zeros_like(bias, dtype=table.dtype)
-    for chunk in _chunks(geometry, references, query, position, weight):
-        chunk_grad_query = table.new_zeros(chunk.placed.shape)
-        placed = chunk.placed.to(table.dtype)
+    for chunk in _chunks(geometry, references, query, position, weight, bias, BACKWARD_POINTS):
+        grads = table.new_empty(chunk.projected.shape)  # (n, q, H, 3, K): of x, y and logits
         for heads in chunk.heads:
-            points = chunk.points(weight, bias, heads)
-            grad_rows = grad[chunk.images, chunk.queries, heads].reshape(-1, value.shape[-1])
+            points = chunk.points(heads)
+            grad_rows = grad[chunk.images, chunk.queries, heads].flatten(0, 2).contiguous()
             dots = points.dots(geometry.rows(table, chunk.images, heads), grad_rows)
             grad_pixels, grad_weights = points.point_grads(dots)
             points.scatter(grad_rows, geometry.rows(grad_table, chunk.images, heads))
             chunk.add_reference_grads(grad_references, grad_pixels)
-            # (N, Q, H, 3, L * P): of x, y and logits
-            grads = grad_weights.new_empty(*grad_weights.shape[:3], 3, grad_weights.shape[3])
-            grads[..., :2, :] = grad_pixels.movedim(0, 3)
+            grads[:, :, heads, :2] = grad_pixels.movedim(0, 3)
             shares = grad_weights.mul_(points.weights)  # the gradient of a softmax
-            torch.addcmul(
-                shares, points.weights, shares.sum(-1, keepdim=True), value=-1, out=grads[..., 2, :]
-            )
-            grads = grads.view(len(placed), -1)
-            chunk_grad_query.addmm_(grads, weight[heads].flatten(0, 2).to(table.dtype))
-            grad_weight[heads].view(-1, placed.shape[1]).addmm_(grads.t(), placed)
-            grad_bias[heads].view(-1).add_(grads.sum(dim=0))
-        grad_query[chunk.images, chunk.queries] = chunk_grad_query.view(
-            *points.weights.shape[:2], -1
-        )
+            totals = shares.sum(dim=-1, keepdim=True)
+            grad_logits = grads[:, :, heads, 2]
+            torch.addcmul(shares, points.weights, totals, value=-1, out=grad_logits)
+        grads = grads.view(len(chunk.placed), -1)
+        products = grads @ weight.flatten(0, 2).to(table.dtype)
+        grad_query[chunk.images, chunk.queries] = products.view(*chunk.shape, -1)
+        grad_weight.view(-1, query.shape[2]).addmm_(grads.t(), chunk.placed.to(table.dtype))
+        grad_bias.view(-1).add_(grads.sum(dim=0))
     return (
         geometry.unpack(grad_table).to(value.dtype),
         grad_references.to(references.dtype),
@@ -192,8 +190,10 @@ def _chunks(
     query: Tensor,
     position: Tensor | None,
     weight: Tensor,
+    bias: Tensor,
+    limit: int,
 ) -> Iterator['_Chunk']:
-    """Yield chunks of queries, whose heads are processed with at most ``CHUNK_POINTS`` points.
+    """Yield chunks of queries, whose heads are processed with at most ``limit`` points at once.
 
     Heads are processed together if they fit, otherwise one by one: the table of a head stays in the
     cache.
@@ -201,14 +201,14 @@ def _chunks(
     num_images, num_queries = query.shape[:2]
     num_heads, _, length = weight.shape[:3]
     head_points = max(num_queries * length, 1)
-    images = max(CHUNK_POINTS // (num_heads * head_points), 1)
-    heads = max(CHUNK_POINTS // head_points, 1)
-    queries = max(CHUNK_POINTS // max(length, 1), 1)
+    images = max(limit // (num_heads * head_points), 1)
+    heads = max(limit // head_points, 1)
+    queries = max(limit // max(length, 1), 1)
     head_slices = [slice(head, head + heads) for head in range(0, num_heads, heads)]
     for image in range(0, num_images, images):
         for first in range(0, num_queries, queries):
             slices = slice(image, image + images), slice(first, first + queries)
-            yield _Chunk(geometry, references, query, position, head_slices, *slices)
+            yield _Chunk(geometry, references, query, position, weight, bias, head_slices, *slices)
 
 
 class _Chunk:
@@ -219,12 +219,16 @@ class _Chunk:
         references: Reference points of all queries, (N or 1, Q, L or 1, 2).
         query: All queries, (N, Q, E).
         position: Added to the queries, (N or 1, Q, E) or None.
+        weight: Projections, (H, 3, K, E): for x, y and logits of K = L * P points.
+        bias: Their biases, (H, 3, K).
         heads: Heads that are processed together.
         images: Images of the chunk.
         queries: Queries of the chunk.
 
     Attributes:
+        shape: n images and q queries.
         placed: Queries of the chunk with their positions, (n * q, E).
+        projected: Offsets and logits, (n, q, H, 3, K).
     """
 
     def __init__(
@@ -233,6 +237,8 @@ class _Chunk:
         references: Tensor,
         query: Tensor,
         position: Tensor | None,
+        weight: Tensor,
+        bias: Tensor,
         heads: list[slice],
         images: slice,
         queries: slice,
@@ -243,33 +249,26 @@ class _Chunk:
             placed = placed + (position if len(position) == 1 else position[images])[:, queries]
         self.shape = placed.shape[:2]
         self.placed = placed.flatten(0, 1)
+        # All heads in one product: it takes half the time of one for each.
+        projected = torch.addmm(
+            bias.flatten(), self.placed.to(weight.dtype), weight.flatten(0, 2).t()
+        )
+        self.projected = projected.view(*self.shape, *bias.shape)
         self.reference_images = slice(0, 1) if len(references) == 1 else images
         own = references[self.reference_images, queries].to(
             geometry.dtype
         )  # (n or 1, q, L or 1, 2)
-        self.levels = own.shape[2]
         sides = geometry.sides(1, query.device)  # (L, 2): w, h
-        self.centers = own.mul(sides).sub_(0.5).movedim(-1, 0)  # in pixels, (2, n or 1, q, L)
+        centers = own.mul(sides).sub_(0.5).movedim(-1, 0)  # in pixels, (2, n or 1, q, L)
+        points = bias.shape[-1] // max(len(sides), 1)
+        self.centers = centers.repeat_interleave(points, dim=-1).unsqueeze(3)
 
-    def points(self, weight: Tensor, bias: Tensor, heads: slice) -> SamplingPoints:
-        """Return the sampling points of some heads.
-
-        Args:
-            weight: Projections of all heads, (H, 3, K, E) for x, y and logits of K = L * P points.
-            bias: Their biases, (H, 3, K).
-            heads: Which heads.
-        """
-        weight, bias = weight[heads], bias[heads]
-        length = weight.shape[2]
-        projected = torch.addmm(
-            bias.flatten(), self.placed.to(weight.dtype), weight.flatten(0, 2).t()
-        )
-        projected = projected.to(self.geometry.dtype).view(*self.shape, len(weight), 3, length)
+    def points(self, heads: slice) -> SamplingPoints:
+        """Return the sampling points of some heads."""
+        projected = self.projected[:, :, heads].to(self.geometry.dtype)
         # x and y in planes of their own: over every second number loops are not vectorised.
-        pixels = projected.new_empty(2, *self.shape, len(weight), length)
-        points = length // max(len(self.geometry.shapes), 1)
-        centers = self.centers.repeat_interleave(points, dim=-1).unsqueeze(3)
-        torch.add(projected[..., :2, :].movedim(3, 0), centers, out=pixels)
+        pixels = projected.new_empty(2, *projected.shape[:3], projected.shape[-1])
+        torch.add(projected[..., :2, :].movedim(3, 0), self.centers, out=pixels)
         weights = projected[..., 2, :].softmax(dim=-1)
         return SamplingPoints(self.geometry, pixels, weights)
 

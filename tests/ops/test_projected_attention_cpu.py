@@ -48,7 +48,8 @@ def output_and_gradients(inputs):
     'options', [dict(), dict(images=1, one_reference=True), dict(with_position=False)]
 )
 def test_chunks_of_any_size_give_the_reference_and_its_gradients(options, limit, monkeypatch):
-    monkeypatch.setattr(projected_attention_cpu, 'CHUNK_POINTS', limit)
+    monkeypatch.setattr(projected_attention_cpu, 'FORWARD_POINTS', limit)
+    monkeypatch.setattr(projected_attention_cpu, 'BACKWARD_POINTS', limit)
     inputs = make_inputs(**options)
     output, grads = output_and_gradients(inputs)
     with use_backend('reference'):

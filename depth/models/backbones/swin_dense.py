@@ -5,15 +5,18 @@ other pixels than the published dense models (Swin Transformer, https://arxiv.or
 used for detection and segmentation). Weights are the same; only the order of the two steps moves.
 """
 
+import functools
 import re
 import types
 
 import torch
 import torch.nn.functional as F
+from timm.layers import Mlp
 from timm.models.swin_transformer import SwinTransformerBlock, window_partition, window_reverse
 from torch import Tensor, nn
 
 from depth.export_mode import is_exporting, shifted_window_mask
+from depth.ops import apply_in_chunks, count_chunks
 
 
 def make_swin_dense(model: nn.Module) -> None:
@@ -32,6 +35,7 @@ def make_swin_dense(model: nn.Module) -> None:
         )
     for block in blocks:
         block._attn = types.MethodType(_padded_window_attention, block)
+        block.mlp.forward = types.MethodType(_mlp_in_chunks, block.mlp)
         block.register_buffer('attn_mask', None, persistent=False)
         block.dense_masks = {}
 
@@ -69,11 +73,33 @@ def _padded_window_attention(self: SwinTransformerBlock, x: Tensor) -> Tensor:
     windows = window_partition(x, self.window_size).view(
         -1, rows * columns, channels
     )  # (windows, L, C)
-    windows = self.attn(windows, mask=mask).view(-1, rows, columns, channels)
+    windows = _attend(self, windows, mask).view(-1, rows, columns, channels)
     x = window_reverse(windows, self.window_size, padded_height, padded_width)
     if is_shifted:
         x = torch.roll(x, shifts=tuple(self.shift_size), dims=(1, 2))
     return x[:, :height, :width].contiguous()
+
+
+def _attend(block: SwinTransformerBlock, windows: Tensor, mask: Tensor | None) -> Tensor:
+    """Return the attention of windows (W, L, C) with a mask (W / N, L, L) or None, same shape."""
+    num_masks = len(windows) if mask is None else len(mask)
+    chunks = count_chunks(windows, num_masks * windows.shape[1])
+    if chunks == 1:
+        return block.attn(windows, mask=mask)
+    result = torch.empty_like(windows)
+    step = -(-num_masks // chunks)
+    for first in range(0, len(windows), num_masks):  # the windows of an image
+        for begin in range(0, num_masks, step):
+            end = min(begin + step, num_masks)
+            own_mask = None if mask is None else mask[begin:end]
+            own = slice(first + begin, first + end)
+            result[own] = block.attn(windows[own], mask=own_mask)
+    return result
+
+
+def _mlp_in_chunks(self: Mlp, x: Tensor) -> Tensor:
+    """Two layers on tokens (N, L, C); replaces ``Mlp.forward``."""
+    return apply_in_chunks(functools.partial(Mlp.forward, self), x)
 
 
 def _shift_mask(block: SwinTransformerBlock, x: Tensor) -> Tensor:
