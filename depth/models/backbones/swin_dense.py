@@ -103,16 +103,20 @@ def _mlp_in_chunks(self: Mlp, x: Tensor) -> Tensor:
 
 
 def _shift_mask(block: SwinTransformerBlock, x: Tensor) -> Tensor:
-    """Return the additive mask (windows, L, L) of a shifted map, cached by size and device."""
+    """Return the additive mask (windows, L, L) of a shifted map, cached by size and device.
+
+    Between regions it is -10000. With timm's -100 a weight of the softmax is about 1e-44, a denormal
+    number, of which a CPU needs more than a hundred cycles for every product; now it is 0.
+    """
     if is_exporting():
         return shifted_window_mask(*x.shape[1:3], block.window_size, block.shift_size)
     if torch.compiler.is_compiling() or (x.is_cuda and torch.cuda.is_current_stream_capturing()):
         # A compiled or captured graph computes its own mask: a look-up would compile every size
         # twice, and a captured graph would go on reading a mask that left the cache.
-        return block.get_attn_mask(x[:1])
+        return block.get_attn_mask(x[:1]) * 100
     key = (*x.shape[1:3], x.device, x.dtype)
     if key not in block.dense_masks:
         if len(block.dense_masks) >= 16:  # bounds the memory when test images have many sizes
             block.dense_masks.clear()
-        block.dense_masks[key] = block.get_attn_mask(x[:1])
+        block.dense_masks[key] = block.get_attn_mask(x[:1]) * 100
     return block.dense_masks[key]

@@ -51,7 +51,10 @@ class FeedForward(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map tokens (N, L, E) to the same shape."""
-        return tokens + apply_in_chunks(self.layers, tokens)
+        return apply_in_chunks(self._add_to, tokens)
+
+    def _add_to(self, tokens: Tensor) -> Tensor:
+        return tokens + self.layers(tokens)
 
 
 class QueryDecoderLayer(nn.Module):
