@@ -295,9 +295,12 @@ class SamplingPoints:
         )
         return bags.view(*self.cells.shape[:3], -1)
 
-    def dots(self, table: Tensor, grad_rows: Tensor) -> Tensor:
-        """Return the scalar products of corner rows and query gradients, (N, Q, H, 4, K)."""
-        return _products(grad_rows, table, self._corners()).view_as(self.factors)
+    def dots(self, table: Tensor, grad_rows: Tensor, buffer: Tensor | None = None) -> Tensor:
+        """Return the scalar products of corner rows and query gradients, (N, Q, H, 4, K).
+
+        They are written into ``buffer``, a vector of finite numbers, if it is given.
+        """
+        return _products(grad_rows, table, self._corners(), buffer).view_as(self.factors)
 
     def point_grads(self, dots: Tensor) -> tuple[Tensor, Tensor]:
         """Return the gradients of pixel coordinates (2, N, Q, H, K) and weights (N, Q, H, K)."""
@@ -346,13 +349,14 @@ class SamplingPoints:
             grad_table[:, start + shift : end] += sums[:, start : end - shift]
 
 
-def _products(rows: Tensor, table: Tensor, indices: Tensor) -> Tensor:
+def _products(rows: Tensor, table: Tensor, indices: Tensor, buffer: Tensor | None = None) -> Tensor:
     """Return the scalar products (Q, K) of rows (Q, D) with table rows at indices (Q, K)."""
     count, length = indices.shape
     starts = torch.arange(count + 1, dtype=indices.dtype, device=indices.device) * length
     if indices.is_cpu:
         # More than twice as fast there: one vectorised loop instead of a BLAS call a product.
-        products = table.new_zeros(indices.numel())
+        count_all = indices.numel()
+        products = table.new_zeros(count_all) if buffer is None else buffer[:count_all]
         with warnings.catch_warnings():
             warnings.filterwarnings('ignore', message='Sparse CSR tensor support is in beta')
             pattern = torch.sparse_csr_tensor(

@@ -104,12 +104,15 @@ def _backward_op(
     grad_query = torch.zeros_like(query, dtype=table.dtype)
     grad_weight = torch.zeros_like(weight, dtype=table.dtype)
     grad_bias = torch.zeros_like(bias, dtype=table.dtype)
+    buffer = None  # of the scalar products of the largest chunk, which is the first
     for chunk in _chunks(geometry, references, query, position, weight, bias, BACKWARD_POINTS):
         grads = table.new_empty(chunk.projected.shape)  # (n, q, H, 3, K): of x, y and logits
         for heads in chunk.heads:
             points = chunk.points(heads)
             grad_rows = grad[chunk.images, chunk.queries, heads].flatten(0, 2).contiguous()
-            dots = points.dots(geometry.rows(table, chunk.images, heads), grad_rows)
+            if buffer is None:
+                buffer = table.new_zeros(points.factors.numel())
+            dots = points.dots(geometry.rows(table, chunk.images, heads), grad_rows, buffer)
             grad_pixels, grad_weights = points.point_grads(dots)
             points.scatter(grad_rows, geometry.rows(grad_table, chunk.images, heads))
             chunk.add_reference_grads(grad_references, grad_pixels)
