@@ -355,8 +355,8 @@ def _products(rows: Tensor, table: Tensor, indices: Tensor, buffer: Tensor | Non
     starts = torch.arange(count + 1, dtype=indices.dtype, device=indices.device) * length
     if indices.is_cpu:
         # More than twice as fast there: one vectorised loop instead of a BLAS call a product.
-        count_all = indices.numel()
-        products = table.new_zeros(count_all) if buffer is None else buffer[:count_all]
+        num_products = indices.numel()
+        products = table.new_zeros(num_products) if buffer is None else buffer[:num_products]
         with warnings.catch_warnings():
             warnings.filterwarnings('ignore', message='Sparse CSR tensor support is in beta')
             pattern = torch.sparse_csr_tensor(

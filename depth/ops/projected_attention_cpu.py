@@ -252,7 +252,7 @@ class _Chunk:
             placed = placed + (position if len(position) == 1 else position[images])[:, queries]
         self.shape = placed.shape[:2]
         self.placed = placed.flatten(0, 1)
-        # All heads in one product: it takes half the time of one for each.
+        # All heads in one product: one of a head, of 72 columns, runs at half the speed.
         projected = torch.addmm(
             bias.flatten(), self.placed.to(weight.dtype), weight.flatten(0, 2).t()
         )
