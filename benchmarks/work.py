@@ -84,7 +84,8 @@ def model_work(spec: Spec, setting: Setting, training: bool) -> dict[str, float]
     samples = [sample.to('meta') for sample in batch['data_samples']]
     with torch.device('meta'):
         model = build_without_weights(cfg)
-    model.train(training)
+    # torch's counter registers gradient hooks even under no_grad, and fails on views of parameters.
+    model.train(training).requires_grad_(training)
 
     def step() -> None:
         if training:

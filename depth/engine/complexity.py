@@ -70,7 +70,11 @@ def _count_operators(
     if len(size) != 2 or min(size) < 1:
         raise ValueError(f'the size of an image is (height, width) in pixels, got {tuple(size)}')
     counter = FlopCounterMode(
-        display=False, custom_mapping={torch.ops.depth.ms_deform_attn: deformable_attention_flops}
+        display=False,
+        custom_mapping={
+            torch.ops.depth.ms_deform_attn: deformable_attention_flops,
+            torch.ops.depth.projected_attention: projected_attention_flops,
+        },
     )
     with torch.device(device), torch.no_grad(), counter:
         # torch's counter registers gradient hooks even under no_grad, and fails on views of
@@ -105,6 +109,36 @@ def deformable_attention_flops(
     """
     # 4 corners, each a multiply-add (2 FLOPs).
     return 2 * 4 * prod(weight_shape) * value_shape[-1]
+
+
+def projected_attention_flops(
+    value_shape: torch.Size,
+    sides: list[int],
+    reference_shape: torch.Size,
+    query_shape: torch.Size,
+    position_shape: torch.Size | None,
+    weight_shape: torch.Size,
+    bias_shape: torch.Size,
+    out_shape: torch.Size | None = None,
+    **kwargs,
+) -> int:
+    """Return the FLOPs of sampling and of the projections of the queries, on a CPU one operator.
+
+    Args:
+        value_shape: (N, S, H, D).
+        sides: h and w of each level in turn: h0, w0, h1, w1, ...
+        reference_shape: (N or 1, Q, L or 1, 2).
+        query_shape: (N, Q, E).
+        position_shape: (N or 1, Q, E), or None.
+        weight_shape: (H, 3, L * P, E).
+        bias_shape: (H, 3, L * P).
+        out_shape: (N, Q, H * D).
+        **kwargs: Further arguments of torch's counter, not used.
+    """
+    queries = query_shape[0] * query_shape[1]
+    heads, _, points, _ = weight_shape
+    sampling = 2 * 4 * queries * heads * points * value_shape[-1]
+    return sampling + 2 * queries * prod(weight_shape)
 
 
 def format_complexity(measured: dict) -> str:

@@ -8,12 +8,13 @@ from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from depth.device_constants import device_constant
 from depth.export_mode import is_exporting
 
 from .ms_deform_attn_torch import ms_deform_attn_torch
+from .projected_attention_cpu import projected_attention_cpu
 
 BACKENDS = ('auto', 'reference', 'torch', 'triton')
 _auto_backend = 'auto'  # backend that 'auto' stands for inside of use_backend
@@ -149,7 +150,7 @@ def deformable_attention(
         return _exported_attention(value, spatial_shapes, reference_points, offsets, logits)
     shapes = [(int(height), int(width)) for height, width in spatial_shapes]
     _check_shapes(value, shapes, offsets, logits)
-    _check_references(reference_points, offsets)
+    _check_references(reference_points, *offsets.shape[:2], len(shapes))
     selected, _ = select_backend(value, backend)
     if selected == 'triton':
         from .ms_deform_attn_triton import deformable_attention_triton
@@ -162,6 +163,60 @@ def deformable_attention(
     locations = references + offsets.to(dtype) / sizes
     weights = logits.flatten(3).to(torch.promote_types(logits.dtype, torch.float32)).softmax(dim=-1)
     return ms_deform_attn(value, shapes, locations, weights.view(logits.shape), selected)
+
+
+def projected_attention(
+    value: Tensor,
+    spatial_shapes: Sequence[Sequence[int]],
+    reference_points: Tensor,
+    query: Tensor,
+    query_pos: Tensor | None,
+    offset_projection: nn.Module,
+    logit_projection: nn.Module,
+    num_points: int,
+    backend: str = 'auto',
+) -> Tensor:
+    """Multi-scale deformable attention, from queries and the layers that project them.
+
+    :func:`deformable_attention` with the offsets and logits of ``query + query_pos``. On a CPU these
+    are computed chunk by chunk and never stored; other devices hold them, and so do files for other
+    runtimes and layers of other classes than ``nn.Linear``, such as low-rank updates.
+
+    Args:
+        value: (N, S, H, D), as in :func:`ms_deform_attn`.
+        spatial_shapes: (h, w) of the L levels.
+        reference_points: (N or 1, Q, L or 1, 2) as (x, y) in [0, 1].
+        query: (N, Q, E).
+        query_pos: (N or 1, Q, E), added to the query.
+        offset_projection: Maps E channels to (H, L, P, 2) offsets in pixels of each level.
+        logit_projection: Maps E channels to (H, L, P) logits.
+        num_points: Points P of each level.
+        backend: As in :func:`ms_deform_attn`.
+
+    Returns:
+        (N, Q, H * D), dtype of ``value``.
+
+    Raises:
+        ValueError: If shapes do not fit each other or the backend is unknown.
+        RuntimeError: If ``'triton'`` is requested where it cannot run.
+    """
+    projections = offset_projection, logit_projection
+    is_linear = all(type(layer) is nn.Linear for layer in projections)
+    if is_linear and value.is_cpu and not is_exporting():
+        selected, _ = select_backend(value, backend)
+        if selected == 'torch':
+            shapes = [(int(height), int(width)) for height, width in spatial_shapes]
+            _check_value(value, shapes)
+            _check_references(reference_points, len(query), query.shape[1], len(shapes))
+            weights = [(layer.weight, layer.bias) for layer in projections]
+            return projected_attention_cpu(
+                value, shapes, reference_points, query, query_pos, *weights
+            )
+    placed = query if query_pos is None else query + query_pos
+    grid = (*query.shape[:2], value.shape[2], len(spatial_shapes), num_points)
+    offsets = offset_projection(placed).view(*grid, 2)
+    logits = logit_projection(placed).view(grid)
+    return deformable_attention(value, spatial_shapes, reference_points, offsets, logits, backend)
 
 
 def ms_deform_attn_reference(
@@ -232,9 +287,7 @@ def check_backend(backend: str) -> None:
         raise ValueError(f'backend is one of {", ".join(map(repr, BACKENDS))}, got {backend!r}')
 
 
-def _check_shapes(
-    value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor
-) -> None:
+def _check_value(value: Tensor, shapes: list[tuple[int, int]]) -> None:
     if value.ndim != 4:
         raise ValueError(f'value must be (N, S, H, D), got {tuple(value.shape)}')
     total = sum(height * width for height, width in shapes)
@@ -242,6 +295,12 @@ def _check_shapes(
         raise ValueError(
             f'spatial_shapes {shapes} hold {total} places, but value has {value.shape[1]} rows'
         )
+
+
+def _check_shapes(
+    value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor
+) -> None:
+    _check_value(value, shapes)
     if locations.ndim != 6 or weights.shape != locations.shape[:-1] or locations.shape[-1] != 2:
         raise ValueError(
             'sampling_locations must be (N, Q, H, L, P, 2) and attention_weights (N, Q, H, L, P), '
@@ -256,8 +315,7 @@ def _check_shapes(
         )
 
 
-def _check_references(references: Tensor, offsets: Tensor) -> None:
-    images, queries, _, levels = offsets.shape[:4]
+def _check_references(references: Tensor, images: int, queries: int, levels: int) -> None:
     if references.ndim == 4:
         fits = references.shape[0] in (1, images) and references.shape[2] in (1, levels)
         if fits and references.shape[1] == queries and references.shape[3] == 2:

@@ -42,12 +42,12 @@ def ms_deform_attn_torch(
     schema='(Tensor value, int[] sides, Tensor locations, Tensor weights) -> Tensor',
 )
 def _forward_op(value: Tensor, sides: list[int], locations: Tensor, weights: Tensor) -> Tensor:
-    geometry = _Geometry.of(value, sides)
+    geometry = Geometry.of(value, sides)
     table = geometry.pack(value)
     result = table.new_zeros(*locations.shape[:3], value.shape[-1])
     for images, heads, queries in _chunks(locations.shape, FORWARD_POINTS):
         chunk = (images, queries, heads)
-        points = _Points(geometry, locations[chunk], weights[chunk])
+        points = SamplingPoints.at(geometry, locations[chunk], weights[chunk])
         result[chunk] = points.sample(geometry.rows(table, images, heads))
     return result.flatten(2).to(value.dtype)
 
@@ -64,18 +64,19 @@ def _forward_op(value: Tensor, sides: list[int], locations: Tensor, weights: Ten
 def _backward_op(
     grad: Tensor, value: Tensor, sides: list[int], locations: Tensor, weights: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    geometry = _Geometry.of(value, sides)
+    geometry = Geometry.of(value, sides)
     table = geometry.pack(value)
     grad_table = torch.zeros_like(table)
     grad_locations, grad_weights = torch.zeros_like(locations), torch.zeros_like(weights)
     grad = grad.to(table.dtype).view(*locations.shape[:3], value.shape[-1])
     for images, heads, queries in _chunks(locations.shape, BACKWARD_POINTS):
         chunk = (images, queries, heads)
-        points = _Points(geometry, locations[chunk], weights[chunk])
+        points = SamplingPoints.at(geometry, locations[chunk], weights[chunk])
         grad_rows = grad[chunk].reshape(-1, value.shape[-1])
         dots = points.dots(geometry.rows(table, images, heads), grad_rows)
-        chunk_grad_locations, chunk_grad_weights = points.point_grads(dots)
-        grad_locations[chunk] = chunk_grad_locations.view_as(grad_locations[chunk])
+        grad_pixels, chunk_grad_weights = points.point_grads(dots)
+        grad_pixels.mul_(points.limits)
+        grad_locations[chunk] = grad_pixels.movedim(0, -1).view_as(grad_locations[chunk])
         grad_weights[chunk] = chunk_grad_weights.view_as(grad_weights[chunk])
         points.scatter(grad_rows, geometry.rows(grad_table, images, heads))
     return geometry.unpack(grad_table).to(value.dtype), grad_locations, grad_weights
@@ -133,7 +134,7 @@ def _chunks(shape: tuple[int, ...], limit: int) -> Iterator[tuple[slice, slice, 
 
 
 @dataclass
-class _Geometry:
+class Geometry:
     """Layout of the value table, in which every level has a border of zeros."""
 
     heads: int
@@ -143,7 +144,8 @@ class _Geometry:
     dtype: torch.dtype  # dtype of all sums
 
     @classmethod
-    def of(cls, value: Tensor, sides: list[int]) -> '_Geometry':
+    def of(cls, value: Tensor, sides: list[int]) -> 'Geometry':
+        """Return the layout for ``value`` (N, S, H, D) of levels with ``sides`` h, w, h, w, ..."""
         shapes = list(zip(sides[::2], sides[1::2], strict=True))
         starts = [0]
         for height, width in shapes:
@@ -214,7 +216,7 @@ class _Geometry:
         return chunk.reshape(-1, table.shape[-1]) if chunk.numel() == 0 else chunk.flatten(0, 2)
 
 
-class _Points:
+class SamplingPoints:
     """Sampling points of one chunk: table rows and factors of their four corners.
 
     The last dimension of all arrays holds the K = L * P points of a head of a query, level by
@@ -223,32 +225,44 @@ class _Points:
 
     Args:
         geometry: Layout of the table.
-        locations: Sampling locations of the chunk, (N, Q, H, L, P, 2).
-        weights: Attention weights of the chunk, (N, Q, H, L, P).
+        pixels: Coordinates in the points' levels, (2, N, Q, H, K): x, then y. Integers are pixel
+            centres.
+        weights: Attention weights, (N, Q, H, K).
+
+    Attributes:
+        limits: (w, h) of the points' levels, (2, 1, 1, 1, K).
+        weights: Attention weights in the dtype of the sums.
     """
 
-    def __init__(self, geometry: _Geometry, locations: Tensor, weights: Tensor) -> None:
-        self.images, _, self.heads, levels, points, _ = locations.shape
+    def __init__(self, geometry: Geometry, pixels: Tensor, weights: Tensor) -> None:
+        _, self.images, _, self.heads, length = pixels.shape
         self.geometry = geometry
         self.total = geometry.total
         rows = self.images * self.heads * self.total
         self.index_dtype = torch.int32 if rows < 1 << 31 else torch.int64
-        self.shifts = geometry.corner_shifts(points, locations.device)
-        self.sides = geometry.sides(points, locations.device)  # (K, 2): w, h
-        self.weights = weights.flatten(3).to(geometry.dtype)
-        # x and y in planes of their own: over every second number loops are not vectorised.
-        shape = (2, *locations.shape[:3], levels * points)
-        pixels = torch.empty(shape, dtype=geometry.dtype, device=locations.device)
-        pixels.copy_(locations.flatten(3, 4).movedim(-1, 0))
-        limits = self.sides.t()[:, None, None, None]
-        pixels.mul_(limits).sub_(0.5)
-        self.inside = (pixels > -1) & (pixels < limits)  # (2, N, Q, H, K), False for NaN
+        num_points = length // max(len(geometry.shapes), 1)
+        self.shifts = geometry.corner_shifts(num_points, pixels.device)
+        self.limits = geometry.sides(num_points, pixels.device).t()[:, None, None, None]
+        self.weights = weights
+        self.inside = (pixels > -1) & (pixels < self.limits)  # (2, N, Q, H, K), False for NaN
         pixels = torch.where(self.inside, pixels, -1.0)  # the border of zeros
         first = pixels.floor()
         self.x, self.y = pixels.sub_(first)  # position in the cell, 0 to 1
         left, top = first
-        self.cells = left.addcmul_(top, limits[0] + 2).to(self.index_dtype)
+        self.cells = left.addcmul_(top, self.limits[0] + 2).to(self.index_dtype)
         self.factors = self._factors()
+
+    @classmethod
+    def at(cls, geometry: Geometry, locations: Tensor, weights: Tensor) -> 'SamplingPoints':
+        """Return the points at ``locations`` (N, Q, H, L, P, 2) with weights (N, Q, H, L, P)."""
+        num_levels, num_points = locations.shape[3:5]
+        # x and y in planes of their own: over every second number loops are not vectorised.
+        shape = (2, *locations.shape[:3], num_levels * num_points)
+        pixels = torch.empty(shape, dtype=geometry.dtype, device=locations.device)
+        pixels.copy_(locations.flatten(3, 4).movedim(-1, 0))
+        limits = geometry.sides(num_points, locations.device).t()[:, None, None, None]
+        pixels.mul_(limits).sub_(0.5)
+        return cls(geometry, pixels, weights.flatten(3).to(geometry.dtype))
 
     def _factors(self) -> Tensor:
         """Return attention weights times bilinear coefficients of the corners, (N, Q, H, 4, K)."""
@@ -281,12 +295,15 @@ class _Points:
         )
         return bags.view(*self.cells.shape[:3], -1)
 
-    def dots(self, table: Tensor, grad_rows: Tensor) -> Tensor:
-        """Return the scalar products of corner rows and query gradients, (N, Q, H, 4, K)."""
-        return _products(grad_rows, table, self._corners()).view_as(self.factors)
+    def dots(self, table: Tensor, grad_rows: Tensor, buffer: Tensor | None = None) -> Tensor:
+        """Return the scalar products of corner rows and query gradients, (N, Q, H, 4, K).
+
+        They are written into ``buffer``, a vector of finite numbers, if it is given.
+        """
+        return _products(grad_rows, table, self._corners(), buffer).view_as(self.factors)
 
     def point_grads(self, dots: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the gradients of locations (N, Q, H, K, 2) and weights (N, Q, H, K)."""
+        """Return the gradients of pixel coordinates (2, N, Q, H, K) and weights (N, Q, H, K)."""
         top_left, top_right, low_left, low_right = dots.unbind(3)
         top_step, low_step = top_right - top_left, low_right - low_left
         top = torch.addcmul(top_left, self.x, top_step)
@@ -295,8 +312,8 @@ class _Points:
         torch.lerp(top_step, low_step, self.y, out=by_x)
         torch.sub(torch.addcmul(low_left, self.x, low_step), top, out=by_y)
         grad_weights = torch.addcmul(top, self.y, by_y)
-        grads.mul_(self.weights).mul_(self.sides.t()[:, None, None, None])
-        return torch.where(self.inside, grads, 0).movedim(0, -1), grad_weights
+        grads.mul_(self.weights)
+        return torch.where(self.inside, grads, 0), grad_weights
 
     def scatter(self, grad_rows: Tensor, grad_table: Tensor) -> None:
         """Add to the gradient of the table: every cell sums its queries, once for each corner."""
@@ -332,13 +349,14 @@ class _Points:
             grad_table[:, start + shift : end] += sums[:, start : end - shift]
 
 
-def _products(rows: Tensor, table: Tensor, indices: Tensor) -> Tensor:
+def _products(rows: Tensor, table: Tensor, indices: Tensor, buffer: Tensor | None = None) -> Tensor:
     """Return the scalar products (Q, K) of rows (Q, D) with table rows at indices (Q, K)."""
     count, length = indices.shape
     starts = torch.arange(count + 1, dtype=indices.dtype, device=indices.device) * length
     if indices.is_cpu:
         # More than twice as fast there: one vectorised loop instead of a BLAS call a product.
-        products = table.new_zeros(indices.numel())
+        num_products = indices.numel()
+        products = table.new_zeros(num_products) if buffer is None else buffer[:num_products]
         with warnings.catch_warnings():
             warnings.filterwarnings('ignore', message='Sparse CSR tensor support is in beta')
             pattern = torch.sparse_csr_tensor(

@@ -33,4 +33,4 @@ class DepthFormerBackbone(BaseModule):
 
     def forward(self, inputs: Tensor) -> list[Tensor]:
         """Map an image (N, 3, H, W) to the stem's map at 1/2 and the maps of the transformer."""
-        return [torch.relu(self.bn1(self.conv1(inputs))), *self.transformer(inputs)]
+        return [torch.relu_(self.bn1(self.conv1(inputs))), *self.transformer(inputs)]

@@ -158,7 +158,9 @@ class BinsFormerHead(QueryDepthHead):
             result = F.interpolate(
                 result, size=skip.shape[-2:], mode='bilinear', align_corners=True
             )
-            result = output(skip + result)
+            result.add_(skip)  # in place: these are the largest maps
+            del skip
+            result = output(result)
         return result
 
     def _decode(self, memories: Sequence[Tensor], predicting_layers: Sequence[int]) -> list[Tensor]:

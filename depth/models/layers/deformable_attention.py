@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from depth.export_mode import is_exporting
-from depth.ops import deformable_attention
+from depth.ops import projected_attention
 
 from .position_encoding import SinePositionEncoding
 from .transformer import FeedForward
@@ -83,7 +83,7 @@ class MultiScaleDeformableAttention(nn.Module):
         self.attention_weights = nn.Linear(embed_dims, samples)
         self.value_proj = nn.Linear(embed_dims, embed_dims)
         self.output_proj = nn.Linear(embed_dims, embed_dims)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(dropout, inplace=True)  # of the projection's result
         self.reset_parameters()
 
     @torch.no_grad()
@@ -120,18 +120,21 @@ class MultiScaleDeformableAttention(nn.Module):
             spatial_shapes: (h, w) of each level.
             query_pos: Position code added to the query (N or 1, Q, E), not to the value.
         """
-        batch, num_queries = query.shape[:2]
-        placed = query if query_pos is None else query + query_pos
-        shape = (batch, num_queries, self.num_heads, self.num_levels, self.num_points)
-        offsets = self.sampling_offsets(placed).view(*shape, 2)
-        logits = self.attention_weights(placed).view(shape)
         values = self.value_proj(value).view(
-            batch, value.shape[1], self.num_heads, -1
+            *value.shape[:2], self.num_heads, -1
         )  # (N, S, H, E / H)
-        # The softmax over levels and points is part of the operator, so kernels need not store
-        # weights.
-        attended = deformable_attention(
-            values, spatial_shapes, reference_points, offsets, logits, self.backend
+        # Projections, softmax and locations are part of the operator, so that backends need not store
+        # them.
+        attended = projected_attention(
+            values,
+            spatial_shapes,
+            reference_points,
+            query,
+            query_pos,
+            self.sampling_offsets,
+            self.attention_weights,
+            self.num_points,
+            self.backend,
         )  # (N, Q, E)
         return query + self.dropout(self.output_proj(attended))
 

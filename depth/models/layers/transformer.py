@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from depth.export_mode import is_exporting
+from depth.ops import apply_in_chunks
 
 
 class MLP(nn.Sequential):
@@ -42,7 +43,7 @@ class FeedForward(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             nn.Linear(embed_dims, feedforward_channels),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Dropout(dropout),
             nn.Linear(feedforward_channels, embed_dims),
             nn.Dropout(dropout),
@@ -50,6 +51,9 @@ class FeedForward(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map tokens (N, L, E) to the same shape."""
+        return apply_in_chunks(self._add_to, tokens)
+
+    def _add_to(self, tokens: Tensor) -> Tensor:
         return tokens + self.layers(tokens)
 
 
