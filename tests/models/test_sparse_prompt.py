@@ -27,6 +27,17 @@ DEPTH_ANYTHING = dict(
     ),
     decode_head=dict(type='DepthAnythingMetricHead', patch_size=16, align_corners=False, **LEVELS),
 )
+LOG_DEPTH = dict(
+    DEPTH_ANYTHING,
+    decode_head=dict(
+        type='LogDepthHead',
+        in_channels=(32, 32, 32, 32),
+        post_process_channels=(8, 8, 8, 8),
+        channels=8,
+        patch_size=16,
+        align_corners=False,
+    ),
+)
 DPT = dict(
     type='DepthEstimator',
     backbone=dict(
@@ -47,6 +58,7 @@ METRIC_3 = dict(decode_head=dict(type='DepthAnything3MetricHead', with_sky=False
 EARLY = dict(backbone=dict(early_fusion=True))
 MODELS_WITH_POINTS = dict(
     depth_anything=(DEPTH_ANYTHING, PROMPT),
+    log_depth=(LOG_DEPTH, PROMPT),
     dpt=(DPT, PROMPT),
     guided=(DEPTH_ANYTHING, GUIDED),
     guided_dpt=(DPT, GUIDED),

@@ -260,12 +260,13 @@ def build_prompt(
 
 def _shallow_network(in_channels: int, hidden_channels: int, out_channels: int) -> nn.Sequential:
     """Return three 3x3 convolutions with ReLUs between them, the last of which starts at zero."""
+    last = _zero_conv(hidden_channels, out_channels)
     return nn.Sequential(
         nn.Conv2d(in_channels, hidden_channels, kernel_size=3, padding=1),
         nn.ReLU(),
         nn.Conv2d(hidden_channels, hidden_channels, kernel_size=3, padding=1),
         nn.ReLU(),
-        _zero_conv(hidden_channels, out_channels),
+        last,
     )
 
 
