@@ -7,9 +7,10 @@ and added to the image features through a projection that starts at zero:
 
 Reference: Prompting Depth Anything for 4K Resolution Accurate Metric Depth Estimation,
 https://arxiv.org/abs/2412.14015 (section 3.2). Ours beyond the paper: points of any pattern are
-filled first (the paper interpolates LiDAR points between their nearest neighbours), the decoder is
-told how far the next point is, and the depth itself is corrected at the end, where the paper
-normalises depth by the prompt's range, which would change the model without a prompt.
+filled first (the paper interpolates LiDAR points between their nearest neighbours), along the edges
+of the image if ``guide_channels`` says so, the decoder is told how far the next point is, and the
+depth itself is corrected at the end, where the paper normalises depth by the prompt's range, which
+would change the model without a prompt.
 """
 
 import math
