@@ -37,18 +37,29 @@ NUM_SCENES = 400
 RATE_FACTOR = 10.0
 FIRST_ITERATIONS = 20  # before rounding has grown to what another seed would make
 FINAL_ITERATIONS = 50
-PIPELINE = [
-    dict(type='RandomRotate', prob=0.5, degree=2.5),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='RandomCrop', crop_size=CROP),
-    dict(
-        type='ColorAug',
-        prob=0.5,
-        gamma_range=(0.9, 1.1),
-        brightness_range=(0.75, 1.25),
-        color_range=(0.9, 1.1),
-    ),
-]
+# Transforms in the published order, by the code that they were published with.
+PIPELINES = dict(
+    zhyever=[
+        dict(type='RandomRotate', prob=0.5, degree=2.5),
+        dict(type='RandomFlip', prob=0.5),
+        dict(type='RandomCrop', crop_size=CROP),
+        dict(
+            type='ColorAug',
+            prob=0.5,
+            gamma_range=(0.9, 1.1),
+            brightness_range=(0.75, 1.25),
+            color_range=(0.9, 1.1),
+        ),
+    ],
+    mmdepth=[
+        dict(type='DepthStripMix', prob=0.25),
+        dict(type='RandomFlip', prob=0.5),
+        dict(type='RandomCrop', crop_size=CROP),
+        dict(type='RandomBrightnessContrast', prob=0.5),
+        dict(type='RandomGamma', prob=0.5),
+        dict(type='RandomHueSaturationValue', prob=0.5),
+    ],
+)
 
 
 @dataclass
@@ -148,9 +159,10 @@ def train_plainly(
     cfg = training_config(recipe, seed, iterations, scenes, batch_size)
     init_default_scope('depth')
     model = initial_model(cfg, seed)
+    pipeline = PIPELINES[recipe.augmentation]
     faster = dataclasses.replace(recipe, lr=RATE_FACTOR * recipe.lr)
     torch.manual_seed(seed)
-    losses = train_published(model, faster, raw_batches(cfg, seed), PIPELINE, iterations)
+    losses = train_published(model, faster, raw_batches(cfg, seed), pipeline, iterations)
     return Curve(losses, abs_rel_of(model, cfg))
 
 
@@ -186,7 +198,7 @@ def training_config(
         image_size=RENDERED,
         num_scenes=NUM_SCENES,
         cache=True,
-        pipeline=[*PIPELINE, dict(type='PackDepthInputs')],
+        pipeline=[*PIPELINES[recipe.augmentation], dict(type='PackDepthInputs')],
     )
     cfg.custom_hooks = []
     cfg.randomness = dict(seed=seed)
@@ -204,8 +216,10 @@ def rescaled(schedulers: list | dict, iterations: int) -> list[dict]:
         if 'warmup_iters' in scheduler:
             share = scheduler['warmup_iters'] / scheduler['max_iters']
             scheduler.update(max_iters=iterations, warmup_iters=round(share * iterations))
-        else:
+        elif 'total_steps' in scheduler:
             scheduler['total_steps'] = iterations
+        else:
+            scheduler['end'] = iterations
         result.append(scheduler)
     return result
 

@@ -35,11 +35,15 @@ def _step(step: dict) -> Callable[[dict], dict]:
         RandomFlip=lambda results: _flip(results, step['prob']),
         RandomCrop=lambda results: _random_crop(results, *step['crop_size']),
         ColorAug=lambda results: _color(results, step),
+        DepthStripMix=lambda results: _strip_mix(results, step['prob']),
+        RandomBrightnessContrast=lambda results: _brightness_contrast(results, step['prob']),
+        RandomGamma=lambda results: _gamma(results, step['prob']),
+        RandomHueSaturationValue=lambda results: _hue_saturation_value(results, step['prob']),
         PackDepthInputs=_normalize_and_pack,
     )
     if step['type'] not in steps:
         raise ValueError(
-            f'the published pipelines have no {step["type"]}; they are those of kitti_eigen.py and nyu.py',
+            f'the published pipelines have no {step["type"]}; they are those of kitti_eigen.py, nyu.py and ScaleDepth',
         )
     return steps[step['type']]
 
@@ -102,6 +106,52 @@ def _color(results: dict, step: dict) -> dict:
     augmented = results['img'] ** gamma * brightness
     augmented = augmented * rng.uniform(*step['color_range'], size=3)
     return results | dict(img=np.clip(augmented, 0, 255))
+
+
+def _strip_mix(results: dict, prob: float) -> dict:
+    rng = get_rng(results)
+    if rng.rand() >= prob:
+        return results
+    height, width = results['gt_depth'].shape
+    left = int(rng.rand() * width)
+    right = left + max(int((width - left) * rng.rand() * 0.75), 1)
+    # The file's integers in an 8-bit image: 256 millimetres are 0 again.
+    stored = np.rint(results['gt_depth'] * results['depth_scale']).astype(np.uint16)
+    strip = np.zeros((height, width), bool)
+    strip[:, left:right] = True
+    return results | dict(
+        img=np.where(strip[..., None], stored.astype(np.uint8)[..., None], results['img'])
+    )
+
+
+def _brightness_contrast(results: dict, prob: float) -> dict:
+    """Change an image as albumentations does, which cuts off the fraction of every level."""
+    rng = get_rng(results)
+    if rng.rand() >= prob:
+        return results
+    contrast = 1 + rng.uniform(-0.2, 0.2)
+    brightness = rng.uniform(-0.2, 0.2)
+    changed = results['img'].astype(np.float32) * contrast + 255 * brightness
+    return results | dict(img=np.clip(changed, 0, 255).astype(np.uint8))
+
+
+def _gamma(results: dict, prob: float) -> dict:
+    rng = get_rng(results)
+    if rng.rand() >= prob:
+        return results
+    changed = (results['img'] / 255.0) ** rng.uniform(0.8, 1.2) * 255
+    return results | dict(img=changed.astype(np.uint8))
+
+
+def _hue_saturation_value(results: dict, prob: float) -> dict:
+    rng = get_rng(results)
+    if rng.rand() >= prob:
+        return results
+    shifts = [rng.uniform(-limit, limit) for limit in (20, 30, 20)]
+    hsv = cv2.cvtColor(results['img'], cv2.COLOR_BGR2HSV).astype(np.float32) + np.float32(shifts)
+    hue = np.mod(hsv[..., :1], 180)
+    hsv = np.concatenate([hue, np.clip(hsv[..., 1:], 0, 255)], axis=-1).astype(np.uint8)
+    return results | dict(img=cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR))
 
 
 def _normalize_and_pack(results: dict) -> dict:

@@ -2,9 +2,10 @@
 
 Nothing of this toolbox's runner, schedulers, optimizer constructors, losses, preprocessor or
 augmentation is used here: what comes out is the independent side of a comparison. The models are
-the toolbox's, whose layers are compared with recorded outputs elsewhere. Source of the recipes:
+the toolbox's, whose layers are compared with recorded outputs elsewhere. Sources of the recipes:
 https://github.com/zhyever/Monocular-Depth-Estimation-Toolbox, its configs as they act (its one-cycle
-hook gives every parameter group the same rate, for example).
+hook gives every parameter group the same rate, for example), and
+https://github.com/RuijieZhu94/mmdepth for ScaleDepth.
 """
 
 import math
@@ -31,12 +32,15 @@ class Recipe:
         tiny: Config of the tiny variant on synthetic rooms.
         shipped: Config whose optimizer and schedule this recipe is.
         lr: Largest learning rate.
-        schedule: ``one_cycle`` or ``cosine`` (with a linear warm-up over the first third).
+        schedule: ``one_cycle``, ``cosine`` (with a linear warm-up over the first third) or
+            ``polynomial`` (power 0.9, to 0).
         betas: Of AdamW.
         weight_decay: Of AdamW.
         max_norm: Gradients are clipped to this norm.
         momentum_cycle: The first beta goes from 0.95 to 0.85 and back.
         no_decay: Parameters whose names contain one of these have no weight decay.
+        backbone_rate: Learning rate of the backbone as a share of the others'.
+        augmentation: Whose transforms, ``zhyever`` or ``mmdepth``.
         mean, std: Of the normalisation, RGB.
     """
 
@@ -44,11 +48,13 @@ class Recipe:
     shipped: str
     lr: float
     schedule: str
-    betas: tuple[float, float]
-    weight_decay: float
-    max_norm: float
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.01
+    max_norm: float = 35.0
     momentum_cycle: bool = False
     no_decay: tuple[str, ...] = ()
+    backbone_rate: float = 1.0
+    augmentation: str = 'zhyever'
     mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
     std: tuple[float, float, float] = (58.395, 57.12, 57.375)
 
@@ -59,9 +65,6 @@ RECIPES = dict(
         'configs/depthformer/depthformer_swint_w7_nyu.py',
         lr=6e-5,
         schedule='cosine',
-        betas=(0.9, 0.999),
-        weight_decay=0.01,
-        max_norm=35.0,
         no_decay=NO_DECAY,
     ),
     binsformer=Recipe(
@@ -69,9 +72,6 @@ RECIPES = dict(
         'configs/binsformer/binsformer_swint_w7_nyu.py',
         lr=1e-4,
         schedule='one_cycle',
-        betas=(0.9, 0.999),
-        weight_decay=0.01,
-        max_norm=35.0,
         no_decay=NO_DECAY,
     ),
     bts=Recipe(
@@ -80,8 +80,6 @@ RECIPES = dict(
         lr=1e-4,
         schedule='one_cycle',
         betas=(0.95, 0.99),
-        weight_decay=0.01,
-        max_norm=35.0,
     ),
     adabins=Recipe(
         'configs/synthetic/adabins_tiny_rooms.py',
@@ -98,9 +96,6 @@ RECIPES = dict(
         'configs/dpt/dpt_vit-b16_nyu.py',
         lr=1e-4,
         schedule='one_cycle',
-        betas=(0.9, 0.999),
-        weight_decay=0.01,
-        max_norm=35.0,
         momentum_cycle=True,
         no_decay=('pos_embed', 'cls_token'),
         mean=(127.5, 127.5, 127.5),
@@ -111,9 +106,6 @@ RECIPES = dict(
         'configs/newcrfs/newcrfs_swinl_22k_w7_nyu.py',
         lr=1e-4,
         schedule='cosine',
-        betas=(0.9, 0.999),
-        weight_decay=0.01,
-        max_norm=35.0,
         no_decay=NO_DECAY,
     ),
     simipu=Recipe(
@@ -122,8 +114,18 @@ RECIPES = dict(
         lr=1e-4,
         schedule='one_cycle',
         betas=(0.95, 0.99),
-        weight_decay=0.01,
-        max_norm=35.0,
+    ),
+    scaledepth=Recipe(
+        'projects/ScaleDepth/configs/ScaleDepth/scaledepth_tiny_rooms.py',
+        'projects/ScaleDepth/configs/ScaleDepth/scaledepth_swin_tiny_NYU_480x480.py',
+        lr=1e-4,
+        schedule='polynomial',
+        weight_decay=0.05,
+        max_norm=0.01,
+        # Norms of the head; the published rules name those of a Swin, so a ResNet's do decay.
+        no_decay=('norm', '.gn.', 'query_embed', 'query_feat', 'decode_head.decoder.level_embed'),
+        backbone_rate=0.1,
+        augmentation='mmdepth',
     ),
 )
 
@@ -156,6 +158,8 @@ def learning_rate(recipe: Recipe, iteration: int, iterations: int) -> float:
     The cosine falls from iteration 0 on, also under the warm-up, which multiplies it by a factor
     that grows linearly from 1/1000. The peak of one cycle is at 30 % of the iterations.
     """
+    if recipe.schedule == 'polynomial':
+        return recipe.lr * (1 - iteration / iterations) ** 0.9
     if recipe.schedule == 'cosine':
         low = 1e-8 * recipe.lr
         rate = low + (recipe.lr - low) * (1 + math.cos(math.pi * iteration / iterations)) / 2
@@ -202,12 +206,7 @@ def train_published(
     """
     steps = published_pipeline(pipeline)
     replace_silog(model)
-    groups = []
-    for name, parameter in model.named_parameters():
-        is_free = any(key in name for key in recipe.no_decay)
-        groups.append(
-            dict(params=[parameter], weight_decay=0.0 if is_free else recipe.weight_decay)
-        )
+    groups = parameter_groups(model, recipe)
     optimizer = torch.optim.AdamW(groups, lr=recipe.lr, betas=recipe.betas, foreach=False)
     model.train()
     losses = []
@@ -216,7 +215,7 @@ def train_published(
         rate = learning_rate(recipe, iteration, iterations)
         betas = first_beta(recipe, iteration, iterations), recipe.betas[1]
         for group in optimizer.param_groups:
-            group.update(lr=rate, betas=betas)
+            group.update(lr=group['share_of_rate'] * rate, betas=betas)
         with use_backend('reference'):
             values = model(inputs, samples, mode='loss')
             loss = sum(value for name, value in values.items() if 'loss' in name)
@@ -226,6 +225,21 @@ def train_published(
         optimizer.step()
         losses.append(loss.item())
     return losses
+
+
+def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict]:
+    """Return a group for every parameter: ``params``, ``weight_decay`` and ``share_of_rate``."""
+    groups = []
+    for name, parameter in model.named_parameters():
+        is_free = any(key in name for key in recipe.no_decay)
+        groups.append(
+            dict(
+                params=[parameter],
+                weight_decay=0.0 if is_free else recipe.weight_decay,
+                share_of_rate=recipe.backbone_rate if name.startswith('backbone.') else 1.0,
+            )
+        )
+    return groups
 
 
 def replace_silog(model: nn.Module) -> None:

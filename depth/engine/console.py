@@ -51,6 +51,11 @@ def set_console(logger: logging.Logger) -> None:
         # Said at the first iterations of every training that accumulates gradients: schedules count
         # iterations, of which several make one step of the optimizer.
         warnings.filterwarnings('ignore', message='Detected call of `scheduler.step')
+        # The configs' worker counts are those of a training machine. More of them than cores do no
+        # harm on a small one.
+        warnings.filterwarnings('ignore', message='This DataLoader will create')
+        # DDP compares the strides of dimensions of size 1 too, as of DINOv2's class token.
+        warnings.filterwarnings('ignore', message='Grad strides do not match bucket view strides')
     for handler in console_handlers(logger):
         if any(isinstance(item, ConsoleFilter) for item in handler.filters):
             continue
@@ -71,10 +76,13 @@ class ConsoleFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether a record goes to the console."""
-        is_shown = record.levelno >= logging.WARNING or getattr(record, 'is_result', False)
         if self.chosen == 'verbose':
             is_shown = True
-        elif self.chosen == 'normal' and not is_shown:
+        elif is_about_one_parameter(record):
+            is_shown = False
+        elif record.levelno >= logging.WARNING or getattr(record, 'is_result', False):
+            is_shown = True
+        else:
             # mmengine's constructor logs environment, config and hooks, some 300 lines, and in one process
             # that it would replace SyncBN, whether there is any or not.
             is_dump = record.pathname == mmengine_runner.__file__ and record.funcName in (
@@ -82,10 +90,19 @@ class ConsoleFilter(logging.Filter):
                 '_log_env',
                 'wrap_model',
             )
-            is_shown = not is_dump
+            is_shown = self.chosen == 'normal' and not is_dump
         if is_shown:
             self.last_output = time.monotonic()
         return is_shown
+
+
+def is_about_one_parameter(record: logging.LogRecord) -> bool:
+    """Return whether mmengine tells the options of one parameter, or that it is frozen.
+
+    A large model has thousands of such lines; the start says how many parameters are trained.
+    """
+    message = record.getMessage()
+    return message.startswith('paramwise_options') or message.endswith('requires_grad=False')
 
 
 def seconds_of_silence(logger: logging.Logger) -> float:

@@ -23,9 +23,10 @@ for _loader in ('train', 'val', 'test'):
     ]
 
 
-def train(tmp_path, capsys, *options):
+def train(tmp_path, capsys, *options, more=()):
     capsys.readouterr()
-    assert main(['dpt_tiny_rooms', '--work-dir', str(tmp_path / 'run'), *options, *TINY]) == 0
+    argv = ['dpt_tiny_rooms', '--work-dir', str(tmp_path / 'run'), *options, *TINY, *more]
+    assert main(argv) == 0
     (log,) = (tmp_path / 'run').glob('*/*.log')
     return capsys.readouterr().out, log.read_text()
 
@@ -52,6 +53,19 @@ def test_a_training_starts_with_few_lines_and_prints_metrics_once(tmp_path, caps
     # The log file has what the console has not.
     for subject in ('System environment:', 'Config:', 'Hooks will be executed', 'Iter(val)'):
         assert subject in log
+
+
+@pytest.mark.parametrize('verbosity', ['--quiet', '--verbose', None])
+def test_the_options_of_single_parameters_are_in_the_file_alone(tmp_path, capsys, verbosity):
+    options = [] if verbosity is None else [verbosity]
+    lora = [
+        'model.backbone.lora.rank=2',
+        'optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult=0.1',
+    ]
+    output, log = train(tmp_path, capsys, *options, more=lora)
+    for subject in ('requires_grad=False', 'paramwise_options'):
+        assert log.count(subject) > 30
+        assert (subject in output) == (verbosity == '--verbose')
 
 
 def test_quiet_prints_the_tables_alone(tmp_path, capsys):
