@@ -13,7 +13,7 @@ from depth.shipped_configs import shipped_root
 
 PUBLISHED = 'published'
 _NUMBER = re.compile(r'([\d.]+)(?: \(([^)]*)\))?')
-_SECTION = re.compile(r'\*\*\[?([^\]*]+)')
+_HEADING = 'heading'  # key of its text in a row
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class ZooRow:
     """Row of the table.
 
     Attributes:
-        method: Title of the section.
+        method: Heading of the table.
         parameters: Millions of parameters, as written.
         abs_rel: Published number, ``none``, or ``ours`` for a recipe that nobody published.
         parity: Relative L2 of the depth after conversion of published weights; ``names`` if only
@@ -81,17 +81,13 @@ def zoo_rows() -> dict[str, ZooRow]:
         OSError: If the page cannot be read.
     """
     rows: dict[str, ZooRow] = {}
-    method, parity = '', ''
+    parity = ''
     for cells in zoo_table('config'):
-        section = _SECTION.match(cells['config'])
-        if section:
-            method = section[1]
-            continue
         # "as above" refers to the last row that states its parity.
         if cells['parity'] != 'as above':
             parity = cells['parity']
         rows[cells['config']] = ZooRow(
-            method,
+            cells[_HEADING],
             cells['parameters, M'],
             cells['published abs_rel'],
             parity,
@@ -127,15 +123,21 @@ def expected_result(name: str) -> ExpectedResult | None:
 
 @cache
 def zoo_table(first_column: str) -> list[dict[str, str]]:
-    """Return the rows of the page's table whose first column has a name, as cells by column."""
+    """Return the rows of the page's tables whose first column has a name, as cells by column.
+
+    The heading above the table is one more cell.
+    """
     lines = (shipped_root() / 'docs' / 'model_zoo.md').read_text(encoding='utf-8').splitlines()
-    header = next(i for i, line in enumerate(lines) if line.startswith(f'| {first_column} |'))
-    names = _cells(lines[header])
-    rows = []
-    for line in lines[header + 2 :]:
-        if not line.startswith('|'):
-            break
-        rows.append(dict(zip(names, _cells(line), strict=True)))
+    rows, names, heading = [], [], ''
+    for line in lines:
+        if line.startswith('#'):
+            heading = line.lstrip('# ')
+        elif line.startswith(f'| {first_column} |'):
+            names = _cells(line)
+        elif not line.startswith('|'):
+            names = []
+        elif names and not line.startswith('| ---'):
+            rows.append(dict(zip(names, _cells(line), strict=True)) | {_HEADING: heading})
     return rows
 
 

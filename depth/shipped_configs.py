@@ -5,11 +5,13 @@ is imported here, so that a shell can complete names at once.
 """
 
 import difflib
+import re
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
+MIN_LIKENESS = 0.6  # of a name that is suggested, as difflib counts it; 1 is equality
 
 
 def shipped_root() -> Path:
@@ -44,10 +46,27 @@ def find_paths(name: str) -> tuple[Path, ...]:
 
 
 def similar_names(name: str) -> list[str]:
-    """Return at most five names that contain a text, or else resemble it."""
+    """Return at most five names that contain a text, or else begin like it or resemble it.
+
+    Args:
+        name: Text or pattern; its wildcards do not count.
+    """
+    text = re.sub(r'[*?\[\]]', '', name).lower()
     names = [*config_paths(), *data_paths()]
-    containing = [other for other in names if name.lower() in other.lower()]
-    return (containing or difflib.get_close_matches(name, names, n=5, cutoff=0.5))[:5]
+    containing = [other for other in names if text in other.lower()]
+    if containing or not text:
+        return containing[:5] if text else []
+    likeness = {}
+    for other in names:
+        # Most typing errors are in the first word, and names are much longer than it.
+        beginning = other.lower()[: len(text)]
+        likeness[other] = max(
+            difflib.SequenceMatcher(None, text, candidate).ratio()
+            for candidate in (other.lower(), beginning)
+        )
+    lowest = max(MIN_LIKENESS, max(likeness.values()) - 0.1)
+    near = [other for other in names if likeness[other] >= lowest]
+    return sorted(near, key=likeness.get, reverse=True)[:5]
 
 
 def list_models(pattern: str = '*') -> list[str]:

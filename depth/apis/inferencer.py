@@ -227,7 +227,9 @@ class DepthInferencer:
             for img, sample in zip(images, samples, strict=True):
                 if aligner is not None:
                     cropped = Prediction.from_sample(sample, img, None)
-                    factor = aligner.factor(cropped.img, cropped.visible)
+                    factor = aligner.factor(
+                        cropped.img, cropped.visible, cropped.quantity.is_inverse
+                    )
                     sample.pred_depth = sample.pred_depth * factor
                 yield img, sample
 

@@ -102,14 +102,27 @@ def _open_folder(folder: Path, out_dir: str | Path | None) -> FrameSource:
 
 
 def _open_camera(index: int) -> FrameSource:
-    capture = cv2.VideoCapture(index)
-    if not capture.isOpened():
+    with _quiet_opencv():
+        capture = cv2.VideoCapture(index)
+        is_open = capture.isOpened()
+    if not is_open:
         capture.release()
         raise OSError(f'camera {index} cannot be opened; is it connected, and used by no other?')
     fps = capture.get(cv2.CAP_PROP_FPS)
     fps = fps if 0 < fps <= 1000 else DEFAULT_FPS
     frames = _capture_frames(capture)
     return FrameSource(f'camera_{index}', f'camera {index}', frames, fps, None, is_live=True)
+
+
+@contextlib.contextmanager
+def _quiet_opencv() -> Iterator[None]:
+    """Silence the lines that every driver of OpenCV prints about a camera that is not there."""
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)
 
 
 def _open_file(path: Path) -> FrameSource:

@@ -112,7 +112,7 @@ def extra_checks() -> Iterator[tuple[str, str, str]]:
                 name = re.match(r'[\w.-]+', line)[0]
                 if not is_installed(name):
                     missing.append(name)
-        text = f'missing {", ".join(missing)}: pip install depth-toolbox[{extra}]'
+        text = f'missing {", ".join(missing)}: pip install "depth-toolbox[{extra}]"'
         yield f'[{extra}]', '-' if missing else 'ok', text if missing else 'complete'
 
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from depth.datasets.optional_imports import import_optional
+
 
 def fill_depth(gray: np.ndarray, depth: np.ndarray) -> np.ndarray:
     """Fill unknown depth so that each filled pixel is the mean of its eight neighbours, weighted by likeness.
@@ -25,11 +27,8 @@ def fill_depth(gray: np.ndarray, depth: np.ndarray) -> np.ndarray:
     Reference: Colorization using Optimization, A. Levin et al. 2004,
     https://doi.org/10.1145/1015706.1015780
     """
-    try:
-        from scipy.sparse import csr_matrix
-        from scipy.sparse.linalg import spsolve
-    except ImportError as error:
-        raise ImportError('fill_depth needs SciPy: pip install scipy') from error
+    sparse = import_optional('scipy.sparse', 'fill_depth')
+    linalg = import_optional('scipy.sparse.linalg', 'fill_depth')
     if gray.shape != depth.shape or depth.ndim != 2:
         raise ValueError(
             f'fill_depth: image {gray.shape} and depth {depth.shape} must both be (H, W)'
@@ -55,9 +54,9 @@ def fill_depth(gray: np.ndarray, depth: np.ndarray) -> np.ndarray:
     entry_rows = np.concatenate([diagonal, rows[is_coupled]])
     entry_columns = np.concatenate([diagonal, columns[is_coupled]])
     shape = (len(unknown), len(unknown))
-    system = csr_matrix((entries, (entry_rows, entry_columns)), shape=shape)
+    system = sparse.csr_matrix((entries, (entry_rows, entry_columns)), shape=shape)
     constants = np.where(columns < 0, weights * values, 0).sum(axis=0)
-    solved = spsolve(system.tocsc(), constants)
+    solved = linalg.spsolve(system.tocsc(), constants)
     low, high = depth[has_depth].min(), depth[has_depth].max()
     filled.flat[unknown] = np.clip(solved, low, high)
     return filled

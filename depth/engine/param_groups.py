@@ -8,12 +8,15 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mmengine.logging import MMLogger
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from mmengine.registry import OPTIMIZERS
 from torch import nn
 from torch.optim import Optimizer
 
 from depth.registry import OPTIM_WRAPPER_CONSTRUCTORS
+
+from .console import file_only
 
 # Factors from which mmengine has computed the options; optimizers do not read them.
 _FACTORS = frozenset({'lr_mult', 'decay_mult'})
@@ -39,7 +42,9 @@ class FusingOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                     optimizer_class = registry.get(optimizer_class)
             if 'fused' in inspect.signature(optimizer_class).parameters:
                 self.optimizer_cfg['fused'] = True
-        return super().__call__(model)
+        # mmengine logs up to three lines for each parameter with options of its own.
+        with file_only(MMLogger.get_current_instance()):
+            return super().__call__(model)
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()

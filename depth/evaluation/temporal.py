@@ -7,6 +7,16 @@ For frame t with prediction p_t, ground truth g_t and valid pixels x, the scale 
 **Flicker of scale** is the mean of |log s_t - log s_(t-1)| over the frames: 0.01 means that the
 whole map jumps by about 1 % from frame to frame. A constant wrong scale has none.
 
+That median is over what each frame shows: where the error differs from surface to surface, it also
+changes by what comes into view. Two metrics leave that out. With the flow w and the pixels that
+both frames see, as below, the scale of the surfaces that stay in view changes by
+
+    c_t = median_x (log(p_t(x) / g_t(x)) - log(p_(t-1)(w(x)) / g_(t-1)(w(x))))
+
+**Change of surfaces** is the mean of |c_t|, **flicker of surfaces** that of |c_t - c_(t-1)| / sqrt(3).
+A steady drift is a change without flicker. For independent normal errors of the frames all three
+metrics have the same expectation.
+
 **Inconsistency** compares the same surface points in both frames. Ground truth and poses give the
 flow w from t to t-1 exactly; over the pixels visible in both frames,
 
@@ -27,7 +37,14 @@ import numpy as np
 
 # Relative difference of depth up to which a point of one frame is the one seen in the other.
 SAME_POINT = 0.02
-TEMPORAL_METRICS = ('scale_flicker', 'inconsistency', 'tae', 'abs_rel')
+TEMPORAL_METRICS = (
+    'scale_flicker',
+    'surface_change',
+    'surface_flicker',
+    'inconsistency',
+    'tae',
+    'abs_rel',
+)
 
 
 class TemporalMetrics:
@@ -39,6 +56,7 @@ class TemporalMetrics:
     def __init__(self) -> None:
         self._previous: dict | None = None
         self._previous_scale = np.nan
+        self._previous_change = np.nan
         self._values: dict[str, list[float]] = {name: [] for name in TEMPORAL_METRICS}
 
     def update(
@@ -84,7 +102,7 @@ class TemporalMetrics:
         self._previous, self._previous_scale = frame, scale
 
     def _compare(self, earlier: dict, frame: dict) -> None:
-        """Add inconsistency and TAE of two successive frames, if they have points in common."""
+        """Add the metrics of two successive frames, if they have points in common."""
         errors = []
         for source, target in ((earlier, frame), (frame, earlier)):
             rows, columns, visible = exact_flow(
@@ -93,8 +111,10 @@ class TemporalMetrics:
             change = target['log_ratio'] - source['log_ratio'][rows, columns]
             visible &= np.isfinite(change)
             if not visible.any():
+                self._previous_change = np.nan
                 return
             if target is frame:
+                self._add_surface_change(float(np.median(change[visible])))
                 self._values['inconsistency'].append(float(np.abs(change[visible]).mean()))
             # The source's prediction of the matched points, moved into the target's camera.
             pixels = np.stack([columns, rows, np.ones_like(rows)], axis=-1).astype(np.float64)
@@ -105,16 +125,24 @@ class TemporalMetrics:
             errors.append(float(error[visible].mean()))
         self._values['tae'].append(100 * sum(errors) / 2)
 
+    def _add_surface_change(self, change: float) -> None:
+        """Add the change of scale of the surfaces that two successive frames see."""
+        self._values['surface_change'].append(abs(change))
+        if np.isfinite(self._previous_change):
+            flicker = abs(change - self._previous_change) / np.sqrt(3)
+            self._values['surface_flicker'].append(float(flicker))
+        self._previous_change = change
+
     def compute(self) -> dict[str, float]:
         """Return the mean of each metric over the frames.
 
         Raises:
-            ValueError: If no two successive frames have common points.
+            ValueError: If no three successive frames have common points.
         """
         for name, values in self._values.items():
             if not values:
                 raise ValueError(
-                    f'{name} has no value: it needs two successive frames with common points that '
+                    f'{name} has no value: it needs three successive frames with common points that '
                     'have prediction and ground truth'
                 )
         return {name: float(np.mean(values)) for name, values in self._values.items()}

@@ -11,6 +11,7 @@ from mmengine.visualization import BaseVisBackend
 from mmengine.visualization import MLflowVisBackend as MMEngineMLflowVisBackend
 from mmengine.visualization import TensorboardVisBackend as MMEngineTensorboardVisBackend
 from mmengine.visualization import Visualizer as MMEngineVisualizer
+from mmengine.visualization import WandbVisBackend as MMEngineWandbVisBackend
 from mmengine.visualization.vis_backend import force_init_env
 
 from depth.registry import VISBACKENDS, VISUALIZERS
@@ -51,16 +52,19 @@ class Visualizer(MMEngineVisualizer):
             backend.add_scalars(values, step, file_path, **kwargs)
 
     @master_only
-    def start_training(self, work_dir: str | Path, step: int) -> None:
-        """Let the backends that keep files continue the curves of the work dir.
+    def start_training(self, work_dir: str | Path, step: int, run_id: str | None = None) -> None:
+        """Let the backends continue the curves of the work dir.
 
         Args:
             work_dir: Folder of all starts of the training.
             step: Iterations that are done, 0 for a new training.
+            run_id: Id of the training, the same at every start; None if it has none.
         """
         for backend in self._vis_backends.values():
             if isinstance(backend, TensorboardVisBackend):
                 backend.continue_from(Path(work_dir, TENSORBOARD_FOLDER), step)
+            elif isinstance(backend, WandbVisBackend) and run_id is not None:
+                backend.continue_run(run_id, Path(work_dir).resolve().name)
 
 
 @VISBACKENDS.register_module()
@@ -81,6 +85,96 @@ class TensorboardVisBackend(MMEngineTensorboardVisBackend):
         # TensorBoard drops the events of a folder from this step on.
         self._tensorboard = SummaryWriter(str(folder), purge_step=step + 1)
         self._env_initialized = True
+
+
+@VISBACKENDS.register_module()
+class WandbVisBackend(MMEngineWandbVisBackend):
+    """Backend of Weights & Biases in which a resumed training continues its run.
+
+    Values have the iteration as their step, where mmengine counts calls. W&B drops steps before the
+    last one that it has: what an earlier start logged behind the checkpoint is there once.
+
+    Args:
+        save_dir: Folder of the start, given by the visualizer.
+        init_kwargs: Arguments of ``wandb.init``, such as ``project``.
+        define_metric_cfg: As in mmengine.
+        log_code_name: Name under which the code of the working directory is uploaded.
+        watch_kwargs: As in mmengine.
+    """
+
+    def __init__(
+        self,
+        save_dir: str,
+        init_kwargs: dict | None = None,
+        define_metric_cfg: dict | list | None = None,
+        log_code_name: str | None = None,
+        watch_kwargs: dict | None = None,
+    ) -> None:
+        super().__init__(
+            save_dir,
+            init_kwargs=init_kwargs,
+            define_metric_cfg=define_metric_cfg,
+            log_code_name=log_code_name,
+            watch_kwargs=watch_kwargs,
+        )
+        self._config: Config | None = None
+
+    def continue_run(self, run_id: str, name: str) -> None:
+        """Give the run of a training its id, the same at every start, and its name.
+
+        Args:
+            run_id: Id of the training.
+            name: Name to show, unless ``init_kwargs`` have one.
+        """
+        options = dict(id=run_id, name=name, resume='allow')
+        self._init_kwargs = options | (self._init_kwargs or {})
+
+    def add_config(self, config: Config, **kwargs) -> None:
+        """Keep the config until the run is opened: its id is not known yet.
+
+        Raises:
+            ImportError: If wandb is missing.
+        """
+        # Here and not in the constructor: mmengine builds visualizers under a lock, which an
+        # exception leaves locked for all other threads.
+        try:
+            import wandb  # noqa: F401
+        except ImportError as error:
+            raise ImportError(
+                'WandbVisBackend needs wandb, which is not installed: pip install wandb'
+            ) from error
+        self._config = config
+
+    def _init_env(self) -> None:
+        super()._init_env()
+        if self._config is not None:
+            # A resumed training may have other values, such as its length.
+            self._wandb.config.update(self._config.to_dict(), allow_val_change=True)
+        if self._log_code_name is not None:
+            self._wandb.run.log_code(name=self._log_code_name)
+
+    @force_init_env
+    def add_image(self, name: str, image: np.ndarray, step: int = 0, **kwargs) -> None:
+        """Store an image, RGB uint8 (H, W, 3)."""
+        self._wandb.log({name: self._wandb.Image(image)}, step=step, commit=False)
+
+    def add_scalar(self, name: str, value: float, step: int = 0, **kwargs) -> None:
+        """Store one number."""
+        self.add_scalars({name: value}, step)
+
+    @force_init_env
+    def add_scalars(
+        self, scalar_dict: dict, step: int = 0, file_path: str | None = None, **kwargs
+    ) -> None:
+        """Store numbers by name."""
+        values = {name: float(value) for name, value in scalar_dict.items()}
+        self._wandb.log(values, step=step)
+
+    def close(self) -> None:
+        """End the run."""
+        if getattr(self, '_env_initialized', False):
+            self._wandb.finish()
+            self._env_initialized = False
 
 
 @VISBACKENDS.register_module()

@@ -85,7 +85,7 @@ def test_a_video_that_fails_leaves_no_file(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_what_is_no_video_is_refused_in_words(tmp_path):
+def test_what_is_no_video_is_refused_in_words(tmp_path, capfd):
     (tmp_path / 'b.mp4').write_bytes(b'no video')
     with pytest.raises(ValueError, match='no video that can be decoded'):
         list(open_frames(tmp_path / 'b.mp4').frames)
@@ -93,6 +93,7 @@ def test_what_is_no_video_is_refused_in_words(tmp_path):
         open_frames(tmp_path / 'c.mp4')
     with pytest.raises(OSError, match='camera 97 cannot be opened'):
         open_frames('97')
+    assert capfd.readouterr().err == ''  # OpenCV prints ten lines about a camera that is not there
     for options in (dict(every=0), dict(max_frames=0), dict(fps=0)):
         with pytest.raises(ValueError, match='--'):
             open_frames(tmp_path / 'b.mp4', **options)

@@ -31,3 +31,21 @@ def test_every_row_names_a_config():
 def test_no_match_gives_similar_names():
     with pytest.raises(ValueError, match='did you mean depthformer_swin'):
         main(['depthformer_swin_nyu'])
+
+
+@pytest.mark.parametrize(
+    ('pattern', 'start'),
+    [
+        ('scalee*', 'scaledepth'),
+        ('*depht_anything*', 'depth_anything'),
+        ('binformer*', 'binsformer'),
+    ],
+)
+def test_a_wrong_letter_in_a_pattern_gives_the_method(pattern, start):
+    with pytest.raises(ValueError, match=f'did you mean {start}'):
+        main([pattern])
+
+
+def test_what_resembles_nothing_gives_no_name():
+    with pytest.raises(ValueError, match=r"no shipped config is called 'qqqqzzzz\*'$"):
+        main(['qqqqzzzz*'])

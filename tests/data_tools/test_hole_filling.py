@@ -119,3 +119,10 @@ def test_the_tool_fills_a_folder_and_names_a_missing_image(tmp_path):
     process = run_tool(tmp_path / 'rgb', tmp_path / 'depth', '--out', tmp_path / 'filled')
     assert process.returncode == 1
     assert 'no image for 1 depth maps, the first is b.png' in process.stderr
+
+
+def test_without_scipy_the_message_names_the_extra(monkeypatch):
+    for name in ('scipy', 'scipy.sparse', 'scipy.sparse.linalg'):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ImportError, match=r'needs scipy.*depth-toolbox\[optional\]'):
+        fill_depth(np.zeros((2, 2), np.uint8), np.ones((2, 2)))

@@ -18,7 +18,7 @@ from depth.datasets.base import BaseDepthDataset
 from depth.datasets.scenes import render_scene
 from depth.engine.config import load_config
 from depth.engine.config_ranges import LOADERS, parts_of_dataset
-from depth.shipped_configs import find_paths
+from depth.shipped_configs import data_paths, find_paths
 from depth.visualization.output_files import write_image
 from tests.docs.page_blocks import (
     PAGES,
@@ -59,17 +59,34 @@ PLACEHOLDERS = {
     'IMAGE': 'photos/0.jpg',
     'PREDICTIONS': 'predictions',
     'DEPTHS': 'sparse',
+    'SCANS': 'sparse',
     'P': 'rooms_10',
 }
 CHECKPOINT = re.compile(r'(CHECKPOINT|CNN|START|TEACHER|.*\.(pth|pt|safetensors))$')
-SINGLE_IMAGES = ('image.jpg', 'photo.jpg', 'street.png', 'nyu_00000.jpg', 'redwood_00000.jpg')
+SINGLE_IMAGES = (
+    'image.jpg',
+    'photo.jpg',
+    'room.jpg',
+    'street.png',
+    'nyu_00000.jpg',
+    'redwood_00000.jpg',
+)
 SIZE = (96, 128)  # height, width of the images, which is that of the tiny configs
 # Commands that get the options of tiny data.
-ON_TINY_DATA = ('train', 'test', 'score', 'check', 'report')
+ON_TINY_DATA = ('train', 'test', 'score', 'check', 'report', 'pack')
 # Commands that run with the config of the page.
 AS_IT_IS = ('reproduce',)
-# Options that are left out: they need what is not there.
-DROPPED = ('--device', '--workers', '--type', '--depth-scale', '--size')
+# Values that options get in place of those of the page; depths of the workspace are in millimetres.
+REPLACED = {'--num-scenes': '2', '--protocol': 'rooms_10', '--sparse-scale': '1000'}
+# Commands whose second word is the file that they write.
+CONVERTERS = ('publish', 'convert-checkpoint')
+# Config of the words CONFIG and CHECKPOINT, on pages that need another one than their folder's.
+CONFIGS = {
+    'docs/completion.md': 'dinov3_dpt_tiny_rooms_streets_prompt',
+    'configs/completion/README.md': 'dinov3_dpt_tiny_rooms_streets_prompt',
+}
+# Options that are left out: they need what is not there, or get the values of EXTRA.
+DROPPED = ('--device', '--workers', '--type', '--depth-scale', '--size', '--grid', '--seeds')
 EXTRA = {
     'export': ['--size', '96', '128'],
     'temporal_stability': ['--paths', '1', '--frames', '3'],
@@ -96,6 +113,14 @@ FRESH = {'docs/finetune.md': ['data/rooms', 'data/rooms_labels']}
 GIVEN = {
     'docs/export.md': dict(image=np.zeros((1, 3, *SIZE), np.float32)),
     'docs/dataset_prepare.md': dict(BaseDepthDataset=BaseDepthDataset),
+    'docs/completion.md': dict(
+        points=np.where(np.arange(SIZE[1]) % 9, 0, np.full(SIZE, 3.0, np.float32))
+    ),
+    'docs/shards.md': dict(
+        pipeline=[dict(type='LoadImage'), dict(type='LoadDepth'), dict(type='PackDepthInputs')],
+        indoor_pipeline=[],
+        web_pipeline=[],
+    ),
 }
 
 
@@ -152,6 +177,8 @@ def workspace(tmp_path_factory):
             write_image(folder / depths / f'{index}.png', stored)
     for name in SINGLE_IMAGES:
         write_image(folder / name, frames[0])
+    settings = ' '.join(tiny_options('depthformer_tiny_rooms'))
+    (folder / 'settings.txt').write_text(f'{settings}\n', encoding='utf-8')
     with VideoWriter(folder / 'ride.mp4', 10) as video:
         for frame in frames:
             video.add(frame)
@@ -234,17 +261,15 @@ def substituted(name, arguments, default, session):
         dropping = word in DROPPED
         if dropping:
             continue
-        if previous == '--num-scenes':
-            word = '2'
-        elif previous == '--protocol':
-            word = 'rooms_10'
-        elif word in named or word == 'CONFIG':
+        if previous in REPLACED:
+            word = REPLACED[previous]
+        elif word in named or word == 'CONFIG' or (name == 'pack' and word in data_paths()):
             word = config
         elif '/_base_/' in word:
             word = 'synthetic_rooms' if previous == '--data' else config
         elif word.endswith('.onnx') and previous != '--out':
             session.onnx(word)
-        elif CHECKPOINT.match(word) and previous != '--out' and not (name == 'publish' and argv):
+        elif CHECKPOINT.match(word) and previous != '--out' and not (name in CONVERTERS and argv):
             word = session.checkpoint(config)
         if '--intrinsics' in argv[-4:]:
             word = '60'  # pixels, of a camera that fits the small images
@@ -253,11 +278,16 @@ def substituted(name, arguments, default, session):
     return config, argv + EXTRA.get(name, []), own_options[1:] if is_same or not named else []
 
 
+def default_config(page):
+    """Return the config of the words CONFIG and CHECKPOINT of a page."""
+    name = page.relative_to(REPO).as_posix()
+    return CONFIGS.get(name) or TINY.get(page.parent.name.lower(), 'depthformer_tiny_rooms')
+
+
 def run_command(words, page, session, monkeypatch):
     """Run one command of a page."""
     name, arguments, script = command_of(words)
-    default = TINY.get(page.parent.name.lower(), 'depthformer_tiny_rooms')
-    config, argv, options = substituted(name, arguments, default, session)
+    config, argv, options = substituted(name, arguments, default_config(page), session)
     if script is not None:
         session.run_script(script, argv, monkeypatch)
         return
@@ -266,6 +296,8 @@ def run_command(words, page, session, monkeypatch):
         options += tiny_options(config)
     elif name in ('infer', 'label'):
         options = []
+    elif name == 'sweep' and '--list' not in argv:
+        argv += ['--grid', 'max_iters=1,2', *tiny_options(config)[1:]]
     if options:
         argv += ['--cfg-options', *options]
     session.run([name, *argv])
@@ -295,10 +327,10 @@ def test_the_blocks_of_a_page_run(page, workspace, session, monkeypatch):
                 if reason_not_to_run(words) is None:
                     run_command(words, page, session, monkeypatch)
         elif block.language == 'python' and test_of_python_block(block) is None:
-            run_python_block(block, namespace, session)
+            run_python_block(block, namespace, session, default_config(page))
 
 
-def run_python_block(block, namespace, session):
+def run_python_block(block, namespace, session, config):
     """Execute a block; checkpoints and exported files that it names are made first."""
     if 'openvino' in block.text:
         pytest.importorskip('openvino', reason='openvino is not installed')
@@ -307,6 +339,6 @@ def run_python_block(block, namespace, session):
             session.onnx(name)
         elif not Path(name).is_file():
             Path(name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(session.checkpoint('depthformer_tiny_rooms'), name)
+            shutil.copy(session.checkpoint(config), name)
     text = block.text.replace("device='cuda'", "device='cpu'")
     exec(compile(text, block.place, 'exec'), namespace)

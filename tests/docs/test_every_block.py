@@ -33,6 +33,7 @@ NOT_RUN = {
     'converts a redrawn one of every method',
     r'python tools/analysis_tools/(benchmark|benchmark_all|compare_presets).py': 'measures for minutes; '
     'tests/benchmarks runs its parts',
+    r'python -m benchmarks.shards': 'measures for minutes; tests/datasets/test_shards.py',
     r'(python benchmarks/|bash benchmarks/)': 'measures for minutes or needs a GPU; tests/benchmarks runs parts',
     r'python tools/analysis_tools/compare_configs.py': 'trains for minutes; tests/tools/test_compare_configs.py',
     r'python tools/analysis_tools/compare_curves.py': 'trains for hours; tests/benchmarks/test_learning_curves.py',
@@ -57,7 +58,6 @@ NOT_RUN = {
     r'python tools/analysis_tools/browse_dataset.py configs/densedepth/': 'needs KITTI; tests/apis/test_browse.py',
     r'python tools/dataset_converters/pack.py': 'needs KITTI; tests/datasets/test_packs.py',
     r'python tools/train.py \S+ --cfg-options train_dataloader.dataset.pack': 'tests/datasets/test_packs.py',
-    r'depth sweep ': 'trains in processes of its own; tests/apis/test_sweep.py',
 }
 # Python blocks that other tests run: page, pattern of the first line, test.
 PYTHON_ELSEWHERE = [

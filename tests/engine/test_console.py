@@ -14,6 +14,7 @@ TINY = [
     'train_cfg.val_interval=2',
     'default_hooks.logger.interval=1',
     'train_dataloader.batch_size=2',
+    'optim_wrapper.paramwise_cfg.norm_decay_mult=0.0',  # logged for every layer
 ]
 for _loader in ('train', 'val', 'test'):
     TINY += [
@@ -50,8 +51,15 @@ def test_a_training_starts_with_few_lines_and_prints_metrics_once(tmp_path, caps
     assert output.count('abs_rel   sq_rel') == 1  # one validation, one table
     assert '[1/1]    abs_rel' not in output
     assert 'deprecat' not in output.lower()
+    assert 'weight_decay' not in output
     # The log file has what the console has not.
-    for subject in ('System environment:', 'Config:', 'Hooks will be executed', 'Iter(val)'):
+    for subject in (
+        'System environment:',
+        'Config:',
+        'Hooks will be executed',
+        'Iter(val)',
+        'norm1.weight:weight_decay',
+    ):
         assert subject in log
 
 

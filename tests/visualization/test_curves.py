@@ -1,4 +1,4 @@
-"""Curves of trainings in TensorBoard, trackio and MLflow."""
+"""Curves of trainings in TensorBoard, trackio, MLflow and Weights & Biases."""
 
 import json
 import sqlite3
@@ -104,3 +104,63 @@ def test_mlflow_stores_the_curves_in_a_local_file(tmp_path):
     runs = mlflow.search_runs(experiment_names=['test'])
     assert runs['metrics.train/loss'].tolist() == [2.0]
     assert runs['metrics.val/abs_rel'].tolist() == [0.5]
+
+
+class FakeWandb:
+    """Stand-in for the library, which records its calls."""
+
+    Image = staticmethod(lambda image: ('image', image.shape))
+
+    def __init__(self):
+        self.starts, self.logged, self.finished = [], [], 0
+        self.config = self
+        self.configs = []
+
+    def init(self, **options):
+        self.starts.append(options)
+
+    def update(self, values, allow_val_change):
+        assert allow_val_change
+        self.configs.append(values)
+
+    def log(self, values, step, commit=None):
+        assert commit is not True  # W&B would drop further values of the step
+        self.logged.append((step, values))
+
+    def finish(self):
+        self.finished += 1
+
+
+def test_wandb_gets_groups_steps_and_one_run_over_all_starts(tmp_path, monkeypatch):
+    wandb = FakeWandb()
+    monkeypatch.setitem(sys.modules, 'wandb', wandb)
+    backend = dict(type='WandbVisBackend', init_kwargs=dict(project='depth'))
+    for number, losses in enumerate(([3.0, 2.0], [1.0])):
+        visualizer = build(tmp_path, f'start{number}', dict(backend))
+        # The runner adds the config before it knows which run it continues.
+        visualizer.add_config(Config(dict(max_iters=2 + number)))
+        visualizer.start_training(tmp_path / 'run', 2 * number, 'run-1')
+        log(visualizer, losses, first_step=1 + 2 * number)
+        visualizer.close()
+    assert [(start['id'], start['name'], start['resume']) for start in wandb.starts] == [
+        ('run-1', 'run', 'allow')
+    ] * 2
+    assert [start['project'] for start in wandb.starts] == ['depth', 'depth']
+    assert [config['max_iters'] for config in wandb.configs] == [2, 3]
+    assert wandb.logged == [
+        (1, {'train/loss': 3.0}),
+        (2, {'train/loss': 2.0}),
+        (2, {'val/abs_rel': 0.5}),
+        (2, {'val/0': ('image', (8, 8, 3))}),
+        (3, {'train/loss': 1.0}),
+        (3, {'val/abs_rel': 0.5}),
+        (3, {'val/0': ('image', (8, 8, 3))}),
+    ]
+    assert wandb.finished == 2
+
+
+def test_wandb_that_is_not_installed_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'wandb', None)
+    visualizer = build(tmp_path, 'only', dict(type='WandbVisBackend'))
+    with pytest.raises(ImportError, match='not installed: pip install wandb'):
+        visualizer.add_config(Config(dict(a=1)))

@@ -31,6 +31,13 @@ def parse_args() -> argparse.Namespace:
         metavar='SIGMA',
         help='standard deviation of the log brightness of each frame, as of an automatic exposure (default 0)',
     )
+    parser.add_argument(
+        '--noise',
+        type=float,
+        default=0.01,
+        metavar='SIGMA',
+        help='standard deviation of the sensor noise, as a share of full scale (default 0.01)',
+    )
     parser.add_argument('--world', choices=['rooms', 'streets'], default='rooms')
     parser.add_argument('--paths', type=int, default=4, help='number of scenes (default 4)')
     parser.add_argument('--frames', type=int, default=60, help='frames of each path (default 60)')
@@ -50,12 +57,13 @@ def main() -> None:
 
     model = None if args.checkpoint is None else init_model(args.checkpoint)
     rng = np.random.RandomState(args.seed)
-    print(f'{"path":6} {"scale":10}' + ''.join(f'{name:>15}' for name in TEMPORAL_METRICS))
+    print(f'{"path":6} {"scale":10}' + ''.join(f'{name:>17}' for name in TEMPORAL_METRICS))
     rows = {'as is': [], 'aligned': []}
     for index in range(args.paths):
         measured = {name: TemporalMetrics() for name in rows}
         aligner = StreamScaleAligner()
-        for frame in render_path(args.world, args.seed, index, args.frames):
+        frames = render_path(args.world, args.seed, index, args.frames, noise=args.noise)
+        for frame in frames:
             if args.exposure:
                 brightness = np.exp(args.exposure * rng.randn())
                 frame['img'] = np.clip(frame['img'] * brightness, 0, 255).astype(np.uint8)
@@ -76,7 +84,7 @@ def main() -> None:
 
 def print_row(path: str, name: str, values: list[float]) -> None:
     """Print the metrics of one path."""
-    print(f'{path:6} {name:10}' + ''.join(f'{value:15.4f}' for value in values))
+    print(f'{path:6} {name:10}' + ''.join(f'{value:17.4f}' for value in values))
 
 
 if __name__ == '__main__':

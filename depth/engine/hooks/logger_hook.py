@@ -29,7 +29,9 @@ class LoggerHook(MMEngineLoggerHook):
     def before_train(self, runner: Runner) -> None:
         """Print the summary of the training, and continue its curves where it starts from."""
         if isinstance(runner.visualizer, Visualizer):
-            runner.visualizer.start_training(runner.work_dir, runner.iter)
+            run = runner.training_run
+            run_id = None if run is None else run.id
+            runner.visualizer.start_training(runner.work_dir, runner.iter, run_id)
         for line in describe_training(runner):
             runner.logger.info(line)
 
