@@ -11,7 +11,10 @@ tracks, [0,0,0,1] for time of flight; test_pattern.no_points=1 for none.
 _base_ = './dinov3_dpt_tiny_rooms_streets.py'
 model = dict(
     backbone=dict(freeze=True),
-    decode_head=dict(prompt=dict(type='PromptFusion', train_alone=True)),
+    decode_head=dict(
+        prompt=dict(type='PromptFusion', hidden_channels=16, guide_channels=16, train_alone=True),
+        loss_decode=dict(_delete_=True, type='LogL1Loss'),
+    ),
 )
 # The new layers are small and start at zero.
 optim_wrapper = dict(optimizer=dict(lr=3e-3))

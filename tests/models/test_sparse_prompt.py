@@ -8,7 +8,7 @@ from torch import nn
 
 from depth.models.backbones.early_fusion import PointsConv2d
 from depth.models.layers import append_points, fill_points, stack_sparse_depth
-from depth.models.layers.sparse_points import fill_holes
+from depth.models.layers.sparse_points import fill_holes, halvings
 from depth.registry import MODELS
 from depth.structures import DepthDataSample
 
@@ -27,6 +27,17 @@ DEPTH_ANYTHING = dict(
     ),
     decode_head=dict(type='DepthAnythingMetricHead', patch_size=16, align_corners=False, **LEVELS),
 )
+LOG_DEPTH = dict(
+    DEPTH_ANYTHING,
+    decode_head=dict(
+        type='LogDepthHead',
+        in_channels=(32, 32, 32, 32),
+        post_process_channels=(8, 8, 8, 8),
+        channels=8,
+        patch_size=16,
+        align_corners=False,
+    ),
+)
 DPT = dict(
     type='DepthEstimator',
     backbone=dict(
@@ -40,11 +51,17 @@ DPT = dict(
     decode_head=dict(type='DPTHead', **LEVELS),
 )
 PROMPT = dict(decode_head=dict(prompt=dict(type='PromptFusion', hidden_channels=8)))
+GUIDED = dict(
+    decode_head=dict(prompt=dict(type='PromptFusion', hidden_channels=8, guide_channels=4))
+)
 METRIC_3 = dict(decode_head=dict(type='DepthAnything3MetricHead', with_sky=False))
 EARLY = dict(backbone=dict(early_fusion=True))
 MODELS_WITH_POINTS = dict(
     depth_anything=(DEPTH_ANYTHING, PROMPT),
+    log_depth=(LOG_DEPTH, PROMPT),
     dpt=(DPT, PROMPT),
+    guided=(DEPTH_ANYTHING, GUIDED),
+    guided_dpt=(DPT, GUIDED),
     early_vit=(DEPTH_ANYTHING, EARLY),
     early_dpt=(DPT, EARLY),
 )
@@ -137,7 +154,7 @@ def test_a_checkpoint_of_the_model_of_images_is_a_start():
             load_model_state(rgb, model.state_dict(), 'points.pth')
 
 
-@pytest.mark.parametrize('name', ['depth_anything', 'early_dpt'])
+@pytest.mark.parametrize('name', ['depth_anything', 'guided', 'early_dpt'])
 def test_mirrored_images_come_with_mirrored_points(name):
     """The prediction with ``flip`` is the mean of both images, each with its own points."""
     _, model = with_points_layers(name)
@@ -328,6 +345,46 @@ def test_filled_points_are_kept_and_planes_come_out():
     assert torch.allclose(fill_holes(single, single > 0)[0], torch.full_like(single, 2.5))
     assert filled.min() >= points[points > 0].min() * 0.999
     assert filled.max() <= points.max() * 1.001
+
+
+def one_sided_affinities(size, column):
+    """Return shares of the neighbours on the same side of an edge left of ``column``."""
+    sides = (torch.arange(size[1]) >= column).float().expand(1, 1, *size)
+    affinities = []
+    for level in halvings(sides)[:-1]:
+        padded = nn.functional.pad(level, (1, 1, 1, 1), mode='replicate')
+        around = nn.functional.unfold(padded, 3).view(1, 9, *level.shape[-2:])
+        same = ((around - level).abs() < 0.5).float()
+        affinities.append(same / same.sum(dim=1, keepdim=True))
+    return affinities
+
+
+def test_affinities_keep_values_on_their_side_of_an_edge():
+    size = (32, 64)
+    points = torch.zeros(1, 1, *size)
+    points[..., 16, 10], points[..., 12, 50], points[..., 20, 40] = 2.0, 8.0, 8.0
+    guided = fill_points(points, one_sided_affinities(size, 32))[0]
+    # Beside the edge, 2 m and 8 m; what is left comes from the coarser cells.
+    assert guided[..., :32].max() < 2.6 and guided[..., 32:].min() > 4.8
+    plain = fill_points(points)[0]
+    assert plain[..., :32].max() > 3.8 and plain[..., 32:].min() < 3.9
+    equal = [torch.full((1, 9, *level.shape[-2:]), 1 / 9) for level in halvings(points)[:-1]]
+    assert torch.allclose(fill_points(points, equal)[0], plain, rtol=1e-4)
+
+
+def test_a_guide_sees_the_edges_of_the_image_and_learns():
+    model = build(DEPTH_ANYTHING, GUIDED)
+    nn.init.normal_(model.decode_head.prompt_fusion.output[-1].weight, std=0.05)
+    x, given = images(), samples()
+    for sample in given:
+        sample.gt_depth = torch.full(SIZE, 4.0)
+    sum(model(x, given, mode='loss').values()).backward()
+    fusion = model.decode_head.prompt_fusion
+    for layers in (fusion.guide, fusion.affinity):
+        assert all(parameter.grad.abs().max() > 0 for parameter in layers.parameters())
+    feats = model.extract_feat(x)
+    with pytest.raises(ValueError, match='guide_channels needs the images'):
+        model.decode_head(feats, given)
 
 
 def test_missing_points_are_noted_once(caplog, monkeypatch):

@@ -254,6 +254,18 @@ class DepthEstimator(BaseModel):
             feats = pre_neck(feats)
         return self.neck(feats) if self.neck is not None else feats
 
+    def _decode(
+        self,
+        feats: Sequence[Tensor],
+        inputs: Tensor,
+        data_samples: list[DepthDataSample] | None,
+    ) -> dict[str, Tensor]:
+        """Return the outputs of the head; it gets the images too if its prompt is guided by them."""
+        prompt = getattr(self.decode_head, 'prompt_fusion', None)
+        if prompt is not None and prompt.guide is not None:
+            return self.decode_head(feats, data_samples, inputs)
+        return self.decode_head(feats, data_samples)
+
     def loss(self, inputs: Tensor, data_samples: list[DepthDataSample]) -> dict[str, Tensor]:
         """Return the head's losses against the samples' ground truth.
 
@@ -263,7 +275,7 @@ class DepthEstimator(BaseModel):
         gt_depth = stack_gt_depth(data_samples)
         self._check_labels(data_samples)
         feats = self.extract_feat(self._with_points(inputs, data_samples))
-        outputs = self.decode_head(feats, data_samples)
+        outputs = self._decode(feats, inputs, data_samples)
         factors = None
         if self.canonical_camera is None:
             losses = self.decode_head.loss(outputs, gt_depth, data_samples)
@@ -307,7 +319,7 @@ class DepthEstimator(BaseModel):
         evaluation does.
         """
         feats = self.extract_feat(self._with_points(inputs, data_samples))
-        outputs = self.decode_head(feats, data_samples)
+        outputs = self._decode(feats, inputs, data_samples)
         depth = self._depth_of(outputs, inputs.shape[-2:])
         return self.to_metres(depth, data_samples)
 
@@ -336,7 +348,7 @@ class DepthEstimator(BaseModel):
         :meth:`~depth.models.heads.BaseDepthHead.further_maps`.
         """
         feats = self.extract_feat(self._with_points(inputs, data_samples))
-        outputs = self.decode_head(feats, data_samples)
+        outputs = self._decode(feats, inputs, data_samples)
         size = inputs.shape[-2:]
         depth = self.to_metres(self._depth_of(outputs, size), data_samples)
         return dict(depth=depth, **self.decode_head.further_maps(outputs, size))

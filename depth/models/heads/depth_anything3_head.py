@@ -174,14 +174,19 @@ class DepthAnything3MetricHead(DepthAnything3Head):
         self.needs_camera = default_intrinsics is None
 
     def forward(
-        self, feats: Sequence[Tensor], data_samples: list[DepthDataSample] | None = None
+        self,
+        feats: Sequence[Tensor],
+        data_samples: list[DepthDataSample] | None = None,
+        images: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Map four maps (N, E, h, w) to ``depth`` in metres and ``sky``, (N, 1, p h, p w).
+
+        ``images`` (N, 3, H, W) are for a prompt with a guide.
 
         Raises:
             ValueError: If a sample has no camera and there is none by default, or it is trained on.
         """
-        prompt = self.encode_prompt(feats, data_samples)
+        prompt = self.encode_prompt(feats, data_samples, images)
         feat = self.decode(feats, prompt)
         outputs = self._outputs(feat)
         depth = self.camera.to_metric(outputs['depth'], data_samples, self.training)

@@ -70,12 +70,15 @@ class DepthAnythingDecoder(BaseDepthHead):
         self.prompt_fusion = build_prompt(self, prompt, channels, channels // 2)
 
     def encode_prompt(
-        self, feats: Sequence[Tensor], data_samples: list[DepthDataSample] | None
+        self,
+        feats: Sequence[Tensor],
+        data_samples: list[DepthDataSample] | None,
+        images: Tensor | None,
     ) -> DepthPrompt | None:
         """Return the sparse depth of a batch, None without any."""
         if self.prompt_fusion is None:
             return None
-        return self.prompt_fusion.encode(data_samples, feats[0], self.patch_size)
+        return self.prompt_fusion.encode(data_samples, feats[0], self.patch_size, images)
 
     def decode(self, feats: Sequence[Tensor], prompt: DepthPrompt | None = None) -> Tensor:
         """Map four maps (N, E, h, w) to (N, F / 2, p h, p w), p the patch size."""
@@ -114,10 +117,16 @@ class DepthAnythingMetricHead(DepthAnythingDecoder):
     """
 
     def forward(
-        self, feats: Sequence[Tensor], data_samples: list[DepthDataSample] | None = None
+        self,
+        feats: Sequence[Tensor],
+        data_samples: list[DepthDataSample] | None = None,
+        images: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Map four maps (N, E, h, w) to ``depth`` (N, 1, p h, p w) in metres."""
-        prompt = self.encode_prompt(feats, data_samples)
+        """Map four maps (N, E, h, w) to ``depth`` (N, 1, p h, p w) in metres.
+
+        ``images`` (N, 3, H, W) are for a prompt with a guide.
+        """
+        prompt = self.encode_prompt(feats, data_samples, images)
         feat = self.decode(feats, prompt)
         # Under AMP, metres are compared in float32.
         depth = self.output(feat).float().sigmoid() * self.max_depth

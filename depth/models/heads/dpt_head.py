@@ -229,9 +229,14 @@ class DPTHead(RegressionHead):
         return self.conv_depth.head[-1]
 
     def forward(
-        self, feats: Sequence[tuple[Tensor, Tensor]], data_samples: list | None = None
+        self,
+        feats: Sequence[tuple[Tensor, Tensor]],
+        data_samples: list | None = None,
+        images: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Map (map (N, E, h, w), class token (N, E)) of four blocks to ``depth`` in metres.
+
+        ``images`` (N, 3, H, W) are for a prompt with a guide.
 
         Returns:
             ``depth`` (N, 1, 32 * ceil(h / 2), 32 * ceil(w / 2)): the image rounded up to multiples
@@ -250,7 +255,7 @@ class DPTHead(RegressionHead):
         levels = [conv(feat) for conv, feat in zip(self.convs, maps, strict=True)]
         prompt = None
         if self.prompt_fusion is not None:
-            prompt = self.prompt_fusion.encode(data_samples, feats[0][0], PATCH_SIZE)
+            prompt = self.prompt_fusion.encode(data_samples, feats[0][0], PATCH_SIZE, images)
         fused = levels[-1]
         for index, block in enumerate(self.fusion_blocks):
             skip = levels[-1 - index] if index else None

@@ -1,7 +1,8 @@
 """Log-depth head: metric depth without a far end, for indoor and outdoor data in one model.
 
-Our own baseline. A sigmoid times a far end of 80 m has 10 m at an eighth of its range and 1 m at an
-eightieth; the exponential resolves all distances alike, and nothing lies beyond its range.
+Our own baseline. A sigmoid of x times a far end D is D exp(x) far below D, with a slope of log depth
+of 1 - d / D, so that near depth is no worse off; it saturates at D, which has to be known. The
+exponential has the slope 1 everywhere, and nothing lies beyond its range.
 """
 
 import math
@@ -34,6 +35,7 @@ class LogDepthHead(DepthAnythingDecoder):
         patch_size: See :class:`DepthAnythingDecoder`.
         align_corners: See :class:`DepthAnythingDecoder`.
         loss_decode: Config of the loss on depth in metres.
+        prompt: See :class:`DepthAnythingDecoder`.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class LogDepthHead(DepthAnythingDecoder):
         patch_size: int = 14,
         align_corners: bool = True,
         loss_decode: dict | None = None,
+        prompt: dict | None = None,
     ) -> None:
         super().__init__(
             in_channels,
@@ -51,20 +54,31 @@ class LogDepthHead(DepthAnythingDecoder):
             channels,
             patch_size,
             align_corners,
+            prompt,
             min_depth=math.exp(LOG_LIMITS[0]),
             max_depth=math.inf,
             loss_decode=loss_decode,
         )
 
     def forward(
-        self, feats: Sequence[Tensor], data_samples: list[DepthDataSample] | None = None
+        self,
+        feats: Sequence[Tensor],
+        data_samples: list[DepthDataSample] | None = None,
+        images: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Map four maps (N, E, h, w) to ``depth`` (N, 1, p h, p w) in metres, p the patch size."""
-        feat = self.decode(feats)
+        """Map four maps (N, E, h, w) to ``depth`` (N, 1, p h, p w) in metres, p the patch size.
+
+        ``images`` (N, 3, H, W) are for a prompt with a guide.
+        """
+        prompt = self.encode_prompt(feats, data_samples, images)
+        feat = self.decode(feats, prompt)
         # bfloat16 has steps of 1/32 between 4 and 8: log depth of 80 m would come in steps of 3 %.
         with without_autocast(feat.device):
             log_depth = self.output(feat.to(self.output[-1].weight.dtype)).float()
-        return dict(depth=log_depth.clamp(*LOG_LIMITS).exp())
+        depth = log_depth.clamp(*LOG_LIMITS).exp()
+        if prompt is not None:
+            depth = prompt.correct(depth, feat)
+        return dict(depth=depth)
 
     def clamp(self, depth: Tensor) -> Tensor:
         """Return depth as it is."""

@@ -5,6 +5,7 @@ from .combined_loss import CombinedLoss, loss_terms
 from .derivative_loss import MultiScaleDerivativeLoss, multi_scale_derivative_loss
 from .iteration import FollowsIteration, current_iteration
 from .l1_alignment import align_points, align_points_freely, align_scale
+from .log_l1_loss import LogL1Loss, log_l1_loss
 from .metric3d_loss import LogGradientLoss
 from .moge_loss import MoGeLoss
 from .moge_patch_loss import patch_point_loss
@@ -34,6 +35,7 @@ __all__ = [
     'FollowsIteration',
     'GradientMatchingLoss',
     'LogGradientLoss',
+    'LogL1Loss',
     'MoGeLoss',
     'MultiScaleDerivativeLoss',
     'NormalLoss',
@@ -54,6 +56,7 @@ __all__ = [
     'current_iteration',
     'edge_aware_smoothness',
     'gradient_matching_loss',
+    'log_l1_loss',
     'loss_terms',
     'multi_scale_derivative_loss',
     'optimal_transport_loss',

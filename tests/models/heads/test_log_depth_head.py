@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from depth.models.heads import LogDepthHead
+from depth.models.heads import DepthAnythingMetricHead, LogDepthHead
 from depth.models.heads.log_depth_head import LOG_LIMITS
 
 TINY = dict(in_channels=(8,) * 4, post_process_channels=(8, 8, 8, 8), channels=8)
@@ -38,6 +38,25 @@ def test_depth_is_the_exponential_of_the_output_and_is_never_cut():
     far = torch.full((1, 1, 2, 2), 1e4)
     assert torch.equal(head.clamp(far), far)
     assert head.max_depth == math.inf
+
+
+@pytest.mark.parametrize('depth', [1.5, 20.0])
+def test_it_starts_as_a_bounded_head_does_and_learns_as_fast_where_that_is_far_from_its_end(depth):
+    """With the same weights; the gradients differ by the slope 1 - d / 80 of the sigmoid's log."""
+    torch.manual_seed(0)
+    bounded = DepthAnythingMetricHead(**TINY, max_depth=80.0)
+    head = head_at()
+    head.load_state_dict(bounded.state_dict())
+    gradients = []
+    for each in (bounded, head):
+        each.init_depth_bias(depth)
+        outputs = each(maps())
+        torch.testing.assert_close(
+            outputs['depth'], torch.full_like(outputs['depth'], depth), rtol=0.05, atol=0
+        )
+        each.loss(outputs, torch.full((2, 1, 28, 42), 3.0 * depth))['loss_depth'].backward()
+        gradients.append(each.output[-1].weight.grad)
+    torch.testing.assert_close(gradients[0], (1 - depth / 80) * gradients[1], rtol=0.05, atol=1e-4)
 
 
 @pytest.mark.parametrize('bias', [-1e4, 1e4])
