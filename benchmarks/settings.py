@@ -9,6 +9,7 @@ from mmengine.config import Config
 
 from depth.cli.common import parse_cfg_options
 from depth.engine.config import load_config, skip_pretrained
+from depth.freed_memory import freed_memory_given_back
 from depth.ops import use_backend
 
 WORDS = (
@@ -83,7 +84,9 @@ class Setting:
         # Even a disabled autocast caches the weights that an inner one casts, across optimizer
         # steps; hence no context at all.
         autocast = nullcontext() if dtype is None else torch.autocast(device.split(':')[0], dtype)
+        is_given_back = self.published and device == 'cpu'
         with (
+            freed_memory_given_back() if is_given_back else nullcontext(),
             tensor_float(self.tf32 if self.published else self.options.get('env_cfg.tf32')),
             use_backend('reference' if self.published else self.backend),
             self._launch(),
@@ -147,7 +150,9 @@ def make_published(cfg: Config) -> None:
     """Remove compilation, autocast, fused optimizers and other speed options from a config."""
     for key in ('compile', 'channels_last', 'activation_checkpointing', 'inference'):
         cfg.pop(key, None)
-    cfg.get('env_cfg', {}).pop('tf32', None)
+    if 'env_cfg' in cfg:
+        cfg.env_cfg.pop('tf32', None)
+        cfg.env_cfg.keep_freed_memory = False
     wrapper = cfg.get('optim_wrapper')
     if wrapper:
         if wrapper.get('type') == 'AmpOptimWrapper':

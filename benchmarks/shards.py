@@ -34,8 +34,9 @@ import torch
 from depth.data_tools.pack_writer import write_pack
 from depth.data_tools.shard_writer import write_shards
 from depth.datasets import FolderDepthDataset, ResumableInfiniteSampler, ShardDataset, ShardSampler
-from depth.datasets.workers import keep_freed_memory
+from depth.datasets.workers import KEPT_MEMORY
 from depth.engine.config import load_config
+from depth.freed_memory import keep_freed_memory
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -64,7 +65,7 @@ def main(argv: list[str] | None = None) -> None:
     args = build_parser().parse_args(argv)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
-    keep_freed_memory()
+    keep_freed_memory(KEPT_MEMORY)
     with tempfile.TemporaryDirectory() as folder:
         measure(args, Path(folder))
 

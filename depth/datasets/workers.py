@@ -1,6 +1,5 @@
 """Set-up of loader processes: one thread each, and memory that is kept for the next sample."""
 
-import ctypes
 import os
 import signal
 import threading
@@ -9,9 +8,11 @@ from collections.abc import Callable
 import cv2
 import torch
 
-# Names and numbers of glibc's mallopt.
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-LARGEST_BLOCK, MAX_FREE = 1 << 25, 1 << 28  # bytes
+from depth.freed_memory import keep_freed_memory
+
+# Bytes that a loader process keeps. A pipeline allocates and frees arrays of some megabytes for every
+# image: 1200 page faults for a KITTI frame, 1.5 to 2 of its 17 ms, if they are given back each time.
+KEPT_MEMORY = 1 << 28
 
 
 def prepare_worker(worker_id: int, then: Callable[[int], object] | None = None) -> None:
@@ -24,7 +25,7 @@ def prepare_worker(worker_id: int, then: Callable[[int], object] | None = None) 
     # The workers are the threads; each would start as many of its own as there are cores.
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
-    keep_freed_memory()
+    keep_freed_memory(KEPT_MEMORY)
     if then is not None:
         then(worker_id)
 
@@ -54,17 +55,3 @@ def leave_signals_to_parent() -> None:
         os._exit(0)
 
     threading.Thread(target=obey_parent, name='signals', daemon=True).start()
-
-
-def keep_freed_memory() -> bool:
-    """Keep up to 256 MB of freed memory in the process; True where the C library can do that.
-
-    A pipeline allocates and frees arrays of some megabytes for every image. Given back to the
-    system each time, they come back as pages that the kernel clears and maps one by one: 1200 page
-    faults for a KITTI frame, 1.5 to 2 of its 17 ms.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # not glibc
-        return False
-    return bool(mallopt(M_MMAP_THRESHOLD, LARGEST_BLOCK) and mallopt(M_TRIM_THRESHOLD, MAX_FREE))

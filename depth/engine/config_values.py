@@ -138,6 +138,7 @@ _RULES: dict[str, _Rule] = {
     'find_unused_parameters': _SWITCH,
     'load_strict': _SWITCH,
     'env_cfg.cudnn_benchmark': _SWITCH,
+    'env_cfg.keep_freed_memory': _SWITCH,
     'env_cfg.mp_cfg': _DICT,
     'env_cfg.dist_cfg': _DICT,
     'sync_bn': (lambda value: value == 'torch', "'torch' or None"),
@@ -181,7 +182,14 @@ _RULES: dict[str, _Rule] = {
 # Accepted keys of dicts whose readers ignore others, or read them only in a test.
 _KEYS = dict(
     inference=('autocast', 'compile', 'cuda_graph', 'validation'),
-    env_cfg=('cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit', 'tf32'),
+    env_cfg=(
+        'cudnn_benchmark',
+        'mp_cfg',
+        'dist_cfg',
+        'resource_limit',
+        'tf32',
+        'keep_freed_memory',
+    ),
 )
 # Of every data set below a loader, inside repetitions and mixtures too.
 _DATASET_RULES: dict[str, _Rule] = {
