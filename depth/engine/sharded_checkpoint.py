@@ -9,6 +9,7 @@ Reading cuts the tensors as the present number of processes needs them; a single
 process group reads them whole. Nothing that the files name is imported or executed.
 """
 
+import enum
 import hashlib
 import io
 import pickle
@@ -325,9 +326,22 @@ class _MetadataUnpickler(pickle.Unpickler):
             return super().find_class(module, name)
         if module in ('pathlib', 'pathlib._local') and name in ('PosixPath', 'WindowsPath'):
             return PurePath  # where the files were once; not used
+        if (module, name) == ('builtins', 'getattr'):
+            return _member_of_enum  # as Python before 3.11.4 writes a member of an enum
         if module == 'torch' and isinstance(getattr(torch, name, None), torch.dtype):
             return getattr(torch, name)
         raise pickle.UnpicklingError(f'the metadata names {module}.{name}, which is not allowed')
+
+
+def _member_of_enum(enum_class: type, name: str) -> enum.Enum:
+    """Return a member of an enum by its name; no attribute of anything else.
+
+    Raises:
+        pickle.UnpicklingError: If it is not an enum.
+    """
+    if not (isinstance(enum_class, type) and issubclass(enum_class, enum.Enum)):
+        raise pickle.UnpicklingError(f'the metadata name an attribute {name} of {enum_class}')
+    return enum_class[name]
 
 
 def copy_to_cpu(

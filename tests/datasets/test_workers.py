@@ -71,7 +71,6 @@ def count_faults(size, options, sender):
 @pytest.mark.parametrize(
     ('options', 'is_kept'),
     [
-        ([], False),
         ([keep_freed_memory], True),
         ([keep_freed_memory, freed_memory_given_back], False),
     ],

@@ -1,5 +1,6 @@
 """Sharded checkpoints: damage is named, a killed save leaves nothing, and what is written is checked."""
 
+import io
 import os
 import pickle
 import signal
@@ -255,6 +256,33 @@ def test_metadata_that_call_a_function_are_refused(tmp_path):
     assert not (tmp_path / 'called').exists()
     with pytest.raises(ValueError, match='its list of files is a int'):
         verify_shards(path, 5)
+
+
+def test_enums_are_read_as_earlier_pythons_write_them(tmp_path, monkeypatch):
+    """Python 3.11.2 of Debian writes a member as ``getattr(class, name)``."""
+    run = make_run(tmp_path / 'run')
+
+    def reduce(member, protocol):
+        return getattr, (type(member), member.name)
+
+    monkeypatch.setattr(dcp.metadata._MEM_FORMAT_ENCODING, '__reduce_ex__', reduce)
+    path = save(run, 2)
+    assert b'getattr' in (shards_folder(path) / '.metadata').read_bytes()
+    loaded = load_checkpoint_file(path)['state_dict']['weight']
+    assert torch.equal(loaded, content(run, 2)['state_dict']['weight'])
+
+
+class Attribute:
+    """Object whose pickle takes a method of a class that is no enum."""
+
+    def __reduce__(self):
+        return (getattr, (torch.Size, 'count'))
+
+
+def test_getattr_reads_members_of_enums_alone():
+    file = io.BytesIO(pickle.dumps(Attribute()))
+    with pytest.raises(pickle.UnpicklingError, match='attribute count'):
+        sharded_checkpoint._MetadataUnpickler(file).load()
 
 
 def test_conversion_of_a_damaged_checkpoint_writes_nothing(tmp_path):

@@ -30,10 +30,11 @@ def test_twenty_iterations_on_indoor_pairs(tmp_path):
     cfg = put_on_samples(
         load_config(CONFIG), 'nyu', tmp_path / 'work', root, tmp_path / 'split.txt', (160, 120)
     )
-    cfg.val_dataloader.dataset.pop('indices')  # the bound below is for all frames
     _, losses, metrics = train(cfg)
-    assert np.mean(losses[-3:]) < 0.95 * losses[0]
-    assert 0 < metrics['abs_rel'] < 0.6
+    # 0.34 to 0.47 over seeds 0 to 3 and two orders of summation. No bound on abs_rel, which was anywhere
+    # from 0.22 to 1.29 over the same runs: BatchNorm's running statistics have seen 20 batches only.
+    assert np.mean(losses[-3:]) < 0.6 * losses[0]
+    assert np.isfinite(metrics['abs_rel'])
     camera = [[518.86, 0.0, 325.58], [0.0, 519.47, 253.74], [0.0, 0.0, 1.0]]
     model = init_model(tmp_path / 'work/iter_20.pth')
     sample = inference_model(model, root / 'rgb/nyu_00050.jpg', camera)
