@@ -286,6 +286,7 @@ def test_an_exported_file_infers_and_tests_as_its_checkpoint(exported_dpt, tmp_p
     assert of_file == pytest.approx(of_checkpoint, rel=1e-3)
 
 
+@pytest.mark.filterwarnings('ignore:`torch.jit.load` is deprecated:FutureWarning')
 @pytest.mark.parametrize(
     ('file_format', 'suffix'),
     [
