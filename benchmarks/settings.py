@@ -9,7 +9,6 @@ from mmengine.config import Config
 
 from depth.cli.common import parse_cfg_options
 from depth.engine.config import load_config, skip_pretrained
-from depth.freed_memory import freed_memory_given_back
 from depth.ops import use_backend
 
 WORDS = (
@@ -84,9 +83,7 @@ class Setting:
         # Even a disabled autocast caches the weights that an inner one casts, across optimizer
         # steps; hence no context at all.
         autocast = nullcontext() if dtype is None else torch.autocast(device.split(':')[0], dtype)
-        is_given_back = self.published and device == 'cpu'
         with (
-            freed_memory_given_back() if is_given_back else nullcontext(),
             tensor_float(self.tf32 if self.published else self.options.get('env_cfg.tf32')),
             use_backend('reference' if self.published else self.backend),
             self._launch(),

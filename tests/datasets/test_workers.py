@@ -1,6 +1,5 @@
 """Loader processes: one thread each, freed memory kept, the published pipeline as the measured baseline."""
 
-import contextlib
 import multiprocessing
 import resource
 import sys
@@ -24,7 +23,7 @@ from depth.datasets.transforms import (
 )
 from depth.datasets.workers import prepare_worker
 from depth.engine.config import load_config
-from depth.freed_memory import freed_memory_given_back, keep_freed_memory
+from depth.freed_memory import keep_freed_memory
 from tests.shared import REPO, SAMPLES, needs_samples
 
 
@@ -56,34 +55,24 @@ def test_a_worker_has_one_thread_and_keeps_its_memory():
         assert faults < 500  # 20 arrays of 2 MB are 9800 pages
 
 
-def count_faults(size, options, sender):
+def count_faults(size, sender):
     """Send the page faults of the second of two equal allocations."""
-    with contextlib.ExitStack() as stack:
-        for option in options:
-            stack.enter_context(option()) if option is freed_memory_given_back else option()
-        torch.ones(size, dtype=torch.uint8)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        torch.ones(size, dtype=torch.uint8)
-        sender.send(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    keep_freed_memory()
+    torch.ones(size, dtype=torch.uint8)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(size, dtype=torch.uint8)
+    sender.send(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='mallopt is of glibc')
-@pytest.mark.parametrize(
-    ('options', 'is_kept'),
-    [
-        ([keep_freed_memory], True),
-        ([keep_freed_memory, freed_memory_given_back], False),
-    ],
-)
-def test_large_blocks_are_kept_on_request(options, is_kept):
+def test_large_blocks_are_kept_on_request():
     context = multiprocessing.get_context('fork')
     receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=count_faults, args=(100_000_000, options, sender))
+    child = context.Process(target=count_faults, args=(100_000_000, sender))
     child.start()
     faults = receiver.recv()
     child.join()
-    # 100 MB are 24400 pages of 4 kB or 48 of 2 MB.
-    assert faults < 20 if is_kept else faults > 40
+    assert faults < 20  # 100 MB are 24400 pages of 4 kB or 48 of 2 MB
 
 
 def test_seeding_is_called_too():
