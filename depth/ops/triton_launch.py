@@ -63,9 +63,15 @@ def unsupported_reason(value: Tensor) -> str | None:
     return None
 
 
-@functools.cache
+# For torch.compile the result is a constant: it cannot trace a search of the file system.
+@torch.compiler.assume_constant_result
 def _has_compiler() -> bool:
-    return bool(os.environ.get('CC') or shutil.which('gcc') or shutil.which('clang'))
+    return _find_compiler() is not None
+
+
+@functools.cache
+def _find_compiler() -> str | None:
+    return os.environ.get('CC') or shutil.which('gcc') or shutil.which('clang')
 
 
 @contextmanager
@@ -117,15 +123,16 @@ def kernel_options(value: Tensor, references: Tensor | None, locations: Tensor) 
 
 
 def may_time_launches() -> bool:
-    """Return whether launches may be timed: not in the interpreter, not while a graph is recorded.
+    """Return whether launches may be timed: not in the interpreter.
 
-    Deterministic runs take the same launch always, because sums inside of a tile depend on it.
+    Deterministic runs take the same launch always, because sums inside of a tile depend on it. A
+    CUDA graph is recorded after a warm-up, which has timed the launches and loaded the fastest
+    kernel; a recording can load no other.
     """
     return (
         len(LAUNCHES) > 1
         and os.environ.get('TRITON_INTERPRET') != '1'
         and not torch.are_deterministic_algorithms_enabled()
-        and not (torch.cuda.is_available() and torch.cuda.is_current_stream_capturing())
     )
 
 

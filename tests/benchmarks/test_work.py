@@ -46,3 +46,14 @@ def test_a_training_step_is_more_than_twice_its_forward_pass():
     training = model_work(spec, Setting(), training=True)
     assert 2 < training['gflop'] / forward['gflop'] < 4
     assert training['moved_mb'] > 2 * forward['moved_mb']
+
+
+def test_the_work_under_the_triton_backend_is_that_of_torch():
+    """Its operators run on CUDA alone, and work is counted on the meta device."""
+    config = str(REPO / 'configs/synthetic/depthformer_tiny_rooms.py')
+    spec = Spec(config=config, shape=(64, 64), batch_size=1)
+    works = []
+    for setting in (Setting(), Setting(backend='triton')):
+        with setting.surroundings('cpu'):
+            works.append(model_work(spec, setting, training=False))
+    assert works[0] == works[1]
