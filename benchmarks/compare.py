@@ -57,22 +57,56 @@ def compare(
         resident.append(_allocated(spec.device) - before)
     steps = CUDA_STEPS if spec.device.startswith('cuda') else 1
     times = interleave(cases, repeats, spec.device, steps=steps, progress=progress, clock=clock)
-    kernels = {}
+    kernels, notes = {}, []
     rows = [summary(case, seconds) for case, seconds in zip(cases, times, strict=True)]
     for case, setting, row, resident_bytes in zip(cases, settings, rows, resident, strict=True):
         with case.context():
-            row.update(case.details())
             if spec.device.startswith('cuda'):
-                row['peak_memory_mb'] = cuda_peak(case.step, resident_bytes) / 1e6
-                row['synchronizations'] = count_synchronizations(case.step)
-                row['launches'], kernels[setting.name] = profile_kernels(case.step)
+                columns, kernels[setting.name] = cuda_columns(case, resident_bytes, notes)
+                row.update(columns)
+            else:
+                row.update(case.details())
         if memory and not spec.device.startswith('cuda'):
             progress(f'memory of {setting.name} in a fresh process')
             steps = getattr(importlib.import_module(module), 'MEMORY_STEPS', 1)
             peak = process_peak(module, spec, setting, steps)
             row['extra_memory_mb'] = None if peak is None else peak / 1e6
     result = dict(rows=rows, ratios=ratios(cases, times, rows))
+    if notes:
+        result['notes'] = notes
     return result | dict(kernels=kernels) if kernels else result
+
+
+def cuda_columns(case: Case, resident: int, notes: list[str]) -> tuple[dict, list[dict]]:
+    """Return the columns of a row beside its times on CUDA, and its longest kernels.
+
+    A figure that cannot be read here is left out: the times, perhaps of the only hour with a GPU,
+    stay.
+
+    Args:
+        case: What was timed.
+        resident: Bytes that it holds between repetitions.
+        notes: Gets a sentence for each figure that is left out.
+    """
+    kernels: list[dict] = []
+
+    def count_launches() -> dict:
+        launches, longest = profile_kernels(case.step)
+        kernels.extend(longest)
+        return dict(launches=launches)
+
+    columns = {}
+    for name, read in (
+        ('peak_memory_mb', lambda: dict(peak_memory_mb=cuda_peak(case.step, resident) / 1e6)),
+        ('synchronizations', lambda: dict(synchronizations=count_synchronizations(case.step))),
+        ('launches', count_launches),
+        ('other columns', case.details),
+    ):
+        try:
+            columns.update(read())
+        except Exception as error:  # of PyTorch, of the profiler's driver, of a count
+            notes.append(f'`{case.name}`, {name} left out: {type(error).__name__}: {error}')
+    return columns, kernels
 
 
 def ratios(

@@ -63,8 +63,11 @@ def cpu_name() -> str:
 
 
 def commit() -> str | None:
-    """Return the commit of the code, marked where files differ from it; None outside a repository."""
-    revision = _git('rev-parse', '--short', 'HEAD')
+    """Return the commit of the code, marked where files differ from it.
+
+    Outside a repository it is what the environment variable ``COMMIT`` says, or None.
+    """
+    revision = _git('rev-parse', '--short', 'HEAD') or os.environ.get('COMMIT')
     changes = _git('status', '--porcelain', '--untracked-files=no')
     return f'{revision} with changes' if revision and changes else revision
 

@@ -1,5 +1,6 @@
 """List of the measurements that docs/benchmarks.md reports, with their commands."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 BF16 = 'optim_wrapper.type=AmpOptimWrapper optim_wrapper.dtype=bfloat16'
@@ -28,18 +29,22 @@ class Measurement(NamedTuple):
     step: int | None = None
     timeout: int = 3600
 
-    def commands(self) -> list[list[str]]:
-        """Return the command of each process, without the options for device and output."""
-        if not self.settings:
-            return [self.command()]
-        return [[*self.command(), '--setting', setting] for setting in self.settings]
+    def commands(self, pictures: Path | str = 'docs/images') -> list[list[str]]:
+        """Return the command of each process, without the options for device and output.
 
-    def command(self) -> list[str]:
+        Args:
+            pictures: Folder for pictures.
+        """
+        if not self.settings:
+            return [self.command(pictures)]
+        return [[*self.command(pictures), '--setting', setting] for setting in self.settings]
+
+    def command(self, pictures: Path | str) -> list[str]:
         """Return the tool and its arguments, without settings, device and output."""
         if self.mode == 'presets':
             command = ['tools/analysis_tools/compare_presets.py', *self.arguments]
             if self.picture:
-                command += ['--picture', f'docs/{self.picture}']
+                command += ['--picture', str(Path(pictures, Path(self.picture).name))]
             return command
         return ['tools/analysis_tools/benchmark.py', self.mode, *self.arguments]
 
@@ -82,6 +87,19 @@ INFER_OTHERS = {
 INFER_OTHERS_CUDA = {
     name: measurement._replace(step=4, timeout=60) for name, measurement in INFER_OTHERS.items()
 }
+
+
+def _attention(title: str, size: str) -> Measurement:
+    """Return the measurement of deformable attention at one size, on CUDA."""
+    return Measurement(
+        f'Deformable attention of {title}',
+        'ops',
+        ('--sizes', size, '--repeats', '5'),
+        step=1,
+        timeout=100,
+    )
+
+
 PLAN: dict[str, dict[str, Measurement]] = dict(
     cpu=dict(
         startup=Measurement('Start-up', 'startup', ()),
@@ -183,13 +201,9 @@ PLAN: dict[str, dict[str, Measurement]] = dict(
         ),
     ),
     cuda=dict(
-        ops=Measurement(
-            'Deformable attention',
-            'ops',
-            ('--sizes', 'hahi_swinl', 'stem_swinl', 'scaledepth', '--repeats', '5'),
-            step=1,
-            timeout=180,
-        ),
+        ops_hahi_swinl=_attention('the encoder of DepthFormer Swin-L', 'hahi_swinl'),
+        ops_stem_swinl=_attention('the stem of DepthFormer Swin-L', 'stem_swinl'),
+        ops_scaledepth=_attention('ScaleDepth', 'scaledepth'),
         ops_scan=Measurement(
             'Deformable attention, tiles and warps of the Triton kernels',
             'ops',
@@ -228,21 +242,22 @@ PLAN: dict[str, dict[str, Measurement]] = dict(
             step=3,
             timeout=120,
         ),
+        # The compiled one, which takes longest, before one that step 2 has nearly measured.
         train_compiled=Measurement(
             'Compiled training step, DepthFormer Swin-L, 2 x 352x704',
             'train',
             (DEPTHFORMER_L, '--batch-size', '2', *QUICK),
-            settings=('default', f'{FP16}', f'{BF16} {CHANNELS_LAST}', EVERYTHING),
+            settings=('default', EVERYTHING, FP16),
             step=3,
-            timeout=170,
+            timeout=270,
         ),
-        train_recomputing=Measurement(
-            'Price of activation checkpointing, DepthFormer Swin-L, 2 x 352x704',
-            'train',
-            (DEPTHFORMER_L, '--batch-size', '2', *QUICK),
-            settings=('default', *RECOMPUTE[1::2]),
-            step=3,
-            timeout=60,
+        presets=Measurement(
+            'Nothing is bought with quality, 96x128',
+            'presets',
+            (TINY, '--seeds', '0', '--seconds', '100'),
+            'images/presets_cuda.png',
+            step=4,
+            timeout=200,
         ),
         train_scaledepth=Measurement(
             'Training step, ScaleDepth-NK, 8 x 352x512, random text embeddings',
@@ -252,6 +267,14 @@ PLAN: dict[str, dict[str, Measurement]] = dict(
             step=4,
             timeout=90,
         ),
+        train_recomputing=Measurement(
+            'Price of activation checkpointing, DepthFormer Swin-L, 2 x 352x704',
+            'train',
+            (DEPTHFORMER_L, '--batch-size', '2', *QUICK),
+            settings=('default', *RECOMPUTE[1::2]),
+            step=4,
+            timeout=60,
+        ),
         metrics=Measurement(
             'Scoring beside DepthFormer Swin-T, 480x640',
             'metrics',
@@ -260,13 +283,39 @@ PLAN: dict[str, dict[str, Measurement]] = dict(
             timeout=60,
         ),
         **INFER_OTHERS_CUDA,
-        presets=Measurement(
-            'Nothing is bought with quality, 96x128',
-            'presets',
-            (TINY, '--seeds', '0'),
-            'images/presets_cuda.png',
-            step=4,
-            timeout=300,
-        ),
     ),
 )
+# Of a rehearsal: tiny models, and instead of what the CPU cannot do or takes minutes for, nothing.
+REHEARSED = {
+    '--scan': '',
+    'backend=triton': 'backend=torch',
+    'compile=True': '',
+    'inference.compile=True': '',
+    'inference.cuda_graph=True': '',
+    DEPTHFORMER_L: TINY,
+    DEPTHFORMER_T: TINY,
+    BINSFORMER_L: 'configs/synthetic/binsformer_tiny_rooms.py',
+    SCALEDEPTH: SCALEDEPTH_TINY,
+}
+for _name, (_, _config) in OTHER_METHODS.items():
+    REHEARSED[_config] = f'configs/synthetic/{_name}_tiny_rooms.py'
+SMALL = ('--shape', '64', '64', '--repeats', '1')
+REHEARSED_OPTIONS = dict(
+    ops=(*SMALL, '--no-memory'),
+    train=(*SMALL, '--batch-size', '2', '--warmup', '1', '--no-memory'),
+    infer=(*SMALL, '--warmup', '1', '--no-memory'),
+    metrics=SMALL,
+    presets=('--presets', 'bf16', '--iters', '2', '--scenes', '2', '--shape', '64', '64'),
+)
+
+
+def rehearse(measurement: Measurement) -> Measurement:
+    """Return a measurement of the plan for a GPU as it is run on the CPU, with tiny models."""
+    arguments = [REHEARSED.get(argument, argument) for argument in measurement.arguments]
+    settings = []
+    for setting in measurement.settings:
+        words = [REHEARSED.get(word, word) for word in setting.split()]
+        settings.append(' '.join(filter(None, words)) or 'default')
+    return measurement._replace(
+        arguments=tuple(filter(None, arguments)), settings=tuple(settings), timeout=3600
+    )

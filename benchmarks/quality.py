@@ -5,7 +5,9 @@ scenes, and the baseline's checkpoints predict those scenes under every preset.
 """
 
 import statistics
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,6 +42,7 @@ def run(
     keep: Path | None = None,
     progress: Callable[[str], None] = lambda text: None,
     full_size: tuple[int, int] = FULL_SIZE,
+    seconds: float | None = None,
 ) -> dict:
     """Train and predict under every preset.
 
@@ -53,31 +56,47 @@ def run(
         progress: Called with a line of text before each step.
         full_size: (height, width) of one more scene, which the baseline's first checkpoint predicts
             under every preset.
+        seconds: No training begins after so long.
 
     Returns:
         ``rows``: final metrics; ``depths``: differences of the depth; ``curves``: losses by preset,
-        one list a seed.
+        one list a seed; ``left_out``: presets that failed or came too late, with the reason.
     """
     runs: dict[str, list[Run]] = {}
-    for name, preset in presets.items():
+    left_out: dict[str, str] = {}
+    started = time.monotonic()
+
+    def train_all(name: str, preset: Preset) -> list[Run]:
+        trainings = []
         for seed in seeds if preset.training else ():
-            progress(f'{name}: training from seed {seed}')
             path = keep / f'{name}_{seed}.pth' if keep else None
             if path and path.is_file():
-                training = Run(**torch.load(path, weights_only=True))
-            else:
-                training = train(spec, preset.training, seed, iterations, scenes)
+                trainings.append(Run(**torch.load(path, weights_only=True)))
+                continue
+            if runs and seconds is not None and time.monotonic() - started > seconds:
+                raise TimeoutError(f'{seconds:.0f} s were over')
+            progress(f'{name}: training from seed {seed}')
+            trainings.append(train(spec, preset.training, seed, iterations, scenes))
             if path:
-                save_atomically(vars(training), path)
-            runs.setdefault(name, []).append(training)
+                save_atomically(vars(trainings[-1]), path)
+        return trainings
+
+    for name, preset in presets.items():
+        # Without the baseline, the first, there is nothing to compare with: its error is raised.
+        with _named_failure(name, left_out) if runs else nullcontext():
+            trainings = train_all(name, preset)
+            if trainings:
+                runs[name] = trainings
     states = [training.state for training in runs[BASELINE]]
     base = predict(spec, presets[BASELINE].inference, states, scenes)
     full_spec = replace(spec, shape=full_size)
     full_base = predict(full_spec, presets[BASELINE].inference, states[:1], 1)
     depths = []
     for name, preset in presets.items():
-        if preset.inference and name != BASELINE:
-            progress(f'{name}: predicting')
+        if not preset.inference or name == BASELINE:
+            continue
+        progress(f'{name}: predicting')
+        with _named_failure(f'{name} in inference', left_out):
             row = difference(base, predict(spec, preset.inference, states, scenes))
             full = difference(full_base, predict(full_spec, preset.inference, states[:1], 1))
             column = f'abs_rel_to_fp32_at_{full_size[0]}x{full_size[1]}'
@@ -97,12 +116,22 @@ def run(
         iterations=iterations,
         seeds=list(seeds),
         scenes=scenes,
+        left_out=left_out,
         rows=rows,
         depths=depths,
         curves=curves,
         metrics=metrics,
         ratios=[],
     )
+
+
+@contextmanager
+def _named_failure(name: str, left_out: dict[str, str]) -> Iterator[None]:
+    """Write down the error of a preset, so that it does not take the others' results with it."""
+    try:
+        yield
+    except Exception as error:
+        left_out[name] = f'{type(error).__name__}: {error}'
 
 
 def _rounded(losses: Sequence[float]) -> list[float]:

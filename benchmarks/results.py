@@ -31,9 +31,10 @@ def join_results(results: list[dict]) -> dict:
     """
     if len(results) == 1:
         return results[0]
-    joined = dict(results[0], rows=[], ratios=[], kernels={})
+    joined = dict(results[0], rows=[], ratios=[], kernels={}, notes=[])
     for result in results:
         joined['rows'] += result['rows']
+        joined['notes'] += result.get('notes', [])
         joined['kernels'] |= result.get('kernels', {})
     base = joined['rows'][0]
     for row in joined['rows'][1:]:

@@ -18,6 +18,13 @@ needs_samples = pytest.mark.skipif(
     not SAMPLES.is_dir(), reason=f'{SAMPLES} (real frames) is not there'
 )
 
+
+def child_environment(**variables: str) -> dict[str, str]:
+    """Return the environment of a Python that a test starts: it also finds the repository."""
+    path = os.pathsep.join(filter(None, [str(REPO), os.environ.get('PYTHONPATH')]))
+    return dict(os.environ, PYTHONPATH=path, **variables)
+
+
 # Options that make a DenseDepth config a network of 0.3 million parameters.
 TINY_DENSEDEPTH = [
     'model.backbone.model_name=test_resnet',

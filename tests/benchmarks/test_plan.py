@@ -1,17 +1,22 @@
 """The page of measurements: what was measured, and nothing else."""
 
+import importlib.util
 import json
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from benchmarks import Case, interleave, parse_setting
+from benchmarks import environment as environments
+from benchmarks.compare import cuda_columns
 from benchmarks.environment import environment
-from benchmarks.plan import PLAN
+from benchmarks.plan import PLAN, REHEARSED_OPTIONS, rehearse
 from benchmarks.results import join_results, load_results
 from benchmarks.timing import paired_ratio, summary
 from benchmarks.write_page import BEGIN, END, SUMMARY_BEGIN, SUMMARY_END, write_page
-from tests.shared import REPO
+from tests.shared import REPO, child_environment
 
 
 def test_every_measurement_names_files_and_modes_that_exist():
@@ -44,6 +49,77 @@ def test_the_check_on_a_gpu_names_steps_and_tests_that_exist():
     for word in script.read_text().split():
         if word.startswith(('tests/', 'tools/')):
             assert (REPO / word).exists(), word
+
+
+@pytest.fixture(scope='module')
+def tools():
+    """Return the modules of the tools that the plan calls, by path."""
+    modules = {}
+    for name in ('benchmark', 'compare_presets'):
+        path = f'tools/analysis_tools/{name}.py'
+        spec = importlib.util.spec_from_file_location(name, REPO / path)
+        modules[path] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(modules[path])
+    return modules
+
+
+@pytest.mark.parametrize('name', PLAN['cuda'])
+def test_the_tools_take_every_command_for_a_gpu_and_of_its_rehearsal(name, tools, monkeypatch):
+    measurement = PLAN['cuda'][name]
+    assert measurement.timeout < 300
+    whole = measurement.commands('pictures')
+    rehearsal = rehearse(measurement).commands('pictures')
+    assert len(rehearsal) == len(whole)
+    for device, commands, extra in (
+        ('cuda', whole, ()),
+        ('cpu', rehearsal, REHEARSED_OPTIONS[measurement.mode]),
+    ):
+        for tool, *arguments in commands:
+            options = [*arguments, '--device', device, '--out', 'out.json', *extra]
+            monkeypatch.setattr(sys, 'argv', [tool, *options])
+            args = tools[tool].parse_args()
+            assert (args.device, args.out) == (device, Path('out.json'))
+            words = (getattr(args, 'setting', None) or '').split()
+            assert parse_setting(' '.join(words)).name == ' '.join(words)
+            if device == 'cpu':
+                assert not {'compile=True', 'backend=triton', '--scan'} & {*words, *arguments}
+                assert 'swinl' not in (args.config or '')
+        assert not {'', 'None'} & {*options}
+
+
+def test_pictures_of_a_step_lie_beside_its_results():
+    presets = PLAN['cuda']['presets']
+    assert presets.commands('/out/cuda')[0][-1] == '/out/cuda/presets_cuda.png'
+    assert (presets.commands()[0][-1], presets.picture) == (
+        'docs/images/presets_cuda.png',
+        'images/presets_cuda.png',
+    )
+
+
+def test_a_figure_that_cannot_be_read_does_not_lose_the_times():
+    def fail():
+        raise ValueError('no count')
+
+    notes = []
+    columns, kernels = cuda_columns(Case('eager', lambda: None, details=fail), 0, notes)
+    assert notes[-1] == '`eager`, other columns left out: ValueError: no count'
+    case = Case('eager', lambda: None, details=lambda: dict(gflop=1.0))
+    columns, kernels = cuda_columns(case, 0, notes)
+    assert columns['gflop'] == 1.0
+    assert kernels == []
+
+
+def test_the_commit_is_named_where_git_cannot_say(monkeypatch):
+    monkeypatch.setattr(environments, '_git', lambda *arguments: None)
+    assert environments.commit() is None
+    monkeypatch.setenv('COMMIT', 'abc1234')
+    assert environments.commit() == 'abc1234'
+
+
+def test_processes_of_tests_find_carried_packages(monkeypatch):
+    monkeypatch.setenv('PYTHONPATH', '/carried')
+    assert child_environment(A='b')['PYTHONPATH'] == f'{REPO}:/carried'
+    assert child_environment(A='b')['A'] == 'b'
 
 
 def result():
@@ -81,10 +157,12 @@ def test_processes_of_single_settings_are_joined_and_read_from_a_bundle(tmp_path
         row |= dict(min_ms=milliseconds - 1, max_ms=milliseconds + 1, launches=7)
         kernels = {setting: [dict(name='gemm', calls=1, ms=1.0)]}
         results.append(dict(rows=[row], ratios=[], kernels=kernels, environment=environment('cpu')))
+    results[1]['notes'] = ['a note']
     joined = join_results(results)
     (ratio,) = joined['ratios']
     assert ratio['speed'] == dict(median=4.0, min=7 / 3, max=9.0)
     assert ratio['memory'] == 4.0
+    assert joined['notes'] == ['a note']
     assert set(joined['kernels']) == {'published', 'backend=triton'}
     (tmp_path / 'results/cuda').mkdir(parents=True)
     bundle = dict(results=dict(train_depthformer=joined))

@@ -99,12 +99,38 @@ def test_a_comparison_trains_and_predicts_under_every_preset(tmp_path, monkeypat
     assert result['curves']['bf16'][0] == pytest.approx(
         result['curves']['fp32'][0], rel=0.01
     )  # the same seed
-    text = format_result(
-        dict(result, config='c', mode='presets', environment=environment('cpu'), left_out=left_out)
-    )
+    assert result['left_out'] == left_out == {}
+    text = format_result(dict(result, config='c', mode='presets', environment=environment('cpu')))
     assert 'Depth of the same checkpoints against fp32' in text
     monkeypatch.setattr(quality, 'train', None)  # a command that was stopped does not train again
     assert quality.run(SPEC, presets, [0], **options) == result
+
+
+def test_a_preset_that_fails_or_comes_too_late_leaves_the_others(monkeypatch):
+    seconds = iter((0.0, 1.0, 5.0))  # at the start, then before every preset but the first
+    monkeypatch.setattr(quality.time, 'monotonic', lambda: next(seconds))
+
+    def train(spec, setting, *options):
+        if setting.name == 'bf16':
+            raise RuntimeError('no such type')
+        return run(0.1)
+
+    def predict(spec, setting, states, scenes):
+        if setting.name == 'channels_last':
+            raise RuntimeError('no such layout')
+        return [torch.ones(1, 2, 2)]
+
+    monkeypatch.setattr(quality, 'train', train)
+    monkeypatch.setattr(quality, 'predict', predict)
+    presets = {name: PRESETS[name] for name in ('fp32', 'bf16', 'channels_last')}
+    result = quality.run(SPEC, presets, [0], 1, 1, seconds=3)
+    assert [row['setting'] for row in result['rows']] == ['fp32']
+    assert [row['setting'] for row in result['depths']] == ['bf16']
+    assert result['left_out'] == {
+        'bf16': 'RuntimeError: no such type',
+        'channels_last': 'TimeoutError: 3 s were over',
+        'channels_last in inference': 'RuntimeError: no such layout',
+    }
 
 
 def test_other_data_than_synthetic_scenes_is_refused():

@@ -11,7 +11,17 @@ import torch
 from depth.apis import inference_model, init_model
 from depth.cli.common import parse_cfg_options
 
-from .shared import CONFIG, DEVICE, GPU, METHODS, SMALL, config_path, run, train_command
+from .shared import (
+    CONFIG,
+    DEVICE,
+    GPU,
+    METHODS,
+    SMALL,
+    config_path,
+    cuda_alone,
+    run,
+    train_command,
+)
 
 pytestmark = GPU
 
@@ -27,6 +37,7 @@ def predictions(config, pictures, **options):
     return [inference_model(model, picture).pred_depth for picture in pictures]
 
 
+@cuda_alone
 @pytest.mark.parametrize('method', METHODS)
 def test_cuda_graphs_give_the_depth_of_eager_code_at_two_sizes(method):
     """Each size twice: the first image records, the second replays."""
@@ -43,7 +54,7 @@ def test_cuda_graphs_give_the_depth_of_eager_code_at_two_sizes(method):
         ('inference.autocast=bfloat16', 0.1),
         ('inference.autocast=float16', 0.05),
         ('channels_last=True', 1e-3),
-        ('inference.compile=True', 5e-3),
+        pytest.param('inference.compile=True', 5e-3, marks=cuda_alone),
     ],
 )
 def test_switches_change_the_depth_by_rounding(option, tolerance):

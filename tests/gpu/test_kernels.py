@@ -17,9 +17,9 @@ from depth.ops import (
 )
 from tests.shared import REPO
 
-from .shared import DEVICE, GPU
+from .shared import DEVICE, GPU, cuda_alone
 
-pytestmark = GPU
+pytestmark = [*GPU, cuda_alone]
 LEVELS = [(88, 176), (44, 88), (22, 44), (11, 22)]  # DepthFormer at 352x704
 ROWS = sum(height * width for height, width in LEVELS)
 QUERIES = 4000  # other than the rows of the value
@@ -110,7 +110,8 @@ def test_stem_sized_hot_spot_in_tiles_and_by_atomics():
         by_atomics = run('triton', tensors)
     finally:
         triton_launch.TILED_PIXELS = threshold
-    assert_close(tiled, by_atomics, 1e-5)
+    # A float32 sum of 240 000 points, one by one, is off by 1e-5.
+    assert_close(tiled, by_atomics, 1e-4)
 
 
 def test_deterministic_gradients_repeat_to_the_bit():

@@ -21,6 +21,8 @@ from .shared import (
     METHODS,
     SCALEDEPTH,
     config_path,
+    cuda_alone,
+    read_to_end,
     relative_difference,
     rooms_batch,
     run,
@@ -45,10 +47,16 @@ def exact_products():
     torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
 
 
-def losses_and_gradients(model, batch, device):
+def losses_and_gradients(model, batch, device, dtype=torch.float32):
+    """Return the total loss in a list, and the gradients."""
     model = copy.deepcopy(model).to(device).eval()  # no dropout: its random numbers differ
-    model.zero_grad()
     batch = model.data_preprocessor(copy.deepcopy(batch), training=True)
+    model.to(dtype)
+    batch['inputs'] = batch['inputs'].to(dtype)
+    for sample in batch['data_samples']:
+        for name, value in sample.items():
+            if torch.is_tensor(value) and value.is_floating_point():
+                sample.set_data({name: value.to(dtype)})
     losses = model(**batch, mode='loss')
     total_loss(losses).backward()
     gradients = []
@@ -60,13 +68,17 @@ def losses_and_gradients(model, batch, device):
 
 @pytest.mark.parametrize('method', METHODS)
 def test_loss_and_gradients_are_those_of_the_cpu(method, exact_products):
+    """The GPU is as near to float64 as the CPU is, whose rounding DepthFormer's Swin amplifies."""
     model, cfg = tiny_model(method)
     batch = rooms_batch(cfg)
-    loss, gradients = losses_and_gradients(model, batch, DEVICE)
-    expected_loss, expected_gradients = losses_and_gradients(model, batch, 'cpu')
-    assert len(gradients) == len(expected_gradients)
-    assert relative_difference(loss, expected_loss) < 1e-4
-    assert relative_difference(gradients, expected_gradients) < 1e-4
+    actual = losses_and_gradients(model, batch, DEVICE)
+    rounded = losses_and_gradients(model, batch, 'cpu')
+    exact = losses_and_gradients(model, batch, 'cpu', torch.float64)
+    for values, values_on_cpu, expected in zip(actual, rounded, exact, strict=True):
+        assert len(values) == len(expected)
+        allowed = max(1e-4, 5 * relative_difference(values_on_cpu, expected))
+        assert allowed < 2e-3
+        assert relative_difference(values, expected) < allowed
 
 
 def stepped(text, config=CONFIG, steps=3, batch_size=2):
@@ -88,7 +100,7 @@ def stepped(text, config=CONFIG, steps=3, batch_size=2):
         (f'{AMP}bfloat16', 0.05),
         (f'{AMP}float16', 0.05),
         ('optim_wrapper.optimizer.fused=True channels_last=True', 5e-3),
-        ('compile=True', 5e-3),
+        pytest.param('compile=True', 5e-3, marks=cuda_alone),
     ],
 )
 def test_switches_change_losses_by_rounding(text, tolerance):
@@ -97,6 +109,7 @@ def test_switches_change_losses_by_rounding(text, tolerance):
     assert actual == pytest.approx(expected, rel=tolerance)
 
 
+@cuda_alone
 @pytest.mark.parametrize('config', [*(str(config_path(name)) for name in METHODS), SCALEDEPTH])
 def test_a_step_does_not_wait_for_the_gpu(config):
     _, case, _ = stepped('', config)
@@ -122,6 +135,7 @@ def test_deferred_log_values_are_the_losses():
     assert history[-4:] == pytest.approx(read[-4:])
 
 
+@cuda_alone
 def test_batches_of_the_runner_are_page_locked():
     _, cfg = tiny_model('depthformer')
     loader = DepthRunner.build_dataloader(dict(cfg.train_dataloader, batch_size=2, num_workers=0))
@@ -142,7 +156,7 @@ def test_a_killed_deterministic_run_resumes_to_the_bit(tmp_path):
         torch.testing.assert_close(actual[name], expected[name], rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize('dtype', ['bfloat16', 'float16'])
+@pytest.mark.parametrize('dtype', ['bfloat16', pytest.param('float16', marks=cuda_alone)])
 def test_mixed_precision_resumes_with_the_state_of_the_scaler(tmp_path, dtype):
     options = [f'optim_wrapper.dtype={dtype}']
     arguments = ('--amp', '--deterministic')
@@ -159,7 +173,7 @@ def test_sigterm_saves_and_a_resume_continues(tmp_path):
     process = start(*train_command(tmp_path, iterations=1000, options=options))
     wait_for(process, '   2/1000]')
     process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=60)
+    output = read_to_end(process)
     assert process.returncode == 143, output
     latest = find_latest_checkpoint(tmp_path)
     last = int(latest.stem[5:])
@@ -182,6 +196,7 @@ def test_deterministic_training_runs(method, tmp_path):
     run(*command)
 
 
+@cuda_alone
 def test_the_log_names_the_attention_backend(tmp_path):
     output = run(*train_command(tmp_path, iterations=1))
     assert 'deformable attention: backend triton, on CUDA' in output

@@ -22,7 +22,7 @@ from depth.ops import (
     triton_launch,
     use_backend,
 )
-from tests.shared import REPO
+from tests.shared import REPO, child_environment
 
 SHAPES = [(5, 7), (0, 3), (3, 4)]
 
@@ -176,7 +176,7 @@ def compiled_kernels(tmp_path_factory):
         'print(json.dumps(kernel_rows([80, 90], [(128, 1)], (64,), ("bf16",), (True,))))'
     )
     cache = str(tmp_path_factory.mktemp('triton'))
-    environment = dict(os.environ, TRITON_CACHE_DIR=cache, PYTHONPATH=str(REPO))
+    environment = child_environment(TRITON_CACHE_DIR=cache)
     process = subprocess.run(
         [sys.executable, '-c', code], cwd=REPO, env=environment, capture_output=True, text=True
     )

@@ -3,6 +3,7 @@
 python tools/analysis_tools/benchmark_all.py                 # on a GPU machine, or an idle CPU machine
 python tools/analysis_tools/benchmark_all.py --only data_kitti data_nyu
 python tools/analysis_tools/benchmark_all.py --step 2 --results OUT --no-page      # one part of the plan for a GPU
+python tools/analysis_tools/benchmark_all.py --rehearse --results OUT      # whether its commands run, on the CPU
 python tools/analysis_tools/benchmark_all.py --page-only     # write the page again from the results that are there
 
 Each measurement is a process of benchmark.py or compare_presets.py, on a GPU each setting of it; one that fails or
@@ -48,6 +49,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--page', type=Path, default=ROOT / 'docs/benchmarks.md', help='page to fill'
     )
+    parser.add_argument(
+        '--rehearse',
+        action='store_true',
+        help='run the plan for a GPU on the CPU with tiny models; results go to rehearsal, and no page is written',
+    )
     parser.add_argument('--no-page', action='store_true', help='write no page')
     parser.add_argument('--page-only', action='store_true', help='measure nothing')
     return parser.parse_args()
@@ -59,7 +65,7 @@ def main() -> int:
     from depth.engine.custom_modules import make_projects_importable
 
     make_projects_importable(Path(__file__))
-    from benchmarks.plan import PLAN
+    from benchmarks.plan import PLAN, REHEARSED_OPTIONS, rehearse
     from benchmarks.write_page import write_page
 
     failed = []
@@ -67,16 +73,23 @@ def main() -> int:
         import torch
 
         device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
-        unknown = set(args.only or ()) - set(PLAN[device])
+        plan = PLAN['cuda' if args.rehearse else device]
+        unknown = set(args.only or ()) - set(plan)
         if unknown:
             raise ValueError(
-                f'--only: there is no {", ".join(sorted(unknown))}, only {", ".join(PLAN[device])}'
+                f'--only: there is no {", ".join(sorted(unknown))}, only {", ".join(plan)}'
             )
-        for name in names_of(args, PLAN[device]):
+        folder, extra = args.results / device, args.extra
+        for name in names_of(args, plan):
+            measurement = plan[name]
+            if args.rehearse:
+                device, folder = 'cpu', args.results / 'rehearsal'
+                extra = [*REHEARSED_OPTIONS[measurement.mode], *args.extra]
+                measurement = rehearse(measurement)
             print(f'{name} on {device}', flush=True)
-            if not measure(args, device, name, PLAN[device][name]):
+            if not measure(args, device, name, measurement, folder, extra):
                 failed.append(name)
-    if not args.no_page:
+    if not args.no_page and not args.rehearse:
         write_page(args.page, args.results)
         print(f'{args.page} is written')
     print(f'failed: {", ".join(failed) or "none"}')
@@ -90,24 +103,40 @@ def names_of(args: argparse.Namespace, plan: dict) -> list[str]:
     return [name for name in plan if args.step is None or plan[name].step == args.step]
 
 
-def measure(args: argparse.Namespace, device: str, name: str, measurement) -> bool:
-    """Run the processes of a measurement and write what they measure; True if none failed."""
+def measure(
+    args: argparse.Namespace,
+    device: str,
+    name: str,
+    measurement,
+    folder: Path,
+    extra: list[str],
+) -> bool:
+    """Run the processes of a measurement and write what they measure; True if none failed.
+
+    Args:
+        args: Command line.
+        device: ``cpu`` or ``cuda``.
+        name: What the plan calls the measurement.
+        measurement: The measurement.
+        folder: Folder of the results; with ``--step`` also of pictures.
+        extra: Further arguments of each process.
+    """
     from benchmarks.results import join_results, write_result
 
-    folder = args.results / device
     results = []
     complete = True
-    for command in measurement.commands():
+    commands = measurement.commands()
+    if args.step is not None:
+        commands = measurement.commands(folder.resolve())
+    for command, shown in zip(commands, measurement.commands(), strict=True):
         with tempfile.TemporaryDirectory() as temporary:
             out = Path(temporary, f'{name}.json')
             timeout = args.timeout or measurement.timeout
-            command = [*command, '--device', device]
-            complete &= run_command(command, out, timeout, args.extra)
+            command, shown = ([*words, '--device', device] for words in (command, shown))
+            complete &= run_command(command, out, timeout, extra)
             if out.is_file():
                 results.append(json.loads(out.read_text(encoding='utf-8')))
-                results[-1]['environment']['command'] = shlex.join(
-                    ['python', *command, *args.extra]
-                )
+                results[-1]['environment']['command'] = shlex.join(['python', *shown, *extra])
             for path in Path(temporary).glob(f'{name}_*.json'):  # curves of the presets
                 write_result(json.loads(path.read_text(encoding='utf-8')), folder / path.name)
         if results:

@@ -46,6 +46,9 @@ def parse_args() -> argparse.Namespace:
         help='folder of finished trainings, with which a stopped command goes on',
     )
     parser.add_argument(
+        '--seconds', type=float, help='begin no training after so long; presets left out are named'
+    )
+    parser.add_argument(
         '--out', type=Path, help='write the numbers as JSON; losses go beside it, NAME_curves.json'
     )
     parser.add_argument('--picture', type=Path, help='write the loss curves as PNG')
@@ -76,10 +79,18 @@ def main() -> None:
         device=device,
     )
     presets, left_out = choose(args.presets, device)
-    result = dict(
-        mode='presets', config=args.config, environment=environment(device), left_out=left_out
+    result = dict(mode='presets', config=args.config, environment=environment(device))
+    result |= quality.run(
+        spec,
+        presets,
+        args.seeds,
+        args.iters,
+        args.scenes,
+        args.keep,
+        say,
+        seconds=args.seconds,
     )
-    result |= quality.run(spec, presets, args.seeds, args.iters, args.scenes, args.keep, say)
+    result['left_out'] |= left_out
     curves = result.pop('curves')
     print(format_result(result))
     if args.out:
