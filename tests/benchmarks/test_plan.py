@@ -51,6 +51,53 @@ def test_the_check_on_a_gpu_names_steps_and_tests_that_exist():
             assert (REPO / word).exists(), word
 
 
+@pytest.fixture
+def check(tmp_path):
+    """Return a function that runs gpu_check.sh with an interpreter that only writes down its calls."""
+    python, calls = tmp_path / 'python', tmp_path / 'calls'
+    python.write_text(f'#!/bin/sh\necho "$*" >>{calls}\necho "$PYTHONPATH" >{tmp_path}/path\n')
+    python.chmod(0o755)
+
+    def run_step(*arguments, **variables):
+        command = ['bash', 'benchmarks/gpu_check.sh', *arguments]
+        environment = child_environment(PYTHON=str(python), **variables)
+        process = subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True)
+        return process.returncode, process.stdout, calls.read_text()
+
+    return run_step
+
+
+@pytest.mark.parametrize('step', ['1', '2', '3', '4'])
+def test_a_step_measures_on_the_gpu_and_its_rehearsal_on_the_cpu(step, check, tmp_path):
+    out = tmp_path / 'out'
+    code, _, calls = check(step, str(out), CUDA_VISIBLE_DEVICES='')
+    assert f'--device cuda --step {step} --results {out} --no-page' in calls
+    assert ('-m pytest -m gpu' in calls) == (step == '1')
+    code, output, calls = check('--rehearse', step, str(out))
+    assert calls.rstrip().endswith(f'--rehearse --step {step} --results {out} --no-page')
+    assert code == 0
+    assert (out / f'step{step}.log').read_text() == output
+    assert output.splitlines()[-1].startswith(f'== step {step}: failed: 0')
+
+
+def test_a_step_finds_carried_wheels_and_no_transformers(check, tmp_path):
+    wheels = tmp_path / 'wheels'
+    wheels.mkdir()
+    (wheels / 'a.whl').touch()
+    _, _, calls = check('--rehearse', '2', str(tmp_path / 'out'), str(wheels))
+    assert calls.startswith('-m pip install -q --no-index --no-deps')
+    assert f'{wheels}/a.whl' in calls
+    folders = (tmp_path / 'path').read_text().strip().split(':')
+    assert folders[0] == str(REPO)
+    assert [Path(folder).name for folder in folders[-2:]] == ['absent', 'site']
+
+
+def test_a_step_names_what_it_has_no_time_for(check, tmp_path):
+    code, output, _ = check('2', str(tmp_path / 'out'), LIMIT='12')
+    assert code == 1
+    assert '== no time left:' in output
+
+
 @pytest.fixture(scope='module')
 def tools():
     """Return the modules of the tools that the plan calls, by path."""
