@@ -100,7 +100,7 @@ def run(
                     dict(setting=f'{work}, {MMCV}', **traffic(spec, name, backward))
                 )
             for row in result['rows']:
-                if bandwidth:
+                if bandwidth and 'moved_mb' in row:
                     row['roofline_ms'] = row['moved_mb'] * 1e9 / bandwidth
             rows += result['rows']
             ratios += result['ratios']

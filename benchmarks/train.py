@@ -129,16 +129,8 @@ def profile(runner: Runner, step: Callable[[], None], device: str) -> dict[str, 
     ``preprocess``: copy and normalisation; ``loss``: the head's losses; ``update``: backward pass,
     clipping and optimizer; ``hooks``: everything that is called around the step.
     """
-    model = runner.model
     spent: dict[str, float] = {}
-    # Object, method and name of each stage.
-    stages = [
-        (model.data_preprocessor, 'forward', 'preprocess'),
-        (runner.optim_wrapper, 'update_params', 'update'),
-    ]
-    if hasattr(getattr(model, 'decode_head', None), 'loss'):
-        stages.append((model.decode_head, 'loss', 'loss'))
-    stages.append((runner, 'call_hook', 'hooks'))
+    stages = profiled_stages(runner)
     total = 0.0
     with _clocks(stages, spent, device):
         for _ in range(PROFILED_STEPS):
@@ -146,6 +138,23 @@ def profile(runner: Runner, step: Callable[[], None], device: str) -> dict[str, 
             step()
             total += _now(device) - start
     return {f'{name}_share': spent.get(name, 0.0) / total for _, _, name in stages}
+
+
+def profiled_stages(runner: Runner) -> list[tuple[object, str, str]]:
+    """Return object, method and name of each stage of a runner's step.
+
+    The head's losses are no stage of a compiled step: a method that is replaced inside of compiled
+    code has it compiled again, minutes for a large model.
+    """
+    model = runner.model
+    stages = [
+        (model.data_preprocessor, 'forward', 'preprocess'),
+        (runner.optim_wrapper, 'update_params', 'update'),
+    ]
+    if not runner.cfg.get('compile') and hasattr(getattr(model, 'decode_head', None), 'loss'):
+        stages.append((model.decode_head, 'loss', 'loss'))
+    stages.append((runner, 'call_hook', 'hooks'))
+    return stages
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -215,3 +216,13 @@ def test_the_folder_of_a_training_is_removed_with_its_process(tmp_path):
     process.join(60)
     assert process.exitcode == 0
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(('compiled', 'stages'), [(None, 4), (True, 3)])
+def test_the_losses_of_a_compiled_step_are_left_alone(compiled, stages):
+    head = SimpleNamespace(loss=None)
+    model = SimpleNamespace(data_preprocessor=None, decode_head=head)
+    runner = SimpleNamespace(model=model, optim_wrapper=None, cfg=dict(compile=compiled))
+    owners = [owner for owner, _, _ in train.profiled_stages(runner)]
+    assert len(owners) == stages
+    assert (head in owners) == (compiled is None)
