@@ -113,7 +113,8 @@ def profile_kernels(step: Callable[[], object], most: int = 10) -> tuple[int, li
         torch.cuda.synchronize()
     calls, seconds = Counter(), Counter()
     for event in profiler.events():
-        if event.device_type == torch.autograd.DeviceType.CUDA:
+        is_kernel = event.device_type == torch.autograd.DeviceType.CUDA
+        if is_kernel and not event.is_user_annotation:
             calls[event.name] += 1
             seconds[event.name] += event.time_range.elapsed_us() / 1e6
     longest = []

@@ -111,11 +111,15 @@ def run(*command: str) -> str:
 
 def read_to_end(process: subprocess.Popen) -> str:
     """Return the rest of the output of a process; one that hangs is ended, with its children."""
-    timer = threading.Timer(TIMEOUT, process.terminate)  # torchrun passes SIGTERM on
-    timer.start()
-    output, _ = process.communicate()
-    timer.cancel()
-    return output
+    try:
+        return process.communicate(timeout=TIMEOUT)[0]
+    except subprocess.TimeoutExpired:
+        process.terminate()  # torchrun passes it on
+    try:
+        return f'{process.communicate(timeout=15)[0]}\nended after {TIMEOUT} s'
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
 
 
 def train_command(work_dir: Path, *extra: str, iterations: int = 6, options=()) -> list[str]:

@@ -98,7 +98,7 @@ def stepped(text, config=CONFIG, steps=3, batch_size=2):
     ('text', 'tolerance'),
     [
         (f'{AMP}bfloat16', 0.05),
-        (f'{AMP}float16', 0.05),
+        (f'{AMP}float16', 0.15),  # the scaler may leave out the first steps
         ('optim_wrapper.optimizer.fused=True channels_last=True', 5e-3),
         pytest.param('compile=True', 5e-3, marks=cuda_alone),
     ],
