@@ -102,7 +102,7 @@ def test_a_step_names_what_it_has_no_time_for(check, tmp_path):
 def tools():
     """Return the modules of the tools that the plan calls, by path."""
     modules = {}
-    for name in ('benchmark', 'compare_presets'):
+    for name in ('benchmark', 'benchmark_all', 'compare_presets'):
         path = f'tools/analysis_tools/{name}.py'
         spec = importlib.util.spec_from_file_location(name, REPO / path)
         modules[path] = importlib.util.module_from_spec(spec)
@@ -132,6 +132,31 @@ def test_the_tools_take_every_command_for_a_gpu_and_of_its_rehearsal(name, tools
                 assert not {'compile=True', 'backend=triton', '--scan'} & {*words, *arguments}
                 assert 'swinl' not in (args.config or '')
         assert not {'', 'None'} & {*options}
+
+
+@pytest.mark.parametrize(
+    ('device', 'folder'), [(('--device', 'cuda'), 'cuda'), (('--rehearse',), 'rehearsal')]
+)
+def test_a_step_of_the_plan_is_written_into_one_file(device, folder, tools, monkeypatch, tmp_path):
+    tool = tools['tools/analysis_tools/benchmark_all.py']
+    commands = []
+
+    def run_command(command, out, timeout, extra):
+        commands.append([*command, *extra])
+        rows = [dict(setting='x', median_ms=1.0, min_ms=1.0, max_ms=1.0)]
+        out.write_text(json.dumps(dict(rows=rows, ratios=[], environment={})))
+        return True
+
+    monkeypatch.setattr(tool, 'run_command', run_command)
+    options = ['--step', '4', '--results', str(tmp_path), '--no-page']
+    monkeypatch.setattr(sys, 'argv', ['benchmark_all.py', *device, *options])
+    assert tool.main() == 0
+    written = json.loads((tmp_path / folder / 'step4.json').read_text())['results']
+    assert set(written) == {name for name, plan in PLAN['cuda'].items() if plan.step == 4}
+    on = 'cpu' if folder == 'rehearsal' else 'cuda'
+    assert all(f'--device {on}' in ' '.join(command) for command in commands)
+    assert f'{tmp_path}/{folder}/presets_cuda.png' in commands[0]
+    assert 'docs/images/presets_cuda.png' in written['presets']['environment']['command']
 
 
 def test_pictures_of_a_step_lie_beside_its_results():
