@@ -1,7 +1,7 @@
-"""State of a training in a checkpoint, beside weights and optimizer, and its restoration.
+"""Content of a checkpoint of a training, and restoration of what is neither weights nor optimizer.
 
-That is the checkpoint's ``meta``, the position in the training data, the random states and the
-gradients of an unfinished accumulation window.
+That is the position in the training data, the random states and the gradients of an unfinished
+accumulation window.
 """
 
 import time
@@ -19,9 +19,37 @@ import depth
 from depth.sharded_tensors import shard_like
 
 from .distributed import unwrap_model
-from .loops import ResumableIterLoop
+from .loops import ResumableIterLoop, get_random_state
 from .resume import optimization_kinds
 from .stored_config import config_to_data
+
+
+def collect_checkpoint(
+    runner: Runner, meta: dict, by_epoch: bool, save_optimizer: bool, save_param_scheduler: bool
+) -> dict:
+    """Return the content of a checkpoint; tensors are those of the training, not copies.
+
+    Args:
+        runner: The runner.
+        meta: See :func:`checkpoint_meta`.
+        by_epoch: Likewise.
+        save_optimizer: Add what a resume needs beside the schedules.
+        save_param_scheduler: Add the state of the schedules.
+    """
+    checkpoint = dict(
+        meta=checkpoint_meta(runner, meta, by_epoch),
+        state_dict=unwrap_model(runner).state_dict(),
+        message_hub=runner.message_hub.state_dict(),
+    )
+    if save_optimizer:
+        checkpoint['optimizer'] = runner.optim_wrapper.state_dict()
+        iteration = checkpoint['meta']['iter']
+        checkpoint['accumulated_grads'] = accumulated_grads(runner, iteration)
+        checkpoint['random_states'] = runner.random_states or [get_random_state()]
+    if save_param_scheduler and runner.param_schedulers is not None:
+        states = [scheduler.state_dict() for scheduler in runner.param_schedulers]
+        checkpoint['param_schedulers'] = states
+    return checkpoint
 
 
 def checkpoint_meta(runner: Runner, meta: dict, by_epoch: bool) -> dict:
