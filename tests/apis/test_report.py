@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config
 
 from depth.apis.report import write_report
-from depth.apis.report_data import (
+from depth.apis.report_runs import (
     config_difference,
     read_config,
     read_metrics,
