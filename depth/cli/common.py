@@ -157,7 +157,13 @@ def add_backend_option(parser: argparse.ArgumentParser) -> None:
 
 
 class _SetBackend(argparse.Action):
-    def __call__(self, parser, namespace, value, option_string=None) -> None:
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        value: Any,
+        option_string: str | None = None,
+    ) -> None:
         os.environ['DEPTH_DEFORM_ATTN_BACKEND'] = value
         setattr(namespace, self.dest, value)
 
@@ -180,7 +186,13 @@ def add_verbosity_options(parser: argparse.ArgumentParser) -> None:
 
 
 class _SetVerbosity(argparse.Action):
-    def __call__(self, parser, namespace, value, option_string=None) -> None:
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        value: Any,
+        option_string: str | None = None,
+    ) -> None:
         os.environ['DEPTH_VERBOSITY'] = self.dest
         setattr(namespace, self.dest, True)
 

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -154,7 +155,7 @@ def read_labeled_depth(sample: dict) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=2)
-def _open(path: str, process: int):
+def _open(path: str, process: int) -> Any:
     """Return the open file; HDF5 handles must not be shared between processes, so each has its own."""
     return _h5py().File(path, 'r')
 

@@ -26,7 +26,7 @@ import threading
 import zlib
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -392,7 +392,7 @@ def _open_shard(pack: str, shard: int) -> _Shard:
 _of_thread = threading.local()
 
 
-def _compressor(level: int):
+def _compressor(level: int) -> Any:
     """Return the compressor of this thread for a level."""
     compressors = _of_thread.__dict__.setdefault('compressors', {})
     if level not in compressors:
@@ -400,7 +400,7 @@ def _compressor(level: int):
     return compressors[level]
 
 
-def _decompressor():
+def _decompressor() -> Any:
     """Return the decompressor of this thread."""
     if not hasattr(_of_thread, 'decompressor'):
         _of_thread.decompressor = _zstandard().ZstdDecompressor()

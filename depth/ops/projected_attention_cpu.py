@@ -8,6 +8,7 @@ Reference: Deformable DETR, https://arxiv.org/abs/2010.04159
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -168,12 +169,12 @@ def _(
     )
 
 
-def _setup_context(ctx, inputs: tuple, output: Tensor) -> None:
+def _setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
     value, ctx.sides, references, query, position, weight, bias = inputs
     ctx.save_for_backward(value, references, query, position, weight, bias)
 
 
-def _backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     value, references, query, position, weight, bias = ctx.saved_tensors
     grad_value, grad_references, grad_query, grad_weight, grad_bias = _backward_op(
         grad.contiguous(), value, ctx.sides, references, query, position, weight, bias

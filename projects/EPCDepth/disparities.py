@@ -43,7 +43,7 @@ class DisparityWriterHook(Hook):
         runner: Runner,
         batch_idx: int,
         data_batch: dict | None = None,
-        outputs=None,
+        outputs: Sequence | None = None,
     ) -> None:
         """Collect one batch."""
         for sample in outputs or []:

@@ -17,8 +17,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from depth.cli.common import run_tool
+
+if TYPE_CHECKING:
+    from benchmarks.plan import Measurement
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -90,7 +94,7 @@ def names_of(args: argparse.Namespace, plan: dict) -> list[str]:
     return [name for name in plan if args.step is None or plan[name].step == args.step]
 
 
-def measure(args: argparse.Namespace, device: str, name: str, measurement) -> bool:
+def measure(args: argparse.Namespace, device: str, name: str, measurement: 'Measurement') -> bool:
     """Run the processes of a measurement and write what they measure; True if none failed."""
     from benchmarks.results import join_results, write_result
 

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 from unittest import mock
 
 import torch
@@ -206,13 +207,13 @@ def _flash_attention() -> Iterator[None]:
 
     class FusedAttention(torch.autograd.Function):
         @staticmethod
-        def forward(ctx, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
             output = query.new_empty(*query.shape[:-1], value.shape[-1])
             ctx.save_for_backward(query, key, value, output, query.new_empty(query.shape[:-1]))
             return output
 
         @staticmethod
-        def backward(ctx, grad: Tensor) -> tuple:
+        def backward(ctx: Any, grad: Tensor) -> tuple:
             raise NotImplementedError('memory is counted in the forward pass')
 
     def attend(
