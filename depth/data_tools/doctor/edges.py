@@ -57,8 +57,8 @@ MEANINGS = {
     TURNED: 'images and depth maps are turned by 180 degrees against each other',
 }
 MEANINGS |= {
-    place: f'the depth map listed {place} each image fits it better than its own'
-    for place in NEIGHBOURS
+    shift: f'the depth map listed {shift} each image fits it better than its own'
+    for shift in NEIGHBOURS
 }
 FLIP_REMEDY = (
     'flip or turn either the images or the depth maps; the conversion did it to one of them only'
