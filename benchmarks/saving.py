@@ -152,14 +152,15 @@ def _row(name: str, blocks: list[Block], without: list[Block], interval: int) ->
 def _notes(rows: list[dict], interval: int) -> list[str]:
     """Return what the columns mean for a training at the config's interval."""
     notes = [
-        f'cost_share: of the time of {interval} iterations, the interval of this config; saving_ms: '
-        'what the iteration that saves takes longer, beside_ms: the following ones in sum'
+        f'cost_share: of the time of {interval} iterations, the interval of this config; '
+        'saving_ms: what the iteration that saves takes longer, beside_ms: the following ones in '
+        'sum'
     ]
     for row in rows[1:]:
         least = max(row['cost_ms'], 0.0) / (GOAL * interval)
         least_cpu = max(row['cost_cpu_ms'], 0.0) / (GOAL * interval)
         notes.append(
-            f'`{row["checkpoints"]}`: below {GOAL:.0%} of the training wherever an iteration takes more '
-            f'than {least:.2f} ms, by processor time {least_cpu:.2f} ms'
+            f'`{row["checkpoints"]}`: below {GOAL:.0%} of the training wherever an iteration takes '
+            f'more than {least:.2f} ms, by processor time {least_cpu:.2f} ms'
         )
     return notes

@@ -18,7 +18,8 @@ from tests.shared import REPO
 
 SOURCES = ('depth', 'configs', 'projects', 'requirements')
 FILES = (
-    'setup.py pyproject.toml MANIFEST.in README.md LICENSE CHANGELOG.md CITATION.cff docs/model_zoo.md'
+    'setup.py pyproject.toml MANIFEST.in README.md LICENSE CHANGELOG.md CITATION.cff '
+    'docs/model_zoo.md'
 ).split()
 PAGE_FILES = {'depth/apis/serving_page.css', 'depth/apis/serving_viewer.js'}
 # A person's session, in a folder that has no clone above it.

@@ -216,7 +216,8 @@ class FolderOptions:
         if not min(size):
             height, width = self.plan.image_size
             raise ConfigError(
-                f'images of {height}x{width} pixels are too small for this method: {step} a side is the least'
+                f'images of {height}x{width} pixels are too small for this method: {step} a side '
+                'is the least'
             )
         return tuple(size)
 

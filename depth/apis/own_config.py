@@ -95,8 +95,9 @@ def _trainable_config(published: str, fitting: list[Path], start: str | Path) ->
             candidates.append(path)
     if not candidates:
         raise ConfigError(
-            f'--from {start} is a published file of {published} that fits {", ".join(path.stem for path in fitting)}, '
-            'none of which is trained here; name a config with --model'
+            f'--from {start} is a published file of {published} that fits '
+            f'{", ".join(path.stem for path in fitting)}, none of which is trained here; name a '
+            'config with --model'
         )
     note = f'{start} is a published file of {published}: the recipe is that of {candidates[0].stem}'
     if len(candidates) > 1:
@@ -157,7 +158,8 @@ def write_config(
     shown = 'checkpoint_config.py' if method.base is None else str(base)
     notes = '\n'.join(f'- {note}' for note in plan.notes + method.notes)
     lines = [
-        f'"""Training on {plan.roots["train"]}, written by depth train --data; change what you like.\n\n{notes}\n"""',
+        f'"""Training on {plan.roots["train"]}, written by depth train --data; change what you '
+        f'like.\n\n{notes}\n"""',
         '',
         f'_base_ = {json.dumps(shown)}',
     ]
@@ -183,23 +185,24 @@ def check_trainable(cfg: Config, name: str, plan: FolderPlan) -> None:
     loader = cfg.get('train_dataloader')
     if not loader or not cfg.get('optim_wrapper'):
         raise ConfigError(
-            f'--model {name} has no recipe of a training, it is for published weights; depth list "*_folder" has some '
-            'that are trained on folders'
+            f'--model {name} has no recipe of a training, it is for published weights; depth list '
+            '"*_folder" has some that are trained on folders'
         )
     members = list(parts_of_dataset('train_dataloader.dataset', loader.dataset))
     if len(members) > 1:
         types = ', '.join(sorted({str(member.get('type')) for _, member in members}))
         raise ConfigError(
-            f'--model {name} learns from a mixture of {len(members)} data sets ({types}), a folder is one; choose the '
-            'config of one data set'
+            f'--model {name} learns from a mixture of {len(members)} data sets ({types}), a folder '
+            'is one; choose the config of one data set'
         )
     names = [transform['type'] for transform in members[0][1]['pipeline']]
     if 'PackDepthInputs' not in names:
         raise ConfigError(
-            f'--model {name} does not learn from depth maps (its samples are made by {names[-1]}); choose another'
+            f'--model {name} does not learn from depth maps (its samples are made by {names[-1]}); '
+            'choose another'
         )
     if cfg.model.type == 'CanonicalDepthEstimator' and not plan.has_camera:
         raise ConfigError(
-            f'--model {name} needs the camera of every image; add intrinsics.json to {plan.roots["train"]} '
-            '(docs/your_data.md), or choose another'
+            f'--model {name} needs the camera of every image; add intrinsics.json to '
+            f'{plan.roots["train"]} (docs/your_data.md), or choose another'
         )

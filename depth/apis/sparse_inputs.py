@@ -56,8 +56,8 @@ class SparseInputs:
             sources = list(source)
         if len(sources) != len(images):
             raise ValueError(
-                f'--sparse-depth names {len(sources)} maps of points for {len(images)} images; give '
-                'a folder with a file for each, or one entry an image'
+                f'--sparse-depth names {len(sources)} maps of points for {len(images)} images; '
+                'give a folder with a file for each, or one entry an image'
             )
         for image, item in zip(images, sources, strict=True):
             if isinstance(item, str | Path) and not Path(item).is_file():

@@ -118,8 +118,8 @@ def _remove_unfinished(folder: Path) -> None:
         foreign_paths = [path for path in folder.iterdir() if not _OWN_FILE.fullmatch(path.name)]
     if foreign_paths:
         raise FileExistsError(
-            f'{foreign_paths[0]} is no file of a pack, so the folder {folder}, in which the pack would be '
-            'written, cannot be removed; move it away or name another pack'
+            f'{foreign_paths[0]} is no file of a pack, so the folder {folder}, in which the pack '
+            'would be written, cannot be removed; move it away or name another pack'
         )
     shutil.rmtree(folder)
 

@@ -173,7 +173,8 @@ def _sample_members(key: str, values: dict, records: dict) -> tuple[bytes, bytes
     for name, (content, coding) in records.items():
         if len(content) > MAX_MEMBER:
             raise ValueError(
-                f'{name} of sample {key} has {len(content)} bytes, a member has at most {MAX_MEMBER}'
+                f'{name} of sample {key} has {len(content)} bytes, a member has at most '
+                f'{MAX_MEMBER}'
             )
         codings[name] = dict(crc=frame_checksum(content)) | coding
     metadata = encode_metadata(values, codings)

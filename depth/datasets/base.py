@@ -45,8 +45,8 @@ def build_pipeline(pipeline: Sequence[dict | Callable]) -> list[Callable]:
         if isinstance(step, MMCV_GEOMETRY):
             raise ValueError(
                 f"{type(step).__name__} is mmcv's: it would move the image and leave depth and "
-                'camera behind; use Resize, RandomFlip, RandomRotate, RandomCrop, KBCrop or NYUCrop '
-                'of this toolbox, or write one (docs/customize.md)'
+                'camera behind; use Resize, RandomFlip, RandomRotate, RandomCrop, KBCrop or '
+                'NYUCrop of this toolbox, or write one (docs/customize.md)'
             )
     return steps
 

@@ -212,8 +212,8 @@ class ShardSampler(ResumableInfiniteSampler):
         is_remote = any(dataset.cache is not None for dataset in self.sets)
         if is_remote and self.world_size > 1 and self.lanes < images:
             print_log(
-                f'ShardSampler: lanes={self.lanes} are fewer than the {images} images of a step, so '
-                f'every shard is read by up to {-(-images // self.lanes)} processes; '
+                f'ShardSampler: lanes={self.lanes} are fewer than the {images} images of a step, '
+                f'so every shard is read by up to {-(-images // self.lanes)} processes; '
                 f'with lanes={images} each process reads its own',
                 logger='current',
                 level=logging.WARNING,

@@ -228,8 +228,8 @@ def speed_up_inference(model: nn.Module, options: dict | None) -> None:
         )
     if cuda_graph and compiled is not None:
         raise ValueError(
-            "give inference.compile or inference.cuda_graph, not both; inference.compile=dict(mode='reduce-overhead') "
-            'records graphs of compiled code'
+            'give inference.compile or inference.cuda_graph, not both; '
+            "inference.compile=dict(mode='reduce-overhead') records graphs of compiled code"
         )
     for name in PREDICTIONS:
         if hasattr(model, name):

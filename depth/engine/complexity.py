@@ -156,7 +156,8 @@ def format_complexity(measured: dict) -> str:
 
 
 def _line(name: str, entry: dict) -> str:
-    return f'{name:<16}{entry["parameters"]:>14,}{entry["flops"] / 1e9:>12.3f}{entry["macs"] / 1e9:>12.3f}'
+    flops, macs = entry['flops'] / 1e9, entry['macs'] / 1e9
+    return f'{name:<16}{entry["parameters"]:>14,}{flops:>12.3f}{macs:>12.3f}'
 
 
 def _entry(module: nn.Module, flops: int) -> dict[str, int]:

@@ -142,8 +142,8 @@ class TemporalMetrics:
         for name, values in self._values.items():
             if not values:
                 raise ValueError(
-                    f'{name} has no value: it needs three successive frames with common points that '
-                    'have prediction and ground truth'
+                    f'{name} has no value: it needs three successive frames with common points '
+                    'that have prediction and ground truth'
                 )
         return {name: float(np.mean(values)) for name, values in self._values.items()}
 

@@ -99,8 +99,8 @@ def kernel_options(value: Tensor, references: Tensor | None, locations: Tensor) 
     _, queries, heads, levels, points, _ = locations.shape
     if queries * heads * levels * points * 2 >= 1 << 31:
         raise ValueError(
-            f'an image has {queries} queries with {heads * levels * points} sampling points each; the Triton kernels '
-            "count to 2^31 coordinates, take backend='torch'"
+            f'an image has {queries} queries with {heads * levels * points} sampling points each; '
+            "the Triton kernels count to 2^31 coordinates, take backend='torch'"
         )
     options = dict(
         FUSED=references is not None,

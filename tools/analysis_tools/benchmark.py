@@ -38,7 +38,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--published',
         action='store_true',
-        help='measure the published setting: eager, float32, deformable attention by grid_sample, the published loader',
+        help='measure the published setting: eager, float32, deformable attention by grid_sample, '
+        'the published loader',
     )
     parser.add_argument(
         '--setting',
@@ -50,8 +51,8 @@ def parse_args() -> argparse.Namespace:
         action='append',
         default=[],
         metavar='"K=V ..."',
-        help='compare with these config values, or with: default, published, published_tf32 (TF32 as older PyTorch), '
-        'backend=reference|torch|triton, launch=TILExWARPS, '
+        help='compare with these config values, or with: default, published, published_tf32 (TF32 '
+        'as older PyTorch), backend=reference|torch|triton, launch=TILExWARPS, '
         'flip=True|False, autocast=bf16|fp16 (inference), packed (mode data); may be repeated',
     )
     parser.add_argument(
@@ -83,7 +84,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--processor-time',
         action='store_true',
-        help='modes train and infer on the CPU: processor time of all threads, for a machine that others use',
+        help='modes train and infer on the CPU: processor time of all threads, for a machine that '
+        'others use',
     )
     parser.add_argument(
         '--files', nargs=2, metavar=('IMAGE', 'DEPTH'), help='frame that mode data reads'

@@ -29,7 +29,8 @@ def parse_args() -> argparse.Namespace:
         type=float,
         default=0.0,
         metavar='SIGMA',
-        help='standard deviation of the log brightness of each frame, as of an automatic exposure (default 0)',
+        help='standard deviation of the log brightness of each frame, as of an automatic exposure '
+        '(default 0)',
     )
     parser.add_argument(
         '--noise',

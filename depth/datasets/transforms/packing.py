@@ -92,8 +92,8 @@ class PackDepthInputs(BaseTransform):
                 height, width = results['img'].shape[:2]
                 raise ValueError(
                     f'PackDepthInputs: sparse_depth of {results.get("img_path", "the sample")} is '
-                    f'{points.shape[0]}x{points.shape[1]}, the image {height}x{width}; they must be '
-                    'equal'
+                    f'{points.shape[0]}x{points.shape[1]}, the image {height}x{width}; they must '
+                    'be equal'
                 )
             sample.sparse_depth = torch.from_numpy(np.ascontiguousarray(points, np.float32))
         return dict(inputs=inputs, data_samples=sample)

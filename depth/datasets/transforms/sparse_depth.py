@@ -86,8 +86,8 @@ def check_sparse_depth(
     if not max_depth / 500 <= median <= 2 * max_depth:
         raise ValueError(
             f'{name}: its median depth of {median:.4g} m does not go with a range up to '
-            f'{max_depth:g} m; is it in metres, or are the stored integers per metre right (256 for '
-            'KITTI, 1000 for millimetres)?'
+            f'{max_depth:g} m; is it in metres, or are the stored integers per metre right (256 '
+            'for KITTI, 1000 for millimetres)?'
         )
 
 

@@ -434,9 +434,9 @@ def _check_ground_truth(results: dict, name: str) -> None:
     shape, expected = results['gt_depth'].shape, results['img'].shape[:2]
     if shape != expected:
         raise ValueError(
-            f'{name}: gt_depth of {results.get("img_path", "the sample")} is {shape[0]}x{shape[1]}, '
-            f'the image {expected[0]}x{expected[1]}; put {name} in front of a Resize with '
-            'resize_depth=False'
+            f'{name}: gt_depth of {results.get("img_path", "the sample")} is '
+            f'{shape[0]}x{shape[1]}, the image {expected[0]}x{expected[1]}; put {name} in front of '
+            'a Resize with resize_depth=False'
         )
 
 

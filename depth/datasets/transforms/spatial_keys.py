@@ -408,8 +408,8 @@ def _own_rules(results: dict, transform: str) -> dict[str, SpatialRule]:
             rules[key] = rule if isinstance(rule, SpatialRule) else SpatialRule(**rule)
     except (AttributeError, TypeError) as error:
         raise ValueError(
-            f'{transform}: spatial_keys of {_name(results)} is {given!r}, it should be rules by key, '
-            f"such as {{'flow': dict(kind='vectors')}}: {error}"
+            f'{transform}: spatial_keys of {_name(results)} is {given!r}, it should be rules by '
+            f"key, such as {{'flow': dict(kind='vectors')}}: {error}"
         ) from error
     return rules
 

@@ -257,8 +257,8 @@ def identify_published(checkpoint: Mapping, source: str | Path) -> tuple[str, li
         except (ValueError, LookupError, AttributeError, TypeError, StopIteration):
             continue
     raise ValueError(
-        f'{source} is neither a checkpoint of this toolbox (it carries no config) nor a published file of one of '
-        f'{", ".join(methods)}; name its config with --model'
+        f'{source} is neither a checkpoint of this toolbox (it carries no config) nor a published '
+        f'file of one of {", ".join(methods)}; name its config with --model'
     )
 
 

@@ -380,7 +380,7 @@ def _message(runner: Runner, entry: dict, skips: bool) -> str:
     if 'dump' in entry:
         lines.append(f'  run it again: python tools/analysis_tools/replay_step.py {entry["dump"]}')
     lines.append(
-        '  if the samples are in order: lower the learning rate, clip gradients, or let the training skip such steps '
-        "with FiniteWatchHook's skip=True"
+        '  if the samples are in order: lower the learning rate, clip gradients, or let the '
+        "training skip such steps with FiniteWatchHook's skip=True"
     )
     return '\n'.join(lines)

@@ -23,8 +23,8 @@ COMPLETION = (
     ),
     Protocol(
         'nyu_completion_500',
-        'NYU Depth v2, official test images at half size, central 228x304, 500 random points, every '
-        'pixel',
+        'NYU Depth v2, official test images at half size, central 228x304, 500 random points, '
+        'every pixel',
         0.0,
         float('inf'),
         datasets=('nyu',),

@@ -173,15 +173,16 @@ class Protocol:
         view = scored_view(gt_size, sample.get('crop_box'), sample.get('frame_shape'))
         if not view.satisfies(self.view, gt_size):
             raise ValueError(
-                f'{name}: the test pipeline leaves ground truth of {gt_size}, {_view_phrase(view)}, '
-                f'but protocol {self.name} scores {_REQUIRED_VIEWS[self.view]}. '
+                f'{name}: the test pipeline leaves ground truth of {gt_size}, '
+                f'{_view_phrase(view)}, but protocol {self.name} scores '
+                f'{_REQUIRED_VIEWS[self.view]}. '
                 "Change the pipeline or take another protocol; view='any' (--view any) scores it "
                 "nevertheless, which then shows in the protocol's name"
             )
         if (self.focal_edges or self.half_view) and focal_share(sample) is None:
             raise ValueError(
-                f'{name} has no intrinsics, and protocol {self.name} scores images by their camera: '
-                'take a data set that has cameras (an intrinsics.json for a folder)'
+                f'{name} has no intrinsics, and protocol {self.name} scores images by their '
+                'camera: take a data set that has cameras (an intrinsics.json for a folder)'
             )
         if self.filled != bool(sample.get('gt_filled', False)):
             actual, required = ('measured', 'filled') if self.filled else ('filled', 'measured')
@@ -200,8 +201,8 @@ class Protocol:
         if self.resize == 'none' and tuple(size) != tuple(gt_size):
             raise ValueError(
                 f'{name}: the prediction is {tuple(size)}, the ground truth {tuple(gt_size)}, and '
-                f'protocol {self.name} has no rule for resizing. Test pipelines crop both alike and '
-                'resize the image only '
+                f'protocol {self.name} has no rule for resizing. Test pipelines crop both alike '
+                'and resize the image only '
                 "(resize_depth=False); to resize predictions say resize='bilinear' (--resize), "
                 "which then shows in the protocol's name"
             )

@@ -313,8 +313,8 @@ SELF_SUPERVISED = (
     ),
     Protocol(
         'epcdepth_improved',
-        "KITTI Eigen split with the depth benchmark's ground truth, full frames, every pixel, scale "
-        'from the baseline',
+        "KITTI Eigen split with the depth benchmark's ground truth, full frames, every pixel, "
+        'scale from the baseline',
         0.0,
         float('inf'),
         datasets=('kitti',),

@@ -131,7 +131,8 @@ class DepthEstimator(BaseModel):
         )
         if has_early_fusion and not brings_points:
             raise ValueError(
-                f'model.backbone.early_fusion: {type(self).__name__} brings no points to its backbone'
+                f'model.backbone.early_fusion: {type(self).__name__} brings no points to its '
+                'backbone'
             )
         if self.takes_sparse_depth and self.canonical_camera is not None:
             raise ValueError(

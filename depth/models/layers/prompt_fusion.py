@@ -250,8 +250,8 @@ def build_prompt(
         return None
     if head.prediction_type != 'metric':
         raise ValueError(
-            f'{type(head).__name__} takes no prompt: it predicts {head.prediction_type}, and points '
-            'are in metres; take the metric head of the method'
+            f'{type(head).__name__} takes no prompt: it predicts {head.prediction_type}, and '
+            'points are in metres; take the metric head of the method'
         )
     fusion = MODELS.build(dict(prompt, channels=channels, feat_channels=feat_channels))
     if fusion.train_alone:

@@ -64,7 +64,8 @@ def main() -> None:
 
     save_atomically(embeddings, args.out)
     print(
-        f'{args.out}: {tuple(embeddings.shape)}, {len(templates)} templates, {args.model} {args.pretrained}',
+        f'{args.out}: {tuple(embeddings.shape)}, {len(templates)} templates, {args.model} '
+        f'{args.pretrained}',
     )
 
 
