@@ -147,8 +147,8 @@ def count_compilations(
 def reads_of_a_step(spec: Spec, setting: Setting) -> int:
     """Count the reads of one training iteration on the CPU, hooks and clipping included.
 
-    What a GPU would not wait for is left out: values that go to the log and the guard of the optimizer step stay on
-    the device there, and optimizers keep their step counters on the CPU.
+    What a GPU would not wait for is left out: values that go to the log and the guard of the
+    optimizer step stay on the device there, and optimizers keep their step counters on the CPU.
     """
     from depth.engine.message_hub import DeferredMessageHub
     from depth.engine.step_guard import StepGuard

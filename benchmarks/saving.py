@@ -1,12 +1,13 @@
 """Mode saving: what a checkpoint costs the training that writes it, at once and in a thread.
 
-Processor time is that of the thread that trains: what it waits for, such as the disk or the interpreter's
-lock, shows by the clock alone, which needs a machine that nobody else uses.
+Processor time is that of the thread that trains: what it waits for, such as the disk or the
+interpreter's lock, shows by the clock alone, which needs a machine that nobody else uses.
 
 Three trainings take turns in blocks of iterations: one without checkpoints, one that waits for each
-(``at_once``) and one that writes them in a thread (``in_thread``). A block begins with the iteration
-that saves and has enough iterations for the thread to end its write. What a block takes longer than
-that of the training without checkpoints in the same round is the cost of one checkpoint.
+(``at_once``) and one that writes them in a thread (``in_thread``). A block begins with the
+iteration that saves and has enough iterations for the thread to end its write. What a block takes
+longer than that of the training without checkpoints in the same round is the cost of one
+checkpoint.
 """
 
 import contextlib

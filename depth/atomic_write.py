@@ -25,8 +25,8 @@ def atomic_open(
     Args:
         path: Path of the file; missing folders are created.
         mode: ``'wb'`` or ``'w'``.
-        durable: Wait until the disk has the content. Without it a file whose machine loses power soon
-            after may hold anything; for files that are checked and can be made again.
+        durable: Wait until the disk has the content. Without it a file whose machine loses power
+            soon after may hold anything; for files that are checked and can be made again.
         **options: As for the builtin ``open``, such as ``encoding``.
 
     Yields:

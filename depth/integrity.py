@@ -80,8 +80,8 @@ def check_weights(
     Args:
         state: Weights by name.
         source: File of the weights, for the message.
-        own: Initial values of the model. An infinity that they have too, as in an attention mask, is
-            accepted; NaN never is.
+        own: Initial values of the model. An infinity that they have too, as in an attention mask,
+            is accepted; NaN never is.
 
     Raises:
         ValueError: If a weight is not finite; file and names are listed.

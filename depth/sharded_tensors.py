@@ -1,7 +1,7 @@
 """Tensors that are divided over processes (``DTensor``): their local piece, their whole, and cutting.
 
-Every sharded tensor of this toolbox is divided along its first dimension over one row of processes, as
-FSDP2 does it: the pieces are those of ``torch.chunk``, and the last processes may have none.
+Every sharded tensor of this toolbox is divided along its first dimension over one row of processes,
+as FSDP2 does it: the pieces are those of ``torch.chunk``, and the last processes may have none.
 """
 
 from typing import Any

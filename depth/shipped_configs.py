@@ -1,7 +1,7 @@
 """Configs that come with the toolbox: where they are, and their paths by name.
 
-In a clone they lie beside the package, in a wheel below it, in ``depth/.mim``. Only the standard library
-is imported here, so that a shell can complete names at once.
+In a clone they lie beside the package, in a wheel below it, in ``depth/.mim``. Only the standard
+library is imported here, so that a shell can complete names at once.
 """
 
 import difflib

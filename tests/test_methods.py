@@ -27,8 +27,9 @@ VIT_METHODS = [
 def last_loss(losses):
     """Return where the loss stands at the end: the median of the last seven.
 
-    With few images and a large rate single steps jump to the clamp of the depth range and back (0.3, 3.0, 3.0, 0.3), at
-    which step depends on seed and processor; three such steps do not move the median.
+    With few images and a large rate single steps jump to the clamp of the depth range and back
+    (0.3, 3.0, 3.0, 0.3), at which step depends on seed and processor; three such steps do not move
+    the median.
     """
     return np.median(losses[-7:])
 

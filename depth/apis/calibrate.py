@@ -57,8 +57,8 @@ def calibrate(
 ) -> CalibrationResult:
     """Fit a calibration to labelled images and write the checkpoint with it.
 
-    The images are drawn from the data set without repetition. An earlier calibration of the checkpoint
-    is replaced.
+    The images are drawn from the data set without repetition. An earlier calibration of the
+    checkpoint is replaced.
 
     Args:
         checkpoint: Checkpoint of a metric model, which carries its config.

@@ -1,6 +1,7 @@
 """Config of a training on a folder: choice of the method, and writing of the file.
 
-The config that is written inherits from the method's and replaces its data, depth range and schedule.
+The config that is written inherits from the method's and replaces its data, depth range and
+schedule.
 """
 
 import json

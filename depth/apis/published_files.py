@@ -1,8 +1,8 @@
 """Download of published checkpoints by the name of their config.
 
-Addresses and licences are facts of the converters (``register_converter(downloads=...)``). A file is
-fetched where its licence allows it, checked, and kept in a cache folder, where a file that was fetched
-by hand is taken too.
+Addresses and licences are facts of the converters (``register_converter(downloads=...)``). A file
+is fetched where its licence allows it, checked, and kept in a cache folder, where a file that was
+fetched by hand is taken too.
 """
 
 import json
@@ -77,8 +77,8 @@ def fetch_published(
 
     Raises:
         PermissionError: If the licence has to be accepted, or the authors state none.
-        ConnectionError: If it cannot be fetched; the message says what to fetch by hand and where to
-            put it.
+        ConnectionError: If it cannot be fetched; the message says what to fetch by hand and where
+            to put it.
         ValueError: If size or hash differ.
     """
     method, file = list_published()[name]

@@ -68,8 +68,8 @@ def score_predictions(
         dataset_config: Config whose ``test_dataloader.dataset`` has the ground truth, such as the
             base config of a data set.
         protocol: Name; by default that of the config's ``test_evaluator``.
-        prediction_type: Type of the predictions, see ``depth.evaluation.PredictionType``; by default the one that
-            their side-cars state, ``'metric'`` without any.
+        prediction_type: Type of the predictions, see ``depth.evaluation.PredictionType``; by
+            default the one that their side-cars state, ``'metric'`` without any.
         protocols: Further protocols or ``'all'``, see ``DepthMetric``.
         depth_scale: Stored values per metre (or per 1/m).
         resize: Rule for predictions of another size where the protocol has none.

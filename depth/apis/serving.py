@@ -1,8 +1,8 @@
 """Depth over HTTP: endpoints of a server with one clear error each, and the server process.
 
-``POST /predict`` takes an image and answers with a 16-bit PNG or an npy array, ``GET /info`` with what
-the model is, ``GET /health`` with the state of the queue. :mod:`depth.apis.depth_server` has the model
-and its queue, which the page of :mod:`depth.apis.serving_page` shares.
+``POST /predict`` takes an image and answers with a 16-bit PNG or an npy array, ``GET /info`` with
+what the model is, ``GET /health`` with the state of the queue. :mod:`depth.apis.depth_server` has
+the model and its queue, which the page of :mod:`depth.apis.serving_page` shares.
 """
 
 import asyncio

@@ -1,7 +1,8 @@
 """Page of a depth server: an image in, depth with the value under the pointer, 3-D view, downloads.
 
-Built with Gradio. It loads nothing from the internet. Depth and points are drawn in the browser from
-16-bit values, so that the range sliders, the value under the pointer and turning need no request.
+Built with Gradio. It loads nothing from the internet. Depth and points are drawn in the browser
+from 16-bit values, so that the range sliders, the value under the pointer and turning need no
+request.
 """
 
 import base64

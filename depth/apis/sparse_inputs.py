@@ -30,8 +30,8 @@ class SparseInputs:
 
     Raises:
         FileNotFoundError: If there is no such file or folder.
-        ValueError: If the model takes no sparse depth, the folder has no file of any image or two of
-            one, or a list has another length.
+        ValueError: If the model takes no sparse depth, the folder has no file of any image or two
+            of one, or a list has another length.
     """
 
     def __init__(
@@ -113,8 +113,8 @@ def load_points(
     """Return points (H, W) float32 in metres, from a file or an array, checked against their image.
 
     Args:
-        source: File, see :func:`~depth.datasets.transforms.sparse_depth.read_sparse_depth`, or array
-            (H, W) in metres.
+        source: File, see :func:`~depth.datasets.transforms.sparse_depth.read_sparse_depth`, or
+            array (H, W) in metres.
         size: (height, width) of the image.
         depth_scale: Stored integers per metre, for files of integers.
         max_depth: Far end of the model's range in metres, for a check of the scale.

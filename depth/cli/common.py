@@ -15,8 +15,8 @@ from typing import Any
 def run_tool(main: Callable[[], int | None]) -> None:
     """Run a tool's ``main`` and leave the process.
 
-    Exit codes: what ``main`` returns (0 by default), 1 after an error, 130 after Ctrl-C. With ``DEPTH_DEBUG=1``
-    an error also prints its traceback.
+    Exit codes: what ``main`` returns (0 by default), 1 after an error, 130 after Ctrl-C. With
+    ``DEPTH_DEBUG=1`` an error also prints its traceback.
     """
     try:
         code = main() or 0

@@ -1,7 +1,7 @@
 """A look at a folder of images and depth maps: what a training on it uses.
 
-What can be seen (folders, pairs, sizes, kinds of files, values) is not asked for; what is assumed is
-noted, and what could mean two things is refused with the option that decides it.
+What can be seen (folders, pairs, sizes, kinds of files, values) is not asked for; what is assumed
+is noted, and what could mean two things is refused with the option that decides it.
 """
 
 from dataclasses import dataclass, field
@@ -32,8 +32,8 @@ class FolderPlan:
         roots: Folder that holds the images and depth of each split (``train``, ``val``, ``test``);
             one folder for all if the split is made here.
         image_folder, depth_folder: Sub-folders of those.
-        stems: Stems ``sub/name`` of each split; those of ``test`` equal those of ``val`` where there
-            are too few pairs.
+        stems: Stems ``sub/name`` of each split; those of ``test`` equal those of ``val`` where
+            there are too few pairs.
         depth_scale: Stored integers per metre.
         max_depth: Far end of the range, metres.
         image_size: Smallest height and width of the images.
@@ -60,8 +60,8 @@ def examine_folder(
     """Look at a folder and decide how to train on it.
 
     Args:
-        folder: It holds images and depth in two sub-folders, or ``train/`` and ``val/`` or ``test/``
-            that do.
+        folder: It holds images and depth in two sub-folders, or ``train/`` and ``val/`` or
+            ``test/`` that do.
         max_depth: Far end of the depth range in metres; by default from the depth maps.
         depth_scale: Stored integers per metre; by default from the kind of file and its values.
 
@@ -208,8 +208,8 @@ def split_by_scene(stems: list[str], notes: list[str]) -> dict[str, list[str]]:
     """Return the stems for training, validation and test of a folder that is not split.
 
     A fifth is for the test and a tenth for the choice of the checkpoint: whole sub-folders where
-    there are enough, as frames of a scene resemble each other, or else stretches in the order of the
-    names.
+    there are enough, as frames of a scene resemble each other, or else stretches in the order of
+    the names.
 
     Raises:
         ValueError: If there are fewer than 5.

@@ -74,10 +74,10 @@ class BaseDepthDataset(BaseDataset):
         min_depth: Near end of the depth range in metres, the class's ``METAINFO`` by default.
         max_depth: Far end of the depth range in metres, likewise.
         depth_scale: Stored integers per metre, the class's ``DEPTH_SCALE`` by default.
-        label_type: Meaning of the labels: ``'metric'`` (metres), ``'inverse_depth'`` (1/m), or known up
-            to a factor or a factor and an offset of each image: ``'scale_invariant'``,
-            ``'affine_invariant'`` depth, ``'disparity'``, ``'affine_invariant_disparity'``. Relative
-            labels train the model's ``RelativeLabelLoss``.
+        label_type: Meaning of the labels: ``'metric'`` (metres), ``'inverse_depth'`` (1/m), or
+            known up to a factor or a factor and an offset of each image: ``'scale_invariant'``,
+            ``'affine_invariant'`` depth, ``'disparity'``, ``'affine_invariant_disparity'``.
+            Relative labels train the model's ``RelativeLabelLoss``.
         pack: Folder that ``tools/dataset_converters/pack.py`` wrote from this data set, read
             instead of its files, which are not needed then; the samples are those of ``ann_file``,
             or it is an error.

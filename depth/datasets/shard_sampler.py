@@ -22,9 +22,9 @@ class ShardOrder:
 
     In an epoch the shards come in a random order and the samples of each in a random order. That
     sequence is cut into ``lanes`` pieces of equal length (to one sample), which are read side by
-    side: position p of the epoch is sample ``p // lanes`` of lane ``p % lanes``. A shard is thus read
-    in one go, by one lane or by neighbours, and the samples next to each other in a batch come from
-    different shards.
+    side: position p of the epoch is sample ``p // lanes`` of lane ``p % lanes``. A shard is thus
+    read in one go, by one lane or by neighbours, and the samples next to each other in a batch come
+    from different shards.
 
     Args:
         shard_counts: Number of samples of each shard, (S,).
@@ -101,9 +101,9 @@ class ShardOrder:
 class WeightedOrder:
     """Order of several sets with weights: every lane mixes the sets, each in the order of its shards.
 
-    Sample n of a set in lane l has position ``n * lanes + l`` in the endless sequence of the set, so
-    that within a set all samples come equally often. The shares are multiples of 1/4096 and hold in
-    any 4096 samples of a lane, and to one sample in every step of a process.
+    Sample n of a set in lane l has position ``n * lanes + l`` in the endless sequence of the set,
+    so that within a set all samples come equally often. The shares are multiples of 1/4096 and hold
+    in any 4096 samples of a lane, and to one sample in every step of a process.
 
     Args:
         orders: Order of each set.
@@ -292,7 +292,8 @@ def choose_few_shards(dataset: Sized, indices: np.ndarray, num_shards: int = 4) 
     """Return samples in place of others, as evenly spread as few shards allow.
 
     Every shard of a remote store is fetched whole, so a measurement on some samples should not
-    touch a shard for each. Samples of other data sets, and of local shards, are returned as they are.
+    touch a shard for each. Samples of other data sets, and of local shards, are returned as they
+    are.
 
     Args:
         dataset: Any data set, or a :class:`~depth.datasets.MixedDepthDataset`.

@@ -10,8 +10,9 @@ import torch
 
 from depth.freed_memory import keep_freed_memory
 
-# Bytes that a loader process keeps. A pipeline allocates and frees arrays of some megabytes for every
-# image: 1200 page faults for a KITTI frame, 1.5 to 2 of its 17 ms, if they are given back each time.
+# Bytes that a loader process keeps. A pipeline allocates and frees arrays of some megabytes for
+# every image: 1200 page faults for a KITTI frame, 1.5 to 2 of its 17 ms, if they are given back
+# each time.
 KEPT_MEMORY = 1 << 28
 
 

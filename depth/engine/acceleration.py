@@ -201,7 +201,8 @@ def speed_up_inference(model: nn.Module, options: dict | None) -> None:
         options: ``inference`` of a config. ``autocast``: ``'bfloat16'`` or ``'float16'``;
             ``compile``: True or arguments of ``torch.compile``; ``cuda_graph``: True records the
             kernels of each image size once and replays them (CUDA only). All are off by default.
-            ``validation``: True also uses them in the validations of a training; the caller decides.
+            ``validation``: True also uses them in the validations of a training; the caller
+            decides.
 
     Raises:
         ValueError: If an option is unknown, or not available on the model's device.

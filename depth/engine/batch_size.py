@@ -1,6 +1,7 @@
 """Images per optimizer step of a launch, and scaling of the published recipe to that number.
 
-Reference: linear rule for SGD, https://arxiv.org/abs/1706.02677; square root rule for Adam and RMSprop,
+Reference: linear rule for SGD, https://arxiv.org/abs/1706.02677; square root rule for Adam and
+RMSprop,
 https://arxiv.org/abs/2205.10287
 """
 

@@ -65,8 +65,8 @@ def _module_file(name: str, folders: Sequence[Path]) -> Path | None:
 def make_projects_importable(config: Path) -> None:
     """Put the nearest folder above ``config`` that holds ``projects/`` onto the import path.
 
-    The shipped projects follow at the end of the path: ``projects`` is a namespace package, so a config
-    of one's own that inherits from a shipped one uses both.
+    The shipped projects follow at the end of the path: ``projects`` is a namespace package, so a
+    config of one's own that inherits from a shipped one uses both.
     """
     for folder in config.resolve().parents:
         if (folder / 'projects').is_dir():

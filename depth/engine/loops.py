@@ -30,7 +30,8 @@ class ResumableIterLoop(IterBasedTrainLoop):
         dataloader: Training data loader or its config.
         max_iters: Number of iterations.
         val_begin: First iteration after which validation may run.
-        val_interval: Iterations between two validations; there is also one after the last iteration.
+        val_interval: Iterations between two validations; there is also one after the last
+            iteration.
     """
 
     def __init__(
@@ -61,8 +62,8 @@ class ResumableIterLoop(IterBasedTrainLoop):
         step = self._total_batch()
         if position is None:
             position = self._iter * step
-        # Batches of most samplers start at multiples of their size, so the position is rounded up to
-        # one: after a change of the batch size a few samples of the sequence are skipped.
+        # Batches of most samplers start at multiples of their size, so the position is rounded up
+        # to one: after a change of the batch size a few samples of the sequence are skipped.
         if not getattr(self.dataloader.sampler, 'starts_anywhere', False):
             position = math.ceil(position / step) * step
         self._resumed_at = (self._iter, position)

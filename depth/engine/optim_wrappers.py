@@ -110,8 +110,8 @@ def AmpOptimWrapper(
 
     Args:
         dtype: ``'float16'`` (the default on CUDA) or ``'bfloat16'`` (the only one on CPU).
-        loss_scale: Loss scaling for float16. bfloat16 has float32's range and needs none, which saves
-            a wait for the device in every iteration.
+        loss_scale: Loss scaling for float16. bfloat16 has float32's range and needs none, which
+            saves a wait for the device in every iteration.
         **kwargs: Arguments of mmengine's ``OptimWrapper``.
     """
     if torch.cuda.is_available():

@@ -58,8 +58,8 @@ def open_work_dir(
     Args:
         start: From :func:`new_run`.
         resume: Whether a run is continued; ``'auto'``: from the newest checkpoint if there is one.
-        load_from: Checkpoint to resume from, or weights to start from. With ``'auto'`` these are for
-            the first start of a run, and every later start finds its own checkpoints.
+        load_from: Checkpoint to resume from, or weights to start from. With ``'auto'`` these are
+            for the first start of a run, and every later start finds its own checkpoints.
         lock: Of the main process; None in the others.
 
     Raises:

@@ -308,8 +308,8 @@ class DepthRunner(Runner):
     def load_or_resume(self) -> None:
         """Set up activation checkpointing, then load weights or resume as the config says.
 
-        mmengine calls this after the hooks' ``before_run``, in which EMA copies the model: a copy of
-        modules with replaced ``forward`` methods would compute with the original's weights.
+        mmengine calls this after the hooks' ``before_run``, in which EMA copies the model: a copy
+        of modules with replaced ``forward`` methods would compute with the original's weights.
         """
         modules = self._recomputed_modules
         if modules is not None:

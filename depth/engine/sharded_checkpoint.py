@@ -1,9 +1,10 @@
 """Checkpoints whose tensors are written by all processes, by torch's distributed checkpoint.
 
-``iter_N.pth`` then holds all but the sharded tensors, and for each of these its name, shape and type.
-The tensors are in the folder ``iter_N.shards`` beside it: files ``__RANK_*.distcp`` with the pieces of
-one process each, and ``.metadata``. ``iter_N.pth`` is written last, by one process, and lists the size
-and SHA-256 of every file of the folder: without it there is no checkpoint, and with it a whole one.
+``iter_N.pth`` then holds all but the sharded tensors, and for each of these its name, shape and
+type. The tensors are in the folder ``iter_N.shards`` beside it: files ``__RANK_*.distcp`` with the
+pieces of one process each, and ``.metadata``. ``iter_N.pth`` is written last, by one process, and
+lists the size and SHA-256 of every file of the folder: without it there is no checkpoint, and with
+it a whole one.
 
 Reading cuts the tensors as the present number of processes needs them; a single process without a
 process group reads them whole. Nothing that the files name is imported or executed.
@@ -88,7 +89,8 @@ def write_tensors(
         tensors: On the CPU; each process writes its own pieces.
         folder: Result.
         group: Processes with collectives on the CPU; None without a process group.
-        verify: Read each file again and compare its SHA-256 with that of the bytes that were written.
+        verify: Read each file again and compare its SHA-256 with that of the bytes that were
+            written.
 
     Returns:
         Size in bytes and SHA-256 of each file, by name; in the first process.

@@ -46,7 +46,8 @@ class ShardedRun:
         """Divide a runner's model, whose weights are initialised, and its moving average.
 
         Raises:
-            ConfigError: If the average is not that of :class:`~depth.engine.hooks.ema_hook.EMAHook`.
+            ConfigError: If the average is not that of
+                :class:`~depth.engine.hooks.ema_hook.EMAHook`.
         """
         self.mesh = make_mesh()
         # The average is a copy of the whole model, so it is made first.

@@ -1,7 +1,7 @@
 """Config inside a checkpoint: stored as plain data, and read without executing it.
 
-A name in it is looked up in the registries; nothing outside the toolbox, its projects and the modules
-that the caller trusts is imported.
+A name in it is looked up in the registries; nothing outside the toolbox, its projects and the
+modules that the caller trusts is imported.
 """
 
 import ast

@@ -1,8 +1,8 @@
 """Files of a work dir: selection of the run and the checkpoint of a start, and old files put aside.
 
 ``run.json`` in the work dir names the run that owns the folder (:class:`TrainingRun`). A start that
-finds the files of another run moves them into a sub-folder ``previous_<id>``, itself a complete work
-dir, and never reads or overwrites them.
+finds the files of another run moves them into a sub-folder ``previous_<id>``, itself a complete
+work dir, and never reads or overwrites them.
 """
 
 import os

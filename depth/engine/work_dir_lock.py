@@ -1,9 +1,9 @@
 """Lock of a work dir: one training at a time, across processes and hosts.
 
-The lock is a file that names its holder: host, process id and the start time of that process. A lock
-whose process has ended on the same host is taken over, so nothing has to be cleaned up after
-``kill -9``. A process of another host (or another container) cannot be looked up; its lock counts as
-abandoned when its heartbeat, the file's modification time, is older than :data:`STALE_AFTER`.
+The lock is a file that names its holder: host, process id and the start time of that process. A
+lock whose process has ended on the same host is taken over, so nothing has to be cleaned up after
+``kill -9``. A process of another host (or another container) cannot be looked up; its lock counts
+as abandoned when its heartbeat, the file's modification time, is older than :data:`STALE_AFTER`.
 """
 
 import contextlib

@@ -14,8 +14,9 @@ levels by atomics. The order of atomic additions changes from run to run, and wi
 of this gradient (and of no other). Under ``torch.use_deterministic_algorithms(True)`` the sums are
 integers (fixed-point numbers), whose order does not matter.
 
-Every load is cast to float32 first: Triton's interpreter computes bfloat16 wrongly without an error.
-``TRITON_INTERPRET=1`` (set before Triton is imported) runs the kernels on the CPU, for tests.
+Every load is cast to float32 first: Triton's interpreter computes bfloat16 wrongly without an
+error. ``TRITON_INTERPRET=1`` (set before Triton is imported) runs the kernels on the CPU, for
+tests.
 """
 
 from typing import Any

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from .ms_deform_attn_torch import Geometry, SamplingPoints
 
-# Sampling points that are processed together; each takes about 100 bytes. Those of the backward pass
-# are added to the gradients of a whole head each time, hence more of them.
+# Sampling points that are processed together; each takes about 100 bytes. Those of the backward
+# pass are added to the gradients of a whole head each time, hence more of them.
 FORWARD_POINTS = 1 << 16
 BACKWARD_POINTS = 1 << 18
 

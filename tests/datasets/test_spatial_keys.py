@@ -162,7 +162,8 @@ def test_ground_truth_stays_that_of_its_camera(names):
     largest = max(1.0, WIDTH / depth.shape[1] * 1.4)
     assert np.abs(depth - expected)[inside].max() <= 1.5 * slope * largest * resamplings + 1e-4
     assert abs(np.mean((depth - expected)[inside])) <= 0.25 * slope + 1e-4
-    # Image and ground truth show the same view: their cameras differ by the resize between their sizes alone.
+    # Image and ground truth show the same view: their cameras differ by the resize between their
+    # sizes alone.
     (height, width), (full_height, full_width) = results['img_shape'], results['ori_shape']
     sx, sy = width / full_width, height / full_height
     scaling = np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]])
@@ -483,7 +484,8 @@ def test_the_camera_of_laser_depth_follows_its_size(rendered_kitti, size, mirror
     for index, results in enumerate(kitti_samples(rendered_kitti, *pipeline)):
         depth = results['gt_depth']
         assert depth.shape == results['ori_shape'] == (size or (96, 320))
-        # Each measured pixel, seen by the camera of the loaded image, has the depth that was rendered there.
+        # Each measured pixel, seen by the camera of the loaded image, has the depth that was
+        # rendered there.
         rows, columns = np.nonzero(depth)
         rays = (
             np.stack([columns, rows, np.ones_like(rows)], axis=1)

@@ -185,8 +185,8 @@ def test_a_scan_becomes_ground_truth_of_one_size(kitti_root):
         assert packed['inputs'].shape == (3, 32, 64)
         assert gt_depth.shape == packed['data_samples'].ori_shape == (375, 1242)
         assert gt_depth.max().item() == pytest.approx(depth, abs=0.01)
-        # Column 609.5 - 721.5 * 300 / 399.73 plus the baseline's share, 68 from 0 (67 as published), and ten times as
-        # many pixels.
+        # Column 609.5 - 721.5 * 300 / 399.73 plus the baseline's share, 68 from 0 (67 as
+        # published), and ten times as many pixels.
         column = dict(forward=67, camera=68)[axis]
         assert gt_depth.nonzero().float().mean(dim=0)[1].item() == pytest.approx(
             10.016 * (column + 0.5) - 0.5, abs=1

@@ -1,7 +1,7 @@
 """The commands and Python blocks of the documentation run, page by page, on tiny data.
 
-Commands run in this process, in the order of the page. Networks of a method are replaced by its tiny one,
-trainings have two iterations, and the files that a page takes for granted are made first.
+Commands run in this process, in the order of the page. Networks of a method are replaced by its
+tiny one, trainings have two iterations, and the files that a page takes for granted are made first.
 """
 
 import re

@@ -9,8 +9,9 @@ python tools/analysis_tools/benchmark.py startup
 python tools/analysis_tools/benchmark.py graphs CONFIG      # graph breaks and device reads, counted on the CPU
 python tools/analysis_tools/benchmark.py saving CONFIG --threads 1      # what a checkpoint costs the training
 
-Inputs are rendered scenes with sensor noise. Settings that are compared (--vs) run in turn, so that both see the same
-noise of the machine; the printed ratio is the median of the ratios of neighbouring runs.
+Inputs are rendered scenes with sensor noise. Settings that are compared (--vs) run in turn, so that
+both see the same noise of the machine; the printed ratio is the median of the ratios of
+neighbouring runs.
 """
 
 import argparse

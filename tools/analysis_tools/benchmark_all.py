@@ -5,8 +5,9 @@ python tools/analysis_tools/benchmark_all.py --only data_kitti data_nyu
 python tools/analysis_tools/benchmark_all.py --step 2 --results OUT --no-page      # one part of the plan for a GPU
 python tools/analysis_tools/benchmark_all.py --page-only     # write the page again from the results that are there
 
-Each measurement is a process of benchmark.py or compare_presets.py, on a GPU each setting of it; one that fails or
-takes too long is named, and keeps the result it had. Results are written as they come, with --step into one file.
+Each measurement is a process of benchmark.py or compare_presets.py, on a GPU each setting of it;
+one that fails or takes too long is named, and keeps the result it had. Results are written as they
+come, with --step into one file.
 """
 
 import argparse

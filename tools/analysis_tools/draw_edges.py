@@ -2,9 +2,9 @@
 
     python tools/analysis_tools/draw_edges.py A.py a.pth B.py b.pth --indices 0 5 --out edges.png
 
-The picture has one row an image: image, true depth, then depth and edges of each model. Edges are green where the
-ground truth has the same edge, red where it has none, and grey where only the ground truth has one. Ground truth must
-be dense.
+The picture has one row an image: image, true depth, then depth and edges of each model. Edges are
+green where the ground truth has the same edge, red where it has none, and grey where only the
+ground truth has one. Ground truth must be dense.
 """
 
 import argparse

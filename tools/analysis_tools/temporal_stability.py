@@ -3,8 +3,8 @@
     python tools/analysis_tools/temporal_stability.py --jitter 0.05
     python tools/analysis_tools/temporal_stability.py --checkpoint CHECKPOINT --exposure 0.1
 
-With --jitter the predictions are the exact depth times a random factor a frame; with --checkpoint they are those of a
-model. The metrics are defined in depth/evaluation/temporal.py.
+With --jitter the predictions are the exact depth times a random factor a frame; with --checkpoint
+they are those of a model. The metrics are defined in depth/evaluation/temporal.py.
 """
 
 import argparse

@@ -58,8 +58,8 @@ class Report:
         summaries: Per split: ``split``, ``dataset``, ``images``, ``decoded`` depth maps, their
             ``min``, ``low`` (1 %), ``median``, ``high`` (99 %) and ``max`` (metres; min and max
             over all maps, the others of the middle map) with their ``unit``, share ``beyond`` the
-            range, ``valid`` share, ``edges`` (text), ``sizes`` (text) and ``unchecked``: name of a missing attribute
-            of the data set class -> check that needs it.
+            range, ``valid`` share, ``edges`` (text), ``sizes`` (text) and ``unchecked``: name of a
+            missing attribute of the data set class -> check that needs it.
     """
 
     findings: list[Finding]

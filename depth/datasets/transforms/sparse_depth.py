@@ -57,8 +57,8 @@ def check_sparse_depth(
         depth: Metres (H, W), 0 = no point.
         name: What they are and where they are from, for the message.
         size: (height, width) of the image, None to leave that to the caller.
-        max_depth: Far end of the depth range in metres; None or infinite to leave out the check of the
-            scale.
+        max_depth: Far end of the depth range in metres; None or infinite to leave out the check of
+            the scale.
 
     Raises:
         ValueError: If the shape is another one, a value is negative or not finite, or the median
@@ -101,8 +101,8 @@ class LoadSparseDepth(BaseTransform):
 
     Raises:
         FileNotFoundError: If the file is missing.
-        ValueError: If it cannot be read, has another size than the image, holds impossible depth, or
-            the image was already mirrored, cropped or rotated.
+        ValueError: If it cannot be read, has another size than the image, holds impossible depth,
+            or the image was already mirrored, cropped or rotated.
     """
 
     def transform(self, results: dict) -> dict:

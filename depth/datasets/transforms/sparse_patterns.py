@@ -1,9 +1,9 @@
 """Patterns of sparse depth, simulated from dense ground truth: any RGB-D set trains completion.
 
-Each pattern sets ``sparse_depth`` from ``gt_depth``, which has the pixels of the image. Ground truth
-stays as it is. In training the draws are the sample's own (seed and position in the training
-sequence); with ``seed`` they depend on it and on the sample's index alone, as tests need it, whatever
-the order, the batch or the worker.
+Each pattern sets ``sparse_depth`` from ``gt_depth``, which has the pixels of the image. Ground
+truth stays as it is. In training the draws are the sample's own (seed and position in the training
+sequence); with ``seed`` they depend on it and on the sample's index alone, as tests need it,
+whatever the order, the batch or the worker.
 """
 
 import hashlib

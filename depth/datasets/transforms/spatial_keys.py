@@ -41,8 +41,8 @@ class SpatialRule:
             by up to half an output pixel. ``'points'``: (H, W) float32 depth of single points, 0 =
             none; each point moves to the pixel in which it comes to lie, so that none is doubled
             and none lost but behind a nearer one. ``'vectors'``: (H, W, 3), nearest; x and y turn
-            with the image (normals). ``'camera'``: intrinsics (3, 3). ``'camera_transform'``: (4, 4), from
-            one camera of the sample to another.
+            with the image (normals). ``'camera'``: intrinsics (3, 3). ``'camera_transform'``:
+            (4, 4), from one camera of the sample to another.
         grid: On which pixels the map lies, or to which a camera belongs. ``'image'``: those of
             ``img``. ``'ground_truth'``: those of ``ori_shape``, the image's unless a transform
             resized the image alone. ``'own'``: any number of pixels over the same view, until a
@@ -362,8 +362,8 @@ def _spatial_items(results: dict, transform: str) -> list[tuple[str, SpatialRule
     """Return the keys that a geometric transform has to change, and their rules.
 
     Raises:
-        ValueError: If the image was padded, an array of the size of the image or of its ground truth has no rule, or a
-            map does not have the size that its rule says.
+        ValueError: If the image was padded, an array of the size of the image or of its ground
+            truth has no rule, or a map does not have the size that its rule says.
     """
     if 'content_box' in results:
         raise ValueError(

@@ -189,9 +189,9 @@ def find_fitting(
 ) -> list[Path]:
     """Return the shipped configs of a method whose model the weights fill.
 
-    Several can fit, because a data set changes no shape; if the converter names one for the file, or
-    one has the name of the file, it is chosen. If no config takes all weights, the optional ones need not fit.
-    ``options`` are those of the model that the file states itself.
+    Several can fit, because a data set changes no shape; if the converter names one for the file,
+    or one has the name of the file, it is chosen. If no config takes all weights, the optional ones
+    need not fit. ``options`` are those of the model that the file states itself.
 
     Raises:
         ValueError: If none fits; the message gives the reason for the nearest one.

@@ -49,7 +49,8 @@ class LearningWatchHook(Hook):
         no_depth_after: Iterations after which a data set without any valid pixel is an error.
         still_after: Iterations in which the loss and the weights must have changed.
         constant_after: Iterations after which the prediction must vary.
-        constant_spread: Standard deviation of the prediction over its mean, below which it counts as constant.
+        constant_spread: Standard deviation of the prediction over its mean, below which it counts
+            as constant.
         baseline_after: Iterations after which the model must beat the best constant.
 
     Raises:

@@ -20,8 +20,8 @@ from depth.visualization.visualizer import Visualizer
 class LoggerHook(MMEngineLoggerHook):
     """mmengine's ``LoggerHook`` with a shorter console; files and TensorBoard get the same values.
 
-    It prints what is trained before the first iteration, and a line of progress when the console has
-    been silent for ten seconds, whatever ``interval`` is. The metrics of a test are written to
+    It prints what is trained before the first iteration, and a line of progress when the console
+    has been silent for ten seconds, whatever ``interval`` is. The metrics of a test are written to
     ``<timestamp>/<timestamp>.json`` atomically. Backends such as TensorBoard get ``train/loss`` and
     ``val/abs_rel``, and the curves of a resumed training continue. Arguments as in mmengine.
     """

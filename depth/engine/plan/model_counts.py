@@ -125,8 +125,8 @@ def count_model(cfg: Config, size: tuple[int, int]) -> ModelCounts:
         raise ValueError(
             f'the forward pass of {type(model).__name__} cannot be counted without values: {reason}'
         ) from error
-    # A backward pass computes the gradients of weights and of inputs, each as many FLOPs as forward;
-    # in front of the first trained part there is none.
+    # A backward pass computes the gradients of weights and of inputs, each as many FLOPs as
+    # forward; in front of the first trained part there is none.
     backward = sum(2 * flops.get(name, 0) for name, trained in is_trained.items() if trained)
     hooks = cfg.get('custom_hooks') or []
     return ModelCounts(

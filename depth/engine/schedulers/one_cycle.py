@@ -26,8 +26,8 @@ class OneCycleRate(_ParamScheduler):
         pct_start: Share of the iterations in which the rate grows.
         div_factor: The first rate is the maximum divided by this.
         final_div_factor: The last rate is the first one divided by this.
-        group_rates: False gives every group the first group's maximum, as the published code does by
-            mistake.
+        group_rates: False gives every group the first group's maximum, as the published code does
+            by mistake.
         begin, end, last_step, by_epoch, verbose: As in mmengine; counted in iterations.
     """
 

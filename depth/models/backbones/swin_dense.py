@@ -105,8 +105,8 @@ def _mlp_in_chunks(self: Mlp, x: Tensor) -> Tensor:
 def _shift_mask(block: SwinTransformerBlock, x: Tensor) -> Tensor:
     """Return the additive mask (windows, L, L) of a shifted map, cached by size and device.
 
-    Between regions it is -10000. With timm's -100 a weight of the softmax is about 1e-44, a denormal
-    number, of which a CPU needs more than a hundred cycles for every product; now it is 0.
+    Between regions it is -10000. With timm's -100 a weight of the softmax is about 1e-44, a
+    denormal number, of which a CPU needs more than a hundred cycles for every product; now it is 0.
     """
     if is_exporting():
         return shifted_window_mask(*x.shape[1:3], block.window_size, block.shift_size)

@@ -70,7 +70,8 @@ class DepthEstimator(BaseModel):
     # Whether the model looks at ``sparse_depth``, by its head or its backbone.
     takes_sparse_depth = False
     _has_noted_missing_points = False
-    # Whether the estimator brings points to the backbone; depth in another unit would not go with them.
+    # Whether the estimator brings points to the backbone; depth in another unit would not go with
+    # them.
     supports_early_fusion = True
     TEST_OPTIONS: tuple[str, ...] = (
         'mode',
@@ -189,8 +190,8 @@ class DepthEstimator(BaseModel):
             inputs: Output of the preprocessor.
             data_samples: One per image; needed for ``loss`` and ``predict``.
             mode: ``'loss'`` -> dict of losses; ``'predict'`` -> the samples with ``pred_depth``;
-                ``'tensor'`` -> depth (N, 1, H, W) at the size of ``inputs``, in metres or the unit of
-                ``prediction_type``.
+                ``'tensor'`` -> depth (N, 1, H, W) at the size of ``inputs``, in metres or the unit
+                of ``prediction_type``.
 
         Raises:
             ValueError: If the mode, the shape of ``inputs`` or the samples do not fit.

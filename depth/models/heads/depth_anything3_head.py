@@ -51,8 +51,8 @@ def replace_sky(depth: Tensor, sky: Tensor) -> Tensor:
 class DepthAnything3Head(DepthAnythingDecoder):
     """Depth up to a factor an image, exponential of the output, and a sky value per pixel.
 
-    The layers of the sky are trained on samples with ``gt_sky``. Where no data set has it, they keep
-    their weights (``sky_weight=0``), or are left out of a training from scratch
+    The layers of the sky are trained on samples with ``gt_sky``. Where no data set has it, they
+    keep their weights (``sky_weight=0``), or are left out of a training from scratch
     (``with_sky=False``).
 
     Args:

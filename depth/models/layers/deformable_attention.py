@@ -123,8 +123,8 @@ class MultiScaleDeformableAttention(nn.Module):
         values = self.value_proj(value).view(
             *value.shape[:2], self.num_heads, -1
         )  # (N, S, H, E / H)
-        # Projections, softmax and locations are part of the operator, so that backends need not store
-        # them.
+        # Projections, softmax and locations are part of the operator, so that backends need not
+        # store them.
         attended = projected_attention(
             values,
             spatial_shapes,

@@ -119,9 +119,9 @@ def loss_at_anchors(
 ) -> Tensor:
     """Return the mean over anchors (N,) of the L1 error of their aligned patches.
 
-    A patch is aligned by a scale and a shift along all axes. Its errors are weighted by 1 / z of the
-    label, z at least a tenth of the image's harmonic mean, and averaged over the coordinates of all
-    pixels of the window, those outside of the patch counting as 0.
+    A patch is aligned by a scale and a shift along all axes. Its errors are weighted by 1 / z of
+    the label, z at least a tenth of the image's harmonic mean, and averaged over the coordinates of
+    all pixels of the window, those outside of the patch counting as 0.
 
     Args:
         pred: Predicted points, (N, 3, H, W).

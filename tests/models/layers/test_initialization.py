@@ -89,7 +89,8 @@ def test_bins_maskformer_head_starts_as_maskformer():
     for conv in [*(module.conv for module in convs), pixels.mask_feature]:
         check(conv.weight, caffe2_std(conv.weight))
     assert not pixels.mask_feature.bias.any()
-    # The published loop leaves the last pair to ConvModule: Kaiming normal by the fan of the outputs.
+    # The published loop leaves the last pair to ConvModule: Kaiming normal by the fan of the
+    # outputs.
     for module in (pixels.lateral_convs[-1], pixels.output_convs[-1]):
         weight = module.conv.weight
         check(weight, math.sqrt(2 / (weight.shape[0] * weight[0, 0].numel())), NORMAL)
