@@ -22,7 +22,7 @@ from mmengine.registry import Registry as MMEngineRegistry
 from depth import registry as registries
 from depth.shipped_configs import PACKAGE, shipped_root
 
-from .custom_modules import make_projects_importable
+from .custom_modules import imported_names, make_projects_importable
 from .errors import ConfigError
 
 # Code that a checkpoint may import: the package and the shipped projects, wherever they are
@@ -230,12 +230,8 @@ def _check_plain(value: object, key_path: str, path: str | Path) -> None:
 def _import_modules(data: dict, path: str | Path, trusted: Sequence[str]) -> None:
     """Import the modules of ``custom_imports`` after checking that all of them are trusted."""
     entry = data.get('custom_imports') or {}
-    names = None
-    if isinstance(entry, dict):
-        names = entry.get('imports', [])
-    if isinstance(names, str):
-        names = [names]
-    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+    names = imported_names(entry)
+    if names is None:
         raise ConfigError(
             f'{path}: custom_imports of its config is {entry!r}, expected dict(imports=[module, '
             '...])'

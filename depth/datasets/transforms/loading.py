@@ -7,8 +7,6 @@ returns BGR uint8 (H, W, 3), or depth as float32 metres (H, W) with 0 = no groun
 """
 
 import warnings
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from depth.array_files import NUMPY_ERRORS, load_array
 from depth.datasets.velodyne import project_velodyne, resize_nearest, velodyne_to_image
 from depth.registry import READERS, TRANSFORMS
 
@@ -28,9 +27,6 @@ _shown_warnings: set[str] = set()
 # have ground truth, as with LiDAR.
 SAMPLE_STRIDE = 61
 MIN_SAMPLES = 100
-# What NumPy raises for damaged files: by a wrong header, a cut archive, or compressed data.
-NUMPY_ERRORS = (ValueError, OSError, IndexError, EOFError, KeyError)
-NUMPY_ERRORS += (zipfile.BadZipFile, zlib.error)
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -192,14 +188,25 @@ def read_stored(path: str | Path) -> np.ndarray:
     return stored
 
 
+def read_uint16(path: str | Path) -> np.ndarray:
+    """Return the array (H, W) of a file of one channel with 16 bits, unchanged.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged or of another kind.
+    """
+    stored = read_stored(path)
+    if stored.dtype != np.uint16 or stored.ndim != 2:
+        raise ValueError(
+            f'depth map {path} is {stored.dtype} {stored.shape}, expected a 16-bit PNG of one '
+            'channel'
+        )
+    return stored
+
+
 def _read_numpy(path: Path) -> np.ndarray:
     try:
-        # Without pickle: unpickling an array of objects would run code of the file.
-        stored = np.load(path, allow_pickle=False)
-        if isinstance(stored, np.ndarray):
-            return stored
-        with stored as archive:
-            return archive[archive.files[0]]
+        return load_array(path)
     except NUMPY_ERRORS as error:
         raise ValueError(
             f'depth map {path} cannot be read, it is cut off or no array: {error}; copy or unpack '
