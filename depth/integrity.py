@@ -32,9 +32,8 @@ def verify_archive(path: str | Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             records = [info for info in archive.infolist() if info.file_size]
-            if not any(
-                info.CRC for info in records
-            ):  # torch.serialization.set_crc32_options(False)
+            # As set_crc32_options(False) of torch.serialization leaves it.
+            if not any(info.CRC for info in records):
                 print_log(
                     f'{path} was saved without checksums, damage cannot be noticed',
                     logger='current',

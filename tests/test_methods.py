@@ -160,9 +160,8 @@ def test_twenty_iterations_on_indoor_pairs(method, tmp_path):
         on_samples(method, 'nyu', tmp_path / 'work', SAMPLES / 'indoor_rgbd', split, (96, 64))
     )
     assert last_loss(losses) < 0.95 * losses[0]
-    assert np.isfinite(
-        metrics['abs_rel']
-    )  # no bound: BatchNorm's running statistics have seen 20 batches only
+    # No bound: BatchNorm's running statistics have seen 20 batches only.
+    assert np.isfinite(metrics['abs_rel'])
 
 
 @needs_samples

@@ -73,9 +73,8 @@ class StepGuard:
         if self.waits:
             if bool(allowed):
                 optimizer.step(**kwargs)
-        elif getattr(
-            optimizer, '_step_supports_amp_scaling', False
-        ):  # the switch that GradScaler asks for
+        # The switch that GradScaler asks for.
+        elif getattr(optimizer, '_step_supports_amp_scaling', False):
             optimizer.grad_scale, optimizer.found_inf = None, (~allowed).float()
             try:
                 with _mixed_tensors(optimizer):

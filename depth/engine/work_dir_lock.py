@@ -206,9 +206,8 @@ def _mutex(folder: Path) -> Iterator[None]:
     """Exclude other processes of this host while a lock is taken or taken over."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with contextlib.suppress(
-            OSError
-        ):  # some network file systems have no locks; O_EXCL still decides
+        # Some network file systems have no locks; O_EXCL still decides.
+        with contextlib.suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:

@@ -259,9 +259,8 @@ class _Chunk:
         )
         self.projected = projected.view(*self.shape, *bias.shape)
         self.reference_images = slice(0, 1) if len(references) == 1 else images
-        own = references[self.reference_images, queries].to(
-            geometry.dtype
-        )  # (n or 1, q, L or 1, 2)
+        # (n or 1, q, L or 1, 2)
+        own = references[self.reference_images, queries].to(geometry.dtype)
         sides = geometry.sides(1, query.device)  # (L, 2): w, h
         centers = own.mul(sides).sub_(0.5).movedim(-1, 0)  # in pixels, (2, n or 1, q, L)
         points = bias.shape[-1] // max(len(sides), 1)

@@ -284,9 +284,8 @@ def test_mirrored_twice_is_not_mirrored():
 def test_the_way_to_the_other_view_follows(names):
     """A point of the plane is still seen by both moved cameras where both moved images show it."""
     rows, columns = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
-    places = np.stack(
-        [columns, rows, np.ones_like(rows)], axis=-1
-    )  # of the first image, (x, y, inside)
+    # Of the first image, (x, y, inside).
+    places = np.stack([columns, rows, np.ones_like(rows)], axis=-1)
     rules = dict(places=SpatialRule('image'))
     extrinsics = np.eye(4)
     extrinsics[:3, 3] = [-0.4, 0.15, 0.05]
@@ -467,9 +466,8 @@ def test_published_laser_depth_stays_one_pixel_up_and_left(rendered_kitti):
             layout.render('test', index)['gt_depth'][1:, 1:],
         )
         measured = actual > 0
-        assert np.median((actual - expected)[measured]) == pytest.approx(
-            0.27, abs=0.05
-        )  # the scanner stands behind
+        # The scanner stands behind.
+        assert np.median((actual - expected)[measured]) == pytest.approx(0.27, abs=0.05)
 
 
 @pytest.mark.parametrize('mirrored', [False, True])

@@ -218,9 +218,8 @@ def test_real_pairs_agree_with_their_ground_truth():
     kitti, motorcycle = (dataset[index]['data_samples'] for index in range(2))
     depth = motorcycle.gt_depth[motorcycle.gt_depth > 0]
     actual = [depth.min().item(), depth.median().item(), depth.max().item()]
-    assert actual == pytest.approx(
-        [2.110, 2.750, 5.017], abs=2e-3
-    )  # recorded with the samples, as are the errors
+    # Recorded with the samples, as are the errors.
+    assert actual == pytest.approx([2.110, 2.750, 5.017], abs=2e-3)
     assert (depth.numel() / motorcycle.gt_depth.numel()) == pytest.approx(0.9265, abs=1e-4)
     assert warp_error(motorcycle) == pytest.approx(7.7, abs=0.3)
     assert warp_error(kitti) == pytest.approx(17.0, abs=0.5)

@@ -14,9 +14,8 @@ from depth.engine.config import load_config
 from depth.engine.errors import ConfigError
 from tests.shared import REPO
 
-SWIN_T = (
-    REPO / 'configs/depthformer/depthformer_swint_w7_nyu.py'
-)  # 16 images a step: 8 on each of 2 processes
+# 16 images a step: 8 on each of 2 processes
+SWIN_T = REPO / 'configs/depthformer/depthformer_swint_w7_nyu.py'
 
 
 @pytest.fixture

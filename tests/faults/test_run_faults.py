@@ -504,9 +504,8 @@ def test_a_checkpoint_without_a_run_id_goes_on(bench):
     assert 'of a version without run ids' in outcome.text
     assert f'from {bench.run}/iter_4.pth' in outcome.text
     names = {path.name for path in bench.run.glob('*.pth')}
-    assert (
-        old | {'iter_6.pth', 'iter_8.pth'} <= names
-    )  # what a version without ids wrote is never removed
+    # What a version without ids wrote is never removed.
+    assert old | {'iter_6.pth', 'iter_8.pth'} <= names
     outcome = bench.call(command + '10')
     assert f'from {bench.run}/iter_8.pth' in outcome.text
     assert 'iter_6.pth' not in {path.name for path in bench.run.glob('*.pth')}  # its own are

@@ -23,9 +23,8 @@ from depth.cli.common import add_cfg_options, parse_cfg_options, run_tool
 
 MODES = ('train', 'infer', 'data', 'ops', 'metrics', 'startup', 'graphs', 'saving')
 REPEATS = dict(train=10, infer=10, data=100, ops=10, metrics=20, startup=5, graphs=1, saving=5)
-SAMPLES = (
-    Path(__file__).resolve().parents[3] / 'shared/samples'
-)  # real frames, where they are there
+# Real frames, where they are there.
+SAMPLES = Path(__file__).resolve().parents[3] / 'shared/samples'
 FIXED_IMAGE = SAMPLES / 'kitti/image_02/0000000005.png'
 
 

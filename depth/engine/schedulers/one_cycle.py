@@ -104,9 +104,8 @@ class OneCycleMomentum(_ParamScheduler):
     ) -> None:
         self.total_steps, self.pct_start = total_steps, pct_start
         self.base_momentum, self.max_momentum = base_momentum, max_momentum
-        for group in (
-            optimizer.param_groups
-        ):  # mmengine schedules scalars, so beta1 travels as a group entry
+        # mmengine schedules scalars, so beta1 travels as a group entry.
+        for group in optimizer.param_groups:
             group.setdefault('beta1', group['betas'][0] if 'betas' in group else group['momentum'])
         super().__init__(
             optimizer,

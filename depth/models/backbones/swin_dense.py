@@ -70,9 +70,8 @@ def _padded_window_attention(self: SwinTransformerBlock, x: Tensor) -> Tensor:
     if is_shifted:
         x = torch.roll(x, shifts=[-shift for shift in self.shift_size], dims=(1, 2))
         mask = _shift_mask(self, x)
-    windows = window_partition(x, self.window_size).view(
-        -1, rows * columns, channels
-    )  # (windows, L, C)
+    # (windows, L, C)
+    windows = window_partition(x, self.window_size).view(-1, rows * columns, channels)
     windows = _attend(self, windows, mask).view(-1, rows, columns, channels)
     x = window_reverse(windows, self.window_size, padded_height, padded_width)
     if is_shifted:

@@ -43,9 +43,8 @@ def test_masked_decoder_starts_as_mask2former():
     torch.manual_seed(0)
     decoder = MaskedQueryDecoder(256, 67, 3)
     matrices = transformer_matrices(decoder.layers)
-    assert (
-        len(matrices) == 9 * 6
-    )  # in_proj and out_proj of two attentions, two of the feed-forward layer
+    # In_proj and out_proj of two attentions, two of the feed-forward layer.
+    assert len(matrices) == 9 * 6
     for matrix in matrices:
         check(matrix, xavier_std(matrix), NORMAL)
     for table in (decoder.query_feat, decoder.query_embed):
