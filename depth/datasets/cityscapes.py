@@ -143,7 +143,6 @@ class CityscapesDataset(BaseDepthDataset):
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f'camera file {path} should hold intrinsic (fx, fy, u0, v0) and '
-                f'extrinsic (baseline): '
-                f'{type(error).__name__}: {error}'
+                f'extrinsic (baseline): {type(error).__name__}: {error}'
             ) from error
         return dict(sample, cam_intrinsic=matrix, baseline_fx=baseline * matrix[0][0])

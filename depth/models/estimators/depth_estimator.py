@@ -578,6 +578,5 @@ def _check_test_cfg(test_cfg: dict) -> None:
         if step_y > height or step_x > width:
             raise ValueError(
                 f'model.test_cfg.stride {test_cfg["stride"]} is larger than crop_size '
-                f'{test_cfg["crop_size"]}: '
-                'pixels between the windows would get no depth'
+                f'{test_cfg["crop_size"]}: pixels between the windows would get no depth'
             )

@@ -49,8 +49,7 @@ class QueryDepthHead(BaseDepthHead):
         ):
             raise ValueError(
                 f'{type(self).__name__}: aux_layers are below {self.last_layer} and have one '
-                'weight each, '
-                f'got {list(aux_layers)} with {list(aux_weights)}'
+                f'weight each, got {list(aux_layers)} with {list(aux_weights)}'
             )
         self.aux_weights = dict(zip(aux_layers, aux_weights, strict=True))
         self.num_classes = num_classes

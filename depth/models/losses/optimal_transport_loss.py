@@ -197,8 +197,7 @@ class OptimalTransportDepthLoss(nn.Module):
         if min(grid_size, epsilon, iterations) <= 0:
             raise ValueError(
                 'OptimalTransportDepthLoss: grid_size, epsilon and iterations must be positive, '
-                'got '
-                f'{grid_size}, {epsilon} and {iterations}'
+                f'got {grid_size}, {epsilon} and {iterations}'
             )
         self.loss_weight = loss_weight
         self.grid_size, self.epsilon, self.iterations = grid_size, epsilon, iterations

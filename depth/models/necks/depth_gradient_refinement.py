@@ -165,8 +165,7 @@ class DepthGradientRefinement(BaseModule):
         if not 0 <= start_level < len(in_channels):
             raise ValueError(
                 f'DepthGradientRefinement: start_level is 0 to {len(in_channels) - 1} for '
-                f'{len(in_channels)} levels, '
-                f'got {start_level}'
+                f'{len(in_channels)} levels, got {start_level}'
             )
         indivisible = [channels for channels in in_channels[start_level:] if channels % reduction]
         if indivisible:
