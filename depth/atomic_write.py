@@ -13,7 +13,7 @@ _MAX_NAME = 200  # bytes of the name in a temporary one; file systems allow 255
 
 
 class WriteError(OSError):
-    """A file that could not be written; the message names it, and ``errno`` is that of the system."""
+    """A file that could not be written; the message names it, ``errno`` is that of the system."""
 
 
 @contextlib.contextmanager
@@ -75,7 +75,7 @@ def write_atomically(path: str | Path, content: bytes | str) -> None:
 
 
 def write_error(path: str | Path, error: OSError) -> WriteError:
-    """Return an error that names the file that could not be written, the reason and the free space."""
+    """Return the error of a file that could not be written: its name, reason and free space."""
     named = WriteError(
         f'{path} could not be written: {error.strerror or error} ({free_space(path)})'
     )

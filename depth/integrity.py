@@ -60,7 +60,7 @@ def verify_archive(path: str | Path) -> None:
 
 
 def is_finite(values: Tensor) -> bool:
-    """Return whether a tensor holds neither NaN nor infinity, in one pass without a temporary copy."""
+    """Return whether a tensor holds neither NaN nor infinity, in one pass without a copy."""
     if not (values.is_floating_point() or values.is_complex()) or not values.numel():
         return True
     if values.is_complex():

@@ -70,5 +70,5 @@ def similar_names(name: str) -> list[str]:
 
 
 def list_models(pattern: str = '*') -> list[str]:
-    """Return the names of the shipped configs that match a pattern such as ``'scale*nyu*'``, in any case."""
+    """Return the shipped configs that match a pattern such as ``'scale*nyu*'``, in any case."""
     return [name for name in sorted(config_paths()) if fnmatchcase(name.lower(), pattern.lower())]

@@ -1,4 +1,4 @@
-"""Model of a server: one queue for all requests, their limits, and the checks of an uploaded image."""
+"""Model of a server: one queue for all requests, their limits, and checks of an uploaded image."""
 
 import io
 import math

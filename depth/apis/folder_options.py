@@ -65,7 +65,7 @@ class FolderOptions:
         return values
 
     def _model_options(self) -> dict:
-        """Return the depth range of the head where it is no reference, and the window of slide inference."""
+        """Return a head's depth range where it states numbers, and the slide inference's window."""
         options: dict[str, Any] = {}
         if 'max_depth' not in self.variables:
             head = self.cfg.model.get('decode_head') or {}
@@ -111,7 +111,7 @@ class FolderOptions:
         return values
 
     def _schedulers(self) -> list | None:
-        """Return the schedulers with their numbers of iterations scaled; None if all follow ``max_iters``."""
+        """Return the schedulers with scaled iterations; None if all follow ``max_iters``."""
         schedulers = copy.deepcopy(self.unresolved.get('param_scheduler') or [])
         is_single = isinstance(schedulers, dict)
         scaled, changed = [], False
@@ -169,7 +169,7 @@ class FolderOptions:
         return values
 
     def _train_pipeline(self) -> list[dict]:
-        """Return the method's augmentation for files of the folder, with a crop that all images have."""
+        """Return the method's augmentation for the folder, with a crop that all images have."""
         pipeline = [dict(type='LoadImage'), dict(type='LoadDepth')]
         pipeline += self._own_transforms(self.dataset['pipeline'])
         names = [transform['type'] for transform in pipeline]
@@ -223,7 +223,7 @@ class FolderOptions:
 
 
 def crop_step(crop_size: tuple[int, int]) -> int:
-    """Return the number of which both sides of a method's crop are multiples: stride, patch or 1."""
+    """Return of which number both sides of a method's crop are multiples: stride, patch or 1."""
     for step in CROP_STEPS:
         if not any(side % step for side in crop_size):
             return step

@@ -1,4 +1,4 @@
-"""Depth inference on files, folders and videos, with results written as images, arrays and point clouds."""
+"""Depth inference on files, folders and videos, written as images, arrays and point clouds."""
 
 import errno
 import math
@@ -382,7 +382,7 @@ def _load(
     color_order: str | None,
     result: dict,
 ) -> list[tuple]:
-    """Return image, entry, array, camera and points of images that can be read; record the others."""
+    """Return image, entry, array, camera and points of readable images; record the others."""
     loaded = []
     for image, entry in batch:
         # An unusual image can fail anywhere: in a decoder, in a layer that pools one row to none,

@@ -79,7 +79,7 @@ def choose_method(model: str | None, start: str | Path | None) -> Method:
 
 
 def _trainable_config(published: str, fitting: list[Path], start: str | Path) -> Method:
-    """Return the config that trains a published model: one for folders, or else one that fits the file."""
+    """Return the config that trains a published model: for folders, or one that fits the file."""
     encoders = [_encoder_of(load_config(path)) for path in fitting]
     paths = list(shipped_configs(published, shipped_root()))
     # Configs for folders are named so; of another name they would only be found later.

@@ -25,7 +25,7 @@ def train_on_folder(
     report: Callable[[str], None] = print,
     **options,
 ) -> int:
-    """Examine a folder, write a config for it, train, test the best checkpoint and draw predictions.
+    """Examine a folder, write its config, train, test the best checkpoint and draw predictions.
 
     Args:
         folder: See :func:`depth.data_tools.own_data.examine_folder`.

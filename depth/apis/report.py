@@ -1,4 +1,4 @@
-"""Report of tests as one HTML file that opens offline: numbers with intervals, charts and error maps."""
+"""Report of tests as one HTML file for reading offline: intervals, charts and error maps."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Errors of the predictions of a run, image by image, and the maps of single images for a report."""
+"""Errors of the predictions of a run, image by image, and maps of single images for a report."""
 
 import dataclasses
 import math
@@ -147,7 +147,7 @@ class PredictionReader:
         )
 
     def measure(self, progress: Callable[[Iterable], Iterable] = iter) -> PredictionErrors:
-        """Return the errors of all predictions; images without ground truth that counts are left out.
+        """Return the errors of all predictions of images with ground truth that counts.
 
         Args:
             progress: Wraps the loop over images.

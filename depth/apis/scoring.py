@@ -194,7 +194,7 @@ class _Scorer:
         self.sizes[treatment] = count + 1, first
 
     def report_sizes(self) -> None:
-        """Note how many predictions have another size than the ground truth, and their treatment."""
+        """Note how many predictions have another size than ground truth, and their treatment."""
         for treatment, (count, first) in self.sizes.items():
             self.note(
                 f'{count} predictions have another size than the ground truth and were '
@@ -394,7 +394,7 @@ def build_test_dataset(cfg: Config) -> Sequence:
 
 
 def list_image_paths(dataset: Sequence) -> list[tuple[str | None, ...]]:
-    """Return the paths by which predictions are matched: image and, if it is a file, ground truth."""
+    """Return the paths that match predictions: image and, if it is a file, ground truth."""
     if hasattr(dataset, 'full_init'):
         dataset.full_init()
     paths = []

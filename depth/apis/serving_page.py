@@ -259,7 +259,7 @@ def _value_range(result: ServedDepth) -> tuple[float, float]:
 
 
 def _view(result: ServedDepth, stored: dict, near: float, far: float) -> str:
-    """Return the HTML of the depth view: values, colours and ranges, drawn by ``serving_viewer.js``."""
+    """Return the HTML of the depth view: values, colours and ranges for ``serving_viewer.js``."""
     step = -(-max(result.depth.shape) // MAX_VIEW)
     # Thinned out, not averaged: the value under the pointer is one that was predicted.
     values = result.visible[::step, ::step]
@@ -288,7 +288,7 @@ def _view(result: ServedDepth, stored: dict, near: float, far: float) -> str:
 
 
 def _cloud(depth: np.ndarray, camera: np.ndarray, img: np.ndarray) -> str:
-    """Return the HTML of the 3-D view: depth, colours and camera, drawn by ``serving_viewer.js``."""
+    """Return the HTML of the 3-D view: depth, colours and camera for ``serving_viewer.js``."""
     step = -(-max(depth.shape) // MAX_CLOUD)
     values, colors = depth[::step, ::step], img[::step, ::step]
     scale = 65535 / max(float(values.max()), 1e-6)

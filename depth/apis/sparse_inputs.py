@@ -1,4 +1,4 @@
-"""Sparse depth of each input image of inference: an array, a file, or files of equal names in a folder."""
+"""Sparse depth of each image of inference: an array, a file, or a folder of equal names."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Options of ``depth infer`` for pictures, point clouds and videos, and the run that they describe."""
+"""Options of ``depth infer`` for pictures, point clouds and videos, and their run."""
 
 import argparse
 import sys

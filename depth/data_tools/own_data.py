@@ -135,7 +135,7 @@ def find_subfolder(root: Path, names: tuple[str, ...], content: str) -> str:
 
 
 def find_pairs(root: Path, image_folder: str, depth_folder: str, notes: list[str]) -> dict:
-    """Return image and depth file by stem, sorted; images without depth are counted in the notes."""
+    """Return image and depth file by stem, sorted; the notes count images without depth."""
     images = files_by_stem(root / image_folder, IMAGE_SUFFIXES)
     depths = files_by_stem(root / depth_folder, DEPTH_SUFFIXES)
     pairs = {stem: (path, depths[stem]) for stem, path in images.items() if stem in depths}
@@ -351,7 +351,7 @@ def guess_range(pairs: list, scale: float, notes: list[str]) -> float:
 
 
 def far_values(depths: list[Path], scale: float) -> dict[Path, float]:
-    """Return the 99.9th percentile of the measured values of each map that has any, in metres with this scale."""
+    """Return the 99.9th percentile of each map that has values, in metres with this scale."""
     tops = {}
     for path in depths:
         depth = stored_to_metres(read_stored(path), scale, path)

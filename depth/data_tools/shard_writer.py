@@ -185,7 +185,7 @@ def _sample_members(key: str, values: dict, records: dict) -> tuple[bytes, bytes
 
 
 def _member(name: str, content: bytes) -> bytes:
-    """Return header and content of a regular file, without a time or owner, filled up to whole blocks."""
+    """Return header and content of a file, without time or owner, filled up to whole blocks."""
     info = tarfile.TarInfo(name)
     info.size = len(content)
     padding = bytes(-len(content) % BLOCK)

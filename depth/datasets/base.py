@@ -52,7 +52,7 @@ def build_pipeline(pipeline: Sequence[dict | Callable]) -> list[Callable]:
 
 
 def sample_generator(index: int) -> np.random.RandomState:
-    """Return the generator of a sample's augmentation: its own if the sampler keyed it, a fresh one otherwise."""
+    """Return the generator of a sample's augmentation, fresh if the sampler gave no key."""
     if isinstance(index, SampleIndex):
         return index.generator()
     return np.random.RandomState()
@@ -180,7 +180,7 @@ class BaseDepthDataset(BaseDataset):
         return samples
 
     def find_samples(self) -> Iterator[tuple[dict, str]]:
-        """Yield each sample and where it is listed: lines of the split file, folders in subclasses."""
+        """Yield each sample and its place: a line of the split file, in subclasses a folder."""
         split = Path(self.ann_file)
         if not split.is_file():
             raise FileNotFoundError(
@@ -229,7 +229,7 @@ class BaseDepthDataset(BaseDataset):
         return defaults | sample
 
     def selection(self) -> dict:
-        """Return the settings other than the split file that choose the samples, in plain values."""
+        """Return the settings besides the split file that choose the samples, in plain values."""
         prefix = {}
         for key, folder in self.data_prefix.items():
             if folder:

@@ -125,7 +125,7 @@ class CityscapesDataset(BaseDepthDataset):
             yield sample, str(folder)
 
     def add_details(self, sample: dict) -> dict:
-        """Add the camera of the image: ``cam_intrinsic`` and ``baseline_fx`` in metres times pixels.
+        """Add the image's camera: ``cam_intrinsic``, and ``baseline_fx`` in metres times pixels.
 
         Raises:
             FileNotFoundError: If there is no camera file.

@@ -156,7 +156,7 @@ def read_labeled_depth(sample: dict) -> np.ndarray:
 
 @functools.lru_cache(maxsize=2)
 def _open(path: str, process: int) -> Any:
-    """Return the open file; HDF5 handles must not be shared between processes, so each has its own."""
+    """Return the open file, one for each process: HDF5 handles must not be shared."""
     return _h5py().File(path, 'r')
 
 

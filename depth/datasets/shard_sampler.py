@@ -1,4 +1,4 @@
-"""Order in which a training reads shards: shuffled, resumable at any sample, few shards at a time."""
+"""Order of a training's shards: shuffled, resumable at any sample, few shards at a time."""
 
 import logging
 from collections import OrderedDict, deque
@@ -99,7 +99,7 @@ class ShardOrder:
 
 
 class WeightedOrder:
-    """Order of several sets with weights: every lane mixes the sets, each in the order of its shards.
+    """Order of sets with weights: every lane mixes the sets, each in the order of its shards.
 
     Sample n of a set in lane l has position ``n * lanes + l`` in the endless sequence of the set,
     so that within a set all samples come equally often. The shares are multiples of 1/4096 and hold

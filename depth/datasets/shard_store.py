@@ -141,7 +141,7 @@ class ShardStore:
         return self._retry(name, attempt, lambda: 0)
 
     def fetch(self, shard: Shard, file: IO[bytes]) -> None:
-        """Write a shard to an open file; it has the size, and the hash if it is checked, of the index.
+        """Write a shard to an open file; size, and hash if it is checked, are those of the index.
 
         Raises:
             ShardError: If that fails each time.
@@ -221,7 +221,7 @@ class _Transfer:
             raise Interrupted(f'its SHA-256 is {digest}, the index says {self.shard.sha256}')
 
     def _store(self, body: Iterable[bytes]) -> Iterator[int]:
-        """Write what comes, up to the size of the shard, and yield how many bytes that is each time."""
+        """Write what comes, up to the size of the shard, and yield the bytes of each write."""
         if isinstance(body, HttpBody) and body.is_movable and not self.store.check_hash:
             yield from body.move(self.file, self.shard.size - self.received)
             return
@@ -338,7 +338,7 @@ class HttpStore(ShardStore):
 
 
 class FsspecStore(ShardStore):
-    """Folder of a store that fsspec knows: S3 and what speaks its protocol, Google, Azure and others.
+    """Folder of a store that fsspec knows: S3 and what speaks its protocol, Google, Azure, ...
 
     Args:
         url: Address of the folder.

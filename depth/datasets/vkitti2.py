@@ -30,7 +30,7 @@ def read_vkitti2_depth(sample: dict) -> np.ndarray:
 
 @DATASETS.register_module()
 class VirtualKITTI2Dataset(BaseDepthDataset):
-    """Virtual KITTI 2: five rendered streets in ten variations, 375x1242, depth in 16-bit centimetres.
+    """Virtual KITTI 2: five rendered streets, ten variations, 375x1242, 16-bit centimetres.
 
     ::
 

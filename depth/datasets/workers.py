@@ -32,7 +32,7 @@ def prepare_worker(worker_id: int, then: Callable[[int], object] | None = None) 
 
 
 def prepare_runner_worker(worker_id: int, then: Callable[[int], object] | None = None) -> None:
-    """Set up a loader process of a runner, which outlives signals to the whole job; arguments as above."""
+    """Set up a runner's loader process, which outlives signals to the job; arguments as above."""
     leave_signals_to_parent()
     prepare_worker(worker_id, then)
 

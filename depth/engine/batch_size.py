@@ -70,7 +70,7 @@ class BatchSize:
 
 
 def rate_factor(optimizer: str | None, growth: float) -> float | None:
-    """Return the factor of the rate for a batch that is ``growth`` times as large; None without a rule."""
+    """Return the factor of the rate for a batch ``growth`` times as large; None without a rule."""
     exponent = _EXPONENTS.get(optimizer)
     return None if exponent is None else growth**exponent
 

@@ -396,7 +396,7 @@ def find_latest_checkpoint(
 
 
 def _check_loadable(path: Path) -> None:
-    """Raise ValueError or OSError if :func:`load_checkpoint_file` could not read a file of our own."""
+    """Raise ValueError or OSError if :func:`load_checkpoint_file` could not read our own file."""
     if not zipfile.is_zipfile(path):
         raise ValueError(f'checkpoint {path} is cut off or not a checkpoint')
     verify_archive(path)

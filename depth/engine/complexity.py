@@ -66,7 +66,7 @@ def count_operations(
 def _count_operators(
     model: nn.Module, size: tuple[int, int], device: str
 ) -> dict[str, dict[object, int]]:
-    """Return the FLOPs of one forward pass by module and operator; the whole model has an empty name."""
+    """Return the FLOPs of a forward pass by module and operator; the model has an empty name."""
     if len(size) != 2 or min(size) < 1:
         raise ValueError(f'the size of an image is (height, width) in pixels, got {tuple(size)}')
     counter = FlopCounterMode(

@@ -66,7 +66,7 @@ class UnreadSamples(list):
 def record_graph(
     predict: Callable[..., Tensor], inputs: Tensor, *samples
 ) -> Callable[[Tensor], Tensor]:
-    """Record ``predict`` on a CUDA device; return a function that copies images in and replays it."""
+    """Record ``predict`` on a CUDA device; return what copies images in and replays it."""
     # Replays write into static_inputs whatever mode the caller is in; tensors made in inference
     # mode would forbid that.
     with torch.inference_mode(False), torch.no_grad():

@@ -73,7 +73,7 @@ class FailureWatch:
             self._try(lambda: self.store.wait(ends, timedelta(seconds=2 * self.silence)))
 
     def report(self, message: str) -> None:
-        """Tell the others that this process has failed; the first report is the one that they print.
+        """Tell the others that this process has failed; they print the first report.
 
         Args:
             message: The error, as the log shows it.

@@ -69,7 +69,7 @@ class ResumableIterLoop(IterBasedTrainLoop):
         self._resumed_at = (self._iter, position)
 
     def position(self, iteration: int) -> int:
-        """Return the number of samples of the training sequence that are passed after an iteration."""
+        """Return how many samples of the training sequence have passed after an iteration."""
         start_iteration, start_position = self._resumed_at
         return start_position + (iteration - start_iteration) * self._total_batch()
 

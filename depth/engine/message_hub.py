@@ -26,7 +26,7 @@ class DeferredMessageHub(MessageHub):
     def update_scalar(
         self, key: str, value: float | Tensor, count: int = 1, resumed: bool = True
     ) -> None:
-        """Add one value to the history of ``key``; a value on a device is added when histories are next read."""
+        """Add a value to the history of ``key``, from a device when histories are next read."""
         if (
             not isinstance(value, Tensor)
             or value.device.type not in self.KEPT_ON

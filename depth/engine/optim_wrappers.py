@@ -43,7 +43,7 @@ class GuardedStep:
             self.guard.step(self.optimizer, norm, **kwargs)
 
     def clip_gradients(self) -> Tensor | None:
-        """Clip the gradients if the config says so; return their norm before, None if it is not needed."""
+        """Clip the gradients as configured; return their norm before, None if it is not needed."""
         parameters = []
         for group in self.optimizer.param_groups:
             parameters += [parameter for parameter in group['params'] if parameter.grad is not None]

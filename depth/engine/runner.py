@@ -195,13 +195,13 @@ class DepthRunner(Runner):
         return wrap_for_cpu(model, model_wrapper_cfg, find_unused_parameters)
 
     def _prepare_norms(self, model: nn.Module) -> nn.Module:
-        """Return a model that will be sharded, on the CPU, with synchronised BatchNorms if asked for."""
+        """Return a model to be sharded, on the CPU, with synchronised BatchNorms if asked for."""
         if not torch.cuda.is_available():
             return revert_sync_batchnorm(model)
         return convert_sync_batchnorm(model) if self.cfg.get('sync_bn') else model
 
     def _wrap_on_gpus(self, model_wrapper_cfg: dict, model: nn.Module) -> nn.Module:
-        """Synchronise BatchNorms if ``sync_bn`` of the config says so, then wrap as mmengine does."""
+        """Synchronise BatchNorms if ``sync_bn`` says so, then wrap as mmengine does."""
         sync_bn = self.cfg.get('sync_bn')
         if sync_bn is None:
             return super().wrap_model(model_wrapper_cfg, model)
@@ -239,7 +239,7 @@ class DepthRunner(Runner):
             super()._init_model_weights()
 
     def _maybe_compile(self, target: str) -> None:
-        """Compile the model's losses, or the blocks of a sharded one, as ``compile`` of the config says."""
+        """Compile the model's losses, or the blocks of a sharded one, as ``compile`` says."""
         if is_sharded_model(unwrap_model(self)):
             compile_blocks(self.model, self.cfg.get('compile'))
             return
@@ -366,7 +366,7 @@ class DepthRunner(Runner):
             return super().test()
 
     def collect_random_states(self) -> None:
-        """Gather every process's random state; all processes call it before a checkpoint is saved."""
+        """Gather every process's random state; all processes call it before a save."""
         state = self.training_random_state or get_random_state()
         self.random_states = [state]
         if is_distributed():
@@ -412,7 +412,7 @@ class DepthRunner(Runner):
     def _prepare_write(
         self, checkpoint: dict, path: Path, is_resumable: bool
     ) -> Callable[[], None]:
-        """Copy what a thread would find changed, record the checkpoint, and return what writes it."""
+        """Copy what goes on changing, record the checkpoint, and return what writes it."""
         is_writer, verify = is_main_process(), self.verifies_checkpoints
         copy, sharding = self.checkpoint_writer.copies.copy, self.sharding
         pieces: dict[str, torch.Tensor] = {}
@@ -444,7 +444,7 @@ class DepthRunner(Runner):
         strict: bool | None = None,
         revise_keys: list | None = None,
     ) -> dict:
-        """Load weights; names that do not fit are an error unless the config says ``load_strict = False``.
+        """Load weights; names that do not fit are an error unless ``load_strict`` is False.
 
         Args:
             filename: Checkpoint file.
@@ -477,7 +477,7 @@ class DepthRunner(Runner):
         resume_param_scheduler: bool = True,
         map_location: str | Callable = 'cpu',
     ) -> None:
-        """Continue a run from its checkpoint; settings that the config has changed since are logged.
+        """Continue a run from its checkpoint; settings that have changed since are logged.
 
         Args:
             filename: Checkpoint file.

@@ -133,7 +133,7 @@ def write_tensors(
 
 
 def _clear_folder(folder: Path, group: dist.ProcessGroup | None) -> None:
-    """Make a folder, or remove what a save that was killed has left in it, before any process writes."""
+    """Make a folder, or empty it of a killed save's files, before any process writes."""
     if group is None or dist.get_rank(group) == 0:
         folder.mkdir(parents=True, exist_ok=True)
         for path in folder.iterdir():
@@ -144,7 +144,7 @@ def _clear_folder(folder: Path, group: dist.ProcessGroup | None) -> None:
 
 
 class _HashedFile(io.BufferedWriter):
-    """File that computes the SHA-256 of what is written; it is written from its begin to its end."""
+    """File that computes the SHA-256 of what is written, from its begin to its end."""
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(io.FileIO(path, 'wb'), _BUFFER)

@@ -71,7 +71,7 @@ class ShardedRun:
     def take_pieces(
         self, checkpoint: dict, copy: Callable[[str, Tensor], Tensor]
     ) -> tuple[dict, dict[str, Tensor]]:
-        """Return a checkpoint without its sharded tensors, and this process's copies of their pieces.
+        """Return a checkpoint without its sharded tensors, and this process's pieces of them.
 
         Args:
             checkpoint: Nested dicts and lists.

@@ -113,7 +113,7 @@ def sharding_options(cfg: Config) -> ShardingOptions | None:
 
 
 def find_blocks(model: nn.Module) -> list[str]:
-    """Return the names of a model's blocks (:data:`BLOCKS`), in its order; none is inside of another."""
+    """Return the names of a model's blocks (:data:`BLOCKS`); none is inside of another."""
     names: list[str] = []
     for name, module in model.named_modules():
         is_inside = bool(names) and name.startswith(f'{names[-1]}.')
@@ -183,7 +183,7 @@ def shard_model(
 
 
 def _keep_vectors(parameter: nn.Parameter) -> torch.dtype | None:
-    """Return the type in which biases and the scales of norms are gathered; None for that of all else."""
+    """Return the type in which biases and norms are gathered; None for that of all else."""
     return parameter.dtype if parameter.ndim <= 1 else None
 
 

@@ -262,7 +262,7 @@ def _is_trusted(name: str, trusted: Sequence[str]) -> bool:
 
 
 def _belongs_to_toolbox(name: str) -> bool:
-    """Return whether importing a dotted name would only run files of the toolbox and its projects."""
+    """Return whether importing a dotted name runs only files of the toolbox and its projects."""
     if not _DOTTED.fullmatch(name) or name.split('.')[0] not in _OWN_PACKAGES:
         return False
     # ``projects`` is a namespace package: any folder of that name on the import path adds modules
@@ -284,7 +284,7 @@ def _belongs_to_toolbox(name: str) -> bool:
 
 
 def _check_names(data: dict, path: str | Path, trusted: Sequence[str]) -> None:
-    """Raise ConfigError at the first name that mmengine would import or inference could not build."""
+    """Raise ConfigError at a name that mmengine would import or inference cannot build."""
     registered = _registered_names()
     for key_path, key, name, is_built in _named_components(data, '', False):
         where = f'{path}: {key_path} of its config'
@@ -316,7 +316,7 @@ def _check_names(data: dict, path: str | Path, trusted: Sequence[str]) -> None:
 def _named_components(
     node: object, key_path: str, is_built: bool
 ) -> Iterator[tuple[str, str, object, bool]]:
-    """Yield dotted path, key, value of each entry that names a component, and if inference builds it."""
+    """Yield path, key, value of each entry that names a component, and if inference builds it."""
     if isinstance(node, list | tuple):
         for index, item in enumerate(node):
             yield from _named_components(item, f'{key_path}[{index}]', is_built)

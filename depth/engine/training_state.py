@@ -98,7 +98,7 @@ def _resume_conditions(runner: Runner, iteration: int) -> dict:
 
 
 def accumulated_grads(runner: Runner, iteration: int) -> dict[str, Tensor]:
-    """Return the gradients of a gradient accumulation window that ``iteration`` does not complete."""
+    """Return the gradients of an accumulation window that ``iteration`` does not complete."""
     counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
     grads = {}
     if iteration % counts != 0:

@@ -250,7 +250,7 @@ def _log_continuation(run: TrainingRun, start: TrainingRun, source: str | None) 
 
 
 def _move_run(work_dir: Path) -> dict[Path, Path]:
-    """Move the files of the work dir's run into ``previous_<id>``; return the new path by the old."""
+    """Move the files of the work dir's run into ``previous_<id>``; return new paths by old."""
     run = TrainingRun.read(work_dir)
     if run is not None:
         remove_leftovers(run)

@@ -144,7 +144,7 @@ def describe_process() -> dict:
 
 
 def read_holder(path: Path) -> dict | None:
-    """Return the content of a lock file; an empty dict if it is unreadable, None if there is none."""
+    """Return the content of a lock file; {} if it is unreadable, None if there is none."""
     try:
         text = path.read_text(encoding='utf-8')
     except FileNotFoundError:
@@ -228,7 +228,7 @@ def _age(path: Path) -> float:
 
 
 def _process_start(pid: int) -> int | None:
-    """Return when a process started, in clock ticks since boot; 0 if unknown, None if it has ended."""
+    """Return a process's start in clock ticks since boot; 0 if unknown, None if it ended."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

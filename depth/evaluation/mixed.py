@@ -59,7 +59,7 @@ class MixedDepthMetric(BaseMetric):
             self.results.append((name, metric.results.pop()))
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """Return the metrics of ``size`` images, from all processes; see mmengine's ``BaseMetric``."""
+        """Return the metrics of ``size`` images of all processes, see mmengine's ``BaseMetric``."""
         for name, metric in self.metrics.items():
             metric.fetch([result for dataset, result in self.results if dataset == name])
         return super().evaluate(size)

@@ -77,7 +77,7 @@ class SparsePattern(BaseTransform):
 
 
 def sample_rng(results: dict, seed: int) -> np.random.RandomState:
-    """Return a generator that depends on a seed and on the sample's set and index (or name) alone."""
+    """Return a generator of a seed and the sample's set and index (or name) alone."""
     sample = results.get('sample_idx')
     if sample is None:
         sample = Path(str(results.get('img_path', ''))).name
@@ -232,7 +232,7 @@ class LidarLines(SparsePattern):
         height: int,
         width: int,
     ) -> np.ndarray:
-        """Return the row (k, W) of each beam at each column; 0 is the lowest beam, 1 the highest."""
+        """Return the row (k, W) of each beam at each column, from 0 (lowest) to 1 (highest)."""
         if intrinsic is None:
             rows = (1 - fractions) * height - 0.5
             return np.broadcast_to(rows[:, None], (len(fractions), width))

@@ -497,7 +497,7 @@ def _scaling(old: tuple[int, int], new: tuple[int, int]) -> np.ndarray:
 
 
 def _moved_points(depth: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Move points (H, W) by an affine matrix on pixel coordinates (x, y, 1) into a map of ``size``."""
+    """Move points (H, W) by an affine matrix on pixels (x, y, 1) into a map of ``size``."""
     rows, columns = np.nonzero(depth > 0)
     x = matrix[0, 0] * columns + matrix[0, 1] * rows + matrix[0, 2]
     y = matrix[1, 0] * columns + matrix[1, 1] * rows + matrix[1, 2]
@@ -505,7 +505,7 @@ def _moved_points(depth: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) 
 
 
 def _pixel_aspect(camera: np.ndarray | None) -> float:
-    """Return the height of a pixel over its width by a camera (3, 3); 1 if that is nearly so or unknown."""
+    """Return a pixel's height over its width by a camera (3, 3); 1 if nearly so or unknown."""
     if camera is None:
         return 1.0
     camera = np.asarray(camera, np.float64)

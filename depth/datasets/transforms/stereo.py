@@ -77,7 +77,7 @@ class PairFromScene(BaseTransform):
         self.right_prob = right_prob
 
     def transform(self, results: dict) -> dict:
-        """Set the pair's keys; drops ``img_right``, ``gt_depth_right`` and the left view's labels."""
+        """Set the pair's keys; drop ``img_right``, ``gt_depth_right``, the left view's labels."""
         if 'img_right' not in results:
             raise ValueError(
                 'PairFromScene: the scene has no second view, set stereo=True in the data set',

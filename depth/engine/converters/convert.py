@@ -136,12 +136,12 @@ def _is_state_dict(value: object) -> bool:
 
 
 def is_encoder(state: Mapping[str, Tensor]) -> bool:
-    """Return whether these are the weights of an encoder alone, with the names of timm's network."""
+    """Return whether these are weights of an encoder alone, named as timm's network."""
     return not any(name.startswith(('backbone.', 'decode_head.')) for name in state)
 
 
 def compare(state: Mapping[str, Tensor], shapes: Shapes) -> str:
-    """Return the names and shapes in ``state`` that do not fit a model, as text; empty if all fit."""
+    """Return the names and shapes in ``state`` that do not fit a model, as text."""
     missing = [name for name in shapes if name not in state]
     unexpected = [name for name in state if name not in shapes]
     differing = []
@@ -263,7 +263,7 @@ def identify_published(checkpoint: Mapping, source: str | Path) -> tuple[str, li
 
 
 def _published_stems(method: str) -> set[str]:
-    """Return the names without suffix of a method's published files, as far as they are recorded."""
+    """Return the recorded names of a method's published files, without suffix."""
     source = find_source(method)
     stems = set(source.files)
     for name, file in source.downloads.items():

@@ -11,7 +11,7 @@ from depth.registry import HOOKS
 
 @HOOKS.register_module()
 class FinitePredictionsHook(Hook):
-    """Stop a test at the first predicted depth that is NaN or infinite; ``DepthRunner.test`` adds it.
+    """Stop a test at the first depth that is NaN or infinite; ``DepthRunner.test`` adds it.
 
     The metric only sees the pixels that it scores, and a 16-bit PNG stores such a depth as 0.
 

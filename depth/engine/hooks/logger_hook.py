@@ -42,7 +42,7 @@ class LoggerHook(MMEngineLoggerHook):
         data_batch: dict | Sequence | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Log the iteration every ``interval`` iterations, and when nothing was said for ten seconds."""
+        """Log the iteration every ``interval`` iterations, and after ten seconds of silence."""
         # As mmengine: a short loader's last iteration is logged too.
         loader = runner.train_dataloader
         is_last = self.end_of_epoch(loader, batch_idx) and (

@@ -1,4 +1,4 @@
-"""Counts of a model without weights: parameters, FLOPs and stored activations, in blocks and outside."""
+"""Counts of a model without weights: parameters, FLOPs and activations, by blocks."""
 
 import copy
 import math

@@ -1,4 +1,4 @@
-"""Memory and time of a training step on many GPUs, from the counts of a model and the rates of a machine.
+"""Memory and time of a training step on many GPUs, from counts of a model and rates.
 
 docs/scale.md has the formulas.
 """

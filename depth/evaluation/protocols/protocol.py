@@ -233,7 +233,7 @@ class Protocol:
         return torch.where(down[:, :, None] & across[:, None], gt_depth, 0)
 
     def valid_mask(self, gt_depth: Tensor) -> Tensor:
-        """Return the mask of the pixels of capped ground truth (..., H, W), in metres, that count."""
+        """Return the mask of the pixels of capped ground truth (..., H, W), metres, that count."""
         top, bottom, left, right = CROPS[self.crop](*gt_depth.shape[-2:])
         inside = torch.zeros(gt_depth.shape[-2:], dtype=torch.bool, device=gt_depth.device)
         inside[top:bottom, left:right] = True
@@ -335,7 +335,7 @@ class Protocol:
         return dataclasses.replace(self, name=f'{self.name} (modified: {listed})', **changes)
 
     def describe(self) -> dict:
-        """Return the definition and its fingerprint, plain values that JSON can hold (no limit: None).
+        """Return the definition and its fingerprint as JSON holds them (None for no limit).
 
         The fingerprint depends on everything but the description's wording.
         """

@@ -51,7 +51,7 @@ def patch_point_loss(
 
 
 def patch_radius(size: tuple[int, int], level: int) -> int:
-    """Return half the side of a patch in pixels: half a ``level``-th of the diagonal, rounded up."""
+    """Return half a patch's side in pixels: half a ``level``-th of the diagonal, rounded up."""
     return math.ceil(0.5 / level * math.hypot(*size))
 
 
