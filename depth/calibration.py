@@ -39,6 +39,9 @@ class DepthCalibration:
         abs_rel_after: The same with it, each image calibrated by a fit to the others
             (cross-validation).
         images: Names of the images.
+
+    Raises:
+        ValueError: If the kind is unknown, or a number is not finite or makes no depth.
     """
 
     kind: str

@@ -151,6 +151,9 @@ class PredictionReader:
 
         Args:
             progress: Wraps the loop over images.
+
+        Raises:
+            ValueError: If a prediction cannot be scored, or no image has ground truth that counts.
         """
         far = min(self.protocol.max_depth, FARTHEST)
         edges = np.linspace(self.protocol.min_depth, far, NUM_DISTANCE_BINS + 1).tolist()

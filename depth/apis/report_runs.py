@@ -86,6 +86,9 @@ def read_metrics(path: Path, protocol: str | None) -> dict[str, float]:
     Args:
         path: File of its per-image values.
         protocol: Name of a further protocol, None for the main one.
+
+    Raises:
+        ValueError: If the file of the metrics is damaged.
     """
     metrics_path = path.parent / f'{path.parent.name}.json'
     dataset = ''

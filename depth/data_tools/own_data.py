@@ -120,7 +120,12 @@ def find_roots(root: Path) -> dict[str, Path]:
 
 
 def find_subfolder(root: Path, names: tuple[str, ...], content: str) -> str:
-    """Return the one sub-folder of ``root`` with a usual name for this content."""
+    """Return the one sub-folder of ``root`` with a usual name for this content.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If there are several.
+    """
     present = [name for name in names if (root / name).is_dir()]
     if len(present) == 1:
         return present[0]
@@ -135,7 +140,11 @@ def find_subfolder(root: Path, names: tuple[str, ...], content: str) -> str:
 
 
 def find_pairs(root: Path, image_folder: str, depth_folder: str, notes: list[str]) -> dict:
-    """Return image and depth file by stem, sorted; the notes count images without depth."""
+    """Return image and depth file by stem, sorted; the notes count images without depth.
+
+    Raises:
+        ValueError: If no image has a depth map.
+    """
     images = files_by_stem(root / image_folder, IMAGE_SUFFIXES)
     depths = files_by_stem(root / depth_folder, DEPTH_SUFFIXES)
     pairs = {stem: (path, depths[stem]) for stem, path in images.items() if stem in depths}
@@ -339,7 +348,11 @@ def guess_scale(pairs: list, max_depth: float | None, notes: list[str]) -> float
 
 
 def guess_range(pairs: list, scale: float, notes: list[str]) -> float:
-    """Return the far end of the depth range: the next round number above nearly all values."""
+    """Return the far end of the depth range: the next round number above nearly all values.
+
+    Raises:
+        ValueError: If depth is farther than any range, which a wrong scale explains.
+    """
     far = max(far_values([depth for _, depth in pairs], scale).values())
     for limit in RANGES:
         if far <= limit:
@@ -351,7 +364,11 @@ def guess_range(pairs: list, scale: float, notes: list[str]) -> float:
 
 
 def far_values(depths: list[Path], scale: float) -> dict[Path, float]:
-    """Return the 99.9th percentile of each map that has values, in metres with this scale."""
+    """Return the 99.9th percentile of each map that has values, in metres with this scale.
+
+    Raises:
+        ValueError: If no map holds a value.
+    """
     tops = {}
     for path in depths:
         depth = stored_to_metres(read_stored(path), scale, path)

@@ -167,7 +167,11 @@ class BaseDepthDataset(BaseDataset):
         return samples
 
     def list_samples(self) -> list[dict]:
-        """Return one dict per image with ground truth, in the order of :meth:`find_samples`."""
+        """Return one dict per image with ground truth, in the order of :meth:`find_samples`.
+
+        Raises:
+            ValueError: If no image has ground truth.
+        """
         if self.pack:
             return [self.complete(sample, where) for sample, where in packed_samples(self)]
         self._check_root()
@@ -180,7 +184,11 @@ class BaseDepthDataset(BaseDataset):
         return samples
 
     def find_samples(self) -> Iterator[tuple[dict, str]]:
-        """Yield each sample and its place: a line of the split file, in subclasses a folder."""
+        """Yield each sample and its place: a line of the split file, in subclasses a folder.
+
+        Raises:
+            FileNotFoundError: If the split file does not exist.
+        """
         split = Path(self.ann_file)
         if not split.is_file():
             raise FileNotFoundError(

@@ -87,6 +87,9 @@ class MixedDepthDataset(Dataset):
         Args:
             index: Position in a pass; with a ``key`` also its (seed, position) in the endless
                 sequence.
+
+        Raises:
+            IndexError: If there is no such sample.
         """
         if not 0 <= index < len(self):
             raise IndexError(f'sample {int(index)} of {len(self)}')

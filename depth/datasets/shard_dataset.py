@@ -150,7 +150,11 @@ class ShardDataset(Dataset):
         return int(self.starts[-1])
 
     def locate(self, index: int) -> tuple[int, int]:
-        """Return the shard of a sample, and its number in the shard."""
+        """Return the shard of a sample, and its number in the shard.
+
+        Raises:
+            IndexError: If there is no such sample.
+        """
         if not 0 <= index < len(self):
             raise IndexError(f'sample {int(index)} of {len(self)}')
         shard = int(np.searchsorted(self.starts, index, side='right')) - 1

@@ -220,7 +220,11 @@ class ShardSampler(ResumableInfiniteSampler):
             )
 
     def set_start(self, position: int) -> None:
-        """Begin the next iteration at ``position`` of the global sequence, any one."""
+        """Begin the next iteration at ``position`` of the global sequence, any one.
+
+        Raises:
+            ValueError: If the position is negative.
+        """
         if position < 0:
             raise ValueError(f'cannot start at sample {position}')
         self.start = position

@@ -273,7 +273,11 @@ class LocalStore(ShardStore):
         return super().read(name, limit, parse)
 
     def stream(self, name: str, start: int) -> tuple[int, Iterable[bytes]]:
-        """Return the content of a small file."""
+        """Return the content of a small file.
+
+        Raises:
+            Interrupted: If it cannot be read.
+        """
         try:
             return 0, iter([Path(self.url, name).read_bytes()])
         except OSError as error:
@@ -315,7 +319,11 @@ class HttpStore(ShardStore):
         self.headers.update(options.get('headers') or {})
 
     def stream(self, name: str, start: int) -> tuple[int, Iterable[bytes]]:
-        """Ask for a file from a byte on."""
+        """Ask for a file from a byte on.
+
+        Raises:
+            Interrupted: If the server does not give it.
+        """
         headers = dict(self.headers)
         if start:
             headers['Range'] = f'bytes={start}-'

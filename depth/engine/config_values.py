@@ -384,7 +384,11 @@ def _check_best_metric(cfg: Config, best: str, rule: str | None, hook_key: str) 
 
 
 def evaluator_directions(cfg: Config, key: str) -> dict[str, bool] | None:
-    """Return whether higher is better, by an evaluator's metric; None if one is unknown."""
+    """Return whether higher is better, by an evaluator's metric; None if one is unknown.
+
+    Raises:
+        ConfigError: If an evaluator has impossible options.
+    """
     nodes = cfg[key] if isinstance(cfg[key], list | tuple) else [cfg[key]]
     if any(node.get('type') not in ('DepthMetric', 'MixedDepthMetric') for node in nodes):
         return None

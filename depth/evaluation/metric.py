@@ -260,7 +260,11 @@ class DepthMetric(BaseMetric):
                 result['refusals'] = {protocol.name: problem} | result['refusals']
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
-        """Average over images and print the table."""
+        """Average over images and print the table.
+
+        Raises:
+            ValueError: If no image has ground truth that counts.
+        """
         first = summarize(results, self.protocol, self.pixel_metrics)
         bins = []
         if self.distance_bins is not None:

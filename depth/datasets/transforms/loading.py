@@ -132,6 +132,9 @@ def stored_to_metres(stored: np.ndarray, depth_scale: float, path: str | Path) -
     """Convert the array of a depth file to float32 metres (H, W), see :func:`read_depth`.
 
     ``path`` is for error messages.
+
+    Raises:
+        ValueError: If the array is no depth: several channels, 8 bits or no numbers.
     """
     if stored.ndim == 3 and stored.shape[2] == 1:
         stored = stored[..., 0]
@@ -283,7 +286,12 @@ class LoadImage(BaseTransform):
     """
 
     def transform(self, results: dict) -> dict:
-        """Read the image."""
+        """Read the image.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it cannot be read; both name the place that lists it.
+        """
         if 'img' not in results:
             try:
                 results['img'] = load_image(results)
@@ -316,7 +324,12 @@ class LoadDepth(BaseTransform):
     needs_ground_truth = True  # inference leaves the transform out
 
     def transform(self, results: dict) -> dict:
-        """Read and check the depth map."""
+        """Read and check the depth map.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it cannot be read or does not have the size of the image.
+        """
         if 'gt_depth' in results:
             return results
         require_unmoved(results, 'LoadDepth')
@@ -388,7 +401,11 @@ class LoadVelodyneDepth(BaseTransform):
         self.size = tuple(size) if size is not None else None
 
     def transform(self, results: dict) -> dict:
-        """Project the scan."""
+        """Project the scan.
+
+        Raises:
+            FileNotFoundError: If there is no such scan.
+        """
         require_unmoved(results, 'LoadVelodyneDepth')
         try:
             # x, y, z in metres and the reflectance.

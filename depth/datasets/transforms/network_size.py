@@ -136,7 +136,11 @@ class ResizeToFocal(BaseTransform):
         self.resize_depth = resize_depth
 
     def transform(self, results: dict) -> dict:
-        """Resize the sample; sets ``img_shape`` and ``ori_shape``."""
+        """Resize the sample; sets ``img_shape`` and ``ori_shape``.
+
+        Raises:
+            ValueError: If the sample has no camera, or an impossible one.
+        """
         height, width = image_shape(results, 'ResizeToFocal')
         name = str(results.get('img_path', 'the image'))
         if results.get('cam_intrinsic') is None:

@@ -61,7 +61,11 @@ class PackDepthInputs(BaseTransform):
         self.with_sky, self.with_planes = with_sky, with_planes
 
     def transform(self, results: dict) -> dict:
-        """Pack one sample."""
+        """Pack one sample.
+
+        Raises:
+            ValueError: If points and image differ in size.
+        """
         # As bytes, a quarter of the copy: the data preprocessor makes floats of them on the device.
         inputs = torch.from_numpy(np.ascontiguousarray(results['img'].transpose(2, 0, 1)))
         metainfo = {}

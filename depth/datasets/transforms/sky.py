@@ -41,7 +41,11 @@ class LoadSky(BaseTransform):
         self.value, self.replace = value, dict(replace or {})
 
     def transform(self, results: dict) -> dict:
-        """Read and check the file."""
+        """Read and check the file.
+
+        Raises:
+            ValueError: If the mask has several channels or another size than the image.
+        """
         if 'gt_sky' in results:
             return results
         require_unmoved(results, 'LoadSky')

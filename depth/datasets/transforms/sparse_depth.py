@@ -106,7 +106,12 @@ class LoadSparseDepth(BaseTransform):
     """
 
     def transform(self, results: dict) -> dict:
-        """Read and check the points."""
+        """Read and check the points.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it cannot be read; both name the place that lists it.
+        """
         if results.get('sparse_depth') is not None or not results.get('sparse_path'):
             return results
         require_unmoved(results, 'LoadSparseDepth')

@@ -284,7 +284,11 @@ def shipped_configs(method: str, root: Path) -> Iterator[Path]:
 
 
 def import_project_converters(root: Path) -> None:
-    """Import ``projects/*/converters.py``, which register their methods."""
+    """Import ``projects/*/converters.py``, which register their methods.
+
+    Raises:
+        ConfigError: If one cannot be imported.
+    """
     for path in sorted(root.glob('projects/*/converters.py')):
         make_projects_importable(path)
         try:

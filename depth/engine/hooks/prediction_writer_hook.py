@@ -39,7 +39,11 @@ class PredictionWriterHook(Hook):
         data_batch: dict | None = None,
         outputs: Sequence | None = None,
     ) -> None:
-        """Write one batch."""
+        """Write one batch.
+
+        Raises:
+            ValueError: If two images would have one file.
+        """
         for sample in outputs or []:
             path = str(sample.metainfo.get('img_path', f'{batch_idx:06d}'))
             name = unique_name(path)

@@ -72,6 +72,9 @@ class Protocol:
             camera.
         half_view: Largest |x / z| and |y / z| of the rays whose pixels count, so that cameras of
             all focal lengths are scored on the same part of the scene; empty: all pixels.
+
+    Raises:
+        ValueError: If a value is impossible or unknown.
     """
 
     name: str

@@ -171,7 +171,11 @@ class SelfSupervisedEstimator(DepthEstimator):
         return dict(depth=self._resize_to_depth(inverse, inputs.shape[-2:]))
 
     def predict_inverse_depth(self, inputs: Tensor) -> Tensor:
-        """Return inverse depth (N, 1, h, w) in 1/m of the output that ``test_cfg`` chooses."""
+        """Return inverse depth (N, 1, h, w) in 1/m of the output that ``test_cfg`` chooses.
+
+        Raises:
+            ValueError: If there is no such output.
+        """
         sigmoids = self.decode_head(self.extract_feat(inputs))['sigmoids']
         scale = self.test_cfg['output_scale']
         if scale == -1:

@@ -64,6 +64,9 @@ class DepthAnything3Head(DepthAnythingDecoder):
             the factor an image that makes the mean log depth right, with ground truth. A depth
             range has no meaning for the output.
 
+    Raises:
+        ValueError: If ``sky_weight`` is given without the layers of the sky.
+
     Reference: Depth Anything 3, https://arxiv.org/abs/2511.10647
     """
 

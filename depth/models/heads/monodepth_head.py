@@ -30,6 +30,9 @@ class MonodepthHead(SigmoidDepthHead):
         num_outputs: Number of levels with an output, counted from the finest.
         output_range: See :class:`SigmoidDepthHead`.
 
+    Raises:
+        ValueError: If the lists differ in length, or there are fewer levels than outputs.
+
     Reference: Digging Into Self-Supervised Monocular Depth Estimation,
     https://arxiv.org/abs/1806.01260.
     """
