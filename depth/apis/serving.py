@@ -138,9 +138,10 @@ async def _answer_predict(server: DepthServer, request: 'Request') -> 'Response'
         )
     timeout = server.limits.timeout
     deadline = time.monotonic() + timeout
+    # Before Python 3.11 asyncio has a TimeoutError of its own.
     try:
         content = await asyncio.wait_for(_read_body(request, server.limits), timeout)
-    except TimeoutError as error:
+    except asyncio.TimeoutError as error:
         raise ServeError(408, f'the image did not arrive within {timeout:g} s') from error
     check_upload(content, server.limits)
     future = server.submit(lambda: _predict_encoded(server, content, camera, output))
@@ -148,7 +149,7 @@ async def _answer_predict(server: DepthServer, request: 'Request') -> 'Response'
         body, headers = await asyncio.wait_for(
             asyncio.wrap_future(future), max(deadline - time.monotonic(), 0.001)
         )
-    except TimeoutError as error:
+    except asyncio.TimeoutError as error:
         raise ServeError(
             504, f'no depth within {timeout:g} s; the server is busy, or the image is large'
         ) from error
