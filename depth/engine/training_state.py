@@ -5,6 +5,7 @@ accumulation window.
 """
 
 import time
+from collections.abc import Mapping, Sequence
 
 import mmcv
 import mmengine
@@ -47,9 +48,15 @@ def collect_checkpoint(
         checkpoint['accumulated_grads'] = accumulated_grads(runner, iteration)
         checkpoint['random_states'] = runner.random_states or [get_random_state()]
     if save_param_scheduler and runner.param_schedulers is not None:
-        states = [scheduler.state_dict() for scheduler in runner.param_schedulers]
-        checkpoint['param_schedulers'] = states
+        checkpoint['param_schedulers'] = _scheduler_states(runner.param_schedulers)
     return checkpoint
+
+
+def _scheduler_states(schedulers: Sequence | Mapping[str, Sequence]) -> list | dict[str, list]:
+    """Return the states of schedules, by the name of the optimizer where there are several."""
+    if isinstance(schedulers, Mapping):
+        return {name: _scheduler_states(own) for name, own in schedulers.items()}
+    return [scheduler.state_dict() for scheduler in schedulers]
 
 
 def checkpoint_meta(runner: Runner, meta: dict, by_epoch: bool) -> dict:
