@@ -2,6 +2,6 @@
 
 _base_ = './densedepth_tiny_rooms_three_focals.py'
 model = dict(
-    # Focal lengths in pixels: 0.6, 0.85 and 1.2 of a width of 64; crops do not change them.
+    # Focal lengths in pixels: 0.6, 0.85 and 1.2 of a width of 64.
     canonical_camera=dict(focal=54.4, focal_range=(38.4, 76.8), scaled='labels')
 )
