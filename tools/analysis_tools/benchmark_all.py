@@ -5,8 +5,9 @@ python tools/analysis_tools/benchmark_all.py --only data_kitti data_nyu
 python tools/analysis_tools/benchmark_all.py --step 2 --results OUT --no-page      # one part of the plan for a GPU
 python tools/analysis_tools/benchmark_all.py --page-only     # write the page again from the results that are there
 
-Each measurement is a process of benchmark.py or compare_presets.py, on a GPU each setting of it; one that fails or
-takes too long is named, and keeps the result it had. Results are written as they come, with --step into one file.
+Each measurement is a process of benchmark.py or compare_presets.py, on a GPU each setting of it;
+one that fails or takes too long is named, and keeps the result it had. Results are written as they
+come, with --step into one file.
 """
 
 import argparse
@@ -17,8 +18,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from depth.cli.common import run_tool
+
+if TYPE_CHECKING:
+    from benchmarks.plan import Measurement
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -90,7 +95,7 @@ def names_of(args: argparse.Namespace, plan: dict) -> list[str]:
     return [name for name in plan if args.step is None or plan[name].step == args.step]
 
 
-def measure(args: argparse.Namespace, device: str, name: str, measurement) -> bool:
+def measure(args: argparse.Namespace, device: str, name: str, measurement: 'Measurement') -> bool:
     """Run the processes of a measurement and write what they measure; True if none failed."""
     from benchmarks.results import join_results, write_result
 
