@@ -69,7 +69,7 @@ setup(
     license='Apache-2.0',
     license_files=['LICENSE'],
     packages=find_packages(include=['depth', 'depth.*']),
-    package_data={'depth': ['py.typed']},
+    package_data={'depth': ['py.typed', 'apis/*.css', 'apis/*.js']},
     cmdclass={'build_py': BuildWithConfigs},
     python_requires='>=3.10',
     install_requires=read_requirements('runtime'),

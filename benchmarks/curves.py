@@ -91,7 +91,8 @@ def draw_pairs(
         axis.set_title(method)
         axis.set_xlabel('iteration')
         axis.set_yscale('log')
-        # Plain numbers: less than a decade is often all there is, and powers of ten say little then.
+        # Plain numbers: less than a decade is often all there is, and powers of ten say little
+        # then.
         for numbers in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
             numbers('{x:g}')
     axes[0][0].set_ylabel(f'loss, mean of {window}')

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import cv2
@@ -218,7 +219,7 @@ def _clocked_decoding(times: dict[str, float]) -> Iterator[None]:
     """Add up the seconds of all reading and decoding of files inside the block."""
 
     def clocked(call: Callable) -> Callable:
-        def run(*args, **kwargs):
+        def run(*args: Any, **kwargs: Any) -> Any:
             start, start_cpu = time.perf_counter(), time.thread_time()
             try:
                 return call(*args, **kwargs)

@@ -6,9 +6,11 @@ of a new image or window size.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
+from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from depth.engine.acceleration import compile_options
@@ -41,7 +43,9 @@ class CountReads(TorchDispatchMode):
         self.count = 0
         self.paused = False
 
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+    def __torch_dispatch__(
+        self, function: OpOverload, types: tuple, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
         if not self.paused:
             self.count += function._schema.name in READS or _has_mask(function, args)
         return function(*args, **(kwargs or {}))
@@ -49,7 +53,7 @@ class CountReads(TorchDispatchMode):
     def without(self, call: Callable) -> Callable:
         """Wrap a function so that its reads are not counted."""
 
-        def run(*args, **kwargs):
+        def run(*args: Any, **kwargs: Any) -> Any:
             self.paused = True
             try:
                 return call(*args, **kwargs)
@@ -59,7 +63,7 @@ class CountReads(TorchDispatchMode):
         return run
 
 
-def _has_mask(function, args: tuple) -> bool:
+def _has_mask(function: OpOverload, args: tuple) -> bool:
     """Return whether an operator indexes with booleans: the host waits for the number of True."""
     if function._schema.name not in ('aten::index', 'aten::index_put', 'aten::index_put_'):
         return False
@@ -143,8 +147,8 @@ def count_compilations(
 def reads_of_a_step(spec: Spec, setting: Setting) -> int:
     """Count the reads of one training iteration on the CPU, hooks and clipping included.
 
-    What a GPU would not wait for is left out: values that go to the log and the guard of the optimizer step stay on
-    the device there, and optimizers keep their step counters on the CPU.
+    What a GPU would not wait for is left out: values that go to the log and the guard of the
+    optimizer step stay on the device there, and optimizers keep their step counters on the CPU.
     """
     from depth.engine.message_hub import DeferredMessageHub
     from depth.engine.step_guard import StepGuard

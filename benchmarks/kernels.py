@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 if __name__ == '__main__':
@@ -102,7 +103,7 @@ def _signature(dtype: str) -> dict[str, str]:
     return {**integers, **same, **single, 'level_table': '*i32', 'tile_table': '*i32'}
 
 
-def _compile(kernel, signature: dict[str, str], constants: dict, arch: int, warps: int):
+def _compile(kernel: Any, signature: dict[str, str], constants: dict, arch: int, warps: int) -> Any:
     """Compile a kernel for an architecture that need not be there."""
     import triton
     from triton.backends.compiler import GPUTarget
@@ -119,7 +120,7 @@ def _compile(kernel, signature: dict[str, str], constants: dict, arch: int, warp
     return triton.compile(source, target=GPUTarget('cuda', arch, 32), options=options)
 
 
-def _row(row: dict, kernel, arch: int, dtype: str, size: int, warps: int, points: int) -> dict:
+def _row(row: dict, kernel: Any, arch: int, dtype: str, size: int, warps: int, points: int) -> dict:
     """Return a row with the figures of a compiled kernel; ``points`` share one loop iteration."""
     ptx = kernel.asm['ptx']
     # Threads that add, times instructions, by the points that they do it for.

@@ -43,7 +43,8 @@ def _step(step: dict) -> Callable[[dict], dict]:
     )
     if step['type'] not in steps:
         raise ValueError(
-            f'the published pipelines have no {step["type"]}; they are those of kitti_eigen.py, nyu.py and ScaleDepth',
+            f'the published pipelines have no {step["type"]}; they are those of kitti_eigen.py, '
+            'nyu.py and ScaleDepth',
         )
     return steps[step['type']]
 

@@ -1,12 +1,13 @@
 """Mode saving: what a checkpoint costs the training that writes it, at once and in a thread.
 
-Processor time is that of the thread that trains: what it waits for, such as the disk or the interpreter's
-lock, shows by the clock alone, which needs a machine that nobody else uses.
+Processor time is that of the thread that trains: what it waits for, such as the disk or the
+interpreter's lock, shows by the clock alone, which needs a machine that nobody else uses.
 
 Three trainings take turns in blocks of iterations: one without checkpoints, one that waits for each
-(``at_once``) and one that writes them in a thread (``in_thread``). A block begins with the iteration
-that saves and has enough iterations for the thread to end its write. What a block takes longer than
-that of the training without checkpoints in the same round is the cost of one checkpoint.
+(``at_once``) and one that writes them in a thread (``in_thread``). A block begins with the
+iteration that saves and has enough iterations for the thread to end its write. What a block takes
+longer than that of the training without checkpoints in the same round is the cost of one
+checkpoint.
 """
 
 import contextlib
@@ -42,12 +43,12 @@ class Block:
     Attributes:
         wall: Of each iteration.
         cpu: Processor time of the training's thread in each.
-        beside: Whether a checkpoint was being written when the iteration ended.
+        during_write: Whether a checkpoint was being written when the iteration ended.
     """
 
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
-    beside: list[bool] = field(default_factory=list)
+    during_write: list[bool] = field(default_factory=list)
 
 
 def run(spec: Spec, setting: Setting, rounds: int, progress: Callable[[str], None]) -> dict:
@@ -113,7 +114,7 @@ def _run_block(runner: Runner, iterations: int, device: str) -> Block:
         runner.train_loop.step()
         block.wall.append(_now(device) - wall)
         block.cpu.append(time.thread_time() - cpu)
-        block.beside.append(runner.checkpoint_writer.is_busy)
+        block.during_write.append(runner.checkpoint_writer.is_busy)
     return block
 
 
@@ -130,17 +131,17 @@ def _row(name: str, blocks: list[Block], without: list[Block], interval: int) ->
     row: dict[str, object] = dict(checkpoints=name, step_ms=step * 1e3, step_cpu_ms=step_cpu * 1e3)
     if blocks is without:
         return row
-    saving, saving_cpu, beside, cost, cost_cpu, count = [], [], [], [], [], []
+    saving, saving_cpu, following, cost, cost_cpu, count = [], [], [], [], [], []
     for block, base in zip(blocks, without, strict=True):
         saving.append(block.wall[0] - base.wall[0])
         saving_cpu.append(block.cpu[0] - base.cpu[0])
-        beside.append(sum(block.wall[1:]) - sum(base.wall[1:]))
+        following.append(sum(block.wall[1:]) - sum(base.wall[1:]))
         cost.append(sum(block.wall) - sum(base.wall))
         cost_cpu.append(sum(block.cpu) - sum(base.cpu))
-        count.append(sum(block.beside))
+        count.append(sum(block.during_write))
     row['saving_ms'] = statistics.median(saving) * 1e3
     row['saving_cpu_ms'] = statistics.median(saving_cpu) * 1e3
-    row['beside_ms'] = statistics.median(beside) * 1e3
+    row['beside_ms'] = statistics.median(following) * 1e3
     row['iterations_beside'] = statistics.median(count)
     row['cost_ms'] = statistics.median(cost) * 1e3
     row['cost_cpu_ms'] = statistics.median(cost_cpu) * 1e3
@@ -152,14 +153,15 @@ def _row(name: str, blocks: list[Block], without: list[Block], interval: int) ->
 def _notes(rows: list[dict], interval: int) -> list[str]:
     """Return what the columns mean for a training at the config's interval."""
     notes = [
-        f'cost_share: of the time of {interval} iterations, the interval of this config; saving_ms: '
-        'what the iteration that saves takes longer, beside_ms: the following ones in sum'
+        f'cost_share: of the time of {interval} iterations, the interval of this config; '
+        'saving_ms: what the iteration that saves takes longer, beside_ms: the following ones in '
+        'sum'
     ]
     for row in rows[1:]:
         least = max(row['cost_ms'], 0.0) / (GOAL * interval)
         least_cpu = max(row['cost_cpu_ms'], 0.0) / (GOAL * interval)
         notes.append(
-            f'`{row["checkpoints"]}`: below {GOAL:.0%} of the training wherever an iteration takes more '
-            f'than {least:.2f} ms, by processor time {least_cpu:.2f} ms'
+            f'`{row["checkpoints"]}`: below {GOAL:.0%} of the training wherever an iteration takes '
+            f'more than {least:.2f} ms, by processor time {least_cpu:.2f} ms'
         )
     return notes

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.util import Finalize
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -166,7 +167,7 @@ def _clocks(
     """Add up the seconds in methods of objects inside the block."""
 
     def clocked(call: Callable, name: str) -> Callable:
-        def run(*args, **kwargs):
+        def run(*args: Any, **kwargs: Any) -> Any:
             start = _now(device)
             try:
                 return call(*args, **kwargs)

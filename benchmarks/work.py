@@ -3,10 +3,12 @@
 The step runs on the meta device, which knows shapes and no values.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
@@ -31,7 +33,9 @@ class WorkCounter(TorchDispatchMode):
         super().__init__()
         self.operators = self.moved = 0
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+    def __torch_dispatch__(
+        self, func: OpOverload, types: tuple, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
         result = func(*args, **(kwargs or {}))
         if not _is_idle(func):
             self.operators += 1
@@ -108,12 +112,19 @@ def work_columns(spec: Spec, setting: Setting, training: bool) -> dict[str, floa
     return work
 
 
-def _backward_flops(grad_shape, value_shape, sides, location_shape, *args, **kwargs) -> int:
+def _backward_flops(
+    grad_shape: Sequence[int],
+    value_shape: Sequence[int],
+    sides: list[int],
+    location_shape: Sequence[int],
+    *args: Any,
+    **kwargs: Any,
+) -> int:
     """Return twice the operations of the forward pass: products with rows, and sums into rows."""
     return 2 * deformable_attention_flops(value_shape, sides, location_shape, *args[:1])
 
 
-def _is_idle(func) -> bool:
+def _is_idle(func: OpOverload) -> bool:
     """Return whether an operator moves no bytes: it makes a view or reserves memory."""
     if func._schema.name.partition('::')[2] in IDLE:
         return True

@@ -13,7 +13,7 @@ _MAX_NAME = 200  # bytes of the name in a temporary one; file systems allow 255
 
 
 class WriteError(OSError):
-    """A file that could not be written; the message names it, and ``errno`` is that of the system."""
+    """A file that could not be written; the message names it, ``errno`` is that of the system."""
 
 
 @contextlib.contextmanager
@@ -25,8 +25,8 @@ def atomic_open(
     Args:
         path: Path of the file; missing folders are created.
         mode: ``'wb'`` or ``'w'``.
-        durable: Wait until the disk has the content. Without it a file whose machine loses power soon
-            after may hold anything; for files that are checked and can be made again.
+        durable: Wait until the disk has the content. Without it a file whose machine loses power
+            soon after may hold anything; for files that are checked and can be made again.
         **options: As for the builtin ``open``, such as ``encoding``.
 
     Yields:
@@ -75,7 +75,7 @@ def write_atomically(path: str | Path, content: bytes | str) -> None:
 
 
 def write_error(path: str | Path, error: OSError) -> WriteError:
-    """Return an error that names the file that could not be written, the reason and the free space."""
+    """Return the error of a file that could not be written: its name, reason and free space."""
     named = WriteError(
         f'{path} could not be written: {error.strerror or error} ({free_space(path)})'
     )

@@ -1,9 +1,9 @@
 """Calibration of metric depth: a map of the scale, fitted to a few labelled images of a camera.
 
-Networks give the wrong scale for cameras unlike those of their training. A calibration corrects what all images
-have in common. It is one function of the depth, with one or two numbers, fitted by least squares over
-images of equal weight. Cross-validation over the images chooses the function; a bootstrap over the
-images gives the intervals.
+Networks give the wrong scale for cameras unlike those of their training. A calibration corrects
+what all images have in common. It is one function of the depth, with one or two numbers, fitted by
+least squares over images of equal weight. Cross-validation over the images chooses the function; a
+bootstrap over the images gives the intervals.
 """
 
 import math
@@ -39,6 +39,9 @@ class DepthCalibration:
         abs_rel_after: The same with it, each image calibrated by a fit to the others
             (cross-validation).
         images: Names of the images.
+
+    Raises:
+        ValueError: If the kind is unknown, or a number is not finite or makes no depth.
     """
 
     kind: str
@@ -163,8 +166,8 @@ def fit_calibration(
         seed: Of the bootstrap.
 
     Returns:
-        The calibration, and the cross-validated ``abs_rel`` of every kind tried, with ``'none'`` for
-        no calibration.
+        The calibration, and the cross-validated ``abs_rel`` of every kind tried, with ``'none'``
+        for no calibration.
 
     Raises:
         ValueError: If the images are too few, an image has no valid pixel, no function of the kind

@@ -70,7 +70,7 @@ def bicubic_matrix(before: int, after: int, scale: float) -> Tensor:
 
 
 def _inner_cubic(distance: Tensor, a: float = -0.75) -> Tensor:
-    """Return the cubic convolution kernel up to distance 1, https://doi.org/10.1109/TASSP.1981.1163711."""
+    """Return the cubic kernel up to distance 1, https://doi.org/10.1109/TASSP.1981.1163711."""
     return ((a + 2) * distance - (a + 3)) * distance * distance + 1
 
 

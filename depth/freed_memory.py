@@ -5,6 +5,7 @@ kernel clears and maps one by one.
 """
 
 import ctypes
+from collections.abc import Callable
 
 # Names and numbers of glibc's mallopt.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
@@ -31,7 +32,7 @@ def keep_freed_memory(most: int | None = None) -> bool:
     return bool(is_kept and mallopt(M_TRIM_THRESHOLD, most))
 
 
-def _mallopt():
+def _mallopt() -> Callable[[int, int], int] | None:
     """Return glibc's function, None elsewhere."""
     try:
         return ctypes.CDLL(None).mallopt

@@ -32,9 +32,8 @@ def verify_archive(path: str | Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             records = [info for info in archive.infolist() if info.file_size]
-            if not any(
-                info.CRC for info in records
-            ):  # torch.serialization.set_crc32_options(False)
+            # As set_crc32_options(False) of torch.serialization leaves it.
+            if not any(info.CRC for info in records):
                 print_log(
                     f'{path} was saved without checksums, damage cannot be noticed',
                     logger='current',
@@ -61,7 +60,7 @@ def verify_archive(path: str | Path) -> None:
 
 
 def is_finite(values: Tensor) -> bool:
-    """Return whether a tensor holds neither NaN nor infinity, in one pass without a temporary copy."""
+    """Return whether a tensor holds neither NaN nor infinity, in one pass without a copy."""
     if not (values.is_floating_point() or values.is_complex()) or not values.numel():
         return True
     if values.is_complex():
@@ -80,8 +79,8 @@ def check_weights(
     Args:
         state: Weights by name.
         source: File of the weights, for the message.
-        own: Initial values of the model. An infinity that they have too, as in an attention mask, is
-            accepted; NaN never is.
+        own: Initial values of the model. An infinity that they have too, as in an attention mask,
+            is accepted; NaN never is.
 
     Raises:
         ValueError: If a weight is not finite; file and names are listed.

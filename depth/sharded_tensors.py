@@ -1,7 +1,7 @@
-"""Tensors that are divided over processes (``DTensor``): their local piece, their whole, and cutting.
+"""Tensors divided over processes (``DTensor``): their local piece, their whole, and cutting.
 
-Every sharded tensor of this toolbox is divided along its first dimension over one row of processes, as
-FSDP2 does it: the pieces are those of ``torch.chunk``, and the last processes may have none.
+Every sharded tensor of this toolbox is divided along its first dimension over one row of processes,
+as FSDP2 does it: the pieces are those of ``torch.chunk``, and the last processes may have none.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ def is_sharded(value: Any) -> bool:
 
 
 def local_tensor(value: Tensor) -> Tensor:
-    """Return this process's piece of a sharded tensor, sharing its memory; other tensors as they are."""
+    """Return this process's piece of a sharded tensor, no copy; other tensors as they are."""
     return value.detach().to_local() if is_sharded(value) else value
 
 

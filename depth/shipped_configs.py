@@ -1,7 +1,7 @@
 """Configs that come with the toolbox: where they are, and their paths by name.
 
-In a clone they lie beside the package, in a wheel below it, in ``depth/.mim``. Only the standard library
-is imported here, so that a shell can complete names at once.
+In a clone they lie beside the package, in a wheel below it, in ``depth/.mim``. Only the standard
+library is imported here, so that a shell can complete names at once.
 """
 
 import difflib
@@ -70,5 +70,5 @@ def similar_names(name: str) -> list[str]:
 
 
 def list_models(pattern: str = '*') -> list[str]:
-    """Return the names of the shipped configs that match a pattern such as ``'scale*nyu*'``, in any case."""
+    """Return the shipped configs that match a pattern such as ``'scale*nyu*'``, in any case."""
     return [name for name in sorted(config_paths()) if fnmatchcase(name.lower(), pattern.lower())]

@@ -33,8 +33,8 @@ class DepthDataSample(BaseDataElement):
 
     Data fields (tensors, each of them optional):
         gt_depth: (H, W) float32, metres, 0 = no ground truth.
-        gt_relative_depth: (H, W) float32, depth known up to a factor and an offset of the image, 0 =
-            no label.
+        gt_relative_depth: (H, W) float32, depth known up to a factor and an offset of the image,
+            0 = no label.
         gt_relative_inverse_depth: (H, W) float32, inverse depth known up to a factor and an offset
             of the image, larger = nearer, 0 = no label.
         pred_depth: (H, W) float32, at ``ori_shape``; metres, or the quantity that
@@ -75,7 +75,8 @@ class DepthDataSample(BaseDataElement):
             where that differs from ``intrinsics`` by rounding (Metric3D).
         crop_box: (top, left, height, width) in the loaded image, if the pipeline cropped it.
         frame_shape: (h, w) of the loaded image.
-        label_type: Meaning of the data set's labels, a key of ``LABEL_FIELDS``; ``'metric'`` without.
+        label_type: Meaning of the data set's labels, a key of ``LABEL_FIELDS``; ``'metric'``
+            without.
         gt_filled: Whether the holes of ``gt_depth`` were filled by an algorithm.
         ori_cam_intrinsic: (3, 3) nested list, pixels, that belongs to ``ori_shape``.
         scene: Category of the scene as text (``kitchen``, ``outdoor_scene``), if the data set has

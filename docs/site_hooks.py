@@ -1,8 +1,8 @@
 """Hooks of the documentation site: README files of the methods as pages, and links into the repository.
 
-The pages of ``docs/`` link to files beside them, so that the links work in a clone too. A site has only the
-pages: a link to a README becomes one to its page, a link to another file becomes its path as text. A link to a file
-that does not exist stops the build.
+The pages of ``docs/`` link to files beside them, so that the links work in a clone too. A site has
+only the pages: a link to a README becomes one to its page, a link to another file becomes its path
+as text. A link to a file that does not exist stops the build.
 """
 
 import posixpath

@@ -10,9 +10,9 @@ states and signals, and may have children. It differs from a started one in this
 - Functions registered with ``atexit`` are not called, as in every process of ``multiprocessing``.
 - Its parent is the server, so that a signal to the group of the tests does not reach it.
 
-Tests of signals to a training set the process up by themselves, as ``tests/faults/training.py`` does
-with the same server. ``tests/engine/test_distributed.py`` and ``tests/faults/test_signals.py`` start
-real processes by the launch scripts; other tests of several processes fork them here.
+Tests of signals to a training set the process up by themselves, as ``tests/faults/training.py``
+does with the same server. ``tests/engine/test_distributed.py`` and ``tests/faults/test_signals.py``
+start real processes by the launch scripts; other tests of several processes fork them here.
 """
 
 import multiprocessing

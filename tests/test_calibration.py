@@ -58,9 +58,9 @@ def test_held_out_errors_are_those_of_fits_without_the_image():
     _, errors = fit_calibration(pred / 1.3, gt_depth, 'log_scale_shift')
     expected = []
     for index in range(5):
-        others = [other for other in range(5) if other != index]
-        x = (pred[others] / 1.3).log()[:, 50:].flatten()
-        y = gt_depth[others].log()[:, 50:].flatten()
+        fitted = [image for image in range(5) if image != index]
+        x = (pred[fitted] / 1.3).log()[:, 50:].flatten()
+        y = gt_depth[fitted].log()[:, 50:].flatten()
         slope, offset = np.polyfit(x, y, 1)
         mapped = np.exp(slope * (pred[index, 50:] / 1.3).log().numpy() + offset)
         expected.append((np.abs(mapped / gt_depth[index, 50:].numpy() - 1)).mean())

@@ -27,8 +27,9 @@ VIT_METHODS = [
 def last_loss(losses):
     """Return where the loss stands at the end: the median of the last seven.
 
-    With few images and a large rate single steps jump to the clamp of the depth range and back (0.3, 3.0, 3.0, 0.3), at
-    which step depends on seed and processor; three such steps do not move the median.
+    With few images and a large rate single steps jump to the clamp of the depth range and back
+    (0.3, 3.0, 3.0, 0.3), at which step depends on seed and processor; three such steps do not move
+    the median.
     """
     return np.median(losses[-7:])
 
@@ -159,9 +160,8 @@ def test_twenty_iterations_on_indoor_pairs(method, tmp_path):
         on_samples(method, 'nyu', tmp_path / 'work', SAMPLES / 'indoor_rgbd', split, (96, 64))
     )
     assert last_loss(losses) < 0.95 * losses[0]
-    assert np.isfinite(
-        metrics['abs_rel']
-    )  # no bound: BatchNorm's running statistics have seen 20 batches only
+    # No bound: BatchNorm's running statistics have seen 20 batches only.
+    assert np.isfinite(metrics['abs_rel'])
 
 
 @needs_samples

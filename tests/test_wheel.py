@@ -18,8 +18,10 @@ from tests.shared import REPO
 
 SOURCES = ('depth', 'configs', 'projects', 'requirements')
 FILES = (
-    'setup.py pyproject.toml MANIFEST.in README.md LICENSE CHANGELOG.md CITATION.cff docs/model_zoo.md'
+    'setup.py pyproject.toml MANIFEST.in README.md LICENSE CHANGELOG.md CITATION.cff '
+    'docs/model_zoo.md'
 ).split()
+PAGE_FILES = {'depth/apis/serving_page.css', 'depth/apis/serving_viewer.js'}
 # A person's session, in a folder that has no clone above it.
 SESSION = """
 from pathlib import Path
@@ -77,6 +79,7 @@ def test_wheel_holds_the_package_and_what_is_shipped(built):
     for path in REPO.glob('projects/*/**/*.py'):
         assert f'depth/.mim/{path.relative_to(REPO).as_posix()}' in names
     assert {'depth/py.typed', 'depth/.mim/docs/model_zoo.md'} <= names
+    assert names >= PAGE_FILES
     assert any(name.endswith('LICENSE') for name in names)
     # Older versions of setuptools write the older field.
     assert 'Apache-2.0' in (metadata['License-Expression'], metadata['License'])
@@ -90,7 +93,7 @@ def test_source_distribution_has_what_a_build_reads(built):
     listing = subprocess.run(['tar', 'tzf', str(sdist)], capture_output=True, text=True).stdout
     names = {name.partition('/')[2] for name in listing.split()}
     assert {'setup.py', 'LICENSE', 'CITATION.cff', 'CHANGELOG.md', 'docs/model_zoo.md'} <= names
-    assert {'requirements/runtime.txt', 'depth/py.typed'} <= names
+    assert {'requirements/runtime.txt', 'depth/py.typed'} | PAGE_FILES <= names
     assert 'configs/_base_/default_runtime.py' in names
     assert 'projects/ScaleDepth/scaledepth/head.py' in names
 

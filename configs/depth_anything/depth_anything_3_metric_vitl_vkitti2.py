@@ -1,7 +1,7 @@
 """Depth Anything 3, DINOv2-L, metric from the focal length, Virtual KITTI 2.
 
-Our own fine-tuning; the start is that of depth_anything_3_metric_vitl_nyu. The data set has labels of
-the sky, which train its layers. Ours: not trained yet.
+Our own fine-tuning; the start is that of depth_anything_3_metric_vitl_nyu. The data set has labels
+of the sky, which train its layers. Ours: not trained yet.
 """
 
 _base_ = [

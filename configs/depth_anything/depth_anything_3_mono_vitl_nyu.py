@@ -2,7 +2,8 @@
 
 The encoder learns at a tenth of the decoder's rate; the layers of the sky keep their weights. It
 starts from timm's DINOv2, or from all of a published file: --cfg-options
-load_from=DA3MONO-LARGE.safetensors. Scores need a protocol that fits the factor. Ours: not trained yet.
+load_from=DA3MONO-LARGE.safetensors. Scores need a protocol that fits the factor. Ours: not trained
+yet.
 """
 
 _base_ = [

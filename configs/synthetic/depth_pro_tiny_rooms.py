@@ -1,6 +1,7 @@
 """A tiny Depth Pro on synthetic rooms: no data needed, slower than the other tiny models.
 
-Its output has 512x512 pixels: 35 windows of 8x8 patches are the least that overlap by whole patches.
+Its output has 512x512 pixels: 35 windows of 8x8 patches are the least that overlap by whole
+patches.
 """
 
 _base_ = [

@@ -1,7 +1,7 @@
 """Depth completion by early fusion on synthetic rooms and streets, the plain baseline.
 
-Start and patterns as in dinov3_dpt_tiny_rooms_streets_prompt.py. The whole model is trained; a tenth
-of the images has no points.
+Start and patterns as in dinov3_dpt_tiny_rooms_streets_prompt.py. The whole model is trained; a
+tenth of the images has no points.
 """
 
 _base_ = './dinov3_dpt_tiny_rooms_streets_prompt.py'

@@ -1,4 +1,4 @@
-"""Calibration of a checkpoint to a camera: predictions of labelled images, fit, and storage in the file."""
+"""Calibration of a checkpoint to a camera: predictions of labelled images, fit and storage."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -57,8 +57,8 @@ def calibrate(
 ) -> CalibrationResult:
     """Fit a calibration to labelled images and write the checkpoint with it.
 
-    The images are drawn from the data set without repetition. An earlier calibration of the checkpoint
-    is replaced.
+    The images are drawn from the data set without repetition. An earlier calibration of the
+    checkpoint is replaced.
 
     Args:
         checkpoint: Checkpoint of a metric model, which carries its config.
@@ -117,7 +117,7 @@ def calibrate(
 
 
 def _build_dataset(cfg: Config, split: str) -> Sequence:
-    """Return the data set of a split, read with the pipeline that gives predictions their ground truth."""
+    """Return the data set of a split, with the pipeline that gives samples ground truth."""
     loader = cfg.get(f'{split}_dataloader')
     if not loader:
         raise ConfigError(f'the config has no {split}_dataloader with labelled images')
@@ -137,7 +137,7 @@ def _build_dataset(cfg: Config, split: str) -> Sequence:
 def _draw_pixels(
     pred: torch.Tensor, gt_depth: torch.Tensor, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return prediction and ground truth of random labelled pixels, padded with zeros to equal length."""
+    """Return prediction and truth of random labelled pixels, padded with zeros to equal length."""
     labelled = torch.nonzero(gt_depth.flatten() > 0).flatten()
     order = torch.randperm(len(labelled), generator=generator)[:PIXELS_PER_IMAGE]
     drawn = labelled[order]

@@ -1,4 +1,4 @@
-"""File formats of exported models: writing with the metadata inside, and running what was written."""
+"""File formats of exported models: writing with metadata inside, and running what was written."""
 
 import contextlib
 import io
@@ -123,7 +123,7 @@ def _quiet_tracing() -> Iterator[None]:
 
 
 def open_model(file_format: str, content: bytes, output_names: list[str]) -> Run:
-    """Return a function that runs an exported file: inputs to the arrays that ``output_names`` names."""
+    """Return a function that runs an exported file: inputs to the arrays of ``output_names``."""
     if file_format == 'onnx':
         return _open_onnx(content, output_names)
     if file_format == 'torchscript':

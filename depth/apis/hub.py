@@ -135,8 +135,8 @@ def from_pretrained(
             repository on the Hub.
         device: Device of the model.
         revision: Branch, tag or commit of the repository.
-        cache_dir: Folder of downloads; by default ``DEPTH_CACHE`` or ``~/.cache/depth-toolbox``, and
-            for repositories that of huggingface_hub.
+        cache_dir: Folder of downloads; by default ``DEPTH_CACHE`` or ``~/.cache/depth-toolbox``,
+            and for repositories that of huggingface_hub.
         local_files_only: Never ask the network.
         accept_licence: Name of the licence of published weights, where it restricts their use.
         endpoint: Address of another Hub; by default ``HF_ENDPOINT``.

@@ -52,8 +52,8 @@ def init_model(
             ``checkpoint``. A config inside a checkpoint is read as data and never executed.
         checkpoint: Weights; random ones without it. An exported file (``.onnx``) runs in place of
             a network, through ONNX Runtime. A published file of the method that the
-            config's ``load_published`` names is converted. Pretrained weights that a config names are for
-            the start of a training and are not fetched here.
+            config's ``load_published`` names is converted. Pretrained weights that a config names
+            are for the start of a training and are not fetched here.
         device: Device of the model.
         cfg_options: Values by dotted key that replace those of the config.
         trusted_modules: Modules and packages outside the toolbox and its projects that a
@@ -269,8 +269,8 @@ def prepare_image(
         model: From :func:`init_model`.
         image: Path or BGR uint8 array (H, W, 3).
         pipeline: From :func:`inference_pipeline`, to build it once for many images.
-        intrinsics: K (3, 3) in pixels; by default ``default_intrinsics`` of the config, or the focal
-            length in the EXIF data of a file.
+        intrinsics: K (3, 3) in pixels; by default ``default_intrinsics`` of the config, or the
+            focal length in the EXIF data of a file.
 
     Raises:
         FileNotFoundError: If the image does not exist.

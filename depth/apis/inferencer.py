@@ -1,7 +1,6 @@
-"""Depth inference on files, folders and videos, with results written as images, arrays and point clouds."""
+"""Depth inference on files, folders and videos, written as images, arrays and point clouds."""
 
 import errno
-import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -13,22 +12,14 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from depth.atomic_write import remove_leftovers, write_atomically
 from depth.datasets.transforms.loading import read_image
 from depth.structures import DepthDataSample
 
 from .image_cameras import ImageCameras
 from .image_types import ImageInput, check_color_order, to_bgr_array
 from .inference import inference_pipeline, init_model, predict_batch
-from .inputs import (
-    REPORT,
-    REPORT_FORMAT,
-    InputImage,
-    assign_names,
-    folded,
-    list_inputs,
-    read_report,
-)
+from .inference_report import OutputReport
+from .inputs import InputImage, assign_names, list_inputs
 from .progress import ThroughputLine
 from .results import (
     DEFAULT_OUTPUTS,
@@ -149,7 +140,7 @@ class DepthInferencer:
             assign_names(images)
         else:
             out_dir = Path(out_dir)
-            report = _Report(out_dir, images)
+            report = OutputReport(out_dir, images)
             writer = self._writer(out_dir, outputs, pictures)
         for image in images:
             result['images'].append(dict(input=image.label, name=image.name, files=[], error=None))
@@ -283,7 +274,7 @@ class DepthInferencer:
         out_dir = Path(out_dir)
         video = open_frames(source, every, max_frames, fps, out_dir)
         image = InputImage(None if video.is_live else video.label, video.label, video.name)
-        report = _Report(out_dir, [image])
+        report = OutputReport(out_dir, [image])
         targets = _video_targets(image.name, outputs)
         report.check_result_paths({image.name: list(targets.values())})
         entry = dict(input=video.label, name=image.name, files=[], error=None, frames=0)
@@ -391,7 +382,7 @@ def _load(
     color_order: str | None,
     result: dict,
 ) -> list[tuple]:
-    """Return image, entry, array, camera and points of images that can be read; record the others."""
+    """Return image, entry, array, camera and points of readable images; record the others."""
     loaded = []
     for image, entry in batch:
         # An unusual image can fail anywhere: in a decoder, in a layer that pools one row to none,
@@ -476,70 +467,3 @@ def _check_options(
             fov = math.nan
         if not 0 < fov < 180:
             raise ValueError(f'--fov is an angle between 0 and 180 degrees, got {fov}')
-
-
-class _Report:
-    """``report.json`` of an output folder: the image of each result name, over all calls.
-
-    Args:
-        out_dir: The output folder.
-        images: Images of this call; they get their final names.
-
-    Raises:
-        FileExistsError: If there is a ``report.json`` of something else, or the folder is a file.
-    """
-
-    def __init__(self, out_dir: Path, images: list[InputImage]) -> None:
-        self.out_dir, self.images = out_dir, images
-        self.path = out_dir / REPORT
-        if out_dir.exists() and not out_dir.is_dir():
-            raise FileExistsError(f'--out-dir {out_dir} is a file; name a folder')
-        content = read_report(self.path)
-        if self.path.exists() and not content:
-            raise FileExistsError(
-                f'{self.path} is no report of inference and would be replaced; choose another '
-                '--out-dir'
-            )
-        self.earlier_inputs: dict[str, str] = {}
-        for entry in content.get('images', []):
-            self.earlier_inputs[entry['name']] = entry['input']
-        assign_names(images, self.earlier_inputs)
-
-    def check_result_paths(self, paths: dict[str, list[str]]) -> None:
-        """Check that no result would replace a file that inference did not write.
-
-        Args:
-            paths: Result paths below the folder, by the name of the image.
-
-        Raises:
-            FileExistsError: If one would.
-        """
-        earlier_names = set(map(folded, self.earlier_inputs))
-        for image in self.images:
-            if folded(image.name) in earlier_names:
-                continue
-            for result in paths[image.name]:
-                path = self.out_dir / result
-                if path.exists():
-                    raise FileExistsError(
-                        f'{path} exists and was not written by inference ({self.path} does not '
-                        f'list it), the result of {image.label} would replace it; choose another '
-                        '--out-dir or remove it'
-                    )
-
-    def remove_leftovers(self, paths: dict[str, list[str]]) -> None:
-        """Remove temporary files of a killed inference from the folders that this one writes to."""
-        folders = {self.out_dir}
-        for results in paths.values():
-            folders.update((self.out_dir / result).parent for result in results)
-        for folder in folders:
-            remove_leftovers(folder)
-
-    def write(self, result: dict) -> None:
-        """Write the report; entries of earlier calls and of other processes are kept."""
-        # Read again: another process may have written to the folder since this one started.
-        entries = {}
-        for entry in read_report(self.path).get('images', []) + result['images']:
-            entries[entry['name']] = entry
-        content = dict(format=REPORT_FORMAT, images=list(entries.values()), notes=result['notes'])
-        write_atomically(self.path, json.dumps(content, indent=1, ensure_ascii=False) + '\n')

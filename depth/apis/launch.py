@@ -214,7 +214,7 @@ def _request_all_protocols(cfg: Config) -> None:
 
 
 def _strategy_with_options(strategy: str, own: str | dict | None) -> dict:
-    """Return a strategy with the options of the config's, if these are options of the same strategy."""
+    """Return a strategy with the options of the config's, if that is the same strategy."""
     if not isinstance(own, dict):
         return dict(type=strategy)
     # Options that --cfg-options gives to a config without a strategy come without a type.

@@ -25,14 +25,14 @@ def train_on_folder(
     report: Callable[[str], None] = print,
     **options,
 ) -> int:
-    """Examine a folder, write a config for it, train, test the best checkpoint and draw predictions.
+    """Examine a folder, write its config, train, test the best checkpoint and draw predictions.
 
     Args:
         folder: See :func:`depth.data_tools.own_data.examine_folder`.
-        work_dir: Folder of everything that is written; ``work_dirs/<name of the folder>`` by default.
-            The config and its split files go to ``own_data/`` in it.
-        model: Config whose method is trained, by name or path; by default that of ``start``, or else
-            a small one.
+        work_dir: Folder of everything that is written; ``work_dirs/<name of the folder>`` by
+            default. The config and its split files go to ``own_data/`` in it.
+        model: Config whose method is trained, by name or path; by default that of ``start``, or
+            else a small one.
         start: Checkpoint of this toolbox to start from, or a published file of a method that has a
             converter.
         max_depth: Far end of the depth range in metres; by default from the depth maps.

@@ -6,13 +6,8 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from depth.evaluation.map_files import (
-    NUMPY_ERRORS,
-    read_map,
-    read_side_car,
-    read_side_car_type,
-    unreadable,
-)
+from depth.array_files import NUMPY_ERRORS
+from depth.evaluation.map_files import read_map, read_side_car, read_side_car_type, unreadable
 
 SUFFIXES = ('.png', '.npy', '.npz')
 

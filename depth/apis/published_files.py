@@ -1,8 +1,8 @@
 """Download of published checkpoints by the name of their config.
 
-Addresses and licences are facts of the converters (``register_converter(downloads=...)``). A file is
-fetched where its licence allows it, checked, and kept in a cache folder, where a file that was fetched
-by hand is taken too.
+Addresses and licences are facts of the converters (``register_converter(downloads=...)``). A file
+is fetched where its licence allows it, checked, and kept in a cache folder, where a file that was
+fetched by hand is taken too.
 """
 
 import json
@@ -35,7 +35,7 @@ def list_published() -> dict[str, tuple[str, PublishedFile]]:
 
 
 def cache_folder(cache_dir: str | Path | None = None) -> Path:
-    """Return the folder of downloads: the argument, ``DEPTH_CACHE``, or ``~/.cache/depth-toolbox``."""
+    """Return the folder of downloads: given, ``DEPTH_CACHE``, or ``~/.cache/depth-toolbox``."""
     if cache_dir is None:
         cache_dir = os.environ.get('DEPTH_CACHE')
     if cache_dir:
@@ -45,7 +45,7 @@ def cache_folder(cache_dir: str | Path | None = None) -> Path:
 
 
 def published_path(name: str, cache_dir: str | Path | None = None) -> Path:
-    """Return the path in the cache of the published file of a config, whether it is there or not."""
+    """Return the path in the cache of a config's published file, whether it is there or not."""
     _, file = list_published()[name]
     # Several publishers call their file `model.safetensors`, so each config has a folder.
     return (
@@ -77,8 +77,8 @@ def fetch_published(
 
     Raises:
         PermissionError: If the licence has to be accepted, or the authors state none.
-        ConnectionError: If it cannot be fetched; the message says what to fetch by hand and where to
-            put it.
+        ConnectionError: If it cannot be fetched; the message says what to fetch by hand and where
+            to put it.
         ValueError: If size or hash differ.
     """
     method, file = list_published()[name]

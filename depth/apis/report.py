@@ -1,4 +1,4 @@
-"""Report of tests as one HTML file that opens offline: numbers with intervals, charts and error maps."""
+"""Report of tests as one HTML file for reading offline: intervals, charts and error maps."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -9,8 +9,8 @@ from depth.atomic_write import write_atomically
 from depth.visualization import report_page as html
 
 from .report_content import Report
-from .report_data import PredictionReader, Run, read_runs
 from .report_maps import add_bands, add_error_curve, add_images, add_scales, check_same_result
+from .report_predictions import PredictionReader
 from .report_results import (
     add_comparisons,
     add_config_difference,
@@ -21,6 +21,7 @@ from .report_results import (
     add_scenes,
     objection_to_comparison,
 )
+from .report_runs import Run, read_runs
 
 
 def write_report(

@@ -11,7 +11,8 @@ from depth.visualization import colorize_depth, colorize_error
 from depth.visualization import report_page as html
 
 from .report_content import Report, number_with_interval
-from .report_data import SAME_RESULT, Maps, PredictionErrors, PredictionReader, Run
+from .report_predictions import SAME_RESULT, Maps, PredictionErrors, PredictionReader
+from .report_runs import Run
 
 WIDE_RATIO = 2.2  # wider images, such as KITTI's, stand two in a row in place of four
 ERROR_SHARE = 0.3  # relative error at the bright end of error maps

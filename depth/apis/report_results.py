@@ -12,7 +12,7 @@ from depth.evaluation.statistics import compare_paired
 from depth.visualization import report_page as html
 
 from .report_content import Report, number, number_with_interval
-from .report_data import Run, config_difference, read_config, read_scalars, scene_pattern, scenes_of
+from .report_runs import Run, config_difference, read_config, read_scalars, scene_pattern, scenes_of
 
 COMPARED_METRICS = ('abs_rel', 'rmse', 'silog', 'd1')
 DEFINITION_KEYS = (

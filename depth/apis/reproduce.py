@@ -64,7 +64,7 @@ class Entry:
         return _base_batch_size(self.cfg) is not None and not is_measured
 
     def expected_numbers(self) -> dict[str, float]:
-        """Return the expected abs_rel by remark, which is empty or names a data set or condition."""
+        """Return the expected abs_rel by remark: empty, or the name of a data set or condition."""
         if self.expected is None:
             return {}
         if self.expected.abs_rel is not None:

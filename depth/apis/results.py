@@ -126,7 +126,7 @@ class ScaleChooser:
 
 
 def protocol_range(cfg: Config | dict) -> tuple[float, float] | None:
-    """Return near and far end, in metres, of the config's test protocol; None without a finite one."""
+    """Return near and far end, in metres, of the config's test protocol; None if there is none."""
     evaluator = cfg.get('test_evaluator')
     name = evaluator.get('protocol') if isinstance(evaluator, dict) else None
     if not isinstance(name, str):

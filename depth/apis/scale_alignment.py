@@ -89,7 +89,7 @@ class StreamScaleAligner:
         gray: np.ndarray,
         log_depth: np.ndarray,
     ) -> float | None:
-        """Return the change of the log scale from one frame to the next; None if the scene is new."""
+        """Return the change of log scale from one frame to the next; None if the scene is new."""
         backward = self._flow.calc(gray, previous_gray, None)
         forward = self._flow.calc(previous_gray, gray, None)
         height, width = gray.shape
@@ -125,7 +125,7 @@ class StreamScaleAligner:
 def depth_change_of_motion(
     x: np.ndarray, y: np.ndarray, flow: np.ndarray, inverse_depth: np.ndarray, noise: float
 ) -> np.ndarray:
-    """Return the change of log depth of the points of a rigid scene, by the motion that their flow shows.
+    """Return the change of log depth of a rigid scene's points, by the motion that the flow shows.
 
     Translation T and rotation w of the camera between two frames are fitted to the motion field
 

@@ -68,8 +68,8 @@ def score_predictions(
         dataset_config: Config whose ``test_dataloader.dataset`` has the ground truth, such as the
             base config of a data set.
         protocol: Name; by default that of the config's ``test_evaluator``.
-        prediction_type: Type of the predictions, see ``depth.evaluation.PredictionType``; by default the one that
-            their side-cars state, ``'metric'`` without any.
+        prediction_type: Type of the predictions, see ``depth.evaluation.PredictionType``; by
+            default the one that their side-cars state, ``'metric'`` without any.
         protocols: Further protocols or ``'all'``, see ``DepthMetric``.
         depth_scale: Stored values per metre (or per 1/m).
         resize: Rule for predictions of another size where the protocol has none.
@@ -194,7 +194,7 @@ class _Scorer:
         self.sizes[treatment] = count + 1, first
 
     def report_sizes(self) -> None:
-        """Note how many predictions have another size than the ground truth, and their treatment."""
+        """Note how many predictions have another size than ground truth, and their treatment."""
         for treatment, (count, first) in self.sizes.items():
             self.note(
                 f'{count} predictions have another size than the ground truth and were '
@@ -394,7 +394,7 @@ def build_test_dataset(cfg: Config) -> Sequence:
 
 
 def list_image_paths(dataset: Sequence) -> list[tuple[str | None, ...]]:
-    """Return the paths by which predictions are matched: image and, if it is a file, ground truth."""
+    """Return the paths that match predictions: image and, if it is a file, ground truth."""
     if hasattr(dataset, 'full_init'):
         dataset.full_init()
     paths = []

@@ -1,4 +1,4 @@
-"""Sparse depth of each input image of inference: an array, a file, or files of equal names in a folder."""
+"""Sparse depth of each image of inference: an array, a file, or a folder of equal names."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,8 +30,8 @@ class SparseInputs:
 
     Raises:
         FileNotFoundError: If there is no such file or folder.
-        ValueError: If the model takes no sparse depth, the folder has no file of any image or two of
-            one, or a list has another length.
+        ValueError: If the model takes no sparse depth, the folder has no file of any image or two
+            of one, or a list has another length.
     """
 
     def __init__(
@@ -56,8 +56,8 @@ class SparseInputs:
             sources = list(source)
         if len(sources) != len(images):
             raise ValueError(
-                f'--sparse-depth names {len(sources)} maps of points for {len(images)} images; give '
-                'a folder with a file for each, or one entry an image'
+                f'--sparse-depth names {len(sources)} maps of points for {len(images)} images; '
+                'give a folder with a file for each, or one entry an image'
             )
         for image, item in zip(images, sources, strict=True):
             if isinstance(item, str | Path) and not Path(item).is_file():
@@ -113,8 +113,8 @@ def load_points(
     """Return points (H, W) float32 in metres, from a file or an array, checked against their image.
 
     Args:
-        source: File, see :func:`~depth.datasets.transforms.sparse_depth.read_sparse_depth`, or array
-            (H, W) in metres.
+        source: File, see :func:`~depth.datasets.transforms.sparse_depth.read_sparse_depth`, or
+            array (H, W) in metres.
         size: (height, width) of the image.
         depth_scale: Stored integers per metre, for files of integers.
         max_depth: Far end of the model's range in metres, for a check of the scale.

@@ -276,7 +276,7 @@ class VideoWriter:
         self._stack.callback(writer.release)
         self._write = writer.write
 
-    def __exit__(self, error_type, error, traceback) -> None:
+    def __exit__(self, error_type: type | None, error: object, traceback: object) -> None:
         try:
             self._stack.close()
             if error_type is None and self._size is not None:

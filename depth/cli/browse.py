@@ -1,4 +1,4 @@
-"""Draw samples of a config's data set before and after augmentation, with the ground truth over the image."""
+"""Draw samples of a config's data set before and after augmentation, with their ground truth."""
 
 import argparse
 from collections.abc import Sequence

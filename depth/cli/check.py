@@ -5,7 +5,7 @@ The exit code is 1 if there is an error.
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from depth.atomic_write import write_atomically
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     cfg = load_config(args.config, parse_cfg_options(args.cfg_options))
 
-    def show(records, total):
+    def show(records: Iterable, total: int | None) -> Iterator:
         # A config without files on disk has nothing to count.
         bar = ProgressBar(total) if total else None
         for record in records:

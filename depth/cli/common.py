@@ -15,8 +15,8 @@ from typing import Any
 def run_tool(main: Callable[[], int | None]) -> None:
     """Run a tool's ``main`` and leave the process.
 
-    Exit codes: what ``main`` returns (0 by default), 1 after an error, 130 after Ctrl-C. With ``DEPTH_DEBUG=1``
-    an error also prints its traceback.
+    Exit codes: what ``main`` returns (0 by default), 1 after an error, 130 after Ctrl-C. With
+    ``DEPTH_DEBUG=1`` an error also prints its traceback.
     """
     try:
         code = main() or 0
@@ -157,7 +157,13 @@ def add_backend_option(parser: argparse.ArgumentParser) -> None:
 
 
 class _SetBackend(argparse.Action):
-    def __call__(self, parser, namespace, value, option_string=None) -> None:
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        value: Any,
+        option_string: str | None = None,
+    ) -> None:
         os.environ['DEPTH_DEFORM_ATTN_BACKEND'] = value
         setattr(namespace, self.dest, value)
 
@@ -180,7 +186,13 @@ def add_verbosity_options(parser: argparse.ArgumentParser) -> None:
 
 
 class _SetVerbosity(argparse.Action):
-    def __call__(self, parser, namespace, value, option_string=None) -> None:
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        value: Any,
+        option_string: str | None = None,
+    ) -> None:
         os.environ['DEPTH_VERBOSITY'] = self.dest
         setattr(namespace, self.dest, True)
 

@@ -23,7 +23,8 @@ def build_parser() -> argparse.ArgumentParser:
         '--to',
         choices=['full', 'sharded'],
         default='full',
-        help='full: one file, which every command reads; sharded: that file and a folder (.shards) of tensors',
+        help='full: one file, which every command reads; sharded: that file and a folder (.shards) '
+        'of tensors',
     )
     return parser
 
@@ -38,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ValueError(f'the result is a file that ends in .pth, got {args.dst}')
     if args.dst.exists() or shards_folder(args.dst).exists():
         raise ValueError(
-            f'{args.dst} or {shards_folder(args.dst)} exists already; remove both or name another file'
+            f'{args.dst} or {shards_folder(args.dst)} exists already; remove both or name another '
+            'file'
         )
     checkpoint = load_checkpoint_file(args.src)
     if args.to == 'sharded':

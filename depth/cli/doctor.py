@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def checks(args: argparse.Namespace) -> Iterator[tuple[str, str, str]]:
-    """Yield subject, state (``ok``, ``-`` for what is optional and absent, ``error``) and text of each check."""
+    """Yield subject, state (``ok``, ``error``, ``-`` if optional) and text of each check."""
     from depth import __version__
     from depth.shipped_configs import PACKAGE, config_paths, data_paths, shipped_root
 

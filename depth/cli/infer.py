@@ -55,8 +55,8 @@ def build_parser() -> argparse.ArgumentParser:
         '--sparse-depth',
         metavar='FILE_OR_FOLDER',
         help='measured points for a model that takes them: a map of the size of the image, 0 = no '
-        'point, metres (npy, npz, tiff) or integers (png, tiff; --sparse-scale); a folder with files '
-        'named like the images',
+        'point, metres (npy, npz, tiff) or integers (png, tiff; --sparse-scale); a folder with '
+        'files named like the images',
     )
     parser.add_argument(
         '--sparse-scale',

@@ -114,7 +114,7 @@ def dataset_names(node: object) -> Iterator[str]:
 
 
 def input_size(dataset: dict) -> str:
-    """Return height x width of a training image as the last crop or resize of the pipeline gives it."""
+    """Return height x width of a training image after the last crop or resize of the pipeline."""
     if dataset.get('datasets') and not dataset.get('pipeline'):
         return input_size(dataset['datasets'][0])
     for step in reversed(dataset.get('pipeline') or []):

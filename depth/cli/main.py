@@ -79,7 +79,7 @@ def import_command(name: str) -> ModuleType:
 
 
 def dispatch(argv: Sequence[str]) -> int:
-    """Run the subcommand that ``argv`` names and return its exit code: 2 for a command that does not exist."""
+    """Run the subcommand that ``argv`` names and return its exit code: 2 if there is none."""
     if not argv or argv[0] in ('-h', '--help', 'help'):
         print(usage())
         return 0 if argv else 2

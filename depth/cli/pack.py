@@ -1,8 +1,9 @@
 """Put the frames of a data set into a few files that are several times faster to decode, without loss.
 
-Train from it with --cfg-options train_dataloader.dataset.pack=data/packs/kitti_train. JPEG files are kept as they are,
-other images and depth maps become zstd records (needs the library zstandard). docs/benchmarks.md says what it gains.
---format wds writes tar shards instead, which are read from a web server or object store too (docs/shards.md).
+Train from it with --cfg-options train_dataloader.dataset.pack=data/packs/kitti_train. JPEG files
+are kept as they are, other images and depth maps become zstd records (needs the library zstandard).
+docs/benchmarks.md says what it gains. --format wds writes tar shards instead, which are read from a
+web server or object store too (docs/shards.md).
 """
 
 import argparse

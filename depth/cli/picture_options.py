@@ -1,4 +1,4 @@
-"""Options of ``depth infer`` for pictures, point clouds and videos, and the run that they describe."""
+"""Options of ``depth infer`` for pictures, point clouds and videos, and their run."""
 
 import argparse
 import sys
@@ -27,8 +27,8 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         default=['protocol'],
         metavar='NEAR FAR',
-        help='near and far end of the colours, the same for all images; or protocol: the range of the '
-        "config's test protocol; first: that of the first image; image: each image its own",
+        help='near and far end of the colours, the same for all images; or protocol: the range of '
+        "the config's test protocol; first: that of the first image; image: each image its own",
     )
     group.add_argument('--colormap', choices=COLOR_MAPS, default='turbo', help='colours')
     group.add_argument(

@@ -1,6 +1,7 @@
 """Compute what a training takes on many GPUs: memory per process, what fits, and the time of a step.
 
-Nothing is run and no weights are fetched: the model is built without values. The assumptions are printed.
+Nothing is run and no weights are fetched: the model is built without values. The assumptions are
+printed.
 """
 
 import argparse

@@ -3,7 +3,7 @@
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from depth.cli.common import command_parser
@@ -96,7 +96,7 @@ def ask(question: str) -> bool:
     return sys.stdin.isatty() and input(f'{question} [y/N] ').strip().lower() in ('y', 'yes')
 
 
-def show_bytes(name: str):
+def show_bytes(name: str) -> Callable[[int, int | None], None]:
     """Return a callback that prints the progress of one file, at most four times a second."""
     started, shown = time.monotonic(), 0.0
 

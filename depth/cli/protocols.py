@@ -71,7 +71,7 @@ def table_row(protocol: Protocol) -> list[str]:
 
 
 def images_cell(protocol: Protocol) -> str:
-    """Return the data sets with the list and the number of images: ``nyu: nyu_test.txt (e92c191d), 654``."""
+    """Return data sets, list and number of images: ``nyu: nyu_test.txt (e92c191d), 654``."""
     text = ', '.join(protocol.datasets) or 'any'
     if protocol.data_list:
         text += f': {protocol.data_list}'

@@ -2,7 +2,7 @@
 
 import argparse
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from depth.cli.common import command_parser
@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.split:
         counts = {args.split: args.num_scenes}
 
-    def show(scenes, total):
+    def show(scenes: Iterable, total: int) -> Iterator:
         bar = ProgressBar(total)
         for scene in scenes:
             bar.update()

@@ -77,7 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     from pathlib import Path
 
-    from depth.apis.serving import DepthServer, ServingLimits, load_inferencer, serve
+    from depth.apis.depth_server import DepthServer, ServingLimits
+    from depth.apis.serving import load_inferencer, serve
 
     limits = ServingLimits(
         max_bytes=round(args.max_megabytes * 1e6),

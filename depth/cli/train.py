@@ -41,14 +41,15 @@ def build_parser() -> argparse.ArgumentParser:
     own.add_argument(
         '--model',
         metavar='NAME',
-        help='config whose method is trained, by name or path; its data, depth range and schedule become those of the '
-        'folder (default: that of --from, or else densedepth_r18_folder)',
+        help='config whose method is trained, by name or path; its data, depth range and schedule '
+        'become those of the folder (default: that of --from, or else densedepth_r18_folder)',
     )
     own.add_argument(
         '--from',
         dest='start',
         metavar='CHECKPOINT',
-        help='weights to start from: a checkpoint of this toolbox, or a published file that has a converter',
+        help='weights to start from: a checkpoint of this toolbox, or a published file that has a '
+        'converter',
     )
     own.add_argument(
         '--max-depth',
@@ -102,8 +103,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--strategy',
         choices=['ddp', 'fsdp2'],
-        help='several processes: each holds the whole model (ddp), or a piece of weights, gradients and moments '
-        '(fsdp2, docs/scale.md) (default: strategy of the config, or ddp)',
+        help='several processes: each holds the whole model (ddp), or a piece of weights, '
+        'gradients and moments (fsdp2, docs/scale.md) (default: strategy of the config, or ddp)',
     )
     add_verbosity_options(parser)
     add_launch_options(parser)

@@ -6,7 +6,7 @@ from depth.datasets.optional_imports import import_optional
 
 
 def fill_depth(gray: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """Fill unknown depth so that each filled pixel is the mean of its eight neighbours, weighted by likeness.
+    """Fill unknown depth: each pixel is the mean of its eight neighbours, weighted by likeness.
 
     The weight of a neighbour is ``exp(-(g - g')^2 / c)``, c = 0.6 times the variance of grey values
     in the 3x3 window (the factor that is usual for NYU depth), and at least so large that the
@@ -63,7 +63,7 @@ def fill_depth(gray: np.ndarray, depth: np.ndarray) -> np.ndarray:
 
 
 def _neighbour_weights(gray: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return weights that sum to 1 and flat places of the eight neighbours of ``pixels``, both (8, U).
+    """Return weights, with sum 1, and flat indices of the eight neighbours of ``pixels``, (8, U).
 
     A neighbour outside of the image has weight 0 and the pixel's own place.
     """

@@ -1,7 +1,7 @@
 """A look at a folder of images and depth maps: what a training on it uses.
 
-What can be seen (folders, pairs, sizes, kinds of files, values) is not asked for; what is assumed is
-noted, and what could mean two things is refused with the option that decides it.
+What can be seen (folders, pairs, sizes, kinds of files, values) is not asked for; what is assumed
+is noted, and what could mean two things is refused with the option that decides it.
 """
 
 from dataclasses import dataclass, field
@@ -32,8 +32,8 @@ class FolderPlan:
         roots: Folder that holds the images and depth of each split (``train``, ``val``, ``test``);
             one folder for all if the split is made here.
         image_folder, depth_folder: Sub-folders of those.
-        stems: Stems ``sub/name`` of each split; those of ``test`` equal those of ``val`` where there
-            are too few pairs.
+        stems: Stems ``sub/name`` of each split; those of ``test`` equal those of ``val`` where
+            there are too few pairs.
         depth_scale: Stored integers per metre.
         max_depth: Far end of the range, metres.
         image_size: Smallest height and width of the images.
@@ -60,8 +60,8 @@ def examine_folder(
     """Look at a folder and decide how to train on it.
 
     Args:
-        folder: It holds images and depth in two sub-folders, or ``train/`` and ``val/`` or ``test/``
-            that do.
+        folder: It holds images and depth in two sub-folders, or ``train/`` and ``val/`` or
+            ``test/`` that do.
         max_depth: Far end of the depth range in metres; by default from the depth maps.
         depth_scale: Stored integers per metre; by default from the kind of file and its values.
 
@@ -112,21 +112,27 @@ def find_roots(root: Path) -> dict[str, Path]:
             roots[split] = root / present[0]
     if len(roots) == 1:
         raise FileNotFoundError(
-            f'{root} has train/ but neither {", ".join(f"{name}/" for name in VAL_FOLDERS + TEST_FOLDERS)}; '
-            'add one, or give the folder that holds images/ and depth/'
+            f'{root} has train/ but neither '
+            f'{", ".join(f"{name}/" for name in VAL_FOLDERS + TEST_FOLDERS)}; add one, or give the '
+            'folder that holds images/ and depth/'
         )
     return roots
 
 
 def find_subfolder(root: Path, names: tuple[str, ...], content: str) -> str:
-    """Return the one sub-folder of ``root`` with a usual name for this content."""
+    """Return the one sub-folder of ``root`` with a usual name for this content.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If there are several.
+    """
     present = [name for name in names if (root / name).is_dir()]
     if len(present) == 1:
         return present[0]
     if present:
         raise ValueError(
-            f'{root} has {" and ".join(f"{name}/" for name in present)}, so it is not clear which holds the '
-            f'{content}; move or rename all but one'
+            f'{root} has {" and ".join(f"{name}/" for name in present)}, so it is not clear which '
+            f'holds the {content}; move or rename all but one'
         )
     raise FileNotFoundError(
         f'{root} has no folder of {content}; it is called one of {", ".join(names)}'
@@ -134,14 +140,18 @@ def find_subfolder(root: Path, names: tuple[str, ...], content: str) -> str:
 
 
 def find_pairs(root: Path, image_folder: str, depth_folder: str, notes: list[str]) -> dict:
-    """Return image and depth file by stem, sorted; images without depth are counted in the notes."""
+    """Return image and depth file by stem, sorted; the notes count images without depth.
+
+    Raises:
+        ValueError: If no image has a depth map.
+    """
     images = files_by_stem(root / image_folder, IMAGE_SUFFIXES)
     depths = files_by_stem(root / depth_folder, DEPTH_SUFFIXES)
     pairs = {stem: (path, depths[stem]) for stem, path in images.items() if stem in depths}
     if not pairs:
         raise ValueError(
-            f'no image in {root / image_folder} ({len(images)}) has a depth map of the same name in '
-            f'{root / depth_folder} ({len(depths)}); depth is {", ".join(DEPTH_SUFFIXES)}'
+            f'no image in {root / image_folder} ({len(images)}) has a depth map of the same name '
+            f'in {root / depth_folder} ({len(depths)}); depth is {", ".join(DEPTH_SUFFIXES)}'
         )
     if len(pairs) < len(images):
         notes.append(
@@ -186,8 +196,8 @@ def split_pairs(stems: dict[str, list[str]], notes: list[str]) -> dict[str, list
     counts = ', '.join(f'{len(names)} in {split}/' for split, names in stems.items())
     if 'test' not in stems:
         notes.append(
-            f'pairs as they are split: {counts}; there is no test/, so the test is on the images of val/, which '
-            'also choose the checkpoint: its numbers are a little optimistic'
+            f'pairs as they are split: {counts}; there is no test/, so the test is on the images '
+            'of val/, which also choose the checkpoint: its numbers are a little optimistic'
         )
         return dict(stems, test=stems['val'])
     if 'val' in stems:
@@ -196,7 +206,8 @@ def split_pairs(stems: dict[str, list[str]], notes: list[str]) -> dict[str, list
     scenes = group_by_scene(training)
     val_stems, kind = hold_out(scenes, VAL_SHARE, len(training))
     notes.append(
-        f'pairs as they are split: {counts}; {len(val_stems)} of train/ choose the checkpoint ({kind})'
+        f'pairs as they are split: {counts}; {len(val_stems)} of train/ choose the checkpoint '
+        f'({kind})'
     )
     left = [stem for names in scenes.values() for stem in names]
     return dict(train=left, val=val_stems, test=stems['test'])
@@ -206,15 +217,16 @@ def split_by_scene(stems: list[str], notes: list[str]) -> dict[str, list[str]]:
     """Return the stems for training, validation and test of a folder that is not split.
 
     A fifth is for the test and a tenth for the choice of the checkpoint: whole sub-folders where
-    there are enough, as frames of a scene resemble each other, or else stretches in the order of the
-    names.
+    there are enough, as frames of a scene resemble each other, or else stretches in the order of
+    the names.
 
     Raises:
         ValueError: If there are fewer than 5.
     """
     if len(stems) < LEAST_PAIRS:
         raise ValueError(
-            f'{len(stems)} pairs are too few to train and to validate; at least {LEAST_PAIRS} are needed'
+            f'{len(stems)} pairs are too few to train and to validate; at least {LEAST_PAIRS} are '
+            'needed'
         )
     scenes = group_by_scene(stems)
     count = f'{len(stems)} pairs in {len(scenes)} scenes (sub-folders)'
@@ -224,14 +236,14 @@ def split_by_scene(stems: list[str], notes: list[str]) -> dict[str, list[str]]:
     if len(stems) < LEAST_PAIRS_FOR_VAL:
         val_stems = test_stems
         notes.append(
-            f'{count}: too few for a validation set of their own, so the {len(test_stems)} test images '
-            f'({kind}) also choose the checkpoint: the numbers are optimistic'
+            f'{count}: too few for a validation set of their own, so the {len(test_stems)} test '
+            f'images ({kind}) also choose the checkpoint: the numbers are optimistic'
         )
     else:
         val_stems, val_kind = hold_out(scenes, VAL_SHARE, len(stems))
         notes.append(
-            f'{count}: {sum(map(len, scenes.values()))} for training, {len(val_stems)} to choose the '
-            f'checkpoint ({val_kind}), {len(test_stems)} for the test ({kind})'
+            f'{count}: {sum(map(len, scenes.values()))} for training, {len(val_stems)} to choose '
+            f'the checkpoint ({val_kind}), {len(test_stems)} for the test ({kind})'
         )
     training = [stem for names in scenes.values() for stem in names]
     return dict(train=training, val=val_stems, test=test_stems)
@@ -286,8 +298,8 @@ def smallest_size(pairs: list, notes: list[str]) -> tuple[tuple[int, int], bool]
         size, depth_size = read_image(image).shape[:2], read_stored(depth).shape[:2]
         if size != depth_size:
             raise ValueError(
-                f'{image} has {size[0]}x{size[1]} pixels, {depth} {depth_size[0]}x{depth_size[1]}; resize '
-                'one of them (depth by nearest neighbours)'
+                f'{image} has {size[0]}x{size[1]} pixels, {depth} {depth_size[0]}x{depth_size[1]}; '
+                'resize one of them (depth by nearest neighbours)'
             )
         sizes.append(size)
     height, width = min(size[0] for size in sizes), min(size[1] for size in sizes)
@@ -317,25 +329,30 @@ def guess_scale(pairs: list, max_depth: float | None, notes: list[str]) -> float
         ]
         if len(fitting) == 1:
             notes.append(
-                f'integers of up to {far:.0f}, taken as {fitting[0]:g} a metre, which fits --max-depth {max_depth:g}'
+                f'integers of up to {far:.0f}, taken as {fitting[0]:g} a metre, which fits '
+                f'--max-depth {max_depth:g}'
             )
             return fitting[0]
     if far <= 300 or far > MM_LIMIT:
         raise ValueError(
-            f'the depth maps hold integers of up to {far:.0f} ({farthest}; the median of all files is '
-            f'{np.median(list(tops.values())):.0f}); as millimetres that is {far / 1000:.3g} m, as '
-            f'KITTI stores them {far / 256:.3g} m. Say which with --depth-scale (1000 or 256 stored integers a '
-            'metre)'
+            f'the depth maps hold integers of up to {far:.0f} ({farthest}; the median of all files '
+            f'is {np.median(list(tops.values())):.0f}); as millimetres that is {far / 1000:.3g} m, '
+            f'as KITTI stores them {far / 256:.3g} m. Say which with --depth-scale (1000 or 256 '
+            'stored integers a metre)'
         )
     notes.append(
-        f'integers of up to {far:.0f}, taken as millimetres: {far / 1000:.3g} m (--depth-scale 256 for files '
-        f'as KITTI stores them, {far / 256:.3g} m)'
+        f'integers of up to {far:.0f}, taken as millimetres: {far / 1000:.3g} m (--depth-scale 256 '
+        f'for files as KITTI stores them, {far / 256:.3g} m)'
     )
     return 1000.0
 
 
 def guess_range(pairs: list, scale: float, notes: list[str]) -> float:
-    """Return the far end of the depth range: the next round number above nearly all values."""
+    """Return the far end of the depth range: the next round number above nearly all values.
+
+    Raises:
+        ValueError: If depth is farther than any range, which a wrong scale explains.
+    """
     far = max(far_values([depth for _, depth in pairs], scale).values())
     for limit in RANGES:
         if far <= limit:
@@ -347,7 +364,11 @@ def guess_range(pairs: list, scale: float, notes: list[str]) -> float:
 
 
 def far_values(depths: list[Path], scale: float) -> dict[Path, float]:
-    """Return the 99.9th percentile of the measured values of each map that has any, in metres with this scale."""
+    """Return the 99.9th percentile of each map that has values, in metres with this scale.
+
+    Raises:
+        ValueError: If no map holds a value.
+    """
     tops = {}
     for path in depths:
         depth = stored_to_metres(read_stored(path), scale, path)

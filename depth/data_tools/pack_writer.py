@@ -86,7 +86,7 @@ def write_pack(
 
 @contextlib.contextmanager
 def complete_folder(folder: Path) -> Iterator[Path]:
-    """Give a new folder its name in one step after the block, so that one that can be seen is complete.
+    """Give a new folder its name in one step after the block, so that a visible one is complete.
 
     Yields:
         The path under which the block fills it.
@@ -118,8 +118,8 @@ def _remove_unfinished(folder: Path) -> None:
         foreign_paths = [path for path in folder.iterdir() if not _OWN_FILE.fullmatch(path.name)]
     if foreign_paths:
         raise FileExistsError(
-            f'{foreign_paths[0]} is no file of a pack, so the folder {folder}, in which the pack would be '
-            'written, cannot be removed; move it away or name another pack'
+            f'{foreign_paths[0]} is no file of a pack, so the folder {folder}, in which the pack '
+            'would be written, cannot be removed; move it away or name another pack'
         )
     shutil.rmtree(folder)
 
@@ -228,7 +228,7 @@ def _path_key(record_key: str) -> str:
 def encoded_samples(
     dataset: Dataset, encode: Callable[[Dataset, int], tuple[dict, dict]], workers: int
 ) -> Iterator[tuple[dict, dict]]:
-    """Yield samples and their records in order; a few are on their way at a time, so memory stays bounded.
+    """Yield samples and their records in order; a few are under way, so memory is bounded.
 
     Args:
         dataset: The data set.
@@ -262,7 +262,7 @@ def _encode(index: int) -> tuple[dict, dict]:
 
 
 def encode_sample(dataset: BaseDepthDataset, index: int) -> tuple[dict, dict]:
-    """Return sample ``index`` as plain values with paths below the root, and its records as (bytes, index entry)."""
+    """Return sample ``index`` in plain values, and its records as (bytes, index entry)."""
     sample = dataset.add_details(dataset.get_data_info(index))
     records = dict(packed_image=encode_image_file(sample))
     if sample.get('depth_path'):

@@ -173,7 +173,8 @@ def _sample_members(key: str, values: dict, records: dict) -> tuple[bytes, bytes
     for name, (content, coding) in records.items():
         if len(content) > MAX_MEMBER:
             raise ValueError(
-                f'{name} of sample {key} has {len(content)} bytes, a member has at most {MAX_MEMBER}'
+                f'{name} of sample {key} has {len(content)} bytes, a member has at most '
+                f'{MAX_MEMBER}'
             )
         codings[name] = dict(crc=frame_checksum(content)) | coding
     metadata = encode_metadata(values, codings)
@@ -184,7 +185,7 @@ def _sample_members(key: str, values: dict, records: dict) -> tuple[bytes, bytes
 
 
 def _member(name: str, content: bytes) -> bytes:
-    """Return header and content of a regular file, without a time or owner, filled up to whole blocks."""
+    """Return header and content of a file, without time or owner, filled up to whole blocks."""
     info = tarfile.TarInfo(name)
     info.size = len(content)
     padding = bytes(-len(content) % BLOCK)

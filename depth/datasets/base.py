@@ -45,14 +45,14 @@ def build_pipeline(pipeline: Sequence[dict | Callable]) -> list[Callable]:
         if isinstance(step, MMCV_GEOMETRY):
             raise ValueError(
                 f"{type(step).__name__} is mmcv's: it would move the image and leave depth and "
-                'camera behind; use Resize, RandomFlip, RandomRotate, RandomCrop, KBCrop or NYUCrop '
-                'of this toolbox, or write one (docs/customize.md)'
+                'camera behind; use Resize, RandomFlip, RandomRotate, RandomCrop, KBCrop or '
+                'NYUCrop of this toolbox, or write one (docs/customize.md)'
             )
     return steps
 
 
 def sample_generator(index: int) -> np.random.RandomState:
-    """Return the generator of a sample's augmentation: its own if the sampler keyed it, a fresh one otherwise."""
+    """Return the generator of a sample's augmentation, fresh if the sampler gave no key."""
     if isinstance(index, SampleIndex):
         return index.generator()
     return np.random.RandomState()
@@ -74,10 +74,10 @@ class BaseDepthDataset(BaseDataset):
         min_depth: Near end of the depth range in metres, the class's ``METAINFO`` by default.
         max_depth: Far end of the depth range in metres, likewise.
         depth_scale: Stored integers per metre, the class's ``DEPTH_SCALE`` by default.
-        label_type: Meaning of the labels: ``'metric'`` (metres), ``'inverse_depth'`` (1/m), or known up
-            to a factor or a factor and an offset of each image: ``'scale_invariant'``,
-            ``'affine_invariant'`` depth, ``'disparity'``, ``'affine_invariant_disparity'``. Relative
-            labels train the model's ``RelativeLabelLoss``.
+        label_type: Meaning of the labels: ``'metric'`` (metres), ``'inverse_depth'`` (1/m), or
+            known up to a factor or a factor and an offset of each image: ``'scale_invariant'``,
+            ``'affine_invariant'`` depth, ``'disparity'``, ``'affine_invariant_disparity'``.
+            Relative labels train the model's ``RelativeLabelLoss``.
         pack: Folder that ``tools/dataset_converters/pack.py`` wrote from this data set, read
             instead of its files, which are not needed then; the samples are those of ``ann_file``,
             or it is an error.
@@ -167,7 +167,11 @@ class BaseDepthDataset(BaseDataset):
         return samples
 
     def list_samples(self) -> list[dict]:
-        """Return one dict per image with ground truth, in the order of :meth:`find_samples`."""
+        """Return one dict per image with ground truth, in the order of :meth:`find_samples`.
+
+        Raises:
+            ValueError: If no image has ground truth.
+        """
         if self.pack:
             return [self.complete(sample, where) for sample, where in packed_samples(self)]
         self._check_root()
@@ -180,7 +184,11 @@ class BaseDepthDataset(BaseDataset):
         return samples
 
     def find_samples(self) -> Iterator[tuple[dict, str]]:
-        """Yield each sample and where it is listed: lines of the split file, folders in subclasses."""
+        """Yield each sample and its place: a line of the split file, in subclasses a folder.
+
+        Raises:
+            FileNotFoundError: If the split file does not exist.
+        """
         split = Path(self.ann_file)
         if not split.is_file():
             raise FileNotFoundError(
@@ -229,7 +237,7 @@ class BaseDepthDataset(BaseDataset):
         return defaults | sample
 
     def selection(self) -> dict:
-        """Return the settings other than the split file that choose the samples, in plain values."""
+        """Return the settings besides the split file that choose the samples, in plain values."""
         prefix = {}
         for key, folder in self.data_prefix.items():
             if folder:

@@ -16,7 +16,7 @@ def pinhole(fx: float, fy: float, cx: float, cy: float) -> list[list[float]]:
 
 
 def read_camera_text(path: str | Path) -> list[list[float]]:
-    """Read a text file of nine numbers (the matrix, row by row) or four (fx, fy, cx, cy), in pixels.
+    """Read a text file of nine numbers (the matrix by rows) or four (fx, fy, cx, cy), in pixels.
 
     Raises:
         ValueError: If it holds anything else.

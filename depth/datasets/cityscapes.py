@@ -11,7 +11,7 @@ from depth.registry import DATASETS, READERS
 from .base import BaseDepthDataset
 from .cameras import pinhole
 from .published import Archive
-from .transforms.loading import read_stored
+from .transforms.loading import read_uint16
 
 SPLITS = ('train', 'val', 'test', 'train_extra')
 DAMAGED = 'troisdorf_000000_000073'  # a black image in the published train_extra archive
@@ -27,13 +27,7 @@ def read_cityscapes_depth(sample: dict) -> np.ndarray:
     Raises:
         ValueError: If the file is no 16-bit image.
     """
-    path = sample['depth_path']
-    stored = read_stored(path)
-    if stored.dtype != np.uint16 or stored.ndim != 2:
-        raise ValueError(
-            f'disparity {path} is {stored.dtype} {stored.shape}, expected a 16-bit PNG of one '
-            'channel'
-        )
+    stored = read_uint16(sample['depth_path'])
     # p = 256 d + 1, because 0 is kept for pixels without a match.
     disparity = (stored.astype(np.float32) - 1) / np.float32(256)
     has_disparity = disparity > 0
@@ -131,7 +125,7 @@ class CityscapesDataset(BaseDepthDataset):
             yield sample, str(folder)
 
     def add_details(self, sample: dict) -> dict:
-        """Add the camera of the image: ``cam_intrinsic`` and ``baseline_fx`` in metres times pixels.
+        """Add the image's camera: ``cam_intrinsic``, and ``baseline_fx`` in metres times pixels.
 
         Raises:
             FileNotFoundError: If there is no camera file.
@@ -149,7 +143,6 @@ class CityscapesDataset(BaseDepthDataset):
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f'camera file {path} should hold intrinsic (fx, fy, u0, v0) and '
-                f'extrinsic (baseline): '
-                f'{type(error).__name__}: {error}'
+                f'extrinsic (baseline): {type(error).__name__}: {error}'
             ) from error
         return dict(sample, cam_intrinsic=matrix, baseline_fx=baseline * matrix[0][0])

@@ -61,7 +61,7 @@ def pose_matrix(pose: dict) -> np.ndarray:
 
 @DATASETS.register_module()
 class DDADDataset(BaseDepthDataset):
-    """DDAD: outdoor, 1216x1936, six cameras and a laser scanner up to 250 m, in its original scene files.
+    """DDAD: outdoor, 1216x1936, six cameras, laser scanner up to 250 m, original scene files.
 
     ::
 
@@ -129,7 +129,7 @@ class DDADDataset(BaseDepthDataset):
         super().__init__(data_root=data_root, ann_file=ann_file, **kwargs)
 
     def published_count(self) -> int | None:
-        """Return the published number of images of the chosen cameras; each has as many as another."""
+        """Return the published number of images of the chosen cameras, which have equally many."""
         count = super().published_count()
         if count is None:
             return None
@@ -149,7 +149,7 @@ class DDADDataset(BaseDepthDataset):
                 ) from error
 
     def _scene(self, path: Path) -> Iterator[dict]:
-        """Yield the samples of a scene file, which refers to data and calibrations by their keys."""
+        """Yield the samples of a scene file, which names data and calibrations by their keys."""
         scene = _read_json(path, self.PREPARE_HINT)
         data = {datum['key']: datum for datum in scene['data']}
         matrices: dict[str, dict] = {}

@@ -39,7 +39,7 @@ def read_diode_depth(sample: dict) -> np.ndarray:
 
 
 class DIODEDataset(BaseDepthDataset):
-    """DIODE, 768x1024, one laser scanner in- and outdoors; depth in metres as float32 npy with a mask.
+    """DIODE, 768x1024, in- and outdoors, one laser scanner; depth in float32 metres with a mask.
 
     ::
 

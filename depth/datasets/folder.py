@@ -30,13 +30,13 @@ class FolderDepthDataset(BaseDepthDataset):
     Args:
         data_root: The folder.
         data_prefix: Other names for the two sub-folders: ``img_path``, ``depth_path``.
-        **kwargs: See :class:`BaseDepthDataset`. ``ann_file`` is a text file with one stem (``sub/name``)
-            a line, for a part of the folder; all pairs without it.
+        **kwargs: See :class:`BaseDepthDataset`. ``ann_file`` is a text file with one stem
+            (``sub/name``) a line, for a part of the folder; all pairs without it.
 
     Raises:
         FileNotFoundError: If a folder is missing.
-        ValueError: If there are no images, an image has no depth map, or ``ann_file`` names one that
-            does not exist.
+        ValueError: If there are no images, an image has no depth map, or ``ann_file`` names one
+            that does not exist.
     """
 
     METAINFO = dict(dataset_name='folder', min_depth=1e-3, max_depth=10.0)

@@ -10,7 +10,7 @@ from .base import BaseDepthDataset
 from .cameras import read_camera_text
 from .optional_imports import import_optional
 from .published import Archive
-from .transforms.loading import read_image, read_stored, without_invalid
+from .transforms.loading import read_image, read_uint16, without_invalid
 
 
 @DATASETS.register_module()
@@ -93,12 +93,7 @@ class IBimsDataset(BaseDepthDataset):
 def read_ibims_png(sample: dict) -> np.ndarray:
     """Return masked depth, float32 metres (H, W), of the png archive."""
     path = Path(sample['depth_path'])
-    stored = read_stored(path)
-    if stored.dtype != np.uint16 or stored.ndim != 2:
-        raise ValueError(
-            f'depth map {path} is {stored.dtype} {stored.shape}, iBims-1 has 16-bit PNGs of one '
-            'channel'
-        )
+    stored = read_uint16(path)
     # 65535 is 50 m: a step of 0.76 mm.
     depth = stored.astype(np.float32) * np.float32(50 / 65535)
     for mask in ('mask_invalid', 'mask_transp'):

@@ -208,7 +208,7 @@ def _note_scan(segment: bytes, missing_bits: dict[int, np.ndarray]) -> None:
 
 
 def _marker_positions(content: bytes) -> np.ndarray:
-    """Return where markers are: FF followed neither by 00 (compressed data) nor by FF (fill byte)."""
+    """Return the positions of markers: FF followed neither by 00 (data) nor by FF (fill byte)."""
     values = np.frombuffer(content, np.uint8)
     positions = np.flatnonzero(values[:-1] == 0xFF)
     following = values[positions + 1]
@@ -243,7 +243,7 @@ def _scan_ends(content: bytes, markers: np.ndarray, position: int, interval: int
 
 
 def _with_altered_end(content: bytes, end: int) -> bytes:
-    """Return the file with other values in the last bytes of compressed data that end at ``end``."""
+    """Return the file with other values in the last bytes of compressed data before ``end``."""
     start = end - _TAIL
     # FF 00 stands for one byte FF of data and stays a pair.
     if content[start - 1] == 0xFF:
@@ -254,7 +254,7 @@ def _with_altered_end(content: bytes, end: int) -> bytes:
 
 
 def _has_run(content: bytes, start: int) -> bool:
-    """Return whether 2 * ``_STEP`` bytes behind ``start`` are equal, which compressed data rarely have."""
+    """Return whether 2 * ``_STEP`` bytes behind ``start`` are equal, rare in compressed data."""
     samples = np.frombuffer(content, np.uint8)[max(start, 0) :: _STEP]
     # Every 32nd byte is compared with the next one first: fast, and nearly always enough.
     candidates = np.flatnonzero(samples[1:] == samples[:-1]) * _STEP + max(start, 0)

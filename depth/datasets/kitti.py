@@ -97,7 +97,7 @@ class KITTIDataset(BaseDepthDataset):
     DEFAULT_PARTS = ('images', 'depth')
 
     def find_samples(self) -> Iterator[tuple[dict, str]]:
-        """Yield each sample; images that were converted to JPEG are found under their listed PNG names."""
+        """Yield each sample; images converted to JPEG are found under their listed PNG names."""
         # By folder: asking the disk for every one of 23158 images takes seconds.
         converted: dict[Path, bool] = {}
         for sample, where in super().find_samples():
@@ -110,7 +110,7 @@ class KITTIDataset(BaseDepthDataset):
             yield dict(sample, scene=self.SCENE), where
 
     def parse_line(self, fields: list[str], where: str) -> dict | None:
-        """Return the sample of one line, with intrinsics if its path names a known recording day."""
+        """Return the sample of a line, with intrinsics if its path names a known recording day."""
         sample = super().parse_line(fields, where)
         day = re.search(r'\d{4}_\d\d_\d\d', fields[0])
         if sample is None or day is None or day.group() not in self.CAMERAS:

@@ -87,6 +87,9 @@ class MixedDepthDataset(Dataset):
         Args:
             index: Position in a pass; with a ``key`` also its (seed, position) in the endless
                 sequence.
+
+        Raises:
+            IndexError: If there is no such sample.
         """
         if not 0 <= index < len(self):
             raise IndexError(f'sample {int(index)} of {len(self)}')
@@ -142,7 +145,7 @@ def _shares(weights: Sequence[float], sizes: Sequence[int]) -> list[int]:
 
 
 def apportion(weights: Sequence[float], total: int) -> list[int]:
-    """Return whole numbers of at least 1 in the ratio of positive weights; they add up to ``total``."""
+    """Return whole numbers from 1 on, in the ratio of positive weights, with sum ``total``."""
     # The largest remainders get the images that rounding down leaves; no set goes without.
     exact = np.asarray(weights, np.float64) / sum(weights) * total
     counts = np.maximum(np.floor(exact).astype(int), 1)

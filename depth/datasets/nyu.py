@@ -90,5 +90,5 @@ class NYUDataset(BaseDepthDataset):
 
 
 def scene_category(path: str) -> str:
-    """Return the category in a scene's folder name: ``/living_room_0019/...`` -> ``living_room``."""
+    """Return the category of a scene's folder: ``/living_room_0019/...`` -> ``living_room``."""
     return re.sub(r'_?\d.*$', '', path.lstrip('/').split('/')[0])

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -154,8 +155,8 @@ def read_labeled_depth(sample: dict) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=2)
-def _open(path: str, process: int):
-    """Return the open file; HDF5 handles must not be shared between processes, so each has its own."""
+def _open(path: str, process: int) -> Any:
+    """Return the open file, one for each process: HDF5 handles must not be shared."""
     return _h5py().File(path, 'r')
 
 

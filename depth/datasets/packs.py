@@ -26,7 +26,7 @@ import threading
 import zlib
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -228,7 +228,7 @@ def _sample_problem(sample: object, sizes: list[int]) -> str | None:
 
 
 def packed_samples(dataset: 'BaseDepthDataset') -> list[tuple[dict, str]]:
-    """Return the samples of a data set from its pack in the order of its list, each with its source.
+    """Return the samples of a data set from its pack, in its list's order, with their sources.
 
     The pack's own list and order are served where the data set names that list: its file is the
     same byte for byte, or is not there and has the same name. Of another list, which must be there,
@@ -322,7 +322,7 @@ def _listed_positions(dataset: 'BaseDepthDataset', samples: list[dict]) -> list[
 
 
 def _identity(sample: dict, root: str) -> tuple[str, str]:
-    """Return image, without its type as it may have been converted, and depth map, below the root."""
+    """Return image and depth map below the root, the image without its type, which may differ."""
     image = Path(sample['img_path'])
     return below(image.with_suffix(''), root), below(sample.get('depth_path') or '', root)
 
@@ -335,7 +335,7 @@ def below(path: str | Path, root: str | Path) -> str:
 
 
 def _packed_sample(entry: dict, pack: str, data_root: str) -> dict:
-    """Return the sample of an index entry: readers of the pack, and paths for messages and results."""
+    """Return the sample of an index entry: the pack's readers, paths for messages and results."""
     sample = dict(entry, pack=str(pack))
     for kind, key in (('image', 'img'), ('depth', 'depth')):
         if f'packed_{kind}' in sample:
@@ -392,7 +392,7 @@ def _open_shard(pack: str, shard: int) -> _Shard:
 _of_thread = threading.local()
 
 
-def _compressor(level: int):
+def _compressor(level: int) -> Any:
     """Return the compressor of this thread for a level."""
     compressors = _of_thread.__dict__.setdefault('compressors', {})
     if level not in compressors:
@@ -400,7 +400,7 @@ def _compressor(level: int):
     return compressors[level]
 
 
-def _decompressor():
+def _decompressor() -> Any:
     """Return the decompressor of this thread."""
     if not hasattr(_of_thread, 'decompressor'):
         _of_thread.decompressor = _zstandard().ZstdDecompressor()

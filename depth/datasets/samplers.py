@@ -71,7 +71,11 @@ class ResumableInfiniteSampler(Sampler):
         self.set_start(start)
 
     def set_start(self, position: int) -> None:
-        """Begin the next iteration at ``position`` of the global sequence."""
+        """Begin the next iteration at ``position`` of the global sequence.
+
+        Raises:
+            ValueError: If the position is not the first one of a step of all processes.
+        """
         if position % (self.batch_size * self.world_size):
             raise ValueError(
                 f'cannot start at sample {position}: {self.world_size} processes with batch size '

@@ -58,8 +58,8 @@ class ShardCache:
             return descriptor
         if size > self.limit:
             raise ValueError(
-                f'a shard of {size} bytes does not fit into the cache {self.folder}, whose limit is '
-                f'{self.limit} bytes; raise cache_gb'
+                f'a shard of {size} bytes does not fit into the cache {self.folder}, whose limit '
+                f'is {self.limit} bytes; raise cache_gb'
             )
         self.folder.mkdir(parents=True, exist_ok=True)
         # One lock for each first byte of the hash, so that locks need not be removed.

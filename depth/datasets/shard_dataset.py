@@ -52,8 +52,8 @@ class ShardDataset(Dataset):
     that what is read together lies in few shards.
 
     Args:
-        shards: Folder with ``shards.json``: a path, ``http(s)://``, or any address of fsspec such as
-            ``s3://bucket/folder``.
+        shards: Folder with ``shards.json``: a path, ``http(s)://``, or any address of fsspec such
+            as ``s3://bucket/folder``.
         pipeline: Transforms.
         select: Patterns (``'shard-0000*.tar'``) of the shards that belong to this data set; all by
             default. Shards in a mixture get weights of their own as data sets with different
@@ -61,9 +61,9 @@ class ShardDataset(Dataset):
         min_depth: Near end of the depth range in metres, that of the shards by default.
         max_depth: Far end of the depth range in metres, likewise.
         depth_scale: Stored integers per metre, likewise.
-        cache_dir: Folder of fetched shards on a local disk; by default ``shards`` in ``DEPTH_CACHE``
-            or ``~/.cache/depth-toolbox``. It may be shared by data sets and by the processes of one
-            machine.
+        cache_dir: Folder of fetched shards on a local disk; by default ``shards`` in
+            ``DEPTH_CACHE`` or ``~/.cache/depth-toolbox``. It may be shared by data sets and by the
+            processes of one machine.
         cache_gb: Limit of the cache in GB (1e9 bytes); the least recently used shards are removed.
         storage_options: See :func:`~depth.datasets.shard_store.open_store`.
         timeout: Seconds without data that end an attempt to fetch a shard.
@@ -72,8 +72,8 @@ class ShardDataset(Dataset):
         check_hash: Compare the SHA-256 of every fetched shard, about 1 ms of processor time a MB.
             Without it damage shows by the checksums of metadata and records when they are read, and
             the shard is fetched again then.
-        max_bad_shards: Shards that each process may give up, after all attempts; samples of the next
-            shard stand in for theirs. Every shard is named in the log, and
+        max_bad_shards: Shards that each process may give up, after all attempts; samples of the
+            next shard stand in for theirs. Every shard is named in the log, and
             :class:`~depth.engine.hooks.ShardReportHook` counts them. 0: the first is an error.
         test_mode: For validation and tests, which need every sample: none may be given up.
 
@@ -150,7 +150,11 @@ class ShardDataset(Dataset):
         return int(self.starts[-1])
 
     def locate(self, index: int) -> tuple[int, int]:
-        """Return the shard of a sample, and its number in the shard."""
+        """Return the shard of a sample, and its number in the shard.
+
+        Raises:
+            IndexError: If there is no such sample.
+        """
         if not 0 <= index < len(self):
             raise IndexError(f'sample {int(index)} of {len(self)}')
         shard = int(np.searchsorted(self.starts, index, side='right')) - 1

@@ -1,4 +1,4 @@
-"""Order in which a training reads shards: shuffled, resumable at any sample, few shards at a time."""
+"""Order of a training's shards: shuffled, resumable at any sample, few shards at a time."""
 
 import logging
 from collections import OrderedDict, deque
@@ -22,9 +22,9 @@ class ShardOrder:
 
     In an epoch the shards come in a random order and the samples of each in a random order. That
     sequence is cut into ``lanes`` pieces of equal length (to one sample), which are read side by
-    side: position p of the epoch is sample ``p // lanes`` of lane ``p % lanes``. A shard is thus read
-    in one go, by one lane or by neighbours, and the samples next to each other in a batch come from
-    different shards.
+    side: position p of the epoch is sample ``p // lanes`` of lane ``p % lanes``. A shard is thus
+    read in one go, by one lane or by neighbours, and the samples next to each other in a batch come
+    from different shards.
 
     Args:
         shard_counts: Number of samples of each shard, (S,).
@@ -99,11 +99,11 @@ class ShardOrder:
 
 
 class WeightedOrder:
-    """Order of several sets with weights: every lane mixes the sets, each in the order of its shards.
+    """Order of sets with weights: every lane mixes the sets, each in the order of its shards.
 
-    Sample n of a set in lane l has position ``n * lanes + l`` in the endless sequence of the set, so
-    that within a set all samples come equally often. The shares are multiples of 1/4096 and hold in
-    any 4096 samples of a lane, and to one sample in every step of a process.
+    Sample n of a set in lane l has position ``n * lanes + l`` in the endless sequence of the set,
+    so that within a set all samples come equally often. The shares are multiples of 1/4096 and hold
+    in any 4096 samples of a lane, and to one sample in every step of a process.
 
     Args:
         orders: Order of each set.
@@ -212,15 +212,19 @@ class ShardSampler(ResumableInfiniteSampler):
         is_remote = any(dataset.cache is not None for dataset in self.sets)
         if is_remote and self.world_size > 1 and self.lanes < images:
             print_log(
-                f'ShardSampler: lanes={self.lanes} are fewer than the {images} images of a step, so '
-                f'every shard is read by up to {-(-images // self.lanes)} processes; '
+                f'ShardSampler: lanes={self.lanes} are fewer than the {images} images of a step, '
+                f'so every shard is read by up to {-(-images // self.lanes)} processes; '
                 f'with lanes={images} each process reads its own',
                 logger='current',
                 level=logging.WARNING,
             )
 
     def set_start(self, position: int) -> None:
-        """Begin the next iteration at ``position`` of the global sequence, any one."""
+        """Begin the next iteration at ``position`` of the global sequence, any one.
+
+        Raises:
+            ValueError: If the position is negative.
+        """
         if position < 0:
             raise ValueError(f'cannot start at sample {position}')
         self.start = position
@@ -292,7 +296,8 @@ def choose_few_shards(dataset: Sized, indices: np.ndarray, num_shards: int = 4) 
     """Return samples in place of others, as evenly spread as few shards allow.
 
     Every shard of a remote store is fetched whole, so a measurement on some samples should not
-    touch a shard for each. Samples of other data sets, and of local shards, are returned as they are.
+    touch a shard for each. Samples of other data sets, and of local shards, are returned as they
+    are.
 
     Args:
         dataset: Any data set, or a :class:`~depth.datasets.MixedDepthDataset`.

@@ -5,9 +5,6 @@ also shows when the content is used. A transfer that breaks off, stalls or bring
 announced continues where it was, or begins again, after a pause that doubles each time.
 """
 
-import contextlib
-import errno
-import fcntl
 import hashlib
 import http.client
 import logging
@@ -15,8 +12,6 @@ import os
 import queue
 import random
 import re
-import select
-import socket
 import threading
 import time
 import urllib.error
@@ -29,23 +24,15 @@ from typing import IO
 from mmengine.logging import print_log
 
 from .optional_imports import import_optional
+from .shard_http import HttpBody, Interrupted, reason_of
 from .shards import Shard, ShardError
 
 AGENT = 'depth-toolbox'
-CHUNK = 1 << 20  # bytes read from a connection at once, at most
-WAKE = (
-    1 << 18
-)  # bytes of a connection for which a thread is woken, fewer at the end or after a timeout
 RANGE = 1 << 23  # bytes of a request to an object store
 PROGRESS = 1 << 20  # an attempt that brought so many bytes does not count as a failure
-SLOWEST = 1 << 16  # bytes in `timeout` seconds; a slower connection stalls
 LONGEST_WAIT = 60.0  # seconds
 # Waiting times must not draw from the generators that a training depends on.
 _random = random.SystemRandom()
-
-
-class Interrupted(Exception):
-    """A transfer that did not bring what it should; the message says why."""
 
 
 def open_store(
@@ -154,7 +141,7 @@ class ShardStore:
         return self._retry(name, attempt, lambda: 0)
 
     def fetch(self, shard: Shard, file: IO[bytes]) -> None:
-        """Write a shard to an open file; it has the size, and the hash if it is checked, of the index.
+        """Write a shard to an open file; size, and hash if it is checked, are those of the index.
 
         Raises:
             ShardError: If that fails each time.
@@ -234,8 +221,8 @@ class _Transfer:
             raise Interrupted(f'its SHA-256 is {digest}, the index says {self.shard.sha256}')
 
     def _store(self, body: Iterable[bytes]) -> Iterator[int]:
-        """Write what comes, up to the size of the shard, and yield how many bytes that is each time."""
-        if isinstance(body, _HttpBody) and body.is_movable and not self.store.check_hash:
+        """Write what comes, up to the size of the shard, and yield the bytes of each write."""
+        if isinstance(body, HttpBody) and body.is_movable and not self.store.check_hash:
             yield from body.move(self.file, self.shard.size - self.received)
             return
         for chunk in body:
@@ -286,7 +273,11 @@ class LocalStore(ShardStore):
         return super().read(name, limit, parse)
 
     def stream(self, name: str, start: int) -> tuple[int, Iterable[bytes]]:
-        """Return the content of a small file."""
+        """Return the content of a small file.
+
+        Raises:
+            Interrupted: If it cannot be read.
+        """
         try:
             return 0, iter([Path(self.url, name).read_bytes()])
         except OSError as error:
@@ -328,7 +319,11 @@ class HttpStore(ShardStore):
         self.headers.update(options.get('headers') or {})
 
     def stream(self, name: str, start: int) -> tuple[int, Iterable[bytes]]:
-        """Ask for a file from a byte on."""
+        """Ask for a file from a byte on.
+
+        Raises:
+            Interrupted: If the server does not give it.
+        """
         headers = dict(self.headers)
         if start:
             headers['Range'] = f'bytes={start}-'
@@ -342,156 +337,16 @@ class HttpStore(ShardStore):
                 return 0, iter(())
             raise Interrupted(f'the server answers {error.code} {error.reason}') from error
         except (OSError, http.client.HTTPException) as error:
-            raise Interrupted(_reason(error)) from error
+            raise Interrupted(reason_of(error)) from error
         first = 0
         if answer.status == 206:  # partial content; 200 brings the file from its beginning
             span = re.match(r'bytes (\d+)-', answer.headers.get('Content-Range', ''))
             first = int(span.group(1)) if span else -1
-        return first, _HttpBody(answer, self.timeout)
-
-
-class _Pace:
-    """Speed of a transfer, which is interrupted when it hardly brings any bytes.
-
-    Args:
-        timeout: Seconds in which at least :data:`SLOWEST` bytes have to come.
-    """
-
-    def __init__(self, timeout: float) -> None:
-        self.timeout = timeout
-        self.since, self.count = time.monotonic(), 0
-
-    def add(self, count: int) -> None:
-        """Count bytes that have come."""
-        self.count += count
-        now = time.monotonic()
-        if now - self.since > self.timeout:
-            if self.count < SLOWEST:
-                raise Interrupted(f'only {self.count} bytes came in {now - self.since:.1f} s')
-            self.since, self.count = now, 0
-
-
-class _HttpBody:
-    """Content of an answer: an iterator of bytes, which may be moved into a file instead.
-
-    Args:
-        answer: Answer whose headers were read.
-        timeout: Seconds without data that end the transfer.
-    """
-
-    def __init__(self, answer: http.client.HTTPResponse, timeout: float) -> None:
-        self.answer, self.timeout = answer, timeout
-
-    @property
-    def is_movable(self) -> bool:
-        """Whether the kernel can move the content: what the socket gives is what the file gets."""
-        return (
-            hasattr(os, 'splice')
-            and self.answer.url.startswith('http:')
-            and not self.answer.chunked
-        )
-
-    def __iter__(self) -> Iterator[bytes]:
-        pace = _Pace(self.timeout)
-        with self.answer:
-            while True:
-                try:
-                    chunk = self.answer.read1(CHUNK)
-                except (OSError, http.client.HTTPException) as error:
-                    raise Interrupted(_reason(error)) from error
-                if not chunk:
-                    return
-                yield chunk
-                pace.add(len(chunk))
-
-    def _buffered(self) -> bytes:
-        """Return the content that has been received already; a part of it if there is none yet."""
-        try:
-            return self.answer.fp.peek(1)
-        except OSError as error:
-            raise Interrupted(_reason(error)) from error
-
-    def move(self, file: IO[bytes], limit: int) -> Iterator[int]:
-        """Move the content to the end of what a file has, without a copy in this process.
-
-        Args:
-            file: Open file at the place where the content belongs.
-            limit: Bytes that are moved at most.
-
-        Yields:
-            Bytes that were moved, as they come.
-
-        Raises:
-            Interrupted: If the connection breaks or stalls.
-            OSError: If the file cannot be written.
-        """
-        if self.answer.fp is None:  # an empty answer
-            return
-        pace = _Pace(self.timeout)
-        with self.answer, _pipe() as (reader, writer):
-            if self.answer.length is not None:
-                limit = min(limit, self.answer.length)
-            # What came together with the headers is in a buffer of this process.
-            buffered = self._buffered()[:limit]
-            file.write(buffered)
-            file.flush()
-            yield len(buffered)
-            limit -= len(buffered)
-            with socket.socket(fileno=os.dup(self.answer.fileno())) as connection:
-                readable = select.poll()
-                readable.register(connection, select.POLLIN)
-                while limit:
-                    # Woken for larger parts, the thread takes less time from the one that decodes.
-                    least = min(limit, WAKE)
-                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, least)
-                    is_readable = bool(readable.poll(self.timeout * 1e3))
-                    try:
-                        # Python has made the socket non-blocking, because it has a timeout.
-                        count = os.splice(connection.fileno(), writer, min(limit, CHUNK))
-                    except BlockingIOError:
-                        if is_readable:
-                            continue
-                        raise Interrupted('timed out') from None
-                    except OSError as error:
-                        raise Interrupted(_reason(error)) from error
-                    if not count:
-                        return
-                    _empty_pipe(reader, file.fileno(), count)
-                    limit -= count
-                    yield count
-                    pace.add(count)
-
-
-def _empty_pipe(reader: int, descriptor: int, count: int) -> None:
-    """Move bytes from a pipe into a file; copy them if the file system cannot move."""
-    while count:
-        try:
-            count -= os.splice(reader, descriptor, count)
-        except OSError as error:
-            if error.errno != errno.EINVAL:
-                raise
-            content = os.read(reader, count)
-            count -= len(content)
-            while content:
-                content = content[os.write(descriptor, content) :]
-
-
-@contextlib.contextmanager
-def _pipe() -> Iterator[tuple[int, int]]:
-    """Give both ends of a pipe, reader and writer, that holds as much as the system allows."""
-    reader, writer = os.pipe()
-    try:
-        # A user may have a limit below 1 MiB; the default of 64 KiB does as well.
-        with contextlib.suppress(OSError):
-            fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, CHUNK)
-        yield reader, writer
-    finally:
-        os.close(reader)
-        os.close(writer)
+        return first, HttpBody(answer, self.timeout)
 
 
 class FsspecStore(ShardStore):
-    """Folder of a store that fsspec knows: S3 and what speaks its protocol, Google, Azure and others.
+    """Folder of a store that fsspec knows: S3 and what speaks its protocol, Google, Azure, ...
 
     Args:
         url: Address of the folder.
@@ -553,7 +408,7 @@ class FsspecStore(ShardStore):
         except queue.Empty:
             raise Interrupted(f'no answer in {self.timeout:g} s') from None
         if isinstance(answer, Exception):
-            raise Interrupted(_reason(answer)) from answer
+            raise Interrupted(reason_of(answer)) from answer
         return answer
 
     def _file_system(self) -> tuple[object, str]:
@@ -568,9 +423,3 @@ class FsspecStore(ShardStore):
 
     def __getstate__(self) -> dict:
         return dict(self.__dict__, _of_process=None)
-
-
-def _reason(error: BaseException) -> str:
-    """Return an error in words."""
-    text = str(getattr(error, 'reason', '') or error)
-    return text or type(error).__name__

@@ -221,8 +221,8 @@ def scan_shard(descriptor: int, shard: Shard, source: str) -> np.ndarray:
         )
     if crc != shard.metadata_crc:
         raise DamagedShardError(
-            f'{source} is damaged, or another version than the index describes: the checksum of its '
-            'metadata does not fit'
+            f'{source} is damaged, or another version than the index describes: the checksum of '
+            'its metadata does not fit'
         )
     starts.append(offset)
     return np.asarray(starts, np.int64)

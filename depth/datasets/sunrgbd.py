@@ -9,7 +9,7 @@ from depth.registry import DATASETS, READERS
 from .base import BaseDepthDataset
 from .cameras import read_camera_text
 from .published import TOOLBOX_SPLITS, Archive, SplitFile
-from .transforms.loading import read_stored
+from .transforms.loading import read_uint16
 
 
 @READERS.register_module(name='sunrgbd')
@@ -21,13 +21,7 @@ def read_sunrgbd_depth(sample: dict) -> np.ndarray:
     Raises:
         ValueError: If the file is no 16-bit image.
     """
-    path = sample['depth_path']
-    stored = read_stored(path)
-    if stored.dtype != np.uint16 or stored.ndim != 2:
-        raise ValueError(
-            f'depth map {path} is {stored.dtype} {stored.shape}, SUN RGB-D has 16-bit PNGs of one '
-            'channel'
-        )
+    stored = read_uint16(sample['depth_path'])
     # Back to the right by three bits, as the toolbox of the data set does it.
     return (stored >> 3 | stored << 13).astype(np.float32) / np.float32(1000)
 

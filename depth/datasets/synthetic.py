@@ -97,7 +97,7 @@ class SyntheticDataset(Dataset):
         return self.num_scenes * len(self.cameras)
 
     def __getitem__(self, index: int) -> dict:
-        """Return image ``index`` after the pipeline; the focal lengths of a scene are neighbours."""
+        """Return image ``index`` after the pipeline; neighbours are focal lengths of a scene."""
         if not 0 <= index < len(self):
             raise IndexError(f'scene {int(index)} of {len(self)}')
         scene = self._render(int(index))

@@ -110,7 +110,7 @@ def place_points(
 
 
 def resize_nearest(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return a map (H, W, ...) at another (height, width), each pixel the one in which its centre lies."""
+    """Return a map (H, W, ...) at another size; each pixel is the one in which its centre lies."""
     rows = _nearest_indices(values.shape[0], size[0])
     columns = _nearest_indices(values.shape[1], size[1])
     # Two takes are five times faster than indexing both axes at once.

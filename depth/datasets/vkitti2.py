@@ -10,7 +10,7 @@ from depth.registry import DATASETS, READERS
 from .base import BaseDepthDataset
 from .cameras import pinhole
 from .published import Archive
-from .transforms.loading import read_stored
+from .transforms.loading import read_uint16
 
 SCENES = ('Scene01', 'Scene02', 'Scene06', 'Scene18', 'Scene20')
 SERVER = 'https://download.europe.naverlabs.com//virtual_kitti_2.0.3'
@@ -24,19 +24,13 @@ def read_vkitti2_depth(sample: dict) -> np.ndarray:
     Raises:
         ValueError: If the file is no 16-bit image.
     """
-    path = sample['depth_path']
-    stored = read_stored(path)
-    if stored.dtype != np.uint16 or stored.ndim != 2:
-        raise ValueError(
-            f'depth map {path} is {stored.dtype} {stored.shape}, expected a 16-bit PNG of one '
-            'channel'
-        )
+    stored = read_uint16(sample['depth_path'])
     return np.where(stored == SKY, 0, stored).astype(np.float32) / np.float32(100)
 
 
 @DATASETS.register_module()
 class VirtualKITTI2Dataset(BaseDepthDataset):
-    """Virtual KITTI 2: five rendered streets in ten variations, 375x1242, depth in 16-bit centimetres.
+    """Virtual KITTI 2: five rendered streets, ten variations, 375x1242, 16-bit centimetres.
 
     ::
 

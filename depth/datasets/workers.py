@@ -10,8 +10,9 @@ import torch
 
 from depth.freed_memory import keep_freed_memory
 
-# Bytes that a loader process keeps. A pipeline allocates and frees arrays of some megabytes for every
-# image: 1200 page faults for a KITTI frame, 1.5 to 2 of its 17 ms, if they are given back each time.
+# Bytes that a loader process keeps. A pipeline allocates and frees arrays of some megabytes for
+# every image: 1200 page faults for a KITTI frame, 1.5 to 2 of its 17 ms, if they are given back
+# each time.
 KEPT_MEMORY = 1 << 28
 
 
@@ -31,7 +32,7 @@ def prepare_worker(worker_id: int, then: Callable[[int], object] | None = None) 
 
 
 def prepare_runner_worker(worker_id: int, then: Callable[[int], object] | None = None) -> None:
-    """Set up a loader process of a runner, which outlives signals to the whole job; arguments as above."""
+    """Set up a runner's loader process, which outlives signals to the job; arguments as above."""
     leave_signals_to_parent()
     prepare_worker(worker_id, then)
 

@@ -8,6 +8,7 @@ import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -124,7 +125,7 @@ def compile_losses(model: nn.Module, switch: bool | dict | None) -> None:
     compiled = torch.compile(getattr(model, name), **options)
 
     @functools.wraps(compiled)
-    def run(*args, **kwargs):
+    def run(*args: Any, **kwargs: Any) -> Any:
         for loss in losses:
             loss.follow_iteration()
         return compiled(*args, **kwargs)
@@ -164,7 +165,7 @@ def _with_recomputation(module: nn.Module, forward: Callable) -> Callable:
         return nullcontext(), _frozen_statistics(module)
 
     @functools.wraps(forward)
-    def run(*args, **kwargs):
+    def run(*args: Any, **kwargs: Any) -> Any:
         if not torch.is_grad_enabled():
             return forward(*args, **kwargs)
         # torch.compile accepts no contexts here, and updates the statistics once anyway.
@@ -200,7 +201,8 @@ def speed_up_inference(model: nn.Module, options: dict | None) -> None:
         options: ``inference`` of a config. ``autocast``: ``'bfloat16'`` or ``'float16'``;
             ``compile``: True or arguments of ``torch.compile``; ``cuda_graph``: True records the
             kernels of each image size once and replays them (CUDA only). All are off by default.
-            ``validation``: True also uses them in the validations of a training; the caller decides.
+            ``validation``: True also uses them in the validations of a training; the caller
+            decides.
 
     Raises:
         ValueError: If an option is unknown, or not available on the model's device.
@@ -227,8 +229,8 @@ def speed_up_inference(model: nn.Module, options: dict | None) -> None:
         )
     if cuda_graph and compiled is not None:
         raise ValueError(
-            "give inference.compile or inference.cuda_graph, not both; inference.compile=dict(mode='reduce-overhead') "
-            'records graphs of compiled code'
+            'give inference.compile or inference.cuda_graph, not both; '
+            "inference.compile=dict(mode='reduce-overhead') records graphs of compiled code"
         )
     for name in PREDICTIONS:
         if hasattr(model, name):
@@ -243,7 +245,7 @@ def with_autocast(predict: Callable, device: str, dtype: torch.dtype) -> Callabl
     """Return a function that calls ``predict`` under autocast."""
 
     @functools.wraps(predict)
-    def run(*args, **kwargs):
+    def run(*args: Any, **kwargs: Any) -> Any:
         with torch.autocast(device, dtype):
             return predict(*args, **kwargs)
 

@@ -1,6 +1,7 @@
 """Images per optimizer step of a launch, and scaling of the published recipe to that number.
 
-Reference: linear rule for SGD, https://arxiv.org/abs/1706.02677; square root rule for Adam and RMSprop,
+Reference: linear rule for SGD, https://arxiv.org/abs/1706.02677; square root rule for Adam and
+RMSprop,
 https://arxiv.org/abs/2205.10287
 """
 
@@ -69,7 +70,7 @@ class BatchSize:
 
 
 def rate_factor(optimizer: str | None, growth: float) -> float | None:
-    """Return the factor of the rate for a batch that is ``growth`` times as large; None without a rule."""
+    """Return the factor of the rate for a batch ``growth`` times as large; None without a rule."""
     exponent = _EXPONENTS.get(optimizer)
     return None if exponent is None else growth**exponent
 

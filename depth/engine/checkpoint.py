@@ -51,8 +51,8 @@ def to_plain(value: Any, copy: Callable[[str, Tensor], Tensor] | None = None) ->
     """Return ``value`` with tensors on the CPU and everything else as plain Python values.
 
     History buffers become dicts, which :func:`from_plain` converts back. Entries that have no plain
-    form, such as a function in a scheduler's state, are dropped; loading then keeps the one that was
-    built from the config.
+    form, such as a function in a scheduler's state, are dropped; loading then keeps the one that
+    was built from the config.
 
     Args:
         value: Content of a checkpoint.
@@ -193,8 +193,8 @@ def _load_safetensors(path: Path, map_location: str | torch.device) -> dict:
 def load_for_mmengine(filename: str, map_location: str | torch.device | None) -> dict:
     """Read a local checkpoint for mmengine (``init_cfg=dict(type='Pretrained', ...)``) safely.
 
-    mmengine's own reader uses the default of ``torch.load``, which executes what a file names before
-    PyTorch 2.6.
+    mmengine's own reader uses the default of ``torch.load``, which executes what a file names
+    before PyTorch 2.6.
     """
     return load_checkpoint_file(Path(filename).expanduser(), map_location)
 
@@ -292,7 +292,8 @@ def load_model_state(
         strict: If False, weights that do not fit are logged and left out.
 
     Raises:
-        ValueError: If names are missing or unexpected, shapes differ, or a weight is NaN or infinite.
+        ValueError: If names are missing or unexpected, shapes differ, or a weight is NaN or
+            infinite.
     """
     state = {name.removeprefix('module.'): value for name, value in state.items()}
     for name, value in state.items():
@@ -367,7 +368,8 @@ def find_latest_checkpoint(
         among: Files that are considered; all of the folder by default.
 
     Raises:
-        ValueError: If there are checkpoints, but none can be loaded; a new start would overwrite them.
+        ValueError: If there are checkpoints, but none can be loaded; a new start would overwrite
+            them.
     """
     numbered = []
     for path in Path(work_dir).glob('iter_*.pth') if among is None else among:
@@ -394,7 +396,7 @@ def find_latest_checkpoint(
 
 
 def _check_loadable(path: Path) -> None:
-    """Raise ValueError or OSError if :func:`load_checkpoint_file` could not read a file of our own."""
+    """Raise ValueError or OSError if :func:`load_checkpoint_file` could not read our own file."""
     if not zipfile.is_zipfile(path):
         raise ValueError(f'checkpoint {path} is cut off or not a checkpoint')
     verify_archive(path)

@@ -11,8 +11,8 @@ from torch import Tensor
 class HostCopies:
     """Copies of tensors in host memory, which is used again for each checkpoint.
 
-    Fresh memory costs more than the copying itself: the system clears every page of it first. Copies
-    of tensors of a GPU are in page-locked memory where there is enough.
+    Fresh memory costs more than the copying itself: the system clears every page of it first.
+    Copies of tensors of a GPU are in page-locked memory where there is enough.
     """
 
     def __init__(self) -> None:

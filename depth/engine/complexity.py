@@ -66,7 +66,7 @@ def count_operations(
 def _count_operators(
     model: nn.Module, size: tuple[int, int], device: str
 ) -> dict[str, dict[object, int]]:
-    """Return the FLOPs of one forward pass by module and operator; the whole model has an empty name."""
+    """Return the FLOPs of a forward pass by module and operator; the model has an empty name."""
     if len(size) != 2 or min(size) < 1:
         raise ValueError(f'the size of an image is (height, width) in pixels, got {tuple(size)}')
     counter = FlopCounterMode(
@@ -156,7 +156,8 @@ def format_complexity(measured: dict) -> str:
 
 
 def _line(name: str, entry: dict) -> str:
-    return f'{name:<16}{entry["parameters"]:>14,}{entry["flops"] / 1e9:>12.3f}{entry["macs"] / 1e9:>12.3f}'
+    flops, macs = entry['flops'] / 1e9, entry['macs'] / 1e9
+    return f'{name:<16}{entry["parameters"]:>14,}{flops:>12.3f}{macs:>12.3f}'
 
 
 def _entry(module: nn.Module, flops: int) -> dict[str, int]:

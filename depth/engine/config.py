@@ -84,8 +84,8 @@ def load_config(
 def _without_formatter(cfg: Config) -> Config:
     """Return the config with a text that yapf does not format.
 
-    Each run writes the text of its config four times, and yapf took 0.5 s each time. ``fromfile`` of
-    mmengine 0.10.7 drops its argument ``format_python_code`` unless a config uses ``read_base``.
+    Each run writes the text of its config four times, and yapf took 0.5 s each time. ``fromfile``
+    of mmengine 0.10.7 drops its argument ``format_python_code`` unless a config uses ``read_base``.
     """
     return Config(
         cfg.to_dict(),

@@ -147,7 +147,7 @@ def check_data_paths(cfg: Config, loaders: Sequence[str]) -> None:
 
 
 def _find_similar_key(key: str) -> str | None:
-    """Return the key of the runner that an unknown top-level key resembles, None if there is none."""
+    """Return the runner's key that an unknown top-level key resembles, None if there is none."""
     if key in CONFIG_KEYS:
         return None
     near = difflib.get_close_matches(key, CONFIG_KEYS, n=1, cutoff=0.9)
@@ -181,7 +181,7 @@ def _registry(name: str | None) -> Registry | None:
 
 
 def _check_node(path: str, node: dict, registry: Registry | None) -> None:
-    """Check that the ``type`` of a dict is registered and accepts the other entries as arguments."""
+    """Check that the ``type`` of a dict is registered and takes the other entries as arguments."""
     if registry is None:
         return
     type_name = node['type']

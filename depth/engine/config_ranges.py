@@ -136,7 +136,7 @@ def _check_within(whole_key: str, whole: dict, key: str, member: dict) -> None:
 
 
 def _losses(key: str, node: object) -> Iterator[tuple[str, dict]]:
-    """Yield (key, config) of the losses below a head: dicts under ``loss...``, and their members."""
+    """Yield (key, config) of a head's losses: dicts under ``loss...``, and their members."""
     if isinstance(node, dict):
         for name, value in node.items():
             inner_key = f'{key}.{name}'

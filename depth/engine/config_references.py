@@ -114,7 +114,7 @@ def passes_reference(cfg: Config, key: str) -> bool:
 
 
 def referenced_names(cfg: Config) -> set[str]:
-    """Return the variables that a key of ``CONFIG_KEYS`` refers to, also through other variables."""
+    """Return the variables that a key of ``CONFIG_KEYS`` refers to, also through others."""
     variables: set[str] = set()
     pending = [key for key in cfg if key in CONFIG_KEYS]
     while pending:

@@ -75,8 +75,11 @@ def check_assignments(cfg: Config, files: Sequence[SourceFile]) -> None:
     """Refuse an assignment that replaces an inherited variable but has no effect.
 
     A variable has an effect if Python code of its own file reads it or a value of the config refers
-    to it; that of a base has one, too, if it has in the base alone. A variable that no base has is the
-    user's own and accepted, unless its name is almost that of a variable with an effect.
+    to it; that of a base has one, too, if it has in the base alone. A variable that no base has is
+    the user's own and accepted, unless its name is almost that of a variable with an effect.
+
+    Raises:
+        ConfigError: If there is one; it names file, line and the keys to set.
     """
     referenced = referenced_names(cfg)
     for index, file in enumerate(files):

@@ -335,7 +335,7 @@ def _check_all_or_none(cfg: Config, split: str) -> None:
 
 
 def _check_best(cfg: Config) -> None:
-    """Check that ``save_best`` of the checkpoint hook names metrics and ``rule`` their directions."""
+    """Check that the checkpoint hook's ``save_best`` names metrics, ``rule`` their directions."""
     hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
     best, rule = hook.get('save_best'), hook.get('rule')
     if best is None:
@@ -384,7 +384,11 @@ def _check_best_metric(cfg: Config, best: str, rule: str | None, hook_key: str) 
 
 
 def evaluator_directions(cfg: Config, key: str) -> dict[str, bool] | None:
-    """Return whether higher is better, by the name of each of an evaluator's metrics; None if one cannot be told."""
+    """Return whether higher is better, by an evaluator's metric; None if one is unknown.
+
+    Raises:
+        ConfigError: If an evaluator has impossible options.
+    """
     nodes = cfg[key] if isinstance(cfg[key], list | tuple) else [cfg[key]]
     if any(node.get('type') not in ('DepthMetric', 'MixedDepthMetric') for node in nodes):
         return None

@@ -1,7 +1,8 @@
 """Console output of trainings and tests: short, never silent for long; the log file has everything.
 
-``DEPTH_VERBOSITY`` is ``quiet`` (warnings, errors and the tables of metrics), ``normal``, or ``verbose``
-(also the environment, the whole config and the hooks, which are in the log file anyway).
+``DEPTH_VERBOSITY`` is ``quiet`` (warnings, errors and the tables of metrics), ``normal``, or
+``verbose`` (also the environment, the whole config and the hooks, which are in the log file
+anyway).
 """
 
 import contextlib
@@ -83,8 +84,8 @@ class ConsoleFilter(logging.Filter):
         elif record.levelno >= logging.WARNING or getattr(record, 'is_result', False):
             is_shown = True
         else:
-            # mmengine's constructor logs environment, config and hooks, some 300 lines, and in one process
-            # that it would replace SyncBN, whether there is any or not.
+            # mmengine's constructor logs environment, config and hooks, some 300 lines, and in one
+            # process that it would replace SyncBN, whether there is any or not.
             is_dump = record.pathname == mmengine_runner.__file__ and record.funcName in (
                 '__init__',
                 '_log_env',

@@ -13,16 +13,16 @@ WARMUP = 3  # calls before the recording, in which cuDNN and others choose their
 class CudaGraphs:
     """Prediction function that records one CUDA graph per input size and replays it.
 
-    The host then launches one graph instead of a thousand kernels, whose launches limit the speed on
-    small images. After the first ``most`` sizes further ones run without a graph, because every
+    The host then launches one graph instead of a thousand kernels, whose launches limit the speed
+    on small images. After the first ``most`` sizes further ones run without a graph, because every
     graph holds memory.
 
     Args:
         predict: Function of normalised images (N, 3, H, W), and of data samples that it must not
             read, that returns one tensor.
         most: Maximal number of graphs.
-        record: Function that records ``predict`` for given inputs and returns the replay; by default
-            :func:`record_graph`.
+        record: Function that records ``predict`` for given inputs and returns the replay; by
+            default :func:`record_graph`.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class UnreadSamples(list):
 def record_graph(
     predict: Callable[..., Tensor], inputs: Tensor, *samples
 ) -> Callable[[Tensor], Tensor]:
-    """Record ``predict`` on a CUDA device; return a function that copies images in and replays it."""
+    """Record ``predict`` on a CUDA device; return what copies images in and replays it."""
     # Replays write into static_inputs whatever mode the caller is in; tensors made in inference
     # mode would forbid that.
     with torch.inference_mode(False), torch.no_grad():

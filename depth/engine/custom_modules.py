@@ -12,6 +12,16 @@ from depth.shipped_configs import shipped_root
 from .errors import ConfigError
 
 
+def imported_names(entry: object) -> list[str] | None:
+    """Return the modules that ``custom_imports`` names; None if it is not what mmengine reads."""
+    names = entry.get('imports', []) if isinstance(entry, dict) else None
+    if isinstance(names, str):
+        names = [names]
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        return None
+    return list(names)
+
+
 def import_custom_modules(cfg: Config, folders: Sequence[Path] = ()) -> None:
     """Import the modules in ``custom_imports`` of a config.
 
@@ -24,12 +34,8 @@ def import_custom_modules(cfg: Config, folders: Sequence[Path] = ()) -> None:
         ConfigError: If a module cannot be imported, or another one of its name was imported before.
     """
     entry = cfg.get('custom_imports') or {}
-    names = None
-    if isinstance(entry, dict):
-        names = entry.get('imports', [])
-    if isinstance(names, str):
-        names = [names]
-    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+    names = imported_names(entry)
+    if names is None:
         raise ConfigError(f'custom_imports is {entry!r}; it is dict(imports=[module, ...])')
     for name in names:
         file = _module_file(name, folders)
@@ -65,8 +71,8 @@ def _module_file(name: str, folders: Sequence[Path]) -> Path | None:
 def make_projects_importable(config: Path) -> None:
     """Put the nearest folder above ``config`` that holds ``projects/`` onto the import path.
 
-    The shipped projects follow at the end of the path: ``projects`` is a namespace package, so a config
-    of one's own that inherits from a shipped one uses both.
+    The shipped projects follow at the end of the path: ``projects`` is a namespace package, so a
+    config of one's own that inherits from a shipped one uses both.
     """
     for folder in config.resolve().parents:
         if (folder / 'projects').is_dir():

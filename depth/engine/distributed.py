@@ -1,4 +1,4 @@
-"""Several training processes: a gloo process group, and the model inside its distributed wrapper."""
+"""Several training processes: a gloo process group, and the model's distributed wrapper."""
 
 import inspect
 import os

@@ -1,9 +1,9 @@
 """End of all processes of a distributed training soon after one of them has failed.
 
-A process that waits for another in a collective operation does not notice that the other is gone: with
-NCCL it waits 10 minutes, and a signal cannot interrupt it. Here each process has a thread that writes a
-sign of life into the store of the process group and reads those of the others. After a failure, or when
-a sign stays out, it names the process that failed first and ends its own process.
+A process that waits for another in a collective operation does not notice that the other is gone:
+with NCCL it waits 10 minutes, and a signal cannot interrupt it. Here each process has a thread that
+writes a sign of life into the store of the process group and reads those of the others. After a
+failure, or when a sign stays out, it names the process that failed first and ends its own process.
 """
 
 import os
@@ -73,7 +73,7 @@ class FailureWatch:
             self._try(lambda: self.store.wait(ends, timedelta(seconds=2 * self.silence)))
 
     def report(self, message: str) -> None:
-        """Tell the others that this process has failed; the first report is the one that they print.
+        """Tell the others that this process has failed; they print the first report.
 
         Args:
             message: The error, as the log shows it.

@@ -30,7 +30,8 @@ class ResumableIterLoop(IterBasedTrainLoop):
         dataloader: Training data loader or its config.
         max_iters: Number of iterations.
         val_begin: First iteration after which validation may run.
-        val_interval: Iterations between two validations; there is also one after the last iteration.
+        val_interval: Iterations between two validations; there is also one after the last
+            iteration.
     """
 
     def __init__(
@@ -61,14 +62,14 @@ class ResumableIterLoop(IterBasedTrainLoop):
         step = self._total_batch()
         if position is None:
             position = self._iter * step
-        # Batches of most samplers start at multiples of their size, so the position is rounded up to
-        # one: after a change of the batch size a few samples of the sequence are skipped.
+        # Batches of most samplers start at multiples of their size, so the position is rounded up
+        # to one: after a change of the batch size a few samples of the sequence are skipped.
         if not getattr(self.dataloader.sampler, 'starts_anywhere', False):
             position = math.ceil(position / step) * step
         self._resumed_at = (self._iter, position)
 
     def position(self, iteration: int) -> int:
-        """Return the number of samples of the training sequence that are passed after an iteration."""
+        """Return how many samples of the training sequence have passed after an iteration."""
         start_iteration, start_position = self._resumed_at
         return start_position + (iteration - start_iteration) * self._total_batch()
 

@@ -12,8 +12,8 @@ class DeferredMessageHub(MessageHub):
 
     mmengine turns each loss and the gradient norm into a number in every iteration, and each time
     the host waits for the GPU. Here a value on a GPU is stored as a tensor, and all of them are
-    fetched in one transfer when the log, a checkpoint or a hook reads a history: the same numbers in
-    the same order, with one wait per log line.
+    fetched in one transfer when the log, a checkpoint or a hook reads a history: the same numbers
+    in the same order, with one wait per log line.
     """
 
     KEPT_ON = ('cuda',)  # device types whose values are deferred
@@ -26,7 +26,7 @@ class DeferredMessageHub(MessageHub):
     def update_scalar(
         self, key: str, value: float | Tensor, count: int = 1, resumed: bool = True
     ) -> None:
-        """Add one value to the history of ``key``; a value on a device is added when histories are next read."""
+        """Add a value to the history of ``key``, from a device when histories are next read."""
         if (
             not isinstance(value, Tensor)
             or value.device.type not in self.KEPT_ON

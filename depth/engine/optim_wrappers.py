@@ -43,7 +43,7 @@ class GuardedStep:
             self.guard.step(self.optimizer, norm, **kwargs)
 
     def clip_gradients(self) -> Tensor | None:
-        """Clip the gradients if the config says so; return their norm before, None if it is not needed."""
+        """Clip the gradients as configured; return their norm before, None if it is not needed."""
         parameters = []
         for group in self.optimizer.param_groups:
             parameters += [parameter for parameter in group['params'] if parameter.grad is not None]
@@ -110,8 +110,8 @@ def AmpOptimWrapper(
 
     Args:
         dtype: ``'float16'`` (the default on CUDA) or ``'bfloat16'`` (the only one on CPU).
-        loss_scale: Loss scaling for float16. bfloat16 has float32's range and needs none, which saves
-            a wait for the device in every iteration.
+        loss_scale: Loss scaling for float16. bfloat16 has float32's range and needs none, which
+            saves a wait for the device in every iteration.
         **kwargs: Arguments of mmengine's ``OptimWrapper``.
     """
     if torch.cuda.is_available():

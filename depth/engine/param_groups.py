@@ -63,7 +63,7 @@ class GroupingOptimWrapperConstructor(FusingOptimWrapperConstructor):
         prefix: str = '',
         is_dcn_module: int | float | None = None,
     ) -> None:
-        """Add the parameters of ``module`` as mmengine does; those of the whole model are grouped."""
+        """Add the parameters of ``module`` as mmengine does; the whole model's are grouped."""
         if prefix and not any(parameter.requires_grad for parameter in module.parameters()):
             return  # mmengine would warn of every frozen parameter
         super().add_params(params, module, prefix, is_dcn_module)

@@ -63,7 +63,7 @@ def _select_weights(
     initial: Mapping[str, Tensor],
     source: str,
 ) -> dict[str, Tensor]:
-    """Return the weights of ``state`` below ``prefixes`` and the initial ones of everything else."""
+    """Return the weights of ``state`` below ``prefixes``, and the initial ones of all else."""
     for prefix in prefixes:
         if not any(name.startswith(prefix) for name in initial):
             raise ConfigError(

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from logging import Logger
 from typing import Any
 
-from mmengine.optim import OptimWrapper, _ParamScheduler
+from mmengine.optim import OptimWrapper, OptimWrapperDict, _ParamScheduler
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -84,6 +84,26 @@ def restore_optimization(
             f'resume: the schedule of the config goes on at iteration {iteration}, learning rate '
             f'{rate:.4g}'
         )
+
+
+def restore_several_optimizers(
+    wrapper: OptimWrapperDict,
+    schedulers: Mapping[str, Sequence[_ParamScheduler]],
+    saved_optimizers: Mapping,
+    saved_schedulers: Mapping[str, Sequence[Mapping]],
+) -> None:
+    """Continue the optimizers of one model, whose settings may not have changed, from a checkpoint.
+
+    Args:
+        wrapper: Optimizers built from the config.
+        schedulers: Schedules of each, built from the config.
+        saved_optimizers: State of the checkpoint's optimizers.
+        saved_schedulers: States of the schedules of each.
+    """
+    wrapper.load_state_dict(saved_optimizers)
+    for name, own_schedulers in schedulers.items():
+        for scheduler, state in zip(own_schedulers, saved_schedulers[name], strict=True):
+            scheduler.load_state_dict(state)
 
 
 def optimization_kinds(

@@ -1,26 +1,12 @@
 """Runner of trainings and tests: mmengine's, with safe checkpoints and exact resume."""
 
-import copy
-import functools
-import multiprocessing.util
-import os
-import socket
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.dist import (
-    barrier,
-    broadcast_object_list,
-    get_dist_info,
-    is_distributed,
-    is_main_process,
-    master_only,
-)
-from mmengine.hooks import EMAHook as MMEngineEMAHook
+from mmengine.dist import barrier, get_dist_info, is_distributed, is_main_process, master_only
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper, revert_sync_batchnorm
 from mmengine.optim import OptimWrapper, OptimWrapperDict
@@ -54,6 +40,7 @@ from .checkpoint_writer import CheckpointWriter
 from .config_references import resolve_references
 from .config_values import check_values
 from .console import set_console
+from .data_loader import build_data_loader
 from .deployment import deployment_checkpoint
 from .distributed import (
     init_cpu_process_group,
@@ -62,41 +49,22 @@ from .distributed import (
     wrap_for_cpu,
     wrapper_options,
 )
+from .environment import set_tf32, unused_timestamp, use_deterministic_kernels
 from .errors import ConfigError
 from .failure_watch import watched_processes
 from .hooks import TerminationHook
-from .hooks.ema_hook import EMAHook
 from .hooks.finite_predictions_hook import FinitePredictionsHook
 from .loops import get_random_state
 from .message_hub import DeferredMessageHub
 from .published_weights import weights_for_model
-from .resume import restore_optimization
-from .sharded_checkpoint import (
-    SHARDS,
-    copy_to_cpu,
-    shards_folder,
-    split_tensors,
-    write_tensors,
-)
-from .sharding import (
-    CUDA_BACKEND,
-    ShardingOptions,
-    compile_blocks,
-    is_sharded_model,
-    make_mesh,
-    shard_model,
-    sharding_options,
-)
-from .training_run import RUN_FILE, TrainingRun, new_run_id, section_digests
-from .training_state import accumulated_grads, checkpoint_meta, restore_training_state
-from .work_dir import check_resumable, open_run, remove_leftovers
+from .resume import restore_optimization, restore_several_optimizers
+from .run_start import new_run, open_work_dir
+from .sharded_run import ShardedRun
+from .sharding import CUDA_BACKEND, compile_blocks, is_sharded_model, sharding_options
+from .training_run import RUN_FILE, TrainingRun
+from .training_state import collect_checkpoint, restore_training_state
+from .work_dir import check_resumable
 from .work_dir_lock import WorkDirLock
-
-_TIMESTAMP_FORMAT = '%Y%m%d_%H%M%S'
-# Timestamps of the runners of this process.
-_used_timestamps: set[str] = set()
-
-RESUMABLE_SAMPLERS = ('ResumableInfiniteSampler', 'AlternatingSetSampler', 'ShardSampler')
 
 
 def build_runner(cfg: Config) -> Runner:
@@ -132,20 +100,20 @@ class DepthRunner(Runner):
     A checkpoint carries the config, the data set's meta, the depth range and the versions of the
     libraries. A resumed run continues exactly: random states, log smoothing and the position in the
     training data are restored.
+
+    The methods stand in the order in which a run comes to them: building, training and testing,
+    saving, resuming.
     """
 
     training_random_state: dict | None = None  # set by the loop while validation draws numbers
+    random_states: list[dict] | None = None  # of all processes, gathered before a save
     training_run: TrainingRun | None = None  # identity of the run, while it trains
     stop_signal: int = 0  # number of the signal that asked the training to end
     exit_code: int = 0  # for the shell: not 0 if a signal ended an incomplete training
+    sharding: ShardedRun | None = None  # of several processes with strategy 'fsdp2'
+    verifies_checkpoints: bool = False  # set by the checkpoint hook
     _lock: WorkDirLock | None = None  # of the main process, while it trains
     _recomputed_modules: str | list[str] | None = None  # between train() and load_or_resume()
-    sharding: ShardingOptions | None = None  # of several processes with strategy 'fsdp2'
-    verifies_checkpoints: bool = False  # set by the checkpoint hook
-    _mesh: torch.distributed.DeviceMesh | None = None  # once the model is sharded
-    # Those who write a sharded checkpoint: on the CPU, with collectives of their own.
-    _cpu_mesh: torch.distributed.DeviceMesh | None = None
-    _checkpoint_group: torch.distributed.ProcessGroup | None = None
 
     def build_logger(
         self, log_level: int | str = 'INFO', log_file: str | None = None, **kwargs
@@ -167,44 +135,33 @@ class DepthRunner(Runner):
         if get_device() == 'cpu' and env_cfg.get('keep_freed_memory', True):
             # A step frees all its activations; a tenth of its time would go into getting them back.
             keep_freed_memory()
-        self.sharding = sharding_options(self.cfg) if self.distributed else None
-        if self.sharding is not None and torch.cuda.is_available():
-            dist_cfg = dict(env_cfg.get('dist_cfg') or {}, backend=CUDA_BACKEND)
-            env_cfg = dict(env_cfg, dist_cfg=dist_cfg)
+        options = sharding_options(self.cfg) if self.distributed else None
+        if options is not None:
+            self.sharding = ShardedRun(options)
+            if torch.cuda.is_available():
+                dist_cfg = dict(env_cfg.get('dist_cfg') or {}, backend=CUDA_BACKEND)
+                env_cfg = dict(env_cfg, dist_cfg=dist_cfg)
         if self.launcher == 'slurm':
             set_slurm_port()
         if self.distributed and not is_distributed() and not torch.cuda.is_available():
             init_cpu_process_group(self.launcher)
-        tf32 = env_cfg.get('tf32')
-        if tf32 is not None:
-            if not isinstance(tf32, bool):
-                raise ValueError(
-                    f'env_cfg.tf32 is True, False or None (as PyTorch has it), got {tf32!r}'
-                )
-            torch.backends.cuda.matmul.allow_tf32 = tf32
-            torch.backends.cudnn.allow_tf32 = tf32
+        set_tf32(env_cfg.get('tf32'))
         super().setup_env(env_cfg)
-        # mmengine names logger, message hub and log folder by the second: two runs of one process
-        # in one second would share them. The processes of a run start from one time and count
-        # alike.
-        while self._timestamp in _used_timestamps:
-            following = datetime.strptime(self._timestamp, _TIMESTAMP_FORMAT) + timedelta(seconds=1)
-            self._timestamp = following.strftime(_TIMESTAMP_FORMAT)
-        _used_timestamps.add(self._timestamp)
+        self._timestamp = unused_timestamp(self._timestamp)
 
     def set_randomness(
         self, seed: int | None, diff_rank_seed: bool = False, deterministic: bool = False
     ) -> None:
-        """Set the random seed and, if asked for, use deterministic kernels where there are any.
-
-        mmengine would let a kernel without a deterministic variant (bicubic and bilinear resizing,
-        cumulative sums) end the run; here it warns once, and results may differ in the last digits.
-        """
+        """Set the random seed and, if asked for, use deterministic kernels where there are any."""
         super().set_randomness(seed, diff_rank_seed, deterministic)
         if deterministic:
-            # cuBLAS reads this when its first product is computed.
-            os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
-            torch.use_deterministic_algorithms(True, warn_only=True)
+            use_deterministic_kernels()
+
+    def build_message_hub(self, message_hub: dict | None = None) -> DeferredMessageHub:
+        """Build the message hub, which leaves logged values on the device until they are read."""
+        options = dict(name=self._experiment_name)
+        options.update(message_hub or {})
+        return DeferredMessageHub.get_instance(**options)
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
         """Build the model, in channels-last order if the config says so."""
@@ -216,39 +173,65 @@ class DepthRunner(Runner):
             use_channels_last(model)
         return model
 
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """Wrap the model for several processes; on CPU without device ids and with plain BatchNorm.
+
+        Raises:
+            ValueError: If ``sync_bn`` of the config is neither ``'torch'`` nor None.
+        """
+        if not self.distributed or is_model_wrapper(model):
+            return super().wrap_model(model_wrapper_cfg, model)
+        if self.sharding is not None:
+            return self._prepare_norms(model)
+        find_unused_parameters = self.cfg.get('find_unused_parameters', False)
+        if torch.cuda.is_available():
+            options = wrapper_options(model_wrapper_cfg, find_unused_parameters)
+            return self._wrap_on_gpus(options, model)
+        if self.cfg.get('sync_bn'):
+            self.logger.info(
+                'sync_bn is left out: synchronised BatchNorm needs GPUs, each process uses its own '
+                'batch'
+            )
+        return wrap_for_cpu(model, model_wrapper_cfg, find_unused_parameters)
+
+    def _prepare_norms(self, model: nn.Module) -> nn.Module:
+        """Return a model to be sharded, on the CPU, with synchronised BatchNorms if asked for."""
+        if not torch.cuda.is_available():
+            return revert_sync_batchnorm(model)
+        return convert_sync_batchnorm(model) if self.cfg.get('sync_bn') else model
+
+    def _wrap_on_gpus(self, model_wrapper_cfg: dict, model: nn.Module) -> nn.Module:
+        """Synchronise BatchNorms if ``sync_bn`` says so, then wrap as mmengine does."""
+        sync_bn = self.cfg.get('sync_bn')
+        if sync_bn is None:
+            return super().wrap_model(model_wrapper_cfg, model)
+        if sync_bn != 'torch':
+            raise ValueError(f"sync_bn is 'torch' or None, got {sync_bn!r}")
+        # mmengine's conversion drops the activation inside timm's norms (EfficientNet and others),
+        # so timm's converts, and mmengine sees no sync_bn.
+        self.cfg.sync_bn = None
+        try:
+            return super().wrap_model(model_wrapper_cfg, convert_sync_batchnorm(model))
+        finally:
+            self.cfg.sync_bn = sync_bn
+
+    @staticmethod
+    def build_dataloader(dataloader: DataLoader | dict, *args, **kwargs) -> DataLoader:
+        """Build a data loader; see :func:`~depth.engine.data_loader.build_data_loader`."""
+        return build_data_loader(dataloader, *args, **kwargs)
+
     def build_optim_wrapper(self, optim_wrapper: OptimWrapper | dict) -> OptimWrapper:
         """Build the optimizer wrapper; its constructor merges groups of equal options by default.
 
         With the strategy ``'fsdp2'`` the model is initialised and sharded before.
         """
         if self.sharding is not None and not is_sharded_model(self.model):
-            self._shard()
+            self._init_model_weights()
+            self.sharding.shard(self)
         if isinstance(optim_wrapper, dict) and isinstance(optim_wrapper.get('optimizer'), dict):
             constructor = dict(constructor='GroupingOptimWrapperConstructor')
             optim_wrapper = constructor | dict(optim_wrapper)
         return super().build_optim_wrapper(optim_wrapper)
-
-    def _shard(self) -> None:
-        """Initialise the model and divide it, and its moving average, over all processes."""
-        self._init_model_weights()
-        self._mesh = make_mesh()
-        # The average is a copy of the whole model, so it is made first.
-        for hook in self.hooks:
-            if isinstance(hook, EMAHook):
-                hook.shard(self, self.sharding, self._mesh)
-            elif isinstance(hook, MMEngineEMAHook):
-                raise ConfigError(
-                    f"custom_hooks: strategy 'fsdp2' needs the EMAHook of depth, got {type(hook)}"
-                )
-        blocks = shard_model(self.model, self.sharding, self._mesh)
-        self.logger.info(
-            f'fsdp2: parameters are divided over {self._mesh.size()} processes; {len(blocks)} blocks '
-            'are gathered one at a time, all else during the whole forward pass'
-        )
-        if self.sharding.checkpoint == 'sharded':
-            size = self._mesh.size()
-            self._cpu_mesh = torch.distributed.init_device_mesh('cpu', (size,))
-            self._checkpoint_group = torch.distributed.new_group(backend='gloo')
 
     def _init_model_weights(self) -> None:
         """Initialise the weights, equally in all processes; not again once they are sharded."""
@@ -256,12 +239,31 @@ class DepthRunner(Runner):
             super()._init_model_weights()
 
     def _maybe_compile(self, target: str) -> None:
-        """Compile the model's losses, or the blocks of a sharded one, as ``compile`` of the config says."""
+        """Compile the model's losses, or the blocks of a sharded one, as ``compile`` says."""
         if is_sharded_model(unwrap_model(self)):
             compile_blocks(self.model, self.cfg.get('compile'))
             return
         # mmengine would compile 'train_step', whose optimizer and logging break the graph.
         compile_losses(unwrap_model(self), self.cfg.get('compile'))
+
+    def build_param_scheduler(self, scheduler: dict | list) -> list:
+        """Build the schedulers; ``by_epoch`` is False unless the config sets it.
+
+        mmengine's default counts epochs; an iteration-based run has one, so such a schedule would
+        never move.
+        """
+        if isinstance(scheduler, dict) and 'type' in scheduler:
+            scheduler = [scheduler]
+        # A dict without a type has the schedules of several optimizers, which state it themselves.
+        if isinstance(scheduler, list):
+            schedules = []
+            for schedule in scheduler:
+                if isinstance(schedule, dict):
+                    schedule = dict(schedule)
+                    schedule.setdefault('by_epoch', False)
+                schedules.append(schedule)
+            scheduler = schedules
+        return super().build_param_scheduler(scheduler)
 
     def train(self) -> nn.Module:
         """Lock the work dir, log the number of images per step, and train.
@@ -306,8 +308,8 @@ class DepthRunner(Runner):
     def load_or_resume(self) -> None:
         """Set up activation checkpointing, then load weights or resume as the config says.
 
-        mmengine calls this after the hooks' ``before_run``, in which EMA copies the model: a copy of
-        modules with replaced ``forward`` methods would compute with the original's weights.
+        mmengine calls this after the hooks' ``before_run``, in which EMA copies the model: a copy
+        of modules with replaced ``forward`` methods would compute with the original's weights.
         """
         modules = self._recomputed_modules
         if modules is not None:
@@ -327,44 +329,13 @@ class DepthRunner(Runner):
             self._recomputed_modules = None
 
     def _open_work_dir(self) -> None:
-        """Lock the work dir and decide which run this start belongs to and which checkpoint it reads.
-
-        The main process decides and sends the result, or its error, to the others.
-        """
-        start = TrainingRun(
-            work_dir=Path(self.work_dir),
-            id=new_run_id(),
-            config=Path(self.cfg.filename or f'{self.timestamp}.py').name,
-            sections=section_digests(self.cfg.to_dict()),
-            host=socket.gethostname(),
-            starts=[self.timestamp],
-        )
-        # Weights for the first start of a run, which every later start finds in its checkpoints.
-        initial_weights = None
-        if self._resume == 'auto':
-            initial_weights, self._load_from = self._load_from, None
-        outcome: list = [None]
-        error: Exception | None = None
+        """Lock the work dir, and take the run and the checkpoint that this start belongs to."""
         if is_main_process():
-            lock = WorkDirLock(self.work_dir)
-            try:
-                lock.acquire()
-                self._lock = lock
-                outcome = [open_run(start, self._resume, self._load_from)]
-                remove_leftovers(outcome[0][0])
-            except (OSError, ValueError) as caught:
-                error = caught
-                outcome = [str(caught)]
-        broadcast_object_list(outcome)
-        if error is not None:
-            raise error
-        if isinstance(outcome[0], str):
-            raise RuntimeError(outcome[0])
-        self.training_run, self._load_from = outcome[0]
-        self.training_run.writable = is_main_process()
-        self._resume = bool(self._resume) and self._load_from is not None
-        if not self._resume and initial_weights is not None:
-            self._load_from = initial_weights
+            self._lock = WorkDirLock(self.work_dir)
+        start = new_run(self.cfg, self.work_dir, self.timestamp)
+        opened = open_work_dir(start, self._resume, self._load_from, self._lock)
+        self.training_run = opened.run
+        self._load_from, self._resume = opened.load_from, opened.resume
         self._write_config()
 
     def dump_config(self) -> None:
@@ -394,106 +365,8 @@ class DepthRunner(Runner):
         with watched_processes():
             return super().test()
 
-    def build_message_hub(self, message_hub: dict | None = None) -> DeferredMessageHub:
-        """Build the message hub, which leaves logged values on the device until they are read."""
-        options = dict(name=self._experiment_name)
-        options.update(message_hub or {})
-        return DeferredMessageHub.get_instance(**options)
-
-    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
-        """Wrap the model for several processes; on CPU without device ids and with plain BatchNorm.
-
-        Raises:
-            ValueError: If ``sync_bn`` of the config is neither ``'torch'`` nor None.
-        """
-        if not self.distributed or is_model_wrapper(model):
-            return super().wrap_model(model_wrapper_cfg, model)
-        if self.sharding is not None:
-            return self._prepare_norms(model)
-        find_unused_parameters = self.cfg.get('find_unused_parameters', False)
-        if torch.cuda.is_available():
-            options = wrapper_options(model_wrapper_cfg, find_unused_parameters)
-            return self._wrap_on_gpus(options, model)
-        if self.cfg.get('sync_bn'):
-            self.logger.info(
-                'sync_bn is left out: synchronised BatchNorm needs GPUs, each process uses its own '
-                'batch'
-            )
-        return wrap_for_cpu(model, model_wrapper_cfg, find_unused_parameters)
-
-    def _prepare_norms(self, model: nn.Module) -> nn.Module:
-        """Return a model that will be sharded, on the CPU, with synchronised BatchNorms if asked for."""
-        if not torch.cuda.is_available():
-            return revert_sync_batchnorm(model)
-        return convert_sync_batchnorm(model) if self.cfg.get('sync_bn') else model
-
-    def _wrap_on_gpus(self, model_wrapper_cfg: dict, model: nn.Module) -> nn.Module:
-        """Synchronise BatchNorms if ``sync_bn`` of the config says so, then wrap as mmengine does."""
-        sync_bn = self.cfg.get('sync_bn')
-        if sync_bn is None:
-            return super().wrap_model(model_wrapper_cfg, model)
-        if sync_bn != 'torch':
-            raise ValueError(f"sync_bn is 'torch' or None, got {sync_bn!r}")
-        # mmengine's conversion drops the activation inside timm's norms (EfficientNet and others),
-        # so timm's converts, and mmengine sees no sync_bn.
-        self.cfg.sync_bn = None
-        try:
-            return super().wrap_model(model_wrapper_cfg, convert_sync_batchnorm(model))
-        finally:
-            self.cfg.sync_bn = sync_bn
-
-    @staticmethod
-    def build_dataloader(dataloader: DataLoader | dict, *args, **kwargs) -> DataLoader:
-        """Build a data loader.
-
-        A resumable sampler gets the batch size, workers run one thread each, and where
-        there is a GPU batches come in page-locked memory unless the config says otherwise.
-        """
-        if isinstance(dataloader, dict):
-            dataloader = copy.deepcopy(dataloader)
-            sampler = dataloader.get('sampler')
-            if isinstance(sampler, dict) and sampler.get('type') in RESUMABLE_SAMPLERS:
-                sampler.setdefault('batch_size', dataloader.get('batch_size', 1))
-            dataloader.setdefault('pin_memory', torch.cuda.is_available())
-            # PyTorch refuses persistent workers where there are none.
-            if dataloader.get('num_workers', 0) == 0:
-                dataloader['persistent_workers'] = False
-        loader = Runner.build_dataloader(dataloader, *args, **kwargs)
-        if isinstance(dataloader, dict):
-            # Around mmengine's function, which seeds the worker.
-            from depth.datasets.workers import prepare_runner_worker
-
-            loader.worker_init_fn = functools.partial(
-                prepare_runner_worker, then=loader.worker_init_fn
-            )
-            if loader.num_workers > 0:
-                # The folder of the sockets through which batches come, removed when this process
-                # ends. Loader processes without one make their own, and are terminated before they
-                # could remove it.
-                multiprocessing.util.get_temp_dir()
-        return loader
-
-    def build_param_scheduler(self, scheduler: dict | list) -> list:
-        """Build the schedulers; ``by_epoch`` is False unless the config sets it.
-
-        mmengine's default counts epochs; an iteration-based run has one, so such a schedule would
-        never move.
-        """
-        if isinstance(scheduler, dict) and 'type' in scheduler:
-            scheduler = [scheduler]
-        # A dict without a type has the schedules of several optimizers, which state it themselves.
-        if isinstance(scheduler, list):
-            schedules = []
-            for schedule in scheduler:
-                if isinstance(schedule, dict):
-                    schedule = dict(schedule)
-                    schedule.setdefault('by_epoch', False)
-                schedules.append(schedule)
-            scheduler = schedules
-        return super().build_param_scheduler(scheduler)
-
     def collect_random_states(self) -> None:
-        """Gather every process's random state; all processes call it before a checkpoint is saved."""
+        """Gather every process's random state; all processes call it before a save."""
         state = self.training_random_state or get_random_state()
         self.random_states = [state]
         if is_distributed():
@@ -527,49 +400,42 @@ class DepthRunner(Runner):
             backend_args: Not used.
         """
         self.checkpoint_writer.wait()
-        model, is_writer = unwrap_model(self), is_main_process()
-        if not is_writer and not is_sharded_model(model):
+        if not is_main_process() and not is_sharded_model(unwrap_model(self)):
             return
-        checkpoint = dict(
-            meta=checkpoint_meta(self, meta or {}, by_epoch),
-            state_dict=model.state_dict(),
-            message_hub=self.message_hub.state_dict(),
+        checkpoint = collect_checkpoint(
+            self, meta or {}, by_epoch, save_optimizer, save_param_scheduler
         )
-        if save_optimizer:
-            checkpoint['optimizer'] = self.optim_wrapper.state_dict()
-            checkpoint['accumulated_grads'] = accumulated_grads(self, checkpoint['meta']['iter'])
-            checkpoint['random_states'] = getattr(self, 'random_states', [get_random_state()])
-        if save_param_scheduler and self.param_schedulers is not None:
-            checkpoint['param_schedulers'] = [
-                scheduler.state_dict() for scheduler in self.param_schedulers
-            ]
         self.call_hook('before_save_checkpoint', checkpoint=checkpoint)
-        tensors: dict[str, torch.Tensor] = {}
-        if save_optimizer and self._checkpoint_group is not None:
-            checkpoint, tensors = split_tensors(checkpoint)
-            tensors = copy_to_cpu(tensors, self._cpu_mesh, self.checkpoint_writer.copies.copy)
+        path = Path(out_dir, filename)
+        self.checkpoint_writer.submit(self._prepare_write(checkpoint, path, save_optimizer))
+
+    def _prepare_write(
+        self, checkpoint: dict, path: Path, is_resumable: bool
+    ) -> Callable[[], None]:
+        """Copy what goes on changing, record the checkpoint, and return what writes it."""
+        is_writer, verify = is_main_process(), self.verifies_checkpoints
+        copy, sharding = self.checkpoint_writer.copies.copy, self.sharding
+        pieces: dict[str, torch.Tensor] = {}
+        if is_resumable and sharding is not None and sharding.writes_pieces:
+            checkpoint, pieces = sharding.take_pieces(checkpoint, copy)
         else:
             checkpoint = gather_tensors(checkpoint, keep=is_writer)
         if is_writer:
-            if not save_optimizer:  # nothing can be resumed from it, so it is for deployment
-                checkpoint = deployment_checkpoint(model, checkpoint)
+            if not is_resumable:
+                checkpoint = deployment_checkpoint(unwrap_model(self), checkpoint)
             if self._lock is not None:
                 self._lock.check_held()
             if self.training_run is not None:
-                self.training_run.add_checkpoint(filename)
-            copy = self.checkpoint_writer.copies.copy
-            is_copied = self.checkpoint_writer.asynchronous
-            checkpoint = to_plain(checkpoint, copy if is_copied else None)
-        path, verify = Path(out_dir, filename), self.verifies_checkpoints
-        group = self._checkpoint_group
+                self.training_run.add_checkpoint(path.name)
+            checkpoint = to_plain(checkpoint, copy if self.checkpoint_writer.asynchronous else None)
 
         def write() -> None:
-            if tensors:
-                checkpoint[SHARDS] = write_tensors(tensors, shards_folder(path), group, verify)
+            if pieces:
+                sharding.write_pieces(checkpoint, pieces, path, verify)
             if is_writer:
                 save_atomically(checkpoint, path, verify)
 
-        self.checkpoint_writer.submit(write)
+        return write
 
     def load_checkpoint(
         self,
@@ -578,7 +444,7 @@ class DepthRunner(Runner):
         strict: bool | None = None,
         revise_keys: list | None = None,
     ) -> dict:
-        """Load weights; names that do not fit are an error unless the config says ``load_strict = False``.
+        """Load weights; names that do not fit are an error unless ``load_strict`` is False.
 
         Args:
             filename: Checkpoint file.
@@ -611,7 +477,7 @@ class DepthRunner(Runner):
         resume_param_scheduler: bool = True,
         map_location: str | Callable = 'cpu',
     ) -> None:
-        """Continue a run from its checkpoint; settings that the config has changed since are logged.
+        """Continue a run from its checkpoint; settings that have changed since are logged.
 
         Args:
             filename: Checkpoint file.
@@ -627,30 +493,32 @@ class DepthRunner(Runner):
         checkpoint = self._loaded
         check_resumable(checkpoint, filename)
         if resume_optimizer:
-            saved = checkpoint['meta'].get('training') or {}
-            self._restore_optimization(checkpoint, saved.get('kinds') or {}, resume_param_scheduler)
+            self._restore_optimization(checkpoint, resume_param_scheduler)
         restore_training_state(self, checkpoint)
         self._loaded = None
 
-    def _restore_optimization(self, checkpoint: dict, kinds: dict, with_schedulers: bool) -> None:
+    @property
+    def _mesh(self) -> torch.distributed.DeviceMesh | None:
+        """Processes among which the model is divided; None while it is whole."""
+        return None if self.sharding is None else self.sharding.mesh
+
+    def _restore_optimization(self, checkpoint: dict, with_schedulers: bool) -> None:
         """Restore optimizer and schedules; several optimizers of one model only without changes."""
+        states = checkpoint.get('param_schedulers') or []
         if isinstance(self.optim_wrapper, OptimWrapperDict):
             if self._mesh is not None:
                 raise ConfigError("strategy 'fsdp2' resumes one optimizer, the config has several")
-            self.optim_wrapper.load_state_dict(checkpoint['optimizer'])
-            for name, schedulers in (self.param_schedulers or {}).items():
-                states = checkpoint['param_schedulers'][name]
-                for scheduler, state in zip(schedulers, states, strict=True):
-                    scheduler.load_state_dict(state)
+            restore_several_optimizers(
+                self.optim_wrapper, self.param_schedulers or {}, checkpoint['optimizer'], states
+            )
             return
-        schedulers = (self.param_schedulers or []) if with_schedulers else []
-        states = checkpoint.get('param_schedulers') or []
+        saved = checkpoint['meta'].get('training') or {}
         restore_optimization(
             self.optim_wrapper,
-            schedulers,
+            (self.param_schedulers or []) if with_schedulers else [],
             checkpoint['optimizer'],
             states,
-            kinds,
+            saved.get('kinds') or {},
             self.iter,
             self.logger,
         )

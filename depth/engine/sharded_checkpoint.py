@@ -1,9 +1,10 @@
 """Checkpoints whose tensors are written by all processes, by torch's distributed checkpoint.
 
-``iter_N.pth`` then holds all but the sharded tensors, and for each of these its name, shape and type.
-The tensors are in the folder ``iter_N.shards`` beside it: files ``__RANK_*.distcp`` with the pieces of
-one process each, and ``.metadata``. ``iter_N.pth`` is written last, by one process, and lists the size
-and SHA-256 of every file of the folder: without it there is no checkpoint, and with it a whole one.
+``iter_N.pth`` then holds all but the sharded tensors, and for each of these its name, shape and
+type. The tensors are in the folder ``iter_N.shards`` beside it: files ``__RANK_*.distcp`` with the
+pieces of one process each, and ``.metadata``. ``iter_N.pth`` is written last, by one process, and
+lists the size and SHA-256 of every file of the folder: without it there is no checkpoint, and with
+it a whole one.
 
 Reading cuts the tensors as the present number of processes needs them; a single process without a
 process group reads them whole. Nothing that the files name is imported or executed.
@@ -88,7 +89,8 @@ def write_tensors(
         tensors: On the CPU; each process writes its own pieces.
         folder: Result.
         group: Processes with collectives on the CPU; None without a process group.
-        verify: Read each file again and compare its SHA-256 with that of the bytes that were written.
+        verify: Read each file again and compare its SHA-256 with that of the bytes that were
+            written.
 
     Returns:
         Size in bytes and SHA-256 of each file, by name; in the first process.
@@ -131,7 +133,7 @@ def write_tensors(
 
 
 def _clear_folder(folder: Path, group: dist.ProcessGroup | None) -> None:
-    """Make a folder, or remove what a save that was killed has left in it, before any process writes."""
+    """Make a folder, or empty it of a killed save's files, before any process writes."""
     if group is None or dist.get_rank(group) == 0:
         folder.mkdir(parents=True, exist_ok=True)
         for path in folder.iterdir():
@@ -142,7 +144,7 @@ def _clear_folder(folder: Path, group: dist.ProcessGroup | None) -> None:
 
 
 class _HashedFile(io.BufferedWriter):
-    """File that computes the SHA-256 of what is written; it is written from its begin to its end."""
+    """File that computes the SHA-256 of what is written, from its begin to its end."""
 
     def __init__(self, path: str | Path) -> None:
         super().__init__(io.FileIO(path, 'wb'), _BUFFER)

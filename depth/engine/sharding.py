@@ -1,9 +1,9 @@
 """Fully sharded training (FSDP2): weights, gradients and moments are divided over the processes.
 
-``fully_shard`` of PyTorch divides the parameters of each block of a network. A block's parameters are
-gathered when it runs, forward and backward, and freed afterwards; its gradients are averaged and
-divided as they arise. Everything that belongs to no block, such as the stem and the head, is one group
-that is gathered during the whole forward pass.
+``fully_shard`` of PyTorch divides the parameters of each block of a network. A block's parameters
+are gathered when it runs, forward and backward, and freed afterwards; its gradients are averaged
+and divided as they arise. Everything that belongs to no block, such as the stem and the head, is
+one group that is gathered during the whole forward pass.
 
 Reference: PyTorch FSDP: Experiences on Scaling Fully Sharded Data Parallel,
 https://arxiv.org/abs/2304.11277; the second version is ``torch.distributed.fsdp.fully_shard``.
@@ -65,8 +65,8 @@ class ShardingOptions:
         recompute_blocks: Do not store the activations inside the blocks but compute them again in
             the backward pass.
         checkpoint: ``'full'``: one process writes one file, which is that of any other training.
-            ``'sharded'``: each process writes its pieces, by torch's distributed checkpoint, and the
-            first one the rest (docs/scale.md).
+            ``'sharded'``: each process writes its pieces, by torch's distributed checkpoint, and
+            the first one the rest (docs/scale.md).
     """
 
     param_dtype: str | None = None
@@ -113,7 +113,7 @@ def sharding_options(cfg: Config) -> ShardingOptions | None:
 
 
 def find_blocks(model: nn.Module) -> list[str]:
-    """Return the names of a model's blocks (:data:`BLOCKS`), in its order; none is inside of another."""
+    """Return the names of a model's blocks (:data:`BLOCKS`); none is inside of another."""
     names: list[str] = []
     for name, module in model.named_modules():
         is_inside = bool(names) and name.startswith(f'{names[-1]}.')
@@ -139,8 +139,8 @@ def shard_model(
 ) -> list[str]:
     """Divide the parameters of a model over all processes, in place.
 
-    The class of each sharded module becomes a subclass of its own class; names do not change. Running
-    statistics and other buffers stay whole on every process.
+    The class of each sharded module becomes a subclass of its own class; names do not change.
+    Running statistics and other buffers stay whole on every process.
 
     Args:
         model: Estimator on the CPU, with the same weights on all processes.
@@ -183,7 +183,7 @@ def shard_model(
 
 
 def _keep_vectors(parameter: nn.Parameter) -> torch.dtype | None:
-    """Return the type in which biases and the scales of norms are gathered; None for that of all else."""
+    """Return the type in which biases and norms are gathered; None for that of all else."""
     return parameter.dtype if parameter.ndim <= 1 else None
 
 
@@ -209,8 +209,8 @@ def compile_blocks(model: nn.Module, switch: bool | dict | None) -> None:
 def gathered(model: nn.Module) -> Iterator[None]:
     """Hold the whole parameters on every process within the block, for predictions.
 
-    Forward passes then communicate nothing, so each process may run as many of them as it has images.
-    A collective operation at its begin; without effect on a model that is not sharded.
+    Forward passes then communicate nothing, so each process may run as many of them as it has
+    images. A collective operation at its begin; without effect on a model that is not sharded.
     """
     if not is_sharded_model(model):
         yield

@@ -68,14 +68,13 @@ class StepGuard:
         return loss * torch.where(is_finite, 1.0, torch.nan).to(loss.dtype)
 
     def step(self, optimizer: Optimizer, norm: Tensor, **kwargs) -> None:
-        """Step the optimizer if ``norm``, the norm of all gradients, is finite and nothing is frozen."""
+        """Step the optimizer if the gradients' ``norm`` is finite and nothing is frozen."""
         allowed = self.judge(norm)
         if self.waits:
             if bool(allowed):
                 optimizer.step(**kwargs)
-        elif getattr(
-            optimizer, '_step_supports_amp_scaling', False
-        ):  # the switch that GradScaler asks for
+        # The switch that GradScaler asks for.
+        elif getattr(optimizer, '_step_supports_amp_scaling', False):
             optimizer.grad_scale, optimizer.found_inf = None, (~allowed).float()
             try:
                 with _mixed_tensors(optimizer):
@@ -148,7 +147,7 @@ class TensorCopies:
 
 
 def gradient_norm(parameters: Sequence[Tensor], norm_type: float = 2.0) -> Tensor:
-    """Return the norm of all gradients, a float32 scalar on the device of the first; 0 where there are none.
+    """Return the norm of all gradients, a float32 scalar on the first one's device; 0 if none.
 
     Of sharded gradients each process takes the norm of its pieces, and these are joined by one
     all-reduce.
@@ -193,7 +192,7 @@ def _norm_over_processes(
 def clip_gradients_by_norm(
     parameters: Sequence[Tensor], max_norm: float, norm_type: float = 2.0
 ) -> Tensor:
-    """Scale sharded gradients, in place, to a norm of at most ``max_norm``; return their norm before.
+    """Scale sharded gradients in place to a norm of at most ``max_norm``; return that before.
 
     As ``torch.nn.utils.clip_grad_norm_``, with one all-reduce instead of one for each gradient.
     """
@@ -205,7 +204,7 @@ def clip_gradients_by_norm(
 
 
 def _mixed_tensors(optimizer: Optimizer) -> AbstractContextManager:
-    """Return a context in which a fused optimizer of sharded parameters takes plain flags and counters."""
+    """Return a context in which a fused optimizer of sharded parameters takes plain flags."""
     if not is_sharded(optimizer.param_groups[0]['params'][0]):
         return nullcontext()
     from torch.distributed.tensor.experimental import implicit_replication

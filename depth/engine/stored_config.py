@@ -1,7 +1,7 @@
 """Config inside a checkpoint: stored as plain data, and read without executing it.
 
-A name in it is looked up in the registries; nothing outside the toolbox, its projects and the modules
-that the caller trusts is imported.
+A name in it is looked up in the registries; nothing outside the toolbox, its projects and the
+modules that the caller trusts is imported.
 """
 
 import ast
@@ -22,7 +22,7 @@ from mmengine.registry import Registry as MMEngineRegistry
 from depth import registry as registries
 from depth.shipped_configs import PACKAGE, shipped_root
 
-from .custom_modules import make_projects_importable
+from .custom_modules import imported_names, make_projects_importable
 from .errors import ConfigError
 
 # Code that a checkpoint may import: the package and the shipped projects, wherever they are
@@ -230,12 +230,8 @@ def _check_plain(value: object, key_path: str, path: str | Path) -> None:
 def _import_modules(data: dict, path: str | Path, trusted: Sequence[str]) -> None:
     """Import the modules of ``custom_imports`` after checking that all of them are trusted."""
     entry = data.get('custom_imports') or {}
-    names = None
-    if isinstance(entry, dict):
-        names = entry.get('imports', [])
-    if isinstance(names, str):
-        names = [names]
-    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+    names = imported_names(entry)
+    if names is None:
         raise ConfigError(
             f'{path}: custom_imports of its config is {entry!r}, expected dict(imports=[module, '
             '...])'
@@ -266,7 +262,7 @@ def _is_trusted(name: str, trusted: Sequence[str]) -> bool:
 
 
 def _belongs_to_toolbox(name: str) -> bool:
-    """Return whether importing a dotted name would only run files of the toolbox and its projects."""
+    """Return whether importing a dotted name runs only files of the toolbox and its projects."""
     if not _DOTTED.fullmatch(name) or name.split('.')[0] not in _OWN_PACKAGES:
         return False
     # ``projects`` is a namespace package: any folder of that name on the import path adds modules
@@ -288,7 +284,7 @@ def _belongs_to_toolbox(name: str) -> bool:
 
 
 def _check_names(data: dict, path: str | Path, trusted: Sequence[str]) -> None:
-    """Raise ConfigError at the first name that mmengine would import or inference could not build."""
+    """Raise ConfigError at a name that mmengine would import or inference cannot build."""
     registered = _registered_names()
     for key_path, key, name, is_built in _named_components(data, '', False):
         where = f'{path}: {key_path} of its config'
@@ -320,7 +316,7 @@ def _check_names(data: dict, path: str | Path, trusted: Sequence[str]) -> None:
 def _named_components(
     node: object, key_path: str, is_built: bool
 ) -> Iterator[tuple[str, str, object, bool]]:
-    """Yield dotted path, key, value of each entry that names a component, and if inference builds it."""
+    """Yield path, key, value of each entry that names a component, and if inference builds it."""
     if isinstance(node, list | tuple):
         for index, item in enumerate(node):
             yield from _named_components(item, f'{key_path}[{index}]', is_built)

@@ -96,7 +96,7 @@ class TrainingRun:
             return False
 
     def remove(self, name: str) -> bool:
-        """Remove a checkpoint if it is a regular file that this run wrote; return whether it was."""
+        """Remove a checkpoint if it is a regular file of this run; return whether it was."""
         if not self.writable or not self.owns(name):
             return False
         (self.work_dir / name).unlink(missing_ok=True)

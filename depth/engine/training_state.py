@@ -1,10 +1,11 @@
-"""State of a training in a checkpoint, beside weights and optimizer, and its restoration.
+"""Content of a checkpoint of a training, and restoration of what is neither weights nor optimizer.
 
-That is the checkpoint's ``meta``, the position in the training data, the random states and the
-gradients of an unfinished accumulation window.
+That is the position in the training data, the random states and the gradients of an unfinished
+accumulation window.
 """
 
 import time
+from collections.abc import Mapping, Sequence
 
 import mmcv
 import mmengine
@@ -19,9 +20,43 @@ import depth
 from depth.sharded_tensors import shard_like
 
 from .distributed import unwrap_model
-from .loops import ResumableIterLoop
+from .loops import ResumableIterLoop, get_random_state
 from .resume import optimization_kinds
 from .stored_config import config_to_data
+
+
+def collect_checkpoint(
+    runner: Runner, meta: dict, by_epoch: bool, save_optimizer: bool, save_param_scheduler: bool
+) -> dict:
+    """Return the content of a checkpoint; tensors are those of the training, not copies.
+
+    Args:
+        runner: The runner.
+        meta: See :func:`checkpoint_meta`.
+        by_epoch: Likewise.
+        save_optimizer: Add what a resume needs beside the schedules.
+        save_param_scheduler: Add the state of the schedules.
+    """
+    checkpoint = dict(
+        meta=checkpoint_meta(runner, meta, by_epoch),
+        state_dict=unwrap_model(runner).state_dict(),
+        message_hub=runner.message_hub.state_dict(),
+    )
+    if save_optimizer:
+        checkpoint['optimizer'] = runner.optim_wrapper.state_dict()
+        iteration = checkpoint['meta']['iter']
+        checkpoint['accumulated_grads'] = accumulated_grads(runner, iteration)
+        checkpoint['random_states'] = runner.random_states or [get_random_state()]
+    if save_param_scheduler and runner.param_schedulers is not None:
+        checkpoint['param_schedulers'] = _scheduler_states(runner.param_schedulers)
+    return checkpoint
+
+
+def _scheduler_states(schedulers: Sequence | Mapping[str, Sequence]) -> list | dict[str, list]:
+    """Return the states of schedules, by the name of the optimizer where there are several."""
+    if isinstance(schedulers, Mapping):
+        return {name: _scheduler_states(own) for name, own in schedulers.items()}
+    return [scheduler.state_dict() for scheduler in schedulers]
 
 
 def checkpoint_meta(runner: Runner, meta: dict, by_epoch: bool) -> dict:
@@ -70,7 +105,7 @@ def _resume_conditions(runner: Runner, iteration: int) -> dict:
 
 
 def accumulated_grads(runner: Runner, iteration: int) -> dict[str, Tensor]:
-    """Return the gradients of a gradient accumulation window that ``iteration`` does not complete."""
+    """Return the gradients of an accumulation window that ``iteration`` does not complete."""
     counts = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
     grads = {}
     if iteration % counts != 0:

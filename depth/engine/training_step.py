@@ -103,7 +103,7 @@ def nonfinite_weight(model: nn.Module) -> str | None:
 
 @contextmanager
 def _restored_state(model: nn.Module, iteration: int) -> Iterator[None]:
-    """Set up eager training at ``iteration``; restore gradients, statistics and iteration afterwards."""
+    """Set up eager training at ``iteration``; restore what it changes afterwards."""
     hub = MessageHub.get_current_instance()
     # A compiled loss would not call the hooks that watch the modules.
     compiled = {name: vars(model).pop(name) for name in LOSSES if name in vars(model)}

@@ -1,8 +1,8 @@
 """Files of a work dir: selection of the run and the checkpoint of a start, and old files put aside.
 
 ``run.json`` in the work dir names the run that owns the folder (:class:`TrainingRun`). A start that
-finds the files of another run moves them into a sub-folder ``previous_<id>``, itself a complete work
-dir, and never reads or overwrites them.
+finds the files of another run moves them into a sub-folder ``previous_<id>``, itself a complete
+work dir, and never reads or overwrites them.
 """
 
 import os
@@ -250,7 +250,7 @@ def _log_continuation(run: TrainingRun, start: TrainingRun, source: str | None) 
 
 
 def _move_run(work_dir: Path) -> dict[Path, Path]:
-    """Move the files of the work dir's run into ``previous_<id>``; return the new path by the old."""
+    """Move the files of the work dir's run into ``previous_<id>``; return new paths by old."""
     run = TrainingRun.read(work_dir)
     if run is not None:
         remove_leftovers(run)

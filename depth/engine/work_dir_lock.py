@@ -1,9 +1,9 @@
 """Lock of a work dir: one training at a time, across processes and hosts.
 
-The lock is a file that names its holder: host, process id and the start time of that process. A lock
-whose process has ended on the same host is taken over, so nothing has to be cleaned up after
-``kill -9``. A process of another host (or another container) cannot be looked up; its lock counts as
-abandoned when its heartbeat, the file's modification time, is older than :data:`STALE_AFTER`.
+The lock is a file that names its holder: host, process id and the start time of that process. A
+lock whose process has ended on the same host is taken over, so nothing has to be cleaned up after
+``kill -9``. A process of another host (or another container) cannot be looked up; its lock counts
+as abandoned when its heartbeat, the file's modification time, is older than :data:`STALE_AFTER`.
 """
 
 import contextlib
@@ -144,7 +144,7 @@ def describe_process() -> dict:
 
 
 def read_holder(path: Path) -> dict | None:
-    """Return the content of a lock file; an empty dict if it is unreadable, None if there is none."""
+    """Return the content of a lock file; {} if it is unreadable, None if there is none."""
     try:
         text = path.read_text(encoding='utf-8')
     except FileNotFoundError:
@@ -206,9 +206,8 @@ def _mutex(folder: Path) -> Iterator[None]:
     """Exclude other processes of this host while a lock is taken or taken over."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with contextlib.suppress(
-            OSError
-        ):  # some network file systems have no locks; O_EXCL still decides
+        # Some network file systems have no locks; O_EXCL still decides.
+        with contextlib.suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
@@ -229,7 +228,7 @@ def _age(path: Path) -> float:
 
 
 def _process_start(pid: int) -> int | None:
-    """Return when a process started, in clock ticks since boot; 0 if unknown, None if it has ended."""
+    """Return a process's start in clock ticks since boot; 0 if unknown, None if it ended."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

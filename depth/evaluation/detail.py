@@ -70,7 +70,7 @@ def bin_moments(pred: Tensor, target: Tensor, mask: Tensor, edges: Sequence[floa
 
 
 def bin_metrics(moments: Tensor) -> dict[str, Tensor]:
-    """Return ``BIN_METRICS`` of one bin, (N,) each, from its moments (N, 4); NaN where it is empty."""
+    """Return ``BIN_METRICS`` of one bin, (N,) each, from its moments (N, 4); NaN if empty."""
     count, abs_rel, square, d1 = moments.unbind(dim=1)
     metrics = {}
     for name, values in zip(BIN_METRICS, (abs_rel, square.sqrt(), d1), strict=True):
@@ -106,7 +106,7 @@ def boundary_counts(pred: Tensor, target: Tensor, mask: Tensor, ratio: float) ->
 
 
 def edge_signs(values: Tensor, dim: int, ratio: float) -> Tensor:
-    """Return 1 where the second neighbour along ``dim`` is behind, -1 where in front, 0 elsewhere."""
+    """Return 1 where the second neighbour along ``dim`` is behind, -1 in front, else 0."""
     length = values.shape[dim] - 1
     first, second = values.narrow(dim, 0, length), values.narrow(dim, 1, length)
     # Multiplied, not divided, so that a depth of 0 needs no care.

@@ -1,4 +1,4 @@
-"""Metrics by focal length: groups of images, the error of their scale, and the spread between groups.
+"""Metrics by focal length: groups of images, errors of their scale, spread between groups.
 
 A model that guesses the camera from the image is right for the cameras that it was trained with and
 wrong by a factor for others. One mean over all images hides that; a mean a group and the spread of
@@ -34,7 +34,7 @@ def check_focal_edges(edges: Sequence[float]) -> tuple[float, ...]:
 
 
 def group_names(edges: Sequence[float]) -> list[str]:
-    """Return the names of all groups of focal lengths in image widths: ``0-0.5w``, ..., ``2-infw``."""
+    """Return the groups' names, focal lengths in image widths: ``0-0.5w``, ..., ``2-infw``."""
     return [f'{low:g}-{high:g}w' for low, high in pairwise((0.0, *edges, math.inf))]
 
 

@@ -97,7 +97,7 @@ def batched_depth_metrics(pred: Tensor, target: Tensor, mask: Tensor) -> dict[st
 
 
 def valid_pairs(pred: Tensor, target: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return depth, ground truth (float64) and mask as rows (N, P); both maps are 1 outside the mask.
+    """Return depth, ground truth (float64) and mask as rows (N, P); maps are 1 outside the mask.
 
     So every error is 0 there, and sums over pixels need no mask.
     """

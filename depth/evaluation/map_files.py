@@ -2,31 +2,17 @@
 
 import json
 import math
-import struct
-import tokenize
-import zipfile
 import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from depth.array_files import NUMPY_ERRORS, load_array
+
 from .prediction_types import get_prediction_type
 
 PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
-# What NumPy and zipfile raise for files that are cut off, damaged or of another kind.
-NUMPY_ERRORS = (
-    ValueError,
-    OSError,
-    EOFError,
-    LookupError,
-    RuntimeError,
-    MemoryError,
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    tokenize.TokenError,
-)
 
 
 def read_map(path: str | Path) -> np.ndarray:
@@ -39,11 +25,7 @@ def read_map(path: str | Path) -> np.ndarray:
     if path.suffix.lower() == '.png':
         return _read_png(path)
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded as archive:
-            return archive[archive.files[0]]
+        return load_array(path)
     except NUMPY_ERRORS as error:
         raise ValueError(unreadable(f'prediction {path}', error)) from error
 

@@ -224,7 +224,7 @@ class DepthMetric(BaseMetric):
         return details
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """Return the metrics of ``size`` images, from all processes; see mmengine's ``BaseMetric``."""
+        """Return the metrics of ``size`` images of all processes, see mmengine's ``BaseMetric``."""
         self.fetch(self.results)
         return super().evaluate(size)
 
@@ -260,7 +260,11 @@ class DepthMetric(BaseMetric):
                 result['refusals'] = {protocol.name: problem} | result['refusals']
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
-        """Average over images and print the table."""
+        """Average over images and print the table.
+
+        Raises:
+            ValueError: If no image has ground truth that counts.
+        """
         first = summarize(results, self.protocol, self.pixel_metrics)
         bins = []
         if self.distance_bins is not None:
@@ -294,7 +298,7 @@ class DepthMetric(BaseMetric):
     def _reasons_to_leave_out(
         self, results: Sequence[dict], further: Sequence[ProtocolResult]
     ) -> dict[str, str]:
-        """Return why further protocols are left out, by name: they refused an image or have none to score."""
+        """Return why further protocols are left out: they refuse an image or have none to score."""
         reasons: dict[str, str] = {}
         # The reason of the first image that a protocol refused stays.
         for result in results:

@@ -45,7 +45,11 @@ class MixedDepthMetric(BaseMetric):
             self.metrics[dataset] = METRICS.build(arguments)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Score one batch; one result a sample is kept, in the samples' order."""
+        """Score one batch; one result a sample is kept, in the samples' order.
+
+        Raises:
+            ValueError: If a sample is of a data set without a protocol.
+        """
         for sample in data_samples:
             name = sample.get('dataset')
             if name not in self.metrics:
@@ -59,13 +63,17 @@ class MixedDepthMetric(BaseMetric):
             self.results.append((name, metric.results.pop()))
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """Return the metrics of ``size`` images, from all processes; see mmengine's ``BaseMetric``."""
+        """Return the metrics of ``size`` images of all processes, see mmengine's ``BaseMetric``."""
         for name, metric in self.metrics.items():
             metric.fetch([result for dataset, result in self.results if dataset == name])
         return super().evaluate(size)
 
     def compute_metrics(self, results: list[tuple[str, dict]]) -> dict[str, float]:
-        """Average within each data set, then over the data sets."""
+        """Average within each data set, then over the data sets.
+
+        Raises:
+            ValueError: If no sample of a data set came.
+        """
         values: dict[str, float] = {}
         values_of_sets: list[dict[str, float]] = []
         for name, metric in self.metrics.items():

@@ -103,7 +103,7 @@ class ProtocolResult:
 
 
 def table(result: ProtocolResult) -> str:
-    """Return the table of metrics, those that not every image has, and the origin of the numbers."""
+    """Return the table of metrics, those that some images lack, and the numbers' origin."""
     common = {name: value for name, value in result.metrics.items() if name not in result.counts}
     lines = [_header(common), _values_line(common)]
     for name, count in result.counts.items():

@@ -1,4 +1,4 @@
-"""Intervals of means, over images by bootstrap and over seeds by Student's t, and a paired comparison."""
+"""Intervals of means over images (bootstrap) and seeds (Student's t); paired comparison."""
 
 import math
 from dataclasses import dataclass

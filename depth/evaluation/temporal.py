@@ -13,9 +13,9 @@ both frames see, as below, the scale of the surfaces that stay in view changes b
 
     c_t = median_x (log(p_t(x) / g_t(x)) - log(p_(t-1)(w(x)) / g_(t-1)(w(x))))
 
-**Change of surfaces** is the mean of |c_t|, **flicker of surfaces** that of |c_t - c_(t-1)| / sqrt(3).
-A steady drift is a change without flicker. For independent normal errors of the frames all three
-metrics have the same expectation.
+**Change of surfaces** is the mean of |c_t|, **flicker of surfaces** that of
+|c_t - c_(t-1)| / sqrt(3). A steady drift is a change without flicker. For independent normal errors of the frames all
+three metrics have the same expectation.
 
 **Inconsistency** compares the same surface points in both frames. Ground truth and poses give the
 flow w from t to t-1 exactly; over the pixels visible in both frames,
@@ -142,8 +142,8 @@ class TemporalMetrics:
         for name, values in self._values.items():
             if not values:
                 raise ValueError(
-                    f'{name} has no value: it needs three successive frames with common points that '
-                    'have prediction and ground truth'
+                    f'{name} has no value: it needs three successive frames with common points '
+                    'that have prediction and ground truth'
                 )
         return {name: float(np.mean(values)) for name, values in self._values.items()}
 

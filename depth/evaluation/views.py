@@ -99,7 +99,7 @@ def scored_view(
 
 
 def list_partial_views(views: Iterable[View]) -> str:
-    """Return the views other than the full frame at its own size as one text, '' if there are none."""
+    """Return the views besides the full frame at its own size as text, '' without any."""
     texts = set()
     for view in views:
         if not view.is_full or view.resized_to is not None:

@@ -81,6 +81,9 @@ class DepthDataPreprocessor(BaseDataPreprocessor):
         In training, ``batch_input_shape`` of every sample is (H, W) of the batch. Otherwise it is
         the padded size that the image would have alone, so that an estimator can cut off padding
         that is due to larger images.
+
+        Raises:
+            ValueError: If an image has another shape or type than the pipelines give it.
         """
         # On the CPU, where reading numbers does not wait for the device.
         if self.camera_check is not None and data.get('data_samples') is not None:

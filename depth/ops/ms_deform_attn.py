@@ -178,9 +178,9 @@ def projected_attention(
 ) -> Tensor:
     """Multi-scale deformable attention, from queries and the layers that project them.
 
-    :func:`deformable_attention` with the offsets and logits of ``query + query_pos``. On a CPU these
-    are computed chunk by chunk and never stored; other devices hold them, and so do files for other
-    runtimes and layers of other classes than ``nn.Linear``, such as low-rank updates.
+    :func:`deformable_attention` with the offsets and logits of ``query + query_pos``. On a CPU
+    these are computed chunk by chunk and never stored; other devices hold them, and so do files for
+    other runtimes and layers of other classes than ``nn.Linear``, such as low-rank updates.
 
     Args:
         value: (N, S, H, D), as in :func:`ms_deform_attn`.

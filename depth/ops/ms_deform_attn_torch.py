@@ -14,6 +14,7 @@ every run.
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -94,12 +95,12 @@ def _(
     return torch.empty_like(value), torch.empty_like(locations), torch.empty_like(weights)
 
 
-def _setup_context(ctx, inputs: tuple, output: Tensor) -> None:
+def _setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
     value, ctx.sides, locations, weights = inputs
     ctx.save_for_backward(value, locations, weights)
 
 
-def _backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     value, locations, weights = ctx.saved_tensors
     grad_value, grad_locations, grad_weights = _backward_op(
         grad.contiguous(), value, ctx.sides, locations, weights

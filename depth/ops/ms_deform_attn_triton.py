@@ -14,9 +14,12 @@ levels by atomics. The order of atomic additions changes from run to run, and wi
 of this gradient (and of no other). Under ``torch.use_deterministic_algorithms(True)`` the sums are
 integers (fixed-point numbers), whose order does not matter.
 
-Every load is cast to float32 first: Triton's interpreter computes bfloat16 wrongly without an error.
-``TRITON_INTERPRET=1`` (set before Triton is imported) runs the kernels on the CPU, for tests.
+Every load is cast to float32 first: Triton's interpreter computes bfloat16 wrongly without an
+error. ``TRITON_INTERPRET=1`` (set before Triton is imported) runs the kernels on the CPU, for
+tests.
 """
+
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -157,12 +160,12 @@ def _(
     return tuple(tensor.new_empty(tensor.shape) for tensor in (value, offsets, logits))
 
 
-def _setup_context(ctx, inputs: tuple, output: Tensor) -> None:
+def _setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
     value, ctx.sides, locations, weights = inputs
     ctx.save_for_backward(value, locations, weights)
 
 
-def _autograd(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+def _autograd(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     value, locations, weights = ctx.saved_tensors
     grad_value, grad_locations, grad_weights = _backward_op(
         grad, value, ctx.sides, locations, weights
@@ -173,12 +176,12 @@ def _autograd(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
 _forward_op.register_autograd(_autograd, setup_context=_setup_context)
 
 
-def _setup_fused_context(ctx, inputs: tuple, output: Tensor) -> None:
+def _setup_fused_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
     value, ctx.sides, references, offsets, logits = inputs
     ctx.save_for_backward(value, references, offsets, logits, output)
 
 
-def _fused_autograd(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+def _fused_autograd(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     value, references, offsets, logits, output = ctx.saved_tensors
     grad_value, grad_offsets, grad_logits = _fused_backward_op(
         grad, value, ctx.sides, references, offsets, logits, output

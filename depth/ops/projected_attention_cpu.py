@@ -8,14 +8,15 @@ Reference: Deformable DETR, https://arxiv.org/abs/2010.04159
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .ms_deform_attn_torch import Geometry, SamplingPoints
 
-# Sampling points that are processed together; each takes about 100 bytes. Those of the backward pass
-# are added to the gradients of a whole head each time, hence more of them.
+# Sampling points that are processed together; each takes about 100 bytes. Those of the backward
+# pass are added to the gradients of a whole head each time, hence more of them.
 FORWARD_POINTS = 1 << 16
 BACKWARD_POINTS = 1 << 18
 
@@ -168,12 +169,12 @@ def _(
     )
 
 
-def _setup_context(ctx, inputs: tuple, output: Tensor) -> None:
+def _setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
     value, ctx.sides, references, query, position, weight, bias = inputs
     ctx.save_for_backward(value, references, query, position, weight, bias)
 
 
-def _backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     value, references, query, position, weight, bias = ctx.saved_tensors
     grad_value, grad_references, grad_query, grad_weight, grad_bias = _backward_op(
         grad.contiguous(), value, ctx.sides, references, query, position, weight, bias
@@ -258,9 +259,8 @@ class _Chunk:
         )
         self.projected = projected.view(*self.shape, *bias.shape)
         self.reference_images = slice(0, 1) if len(references) == 1 else images
-        own = references[self.reference_images, queries].to(
-            geometry.dtype
-        )  # (n or 1, q, L or 1, 2)
+        # (n or 1, q, L or 1, 2)
+        own = references[self.reference_images, queries].to(geometry.dtype)
         sides = geometry.sides(1, query.device)  # (L, 2): w, h
         centers = own.mul(sides).sub_(0.5).movedim(-1, 0)  # in pixels, (2, n or 1, q, L)
         points = bias.shape[-1] // max(len(sides), 1)

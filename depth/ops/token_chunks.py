@@ -17,9 +17,9 @@ TOKENS = 1024  # least number of tokens of a chunk, enough for products at full 
 def count_chunks(tokens: Tensor, num_tokens: int) -> int:
     """Return in how many chunks ``num_tokens`` tokens are processed, 1 for all at once.
 
-    Only on a CPU: a GPU would wait for more launches. Only without gradients, which need the results
-    of all tokens, and not in a graph that is compiled or exported, in which every chunk would be
-    code of its own.
+    Only on a CPU: a GPU would wait for more launches. Only without gradients, which need the
+    results of all tokens, and not in a graph that is compiled or exported, in which every chunk
+    would be code of its own.
 
     Args:
         tokens: The tokens, or what they are computed from.

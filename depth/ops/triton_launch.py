@@ -76,7 +76,7 @@ def _find_compiler() -> str | None:
 
 @contextmanager
 def use_launches(launches: list[tuple[int, int]]) -> Iterator[None]:
-    """Context manager that replaces ``LAUNCHES``: pairs of tile and warps; a single one is not timed."""
+    """Replace ``LAUNCHES`` in the block: pairs of tile and warps; a single one is not timed."""
     global LAUNCHES
     previous = LAUNCHES
     LAUNCHES = launches
@@ -87,7 +87,7 @@ def use_launches(launches: list[tuple[int, int]]) -> Iterator[None]:
 
 
 def autotune_launches(kernel, **options):
-    """Return ``kernel`` with an autotuner over ``LAUNCHES``, whose choices Triton stores on disk."""
+    """Return ``kernel`` with an autotuner over ``LAUNCHES``; Triton stores its choices."""
     configs = []
     for tile, warps in LAUNCHES:
         configs.append(triton.Config(dict(TILE=tile), num_warps=warps))
@@ -105,8 +105,8 @@ def kernel_options(value: Tensor, references: Tensor | None, locations: Tensor) 
     _, queries, heads, levels, points, _ = locations.shape
     if queries * heads * levels * points * 2 >= 1 << 31:
         raise ValueError(
-            f'an image has {queries} queries with {heads * levels * points} sampling points each; the Triton kernels '
-            "count to 2^31 coordinates, take backend='torch'"
+            f'an image has {queries} queries with {heads * levels * points} sampling points each; '
+            "the Triton kernels count to 2^31 coordinates, take backend='torch'"
         )
     options = dict(
         FUSED=references is not None,
@@ -137,7 +137,7 @@ def may_time_launches() -> bool:
 
 
 def select_kernel(kernel, tuned):
-    """Return the kernel with an autotuner where launches may be timed, the plain kernel elsewhere."""
+    """Return the kernel with an autotuner where launches may be timed, elsewhere as it is."""
     return tuned if may_time_launches() else kernel
 
 
@@ -168,7 +168,7 @@ def reference_arguments(references: Tensor | None, locations: Tensor) -> dict:
 
 
 def level_table(sides: tuple[int, ...], tiled: tuple[bool, ...], device: torch.device) -> Tensor:
-    """Return height, width, first row and whether it is summed in tiles of each level, (L, 4) int32."""
+    """Return height, width, first row and use of tiles of each level, (L, 4) int32."""
     rows = []
     start = 0
     for height, width, in_tiles in zip(sides[::2], sides[1::2], tiled, strict=True):

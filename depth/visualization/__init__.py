@@ -1,4 +1,4 @@
-"""Visualisation and output files of depth: colour maps, panels, 16-bit PNG, point clouds, meshes."""
+"""Pictures and output files of depth: colour maps, panels, 16-bit PNG, point clouds, meshes."""
 
 from .color_scale import COLOR_MAPS, ColorScale, draw_legend, fit_scale
 from .colormap import colorize_depth, colorize_error, draw_color_bar, overlay_depth

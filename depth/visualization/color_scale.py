@@ -108,7 +108,7 @@ class ColorScale:
         return NEARER_COLOR, FARTHER_COLOR
 
     def ticks(self, max_count: int = MAX_TICKS) -> list[tuple[float, str]]:
-        """Return at most ``max_count`` round values on the bar, and at least two, with their labels.
+        """Return two to ``max_count`` round values on the bar, with their labels.
 
         All labels differ.
         """
@@ -254,7 +254,7 @@ def _round_step(least: float) -> float:
 
 
 def _format(value: float, step: float) -> str:
-    """Return a number with as many digits as a step needs, without trailing zeros behind a point."""
+    """Return a number with the digits that a step needs, without zeros behind a point."""
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
     if decimals > 5:
         return f'{value:.3g}'

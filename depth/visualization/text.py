@@ -56,7 +56,7 @@ def text_width(text: str, digit_height: int) -> int:
 
 
 def wrap_text(text: str, width: int, digit_height: int) -> list[str]:
-    """Break a text at its spaces into lines of at most ``width`` pixels; longer words stay whole."""
+    """Break a text at spaces into lines of at most ``width`` pixels; long words stay whole."""
     lines = []
     for word in text.split():
         longer = f'{lines[-1]} {word}' if lines else word

@@ -87,8 +87,22 @@ class TensorboardVisBackend(MMEngineTensorboardVisBackend):
         self._env_initialized = True
 
 
+class _ScalarBackend:
+    """Scalars of a backend whose library takes numbers by name, as its ``log_scalars`` does."""
+
+    def add_scalar(self, name: str, value: float, step: int = 0, **kwargs) -> None:
+        """Store one number."""
+        self.log_scalars({name: float(value)}, step)
+
+    def add_scalars(
+        self, scalar_dict: dict, step: int = 0, file_path: str | None = None, **kwargs
+    ) -> None:
+        """Store numbers by name."""
+        self.log_scalars({name: float(value) for name, value in scalar_dict.items()}, step)
+
+
 @VISBACKENDS.register_module()
-class WandbVisBackend(MMEngineWandbVisBackend):
+class WandbVisBackend(_ScalarBackend, MMEngineWandbVisBackend):
     """Backend of Weights & Biases in which a resumed training continues its run.
 
     Values have the iteration as their step, where mmengine counts calls. W&B drops steps before the
@@ -158,16 +172,9 @@ class WandbVisBackend(MMEngineWandbVisBackend):
         """Store an image, RGB uint8 (H, W, 3)."""
         self._wandb.log({name: self._wandb.Image(image)}, step=step, commit=False)
 
-    def add_scalar(self, name: str, value: float, step: int = 0, **kwargs) -> None:
-        """Store one number."""
-        self.add_scalars({name: value}, step)
-
     @force_init_env
-    def add_scalars(
-        self, scalar_dict: dict, step: int = 0, file_path: str | None = None, **kwargs
-    ) -> None:
+    def log_scalars(self, values: dict[str, float], step: int) -> None:
         """Store numbers by name."""
-        values = {name: float(value) for name, value in scalar_dict.items()}
         self._wandb.log(values, step=step)
 
     def close(self) -> None:
@@ -202,7 +209,7 @@ class MLflowVisBackend(MMEngineMLflowVisBackend):
 
 
 @VISBACKENDS.register_module()
-class TrackioVisBackend(BaseVisBackend):
+class TrackioVisBackend(_ScalarBackend, BaseVisBackend):
     """Backend of trackio, which stores the scalars of runs on this machine.
 
     Args:
@@ -256,16 +263,9 @@ class TrackioVisBackend(BaseVisBackend):
         picture = self._trackio.Image(np.ascontiguousarray(image))
         self._trackio.log({name: picture}, step=step)
 
-    def add_scalar(self, name: str, value: float, step: int = 0, **kwargs) -> None:
-        """Store one number."""
-        self.add_scalars({name: value}, step)
-
     @force_init_env
-    def add_scalars(
-        self, scalar_dict: dict, step: int = 0, file_path: str | None = None, **kwargs
-    ) -> None:
+    def log_scalars(self, values: dict[str, float], step: int) -> None:
         """Store numbers by name."""
-        values = {name: float(value) for name, value in scalar_dict.items()}
         self._trackio.log(values, step=step)
 
     def close(self) -> None:

@@ -41,7 +41,8 @@ def match_all(target: np.ndarray, other: np.ndarray, side: str) -> np.ndarray:
     ranges = [number for number in NUM_DISPARITIES if number + max(BLOCK_SIZES) < target.shape[1]]
     if not ranges:
         raise ValueError(
-            f'a view of {target.shape[1]} columns is too narrow to be matched, use {NUM_DISPARITIES[0] + 4}',
+            f'a view of {target.shape[1]} columns is too narrow to be matched, use '
+            f'{NUM_DISPARITIES[0] + 4}',
         )
     maps = []
     for block_size in BLOCK_SIZES:

@@ -43,7 +43,7 @@ class DisparityWriterHook(Hook):
         runner: Runner,
         batch_idx: int,
         data_batch: dict | None = None,
-        outputs=None,
+        outputs: Sequence | None = None,
     ) -> None:
         """Collect one batch."""
         for sample in outputs or []:
@@ -112,8 +112,8 @@ def score_disparities(
     """
     if disparities.ndim != 3 or len(disparities) != len(dataset):
         raise ValueError(
-            f'the disparities have shape {disparities.shape}, expected (N, H, W) with N = {len(dataset)}, one map for '
-            'each image of the test set',
+            f'the disparities have shape {disparities.shape}, expected (N, H, W) with N = '
+            f'{len(dataset)}, one map for each image of the test set',
         )
     if not (np.isfinite(disparities) & (disparities > 0)).all():
         raise ValueError(

@@ -110,8 +110,9 @@ class EPCDepthLoss(ViewSynthesisLoss):
             return None
         if views.depth_hint is None:
             raise ValueError(
-                'view_loss.hint_weight is not 0 but the samples have no depth_hint; add LoadDepthHint to the train '
-                'pipeline and hint_root to its data set, or set hint_weight=0',
+                'view_loss.hint_weight is not 0 but the samples have no depth_hint; add '
+                'LoadDepthHint to the train pipeline and hint_root to its data set, or set '
+                'hint_weight=0',
             )
         error = self.reprojection_error(views.depth_hint, views)
         return error + NO_HINT_PENALTY * (views.depth_hint <= 0)

@@ -121,6 +121,7 @@ class FullScaleHead(SigmoidDepthHead):
         size = [2 * side for side in feats[0].shape[-2:]]
         if any(side % 32 or side < 160 for side in size):
             raise ValueError(
-                f'FullScaleHead: the sides of an image are multiples of 32 and at least 160, got {size[0]}x{size[1]}; '
-                'the reflected borders of the dilated convolutions do not fit below',
+                'FullScaleHead: the sides of an image are multiples of 32 and at least 160, got '
+                f'{size[0]}x{size[1]}; the reflected borders of the dilated convolutions do not '
+                'fit below',
             )

@@ -56,7 +56,8 @@ class LoadNYUH5(BaseTransform):
             depth = np.asarray(file['depth'], np.float32)
         if rgb.ndim != 3 or rgb.shape[1:] != depth.shape:
             raise ValueError(
-                f'{results["img_path"]}: rgb is {rgb.shape}, depth {depth.shape}; expected (3, H, W), (H, W)',
+                f'{results["img_path"]}: rgb is {rgb.shape}, depth {depth.shape}; expected (3, H, '
+                'W), (H, W)',
             )
         bgr = rgb.transpose(1, 2, 0)[..., ::-1]  # (H, W, 3)
         results['img'] = np.ascontiguousarray(bgr.astype(np.uint8))

@@ -33,8 +33,9 @@ def convert_sdconvtrans(state: PublishedState) -> dict[str, Tensor]:
     state.drop(r'^tbdn\.conv1\.')
     if 'tbdn.conv_gg.weight' not in state:
         raise ValueError(
-            f'{state.source} has no tbdn.conv_gg.weight. The published network draws these weights anew in every '
-            'forward pass, so that its detailed depth is random; save a checkpoint after a forward pass, or train',
+            f'{state.source} has no tbdn.conv_gg.weight. The published network draws these weights '
+            'anew in every forward pass, so that its detailed depth is random; save a checkpoint '
+            'after a forward pass, or train',
         )
     return {_our_name(name): state.take(name) for name in state.names()}
 

@@ -9,9 +9,9 @@ import torch
 from mmcv.transforms import BaseTransform
 
 from depth.apis import DepthInferencer, inference_model, init_model
+from depth.apis.depth_server import DepthServer, ServingLimits
 from depth.apis.export import export_model
 from depth.apis.launch import test as run_test
-from depth.apis.serving import DepthServer, ServingLimits
 from depth.cli.infer import main as infer_main
 from depth.datasets.scenes import camera_matrix, render_scene
 from depth.engine.config import load_config

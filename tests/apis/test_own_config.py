@@ -142,7 +142,8 @@ def test_without_a_model_it_is_that_of_the_checkpoint(folder, tmp_path):
 @pytest.mark.parametrize(
     ('case', 'file', 'method', 'model'),
     [
-        # By its name; of the relative model, which has no recipe, the encoder starts the metric one.
+        # By its name; of the relative model, which has no recipe, the encoder starts the metric
+        # one.
         ('depth_anything_v2_vits', 'depth_anything_v2_vits', 'depth_anything_v2', None),
         ('depth_anything_v2_vits', 'renamed', 'depth_anything_v2', 'depth_anything_v2_vits_nyu'),
     ],

@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config
 
 from depth.apis.report import write_report
-from depth.apis.report_data import (
+from depth.apis.report_runs import (
     config_difference,
     read_config,
     read_metrics,
@@ -386,8 +386,8 @@ def test_a_config_is_parsed_and_not_executed(tmp_path):
     for name, batch in (('a', 2), ('b', 4)):
         write_run(
             tmp_path / name,
-            f'open({str(bait)!r}, "w")\nx=dict(a=[dict(b={batch}), dict(c=(1, 2))], d={{"e": None}})\n'
-            f'work_dir="{name}"\n',
+            f'open({str(bait)!r}, "w")\nx=dict(a=[dict(b={batch}), dict(c=(1, 2))], d={{"e": '
+            f'None}})\nwork_dir="{name}"\n',
             '',
         )
     first, second = read_config(tmp_path / 'a'), read_config(tmp_path / 'b')

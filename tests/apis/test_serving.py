@@ -12,15 +12,8 @@ import torch
 from PIL import Image
 
 from depth.apis import DepthInferencer, inference_model, init_model
-from depth.apis.serving import (
-    DepthServer,
-    ServeError,
-    ServingLimits,
-    build_app,
-    choose_output,
-    load_inferencer,
-    serve,
-)
+from depth.apis.depth_server import CameraOptions, DepthServer, ServeError, ServingLimits
+from depth.apis.serving import build_app, choose_output, load_inferencer, serve
 from depth.cli.serve import build_parser
 from depth.depth_codes import encode_uint16
 from tests.shared import REPO
@@ -278,8 +271,6 @@ def test_limits_and_ports_are_checked(server):
     with pytest.raises(ValueError, match='max_bytes of a server is a number above 0, got 0'):
         ServingLimits(max_bytes=0)
     with pytest.raises(ServeError, match='an angle between 0 and 180'):
-        from depth.apis.serving import CameraOptions
-
         CameraOptions.from_query(dict(fov='nan'))
     with pytest.raises(OSError, match=r'cannot listen on 203\.0\.113\.1 port 80'):
         serve(server, '203.0.113.1', 80)

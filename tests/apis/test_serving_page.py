@@ -16,7 +16,8 @@ import pytest
 import torch
 
 from depth.apis import DepthInferencer, init_model
-from depth.apis.serving import DepthServer, ServedDepth, serve
+from depth.apis.depth_server import DepthServer, ServedDepth
+from depth.apis.serving import serve
 from depth.apis.serving_page import DOWNLOADS, NO_CAMERA, _outputs
 from depth.datasets.scenes import camera_matrix, render_scene
 from depth.evaluation import PredictionType

@@ -26,7 +26,8 @@ from depth.engine.errors import ConfigError
 from tests.engine.conftest import TINY
 
 CONFIG = 'depthformer_tiny_rooms'
-# abs_rel is max_iters / 1000 + seed / 100; 13 iterations fail, 14 wait for a signal at the first start.
+# abs_rel is max_iters / 1000 + seed / 100; 13 iterations fail, 14 wait for a signal at the first
+# start.
 PROGRAM = """
 import json, os, signal, sys, time
 from pathlib import Path

@@ -44,9 +44,8 @@ def test_cases_run_in_turn_and_warm_up_rounds_do_not_count():
 
 
 def test_the_time_of_the_clock_is_measured():
-    readings = iter(
-        [0.0, 0.03, 1.0, 1.02, 2.0, 2.05]
-    )  # seconds before and after each of three steps
+    # Seconds before and after each of three steps.
+    readings = iter([0.0, 0.03, 1.0, 1.02, 2.0, 2.05])
     case = Case('step', lambda: None, images=4)
     row = summary(case, interleave([case], repeats=3, clock=lambda: next(readings))[0])
     assert [row[key] for key in ('min_ms', 'median_ms', 'max_ms')] == pytest.approx([20, 30, 50])

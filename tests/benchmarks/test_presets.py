@@ -96,9 +96,8 @@ def test_a_comparison_trains_and_predicts_under_every_preset(tmp_path, monkeypat
     depths = result['depths'][0]
     for column in ('mean_abs_rel_to_fp32', 'abs_rel_to_fp32_at_96x160'):
         assert 0 < depths[column] < quality.MAX_DEPTH_DIFFERENCE
-    assert result['curves']['bf16'][0] == pytest.approx(
-        result['curves']['fp32'][0], rel=0.01
-    )  # the same seed
+    # The same seed.
+    assert result['curves']['bf16'][0] == pytest.approx(result['curves']['fp32'][0], rel=0.01)
     assert result['left_out'] == left_out == {}
     text = format_result(dict(result, config='c', mode='presets', environment=environment('cpu')))
     assert 'Depth of the same checkpoints against fp32' in text

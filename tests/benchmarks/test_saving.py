@@ -10,9 +10,11 @@ MICRO = str(REPO / 'configs/synthetic/dinov3_dpt_micro_rooms.py')
 
 
 def test_the_cost_is_what_a_block_takes_longer_than_the_training_without():
-    base = Block(wall=[0.1] * 4, cpu=[0.09] * 4, beside=[False] * 4)
+    base = Block(wall=[0.1] * 4, cpu=[0.09] * 4, during_write=[False] * 4)
     block = Block(
-        wall=[0.3, 0.15, 0.1, 0.1], cpu=[0.19, 0.09, 0.09, 0.09], beside=[True, True, False, False]
+        wall=[0.3, 0.15, 0.1, 0.1],
+        cpu=[0.19, 0.09, 0.09, 0.09],
+        during_write=[True, True, False, False],
     )
     row = saving._row('in_thread', [block], [base], interval=100)
     assert row['saving_ms'] == pytest.approx(200)

@@ -58,7 +58,8 @@ def test_at_least_half_of_the_pairs_are_for_training():
     big = [f'big/{index:02}' for index in range(90)]
     notes = []
     stems = split_by_scene([*big, 'small/0'], notes)
-    # One scene is for the test; the other one, which holds nearly everything, gives its last frames.
+    # One scene is for the test; the other one, which holds nearly everything, gives its last
+    # frames.
     assert stems == dict(train=big[:81], val=big[81:], test=['small/0'])
     assert (
         '(the last by name, so that neighbouring frames are not in both), 1 for the test'

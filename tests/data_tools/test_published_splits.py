@@ -31,9 +31,8 @@ KITTI = dict(img_path='input', depth_path='gt_depth')
 )
 def test_counts(cls, name, prefix, count, digest, tmp_path, monkeypatch):
     path = REFERENCE / 'splits' / name
-    assert (
-        hashlib.sha256(path.read_bytes()).hexdigest().startswith(digest)
-    )  # the published file, see its README
+    # The published file, see its README.
+    assert hashlib.sha256(path.read_bytes()).hexdigest().startswith(digest)
     monkeypatch.setattr(cls, '_check_first', lambda self, sample: None)  # the images are not here
     dataset = cls(data_root=str(tmp_path), ann_file=str(path), data_prefix=prefix)
     assert len(dataset) == count

@@ -251,9 +251,8 @@ def test_real_kitti_frames(tmp_path):
         valid = sample['gt_depth'][sample['gt_depth'] > 0]
         medians.append(float(np.median(valid)))
         assert sample['img'].shape == (375, 1242, 3)
-    assert medians == pytest.approx(
-        [13.844, 13.438, 13.242], abs=2e-3
-    )  # as the samples' README lists them
+    # As the samples' README lists them.
+    assert medians == pytest.approx([13.844, 13.438, 13.242], abs=2e-3)
 
 
 @needs_samples

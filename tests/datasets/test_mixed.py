@@ -156,9 +156,8 @@ def test_each_set_is_scored_under_its_own_protocol():
     metrics = metric.evaluate(3)
     assert metrics['synthetic_rooms/abs_rel'] == pytest.approx(0.2, abs=1e-6)
     assert metrics['synthetic_streets/abs_rel'] == pytest.approx(0.5, abs=1e-6)
-    assert metrics['abs_rel'] == pytest.approx(
-        0.35, abs=1e-6
-    )  # of the sets, not of the three images
+    # Of the sets, not of the three images.
+    assert metrics['abs_rel'] == pytest.approx(0.35, abs=1e-6)
     metric.process({}, samples)
     assert metric.evaluate(3) == metrics  # nothing is left over from the first time
     alone = DepthMetric('streets_80')

@@ -249,9 +249,8 @@ def test_a_real_hypersim_distance(tmp_path):
     depth = HypersimDataset(data_root=str(tmp_path), split='train', pipeline=LOAD)[0]['gt_depth']
     with h5py.File(SAMPLES / 'hypersim' / name) as file:
         distance = file['dataset'][()].astype(np.float64)
-    assert [distance.min(), distance.max()] == pytest.approx(
-        [2.961, 13.234], abs=1e-3
-    )  # as the samples' README says
+    # As the samples' README says.
+    assert [distance.min(), distance.max()] == pytest.approx([2.961, 13.234], abs=1e-3)
     for row, column in ((0, 0), (383, 511), (500, 900)):
         ray = np.sqrt((column - 511.5) ** 2 + (row - 383.5) ** 2 + 886.81**2)
         assert depth[row, column] == pytest.approx(distance[row, column] * 886.81 / ray, rel=1e-6)
@@ -350,9 +349,8 @@ def ddad(root, scene, extra=()):
 def test_ddad_brings_the_scan_into_the_image(tmp_path, street):
     intrinsic = street['cam_intrinsic']
     behind = np.array([[0.0, 0.0, -5.0]])
-    hidden = (
-        90 * np.linalg.inv(intrinsic) @ [16.2, 20.3, 1.0]
-    )  # far behind what pixel (16, 20) shows
+    # Far behind what pixel (16, 20) shows.
+    hidden = 90 * np.linalg.inv(intrinsic) @ [16.2, 20.3, 1.0]
     assert street['gt_depth'][20, 16] > 0
     ddad(tmp_path, street, extra=[behind, hidden[None]])
     dataset = DDADDataset(data_root=str(tmp_path), split='val', pipeline=LOAD)
@@ -432,9 +430,8 @@ def test_labelled_nyu_is_read_from_its_mat_file(tmp_path):
     assert [sample['scene'] for sample in train] == ['office', 'kitchen']
     check(train[0], frames[2], 'nyu', 0)
     assert np.array_equal(train[1]['img'], frames[0]['img'])
-    record = probe_sample(
-        train.get_data_info(0), contents=True, pixels=True
-    )  # frames are no files of their own
+    # Frames are no files of their own.
+    record = probe_sample(train.get_data_info(0), contents=True, pixels=True)
     assert (record.image.fault, record.depth.fault, record.image.size) == ('', '', SIZE[::-1])
     raw = NYULabeledDataset(data_root=str(tmp_path), split='test', raw_depth=True, pipeline=LOAD)
     assert len(raw) == 1

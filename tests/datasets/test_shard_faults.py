@@ -21,8 +21,9 @@ from depth.datasets import (
     SyntheticDataset,
 )
 from depth.datasets.shard_cache import ShardCache
+from depth.datasets.shard_http import HttpBody
 from depth.datasets.shard_sampler import choose_few_shards
-from depth.datasets.shard_store import FsspecStore, _HttpBody, open_store, public_name
+from depth.datasets.shard_store import FsspecStore, open_store, public_name
 from depth.datasets.shards import DamagedShardError, ShardError
 from tests.datasets.shard_server import serve
 
@@ -116,7 +117,7 @@ def test_a_connection_that_drips_is_ended():
 
     begin = time.monotonic()
     with pytest.raises(Exception, match=r'only \d bytes came in 0\.1 s'):
-        list(_HttpBody(Drip(), timeout=0.1))
+        list(HttpBody(Drip(), timeout=0.1))
     assert time.monotonic() - begin < 2
 
 

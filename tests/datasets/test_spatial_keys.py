@@ -162,7 +162,8 @@ def test_ground_truth_stays_that_of_its_camera(names):
     largest = max(1.0, WIDTH / depth.shape[1] * 1.4)
     assert np.abs(depth - expected)[inside].max() <= 1.5 * slope * largest * resamplings + 1e-4
     assert abs(np.mean((depth - expected)[inside])) <= 0.25 * slope + 1e-4
-    # Image and ground truth show the same view: their cameras differ by the resize between their sizes alone.
+    # Image and ground truth show the same view: their cameras differ by the resize between their
+    # sizes alone.
     (height, width), (full_height, full_width) = results['img_shape'], results['ori_shape']
     sx, sy = width / full_width, height / full_height
     scaling = np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]])
@@ -283,9 +284,8 @@ def test_mirrored_twice_is_not_mirrored():
 def test_the_way_to_the_other_view_follows(names):
     """A point of the plane is still seen by both moved cameras where both moved images show it."""
     rows, columns = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
-    places = np.stack(
-        [columns, rows, np.ones_like(rows)], axis=-1
-    )  # of the first image, (x, y, inside)
+    # Of the first image, (x, y, inside).
+    places = np.stack([columns, rows, np.ones_like(rows)], axis=-1)
     rules = dict(places=SpatialRule('image'))
     extrinsics = np.eye(4)
     extrinsics[:3, 3] = [-0.4, 0.15, 0.05]
@@ -466,9 +466,8 @@ def test_published_laser_depth_stays_one_pixel_up_and_left(rendered_kitti):
             layout.render('test', index)['gt_depth'][1:, 1:],
         )
         measured = actual > 0
-        assert np.median((actual - expected)[measured]) == pytest.approx(
-            0.27, abs=0.05
-        )  # the scanner stands behind
+        # The scanner stands behind.
+        assert np.median((actual - expected)[measured]) == pytest.approx(0.27, abs=0.05)
 
 
 @pytest.mark.parametrize('mirrored', [False, True])
@@ -483,7 +482,8 @@ def test_the_camera_of_laser_depth_follows_its_size(rendered_kitti, size, mirror
     for index, results in enumerate(kitti_samples(rendered_kitti, *pipeline)):
         depth = results['gt_depth']
         assert depth.shape == results['ori_shape'] == (size or (96, 320))
-        # Each measured pixel, seen by the camera of the loaded image, has the depth that was rendered there.
+        # Each measured pixel, seen by the camera of the loaded image, has the depth that was
+        # rendered there.
         rows, columns = np.nonzero(depth)
         rays = (
             np.stack([columns, rows, np.ones_like(rows)], axis=1)

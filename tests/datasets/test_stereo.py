@@ -185,8 +185,8 @@ def test_a_scan_becomes_ground_truth_of_one_size(kitti_root):
         assert packed['inputs'].shape == (3, 32, 64)
         assert gt_depth.shape == packed['data_samples'].ori_shape == (375, 1242)
         assert gt_depth.max().item() == pytest.approx(depth, abs=0.01)
-        # Column 609.5 - 721.5 * 300 / 399.73 plus the baseline's share, 68 from 0 (67 as published), and ten times as
-        # many pixels.
+        # Column 609.5 - 721.5 * 300 / 399.73 plus the baseline's share, 68 from 0 (67 as
+        # published), and ten times as many pixels.
         column = dict(forward=67, camera=68)[axis]
         assert gt_depth.nonzero().float().mean(dim=0)[1].item() == pytest.approx(
             10.016 * (column + 0.5) - 0.5, abs=1
@@ -218,9 +218,8 @@ def test_real_pairs_agree_with_their_ground_truth():
     kitti, motorcycle = (dataset[index]['data_samples'] for index in range(2))
     depth = motorcycle.gt_depth[motorcycle.gt_depth > 0]
     actual = [depth.min().item(), depth.median().item(), depth.max().item()]
-    assert actual == pytest.approx(
-        [2.110, 2.750, 5.017], abs=2e-3
-    )  # recorded with the samples, as are the errors
+    # Recorded with the samples, as are the errors.
+    assert actual == pytest.approx([2.110, 2.750, 5.017], abs=2e-3)
     assert (depth.numel() / motorcycle.gt_depth.numel()) == pytest.approx(0.9265, abs=1e-4)
     assert warp_error(motorcycle) == pytest.approx(7.7, abs=0.3)
     assert warp_error(kitti) == pytest.approx(17.0, abs=0.5)

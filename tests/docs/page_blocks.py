@@ -1,8 +1,8 @@
 """Blocks of the documentation pages, their command lines, and a check of one command line.
 
-A page has fenced blocks (```` ```bash ````) and blocks that are indented by four spaces. A command line is
-checked without running it: the program's parser accepts the arguments, configs exist, and the config
-takes every option.
+A page has fenced blocks (```` ```bash ````) and blocks that are indented by four spaces. A command
+line is checked without running it: the program's parser accepts the arguments, configs exist, and
+the config takes every option.
 """
 
 import functools

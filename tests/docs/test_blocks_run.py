@@ -1,7 +1,7 @@
 """The commands and Python blocks of the documentation run, page by page, on tiny data.
 
-Commands run in this process, in the order of the page. Networks of a method are replaced by its tiny one,
-trainings have two iterations, and the files that a page takes for granted are made first.
+Commands run in this process, in the order of the page. Networks of a method are replaced by its
+tiny one, trainings have two iterations, and the files that a page takes for granted are made first.
 """
 
 import re
@@ -245,16 +245,16 @@ def substituted(name, arguments, default, session):
         default: Config of the words CONFIG and CHECKPOINT.
         session: Makes checkpoints and exported files.
     """
-    own_options, kept, is_option = [], [], False
+    own_options, words, is_option = [], [], False
     for word in arguments:
         is_option = word == '--cfg-options' or (is_option and not word.startswith('--'))
-        (own_options if is_option else kept).append(word)
-    named = [word for word in kept if is_config_name(word) and '/_base_/' not in word]
+        (own_options if is_option else words).append(word)
+    named = [word for word in words if is_config_name(word) and '/_base_/' not in word]
     config = default
     if named:
         config = Path(named[0]).stem if name in AS_IT_IS else tiny_of(named[0])
     argv, dropping = [], False
-    for word in kept:
+    for word in words:
         previous = argv[-1] if argv else ''
         if dropping and not word.startswith('--'):
             continue

@@ -11,8 +11,9 @@ from depth.cli.main import dispatch
 from tests.shared import REPO
 
 TINY = (
-    'max_iters=2 train_cfg.val_interval=2 model.backbone.pretrained=False train_dataloader.batch_size=2 '
-    'train_dataloader.num_workers=0 val_dataloader.num_workers=0 test_dataloader.num_workers=0'
+    'max_iters=2 train_cfg.val_interval=2 model.backbone.pretrained=False '
+    'train_dataloader.batch_size=2 train_dataloader.num_workers=0 val_dataloader.num_workers=0 '
+    'test_dataloader.num_workers=0'
 ).split()
 
 

@@ -15,7 +15,8 @@ class PoisonedLoss(SILogLoss):
 
     Args:
         iterations: Which, counted from 0.
-        kind: ``'loss'``: infinite without a gradient of its own; ``'gradient'``: finite with a gradient of NaN.
+        kind: ``'loss'``: infinite without a gradient of its own; ``'gradient'``: finite with a
+            gradient of NaN.
         rank: The process that is poisoned, None for all.
         **kwargs: Of ``SILogLoss``.
     """

@@ -14,9 +14,8 @@ from depth.engine.config import load_config
 from depth.engine.errors import ConfigError
 from tests.shared import REPO
 
-SWIN_T = (
-    REPO / 'configs/depthformer/depthformer_swint_w7_nyu.py'
-)  # 16 images a step: 8 on each of 2 processes
+# 16 images a step: 8 on each of 2 processes
+SWIN_T = REPO / 'configs/depthformer/depthformer_swint_w7_nyu.py'
 
 
 @pytest.fixture
@@ -37,8 +36,8 @@ def launched_on(monkeypatch):
         (BatchSize(2, 8, 1, 16), '2 processes x 8 = 16 images a step; the published recipe has 16'),
         (
             BatchSize(1, 8, 1, 16),
-            '1 process x 8 = 8 images a step; the published recipe has 16, for which its rate and schedule are made; '
-            '--auto-scale-lr fits them to 8',
+            '1 process x 8 = 8 images a step; the published recipe has 16, for which its rate and '
+            'schedule are made; --auto-scale-lr fits them to 8',
         ),
         (
             BatchSize(2, 4, 2, 16),
@@ -80,8 +79,8 @@ def test_a_quarter_of_the_batch_halves_the_rate_of_adamw_and_takes_four_times_as
     assert cfg.param_scheduler.warmup_iters == 4 * 12800
     assert cfg.train_cfg.val_interval == cfg.default_hooks.checkpoint.interval == 4 * 1600
     assert (
-        '4 images a step instead of 16: rate 6e-05 -> 3e-05 (square root rule), 38400 -> 153600 iterations'
-        in text
+        '4 images a step instead of 16: rate 6e-05 -> 3e-05 (square root rule), 38400 -> 153600 '
+        'iterations' in text
     )
     assert not cfg.auto_scale_lr.enable  # mmengine's own, linear rule stays off
     assert fit_recipe_to_batch(cfg) is None

@@ -52,10 +52,11 @@ def on(device, network):
 def test_convolutions_cost_what_their_definition_says(device):
     measured = measure_complexity(on(device, Network), (11, 20), device)
     pixels = 6 * 10
+    # Multiply-adds; a group of the first sees one channel.
     first, second = (
         pixels * 12 * 9 * 1,
         2 * pixels * 12 * 12,
-    )  # multiply-adds; a group of the first sees one channel
+    )
     assert measured['parts'] == dict(
         backbone=dict(parameters=12 * 9 + 12, macs=first, flops=2 * first),
         decode_head=dict(parameters=144, macs=second, flops=2 * second),

@@ -155,7 +155,8 @@ def test_a_variable_that_nothing_reads_any_more_is_refused(name, tmp_path):
         'channels = [1, 2]\nmodel = dict(decode_head=dict(in_channels=channels))',
         "note = 'for the paper'",
         "_private = 3\nwork_dir = 'here'",
-        'max_depth = 80.0\nmodel = dict(decode_head=dict(max_depth=max_depth))\ntrain_dataloader = dict(batch_size=1)',
+        'max_depth = 80.0\nmodel = dict(decode_head=dict(max_depth=max_depth))\ntrain_dataloader = '
+        'dict(batch_size=1)',
     ],
 )
 def test_variables_that_act_or_are_the_users_own_are_accepted(text, tmp_path):

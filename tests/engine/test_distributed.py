@@ -111,7 +111,8 @@ def test_two_processes_train_and_save_one_checkpoint(tmp_path):
         'train_cfg.val_interval=4',
         'train_dataloader.batch_size=1',
     ]
-    # Not below tmp_path: sockets of loader processes lie in it, whose paths have 107 characters at most.
+    # Not below tmp_path: sockets of loader processes lie in it, whose paths have 107 characters at
+    # most.
     temporary = Path(tempfile.mkdtemp(prefix='depth'))
     output = run(
         'env',

@@ -150,8 +150,8 @@ def test_the_command_says_what_fits_and_how(capsys):
 def test_operations_of_blocks_are_counted_and_not_taken_from_their_parameters():
     size = (64, 96)
     counts = count_model(load_config(MICRO), size)
-    # Four blocks of width 48 on 4 x 6 patches, a class token and four registers: query, key and value,
-    # projection, MLP of four times the width; products of attention. 2 FLOPs a multiply-add.
+    # Four blocks of width 48 on 4 x 6 patches, a class token and four registers: query, key and
+    # value, projection, MLP of four times the width; products of attention. 2 FLOPs a multiply-add.
     tokens, width = 4 * 6 + 5, 48
     layers = 2 * tokens * width * width * (3 + 1 + 4 + 4)
     attention = 2 * 2 * tokens * tokens * width

@@ -224,7 +224,8 @@ def test_two_sharded_processes_train_like_one(name, tmp_path):
         assert difference.max() <= 2 * 1e-4, key
         num_weights += value.numel()
         num_apart += int((difference > 5e-6).sum())
-    # Adam makes a step of up to 1e-4 also of a gradient that is rounding alone: few weights have one.
+    # Adam makes a step of up to 1e-4 also of a gradient that is rounding alone: few weights have
+    # one.
     assert num_apart < 1e-3 * num_weights
     # What the first process holds is what depth plan counts.
     counts = count_model(tiny_config(name), (64, 64))

@@ -58,9 +58,8 @@ def test_files_are_found_from_a_result_a_test_or_a_work_dir(tmp_path):
     (tmp_path / 'score.per_image.json').rename(tmp_path / 'scores/one.per_image.json')
     assert find_file(tmp_path / 'scores') == tmp_path / 'scores/one.per_image.json'
     (tmp_path / 'scores/two.per_image.json').touch()
-    with pytest.raises(
-        FileNotFoundError, match='scores: no per-image values'
-    ):  # it is not clear which
+    # It is not clear which.
+    with pytest.raises(FileNotFoundError, match='scores: no per-image values'):
         find_file(tmp_path / 'scores')
     with pytest.raises(FileNotFoundError, match=r'tools/test\.py'):
         find_file(tmp_path / 'nothing')

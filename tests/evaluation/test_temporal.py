@@ -130,9 +130,8 @@ def moved_points(rng, count=2000):
     """Return midpoints, flow, inverse depth and change of log depth of points before a camera."""
     points = rng.uniform([-2, -1.5, 2], [2, 1.5, 9], (count, 3))
     angle = np.array([0.004, -0.011, 0.006])
-    turn = np.array(
-        [[1, -angle[2], angle[1]], [angle[2], 1, -angle[0]], [-angle[1], angle[0], 1]]
-    )  # of first order, as the motion field
+    # Of first order, as the motion field.
+    turn = np.array([[1, -angle[2], angle[1]], [angle[2], 1, -angle[0]], [-angle[1], angle[0], 1]])
     moved = (points - [0.03, -0.02, 0.08]) @ turn  # the inverse turn: that of the camera
     before, after = points[:, :2] / points[:, 2:], moved[:, :2] / moved[:, 2:]
     middle = (before + after) / 2

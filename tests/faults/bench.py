@@ -113,8 +113,8 @@ class Bench:
     def call(self, command: str) -> Outcome:
         """Run a tool in this process: ``infer {images} --checkpoint {checkpoint} --out-dir {out}``.
 
-        The first word names a script below ``tools/`` (``analysis_tools/check_dataset``); fields in braces are the
-        attributes of this bench.
+        The first word names a script below ``tools/`` (``analysis_tools/check_dataset``); fields in
+        braces are the attributes of this bench.
         """
         tool, *arguments = shlex.split(command.format(**vars(self)))
         script = REPO / 'tools' / f'{tool}.py'
@@ -156,12 +156,13 @@ class Fault:
     Args:
         name: What is wrong, as the test's id.
         break_it: Damages the bench; may do nothing.
-        command: Tool and arguments for :meth:`Bench.call`, or a function of the bench that calls the Python API and
-            raises.
-        says: Texts that the output or the exception must contain: file or key, value, fix. Fields in braces are
-            attributes of the bench.
+        command: Tool and arguments for :meth:`Bench.call`, or a function of the bench that calls
+            the Python API and raises.
+        says: Texts that the output or the exception must contain: file or key, value, fix. Fields
+            in braces are attributes of the bench.
         code: Exit code of the tool; not used for a function.
-        writes: Globs, below the bench, of files that the command may write or change. Everything else stays as it was.
+        writes: Globs, below the bench, of files that the command may write or change. Everything
+            else stays as it was.
         lacks: Texts that must not appear.
         removes: Files, below the bench, that the command may remove.
     """

@@ -69,7 +69,8 @@ def write_list(bench, text):
     dataset = f"type='NYUDataset', ann_file='list.txt', data_root='{bench.train}'"
     with bench.config.open('a') as file:
         file.write(
-            f"train_dataloader['dataset'] = dict(_delete_=True, {dataset}, pipeline=train_pipeline)\n"
+            f"train_dataloader['dataset'] = dict(_delete_=True, {dataset}, "
+            'pipeline=train_pipeline)\n'
         )
 
 

@@ -263,7 +263,8 @@ TEST = 'test {config} {checkpoint} --work-dir {root}/tested --out {out}'
 SCORE = 'score {root}/predictions --dataset-config {config} --out {root}/score.json'
 PACK = 'dataset_converters/pack {config} --out {root}/pack'
 FULL_DISK = [
-    # Which sync of a file fails: 0 is the report before the first image; each depth PNG has its side-car.
+    # Which sync of a file fails: 0 is the report before the first image; each depth PNG has its
+    # side-car.
     ('infer_report', INFER, 0, 'out/report.json', ()),
     ('infer_depth', INFER, 1, 'out/depth/000.json', (REPORT,)),
     ('infer_array', INFER, 3, 'out/npy/000.npy', (REPORT, 'out/depth/000.*')),

@@ -38,7 +38,8 @@ def break_run(bench, fault, rng, seconds):
     with contextlib.suppress(ProcessLookupError):
         os.kill(process.pid, number)
     code = finish(process)
-    # Before the training listens a signal ends the process; multiprocessing gives its number as negative.
+    # Before the training listens a signal ends the process; multiprocessing gives its number as
+    # negative.
     assert code in (0, 1, -number, 128 + number), log_of(bench)
     if fault in ('cut off', 'rotten'):
         damage_newest(bench, fault, rng)

@@ -450,7 +450,8 @@ def test_a_new_run_puts_the_earlier_one_aside(bench):
     assert json.loads((bench.run / 'run.json').read_text())['id'] != run_id
     # Each of the two goes on as itself, although the one put aside has the higher number.
     outcome = bench.call(
-        'train {config} --work-dir {run} --resume auto --cfg-options train_cfg.max_iters=3 train_cfg.val_interval=3'
+        'train {config} --work-dir {run} --resume auto --cfg-options train_cfg.max_iters=3 '
+        'train_cfg.val_interval=3'
     )
     assert f'from {bench.run}/iter_2.pth' in outcome.text
     assert outcome.code == 0, outcome.text
@@ -478,7 +479,8 @@ def test_a_checkpoint_of_another_run_with_a_higher_number_is_put_aside(bench):
 def test_a_step_back_puts_later_checkpoints_aside(bench):
     content = bench.checkpoint.read_bytes()
     outcome = bench.call(
-        'train {config} --work-dir {run} --resume {run}/iter_2.pth --cfg-options train_cfg.max_iters=3'
+        'train {config} --work-dir {run} --resume {run}/iter_2.pth --cfg-options '
+        'train_cfg.max_iters=3'
     )
     assert outcome.code == 0, outcome.text
     assert f'checkpoints after {bench.run}/iter_2.pth' in outcome.text
@@ -502,9 +504,8 @@ def test_a_checkpoint_without_a_run_id_goes_on(bench):
     assert 'of a version without run ids' in outcome.text
     assert f'from {bench.run}/iter_4.pth' in outcome.text
     names = {path.name for path in bench.run.glob('*.pth')}
-    assert (
-        old | {'iter_6.pth', 'iter_8.pth'} <= names
-    )  # what a version without ids wrote is never removed
+    # What a version without ids wrote is never removed.
+    assert old | {'iter_6.pth', 'iter_8.pth'} <= names
     outcome = bench.call(command + '10')
     assert f'from {bench.run}/iter_8.pth' in outcome.text
     assert 'iter_6.pth' not in {path.name for path in bench.run.glob('*.pth')}  # its own are

@@ -174,7 +174,8 @@ CASES = [
         changed(lambda depth: put(depth, -1.0)),
         SCORE,
         says=(
-            '{val}/images/000.png: 40 of 3072 scored predictions are not finite and positive under folder',
+            '{val}/images/000.png: 40 of 3072 scored predictions are not finite and positive under '
+            'folder',
         ),
     ),
     Fault(
@@ -182,7 +183,8 @@ CASES = [
         changed(lambda depth: put(depth, np.nan)),
         SCORE + ' --all-protocols',
         says=(
-            '{val}/images/000.png: 40 of 3072 scored predictions are not finite and positive under folder',
+            '{val}/images/000.png: 40 of 3072 scored predictions are not finite and positive under '
+            'folder',
         ),
     ),
     Fault(

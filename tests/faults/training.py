@@ -36,9 +36,9 @@ def start(bench, work_dir, *options, largest_file=None, signals=()):
         work_dir: Work dir.
         *options: For ``--cfg-options``, after those above.
         largest_file: Bytes after which a file cannot grow, as on a full disk; None for no limit.
-        signals: ``(loop, call, signal, group)``: what the process sends itself, or its group, at that call of the
-            loop's ``run_iter`` (counted from 1), or at the end of its last ``run`` (call 0); a fifth entry says how
-            often.
+        signals: ``(loop, call, signal, group)``: what the process sends itself, or its group, at
+            that call of the loop's ``run_iter`` (counted from 1), or at the end of its last ``run``
+            (call 0); a fifth entry says how often.
     """
     log = str(bench.root / 'log.txt')
     arguments = (str(bench.config), str(work_dir), [*OPTIONS, *options], log, largest_file, signals)

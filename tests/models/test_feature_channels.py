@@ -9,9 +9,8 @@ from depth.models.estimators.feature_channels import neck_channels
 from depth.models.heads import BaseDepthHead
 from depth.registry import MODELS
 
-BACKBONE = dict(
-    type='TimmBackbone', model_name='resnet10t', out_indices=(0, 1, 2)
-)  # 64, 64 and 128 channels
+# 64, 64 and 128 channels
+BACKBONE = dict(type='TimmBackbone', model_name='resnet10t', out_indices=(0, 1, 2))
 DENSE_HEAD = dict(type='DenseDepthHead', up_sample_channels=[8, 8, 8], channels=8)
 REFINEMENT = dict(type='DepthGradientRefinement')
 

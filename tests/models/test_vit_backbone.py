@@ -59,9 +59,8 @@ def test_positions_are_resized_with_half_pixel_centres():
     position = columns.reshape(1, 196, 1)
     assert resize_position(position, (14, 14), (14, 14)) is position
     wide = resize_position(position, (14, 14), (3, 42)).view(3, 42)
-    torch.testing.assert_close(
-        wide[:, 1::3], torch.arange(14.0).expand(3, -1)
-    )  # where old and new centres meet
+    # Where old and new centres meet.
+    torch.testing.assert_close(wide[:, 1::3], torch.arange(14.0).expand(3, -1))
     narrow = resize_position(position, (14, 14), (1, 7)).flatten()
     # Half way between two columns, from four of them; antialiasing would take eight.
     torch.testing.assert_close(narrow[1:-1], torch.arange(2.5, 12, 2))

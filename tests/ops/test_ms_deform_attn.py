@@ -16,9 +16,8 @@ def make_inputs(
     rows = sum(height * width for height, width in shapes)
     value = torch.randn(images, rows, heads, size, generator=generator, dtype=torch.float64)
     grid = (images, queries, heads, len(shapes), points)
-    locations = (
-        torch.rand(*grid, 2, generator=generator, dtype=torch.float64) * 1.8 - 0.4
-    )  # some lie outside
+    # Some lie outside.
+    locations = torch.rand(*grid, 2, generator=generator, dtype=torch.float64) * 1.8 - 0.4
     weights = torch.rand(*grid, generator=generator, dtype=torch.float64)
     return tuple(tensor.to(dtype).requires_grad_() for tensor in (value, locations, weights))
 

@@ -74,7 +74,8 @@ class Sampled:
 
     Attributes:
         shape: Shape of the whole array.
-        samples: 64 values at even distances through the flattened array, its first and its last among them.
+        samples: 64 values at even distances through the flattened array, its first and its last
+            among them.
         stats: Mean, population standard deviation, least and greatest value of the whole array.
     """
 
@@ -159,8 +160,8 @@ def write_small(arrays: Mapping[str, np.ndarray], path: Path, inputs: tuple[str,
 def published_state(case: dict) -> dict[str, np.ndarray]:
     """Return the published weights of a case by name.
 
-    Every tensor is drawn from the CRC-32 of its own name, so that nobody has to store it. A case's ``overrides`` are
-    factors by name; ``not_filled`` holds the values of constant buffers.
+    Every tensor is drawn from the CRC-32 of its own name, so that nobody has to store it. A case's
+    ``overrides`` are factors by name; ``not_filled`` holds the values of constant buffers.
     """
     constants = case.get('not_filled', {})
     factors = case.get('overrides', {})

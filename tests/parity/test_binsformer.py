@@ -128,9 +128,8 @@ def test_both_spellings_of_the_decoder_are_read(state, prefix):
 def test_the_large_model_takes_the_published_names(name):
     published = load_case('binsformer_swinl_22k_w7_kitti')['state_dict']
     state = {key: torch.empty(shape, device='meta') for key, shape in published.items()}
-    if name.endswith(
-        'nyu'
-    ):  # the published file has a class query and an unused output of other width
+    # The published file has a class query and an unused output of other width.
+    if name.endswith('nyu'):
         for key, shape in (('query_feat.weight', (65, 512)), ('query_embed.weight', (65, 512))):
             state[f'decode_head.{key}'] = torch.empty(shape, device='meta')
         for index, width in enumerate((512, 512, 25)):

@@ -241,11 +241,11 @@ def test_v3_replaces_the_sky_as_published():
     arrays = load_arrays('foundation_pre_post')
     depth = torch.from_numpy(arrays['da3/sky/depth_in'])
     sky = torch.from_numpy(arrays['da3/sky/sky_in'])
-    found = replace_sky(depth, sky)
-    assert relative_error(found.numpy(), arrays['da3/sky/depth_out']) < 1e-6
+    replaced = replace_sky(depth, sky)
+    assert relative_error(replaced.numpy(), arrays['da3/sky/depth_out']) < 1e-6
     # Image by image: an image with few sky pixels stays as it is.
     both = replace_sky(torch.cat([depth, depth]), torch.cat([sky, torch.zeros_like(sky)]))
-    assert torch.equal(both[:1], found) and torch.equal(both[1:], depth)
+    assert torch.equal(both[:1], replaced) and torch.equal(both[1:], depth)
 
 
 def test_parts_of_a_published_file_start_a_training():

@@ -158,7 +158,7 @@ class SecondImplementation:
         side = step * count + 2 * cut
         merged = maps[0].new_zeros(*maps[0].shape[:2], side, side)
         for index, values in enumerate(maps):
-            top, left = (step * place for place in divmod(index, count))
+            top, left = (step * cell for cell in divmod(index, count))
             first_row, first_column = cut if top else 0, cut if left else 0
             merged[
                 :, :, top + first_row : top + self.grid, left + first_column : left + self.grid

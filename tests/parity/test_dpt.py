@@ -37,9 +37,8 @@ def straight_line(s, images, num_heads=12, max_depth=10.0):
     if (rows, columns) != (14, 14):
         grid = F.interpolate(grid, size=(rows, columns), mode='bicubic', align_corners=False)
     first = (s['backbone.cls_token'] + s['backbone.pos_embed'][:, :1]).expand(count, 1, dim)
-    x = torch.cat([first, (x + grid).flatten(2).transpose(1, 2)], dim=1).transpose(
-        0, 1
-    )  # (L, N, E)
+    # (L, N, E)
+    x = torch.cat([first, (x + grid).flatten(2).transpose(1, 2)], dim=1).transpose(0, 1)
     levels = []
     for index in range(12):
         w = {

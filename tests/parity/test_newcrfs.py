@@ -1,7 +1,8 @@
 """NeWCRFs against a second implementation, written from the method's description on the published names.
 
-Windows, shifts and masks are not cut and rolled there: every pixel of a padded map attends to every other one, and a
-potential says who is in whose window. The Swin backbone has its own recorded case (see test_depthformer.py).
+Windows, shifts and masks are not cut and rolled there: every pixel of a padded map attends to every
+other one, and a potential says who is in whose window. The Swin backbone has its own recorded case
+(see test_depthformer.py).
 """
 
 import pytest

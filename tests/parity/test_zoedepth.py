@@ -359,20 +359,20 @@ def test_a_second_implementation_gives_the_same_depth(variant):
     model.load_state_dict(convert_official('zoedepth', dict(state)))
     images = torch.from_numpy(draw_noise((2, 3, 32, 64), seed=3))
     with torch.inference_mode():
-        found = model(images, mode='tensor')
+        actual = model(images, mode='tensor')
         if variant == 'nk':
             outputs = model.decode_head(model.extract_feat(images))
             logits = domain_logits(state, images)
             depths = [zoedepth(state, images, domain=name) for name in ('nyu', 'kitti')]
             assert relative_error(outputs['domain_logits'].numpy(), logits.numpy()) < 1e-5
             expected = torch.cat(depths, dim=1)
-            found = outputs['domain_depths']
+            actual = outputs['domain_depths']
             chosen = expected.take_along_dim(logits.argmax(dim=1).view(2, 1, 1, 1), dim=1)
             assert relative_error(model(images, mode='tensor').numpy(), chosen.numpy()) < 1e-5
         else:
             expected = zoedepth(state, images, depth_range=(1e-3, 80.0) if variant == 'k' else None)
     assert expected.std() > 0.01
-    assert relative_error(found.numpy(), expected.numpy()) < 1e-5
+    assert relative_error(actual.numpy(), expected.numpy()) < 1e-5
 
 
 def test_each_domain_can_be_forced_and_is_voted_for_in_training():
@@ -403,16 +403,16 @@ PRE_POST = 'foundation_pre_post'
 INFERENCE = dict(keep_ratio=True, pad_input=True, depth_resize='bicubic', flip=True)
 
 
-def recorded_error(found, name):
-    """Return the relative L2 distance of ``found`` to what is recorded of an array."""
+def recorded_error(values, name):
+    """Return the relative L2 distance of ``values`` to what is recorded of an array."""
     arrays = load_arrays(PRE_POST)
     if name in arrays:
-        return relative_error(found, arrays[name])
-    assert found.shape == tuple(arrays[f'{name}/shape'])
-    places = np.linspace(0, found.size - 1, 64).astype(int)
-    stats = np.array([found.mean(), found.std(), found.min(), found.max()])
+        return relative_error(values, arrays[name])
+    assert values.shape == tuple(arrays[f'{name}/shape'])
+    places = np.linspace(0, values.size - 1, 64).astype(int)
+    stats = np.array([values.mean(), values.std(), values.min(), values.max()])
     return max(
-        relative_error(found.ravel()[places], arrays[f'{name}/samples']),
+        relative_error(values.ravel()[places], arrays[f'{name}/samples']),
         relative_error(stats, arrays[f'{name}/stats']),
     )
 
@@ -476,8 +476,8 @@ def test_network_sizes_are_the_published_ones():
         assert tuple(cfg.train_cfg.network_size) == tuple(cfg.test_cfg.network_size) == target
         for shape, expected in sizes.items():
             shape = tuple(map(int, shape.split('x')))
-            found = network_size(shape, target) if rule == 'keep_aspect' else target
-            assert found == tuple(expected), (name, shape)
+            actual = network_size(shape, target) if rule == 'keep_aspect' else target
+            assert actual == tuple(expected), (name, shape)
 
 
 # The recipe.
@@ -547,14 +547,14 @@ def test_the_rate_is_flat_and_falls_in_the_last_three_tenths(variant):
     peak = 0.7 * total - 1
     middle = (peak + total - 1) / 2
     steps = {str(step): (0, (0, 0)) for step in (0, total // 3, int(peak), int(middle), total - 1)}
-    found = {step: (lr, beta) for step, (lr, beta, _), _ in rates_of_the_recipe(cfg, steps)}
-    for step, (lr, beta) in found.items():
+    rates = {step: (lr, beta) for step, (lr, beta, _), _ in rates_of_the_recipe(cfg, steps)}
+    for step, (lr, beta) in rates.items():
         if step <= peak:
             assert lr == pytest.approx(rate)
             phase = step / peak
             assert beta == pytest.approx(0.9 + 0.05 * math.cos(math.pi * phase))
-    assert found[int(middle)][0] == pytest.approx(rate / 2, rel=1e-2)
-    assert found[total - 1] == pytest.approx((1e-4 * rate, 0.95))
+    assert rates[int(middle)][0] == pytest.approx(rate / 2, rel=1e-2)
+    assert rates[total - 1] == pytest.approx((1e-4 * rate, 0.95))
 
 
 def nk_batch(names):

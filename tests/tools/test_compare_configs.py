@@ -41,7 +41,8 @@ def test_a_change_within_its_interval_is_not_marked(tmp_path):
     process = _compare(
         tmp_path, 'base.py', 'other.py', '--seeds', '0', '1', '2', '--metrics', 'abs_rel'
     )
-    # Standard deviation 0.0265, t quantile 4.303 for two degrees of freedom: 4.303 * 0.0265 / sqrt(3).
+    # Standard deviation 0.0265, t quantile 4.303 for two degrees of freedom: 4.303 * 0.0265 /
+    # sqrt(3).
     assert '| other - base | -0.0300 ± 0.0657 |' in process.stdout
 
 

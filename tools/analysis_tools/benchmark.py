@@ -9,8 +9,9 @@ python tools/analysis_tools/benchmark.py startup
 python tools/analysis_tools/benchmark.py graphs CONFIG      # graph breaks and device reads, counted on the CPU
 python tools/analysis_tools/benchmark.py saving CONFIG --threads 1      # what a checkpoint costs the training
 
-Inputs are rendered scenes with sensor noise. Settings that are compared (--vs) run in turn, so that both see the same
-noise of the machine; the printed ratio is the median of the ratios of neighbouring runs.
+Inputs are rendered scenes with sensor noise. Settings that are compared (--vs) run in turn, so that
+both see the same noise of the machine; the printed ratio is the median of the ratios of
+neighbouring runs.
 """
 
 import argparse
@@ -22,9 +23,8 @@ from depth.cli.common import add_cfg_options, parse_cfg_options, run_tool
 
 MODES = ('train', 'infer', 'data', 'ops', 'metrics', 'startup', 'graphs', 'saving')
 REPEATS = dict(train=10, infer=10, data=100, ops=10, metrics=20, startup=5, graphs=1, saving=5)
-SAMPLES = (
-    Path(__file__).resolve().parents[3] / 'shared/samples'
-)  # real frames, where they are there
+# Real frames, where they are there.
+SAMPLES = Path(__file__).resolve().parents[3] / 'shared/samples'
 FIXED_IMAGE = SAMPLES / 'kitti/image_02/0000000005.png'
 
 
@@ -38,7 +38,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--published',
         action='store_true',
-        help='measure the published setting: eager, float32, deformable attention by grid_sample, the published loader',
+        help='measure the published setting: eager, float32, deformable attention by grid_sample, '
+        'the published loader',
     )
     parser.add_argument(
         '--setting',
@@ -50,8 +51,8 @@ def parse_args() -> argparse.Namespace:
         action='append',
         default=[],
         metavar='"K=V ..."',
-        help='compare with these config values, or with: default, published, published_tf32 (TF32 as older PyTorch), '
-        'backend=reference|torch|triton, launch=TILExWARPS, '
+        help='compare with these config values, or with: default, published, published_tf32 (TF32 '
+        'as older PyTorch), backend=reference|torch|triton, launch=TILExWARPS, '
         'flip=True|False, autocast=bf16|fp16 (inference), packed (mode data); may be repeated',
     )
     parser.add_argument(
@@ -83,7 +84,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--processor-time',
         action='store_true',
-        help='modes train and infer on the CPU: processor time of all threads, for a machine that others use',
+        help='modes train and infer on the CPU: processor time of all threads, for a machine that '
+        'others use',
     )
     parser.add_argument(
         '--files', nargs=2, metavar=('IMAGE', 'DEPTH'), help='frame that mode data reads'

@@ -6,8 +6,9 @@ python tools/analysis_tools/benchmark_all.py --step 2 --results OUT --no-page   
 python tools/analysis_tools/benchmark_all.py --rehearse --results OUT      # whether its commands run, on the CPU
 python tools/analysis_tools/benchmark_all.py --page-only     # write the page again from the results that are there
 
-Each measurement is a process of benchmark.py or compare_presets.py, on a GPU each setting of it; one that fails or
-takes too long is named, and keeps the result it had. Results are written as they come, with --step into one file.
+Each measurement is a process of benchmark.py or compare_presets.py, on a GPU each setting of it;
+one that fails or takes too long is named, and keeps the result it had. Results are written as they
+come, with --step into one file.
 """
 
 import argparse
@@ -18,8 +19,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from depth.cli.common import run_tool
+
+if TYPE_CHECKING:
+    from benchmarks.plan import Measurement
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -107,7 +112,7 @@ def measure(
     args: argparse.Namespace,
     device: str,
     name: str,
-    measurement,
+    measurement: 'Measurement',
     folder: Path,
     extra: list[str],
 ) -> bool:

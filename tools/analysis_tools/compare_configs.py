@@ -1,11 +1,11 @@
 r"""Train and test configs with several seeds; print their metrics and the paired changes from the first config.
 
     python tools/analysis_tools/compare_configs.py configs/synthetic/depthformer_tiny_rooms.py \
-        configs/synthetic/depthformer_tiny_rooms_dgr_otdl.py --seeds 0 1 2 --metrics abs_rel boundary_f1 \
-        --cfg-options test_evaluator.boundary_ratio=1.05
+        configs/synthetic/depthformer_tiny_rooms_dgr_otdl.py --seeds 0 1 2 --metrics abs_rel
+        boundary_f1 \ --cfg-options test_evaluator.boundary_ratio=1.05
 
-The other configs are compared with the first one. A run that has a test result is not repeated, so the command can be
-stopped and started again, and configs and seeds can be added later.
+The other configs are compared with the first one. A run that has a test result is not repeated, so
+the command can be stopped and started again, and configs and seeds can be added later.
 """
 
 import argparse
@@ -124,7 +124,8 @@ def run_tool_script(tool: str, *arguments: object) -> None:
 def table(results: dict[str, list[dict]], metrics: list[str]) -> str:
     """Return a Markdown table: mean and standard deviation over seeds, then each config's paired change from the base.
 
-    A change has the half-width of its 95 % t interval over the seeds, and a ``*`` if the interval does not contain 0.
+    A change has the half-width of its 95 % t interval over the seeds, and a ``*`` if the interval
+    does not contain 0.
     """
     base, *compared = results
     lines = [f'| config | {" | ".join(metrics)} |', f'|{" --- |" * (len(metrics) + 1)}']

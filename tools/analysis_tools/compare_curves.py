@@ -3,8 +3,9 @@
 python tools/analysis_tools/compare_curves.py                       # every method, 600 iterations, 3 seeds
 python tools/analysis_tools/compare_curves.py --methods bts dpt --iters 100 --seeds 0
 
-Both sides train the same tiny network on the same synthetic rooms from the same weights. The published side has its own
-schedule, loss, augmentation and optimizer groups (benchmarks/published_recipes.py); nothing of the runner is in it.
+Both sides train the same tiny network on the same synthetic rooms from the same weights. The
+published side has its own schedule, loss, augmentation and optimizer groups
+(benchmarks/published_recipes.py); nothing of the runner is in it.
 """
 
 import argparse

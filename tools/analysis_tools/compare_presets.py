@@ -3,8 +3,9 @@
 python tools/analysis_tools/compare_presets.py                      # the tiny DepthFormer, 300 iterations, 3 seeds
 python tools/analysis_tools/compare_presets.py CONFIG --presets bf16 compile --shape 64 96 --batch-size 4
 
-Everything is trained on synthetic scenes. The baseline, fp32, is eager, float32 without TF32, with deformable attention
-by grid_sample. Whatever comes out is reported: inside the spread of the baseline's seeds or not.
+Everything is trained on synthetic scenes. The baseline, fp32, is eager, float32 without TF32, with
+deformable attention by grid_sample. Whatever comes out is reported: inside the spread of the
+baseline's seeds or not.
 """
 
 import argparse

@@ -2,15 +2,20 @@
 
     python tools/analysis_tools/draw_edges.py A.py a.pth B.py b.pth --indices 0 5 --out edges.png
 
-The picture has one row an image: image, true depth, then depth and edges of each model. Edges are green where the
-ground truth has the same edge, red where it has none, and grey where only the ground truth has one. Ground truth must
-be dense.
+The picture has one row an image: image, true depth, then depth and edges of each model. Edges are
+green where the ground truth has the same edge, red where it has none, and grey where only the
+ground truth has one. Ground truth must be dense.
 """
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from depth.cli.common import run_tool
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
 
 HEIGHT = 192  # of a row, pixels
 SHARED, FALSE, MISSED, NONE = (60, 160, 60), (40, 40, 220), (190, 190, 190), (255, 255, 255)
@@ -78,7 +83,7 @@ def main() -> None:
     print(args.out)
 
 
-def draw_row(models: dict, item: dict, ratio: float):
+def draw_row(models: dict, item: dict, ratio: float) -> 'np.ndarray':
     """Return the BGR uint8 row of one item of the test set."""
     import torch
 
@@ -105,7 +110,7 @@ def draw_row(models: dict, item: dict, ratio: float):
     return join_tiles([(name, _tile(picture)) for name, picture in tiles])
 
 
-def draw_edges(pred, target, ratio: float):
+def draw_edges(pred: 'torch.Tensor', target: 'torch.Tensor', ratio: float) -> 'np.ndarray':
     """Return the edges of a prediction and of the ground truth, both (H, W), as one BGR uint8 picture."""
     import numpy as np
 
@@ -127,7 +132,7 @@ def draw_edges(pred, target, ratio: float):
     return picture
 
 
-def _tile(picture):
+def _tile(picture: 'np.ndarray') -> 'np.ndarray':
     import cv2
     import numpy as np
 

@@ -1,7 +1,8 @@
 """Count the runs that start to learn, with and without the data-driven bias of the depth head.
 
-Trains one config with several seeds for a few hundred iterations and compares each with the best constant depth of the
-validation scenes: python tools/analysis_tools/start_study.py CONFIG --seeds 10 --iters 300.
+Trains one config with several seeds for a few hundred iterations and compares each with the best
+constant depth of the validation scenes: python tools/analysis_tools/start_study.py CONFIG --seeds
+10 --iters 300.
 """
 
 import argparse

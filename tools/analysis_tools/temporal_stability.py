@@ -3,8 +3,8 @@
     python tools/analysis_tools/temporal_stability.py --jitter 0.05
     python tools/analysis_tools/temporal_stability.py --checkpoint CHECKPOINT --exposure 0.1
 
-With --jitter the predictions are the exact depth times a random factor a frame; with --checkpoint they are those of a
-model. The metrics are defined in depth/evaluation/temporal.py.
+With --jitter the predictions are the exact depth times a random factor a frame; with --checkpoint
+they are those of a model. The metrics are defined in depth/evaluation/temporal.py.
 """
 
 import argparse
@@ -29,7 +29,8 @@ def parse_args() -> argparse.Namespace:
         type=float,
         default=0.0,
         metavar='SIGMA',
-        help='standard deviation of the log brightness of each frame, as of an automatic exposure (default 0)',
+        help='standard deviation of the log brightness of each frame, as of an automatic exposure '
+        '(default 0)',
     )
     parser.add_argument(
         '--noise',

@@ -8,6 +8,29 @@ train_pipeline = [
     dict(type='PackDepthInputs'),
 ]
 test_pipeline = [dict(type='LoadImage'), dict(type='PackDepthInputs')]
+train_world = dict(
+    type='${dataset_type}',
+    split='train',
+    num_scenes=600,
+    image_size='${image_size}',
+    cache=True,
+    pipeline='${train_pipeline}',
+)
+val_world = dict(
+    type='${dataset_type}',
+    split='val',
+    num_scenes=50,
+    image_size='${image_size}',
+    cache=True,
+    pipeline='${test_pipeline}',
+)
+test_world = dict(
+    type='${dataset_type}',
+    split='test',
+    num_scenes=50,
+    image_size='${image_size}',
+    pipeline='${test_pipeline}',
+)
 train_dataloader = dict(
     batch_size=8,
     num_workers=1,  # each worker renders all scenes for itself
@@ -18,26 +41,7 @@ train_dataloader = dict(
         weights=[1, 1],
         min_depth='${min_depth}',
         max_depth='${max_depth}',
-        datasets=[
-            dict(
-                type='${dataset_type}',
-                world='rooms',
-                split='train',
-                num_scenes=600,
-                image_size='${image_size}',
-                cache=True,
-                pipeline='${train_pipeline}',
-            ),
-            dict(
-                type='${dataset_type}',
-                world='streets',
-                split='train',
-                num_scenes=600,
-                image_size='${image_size}',
-                cache=True,
-                pipeline='${train_pipeline}',
-            ),
-        ],
+        datasets=[dict(train_world, world='rooms'), dict(train_world, world='streets')],
     ),
 )
 val_dataloader = dict(
@@ -50,26 +54,7 @@ val_dataloader = dict(
         min_depth='${min_depth}',
         max_depth='${max_depth}',
         test_mode=True,
-        datasets=[
-            dict(
-                type='${dataset_type}',
-                world='rooms',
-                split='val',
-                num_scenes=50,
-                image_size='${image_size}',
-                cache=True,
-                pipeline='${test_pipeline}',
-            ),
-            dict(
-                type='${dataset_type}',
-                world='streets',
-                split='val',
-                num_scenes=50,
-                image_size='${image_size}',
-                cache=True,
-                pipeline='${test_pipeline}',
-            ),
-        ],
+        datasets=[dict(val_world, world='rooms'), dict(val_world, world='streets')],
     ),
 )
 test_dataloader = dict(
@@ -81,24 +66,7 @@ test_dataloader = dict(
         min_depth='${min_depth}',
         max_depth='${max_depth}',
         test_mode=True,
-        datasets=[
-            dict(
-                type='${dataset_type}',
-                world='rooms',
-                split='test',
-                num_scenes=50,
-                image_size='${image_size}',
-                pipeline='${test_pipeline}',
-            ),
-            dict(
-                type='${dataset_type}',
-                world='streets',
-                split='test',
-                num_scenes=50,
-                image_size='${image_size}',
-                pipeline='${test_pipeline}',
-            ),
-        ],
+        datasets=[dict(test_world, world='rooms'), dict(test_world, world='streets')],
     ),
 )
 val_evaluator = dict(

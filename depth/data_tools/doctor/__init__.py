@@ -1,4 +1,4 @@
-"""The data doctor: checks a config's data sets before they are used, and advises on each finding."""
+"""The data doctor: checks a config's data sets before use, and advises on each finding."""
 
 from .examine import examine
 from .report import Finding, Report, format_report

@@ -1,4 +1,4 @@
-"""Findings about depth maps that belong to another image, from the edges that image and depth share.
+"""Findings about depth maps of another image, from the edges that image and depth share.
 
 Depth changes where objects end, and there the image mostly changes too. The score of a pair is the
 correlation of both gradients; a wrong pair has a score near that of two unrelated pictures. Over a
@@ -57,8 +57,8 @@ MEANINGS = {
     TURNED: 'images and depth maps are turned by 180 degrees against each other',
 }
 MEANINGS |= {
-    place: f'the depth map listed {place} each image fits it better than its own'
-    for place in NEIGHBOURS
+    shift: f'the depth map listed {shift} each image fits it better than its own'
+    for shift in NEIGHBOURS
 }
 FLIP_REMEDY = (
     'flip or turn either the images or the depth maps; the conversion did it to one of them only'
@@ -230,7 +230,7 @@ def _gains(scores: list[EdgeScores], name: str) -> np.ndarray:
 
 
 def _image_edges(img: np.ndarray) -> np.ndarray:
-    """Return the gradient of log brightness, (h, w), compressed so that no single edge dominates."""
+    """Return the gradient of log brightness, (h, w), compressed so that no edge dominates."""
     gray = cv2.cvtColor(img, cv2.COLOR_BGR2GRAY)
     coarse = cv2.resize(gray, _coarse_size(gray), interpolation=cv2.INTER_AREA).astype(np.float32)
     # 8 grey levels are added, or the sensor noise of dark areas would be the strongest edges.

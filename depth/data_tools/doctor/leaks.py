@@ -42,7 +42,7 @@ def _count_repeated(paths: list[str]) -> list[str]:
 
 
 def same_content(splits: list[Split], records: dict[str, list[Record]]) -> Iterator[Finding]:
-    """Find different image files of equal content: within a split a waste, between training and test a leak."""
+    """Find image files of equal content: a waste within a split, a leak from training to test."""
     files_by_fingerprint: dict[tuple, dict[str, str]] = defaultdict(dict)
     for split in splits:
         for record in records[split.name]:

@@ -100,7 +100,7 @@ class Split:
 
 
 def list_splits(cfg: dict) -> list[Split]:
-    """Return the splits of a config; a test split that is the validation split is listed once, as ``test``.
+    """Return the splits of a config; one for validation and test is listed once, as ``test``.
 
     Args:
         cfg: With ``train_dataloader``, ``val_dataloader``, ``test_dataloader``, each as far as

@@ -84,7 +84,7 @@ class FileProbe:
 
 @dataclass
 class DepthValues:
-    """Contents of one depth map; depths in metres over the pixels with ground truth, 0 if there are none.
+    """Contents of one depth map; depths in metres of pixels with ground truth, 0 without any.
 
     Attributes:
         valid: Share of pixels with ground truth.
@@ -193,7 +193,7 @@ def probe_file(path: str | Path) -> FileProbe:
 
 
 def _check_sums(path: str) -> None:
-    """Check the sums of a PNG and the compressed data of a JPEG; the decoder fills damaged parts in silence.
+    """Check the sums of a PNG and the data of a JPEG; the decoder fills damage in silence.
 
     Raises:
         Exception: Whatever a reader makes of damaged bytes.
@@ -282,7 +282,7 @@ def _read_values(record: Record, image_size: tuple[int, int] | None) -> None:
 
 
 def _intrinsics(sample: dict, shape: tuple[int, int]) -> np.ndarray | None:
-    """Return the camera of a sample (3, 3), or that which all images of its data set have about, None if unknown."""
+    """Return the camera (3, 3) of a sample, or the usual one of its data set; None if unknown."""
     matrix = sample.get('cam_intrinsic')
     if matrix is None and 'nominal_camera' in sample:
         # Stated as fy / width and cy / height, so that it holds at every resolution.
@@ -304,7 +304,7 @@ def _intrinsics(sample: dict, shape: tuple[int, int]) -> np.ndarray | None:
 
 
 def camera_height(depth: np.ndarray, intrinsics: np.ndarray) -> float | None:
-    """Return the height of a level camera above the road in front of it, in metres; None if no flat road is there.
+    """Return the height of a level camera above a flat road, in metres; None without a road.
 
     Points of a plane below the camera have one height, depth * (row - cy) / fy, whatever their
     distance.
@@ -331,7 +331,7 @@ def camera_height(depth: np.ndarray, intrinsics: np.ndarray) -> float | None:
 
 
 def floor_distance(depth: np.ndarray, intrinsics: np.ndarray) -> float | None:
-    """Return the distance of the camera from a floor that fills much of the lower half, in metres; None if none does.
+    """Return the distance in metres to a floor that fills much of the lower half; None without.
 
     Planes through three random points (always the same draw) whose normal is within ``FLOOR_TILT``
     of the camera's vertical are tried; the one with most points near it counts.

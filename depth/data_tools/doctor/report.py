@@ -58,8 +58,8 @@ class Report:
         summaries: Per split: ``split``, ``dataset``, ``images``, ``decoded`` depth maps, their
             ``min``, ``low`` (1 %), ``median``, ``high`` (99 %) and ``max`` (metres; min and max
             over all maps, the others of the middle map) with their ``unit``, share ``beyond`` the
-            range, ``valid`` share, ``edges`` (text), ``sizes`` (text) and ``unchecked``: name of a missing attribute
-            of the data set class -> check that needs it.
+            range, ``valid`` share, ``edges`` (text), ``sizes`` (text) and ``unchecked``: name of a
+            missing attribute of the data set class -> check that needs it.
     """
 
     findings: list[Finding]
@@ -78,7 +78,7 @@ class Report:
 
 
 def format_report(report: Report) -> str:
-    """Return the report as text: a table with one row a split, then each finding with its remedy."""
+    """Return the report as text: a table, one row a split, then each finding with its remedy."""
     rows = [HEADER]
     notes = []
     for summary in report.summaries:
@@ -125,7 +125,7 @@ def _format(value: float | None, template: str) -> str:
 
 
 def _format_unchecked(summary: dict) -> list[str]:
-    """Return lines that name missing facts and the checks that need them; none if none is missing."""
+    """Return lines that name missing facts and the checks that need them; none without any."""
     if not summary['unchecked']:
         return []
     class_name = summary['class']

@@ -32,7 +32,7 @@ COMMON_SCALES = (1.0, 100.0, 256.0, 1000.0, 5000.0, 10000.0)
 
 
 def wrong_scale(split: Split, records: list[Record]) -> Iterator[Finding]:
-    """Find a split whose depth cannot be in metres with this scale and range, and single maps of another unit."""
+    """Find a split whose depth cannot be metres with this scale, and maps of another unit."""
     if split.label_type != 'metric':
         return
     measured = [record for record in records if record.values and record.values.median > 0]
@@ -62,7 +62,7 @@ def wrong_scale(split: Split, records: list[Record]) -> Iterator[Finding]:
 
 
 def different_scales(splits: list[Split], records: dict[str, list[Record]]) -> Iterator[Finding]:
-    """Find two splits of one data set whose depths differ by a factor, more than their spread allows."""
+    """Find two splits of one data set whose depths differ by more than their spread allows."""
     logs = {}
     for split in splits:
         if split.label_type != 'metric':
@@ -94,7 +94,7 @@ def different_scales(splits: list[Split], records: dict[str, list[Record]]) -> I
 
 
 def _scale_fault(split: Split, measured: list[Record], factor: float) -> tuple[str, str] | None:
-    """Return severity and words for depths that, times ``factor``, are none of this data set; None if they may be."""
+    """Return severity and words if depths, times ``factor``, are none of this set; else None."""
     medians = np.array([record.values.median for record in measured]) * factor
     typical = float(np.median(medians))
     low, high = _plausible(split, len(measured))
@@ -131,7 +131,7 @@ def _road_fault(split: Split, measured: list[Record], factor: float) -> tuple[st
 
 
 def _floor_fault(measured: list[Record], factor: float) -> tuple[str, str] | None:
-    """Return severity and words if the floor of rooms is not where it is below a camera that somebody holds."""
+    """Return severity and words if a room's floor is not as far as below a hand-held camera."""
     distances = _list_values(measured, 'floor_distance')
     if len(distances) < LEAST_FLOORS:
         return None
@@ -216,7 +216,7 @@ def _two_scales(split: Split, measured: list[Record]) -> Iterator[Finding]:
 
 
 def _scale_factors(measured: list[Record]) -> tuple[np.ndarray, np.ndarray]:
-    """Return by what factor each map, as a whole, differs from the rest, and whether that is more than their spread.
+    """Return the factor by which each map differs from the rest, and if it exceeds their spread.
 
     A wrong scale moves near and far end, median and the camera's height alike. Their log values are
     averaged with generalized least squares, so that what varies least between the maps (the road at
@@ -250,7 +250,7 @@ def _scale_factors(measured: list[Record]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _floor_factors(measured: list[Record]) -> tuple[np.ndarray, np.ndarray]:
-    """Return by what factor the camera is farther from the floor in each map than in the rest, and whether it is odd.
+    """Return how many times farther the floor is in each map than in the rest, and if it is odd.
 
     People hold cameras at much the same height, whatever the room; maps without a floor are never
     odd.
@@ -265,7 +265,7 @@ def _floor_factors(measured: list[Record]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _spread(deviations: np.ndarray) -> np.ndarray:
-    """Return the standard deviation of each column that a normal distribution of this median deviation has."""
+    """Return the standard deviation of each column, from its median deviation as if normal."""
     # 1 / 0.6745, the upper quartile of the normal distribution: outliers have no influence.
     return 1.4826 * np.median(np.abs(deviations), axis=0)
 
@@ -360,7 +360,7 @@ def _histogram(medians: np.ndarray, max_depth: float) -> str:
 
 
 def _scale_advice(split: Split, measured: list[Record]) -> str:
-    """Return what to do about a wrong scale; another ``depth_scale`` only where all that is known goes with it."""
+    """Return the remedy of a wrong scale; another ``depth_scale`` only where all facts fit it."""
     sample = measured[0].sample
     if has_own_unit(sample):
         return (

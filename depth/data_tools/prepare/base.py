@@ -212,7 +212,7 @@ class Preparer:
         self.say(f'{target}: {split.lines} lines, hash as published')
 
     def list_lines(self) -> list[str]:
-        """Return the lines of all split files that are in the root or in the folder of ``--splits``."""
+        """Return the lines of all split files in the root or in the folder of ``--splits``."""
         lines: list[str] = []
         for name, target in self.split_targets.items():
             path = self.root / target

@@ -29,7 +29,7 @@ class KITTIEigenPreparer(Preparer):
     CAMERAS = ('image_02',)
 
     def archives(self) -> list[Archive]:
-        """Return the ground truth, and the drives that the lists name unless a copy of the raw set is given."""
+        """Return the ground truth and, unless there is a copy of the raw set, the listed drives."""
         archives = super().archives()
         if 'images' in self.parts and self.options.raw is None:
             archives += [drive_archive(drive) for drive in self._drives()]
@@ -80,7 +80,7 @@ class KITTIEigenPreparer(Preparer):
         super()._unpack(archive, path)
 
     def _write_training_list(self, path: Path) -> None:
-        """List the ground truth of ``train/`` for the benchmark: only here training and validation are told apart."""
+        """List the benchmark's ground truth of ``train/``, apart from that of validation."""
         lines = []
         for name in sorted(member_names(path)):
             match = GROUND_TRUTH.search(name)
@@ -159,7 +159,7 @@ class KITTIBenchmarkPreparer(KITTIEigenPreparer):
         return sorted(set(drives))
 
     def target_path(self, archive: Archive, member: str) -> str | None:
-        """Return paths of test images and cameras in ``benchmark_test`` and ``benchmark_test_cam``."""
+        """Return the paths of test images and cameras in ``benchmark_test(_cam)``."""
         if archive.part != 'test':
             return super().target_path(archive, member)
         match = self.TEST.search(member)
@@ -169,7 +169,7 @@ class KITTIBenchmarkPreparer(KITTIEigenPreparer):
         return f'{folder}/{match.group(2)}'
 
     def finish(self) -> None:
-        """Fetch the drives of a training list that was written just now, then as for the Eigen lists."""
+        """Fetch the drives of the training list just written, then as for the Eigen lists."""
         missing = [archive for archive in self.archives() if not self.is_prepared(archive)]
         if missing:
             self._ask_about(missing)
@@ -189,7 +189,7 @@ class KITTICompletionPreparer(KITTIBenchmarkPreparer):
     )
 
     def target_path(self, archive: Archive, member: str) -> str | None:
-        """Return paths below ``depth_selection`` and ``velodyne_raw``, others as for the benchmark."""
+        """Return paths in ``depth_selection`` and ``velodyne_raw``, others as for the benchmark."""
         if archive.part == 'selection':
             match = self.SELECTIONS.search(member)
             return f'depth_selection/{match.group(1)}' if match else None
@@ -224,7 +224,7 @@ def calibration_archive(day: str) -> Archive:
 
 
 class KITTIRawPreparer(Preparer):
-    """The 61 drives of the split files of the self-supervised methods, PNG or, with ``--jpg``, JPEG."""
+    """The 61 drives of the self-supervised methods' lists, PNG or, with ``--jpg``, JPEG."""
 
     NEEDED = re.compile(r'/(image_0[23]|velodyne_points)/data/\d{10}\.(png|bin)$|/calib_\w+\.txt$')
 

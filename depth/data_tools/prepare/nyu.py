@@ -1,4 +1,4 @@
-"""NYU Depth v2: the test images and their list from the labelled file, the training images from an archive."""
+"""NYU Depth v2: test images and list from the labelled file, training images from an archive."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""Synthetic scenes on disk, in the layouts of real data sets, so that their configs run without a download."""
+"""Synthetic scenes on disk in the layouts of real data sets, whose configs so need no download."""
 
 from .kitti import KITTILayout, KITTIRawStereoLayout
 from .layouts import MARKER, FolderLayout, Layout, NYULayout, render_layout

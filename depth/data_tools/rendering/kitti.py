@@ -31,7 +31,7 @@ def drive_and_frame(split: str, index: int) -> tuple[str, str]:
 
 
 class KITTILayout(Layout):
-    """``input/``, ``gt_depth/`` with depth on scan lines, the Eigen and benchmark lists, and ``benchmark_test/``."""
+    """``input/``, ``gt_depth/`` on scan lines, Eigen and benchmark lists, ``benchmark_test/``."""
 
     WORLD = 'streets'
     IMAGE_SIZE = (375, 1242)
@@ -48,7 +48,7 @@ class KITTILayout(Layout):
         )
 
     def write_scene(self, root: Path, split: str, index: int) -> None:
-        """Write image and depth, of a test scene also its image as the benchmark cuts it, with the camera."""
+        """Write image and depth, of a test scene also the benchmark's cut image with its camera."""
         scene, (image, depth) = self.render(split, index), self._names(split, index)
         write_picture(root / 'input' / image, scene['img'])
         write_depth(root / 'gt_depth' / depth, scene['gt_depth'], self.DEPTH_SCALE)
@@ -96,7 +96,10 @@ def rectifying_rotation() -> np.ndarray:
 
 
 class KITTIRawStereoLayout(KITTILayout):
-    """``DATE/DRIVE/image_02|image_03/data/N.png``, ``velodyne_points/data/N.bin``, calibrations and ``splits/``."""
+    """KITTI raw: images of both cameras, laser points, calibrations and ``splits/``.
+
+    ``DATE/DRIVE/image_02|image_03/data/N.png``, ``DATE/DRIVE/velodyne_points/data/N.bin``.
+    """
 
     SPLITS = ('train', 'val', 'test')
     OPTIONS = dict(stereo=True)
@@ -111,7 +114,7 @@ class KITTIRawStereoLayout(KITTILayout):
         write_atomically(folder / 'velodyne_points/data' / f'{frame}.bin', scan.tobytes())
 
     def scan(self, gt_depth: np.ndarray) -> np.ndarray:
-        """Return laser points (M, 4) float32 on 64 lines: x forward, y left, z up in metres, reflectance."""
+        """Return laser points (M, 4) on 64 lines, metres: x forward, y left, z up; reflectance."""
         rows, columns = np.nonzero((gt_depth > 0) & lidar_mask(self.intrinsic, self.image_size))
         pixels = np.stack([columns, rows, np.ones_like(rows)], axis=1).astype(np.float64)
         camera_2 = pixels @ np.linalg.inv(self.intrinsic).T * gt_depth[rows, columns, None]
@@ -121,7 +124,7 @@ class KITTIRawStereoLayout(KITTILayout):
         return np.concatenate([points, np.full((len(points), 1), 0.5)], axis=1).astype(np.float32)
 
     def write_lists(self, root: Path, counts: dict[str, int]) -> None:
-        """Write the calibrations and the split files; of training and validation scenes both views are listed."""
+        """Write calibrations and split files, with both views of training and validation scenes."""
         self._write_calibration(root / DAY)
         for split, count in counts.items():
             sides = 'l' if split == 'test' else 'lr'

@@ -50,7 +50,7 @@ class Layout:
 
     @property
     def intrinsic(self) -> np.ndarray:
-        """The pinhole matrix (3, 3) in pixels; the real camera's, scaled with the image, where there is one."""
+        """The pinhole matrix (3, 3) in pixels: the real camera's, scaled with the image, if any."""
         if self.INTRINSIC is None or self.focal_share is not None:
             return camera_matrix(self.world, self.image_size, self.focal_share)
         (fx, fy, cx, cy), (height, width) = self.INTRINSIC, self.image_size
@@ -156,7 +156,7 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
 
 
 def write_depth(path: Path, depth: np.ndarray, depth_scale: float) -> None:
-    """Write depth (H, W) in metres, 0 = none, as 16-bit PNG of ``depth_scale`` integers per metre."""
+    """Write depth (H, W), metres, 0 = none, as 16-bit PNG of ``depth_scale`` integers a metre."""
     write_picture(path, encode_uint16(depth, depth_scale))
 
 
@@ -166,7 +166,7 @@ def write_lines(path: Path, lines: list[str]) -> None:
 
 
 class FolderLayout(Layout):
-    """``SPLIT/images/N.png``, ``SPLIT/depth/N.png`` and ``SPLIT/intrinsics.json``; without ``SPLIT/`` if there is one.
+    """``SPLIT/images/N.png``, ``SPLIT/depth/N.png``, ``SPLIT/intrinsics.json``.
 
     Args:
         only: Write this split alone, right below the root.
@@ -206,7 +206,7 @@ FIRST_SCENE = {'train': 9000, 'test': 9500}  # numbers that the real data set do
 
 
 class NYULayout(Layout):
-    """``SCENE/rgb_N.jpg``, ``SCENE/sync_depth_N.png``, ``nyu_train.txt`` and ``nyu_test.txt``; NYU's camera."""
+    """``SCENE/rgb_N.jpg``, ``SCENE/sync_depth_N.png``, NYU's two lists and camera."""
 
     IMAGE_SIZE = (480, 640)
     INTRINSIC = (_FX, _FY, _CX, _CY)
@@ -223,7 +223,7 @@ class NYULayout(Layout):
         write_depth(root / depth, scene['gt_depth'], self.DEPTH_SCALE)
 
     def write_lists(self, root: Path, counts: dict[str, int]) -> None:
-        """Write the split files; as published, the lines of the training list begin with a slash."""
+        """Write the split files; lines of the training list begin with a slash, as published."""
         for split, count in counts.items():
             slash = '/' if split == 'train' else ''
             names = (self._names(split, index) for index in range(count))

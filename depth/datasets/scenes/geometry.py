@@ -52,7 +52,7 @@ def intersect_box(
     size: np.ndarray,
     yaw: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Intersect rays with a box of extent ``size``, turned by ``yaw`` (radians) about the y axis."""
+    """Intersect rays with a box of extent ``size``, turned by ``yaw`` radians about y."""
     cos, sin = np.cos(yaw), np.sin(yaw)
     to_local = np.array([[cos, 0.0, -sin], [0.0, 1.0, 0.0], [sin, 0.0, cos]])
     local_origin = to_local @ (origin - center)

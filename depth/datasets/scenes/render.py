@@ -87,8 +87,8 @@ def render_scene(
     Returns:
         ``img`` (H, W, 3) uint8 BGR; ``gt_depth`` (H, W) float32, metres along the axis, 0 = sky or
         out of range; ``normals`` (H, W, 3) float32 in camera axes, towards the camera; ``gt_sky``
-        (H, W) uint8, 1 where a ray meets nothing; ``gt_planes`` (H, W) uint8, 1 to 6 on the walls of
-        a room, 0 elsewhere; ``cam_intrinsic`` (3, 3); with ``stereo`` also ``img_right``,
+        (H, W) uint8, 1 where a ray meets nothing; ``gt_planes`` (H, W) uint8, 1 to 6 on the walls
+        of a room, 0 elsewhere; ``cam_intrinsic`` (3, 3); with ``stereo`` also ``img_right``,
         ``gt_depth_right`` and ``baseline``.
     """
     scene = draw_scene(world, seed, index, split)

@@ -70,7 +70,7 @@ def draw_material(
     wavelength: float,
     contrast: float,
 ) -> Material:
-    """Draw a material: a tile pattern of period ``wavelength`` (metres) with coarser, weaker waves."""
+    """Draw a material: tiles of period ``wavelength`` (metres) with coarser, weaker waves."""
     color = rng.uniform(color_low, color_high, 3)
     tile = 1 / wavelength
     frequencies = np.concatenate(

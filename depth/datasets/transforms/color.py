@@ -225,7 +225,11 @@ class DepthStripMix(BaseTransform):
         self.prob, self.largest = prob, largest
 
     def transform(self, results: dict) -> dict:
-        """Draw the strip and overwrite it in all channels."""
+        """Draw the strip and overwrite it in all channels.
+
+        Raises:
+            ValueError: If ground truth and image differ in size.
+        """
         rng = get_rng(results)
         shape = results['img'].shape[:2]
         depth_shape = results['gt_depth'].shape

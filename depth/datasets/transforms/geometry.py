@@ -53,7 +53,11 @@ class KBCrop(BaseTransform):
         self.height, self.width = _checked_size('KBCrop', (height, width), '(height, width)')
 
     def transform(self, results: dict) -> dict:
-        """Crop all maps and shift the cameras."""
+        """Crop all maps and shift the cameras.
+
+        Raises:
+            ValueError: If the image is smaller than the crop.
+        """
         height, width = image_shape(results, 'KBCrop')
         # At the bottom, because the laser does not reach the upper rows of a frame.
         top, left = height - self.height, (width - self.width) // 2
@@ -74,7 +78,11 @@ class NYUCrop(BaseTransform):
     """
 
     def transform(self, results: dict) -> dict:
-        """Crop all maps and shift the cameras."""
+        """Crop all maps and shift the cameras.
+
+        Raises:
+            ValueError: If the image is no frame of 480x640 pixels.
+        """
         height, width = image_shape(results, 'NYUCrop')
         if (height, width) != (480, 640):
             raise ValueError(
@@ -100,7 +108,11 @@ class CenterCrop(BaseTransform):
         self.height, self.width = _checked_size('CenterCrop', (height, width), '(height, width)')
 
     def transform(self, results: dict) -> dict:
-        """Crop all maps and shift the cameras."""
+        """Crop all maps and shift the cameras.
+
+        Raises:
+            ValueError: If the image is smaller than the window.
+        """
         height, width = image_shape(results, 'CenterCrop')
         if height < self.height or width < self.width:
             raise ValueError(

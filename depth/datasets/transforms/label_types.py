@@ -35,7 +35,11 @@ class MakeLabelsRelative(BaseTransform):
         self.label_type = label_type
 
     def transform(self, results: dict) -> dict:
-        """Replace ``gt_depth`` (H, W) and set ``label_type``."""
+        """Replace ``gt_depth`` (H, W) and set ``label_type``.
+
+        Raises:
+            ValueError: If the labels are relative already.
+        """
         if results.get('label_type', 'metric') != 'metric':
             raise ValueError(
                 f'MakeLabelsRelative: labels of {results.get("img_path", "the sample")} are '

@@ -7,8 +7,6 @@ returns BGR uint8 (H, W, 3), or depth as float32 metres (H, W) with 0 = no groun
 """
 
 import warnings
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from depth.array_files import NUMPY_ERRORS, load_array
 from depth.datasets.velodyne import project_velodyne, resize_nearest, velodyne_to_image
 from depth.registry import READERS, TRANSFORMS
 
@@ -28,9 +27,6 @@ _shown_warnings: set[str] = set()
 # have ground truth, as with LiDAR.
 SAMPLE_STRIDE = 61
 MIN_SAMPLES = 100
-# What NumPy raises for damaged files: by a wrong header, a cut archive, or compressed data.
-NUMPY_ERRORS = (ValueError, OSError, IndexError, EOFError, KeyError)
-NUMPY_ERRORS += (zipfile.BadZipFile, zlib.error)
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -136,6 +132,9 @@ def stored_to_metres(stored: np.ndarray, depth_scale: float, path: str | Path) -
     """Convert the array of a depth file to float32 metres (H, W), see :func:`read_depth`.
 
     ``path`` is for error messages.
+
+    Raises:
+        ValueError: If the array is no depth: several channels, 8 bits or no numbers.
     """
     if stored.ndim == 3 and stored.shape[2] == 1:
         stored = stored[..., 0]
@@ -192,14 +191,25 @@ def read_stored(path: str | Path) -> np.ndarray:
     return stored
 
 
+def read_uint16(path: str | Path) -> np.ndarray:
+    """Return the array (H, W) of a file of one channel with 16 bits, unchanged.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged or of another kind.
+    """
+    stored = read_stored(path)
+    if stored.dtype != np.uint16 or stored.ndim != 2:
+        raise ValueError(
+            f'depth map {path} is {stored.dtype} {stored.shape}, expected a 16-bit PNG of one '
+            'channel'
+        )
+    return stored
+
+
 def _read_numpy(path: Path) -> np.ndarray:
     try:
-        # Without pickle: unpickling an array of objects would run code of the file.
-        stored = np.load(path, allow_pickle=False)
-        if isinstance(stored, np.ndarray):
-            return stored
-        with stored as archive:
-            return archive[archive.files[0]]
+        return load_array(path)
     except NUMPY_ERRORS as error:
         raise ValueError(
             f'depth map {path} cannot be read, it is cut off or no array: {error}; copy or unpack '
@@ -276,7 +286,12 @@ class LoadImage(BaseTransform):
     """
 
     def transform(self, results: dict) -> dict:
-        """Read the image."""
+        """Read the image.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it cannot be read; both name the place that lists it.
+        """
         if 'img' not in results:
             try:
                 results['img'] = load_image(results)
@@ -309,7 +324,12 @@ class LoadDepth(BaseTransform):
     needs_ground_truth = True  # inference leaves the transform out
 
     def transform(self, results: dict) -> dict:
-        """Read and check the depth map."""
+        """Read and check the depth map.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it cannot be read or does not have the size of the image.
+        """
         if 'gt_depth' in results:
             return results
         require_unmoved(results, 'LoadDepth')
@@ -381,7 +401,11 @@ class LoadVelodyneDepth(BaseTransform):
         self.size = tuple(size) if size is not None else None
 
     def transform(self, results: dict) -> dict:
-        """Project the scan."""
+        """Project the scan.
+
+        Raises:
+            FileNotFoundError: If there is no such scan.
+        """
         require_unmoved(results, 'LoadVelodyneDepth')
         try:
             # x, y, z in metres and the reflectance.

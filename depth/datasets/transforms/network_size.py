@@ -20,7 +20,7 @@ SIDES = ('long', 'short')
 
 @TRANSFORMS.register_module()
 class ResizeShortSide(BaseTransform):
-    """Resize the short side to about ``size`` pixels, both sides to multiples, by cubic interpolation.
+    """Resize the short side to about ``size`` pixels, both sides to multiples, cubic.
 
     The image becomes float32 and keeps fractions and overshoots of the interpolation, so the data
     preprocessor needs ``float_images=True``.
@@ -61,7 +61,7 @@ class ResizeShortSide(BaseTransform):
 
 @TRANSFORMS.register_module()
 class ResizeThenSnap(BaseTransform):
-    """Resize one side to ``size`` pixels, then snap both sides to the nearest multiple: two resizes.
+    """Resize one side to ``size`` pixels, then both sides to the nearest multiple: two resizes.
 
     Both keep uint8 and interpolate cubically where the image grows and by area where it shrinks.
 
@@ -136,7 +136,11 @@ class ResizeToFocal(BaseTransform):
         self.resize_depth = resize_depth
 
     def transform(self, results: dict) -> dict:
-        """Resize the sample; sets ``img_shape`` and ``ori_shape``."""
+        """Resize the sample; sets ``img_shape`` and ``ori_shape``.
+
+        Raises:
+            ValueError: If the sample has no camera, or an impossible one.
+        """
         height, width = image_shape(results, 'ResizeToFocal')
         name = str(results.get('img_path', 'the image'))
         if results.get('cam_intrinsic') is None:

@@ -46,7 +46,12 @@ class LoadNormals(BaseTransform):
         self.replace, self.channel_order = dict(replace or {}), channel_order
 
     def transform(self, results: dict) -> dict:
-        """Read and check the map."""
+        """Read and check the map.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is no 8-bit colour image of the size of the image.
+        """
         require_unmoved(results, 'LoadNormals')
         path = results.get('normals_path') or self._path_of_normals(results['img_path'])
         if not Path(path).is_file():

@@ -61,7 +61,11 @@ class PackDepthInputs(BaseTransform):
         self.with_sky, self.with_planes = with_sky, with_planes
 
     def transform(self, results: dict) -> dict:
-        """Pack one sample."""
+        """Pack one sample.
+
+        Raises:
+            ValueError: If points and image differ in size.
+        """
         # As bytes, a quarter of the copy: the data preprocessor makes floats of them on the device.
         inputs = torch.from_numpy(np.ascontiguousarray(results['img'].transpose(2, 0, 1)))
         metainfo = {}
@@ -92,8 +96,8 @@ class PackDepthInputs(BaseTransform):
                 height, width = results['img'].shape[:2]
                 raise ValueError(
                     f'PackDepthInputs: sparse_depth of {results.get("img_path", "the sample")} is '
-                    f'{points.shape[0]}x{points.shape[1]}, the image {height}x{width}; they must be '
-                    'equal'
+                    f'{points.shape[0]}x{points.shape[1]}, the image {height}x{width}; they must '
+                    'be equal'
                 )
             sample.sparse_depth = torch.from_numpy(np.ascontiguousarray(points, np.float32))
         return dict(inputs=inputs, data_samples=sample)

@@ -20,13 +20,13 @@ class LoadSky(BaseTransform):
     Args:
         value: Stored value of the sky, such as 65535 in the depth maps of Virtual KITTI 2; None
             counts every value but 0.
-        replace: What to replace in ``img_path`` to get the path of a mask, applied in order; without
-            it the file at ``depth_path`` is read.
+        replace: What to replace in ``img_path`` to get the path of a mask, applied in order;
+            without it the file at ``depth_path`` is read.
 
     Raises:
-        ValueError: If neither a value nor the place of a mask is given, if the file has another size
-            than the image or more than one channel, or if the image was already mirrored, cropped
-            or rotated.
+        ValueError: If neither a value nor the place of a mask is given, if the file has another
+            size than the image or more than one channel, or if the image was already mirrored,
+            cropped or rotated.
         FileNotFoundError: If the file is missing.
     """
 
@@ -41,7 +41,11 @@ class LoadSky(BaseTransform):
         self.value, self.replace = value, dict(replace or {})
 
     def transform(self, results: dict) -> dict:
-        """Read and check the file."""
+        """Read and check the file.
+
+        Raises:
+            ValueError: If the mask has several channels or another size than the image.
+        """
         if 'gt_sky' in results:
             return results
         require_unmoved(results, 'LoadSky')

@@ -57,8 +57,8 @@ def check_sparse_depth(
         depth: Metres (H, W), 0 = no point.
         name: What they are and where they are from, for the message.
         size: (height, width) of the image, None to leave that to the caller.
-        max_depth: Far end of the depth range in metres; None or infinite to leave out the check of the
-            scale.
+        max_depth: Far end of the depth range in metres; None or infinite to leave out the check of
+            the scale.
 
     Raises:
         ValueError: If the shape is another one, a value is negative or not finite, or the median
@@ -86,8 +86,8 @@ def check_sparse_depth(
     if not max_depth / 500 <= median <= 2 * max_depth:
         raise ValueError(
             f'{name}: its median depth of {median:.4g} m does not go with a range up to '
-            f'{max_depth:g} m; is it in metres, or are the stored integers per metre right (256 for '
-            'KITTI, 1000 for millimetres)?'
+            f'{max_depth:g} m; is it in metres, or are the stored integers per metre right (256 '
+            'for KITTI, 1000 for millimetres)?'
         )
 
 
@@ -101,12 +101,17 @@ class LoadSparseDepth(BaseTransform):
 
     Raises:
         FileNotFoundError: If the file is missing.
-        ValueError: If it cannot be read, has another size than the image, holds impossible depth, or
-            the image was already mirrored, cropped or rotated.
+        ValueError: If it cannot be read, has another size than the image, holds impossible depth,
+            or the image was already mirrored, cropped or rotated.
     """
 
     def transform(self, results: dict) -> dict:
-        """Read and check the points."""
+        """Read and check the points.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it cannot be read; both name the place that lists it.
+        """
         if results.get('sparse_depth') is not None or not results.get('sparse_path'):
             return results
         require_unmoved(results, 'LoadSparseDepth')

@@ -1,9 +1,9 @@
 """Patterns of sparse depth, simulated from dense ground truth: any RGB-D set trains completion.
 
-Each pattern sets ``sparse_depth`` from ``gt_depth``, which has the pixels of the image. Ground truth
-stays as it is. In training the draws are the sample's own (seed and position in the training
-sequence); with ``seed`` they depend on it and on the sample's index alone, as tests need it, whatever
-the order, the batch or the worker.
+Each pattern sets ``sparse_depth`` from ``gt_depth``, which has the pixels of the image. Ground
+truth stays as it is. In training the draws are the sample's own (seed and position in the training
+sequence); with ``seed`` they depend on it and on the sample's index alone, as tests need it,
+whatever the order, the batch or the worker.
 """
 
 import hashlib
@@ -77,7 +77,7 @@ class SparsePattern(BaseTransform):
 
 
 def sample_rng(results: dict, seed: int) -> np.random.RandomState:
-    """Return a generator that depends on a seed and on the sample's set and index (or name) alone."""
+    """Return a generator of a seed and the sample's set and index (or name) alone."""
     sample = results.get('sample_idx')
     if sample is None:
         sample = Path(str(results.get('img_path', ''))).name
@@ -232,7 +232,7 @@ class LidarLines(SparsePattern):
         height: int,
         width: int,
     ) -> np.ndarray:
-        """Return the row (k, W) of each beam at each column; 0 is the lowest beam, 1 the highest."""
+        """Return the row (k, W) of each beam at each column, from 0 (lowest) to 1 (highest)."""
         if intrinsic is None:
             rows = (1 - fractions) * height - 0.5
             return np.broadcast_to(rows[:, None], (len(fractions), width))
@@ -434,9 +434,9 @@ def _check_ground_truth(results: dict, name: str) -> None:
     shape, expected = results['gt_depth'].shape, results['img'].shape[:2]
     if shape != expected:
         raise ValueError(
-            f'{name}: gt_depth of {results.get("img_path", "the sample")} is {shape[0]}x{shape[1]}, '
-            f'the image {expected[0]}x{expected[1]}; put {name} in front of a Resize with '
-            'resize_depth=False'
+            f'{name}: gt_depth of {results.get("img_path", "the sample")} is '
+            f'{shape[0]}x{shape[1]}, the image {expected[0]}x{expected[1]}; put {name} in front of '
+            'a Resize with resize_depth=False'
         )
 
 

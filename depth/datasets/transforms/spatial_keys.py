@@ -41,8 +41,8 @@ class SpatialRule:
             by up to half an output pixel. ``'points'``: (H, W) float32 depth of single points, 0 =
             none; each point moves to the pixel in which it comes to lie, so that none is doubled
             and none lost but behind a nearer one. ``'vectors'``: (H, W, 3), nearest; x and y turn
-            with the image (normals). ``'camera'``: intrinsics (3, 3). ``'camera_transform'``: (4, 4), from
-            one camera of the sample to another.
+            with the image (normals). ``'camera'``: intrinsics (3, 3). ``'camera_transform'``:
+            (4, 4), from one camera of the sample to another.
         grid: On which pixels the map lies, or to which a camera belongs. ``'image'``: those of
             ``img``. ``'ground_truth'``: those of ``ori_shape``, the image's unless a transform
             resized the image alone. ``'own'``: any number of pixels over the same view, until a
@@ -362,8 +362,8 @@ def _spatial_items(results: dict, transform: str) -> list[tuple[str, SpatialRule
     """Return the keys that a geometric transform has to change, and their rules.
 
     Raises:
-        ValueError: If the image was padded, an array of the size of the image or of its ground truth has no rule, or a
-            map does not have the size that its rule says.
+        ValueError: If the image was padded, an array of the size of the image or of its ground
+            truth has no rule, or a map does not have the size that its rule says.
     """
     if 'content_box' in results:
         raise ValueError(
@@ -408,8 +408,8 @@ def _own_rules(results: dict, transform: str) -> dict[str, SpatialRule]:
             rules[key] = rule if isinstance(rule, SpatialRule) else SpatialRule(**rule)
     except (AttributeError, TypeError) as error:
         raise ValueError(
-            f'{transform}: spatial_keys of {_name(results)} is {given!r}, it should be rules by key, '
-            f"such as {{'flow': dict(kind='vectors')}}: {error}"
+            f'{transform}: spatial_keys of {_name(results)} is {given!r}, it should be rules by '
+            f"key, such as {{'flow': dict(kind='vectors')}}: {error}"
         ) from error
     return rules
 
@@ -497,7 +497,7 @@ def _scaling(old: tuple[int, int], new: tuple[int, int]) -> np.ndarray:
 
 
 def _moved_points(depth: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Move points (H, W) by an affine matrix on pixel coordinates (x, y, 1) into a map of ``size``."""
+    """Move points (H, W) by an affine matrix on pixels (x, y, 1) into a map of ``size``."""
     rows, columns = np.nonzero(depth > 0)
     x = matrix[0, 0] * columns + matrix[0, 1] * rows + matrix[0, 2]
     y = matrix[1, 0] * columns + matrix[1, 1] * rows + matrix[1, 2]
@@ -505,7 +505,7 @@ def _moved_points(depth: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) 
 
 
 def _pixel_aspect(camera: np.ndarray | None) -> float:
-    """Return the height of a pixel over its width by a camera (3, 3); 1 if that is nearly so or unknown."""
+    """Return a pixel's height over its width by a camera (3, 3); 1 if nearly so or unknown."""
     if camera is None:
         return 1.0
     camera = np.asarray(camera, np.float64)

@@ -44,7 +44,11 @@ class LoadPair(LoadImage):
     """
 
     def transform(self, results: dict) -> dict:
-        """Read both views."""
+        """Read both views.
+
+        Raises:
+            ValueError: If the views differ in size.
+        """
         require_unmoved(results, 'LoadPair')
         results = super().transform(results)
         if 'other_img' not in results:
@@ -77,7 +81,11 @@ class PairFromScene(BaseTransform):
         self.right_prob = right_prob
 
     def transform(self, results: dict) -> dict:
-        """Set the pair's keys; drops ``img_right``, ``gt_depth_right`` and the left view's labels."""
+        """Set the pair's keys; drop ``img_right``, ``gt_depth_right``, the left view's labels.
+
+        Raises:
+            ValueError: If the scene has no second view.
+        """
         if 'img_right' not in results:
             raise ValueError(
                 'PairFromScene: the scene has no second view, set stereo=True in the data set',
@@ -121,7 +129,12 @@ class LoadDepthHint(BaseTransform):
         self.unit = unit
 
     def transform(self, results: dict) -> dict:
-        """Read the hint."""
+        """Read the hint.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is damaged or holds no map.
+        """
         require_unmoved(results, 'LoadDepthHint')
         path = results['depth_hint_path']
         try:
@@ -196,7 +209,11 @@ class LoadStereoDepth(BaseTransform):
 
     @staticmethod
     def depth_from_disparity(results: dict) -> np.ndarray:
-        """Return depth (H, W) float32 in metres, 0 where there is no disparity."""
+        """Return depth (H, W) float32 in metres, 0 where there is no disparity.
+
+        Raises:
+            ValueError: If disparity and image differ in size.
+        """
         disparity = read_depth(results['disparity_path'], 1.0)
         if disparity.shape != results['img'].shape[:2]:
             raise ValueError(

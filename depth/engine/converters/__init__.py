@@ -1,7 +1,7 @@
 """Converters of published checkpoints: one function per method, in ``depth.registry.CONVERTERS``.
 
-``tools/model_converters/convert_official.py METHOD SRC DST`` runs them. A folder of ``projects`` adds
-its own in ``projects/<Name>/converters.py``.
+``tools/model_converters/convert_official.py METHOD SRC DST`` runs them. A folder of ``projects``
+adds its own in ``projects/<Name>/converters.py``.
 """
 
 from .convert import convert_official, write_converted

@@ -136,12 +136,12 @@ def _is_state_dict(value: object) -> bool:
 
 
 def is_encoder(state: Mapping[str, Tensor]) -> bool:
-    """Return whether these are the weights of an encoder alone, with the names of timm's network."""
+    """Return whether these are weights of an encoder alone, named as timm's network."""
     return not any(name.startswith(('backbone.', 'decode_head.')) for name in state)
 
 
 def compare(state: Mapping[str, Tensor], shapes: Shapes) -> str:
-    """Return the names and shapes in ``state`` that do not fit a model, as text; empty if all fit."""
+    """Return the names and shapes in ``state`` that do not fit a model, as text."""
     missing = [name for name in shapes if name not in state]
     unexpected = [name for name in state if name not in shapes]
     differing = []
@@ -189,9 +189,9 @@ def find_fitting(
 ) -> list[Path]:
     """Return the shipped configs of a method whose model the weights fill.
 
-    Several can fit, because a data set changes no shape; if the converter names one for the file, or
-    one has the name of the file, it is chosen. If no config takes all weights, the optional ones need not fit.
-    ``options`` are those of the model that the file states itself.
+    Several can fit, because a data set changes no shape; if the converter names one for the file,
+    or one has the name of the file, it is chosen. If no config takes all weights, the optional ones
+    need not fit. ``options`` are those of the model that the file states itself.
 
     Raises:
         ValueError: If none fits; the message gives the reason for the nearest one.
@@ -257,13 +257,13 @@ def identify_published(checkpoint: Mapping, source: str | Path) -> tuple[str, li
         except (ValueError, LookupError, AttributeError, TypeError, StopIteration):
             continue
     raise ValueError(
-        f'{source} is neither a checkpoint of this toolbox (it carries no config) nor a published file of one of '
-        f'{", ".join(methods)}; name its config with --model'
+        f'{source} is neither a checkpoint of this toolbox (it carries no config) nor a published '
+        f'file of one of {", ".join(methods)}; name its config with --model'
     )
 
 
 def _published_stems(method: str) -> set[str]:
-    """Return the names without suffix of a method's published files, as far as they are recorded."""
+    """Return the recorded names of a method's published files, without suffix."""
     source = find_source(method)
     stems = set(source.files)
     for name, file in source.downloads.items():
@@ -284,7 +284,11 @@ def shipped_configs(method: str, root: Path) -> Iterator[Path]:
 
 
 def import_project_converters(root: Path) -> None:
-    """Import ``projects/*/converters.py``, which register their methods."""
+    """Import ``projects/*/converters.py``, which register their methods.
+
+    Raises:
+        ConfigError: If one cannot be imported.
+    """
     for path in sorted(root.glob('projects/*/converters.py')):
         make_projects_importable(path)
         try:

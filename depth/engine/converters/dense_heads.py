@@ -1,4 +1,4 @@
-"""Converters of the methods that regress depth per pixel, published in zhyever/Monocular-Depth-Estimation-Toolbox.
+"""Converters of zhyever/Monocular-Depth-Estimation-Toolbox's heads that regress depth.
 
 Their heads keep the published names; backbones are renamed to those of timm.
 """
@@ -22,7 +22,7 @@ def convert_depthformer(state: PublishedState) -> dict[str, Tensor]:
 
 @register_converter('newcrfs')
 def convert_newcrfs(state: PublishedState) -> dict[str, Tensor]:
-    """Rename the Swin; neck and head have the published names. Position indices follow from the window."""
+    """Rename the Swin; neck and head are as published. Position indices follow from the window."""
     state.drop(r'^decode_head\..*\.relative_position_index$')
     converted = convert_swin(state, 'backbone.', 'backbone.')
     converted |= state.take_all('neck.')
@@ -120,7 +120,7 @@ def _dpt_backbone_name(name: str) -> str:
 
 @register_converter('simipu')
 def convert_simipu(state: PublishedState) -> dict[str, Tensor]:
-    """Rename ResNet and DenseDepth head, or cut the image encoder out of a file of the pre-training.
+    """Rename ResNet and DenseDepth head, or take the image encoder of a pre-training file.
 
     The encoder alone keeps the names of ResNet, as ``TimmBackbone(checkpoint=...)`` reads them; the
     other networks of the pre-training (point cloud branch, projections) are dropped.

@@ -27,7 +27,7 @@ MASK2FORMER_RULES: Rules = (
 
 
 def convert_mask_head(state: PublishedState, rules: Rules = MASK2FORMER_RULES) -> dict[str, Tensor]:
-    """Rename the weights below ``decode_head.`` by rules (pattern, replacement), applied in order."""
+    """Rename weights below ``decode_head.`` by rules (pattern, replacement), in order."""
     converted = {}
     for name in state.names('decode_head.'):
         new_name = name.removeprefix('decode_head.')

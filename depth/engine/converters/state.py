@@ -52,7 +52,7 @@ class Source:
     downloads: Mapping[str, PublishedFile] = field(default_factory=dict)
 
     def licences(self) -> dict[str, str]:
-        """Return what a converted file has to carry along, without the entries that are not known."""
+        """Return what a converted file carries along, without entries that are not known."""
         facts = dict(
             code_licence=self.code_licence, weights_licence=self.weights_licence, url=self.url
         )
@@ -103,7 +103,7 @@ class PublishedState:
     def take_all(
         self, prefix: str, rename: Callable[[str], str] = lambda name: name
     ) -> dict[str, Tensor]:
-        """Take all entries below ``prefix``; ``rename`` maps the full published name to the new one."""
+        """Take all entries below ``prefix``; ``rename`` maps a full published name to ours."""
         return {rename(name): self.take(name) for name in self.names(prefix)}
 
     def drop(self, pattern: str) -> None:

@@ -16,7 +16,7 @@ _RULES = (
 
 
 def convert_swin(state: PublishedState, prefix: str, target: str) -> dict[str, Tensor]:
-    """Convert a Swin backbone to a :class:`~depth.models.backbones.TimmBackbone` with ``out_norm='LN'``.
+    """Convert a Swin to a :class:`~depth.models.backbones.TimmBackbone` with ``out_norm='LN'``.
 
     Position indices, which follow from the window and are not in every file, are dropped.
 

@@ -117,7 +117,11 @@ class CheckpointHook(MMEngineCheckpointHook):
         info.update(shared[0])
 
     def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs=None
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: dict | None = None,
     ) -> None:
         """Finish a checkpoint that has been written meanwhile, and save one at the interval."""
         runner.checkpoint_writer.collect()

@@ -27,8 +27,11 @@ class DepthBiasInitHook(Hook):
 
     Args:
         depth: Depth in metres, or ``'data'`` to measure it; None switches the hook off.
-        num_samples: Number of training samples that are measured, evenly spread over the set; over four
-            shards of a remote store, which are fetched whole.
+        num_samples: Number of training samples that are measured, evenly spread over the set; over
+            four shards of a remote store, which are fetched whole.
+
+    Raises:
+        ValueError: If ``depth`` is another text than ``'data'``.
     """
 
     def __init__(self, depth: float | str | None = 'data', num_samples: int = 16) -> None:

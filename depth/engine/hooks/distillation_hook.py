@@ -60,7 +60,11 @@ class DistillationHook(Hook):
         self.trusted_modules = tuple(trusted_modules)
 
     def before_train(self, runner: Runner) -> None:
-        """Build the teacher and give the model its loss."""
+        """Build the teacher and give the model its loss.
+
+        Raises:
+            ValueError: If the student has losses of its own.
+        """
         student = unwrap_model(runner)
         has_own_losses = type(student).loss is not DepthEstimator.loss
         if not isinstance(student, DepthEstimator) or has_own_losses:
@@ -76,7 +80,11 @@ class DistillationHook(Hook):
         )
 
     def build_teacher(self) -> nn.Module:
-        """Return the teacher, frozen and in eval mode."""
+        """Return the teacher, frozen and in eval mode.
+
+        Raises:
+            ConfigError: If the checkpoint carries no config and none is named.
+        """
         content = load_checkpoint_file(self.checkpoint)
         if self.config is not None:
             cfg = load_config(self.config)

@@ -1,5 +1,7 @@
 """Check that all depths predicted in a test are finite."""
 
+from collections.abc import Sequence
+
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
@@ -9,7 +11,7 @@ from depth.registry import HOOKS
 
 @HOOKS.register_module()
 class FinitePredictionsHook(Hook):
-    """Stop a test at the first predicted depth that is NaN or infinite; ``DepthRunner.test`` adds it.
+    """Stop a test at the first depth that is NaN or infinite; ``DepthRunner.test`` adds it.
 
     The metric only sees the pixels that it scores, and a 16-bit PNG stores such a depth as 0.
 
@@ -24,7 +26,11 @@ class FinitePredictionsHook(Hook):
         self.source = source
 
     def after_test_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs=None
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: Sequence | None = None,
     ) -> None:
         """Check one batch."""
         check_predictions(outputs or [], self.source)

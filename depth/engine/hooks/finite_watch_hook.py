@@ -212,7 +212,7 @@ class FiniteWatchHook(Hook):
         self.records = self.records[num_finished:]
 
     def _start_of_last_streak(self) -> int:
-        """Return the index of the first bad step of the last streak; weights are those before it."""
+        """Return the first bad step of the last streak; weights are those before it."""
         start = len(self.records) - 1
         for index in range(len(self.records) - 1, -1, -1):
             if self.records[index].is_bad:
@@ -269,7 +269,7 @@ class FiniteWatchHook(Hook):
     def _repeat(
         runner: Runner, window: list[_Record], scale: float
     ) -> tuple[_Record, dict, StepReport]:
-        """Repeat a window's iterations; return the first that is not finite, else the last, with its batch."""
+        """Repeat a window's iterations; return the first bad one, else the last, with its batch."""
         model, wrapper = unwrap_model(runner), runner.optim_wrapper
         repeated = []
         for record in window:
@@ -380,7 +380,7 @@ def _message(runner: Runner, entry: dict, skips: bool) -> str:
     if 'dump' in entry:
         lines.append(f'  run it again: python tools/analysis_tools/replay_step.py {entry["dump"]}')
     lines.append(
-        '  if the samples are in order: lower the learning rate, clip gradients, or let the training skip such steps '
-        "with FiniteWatchHook's skip=True"
+        '  if the samples are in order: lower the learning rate, clip gradients, or let the '
+        "training skip such steps with FiniteWatchHook's skip=True"
     )
     return '\n'.join(lines)

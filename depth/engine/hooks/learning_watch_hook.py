@@ -49,7 +49,8 @@ class LearningWatchHook(Hook):
         no_depth_after: Iterations after which a data set without any valid pixel is an error.
         still_after: Iterations in which the loss and the weights must have changed.
         constant_after: Iterations after which the prediction must vary.
-        constant_spread: Standard deviation of the prediction over its mean, below which it counts as constant.
+        constant_spread: Standard deviation of the prediction over its mean, below which it counts
+            as constant.
         baseline_after: Iterations after which the model must beat the best constant.
 
     Raises:
@@ -183,7 +184,7 @@ class LearningWatchHook(Hook):
                 )
 
     def _shared_counts(self) -> tuple[dict[str, int], str | None]:
-        """Return the counts over all processes and an example, so that all of them stop together."""
+        """Return the counts over all processes and an example, so that all stop together."""
         entries: list = [None] * torch.distributed.get_world_size()
         own_entry = (self.samples_without_depth, self.sets_with_depth, self.example)
         torch.distributed.all_gather_object(entries, own_entry)
@@ -221,7 +222,7 @@ class LearningWatchHook(Hook):
             )
 
     def _check_spread(self, runner: Runner, depth: Tensor, source: str) -> None:
-        """Warn if the predicted depth of the images that ``source`` names is the same everywhere."""
+        """Warn if the predicted depth of the images of ``source`` is the same everywhere."""
         mean, spread = float(depth.mean()), float(depth.std(correction=0))
         if spread <= self.constant_spread * abs(mean):
             self._warn_once(
@@ -281,7 +282,7 @@ def _fingerprint(model: nn.Module) -> list[float]:
 
 
 def _predict(runner: Runner, data_batch: dict) -> Tensor:
-    """Return depths (L,) in metres of a batch's first two images, without effect on the training."""
+    """Return depths (L,), metres, of a batch's first two images; no effect on the training."""
     model = unwrap_model(runner)
     samples = copy.deepcopy(list(data_batch['data_samples'])[:2])
     batch = dict(inputs=list(data_batch['inputs'])[:2], data_samples=samples)

@@ -20,8 +20,8 @@ from depth.visualization.visualizer import Visualizer
 class LoggerHook(MMEngineLoggerHook):
     """mmengine's ``LoggerHook`` with a shorter console; files and TensorBoard get the same values.
 
-    It prints what is trained before the first iteration, and a line of progress when the console has
-    been silent for ten seconds, whatever ``interval`` is. The metrics of a test are written to
+    It prints what is trained before the first iteration, and a line of progress when the console
+    has been silent for ten seconds, whatever ``interval`` is. The metrics of a test are written to
     ``<timestamp>/<timestamp>.json`` atomically. Backends such as TensorBoard get ``train/loss`` and
     ``val/abs_rel``, and the curves of a resumed training continue. Arguments as in mmengine.
     """
@@ -42,7 +42,7 @@ class LoggerHook(MMEngineLoggerHook):
         data_batch: dict | Sequence | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Log the iteration every ``interval`` iterations, and when nothing was said for ten seconds."""
+        """Log the iteration every ``interval`` iterations, and after ten seconds of silence."""
         # As mmengine: a short loader's last iteration is logged too.
         loader = runner.train_dataloader
         is_last = self.end_of_epoch(loader, batch_idx) and (

@@ -1,5 +1,6 @@
 """Writer of the depth maps that a test predicts."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.hooks import Hook
@@ -32,9 +33,17 @@ class PredictionWriterHook(Hook):
         remove_leftovers(self.out_dir)
 
     def after_test_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs=None
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: Sequence | None = None,
     ) -> None:
-        """Write one batch."""
+        """Write one batch.
+
+        Raises:
+            ValueError: If two images would have one file.
+        """
         for sample in outputs or []:
             path = str(sample.metainfo.get('img_path', f'{batch_idx:06d}'))
             name = unique_name(path)

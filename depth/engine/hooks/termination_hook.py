@@ -66,7 +66,11 @@ class TerminationHook(Hook):
             raise KeyboardInterrupt
 
     def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs=None
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: dict | None = None,
     ) -> None:
         """End the training if any process has received a signal."""
         if get_dist_info()[1] > 1:

@@ -42,7 +42,7 @@ class DepthVisualizationHook(Hook):
         data_batch: dict | None = None,
         outputs: Sequence[DepthDataSample] | None = None,
     ) -> None:
-        """Draw validation samples, under names that stay, so that TensorBoard shows their progress."""
+        """Draw validation samples under constant names: TensorBoard shows their progress."""
         self._draw(runner, data_batch, outputs, 'val', runner.iter)
 
     def after_test_iter(
@@ -73,7 +73,7 @@ class DepthVisualizationHook(Hook):
 
 
 def _draw_sample(image: Tensor, sample: DepthDataSample) -> np.ndarray:
-    """Return the panel of one image (3, H, W); a prediction without metres is fitted to the truth."""
+    """Return the panel of an image (3, H, W); relative predictions are fitted to the truth."""
     kind = get_prediction_type(sample.metainfo.get('prediction_type', 'metric'))
     pred = sample.pred_depth.float().cpu()
     img = image.permute(1, 2, 0).clamp(0, 255).byte().cpu().numpy()

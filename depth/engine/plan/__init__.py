@@ -1,8 +1,8 @@
 """Memory and time of a training on many GPUs, by arithmetic on a model without weights.
 
-Memory per process is a count: parameters, gradients, moments and the activations that autograd stores,
-of a model on the meta device. The time of a step is FLOPs and bytes over rates, which are assumptions
-that the caller can replace. docs/scale.md says what of it was measured.
+Memory per process is a count: parameters, gradients, moments and the activations that autograd
+stores, of a model on the meta device. The time of a step is FLOPs and bytes over rates, which are
+assumptions that the caller can replace. docs/scale.md says what of it was measured.
 """
 
 from .model_counts import Group, ModelCounts, count_model

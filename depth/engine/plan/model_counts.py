@@ -1,10 +1,11 @@
-"""Counts of a model without weights: parameters, FLOPs and stored activations, in blocks and outside."""
+"""Counts of a model without weights: parameters, FLOPs and activations, by blocks."""
 
 import copy
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 from unittest import mock
 
 import torch
@@ -124,8 +125,8 @@ def count_model(cfg: Config, size: tuple[int, int]) -> ModelCounts:
         raise ValueError(
             f'the forward pass of {type(model).__name__} cannot be counted without values: {reason}'
         ) from error
-    # A backward pass computes the gradients of weights and of inputs, each as many FLOPs as forward;
-    # in front of the first trained part there is none.
+    # A backward pass computes the gradients of weights and of inputs, each as many FLOPs as
+    # forward; in front of the first trained part there is none.
     backward = sum(2 * flops.get(name, 0) for name, trained in is_trained.items() if trained)
     hooks = cfg.get('custom_hooks') or []
     return ModelCounts(
@@ -206,13 +207,13 @@ def _flash_attention() -> Iterator[None]:
 
     class FusedAttention(torch.autograd.Function):
         @staticmethod
-        def forward(ctx, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
             output = query.new_empty(*query.shape[:-1], value.shape[-1])
             ctx.save_for_backward(query, key, value, output, query.new_empty(query.shape[:-1]))
             return output
 
         @staticmethod
-        def backward(ctx, grad: Tensor) -> tuple:
+        def backward(ctx: Any, grad: Tensor) -> tuple:
             raise NotImplementedError('memory is counted in the forward pass')
 
     def attend(

@@ -1,4 +1,4 @@
-"""Memory and time of a training step on many GPUs, from the counts of a model and the rates of a machine.
+"""Memory and time of a training step on many GPUs, from counts of a model and rates.
 
 docs/scale.md has the formulas.
 """
@@ -221,8 +221,8 @@ def _gathered_bytes(counts: ModelCounts, block_bytes: int) -> int:
     """Return the bytes of what is whole at the worst time of a step of FSDP.
 
     That is the group outside of blocks with its gradients, and of the largest block the parameters,
-    those of the next block, which are fetched ahead, and the gradients, in the type of the block and,
-    while they are averaged, in float32.
+    those of the next block, which are fetched ahead, and the gradients, in the type of the block
+    and, while they are averaged, in float32.
     """
     *blocks, rest = counts.groups
     whole = rest.numel() * FLOAT32 + rest.numel(trained=True) * FLOAT32
@@ -251,8 +251,8 @@ def _communication(
 ) -> tuple[float, float]:
     """Return the seconds of all collectives of a step, and of those that nothing can hide.
 
-    A ring moves (N - 1) / N of the bytes of a gather or a reduction through each GPU, and twice that
-    for an all-reduce. Nothing hides the first gather and the last reduction.
+    A ring moves (N - 1) / N of the bytes of a gather or a reduction through each GPU, and twice
+    that for an all-reduce. Nothing hides the first gather and the last reduction.
     """
     if gpus == 1:
         return 0.0, 0.0

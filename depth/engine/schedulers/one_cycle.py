@@ -26,8 +26,8 @@ class OneCycleRate(_ParamScheduler):
         pct_start: Share of the iterations in which the rate grows.
         div_factor: The first rate is the maximum divided by this.
         final_div_factor: The last rate is the first one divided by this.
-        group_rates: False gives every group the first group's maximum, as the published code does by
-            mistake.
+        group_rates: False gives every group the first group's maximum, as the published code does
+            by mistake.
         begin, end, last_step, by_epoch, verbose: As in mmengine; counted in iterations.
     """
 
@@ -104,9 +104,8 @@ class OneCycleMomentum(_ParamScheduler):
     ) -> None:
         self.total_steps, self.pct_start = total_steps, pct_start
         self.base_momentum, self.max_momentum = base_momentum, max_momentum
-        for group in (
-            optimizer.param_groups
-        ):  # mmengine schedules scalars, so beta1 travels as a group entry
+        # mmengine schedules scalars, so beta1 travels as a group entry.
+        for group in optimizer.param_groups:
             group.setdefault('beta1', group['betas'][0] if 'betas' in group else group['momentum'])
         super().__init__(
             optimizer,

@@ -12,8 +12,9 @@ from depth.registry import PARAM_SCHEDULERS
 class WarmupCosineLR(_ParamScheduler):
     """Cosine over all iterations from 0, multiplied by a linear warm-up.
 
-    The rate at iteration i is ``cosine(i / max_iters) * (1 - (1 - i / warmup_iters) * (1 - warmup_ratio))`` during the
-    warm-up, so its peak stays below the base rate (0.75 of it where the warm-up is a third of the run).
+    During the warm-up the rate at iteration i is
+    ``cosine(i / max_iters) * (1 - (1 - i / warmup_iters) * (1 - warmup_ratio))``, so its peak stays
+    below the base rate (0.75 of it where the warm-up is a third of the run).
 
     Args:
         optimizer: Optimizer or its wrapper.

@@ -6,6 +6,7 @@ References:
 """
 
 from .protocol import Protocol
+from .test_sets import NYU_TEST
 
 COMPLETION = (
     # The development kit: every pixel with ground truth, neither cap nor crop, mean over images.
@@ -23,13 +24,11 @@ COMPLETION = (
     ),
     Protocol(
         'nyu_completion_500',
-        'NYU Depth v2, official test images at half size, central 228x304, 500 random points, every '
-        'pixel',
+        'NYU Depth v2, official test images at half size, central 228x304, 500 random points, '
+        'every pixel',
         0.0,
         float('inf'),
-        datasets=('nyu',),
-        data_list='nyu_test.txt (e92c191d)',
-        num_images=654,
+        **NYU_TEST,
         tta='none',
     ),
 )

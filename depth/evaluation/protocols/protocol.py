@@ -72,6 +72,9 @@ class Protocol:
             camera.
         half_view: Largest |x / z| and |y / z| of the rays whose pixels count, so that cameras of
             all focal lengths are scored on the same part of the scene; empty: all pixels.
+
+    Raises:
+        ValueError: If a value is impossible or unknown.
     """
 
     name: str
@@ -173,15 +176,16 @@ class Protocol:
         view = scored_view(gt_size, sample.get('crop_box'), sample.get('frame_shape'))
         if not view.satisfies(self.view, gt_size):
             raise ValueError(
-                f'{name}: the test pipeline leaves ground truth of {gt_size}, {_view_phrase(view)}, '
-                f'but protocol {self.name} scores {_REQUIRED_VIEWS[self.view]}. '
+                f'{name}: the test pipeline leaves ground truth of {gt_size}, '
+                f'{_view_phrase(view)}, but protocol {self.name} scores '
+                f'{_REQUIRED_VIEWS[self.view]}. '
                 "Change the pipeline or take another protocol; view='any' (--view any) scores it "
                 "nevertheless, which then shows in the protocol's name"
             )
         if (self.focal_edges or self.half_view) and focal_share(sample) is None:
             raise ValueError(
-                f'{name} has no intrinsics, and protocol {self.name} scores images by their camera: '
-                'take a data set that has cameras (an intrinsics.json for a folder)'
+                f'{name} has no intrinsics, and protocol {self.name} scores images by their '
+                'camera: take a data set that has cameras (an intrinsics.json for a folder)'
             )
         if self.filled != bool(sample.get('gt_filled', False)):
             actual, required = ('measured', 'filled') if self.filled else ('filled', 'measured')
@@ -200,8 +204,8 @@ class Protocol:
         if self.resize == 'none' and tuple(size) != tuple(gt_size):
             raise ValueError(
                 f'{name}: the prediction is {tuple(size)}, the ground truth {tuple(gt_size)}, and '
-                f'protocol {self.name} has no rule for resizing. Test pipelines crop both alike and '
-                'resize the image only '
+                f'protocol {self.name} has no rule for resizing. Test pipelines crop both alike '
+                'and resize the image only '
                 "(resize_depth=False); to resize predictions say resize='bilinear' (--resize), "
                 "which then shows in the protocol's name"
             )
@@ -232,7 +236,7 @@ class Protocol:
         return torch.where(down[:, :, None] & across[:, None], gt_depth, 0)
 
     def valid_mask(self, gt_depth: Tensor) -> Tensor:
-        """Return the mask of the pixels of capped ground truth (..., H, W), in metres, that count."""
+        """Return the mask of the pixels of capped ground truth (..., H, W), metres, that count."""
         top, bottom, left, right = CROPS[self.crop](*gt_depth.shape[-2:])
         inside = torch.zeros(gt_depth.shape[-2:], dtype=torch.bool, device=gt_depth.device)
         inside[top:bottom, left:right] = True
@@ -334,7 +338,7 @@ class Protocol:
         return dataclasses.replace(self, name=f'{self.name} (modified: {listed})', **changes)
 
     def describe(self) -> dict:
-        """Return the definition and its fingerprint, plain values that JSON can hold (no limit: None).
+        """Return the definition and its fingerprint as JSON holds them (None for no limit).
 
         The fingerprint depends on everything but the description's wording.
         """

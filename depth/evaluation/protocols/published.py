@@ -10,6 +10,7 @@ References:
 import dataclasses
 
 from .protocol import Protocol
+from .test_sets import KITTI_EIGEN_TEST, KITTI_RAW_TEST, NYU_TEST
 
 # Metric depth of supervised models, as the toolboxes that publish such numbers evaluate it.
 SUPERVISED = (
@@ -18,9 +19,7 @@ SUPERVISED = (
         'NYU Depth v2, official test images, Eigen rectangle',
         1e-3,
         10.0,
-        datasets=('nyu',),
-        data_list='nyu_test.txt (e92c191d)',
-        num_images=654,
+        **NYU_TEST,
         crop='nyu',
         tta='flip',
     ),
@@ -29,9 +28,7 @@ SUPERVISED = (
         "NYU Depth v2, official test images with the labelled file's filled depth, Eigen rectangle",
         1e-3,
         10.0,
-        datasets=('nyu',),
-        data_list='nyu_test.txt (e92c191d)',
-        num_images=654,
+        **NYU_TEST,
         crop='nyu',
         tta='flip',
         filled=True,
@@ -41,9 +38,7 @@ SUPERVISED = (
         "KITTI Eigen split with the depth benchmark's ground truth, KB-cropped maps, Garg crop",
         1e-3,
         80.0,
-        datasets=('kitti',),
-        data_list='kitti_eigen_test.txt (8d0499af)',
-        num_images=652,
+        **KITTI_EIGEN_TEST,
         view='kb_crop',
         crop='garg',
         tta='flip',
@@ -53,9 +48,7 @@ SUPERVISED = (
         "KITTI Eigen split with the depth benchmark's ground truth, KB-cropped maps, Eigen crop",
         1e-3,
         80.0,
-        datasets=('kitti',),
-        data_list='kitti_eigen_test.txt (8d0499af)',
-        num_images=652,
+        **KITTI_EIGEN_TEST,
         view='kb_crop',
         crop='eigen',
         tta='flip',
@@ -105,9 +98,7 @@ SUPERVISED = (
         'logarithms',
         0.0,
         float('inf'),
-        datasets=('nyu',),
-        data_list='nyu_test.txt (e92c191d)',
-        num_images=654,
+        **NYU_TEST,
         resize='bilinear',
         average='image_square',
         log10='ln',
@@ -174,7 +165,15 @@ def _corrected(protocol: Protocol) -> Protocol:
 
 _DIODE_MASKED = "DIODE's mask applied, which the published code loads and ignores"
 _AS_PUBLISHED = (
-    _zoedepth('nyu', 'NYU Depth v2', 'nyu_test.txt (e92c191d)', 654, 1e-3, 10.0, 'nyu_absolute'),
+    _zoedepth(
+        'nyu',
+        'NYU Depth v2',
+        NYU_TEST['data_list'],
+        NYU_TEST['num_images'],
+        1e-3,
+        10.0,
+        'nyu_absolute',
+    ),
     _zoedepth(
         'sunrgbd', 'SUN RGB-D', 'SUNRGBD_val_splits.txt (a3f59e7f)', 5050, 1e-3, 8.0, 'nyu_absolute'
     ),
@@ -200,8 +199,8 @@ _AS_PUBLISHED = (
     _zoedepth(
         'kitti',
         'KITTI Eigen split, KB-cropped maps',
-        'kitti_eigen_test.txt (8d0499af)',
-        652,
+        KITTI_EIGEN_TEST['data_list'],
+        KITTI_EIGEN_TEST['num_images'],
         1e-3,
         80.0,
         'garg',
@@ -253,9 +252,7 @@ DEPTH_ANYTHING = (
         1e-3,
         80.0,
         strict='none',
-        datasets=('kitti',),
-        data_list='kitti_eigen_test.txt (8d0499af)',
-        num_images=652,
+        **KITTI_EIGEN_TEST,
         view='full',
         tta='none',
     ),
@@ -269,9 +266,7 @@ SELF_SUPERVISED = (
         'median scaling',
         1e-3,
         80.0,
-        datasets=('kitti_raw',),
-        data_list='eigen_test.txt (e226d4ca)',
-        num_images=697,
+        **KITTI_RAW_TEST,
         view='native',
         crop='garg',
         resize='bilinear',
@@ -286,9 +281,7 @@ SELF_SUPERVISED = (
         'median scaling',
         0.0,
         float('inf'),
-        datasets=('kitti',),
-        data_list='kitti_eigen_test.txt (8d0499af)',
-        num_images=652,
+        **KITTI_EIGEN_TEST,
         view='full',
         resize='bilinear',
         resize_inverse=True,
@@ -301,9 +294,7 @@ SELF_SUPERVISED = (
         'from the baseline',
         1e-3,
         80.0,
-        datasets=('kitti_raw',),
-        data_list='eigen_test.txt (e226d4ca)',
-        num_images=697,
+        **KITTI_RAW_TEST,
         view='full',
         crop='garg',
         resize='bilinear',
@@ -313,13 +304,11 @@ SELF_SUPERVISED = (
     ),
     Protocol(
         'epcdepth_improved',
-        "KITTI Eigen split with the depth benchmark's ground truth, full frames, every pixel, scale "
-        'from the baseline',
+        "KITTI Eigen split with the depth benchmark's ground truth, full frames, every pixel, "
+        'scale from the baseline',
         0.0,
         float('inf'),
-        datasets=('kitti',),
-        data_list='kitti_eigen_test.txt (8d0499af)',
-        num_images=652,
+        **KITTI_EIGEN_TEST,
         view='full',
         resize='bilinear',
         resize_inverse=True,

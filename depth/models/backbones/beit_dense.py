@@ -76,9 +76,10 @@ def relative_position_bias(
     table = attention.relative_position_bias_table
     if table is None:
         return None
+    # (heads, 2 H0 - 1, 2 W0 - 1)
     pairs = table[:-NUM_CLASS_ROWS].T.unflatten(
         1, [2 * length - 1 for length in attention.window_size]
-    )  # (heads, 2 H0 - 1, 2 W0 - 1)
+    )
     size = tuple(2 * length - 1 for length in grid)
     if pairs.shape[1:] != size:
         resized = F.interpolate(

@@ -63,8 +63,8 @@ def add_early_fusion(backbone: nn.Module) -> None:
     if kinds != {nn.Conv2d}:
         names = ', '.join(sorted(kind.__name__ for kind in kinds)) or 'none'
         raise ValueError(
-            'backbone.early_fusion needs plain convolutions (nn.Conv2d) of the three channels of an '
-            f'image; {type(backbone).__name__} has {names}'
+            'backbone.early_fusion needs plain convolutions (nn.Conv2d) of the three channels of '
+            f'an image; {type(backbone).__name__} has {names}'
         )
     for name, module in stems.items():
         parent, _, leaf = name.rpartition('.')

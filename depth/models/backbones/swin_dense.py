@@ -70,9 +70,8 @@ def _padded_window_attention(self: SwinTransformerBlock, x: Tensor) -> Tensor:
     if is_shifted:
         x = torch.roll(x, shifts=[-shift for shift in self.shift_size], dims=(1, 2))
         mask = _shift_mask(self, x)
-    windows = window_partition(x, self.window_size).view(
-        -1, rows * columns, channels
-    )  # (windows, L, C)
+    # (windows, L, C)
+    windows = window_partition(x, self.window_size).view(-1, rows * columns, channels)
     windows = _attend(self, windows, mask).view(-1, rows, columns, channels)
     x = window_reverse(windows, self.window_size, padded_height, padded_width)
     if is_shifted:
@@ -105,8 +104,8 @@ def _mlp_in_chunks(self: Mlp, x: Tensor) -> Tensor:
 def _shift_mask(block: SwinTransformerBlock, x: Tensor) -> Tensor:
     """Return the additive mask (windows, L, L) of a shifted map, cached by size and device.
 
-    Between regions it is -10000. With timm's -100 a weight of the softmax is about 1e-44, a denormal
-    number, of which a CPU needs more than a hundred cycles for every product; now it is 0.
+    Between regions it is -10000. With timm's -100 a weight of the softmax is about 1e-44, a
+    denormal number, of which a CPU needs more than a hundred cycles for every product; now it is 0.
     """
     if is_exporting():
         return shifted_window_mask(*x.shape[1:3], block.window_size, block.shift_size)

@@ -132,6 +132,9 @@ class TimmBackbone(BaseModule):
 
         An image whose size is no multiple of the patch size is padded with zeros at the right and
         bottom (Swin, ViT).
+
+        Raises:
+            ValueError: If the network does not take images of this size.
         """
         height, width = inputs.shape[-2:]
         patch_height, patch_width = self.patch_size

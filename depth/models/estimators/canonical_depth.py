@@ -82,7 +82,7 @@ class CanonicalDepth(CanonicalCamera):
         self.is_bounded = is_bounded
 
     def head_config(self, decode_head: Mapping) -> Mapping:
-        """Return the config of the head with its range, and its losses' limits, in canonical metres."""
+        """Return the head's config with range and limits of its losses in canonical metres."""
         if not self.is_bounded:
             return decode_head
         smallest, largest = self.focal_range

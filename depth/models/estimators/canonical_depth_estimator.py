@@ -73,5 +73,5 @@ class CanonicalDepthEstimator(DepthEstimator):
 
 
 def resize_normals(normals: Tensor, size: Sequence[int]) -> Tensor:
-    """Resize (N, 3, h, w) bilinearly to ``size``; unlike depth, corners are aligned, as published."""
+    """Resize (N, 3, h, w) bilinearly to ``size``; corners are aligned, as published."""
     return F.interpolate(normals.float(), size=tuple(size), mode='bilinear', align_corners=True)

@@ -24,7 +24,7 @@ from .test_time import WindowCorner, mirrored_samples, shifted_samples, slide_in
 
 @MODELS.register_module()
 class DepthEstimator(BaseModel):
-    """Depth from one image: metric depth, or the quantity that the head's ``prediction_type`` names.
+    """Depth from one image: metric, or the quantity of the head's ``prediction_type``.
 
     A model whose head has a ``prompt``, or whose backbone has ``early_fusion``, also takes sparse
     depth: ``sparse_depth`` of the samples, (H, W) in metres at the size of the network's input, 0 =
@@ -70,7 +70,8 @@ class DepthEstimator(BaseModel):
     # Whether the model looks at ``sparse_depth``, by its head or its backbone.
     takes_sparse_depth = False
     _has_noted_missing_points = False
-    # Whether the estimator brings points to the backbone; depth in another unit would not go with them.
+    # Whether the estimator brings points to the backbone; depth in another unit would not go with
+    # them.
     supports_early_fusion = True
     TEST_OPTIONS: tuple[str, ...] = (
         'mode',
@@ -131,7 +132,8 @@ class DepthEstimator(BaseModel):
         )
         if has_early_fusion and not brings_points:
             raise ValueError(
-                f'model.backbone.early_fusion: {type(self).__name__} brings no points to its backbone'
+                f'model.backbone.early_fusion: {type(self).__name__} brings no points to its '
+                'backbone'
             )
         if self.takes_sparse_depth and self.canonical_camera is not None:
             raise ValueError(
@@ -188,8 +190,8 @@ class DepthEstimator(BaseModel):
             inputs: Output of the preprocessor.
             data_samples: One per image; needed for ``loss`` and ``predict``.
             mode: ``'loss'`` -> dict of losses; ``'predict'`` -> the samples with ``pred_depth``;
-                ``'tensor'`` -> depth (N, 1, H, W) at the size of ``inputs``, in metres or the unit of
-                ``prediction_type``.
+                ``'tensor'`` -> depth (N, 1, H, W) at the size of ``inputs``, in metres or the unit
+                of ``prediction_type``.
 
         Raises:
             ValueError: If the mode, the shape of ``inputs`` or the samples do not fit.
@@ -260,7 +262,7 @@ class DepthEstimator(BaseModel):
         inputs: Tensor,
         data_samples: list[DepthDataSample] | None,
     ) -> dict[str, Tensor]:
-        """Return the outputs of the head; it gets the images too if its prompt is guided by them."""
+        """Return the outputs of the head, which gets the images too if they guide its prompt."""
         prompt = getattr(self.decode_head, 'prompt_fusion', None)
         if prompt is not None and prompt.guide is not None:
             return self.decode_head(feats, data_samples, inputs)
@@ -295,7 +297,7 @@ class DepthEstimator(BaseModel):
         return losses
 
     def _trained_depth(self, outputs: dict[str, Tensor], size: Sequence[int]) -> Tensor:
-        """Return the depth (N, 1, H, W) of a head's outputs at ``size``, not clamped to the range."""
+        """Return the depth (N, 1, H, W) of a head's outputs at ``size``, not clamped."""
         return self.decode_head.resize(outputs['depth'].float(), size)
 
     def _check_labels(self, data_samples: list[DepthDataSample]) -> None:
@@ -485,7 +487,7 @@ class DepthEstimator(BaseModel):
         return (depth + _mirror(mirrored, widths)) / 2
 
     def _to_original(self, values: Tensor, size: Sequence[int]) -> Tensor:
-        """Resize (1, C, h, w) to ``size``; by default with half-pixel centres, as images are resized."""
+        """Resize (1, C, h, w) to ``size``; by default with half-pixel centres, as images are."""
         if tuple(values.shape[-2:]) == tuple(size):
             return values
         corners = self.test_cfg.get('align_corners', False)
@@ -576,6 +578,5 @@ def _check_test_cfg(test_cfg: dict) -> None:
         if step_y > height or step_x > width:
             raise ValueError(
                 f'model.test_cfg.stride {test_cfg["stride"]} is larger than crop_size '
-                f'{test_cfg["crop_size"]}: '
-                'pixels between the windows would get no depth'
+                f'{test_cfg["crop_size"]}: pixels between the windows would get no depth'
             )

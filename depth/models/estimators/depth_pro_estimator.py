@@ -11,6 +11,7 @@ from depth.registry import MODELS
 from depth.structures import DepthDataSample
 
 from .depth_estimator import DepthEstimator
+from .test_time import check_whole_images
 
 # Largest and smallest inverse depth, in 1/m.
 INVERSE_RANGE = (1e-4, 1e4)
@@ -56,12 +57,7 @@ class DepthProEstimator(DepthEstimator):
             train_cfg=train_cfg,
             test_cfg=dict(use_camera=True) | dict(test_cfg or {}),
         )
-        if self.test_cfg['mode'] != 'whole' or self.test_cfg['flip']:
-            raise ValueError(
-                'DepthProEstimator predicts whole images, with a camera of their own: set '
-                "test_cfg.mode='whole' and flip=False, got "
-                f'mode={self.test_cfg["mode"]!r} and flip={self.test_cfg["flip"]}'
-            )
+        check_whole_images(type(self).__name__, self.test_cfg)
         if list(self.decode_head.in_channels) != list(self.backbone.out_channels):
             raise ValueError(
                 f'model.decode_head.in_channels is {list(self.decode_head.in_channels)}, but the '

@@ -13,6 +13,7 @@ from depth.structures import DepthDataSample
 from ..layers.affine_points import intrinsics_in_pixels, recover_focal_and_shift
 from ..layers.surface_normals import back_project
 from .depth_estimator import DepthEstimator, stack_gt_depth
+from .test_time import check_whole_images
 
 
 def token_grid(num_tokens: int, aspect: float) -> tuple[int, int]:
@@ -68,12 +69,7 @@ class MoGeEstimator(DepthEstimator):
             train_cfg=dict(num_tokens_range=(1200, 3600)) | dict(train_cfg or {}),
             test_cfg=dict(num_tokens=3600, use_camera=True) | dict(test_cfg or {}),
         )
-        if self.test_cfg['mode'] != 'whole' or self.test_cfg['flip']:
-            raise ValueError(
-                'MoGeEstimator predicts whole images, with a camera of their own: set '
-                "test_cfg.mode='whole' and flip=False, got "
-                f'mode={self.test_cfg["mode"]!r} and flip={self.test_cfg["flip"]}'
-            )
+        check_whole_images(type(self).__name__, self.test_cfg)
         smallest, largest = self.train_cfg['num_tokens_range']
         if not 1 <= smallest <= largest or self.test_cfg['num_tokens'] < 1:
             raise ValueError(

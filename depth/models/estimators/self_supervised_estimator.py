@@ -104,8 +104,7 @@ class SelfSupervisedEstimator(DepthEstimator):
             if missing:
                 raise ValueError(
                     f'{sample.get("img_path", "a sample")} has no {missing[0]}; a self-supervised '
-                    'train pipeline ends '
-                    'with PackStereoInputs and its data set gives pairs'
+                    'train pipeline ends with PackStereoInputs and its data set gives pairs'
                 )
         hinted = ['depth_hint' in sample for sample in data_samples]
         if any(hinted) and not all(hinted):
@@ -147,8 +146,7 @@ class SelfSupervisedEstimator(DepthEstimator):
                     f'{sample.get("img_path", "a sample")}: {sample.metainfo["img_shape"]} was '
                     'padded to '
                     f'{tuple(inputs.shape[-2:])}; the test pipeline of a self-supervised model '
-                    'resizes to one size '
-                    '(Resize without keep_ratio)'
+                    'resizes to one size (Resize without keep_ratio)'
                 )
         if self.test_cfg['flip']:
             direct, mirrored = self.predict_inverse_depth(
@@ -173,7 +171,11 @@ class SelfSupervisedEstimator(DepthEstimator):
         return dict(depth=self._resize_to_depth(inverse, inputs.shape[-2:]))
 
     def predict_inverse_depth(self, inputs: Tensor) -> Tensor:
-        """Return inverse depth (N, 1, h, w) in 1/m of the output that ``test_cfg`` chooses."""
+        """Return inverse depth (N, 1, h, w) in 1/m of the output that ``test_cfg`` chooses.
+
+        Raises:
+            ValueError: If there is no such output.
+        """
         sigmoids = self.decode_head(self.extract_feat(inputs))['sigmoids']
         scale = self.test_cfg['output_scale']
         if scale == -1:

@@ -1,7 +1,8 @@
 """Test-time inference with sliding windows and mirrored images."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,6 +10,22 @@ from torch import Tensor
 from depth.structures import DepthDataSample
 
 WindowCorner = tuple[int, int]  # first row and first column of a window
+
+
+def check_whole_images(estimator: str, test_cfg: Mapping[str, Any]) -> None:
+    """Check that the options of an estimator, named for the message, are those of whole images.
+
+    Windows and mirrored images would each get a camera of their own.
+
+    Raises:
+        ValueError: If they ask for windows or mirrored images.
+    """
+    if test_cfg['mode'] != 'whole' or test_cfg['flip']:
+        raise ValueError(
+            f'{estimator} predicts whole images, with a camera of their own: set '
+            "test_cfg.mode='whole' and flip=False, got "
+            f'mode={test_cfg["mode"]!r} and flip={test_cfg["flip"]}'
+        )
 
 
 def window_starts(length: int, window: int, stride: int) -> list[int]:

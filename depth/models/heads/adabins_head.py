@@ -131,8 +131,7 @@ class MiniViT(nn.Module):
         if not self.num_queries < num_tokens <= max_tokens:
             raise ValueError(
                 f'mini-ViT: a map of {height}x{width} (half of the image) has {num_tokens} patches '
-                'of '
-                f'{patch_height}x{patch_width}, but {self.num_queries + 1} to {max_tokens} are '
+                f'of {patch_height}x{patch_width}, but {self.num_queries + 1} to {max_tokens} are '
                 'needed; '
                 'use images of another size, or set decode_head.mini_vit (num_queries, patch_size, '
                 'max_tokens)'
@@ -175,8 +174,7 @@ class AdaBinsHead(BaseDepthHead):
         if len(in_channels) != len(up_sample_channels):
             raise ValueError(
                 f'AdaBinsHead: up_sample_channels has {len(up_sample_channels)} entries, '
-                'in_channels has '
-                f'{len(in_channels)}; one for each feature level is needed'
+                f'in_channels has {len(in_channels)}; one for each feature level is needed'
             )
         self.in_channels = list(in_channels)
         channels = up_sample_channels[0]

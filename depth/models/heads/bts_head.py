@@ -114,9 +114,8 @@ class PlaneRegression(nn.Module):
 
         Normals are at most 60 degrees off the optical axis.
         """
-        polar, azimuth, distance = (
-            self.reduce(feat).float().sigmoid().unbind(dim=1)
-        )  # (N, h, w) each
+        # (N, h, w) each
+        polar, azimuth, distance = self.reduce(feat).float().sigmoid().unbind(dim=1)
         polar = polar * math.pi / 3
         azimuth = azimuth * 2 * math.pi
         normal = [polar.sin() * azimuth.cos(), polar.sin() * azimuth.sin(), polar.cos()]

@@ -46,14 +46,12 @@ class DenseDepthHead(RegressionHead):
         if len(widths) != len(in_channels):
             raise ValueError(
                 f'DenseDepthHead: up_sample_channels has {len(widths)} entries, in_channels has '
-                f'{len(in_channels)}; '
-                'one for each feature level is needed'
+                f'{len(in_channels)}; one for each feature level is needed'
             )
         if up_sample_channels and widths[0] != channels:
             raise ValueError(
                 f'DenseDepthHead: the finest of up_sample_channels {widths} must be '
-                f'channels={channels}, '
-                'both are the width of the last map'
+                f'channels={channels}, both are the width of the last map'
             )
         self.in_channels = list(in_channels)
         act_cfg = act_cfg or dict(type='LeakyReLU', negative_slope=0.01)

@@ -51,8 +51,8 @@ def replace_sky(depth: Tensor, sky: Tensor) -> Tensor:
 class DepthAnything3Head(DepthAnythingDecoder):
     """Depth up to a factor an image, exponential of the output, and a sky value per pixel.
 
-    The layers of the sky are trained on samples with ``gt_sky``. Where no data set has it, they keep
-    their weights (``sky_weight=0``), or are left out of a training from scratch
+    The layers of the sky are trained on samples with ``gt_sky``. Where no data set has it, they
+    keep their weights (``sky_weight=0``), or are left out of a training from scratch
     (``with_sky=False``).
 
     Args:
@@ -63,6 +63,9 @@ class DepthAnything3Head(DepthAnythingDecoder):
         **kwargs: See :class:`DepthAnythingDecoder`. ``loss_decode`` compares the prediction, times
             the factor an image that makes the mean log depth right, with ground truth. A depth
             range has no meaning for the output.
+
+    Raises:
+        ValueError: If ``sky_weight`` is given without the layers of the sky.
 
     Reference: Depth Anything 3, https://arxiv.org/abs/2511.10647
     """

@@ -79,9 +79,8 @@ class Reassemble(nn.Module):
         if self.readout == 'add':
             return feat + class_token[:, :, None, None]
         tokens = feat.flatten(2).transpose(1, 2)  # (N, L, E)
-        pairs = torch.cat(
-            [tokens, class_token.unsqueeze(1).expand_as(tokens)], dim=2
-        )  # (N, L, 2 E)
+        # (N, L, 2 E)
+        pairs = torch.cat([tokens, class_token.unsqueeze(1).expand_as(tokens)], dim=2)
         return self.readout_projects[index](pairs).transpose(1, 2).reshape(feat.shape)
 
 

@@ -64,5 +64,5 @@ class LightDepthHead(RegressionHead):
         return dict(depth=super().resize(depth, [self.patch_size * length for length in grid]))
 
     def resize(self, depth: Tensor, size: Sequence[int]) -> Tensor:
-        """Resize depth (N, 1, h, w) to ``size`` (H, W); depth of padding to whole patches is cut."""
+        """Resize depth (N, 1, h, w) to ``size`` (H, W); that of padding to patches is cut."""
         return super().resize(cut_patch_padding(depth, size, self.patch_size), size)

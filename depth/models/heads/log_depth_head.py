@@ -1,7 +1,7 @@
 """Log-depth head: metric depth without a far end, for indoor and outdoor data in one model.
 
-Our own baseline. A sigmoid of x times a far end D is D exp(x) far below D, with a slope of log depth
-of 1 - d / D, so that near depth is no worse off; it saturates at D, which has to be known. The
+Our own baseline. A sigmoid of x times a far end D is D exp(x) far below D, with a slope of log
+depth of 1 - d / D, so that near depth is no worse off; it saturates at D, which has to be known. The
 exponential has the slope 1 everywhere, and nothing lies beyond its range.
 """
 

@@ -95,7 +95,7 @@ class FusionBlock(nn.Module):
     def forward(
         self, feat: Tensor, skip: Tensor | None = None, size: Sequence[int] | None = None
     ) -> Tensor:
-        """Map ``feat`` and ``skip`` (N, C, h, w) to (N, C_out, H, W) of ``size``; no resize without a size."""
+        """Map ``feat`` and ``skip`` (N, C, h, w) to (N, C_out, H, W), of ``size`` if given."""
         if skip is not None:
             feat = feat + self.branch(skip)
         feat = self.trunk(feat)

@@ -196,7 +196,8 @@ class MoGeHead(BaseModule):
         Args:
             outputs: Result of :meth:`forward`, at the size of ``gt_depth``.
             gt_depth: (N, 1, H, W) in metres, 0 = no ground truth.
-            data_samples: With ``intrinsics``, and ``normals`` and ``gt_sky`` where there are labels.
+            data_samples: With ``intrinsics``, and ``normals`` and ``gt_sky`` where there are
+                labels.
 
         Raises:
             ValueError: If a sample has no intrinsics.

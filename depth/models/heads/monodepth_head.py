@@ -30,6 +30,9 @@ class MonodepthHead(SigmoidDepthHead):
         num_outputs: Number of levels with an output, counted from the finest.
         output_range: See :class:`SigmoidDepthHead`.
 
+    Raises:
+        ValueError: If the lists differ in length, or there are fewer levels than outputs.
+
     Reference: Digging Into Self-Supervised Monocular Depth Estimation,
     https://arxiv.org/abs/1806.01260.
     """
@@ -45,8 +48,7 @@ class MonodepthHead(SigmoidDepthHead):
         if len(in_channels) != len(channels) or not 1 <= num_outputs <= len(channels):
             raise ValueError(
                 'MonodepthHead: in_channels and channels name as many levels, num_outputs is at '
-                'most that many, '
-                f'got {list(in_channels)}, {list(channels)} and {num_outputs}'
+                f'most that many, got {list(in_channels)}, {list(channels)} and {num_outputs}'
             )
         self.in_channels = list(in_channels)
         coarser_channels = [*channels[1:], in_channels[-1]]

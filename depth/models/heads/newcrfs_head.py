@@ -50,13 +50,11 @@ class WindowCRFAttention(nn.Module):
         """
         count, length, dim = feat.shape
         query, key = self.qk(feat).view(count, length, 2, self.num_heads, -1).permute(2, 0, 3, 1, 4)
-        value = value.reshape(count, length, self.num_heads, -1).transpose(
-            1, 2
-        )  # (N * W, heads, L, C / heads)
+        # (N * W, heads, L, C / heads)
+        value = value.reshape(count, length, self.num_heads, -1).transpose(1, 2)
         # Queries are scaled before the product, which cannot overflow in half precision then.
-        potential = (query * query.shape[-1] ** -0.5) @ key.transpose(
-            -2, -1
-        )  # (N * W, heads, L, L)
+        # (N * W, heads, L, L)
+        potential = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
         potential = potential + self.relative_position_bias_table[
             self.relative_position_index
         ].permute(2, 0, 1)
@@ -196,9 +194,8 @@ def shift_mask(feat: Tensor, window_size: int) -> Tensor:
         index = torch.arange(padded, device=feat.device)
         bands.append((index >= padded - window_size).long() + (index >= padded - shift).long())
     regions = bands[0][:, None] * 3 + bands[1]
-    windows = window_partition(regions[None, :, :, None], (window_size, window_size)).flatten(
-        1
-    )  # (W, L)
+    # (W, L)
+    windows = window_partition(regions[None, :, :, None], (window_size, window_size)).flatten(1)
     is_masked = windows[:, None, :] != windows[:, :, None]
     return torch.zeros_like(is_masked, dtype=feat.dtype).masked_fill(is_masked, MASKED)
 

@@ -25,8 +25,8 @@ class QueryDepthHead(BaseDepthHead):
         aux_layers: Numbers of the predictions that are trained besides the last one.
         aux_weights: Weight of their losses on depth.
         num_classes: Scene classes K; 0 for none.
-        loss_class: Config of the loss on scene classes; with ``loss_weight=0`` they are not learned, and
-            samples need none.
+        loss_class: Config of the loss on scene classes; with ``loss_weight=0`` they are not
+            learned, and samples need none.
         **kwargs: Depth range, ``align_corners`` and ``loss_decode``, see :class:`BaseDepthHead`.
 
     Raises:
@@ -49,8 +49,7 @@ class QueryDepthHead(BaseDepthHead):
         ):
             raise ValueError(
                 f'{type(self).__name__}: aux_layers are below {self.last_layer} and have one '
-                'weight each, '
-                f'got {list(aux_layers)} with {list(aux_weights)}'
+                f'weight each, got {list(aux_layers)} with {list(aux_weights)}'
             )
         self.aux_weights = dict(zip(aux_layers, aux_weights, strict=True))
         self.num_classes = num_classes

@@ -120,11 +120,11 @@ class MultiScaleDeformableAttention(nn.Module):
             spatial_shapes: (h, w) of each level.
             query_pos: Position code added to the query (N or 1, Q, E), not to the value.
         """
-        values = self.value_proj(value).view(
-            *value.shape[:2], self.num_heads, -1
-        )  # (N, S, H, E / H)
-        # Projections, softmax and locations are part of the operator, so that backends need not store
-        # them.
+        # (N, S, H, E / H)
+        values = self.value_proj(value).view(*value.shape[:2], self.num_heads, -1)
+        # Projections, softmax and locations are part of the operator, so that backends need not
+        # store them.
+        # (N, Q, E)
         attended = projected_attention(
             values,
             spatial_shapes,
@@ -135,7 +135,7 @@ class MultiScaleDeformableAttention(nn.Module):
             self.attention_weights,
             self.num_points,
             self.backend,
-        )  # (N, Q, E)
+        )
         return query + self.dropout(self.output_proj(attended))
 
 

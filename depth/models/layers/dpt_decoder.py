@@ -1,4 +1,4 @@
-"""DPT decoder without norms: a pyramid from the maps of four transformer blocks, fused coarse to fine.
+"""DPT decoder without norms: a pyramid of four transformer blocks, fused coarse to fine.
 
 This is the form of Depth Anything and MiDaS 3.1; all convolutions but those that reduce the
 channels have a bias. :class:`~depth.models.heads.DPTHead` holds the form of the earlier published
@@ -164,5 +164,5 @@ class DPTResidualUnit(nn.Module):
 
 
 def resize_corners(values: Tensor, size: Sequence[int]) -> Tensor:
-    """Resize (N, C, h, w) bilinearly to ``size``, with ``align_corners=True`` as in the published decoder."""
+    """Resize (N, C, h, w) bilinearly to ``size``, with ``align_corners=True`` as published."""
     return F.interpolate(values, size=tuple(size), mode='bilinear', align_corners=True)

@@ -128,9 +128,9 @@ class PromptFusion(BaseModule):
             resolution. They say to which of its neighbours a pixel belongs when points are filled
             in, and go into the correction of depth: maps of patches are too coarse for edges. 0
             for none.
-        train_alone: Train these layers alone: those of the head are frozen (``backbone.freeze=True``
-            freezes the backbone), so that the trained model without points is the model it
-            started from, bit for bit.
+        train_alone: Train these layers alone: those of the head are frozen
+            (``backbone.freeze=True`` freezes the backbone), so that the trained model without
+            points is the model it started from, bit for bit.
 
     Reference: Prompting Depth Anything, https://arxiv.org/abs/2412.14015
     """
@@ -250,8 +250,8 @@ def build_prompt(
         return None
     if head.prediction_type != 'metric':
         raise ValueError(
-            f'{type(head).__name__} takes no prompt: it predicts {head.prediction_type}, and points '
-            'are in metres; take the metric head of the method'
+            f'{type(head).__name__} takes no prompt: it predicts {head.prediction_type}, and '
+            'points are in metres; take the metric head of the method'
         )
     fusion = MODELS.build(dict(prompt, channels=channels, feat_channels=feat_channels))
     if fusion.train_alone:

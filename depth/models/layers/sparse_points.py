@@ -44,7 +44,7 @@ def stack_sparse_depth(
 
 
 def append_points(inputs: Tensor, data_samples: Sequence[DepthDataSample] | None) -> Tensor:
-    """Return images (N, 3, H, W) with the channels log depth and validity behind them, (N, 5, H, W).
+    """Return images (N, 3, H, W) with log depth and validity as channels 4 and 5 (N, 5, H, W).
 
     Both are 0 where there is no point. Images of which no sample has points stay as they are.
 
@@ -144,7 +144,7 @@ def neighbours(values: Tensor) -> Tensor:
 
 
 def _mean_of_neighbours(values: Tensor, shares: Tensor | None) -> Tensor:
-    """Return the mean of the 3x3 neighbours of each pixel (N, 1, h, w), with ``shares`` (N, 9, h, w)."""
+    """Return the mean of each pixel's 3x3 neighbours (N, 1, h, w), by ``shares`` (N, 9, h, w)."""
     if shares is None:
         padded = F.pad(values, (1, 1, 1, 1), mode='replicate')
         return F.avg_pool2d(padded, 3, stride=1)
@@ -152,7 +152,7 @@ def _mean_of_neighbours(values: Tensor, shares: Tensor | None) -> Tensor:
 
 
 def _halve(values: Tensor) -> Tensor:
-    """Return the means of 2x2 cells (N, C, ceil(H / 2), ceil(W / 2)); cells at an odd end are cut."""
+    """Return means of 2x2 cells (N, C, ceil(H / 2), ceil(W / 2)); those at an odd end are cut."""
     return F.avg_pool2d(values, 2, ceil_mode=True, count_include_pad=False)
 
 

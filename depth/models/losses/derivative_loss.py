@@ -1,9 +1,9 @@
 """Losses on first and second spatial derivatives at several scales, for sharp boundaries.
 
-Reference: Depth Pro, https://arxiv.org/abs/2410.02073, section 3.2, equation 2; tables 16 and 17 say
-which data have which loss. The published code holds no losses. The paper leaves open how kernels are
-normalised, how the two components of a gradient are joined, by which blur a scale is halved and what
-happens at missing labels; that is stated below.
+Reference: Depth Pro, https://arxiv.org/abs/2410.02073, section 3.2, equation 2; tables 16 and 17
+say which data have which loss. The published code holds no losses. The paper leaves open how
+kernels are normalised, how the two components of a gradient are joined, by which blur a scale is
+halved and what happens at missing labels; that is stated below.
 """
 
 import torch
@@ -80,10 +80,10 @@ def _all_valid(mask: Tensor, kernel_size: int, stride: int) -> Tensor:
 class MultiScaleDerivativeLoss(nn.Module):
     """Weighted :func:`multi_scale_derivative_loss`, a term for ``loss_decode`` of any head.
 
-    Depth Pro's names, each at six scales of canonical inverse depth of rendered labels: mean absolute
-    gradient error MAGE (``scharr``, power 1), mean absolute Laplace error MALE (``laplace``, power 1)
-    and mean squared gradient error MSGE (``scharr``, power 2), all three in the second stage of the
-    training; in the first stage SSI-MAGE, which is MAGE with ``normalize``.
+    Depth Pro's names, each at six scales of canonical inverse depth of rendered labels: mean
+    absolute gradient error MAGE (``scharr``, power 1), mean absolute Laplace error MALE
+    (``laplace``, power 1) and mean squared gradient error MSGE (``scharr``, power 2), all three in
+    the second stage of the training; in the first stage SSI-MAGE, which is MAGE with ``normalize``.
 
     Args:
         loss_weight: Factor of the loss.

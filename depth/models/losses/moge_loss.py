@@ -4,8 +4,8 @@ Point maps are (N, 3, H, W), masks (N, H, W) boolean, True where a label counts.
 returns one value per image (N,); none of them needs the points' true scale or shift along z.
 
 Reference: MoGe, https://arxiv.org/abs/2410.19115; MoGe-2, https://arxiv.org/abs/2507.02546; weights
-of ``configs/train/v2.json`` of https://github.com/microsoft/MoGe. The losses on local patches are in
-``moge_patch_loss.py``.
+of ``configs/train/v2.json`` of https://github.com/microsoft/MoGe. The losses on local patches are
+in ``moge_patch_loss.py``.
 """
 
 import math
@@ -160,8 +160,8 @@ class MoGeLoss(nn.Module):
     Args:
         global_weight: Weight of the globally aligned points.
         patch_weight: Weight of the points of each level of patches, aligned patch by patch.
-        patch_levels: Levels of patches, see :func:`patch_point_loss`. Published are 4, 16 and 64 for
-            rendered labels, 4 and 16, or 4 alone, for measured ones.
+        patch_levels: Levels of patches, see :func:`patch_point_loss`. Published are 4, 16 and 64
+            for rendered labels, 4 and 16, or 4 alone, for measured ones.
         edge_weight: Weight of the directions between neighbouring points.
         normal_map_weight: Weight of the predicted normals, where samples have labels.
         mask_weight: Weight of the mask.

@@ -51,7 +51,7 @@ def patch_point_loss(
 
 
 def patch_radius(size: tuple[int, int], level: int) -> int:
-    """Return half the side of a patch in pixels: half a ``level``-th of the diagonal, rounded up."""
+    """Return half a patch's side in pixels: half a ``level``-th of the diagonal, rounded up."""
     return math.ceil(0.5 / level * math.hypot(*size))
 
 
@@ -119,9 +119,9 @@ def loss_at_anchors(
 ) -> Tensor:
     """Return the mean over anchors (N,) of the L1 error of their aligned patches.
 
-    A patch is aligned by a scale and a shift along all axes. Its errors are weighted by 1 / z of the
-    label, z at least a tenth of the image's harmonic mean, and averaged over the coordinates of all
-    pixels of the window, those outside of the patch counting as 0.
+    A patch is aligned by a scale and a shift along all axes. Its errors are weighted by 1 / z of
+    the label, z at least a tenth of the image's harmonic mean, and averaged over the coordinates of
+    all pixels of the window, those outside of the patch counting as 0.
 
     Args:
         pred: Predicted points, (N, 3, H, W).

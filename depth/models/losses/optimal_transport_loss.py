@@ -69,9 +69,8 @@ def _potentials(
     def soft_minimum(log_mass: Tensor, potential: Tensor, eps: float) -> Tensor:
         score = log_mass + potential / eps  # (N, h, w)
         score = torch.logsumexp(score.unsqueeze(-2) + horizontal / eps, dim=-1)  # over the columns
-        score = torch.logsumexp(
-            score.unsqueeze(-3) + (vertical / eps).unsqueeze(-1), dim=-2
-        )  # over the rows
+        # Over the rows.
+        score = torch.logsumexp(score.unsqueeze(-3) + (vertical / eps).unsqueeze(-1), dim=-2)
         return -eps * score
 
     start = max(1.0, epsilon)  # no cost is larger than the squared diagonal
@@ -198,8 +197,7 @@ class OptimalTransportDepthLoss(nn.Module):
         if min(grid_size, epsilon, iterations) <= 0:
             raise ValueError(
                 'OptimalTransportDepthLoss: grid_size, epsilon and iterations must be positive, '
-                'got '
-                f'{grid_size}, {epsilon} and {iterations}'
+                f'got {grid_size}, {epsilon} and {iterations}'
             )
         self.loss_weight = loss_weight
         self.grid_size, self.epsilon, self.iterations = grid_size, epsilon, iterations

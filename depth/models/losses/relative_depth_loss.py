@@ -16,8 +16,8 @@ def align_least_squares(pred: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """Return the prediction with the scale and shift of each image that fit the target best.
 
     (scale, shift) = argmin sum mask * (scale * pred + shift - target)^2 in closed form; the
-    gradient flows through both. They are 0 where they are not determined: in an image without valid pixels
-    or with a constant prediction.
+    gradient flows through both. They are 0 where they are not determined: in an image without valid
+    pixels or with a constant prediction.
 
     Args:
         pred: (N, 1, H, W), any unit; where ``mask`` is False the value has to be finite.

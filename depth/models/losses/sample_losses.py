@@ -120,7 +120,11 @@ class NormalLoss(SampleLoss):
         inputs: Tensor,
         prediction_type: str,
     ) -> Tensor:
-        """Return the weighted loss; 0 without gradient where no normal is known."""
+        """Return the weighted loss; 0 without gradient where no normal is known.
+
+        Raises:
+            ValueError: If the prediction is not metric or a sample has no camera.
+        """
         if prediction_type != 'metric':
             raise ValueError(f'NormalLoss: normals need metric depth, not {prediction_type}')
         for sample in data_samples:

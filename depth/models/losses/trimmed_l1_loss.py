@@ -18,8 +18,8 @@ def trimmed_l1_loss(pred: Tensor, target: Tensor, mask: Tensor, trim: float = 0.
     Returns:
         Scalar; an image without valid pixels counts as 0.
 
-    Reference: Depth Pro, https://arxiv.org/abs/2410.02073, equation 1; of real-world data the pixels
-    whose errors are among the largest 20 % of an image are discarded.
+    Reference: Depth Pro, https://arxiv.org/abs/2410.02073, equation 1; of real-world data the
+    pixels whose errors are among the largest 20 % of an image are discarded.
     """
     error = torch.where(mask, (pred - target).abs(), 0).flatten(1)  # (N, L)
     mask = mask.flatten(1)

@@ -37,9 +37,8 @@ class SobelDerivatives(nn.Module):
         super().__init__()
         self.orders = tuple(orders)
         by_x = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]) / 8
-        filters = (
-            torch.stack([by_x, by_x.t()]).repeat(channels, 1, 1).unsqueeze(1)
-        )  # (2r, 1, 3, 3): x, y, x, y, ...
+        # (2r, 1, 3, 3): x, y, x, y, ...
+        filters = torch.stack([by_x, by_x.t()]).repeat(channels, 1, 1).unsqueeze(1)
         if learned:
             self.filters = nn.Parameter(filters)
         else:
@@ -66,9 +65,8 @@ class SobelDerivatives(nn.Module):
     def _differentiate(self, feat: Tensor) -> tuple[Tensor, Tensor]:
         """Return the derivatives of (N, r, h, w) by x and by y, of the same shape."""
         padded = F.pad(feat, (1, 1, 1, 1), mode='replicate')
-        by_xy = F.conv2d(
-            padded, self.filters.to(padded.dtype), groups=feat.shape[1]
-        )  # (N, 2 r, h, w)
+        # (N, 2 r, h, w)
+        by_xy = F.conv2d(padded, self.filters.to(padded.dtype), groups=feat.shape[1])
         return by_xy[:, ::2], by_xy[:, 1::2]
 
 
@@ -167,8 +165,7 @@ class DepthGradientRefinement(BaseModule):
         if not 0 <= start_level < len(in_channels):
             raise ValueError(
                 f'DepthGradientRefinement: start_level is 0 to {len(in_channels) - 1} for '
-                f'{len(in_channels)} levels, '
-                f'got {start_level}'
+                f'{len(in_channels)} levels, got {start_level}'
             )
         indivisible = [channels for channels in in_channels[start_level:] if channels % reduction]
         if indivisible:

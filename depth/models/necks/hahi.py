@@ -56,8 +56,7 @@ class HAHINeck(BaseModule):
         if embedding_dim % 2 or len(out_channels) != len(in_channels) or len(out_channels) < 2:
             raise ValueError(
                 'HAHINeck: embedding_dim must be even and out_channels as long as in_channels (two '
-                'at least), got '
-                f'{embedding_dim}, {list(in_channels)} and {out_channels}'
+                f'at least), got {embedding_dim}, {list(in_channels)} and {out_channels}'
             )
         self.in_channels, self.out_channels = list(in_channels), out_channels
         num_levels = len(out_channels) - 1

@@ -34,7 +34,8 @@ def main() -> None:
         pipeline=[LoadPair(), LoadStereoDepth()],
     )
     print(
-        f'{"pair":<16} {"size":>9} {"with hint":>9} {"median error":>12} {"abs_rel":>8} {"seconds":>8}',
+        f'{"pair":<16} {"size":>9} {"with hint":>9} {"median error":>12} {"abs_rel":>8} '
+        f'{"seconds":>8}',
     )
     for results in dataset:
         if 'gt_depth' not in results:
@@ -46,8 +47,9 @@ def main() -> None:
         error = np.abs(hint - gt_depth)[both]
         height, width = hint.shape
         print(
-            f'{Path(results["img_path"]).stem:<16} {f"{height}x{width}":>9} {(hint > 0).mean():9.1%} '
-            f'{np.median(error):10.3f} m {(error / gt_depth[both]).mean():8.4f} {seconds:8.1f}',
+            f'{Path(results["img_path"]).stem:<16} {f"{height}x{width}":>9} '
+            f'{(hint > 0).mean():9.1%} {np.median(error):10.3f} m '
+            f'{(error / gt_depth[both]).mean():8.4f} {seconds:8.1f}',
         )
 
 

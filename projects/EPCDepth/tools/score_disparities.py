@@ -21,7 +21,8 @@ def parse_args() -> argparse.Namespace:
         '--resize-as',
         choices=['inverse_depth', 'depth'],
         default='inverse_depth',
-        help='quantity that is resized to the ground truth: inverse_depth (KITTI, default) or depth (NYU)',
+        help='quantity that is resized to the ground truth: inverse_depth (KITTI, default) or '
+        'depth (NYU)',
     )
     add_cfg_options(parser)
     return parser.parse_args()

@@ -141,8 +141,9 @@ class Plane2DepthHead(QueryDepthHead):
                 if data_samples:
                     image = data_samples[index].get('img_path', f'image {index}')
                 raise ValueError(
-                    f'{image} has no intrinsics, and depth from planes needs the camera; use a data set that has '
-                    'them (an intrinsics.json for a folder), or for tests set model.decode_head.default_intrinsics',
+                    f'{image} has no intrinsics, and depth from planes needs the camera; use a '
+                    'data set that has them (an intrinsics.json for a folder), or for tests set '
+                    'model.decode_head.default_intrinsics',
                 )
         matrices = []
         for camera in cameras:

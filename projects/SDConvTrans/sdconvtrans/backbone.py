@@ -47,7 +47,8 @@ class SDConvTransBackbone(BaseModule):
             strides = list(backbone.out_strides)
             if strides != [4, 8, 16, 32]:
                 raise ValueError(
-                    f'SDConvTransBackbone: {name} must give strides 4, 8, 16, 32, got {strides}; set its out_indices',
+                    f'SDConvTransBackbone: {name} must give strides 4, 8, 16, 32, got {strides}; '
+                    'set its out_indices',
                 )
 
     def forward(self, inputs: Tensor) -> Features:

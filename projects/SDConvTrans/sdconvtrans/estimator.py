@@ -42,7 +42,8 @@ class SDConvTransEstimator(DepthEstimator):
             return super().forward(inputs, data_samples, mode)
         if mode != 'tensor' or set(inputs) != {'low', 'high'}:
             raise ValueError(
-                f"two views are dict(low=..., high=...) in mode 'tensor', got {sorted(inputs)} in mode {mode!r}",
+                f"two views are dict(low=..., high=...) in mode 'tensor', got {sorted(inputs)} in "
+                f'mode {mode!r}',
             )
         depth = self.decode_head.clamp(self.outputs(inputs)['depth'])
         return self.decode_head.resize(depth, inputs['high'].shape[-2:])

@@ -216,10 +216,11 @@ class ScaleDepthHead(QueryDepthHead):
         """
         if self.learns_classes and not self.has_embeddings:
             raise ValueError(
-                f'ScaleDepthHead: training compares scenes with {self.num_classes} text embeddings, but '
-                f'{self.embeddings_file} does not exist; make it by '
-                '"python projects/ScaleDepth/tools/make_class_embeddings.py", name a published file in '
-                'model.decode_head.class_embeddings, or set model.decode_head.num_classes=0',
+                f'ScaleDepthHead: training compares scenes with {self.num_classes} text '
+                f'embeddings, but {self.embeddings_file} does not exist; make it by '
+                '"python projects/ScaleDepth/tools/make_class_embeddings.py", name a published '
+                'file in model.decode_head.class_embeddings, or set '
+                'model.decode_head.num_classes=0',
             )
         return super().loss(outputs, gt_depth, data_samples)
 

@@ -9,9 +9,10 @@ from depth.integrity import check_weights, verify_archive
 
 # In the published order and spelling; the first 27 are NYU's, the last one is every outdoor set's.
 CATEGORIES = (
-    'printer_room bathroom living_room study conference_room study_room kitchen home_office bedroom dinette playroom '
-    'indoor_balcony laundry_room basement excercise_room foyer home_storage cafe furniture_store office_kitchen '
-    'student_lounge dining_room reception_room computer_lab classroom office bookstore outdoor_scene'
+    'printer_room bathroom living_room study conference_room study_room kitchen home_office '
+    'bedroom dinette playroom indoor_balcony laundry_room basement excercise_room foyer '
+    'home_storage cafe furniture_store office_kitchen student_lounge dining_room reception_room '
+    'computer_lab classroom office bookstore outdoor_scene'
 ).split()
 # The published prompt is not known; an ensemble of plain ones is averaged.
 TEMPLATES = (

@@ -44,7 +44,8 @@ def main() -> None:
     for name, values in scales.items():
         least, median, greatest = min(values), statistics.median(values), max(values)
         print(
-            f'{name}: {len(values)} images, scale {least:.2f} to {greatest:.2f} m, median {median:.2f} m',
+            f'{name}: {len(values)} images, scale {least:.2f} to {greatest:.2f} m, median '
+            f'{median:.2f} m',
         )
 
 

@@ -6,8 +6,12 @@ The published prompt is not known: by default an ensemble of plain templates is 
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from depth.cli.common import run_tool
+
+if TYPE_CHECKING:
+    import torch
 
 
 def parse_args() -> argparse.Namespace:
@@ -60,11 +64,14 @@ def main() -> None:
 
     save_atomically(embeddings, args.out)
     print(
-        f'{args.out}: {tuple(embeddings.shape)}, {len(templates)} templates, {args.model} {args.pretrained}',
+        f'{args.out}: {tuple(embeddings.shape)}, {len(templates)} templates, {args.model} '
+        f'{args.pretrained}',
     )
 
 
-def embed(categories: list[str], templates: list[str], model_name: str, pretrained: str):
+def embed(
+    categories: list[str], templates: list[str], model_name: str, pretrained: str
+) -> 'torch.Tensor':
     """Return the embeddings (K, C) of categories, each the mean over templates, of length 1."""
     import torch
 

@@ -106,7 +106,8 @@ def _printer(name: str, weight: float, iterations: int) -> Callable[[int, float,
     def report(iteration: int, loss: float, share: float) -> None:
         if (iteration + 1) % 50 == 0:
             print(
-                f'{name}, weight {weight:g}: {iteration + 1}/{iterations} loss {loss:.3f} visible {share:.3f}',
+                f'{name}, weight {weight:g}: {iteration + 1}/{iterations} loss {loss:.3f} visible '
+                f'{share:.3f}',
                 flush=True,
             )
 

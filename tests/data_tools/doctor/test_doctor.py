@@ -308,9 +308,8 @@ def test_a_drive_in_two_lists_is_found(tmp_path):
     write_kitti(tmp_path, 'a.txt', ['2011_09_26_drive_0001', '2011_09_26_drive_0005'], frames=1)
     write_kitti(tmp_path, 'b.txt', ['2011_09_26_drive_0005'], frames=2)
     lines = (tmp_path / 'b.txt').read_text().splitlines()
-    (tmp_path / 'b.txt').write_text(
-        lines[1] + '\n'
-    )  # another frame of the drive, not the same file
+    # Another frame of the drive, not the same file.
+    (tmp_path / 'b.txt').write_text(lines[1] + '\n')
     report = examine(kitti_config(tmp_path, train='a.txt', test='b.txt'))
     assert findings_of(report) == {('error', 'leak', 'train, test', 1)}
 
@@ -334,9 +333,8 @@ def test_a_published_name_with_another_count_is_found(tmp_path):
     said = examine(kitti_config(tmp_path, test='kitti_eigen_test.txt'))
     assert findings_of(said) == {('error', 'count', 'test', 651), ('warning', 'listing', 'test', 1)}
     write_kitti(tmp_path, 'kitti_eigen_test.txt', ['2011_09_26_drive_9500'], frames=1)
-    assert (
-        examine(kitti_config(tmp_path, test='kitti_eigen_test.txt')).findings == []
-    )  # a stand-in is no such split
+    # A stand-in is no such split.
+    assert examine(kitti_config(tmp_path, test='kitti_eigen_test.txt')).findings == []
 
 
 def test_data_sets_of_a_mixture_are_checked_one_by_one(folder, rendered):

@@ -202,9 +202,8 @@ def test_nyu_test_images_and_their_list_are_rebuilt(prepare, tmp_path):
     )
     assert np.array_equal(stored, np.floor(raw[2].T * np.float32(1000)).astype(np.uint16))
     img = cv2.imread(str(tmp_path / 'root/kitchen/rgb_00000.jpg')).astype(int)
-    assert (
-        img[:6].max() <= 60
-    )  # black around what the colour camera saw, as published; JPEG rings a little
+    # Black around what the colour camera saw, as published; JPEG rings a little.
+    assert img[:6].max() <= 60
     inside = np.s_[100:300, 100:400]
     assert (
         np.abs(
@@ -224,12 +223,13 @@ def test_the_list_of_the_raw_set_leaves_out_the_recordings_of_the_test_images(pr
     root = tmp_path / 'root'
     with pytest.raises(FileNotFoundError, match='no synchronised frames'):
         prepare('nyu', parts=['raw'])
+    # The last is a folder of test images.
     for name in (
         'kitchen_0004b',
         'office_0012a',
         'bedroom_0001',
         'kitchen',
-    ):  # the last is a folder of test images
+    ):
         (root / name).mkdir()
         for frame in (7, 8):
             (root / name / f'rgb_{frame:05d}.jpg').write_bytes(JPG)
@@ -504,9 +504,8 @@ def test_ddad(prepare, tmp_path):
         'w',
     )
     prepare('ddad')
-    with pytest.raises(
-        ValueError, match='lists no image'
-    ):  # it reads the files, and they name no image
+    # It reads the files, and they name no image.
+    with pytest.raises(ValueError, match='lists no image'):
         DDADDataset(str(tmp_path / 'root'), split='val')
     assert (tmp_path / 'root/000150/rgb/CAMERA_01/1.png').is_file()
     assert not (tmp_path / 'root/LICENSE.md').exists()

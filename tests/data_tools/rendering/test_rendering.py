@@ -27,9 +27,8 @@ def test_nyu_layout_is_read_by_its_data_set(tmp_path):
     assert (len(train), len(test)) == (5, 1)
     expected = layout.render('train', 4)
     sample = train[4]
-    assert (
-        np.abs(sample['gt_depth'] - expected['gt_depth']).max() <= 0.5e-3 + 1e-6
-    )  # rounded to millimetres
+    # Rounded to millimetres.
+    assert np.abs(sample['gt_depth'] - expected['gt_depth']).max() <= 0.5e-3 + 1e-6
     assert np.abs(sample['img'].astype(int) - expected['img']).mean() < 6  # JPEG
     assert {sample['scene_class'] for sample in train} == {
         0,
@@ -76,9 +75,8 @@ def test_the_camera_of_the_pixels_is_the_one_that_is_written():
     same = np.abs(normals - normals[12, 16]).max(-1) < 1e-6
     offsets = (points @ normals[12, 16].astype(float))[same]
     values, counts = np.unique(offsets.round(4), return_counts=True)
-    assert counts.max() / counts.sum() > 0.5, (
-        values
-    )  # most pixels of one direction lie in one plane
+    # Most pixels of one direction lie in one plane.
+    assert counts.max() / counts.sum() > 0.5, values
 
 
 def test_kitti_layout_is_read_by_both_data_sets(tmp_path):

@@ -49,14 +49,14 @@ def test_attractors_pull_near_centres_and_leave_far_ones():
 
 
 def test_coefficients_are_stirlings_and_symmetric():
-    found = log_binomial_coefficients(64).flatten()
+    coefficients = log_binomial_coefficients(64).flatten()
     exact = torch.tensor([math.log(math.comb(63, k)) for k in range(64)])
-    assert (found - found.flip(0)).abs().max() < 1e-4
-    assert 2.2 < (found - exact).abs().max() < 2.4
+    assert (coefficients - coefficients.flip(0)).abs().max() < 1e-4
+    assert 2.2 < (coefficients - exact).abs().max() < 2.4
     # Stirling's formula lacks the factor sqrt(n / (2 pi k (n - k))).
     k = torch.arange(1, 63)
     missing = 0.5 * torch.log(63 / (2 * math.pi * k * (63 - k)))
-    assert (found[1:63] + missing - exact[1:63]).abs().max() < 0.09
+    assert (coefficients[1:63] + missing - exact[1:63]).abs().max() < 0.09
 
 
 def test_distribution_is_centred_at_the_share_and_flattens_with_the_temperature():

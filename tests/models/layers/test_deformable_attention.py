@@ -31,9 +31,8 @@ def test_a_layer_that_looks_nowhere_else_averages_the_levels_at_the_reference():
         torch.nn.init.eye_(projection.weight)
     value, query = torch.randn(2, 30, 16), torch.randn(2, 1, 16)
     reference = torch.tensor([0.5 / 6, 0.5 / 4]).view(1, 1, 1, 2).expand(1, 1, 2, 2).clone()
-    reference[:, :, 1] = torch.tensor(
-        [0.5 / 3, 0.5 / 2]
-    )  # centres of the first pixel of each level
+    # Centres of the first pixel of each level.
+    reference[:, :, 1] = torch.tensor([0.5 / 3, 0.5 / 2])
     actual = layer(query, value, reference, SHAPES)
     torch.testing.assert_close(actual[:, 0], query[:, 0] + (value[:, 0] + value[:, 24]) / 2)
 
@@ -44,9 +43,8 @@ def test_the_position_steers_places_and_weights_but_is_not_added():
     query, value, reference = torch.randn(1, 5, 16), torch.randn(1, 30, 16), torch.rand(1, 5, 1, 2)
     position = torch.randn(1, 5, 16)
     plain = layer(query, value, reference, SHAPES)
-    torch.testing.assert_close(
-        layer(query, value, reference, SHAPES, query_pos=position), plain
-    )  # weights start at 0
+    # Weights start at 0.
+    torch.testing.assert_close(layer(query, value, reference, SHAPES, query_pos=position), plain)
     torch.nn.init.normal_(layer.attention_weights.weight)
     assert (layer(query, value, reference, SHAPES, query_pos=position) - plain).abs().max() > 1e-3
 

@@ -43,9 +43,8 @@ def test_masked_decoder_starts_as_mask2former():
     torch.manual_seed(0)
     decoder = MaskedQueryDecoder(256, 67, 3)
     matrices = transformer_matrices(decoder.layers)
-    assert (
-        len(matrices) == 9 * 6
-    )  # in_proj and out_proj of two attentions, two of the feed-forward layer
+    # In_proj and out_proj of two attentions, two of the feed-forward layer.
+    assert len(matrices) == 9 * 6
     for matrix in matrices:
         check(matrix, xavier_std(matrix), NORMAL)
     for table in (decoder.query_feat, decoder.query_embed):
@@ -89,7 +88,8 @@ def test_bins_maskformer_head_starts_as_maskformer():
     for conv in [*(module.conv for module in convs), pixels.mask_feature]:
         check(conv.weight, caffe2_std(conv.weight))
     assert not pixels.mask_feature.bias.any()
-    # The published loop leaves the last pair to ConvModule: Kaiming normal by the fan of the outputs.
+    # The published loop leaves the last pair to ConvModule: Kaiming normal by the fan of the
+    # outputs.
     for module in (pixels.lateral_convs[-1], pixels.output_convs[-1]):
         weight = module.conv.weight
         check(weight, math.sqrt(2 / (weight.shape[0] * weight[0, 0].numel())), NORMAL)

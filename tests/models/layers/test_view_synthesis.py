@@ -23,9 +23,8 @@ def shift(x):
 @pytest.mark.parametrize('baseline', [-0.5, 0.5])
 def test_a_rectified_pair_shifts_columns_by_the_disparity(baseline):
     torch.manual_seed(0)
-    columns = (
-        torch.arange(WIDTH).float().expand(1, 1, HEIGHT, WIDTH)
-    )  # an image that says where it was sampled
+    # An image that says where it was sampled.
+    columns = torch.arange(WIDTH).float().expand(1, 1, HEIGHT, WIDTH)
     depth = torch.rand(1, 1, HEIGHT, WIDTH) * 8 + 2
     actual = synthesize_view(columns, depth, K, shift(baseline))
     expected = (columns + 30.0 * baseline / depth).clamp(0, WIDTH - 1)

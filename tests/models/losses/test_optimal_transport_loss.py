@@ -57,7 +57,8 @@ def test_a_single_cell_costs_the_way_it_moves():
 def test_one_axis_agrees_with_the_closed_form():
     rows, columns = grid(1, 40)
     first, second = distributions(1, 40).unsqueeze(1)
-    # Transport on a line matches quantiles: the integral of (F^-1 - G^-1)^2 over every share of the mass.
+    # Transport on a line matches quantiles: the integral of (F^-1 - G^-1)^2 over every share of the
+    # mass.
     shares = (np.arange(200_000) + 0.5) / 200_000
     quantiles = [
         columns.numpy()[np.searchsorted(mass[0, 0].cumsum(0).numpy(), shares)]

@@ -71,9 +71,8 @@ def test_smoothness_of_a_ramp_and_of_an_edge():
     assert edge_aware_smoothness(torch.ones(1, 1, 4, 5), flat).item() == 0
     step, edge = torch.ones(1, 1, 4, 4), torch.zeros(1, 3, 4, 4)
     step[..., 2:], edge[..., 2:] = 3.0, 1.0
-    damped = (
-        1.0 / 3 * torch.exp(torch.tensor(-1.0))
-    )  # one of three column differences, 2 over the mean of 2
+    # One of three column differences, 2 over the mean of 2.
+    damped = 1.0 / 3 * torch.exp(torch.tensor(-1.0))
     assert edge_aware_smoothness(step, edge).item() == pytest.approx(damped.item(), rel=1e-5)
 
 

@@ -24,8 +24,9 @@ def recorded(name):
 def published_synthesis(source, depth, intrinsics, transform, source_intrinsics=None):
     """Warp with the roundings of the published code, which decide ties.
 
-    Where several outputs send a pixel outside the image, all warped views show the same border pixel and their errors
-    are equal but for the rounding of K's inverse. The published K is inverted by NumPy's pseudo-inverse in float32.
+    Where several outputs send a pixel outside the image, all warped views show the same border
+    pixel and their errors are equal but for the rounding of K's inverse. The published K is
+    inverted by NumPy's pseudo-inverse in float32.
     """
     height, width = depth.shape[-2:]
     rows, columns = torch.meshgrid(

@@ -11,8 +11,9 @@ from projects.EPCDepth.epcdepth_loss import EPCDepthLoss, log_l1, select_best
 from .reference import UNIT, published_synthesis, recorded, scene_sigmoids, scene_views, to_depth
 
 EXACT = dict(rtol=1e-5, atol=1e-6)
-# Candidates that differ by less are tied: which one wins depends on the processor's instructions. Winners that changed
-# between AVX-512 and SSE differed by 6.6e-6 at most; errors are between 0 and 1.
+# Candidates that differ by less are tied: which one wins depends on the processor's instructions.
+# Winners that changed between AVX-512 and SSE differed by 6.6e-6 at most; errors are between 0 and
+# 1.
 TIE = 2e-5
 TIED_LABELS = (
     0.05  # share of pixels, 0.035 on this scene: outside the image all warped views show its border

@@ -97,9 +97,8 @@ def test_operations_are_counted_alike_with_and_without_values():
     for device in ('meta', 'cpu'):
         with torch.device(device):
             counts[device] = measure_complexity(tiny(), (64, 96), device)
-    assert (
-        counts['meta']['parts'] == counts['cpu']['parts']
-    )  # operators differ: the CPU has fused attention
+    # Operators differ: the CPU has fused attention.
+    assert counts['meta']['parts'] == counts['cpu']['parts']
     assert counts['meta']['parts']['decode_head']['flops'] > 0
 
 
@@ -150,9 +149,8 @@ def test_a_tilted_plane_is_where_it_is():
 
 
 def test_rays_within_the_plane_give_finite_gradients():
-    rays = pixel_rays(
-        torch.tensor([CAMERA]), (61, 81)
-    )  # the ray of the principal point is (0, 0, 1)
+    # The ray of the principal point is (0, 0, 1).
+    rays = pixel_rays(torch.tensor([CAMERA]), (61, 81))
     normals = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1).repeat(1, 1, 61, 81).requires_grad_()
     depth = depth_from_planes(normals, torch.ones(1, 1, 61, 81), rays).clamp(max=10)
     depth.sum().backward()

@@ -31,8 +31,9 @@ def test_twenty_iterations_on_indoor_pairs(tmp_path):
         load_config(CONFIG), 'nyu', tmp_path / 'work', root, tmp_path / 'split.txt', (160, 120)
     )
     _, losses, metrics = train(cfg)
-    # 0.34 to 0.47 over seeds 0 to 3 and two orders of summation. No bound on abs_rel, which was anywhere
-    # from 0.22 to 1.29 over the same runs: BatchNorm's running statistics have seen 20 batches only.
+    # 0.34 to 0.47 over seeds 0 to 3 and two orders of summation. No bound on abs_rel, which was
+    # anywhere from 0.22 to 1.29 over the same runs: BatchNorm's running statistics have seen 20
+    # batches only.
     assert np.mean(losses[-3:]) < 0.6 * losses[0]
     assert np.isfinite(metrics['abs_rel'])
     camera = [[518.86, 0.0, 325.58], [0.0, 519.47, 253.74], [0.0, 0.0, 1.0]]
@@ -65,9 +66,9 @@ def test_twenty_iterations_on_kitti_frames(tmp_path):
         **prefix,
     )
     runner, losses, metrics = train(cfg)
-    # 0.15 to 0.17 over seeds 0 to 4. No bound on abs_rel, which was anywhere from 0.21 to 0.85 over the same
-    # seeds: BatchNorm's running statistics have seen 20 batches only. That it is the error of these very
-    # predictions under the protocol is checked instead.
+    # 0.15 to 0.17 over seeds 0 to 4. No bound on abs_rel, which was anywhere from 0.21 to 0.85 over
+    # the same seeds: BatchNorm's running statistics have seen 20 batches only. That it is the error
+    # of these very predictions under the protocol is checked instead.
     assert np.mean(losses[-3:]) < 0.5 * losses[0]
     model = runner.model.eval()
     errors = []
@@ -77,7 +78,8 @@ def test_twenty_iterations_on_kitti_frames(tmp_path):
         for sample in samples:
             pred, gt = sample.pred_depth.numpy(), sample.gt_depth.numpy()
             rows, columns = np.indices(gt.shape) / np.reshape(gt.shape, (2, 1, 1))
-            # The window of Garg et al.; its bounds are cut to whole rows and columns, hence the tolerance.
+            # The window of Garg et al.; its bounds are cut to whole rows and columns, hence the
+            # tolerance.
             scored = (rows > 0.40810811) & (rows < 0.99189189)
             scored &= (columns > 0.03594771) & (columns < 0.96405229) & (gt > 1e-3) & (gt < 80)
             errors.append(np.mean(np.abs(pred.clip(1e-3, 80) - gt)[scored] / gt[scored]))

@@ -70,7 +70,8 @@ def test_the_small_view_is_the_published_one_within_a_grey_level():
 def test_targets_shrink_as_published(blocks, side, unit, name):
     values = load_arrays('sdconvtrans_values')
     expected = values[f'data/train_depth_{name}']
-    # The published targets pass through 8 bits: truncated once and rounded after each axis, two levels at most.
+    # The published targets pass through 8 bits: truncated once and rounded after each axis, two
+    # levels at most.
     assert np.allclose(expected * 255, np.round(expected * 255), atol=1e-4)
     depth = np.kron(values[f'data/{blocks}_blocks'] / unit, np.ones((side, side), np.float32))
     depth = torch.from_numpy(depth)[None, None]

@@ -117,9 +117,8 @@ def test_training_starts_at_a_typical_depth_with_a_live_scale(depth):
     outputs = model.decode_head(model.extract_feat(torch.rand(4, 3, 64, 96)))
     assert outputs['depth'].detach().log().mean().exp().item() == pytest.approx(depth, rel=0.25)
     outputs['scale'].sum().backward()
-    assert (
-        model.decode_head.scale_predictor.bias.grad.item() == 4
-    )  # one for each image, none behind a dead ReLU
+    # One for each image, none behind a dead ReLU.
+    assert model.decode_head.scale_predictor.bias.grad.item() == 4
 
 
 def test_windows_share_the_scale_of_the_image_when_asked():
