@@ -1,8 +1,8 @@
 """DenseDepth on rooms, tested with a camera of another focal length in pixels and the same view.
 
---cfg-options camera_size=34,45 tests a camera of fewer pixels, 68,90 one of more: their focal lengths
-are 0.7 and 1.4 times that of the training, and they see the same part of a room. Images are resized
-to the focal length of the training; densedepth_tiny_rooms_one_view_as_is does not.
+--cfg-options camera_size=34,45 tests a camera of fewer pixels, 68,90 one of more: their focal
+lengths are 0.7 and 1.4 times that of the training, and they see the same part of a room. Images are
+resized to the focal length of the training; densedepth_tiny_rooms_one_view_as_is does not.
 """
 
 _base_ = './densedepth_tiny_rooms_one_focal_resized.py'

@@ -184,7 +184,7 @@ class BaseDepthDataset(BaseDataset):
         return samples
 
     def find_samples(self) -> Iterator[tuple[dict, str]]:
-        """Yield each sample and its place: a line of the split file, in subclasses a folder.
+        """Yield each sample and where it stands: a line of the split file, in subclasses a folder.
 
         Raises:
             FileNotFoundError: If the split file does not exist.
